@@ -1,0 +1,17 @@
+//! Ports of the messaging engine and their adapters.
+//!
+//! The hub decides *what* happens to a message; the engine keeps it. Today there is one
+//! port, [`Mailbox`], and one adapter, [`embedded`]. Further ports (registry, bus, history,
+//! event outbox) get a room of their own beside [`mailbox`] when their issue comes.
+//!
+//! In: accepted envelopes as opaque bytes with their recipients. Out: completions, called in
+//! the order in which the store executed the commands. Invariant: a completion that says
+//! *stored* is only called once the bytes have reached the disk.
+#![forbid(unsafe_code)]
+
+pub mod mailbox;
+
+pub use mailbox::{
+    Append, AppendError, Appended, Batch, Entry, Mailbox, MailboxStats, OnAppend, OnRead, Position,
+    ReadError, Stored, SubmitError, UserKey,
+};

@@ -1,0 +1,221 @@
+//! The port [`Mailbox`]: a durable, ordered queue per user.
+//!
+//! Commands go in without waiting ([`Mailbox::append`], [`Mailbox::read`], [`Mailbox::ack`]);
+//! results come back through completions. That shape, instead of `async fn`, is what makes
+//! "enqueue + look-up + wake" one step: the hub looks up live sessions *inside* the
+//! completion, and completions of one user are never reordered, so a session that goes live
+//! in the completion of its last read has missed nothing and gets nothing twice.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+/// The user a mailbox belongs to: 1 to 128 bytes, compared byte by byte.
+///
+/// The engine does not interpret it; the hub makes it from a user id.
+pub type UserKey = Arc<str>;
+
+/// Where a message stands in its user's mailbox.
+///
+/// Offsets of one user rise strictly from 1 within an epoch, without gaps at the time of
+/// appending. The epoch is drawn at random when a store is created and again whenever it
+/// has lost something, so an offset is only comparable within one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Identity of this life of the store.
+    pub epoch: u64,
+    /// 1, 2, 3, … per user.
+    pub offset: u64,
+}
+
+/// One message for one mailbox.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whose mailbox.
+    pub user: UserKey,
+    /// What to keep: opaque to the engine, at most `u32::MAX` bytes.
+    pub payload: Bytes,
+}
+
+/// One accepted message for all its recipients: every mailbox gets it, or none does.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// One entry per recipient; a user may occur more than once. Not empty.
+    pub entries: Vec<Entry>,
+    /// How long the message is kept, in milliseconds from the moment it is stored;
+    /// `None` takes the store's default. The store caps it at its maximum.
+    pub ttl_ms: Option<u64>,
+}
+
+/// The message of an [`Append`] is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Identity of this life of the store.
+    pub epoch: u64,
+    /// The offset in each entry's mailbox, in the order of [`Append::entries`].
+    pub offsets: Vec<u64>,
+}
+
+/// A message read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its offset in the user's mailbox.
+    pub offset: u64,
+    /// What was appended.
+    pub payload: Bytes,
+}
+
+/// The answer to a [`Mailbox::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Identity of this life of the store.
+    pub epoch: u64,
+    /// Pending messages behind the asked offset, rising.
+    pub messages: Vec<Stored>,
+    /// Everything up to here has left the mailbox (acknowledged, expired): the reader has
+    /// missed something iff this is greater than the offset it asked to read behind.
+    pub gone_up_to: u64,
+    /// Whether more messages are pending behind the last one returned. When this is false,
+    /// nothing was appended to this mailbox between the read and its completion.
+    pub more: bool,
+}
+
+/// A command was not taken: nothing happened, its completion is never called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The command queue is at its bound; try again when earlier commands have completed.
+    #[error("the store's command queue is full")]
+    Busy,
+    /// The store has been stopped or has failed for good.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// An [`Append`] was refused. Unless said otherwise nothing of it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// These users' mailboxes are at their limit of messages or bytes.
+    #[error("the mailbox of {} is full", display_users(.users))]
+    MailboxFull {
+        /// The users in question.
+        users: Vec<UserKey>,
+    },
+    /// The store as a whole is at its limit of messages or bytes.
+    #[error("the store is at its limit")]
+    StoreFull,
+    /// The disk is full. Later appends succeed again as soon as there is room.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The store failed (I/O error, failed fsync, corruption) and has stopped for good;
+    /// whether this message is on disk is unknown. The process should be restarted.
+    #[error("the store has failed: {reason}")]
+    Failed {
+        /// What the store reported.
+        reason: Arc<str>,
+    },
+}
+
+/// A [`Mailbox::read`] failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The store failed and has stopped for good.
+    #[error("the store has failed: {reason}")]
+    Failed {
+        /// What the store reported.
+        reason: Arc<str>,
+    },
+}
+
+/// Called once with the result of an append. It runs on the store's thread and must
+/// neither block nor panic; it may submit further commands.
+pub type OnAppend = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+
+/// Called once with the result of a read; the same rules as for [`OnAppend`].
+pub type OnRead = Box<dyn FnOnce(Result<Batch, ReadError>) + Send>;
+
+/// Durable, ordered mailboxes.
+///
+/// Contract, checked by the contract suite for every adapter:
+/// - commands of one caller are executed in the order of submission;
+/// - completions are called in the order of execution, for all commands that touch one user;
+/// - `Ok` of an append means that every entry is on disk, fsynced;
+/// - a command that was taken is completed exactly once, with an error if the store fails or
+///   is stopped first;
+/// - no method blocks on I/O.
+pub trait Mailbox: Send + Sync + fmt::Debug {
+    /// Stores one message in the mailbox of each recipient.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: not taken, `done` is dropped uncalled.
+    fn append(&self, append: Append, done: OnAppend) -> Result<(), SubmitError>;
+
+    /// Reads pending messages of `user` with an offset greater than `after`, oldest first, at
+    /// most `messages_max` of them and about `bytes_max` bytes (always at least one message if
+    /// there is one).
+    ///
+    /// # Errors
+    /// [`SubmitError`]: not taken, `done` is dropped uncalled.
+    fn read(
+        &self,
+        user: UserKey,
+        after: u64,
+        messages_max: usize,
+        bytes_max: usize,
+        done: OnRead,
+    ) -> Result<(), SubmitError>;
+
+    /// Everything of `user` up to and including `up_to` was delivered and may go. Cumulative:
+    /// lower values than an earlier one change nothing. Made durable lazily, with the next
+    /// batch: an acknowledgement lost in a crash means a duplicate, never a loss.
+    ///
+    /// # Errors
+    /// [`SubmitError::Closed`]. Never [`SubmitError::Busy`]: acknowledgements make room, so they are
+    /// merged per user and always taken.
+    fn ack(&self, user: &UserKey, up_to: u64) -> Result<(), SubmitError>;
+
+    /// A snapshot of the store's counters.
+    fn stats(&self) -> MailboxStats;
+
+    /// Completes what was taken, then closes the store; returns when that is done. Later
+    /// commands get [`SubmitError::Closed`]. Blocking; a second call is a no-op.
+    fn stop(&self);
+}
+
+/// Counters of a store since it was opened; gauges where marked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MailboxStats {
+    /// Gauge: messages waiting, over all users.
+    pub pending_messages: u64,
+    /// Gauge: their payload bytes.
+    pub pending_bytes: u64,
+    /// Gauge: users with at least one message waiting.
+    pub pending_users: u64,
+    /// Entries stored.
+    pub appended: u64,
+    /// Entries that left by acknowledgement.
+    pub acked: u64,
+    /// Entries that left because their time to live was over.
+    pub expired: u64,
+    /// Appends refused because a mailbox, the store or the disk was full.
+    pub refused: u64,
+    /// Entries found damaged and set aside.
+    pub corrupt: u64,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Gauge: the last commit found the disk full.
+    pub disk_full: bool,
+    /// Gauge: the store has failed for good; the reason.
+    pub failed: Option<Arc<str>>,
+}
+
+fn display_users(users: &[UserKey]) -> String {
+    let mut shown: Vec<&str> = users.iter().take(8).map(AsRef::as_ref).collect();
+    if users.len() > 8 {
+        shown.push("…");
+    }
+    shown.join(", ")
+}
