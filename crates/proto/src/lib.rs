@@ -1,6 +1,85 @@
-//! Sans-I/O WebSocket protocol core (RFC 6455).
+//! Sans-I/O WebSocket protocol core: RFC 6455 for both roles, without sockets, clock,
+//! randomness or runtime.
+//!
+//! Everything is an argument: bytes that arrived, the time, the source of mask keys. Everything
+//! is a result: events, bytes to send, the next deadline. Equal inputs give equal outputs.
+//! Peer bytes never panic and never make the core allocate past the [`Config`]'s limits.
+//!
+//! A driver's loop, in full:
+//!
+//! ```
+//! use tidewire_proto::{Config, Connection, Event, Message};
+//! # use std::{io::IoSlice, sync::Arc, time::Instant};
+//! # fn read(_: &mut [u8]) -> usize { 0 }
+//! # fn write(parts: &[IoSlice<'_>]) -> usize { parts.iter().map(|p| p.len()).sum() }
+//! # let now = Instant::now();
+//! let mut connection = Connection::server(Arc::new(Config::default()), now);
+//! let mut buffer = vec![0; 16 * 1024];
+//! let filled = read(&mut buffer);
+//! connection.handle_activity(now);
+//! let mut input = &mut buffer[..filled];
+//! while !input.is_empty() {
+//!     let (used, event) = connection.receive(input);
+//!     match event {
+//!         Ok(Some(Event::Message(message))) => {
+//!             let echo = message.to_message();
+//!             connection.send(&echo).ok(); // refused once the connection is closing
+//!         }
+//!         Ok(_) => {}      // pings are answered by the core
+//!         Err(error) => eprintln!("{error}"), // the close frame is already queued
+//!     }
+//!     input = &mut input[used..];
+//! }
+//! let mut parts = [IoSlice::new(&[]); 16];
+//! let count = connection.poll_transmit(&mut parts); // one write for the whole batch
+//! let written = write(&parts[..count]);
+//! connection.transmitted(written);
+//! connection.poll_timeout(); // when to call handle_timeout
+//! ```
+//!
+//! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
+//! `connection::receive` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
+//! `connection::transmit` (queue) → the caller's vectored write.
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap
+)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "tests may panic"
+    )
+)]
 
-mod prepared;
+pub mod handshake; // opening handshake, both roles
+mod frame; // frame headers: read and write
+mod mask; // XOR with the masking key
+mod utf8; // incremental validation of text
+mod close; // close codes and the close frame's body
+mod message; // what the application sees
+mod prepared; // a message encoded once for many connections
+mod config; // limits and deadlines
+mod error; // which rule was broken, and by whom
+mod connection; // the state machine
 
+pub use close::{CloseCode, CloseFrame};
+pub use config::Config;
+pub use connection::{Connection, Event, MaskKeys, Stats};
+pub use error::{ProtocolError, SendError};
+pub use message::{Kind, Message, MessageRef, Text};
 pub use prepared::Prepared;
+
+/// Which end of the connection this is: it decides who masks (RFC 6455 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Masks what it sends, refuses masked frames.
+    Client,
+    /// Refuses unmasked frames, never masks.
+    Server,
+}

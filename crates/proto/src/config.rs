@@ -1,0 +1,49 @@
+//! Limits and deadlines of one connection, shared by all connections of an endpoint.
+
+use std::time::Duration;
+
+/// What a peer may make this end keep or wait for.
+///
+/// The defaults are safe on the open internet; raise them for trusted peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Largest message taken, in payload bytes after reassembly; the peer gets 1009 above it.
+    /// Default 16 MiB. It is the memory one peer can make us hold, and it is only ever
+    /// allocated as bytes arrive.
+    pub message_bytes_max: usize,
+    /// Largest single frame taken, in payload bytes; 1009 above it. Default 16 MiB.
+    pub frame_bytes_max: usize,
+    /// Most frames one message may consist of; 1008 above it. Default 4096. Fragments are
+    /// merged as they come, so this bounds work, not memory.
+    pub fragments_max: u32,
+    /// Most bytes queued for sending before [`crate::Connection::send`] refuses with
+    /// [`crate::SendError::Full`]; an empty queue takes one message of any size. Default 1 MiB.
+    pub send_queue_bytes_max: usize,
+    /// While more than this waits to be sent, only the newest unanswered ping keeps its pong
+    /// (RFC 6455 section 5.5.3 allows it), so a peer that pings and never reads costs nothing.
+    /// Default 16 KiB.
+    pub control_queue_bytes_max: usize,
+    /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
+    /// below the usual 30 to 60 s after which NATs and proxies forget a connection.
+    pub ping_every: Option<Duration>,
+    /// How long after our ping something must have been received. Default 10 s.
+    pub pong_within: Duration,
+    /// How long after our close frame the peer's may take. Default 5 s.
+    pub close_within: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 16 << 20,
+            frame_bytes_max: 16 << 20,
+            fragments_max: 4096,
+            send_queue_bytes_max: 1 << 20,
+            control_queue_bytes_max: 16 << 10,
+            ping_every: Some(Duration::from_secs(25)),
+            pong_within: Duration::from_secs(10),
+            close_within: Duration::from_secs(5),
+        }
+    }
+}

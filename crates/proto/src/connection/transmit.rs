@@ -1,0 +1,205 @@
+//! The sending half: a queue of encoded bytes.
+//!
+//! In: frames to encode. Out: slices for one vectored write. Invariant: bytes leave in the
+//! order in which they were queued, and an empty queue owns no memory, so an idle connection
+//! costs nothing.
+//!
+//! Small frames are copied behind one another into one buffer (one slice, one allocation for
+//! many frames); large shared payloads are queued by reference.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use bytes::Bytes;
+
+use crate::{
+    Prepared,
+    frame::{self, Opcode},
+    mask,
+};
+
+/// Payloads from this size on are sent from where they are instead of being copied.
+const BY_REFERENCE_MIN: usize = 4096;
+
+/// First allocation of the copy buffer, for a typical lone reply.
+const TAIL_MIN: usize = 256;
+
+#[derive(Debug)]
+enum Segment {
+    Copied(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Transmit {
+    /// Complete segments, before `tail`.
+    segments: VecDeque<Segment>,
+    /// Where small frames are appended.
+    tail: Vec<u8>,
+    /// Bytes of the first segment (or of `tail`, if there is none) already written.
+    written: usize,
+    /// Bytes not yet written.
+    len: usize,
+}
+
+impl Transmit {
+    /// Bytes waiting to be written.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Queues a frame. With a key (client role) the payload is masked into the queue.
+    #[inline]
+    pub(super) fn frame(&mut self, fin: bool, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+        let tail = self.tail_for(payload.len().saturating_add(14));
+        let before = tail.len();
+        frame::encode(tail, fin, opcode, payload.len(), key);
+        let start = tail.len();
+        tail.extend_from_slice(payload);
+        if let Some(key) = key {
+            mask::apply(tail.get_mut(start..).unwrap_or_default(), key, 0);
+        }
+        let added = tail.len().saturating_sub(before);
+        self.len = self.len.saturating_add(added);
+    }
+
+    /// Queues a frame whose payload is shared; not for clients, which must mask.
+    #[inline]
+    pub(super) fn shared(&mut self, opcode: Opcode, payload: &Bytes) {
+        if payload.len() < BY_REFERENCE_MIN {
+            return self.frame(true, opcode, payload, None);
+        }
+        let tail = self.tail_for(14);
+        let before = tail.len();
+        frame::encode(tail, true, opcode, payload.len(), None);
+        let added = tail.len().saturating_sub(before);
+        self.len = self.len.saturating_add(added);
+        self.by_reference(payload.clone());
+    }
+
+    /// Queues a ready frame.
+    #[inline]
+    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+        let frame = prepared.frame();
+        if frame.len() < BY_REFERENCE_MIN {
+            self.tail_for(frame.len()).extend_from_slice(frame);
+            self.len = self.len.saturating_add(frame.len());
+        } else {
+            self.by_reference(frame.clone());
+        }
+    }
+
+    /// Fills `parts` with what is to be written next; returns how many were set.
+    pub(super) fn parts<'a>(&'a self, parts: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.written;
+        let mut count = 0_usize;
+        let all = self.segments.iter().map(Segment::bytes).chain(std::iter::once(self.tail.as_slice()));
+        for (part, bytes) in parts.iter_mut().zip(all) {
+            let bytes = bytes.get(std::mem::take(&mut skip)..).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            *part = IoSlice::new(bytes);
+            count = count.saturating_add(1);
+        }
+        count
+    }
+
+    /// The first `count` bytes of what [`Self::parts`] gave have been written.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.len = self.len.saturating_sub(count);
+        if self.len == 0 {
+            *self = Self::default();
+            return;
+        }
+        self.written = self.written.saturating_add(count);
+        while let Some(first) = self.segments.front() {
+            let len = first.bytes().len();
+            if self.written < len {
+                return;
+            }
+            self.written = self.written.saturating_sub(len);
+            self.segments.pop_front();
+        }
+    }
+
+    fn by_reference(&mut self, bytes: Bytes) {
+        if !self.tail.is_empty() {
+            self.segments.push_back(Segment::Copied(std::mem::take(&mut self.tail)));
+        }
+        self.len = self.len.saturating_add(bytes.len());
+        self.segments.push_back(Segment::Shared(bytes));
+    }
+
+    #[inline]
+    fn tail_for(&mut self, more: usize) -> &mut Vec<u8> {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(more.max(TAIL_MIN));
+        } else if self.segments.is_empty() && self.written > self.tail.len() / 2 && self.written > BY_REFERENCE_MIN {
+            // A slow reader: drop what was written instead of growing behind it.
+            self.tail.drain(..self.written);
+            self.written = 0;
+        }
+        &mut self.tail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn drain(queue: &mut Transmit, step: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while queue.len() > 0 {
+            let mut parts = [IoSlice::new(&[]); 3];
+            let count = queue.parts(&mut parts);
+            assert!(count > 0, "bytes are waiting, so there is something to write");
+            let all: Vec<u8> = parts[..count].iter().flat_map(|part| part.iter().copied()).collect();
+            let taken = step.min(all.len());
+            out.extend_from_slice(&all[..taken]);
+            queue.advance(taken);
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_leave_in_order_however_little_is_written_at_a_time(
+            sizes in prop::collection::vec(prop_oneof![0..300_usize, 4000..9000_usize], 1..12),
+            step in 1..5000_usize,
+        ) {
+            let mut queue = Transmit::default();
+            let mut expected = Vec::new();
+            for (i, size) in sizes.iter().enumerate() {
+                let payload = vec![i as u8; *size];
+                match i % 3 {
+                    0 => queue.frame(true, Opcode::Binary, &payload, None),
+                    1 => queue.shared(Opcode::Binary, &payload.clone().into()),
+                    _ => queue.prepared(&Prepared::binary(&payload)),
+                }
+                expected.extend_from_slice(Prepared::binary(&payload).frame());
+                prop_assert_eq!(queue.len(), expected.len());
+            }
+            prop_assert_eq!(drain(&mut queue, step), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_owns_no_memory() {
+        let mut queue = Transmit::default();
+        queue.shared(Opcode::Text, &vec![b'a'; 100_000].into());
+        queue.frame(true, Opcode::Text, b"b", None);
+        drain(&mut queue, 1000);
+        assert_eq!((queue.tail.capacity(), queue.segments.capacity()), (0, 0));
+    }
+}

@@ -1,0 +1,109 @@
+//! Errors: one variant per rule that can be broken; blame and close code are data.
+
+use crate::CloseCode;
+
+/// The peer broke the protocol or a limit. The connection is over: the close frame with
+/// [`ProtocolError::close_code`] is queued, nothing more is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A reserved bit is set without an extension that defines it (RFC 6455 section 5.2).
+    #[error("reserved bit set without a negotiated extension")]
+    ReservedBit,
+    /// Opcode 3–7 or 11–15 (section 5.2).
+    #[error("reserved opcode {0}")]
+    ReservedOpcode(u8),
+    /// A client frame without mask (section 5.1).
+    #[error("message from client not masked")]
+    UnmaskedFromClient,
+    /// A server frame with mask (section 5.1).
+    #[error("message from server is masked")]
+    MaskedFromServer,
+    /// A length in more bytes than needed (section 5.2: the minimal number of bytes).
+    #[error("frame length not in its shortest form")]
+    LengthNotMinimal,
+    /// The most significant bit of a 64-bit length is set (section 5.2).
+    #[error("frame length above 2^63")]
+    LengthTooLarge,
+    /// A control frame with more than 125 bytes (section 5.5).
+    #[error("control frame above 125 bytes")]
+    ControlTooLong,
+    /// A control frame without FIN (section 5.5).
+    #[error("fragmented control frame")]
+    ControlFragmented,
+    /// A continuation frame where no message is under way (section 5.4).
+    #[error("continuation without a message")]
+    UnexpectedContinuation,
+    /// A new text or binary frame inside a fragmented message (section 5.4).
+    #[error("new message inside a fragmented one")]
+    ExpectedContinuation,
+    /// Text that is not UTF-8 (section 8.1).
+    #[error("text is not valid UTF-8")]
+    InvalidUtf8,
+    /// A close frame whose body is a single byte (section 5.5.1).
+    #[error("close frame with a one-byte body")]
+    CloseTruncated,
+    /// A close code that must not appear on the wire (section 7.4).
+    #[error("invalid close code {0}")]
+    InvalidCloseCode(u16),
+    /// A frame above [`crate::Config::frame_bytes_max`].
+    #[error("frame of {len} bytes, {max} are allowed")]
+    FrameTooBig {
+        /// Announced length.
+        len: u64,
+        /// The limit.
+        max: usize,
+    },
+    /// A message above [`crate::Config::message_bytes_max`].
+    #[error("message too big: more than {max} bytes")]
+    MessageTooBig {
+        /// The limit.
+        max: usize,
+    },
+    /// More frames in one message than [`crate::Config::fragments_max`].
+    #[error("message in more than {max} fragments")]
+    TooManyFragments {
+        /// The limit.
+        max: u32,
+    },
+}
+
+impl ProtocolError {
+    /// The close code this error is answered with (section 7.4.1).
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            Self::ReservedBit
+            | Self::ReservedOpcode(_)
+            | Self::UnmaskedFromClient
+            | Self::MaskedFromServer
+            | Self::LengthNotMinimal
+            | Self::LengthTooLarge
+            | Self::ControlTooLong
+            | Self::ControlFragmented
+            | Self::UnexpectedContinuation
+            | Self::ExpectedContinuation
+            | Self::CloseTruncated
+            | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
+            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
+            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+        }
+    }
+}
+
+/// A message was not taken for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The queue is at [`crate::Config::send_queue_bytes_max`]; send again after some of it
+    /// has been transmitted.
+    #[error("send queue is full")]
+    Full,
+    /// The connection is closing or closed: a close frame was sent or received, or the peer
+    /// broke the protocol.
+    #[error("connection is closing")]
+    Closed,
+    /// A ping with more than 125 bytes (RFC 6455 section 5.5).
+    #[error("control payload above 125 bytes")]
+    ControlTooLong,
+}
