@@ -83,7 +83,10 @@ impl CloseFrame {
             return Err(ProtocolError::InvalidCloseCode(code));
         }
         let reason = is_utf8(reason).ok_or(ProtocolError::InvalidUtf8)?;
-        Ok(Some(Self { code: CloseCode(code), reason: reason.to_owned() }))
+        Ok(Some(Self {
+            code: CloseCode(code),
+            reason: reason.to_owned(),
+        }))
     }
 
     /// The body to send: code and reason.
@@ -101,17 +104,28 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_to_123_bytes_at_a_character_boundary() {
-        for (reason, len) in [("a".repeat(123), 123), ("a".repeat(124), 123), ("é".repeat(70), 122)] {
+        for (reason, len) in [
+            ("a".repeat(123), 123),
+            ("a".repeat(124), 123),
+            ("é".repeat(70), 122),
+        ] {
             assert_eq!(CloseFrame::new(CloseCode::NORMAL, reason).reason.len(), len);
         }
     }
 
     #[test]
     fn codes_that_must_not_appear_on_the_wire_are_refused() {
-        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535] {
-            assert_eq!(CloseFrame::parse(&u16::to_be_bytes(code)), Err(ProtocolError::InvalidCloseCode(code)));
+        for code in [
+            0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535,
+        ] {
+            assert_eq!(
+                CloseFrame::parse(&u16::to_be_bytes(code)),
+                Err(ProtocolError::InvalidCloseCode(code))
+            );
         }
-        for code in [1000, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
+        for code in [
+            1000, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+        ] {
             assert!(CloseFrame::parse(&u16::to_be_bytes(code)).is_ok(), "{code}");
         }
     }
@@ -119,7 +133,10 @@ mod tests {
     #[test]
     fn a_body_of_one_byte_or_with_bad_utf8_is_refused() {
         assert_eq!(CloseFrame::parse(&[3]), Err(ProtocolError::CloseTruncated));
-        assert_eq!(CloseFrame::parse(&[3, 232, 0xff]), Err(ProtocolError::InvalidUtf8));
+        assert_eq!(
+            CloseFrame::parse(&[3, 232, 0xff]),
+            Err(ProtocolError::InvalidUtf8)
+        );
         assert_eq!(CloseFrame::parse(&[]), Ok(None));
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Header {
     /// Payload length as announced; nothing may be reserved for it.
     pub(crate) len: u64,
     /// Bytes the header itself takes.
-    pub(crate) header_len: usize,
+    pub(crate) size: usize,
 }
 
 impl Header {
@@ -50,7 +50,9 @@ impl Header {
     /// checked as soon as the byte they concern is there.
     #[inline]
     pub(crate) fn parse(bytes: &[u8], receiver: Role) -> Result<Option<Self>, ProtocolError> {
-        let Some(&first) = bytes.first() else { return Ok(None) };
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
         //= rfc6455#5.2: RSV1-3 MUST be 0 unless an extension is negotiated
         if first & 0x70 != 0 {
             return Err(ProtocolError::ReservedBit);
@@ -69,7 +71,9 @@ impl Header {
         if opcode.is_control() && !fin {
             return Err(ProtocolError::ControlFragmented);
         }
-        let Some(&second) = bytes.get(1) else { return Ok(None) };
+        let Some(&second) = bytes.get(1) else {
+            return Ok(None);
+        };
         let masked = second & 0x80 != 0;
         //= rfc6455#5.1: a server MUST close upon an unmasked frame, a client upon a masked one
         match (receiver, masked) {
@@ -82,13 +86,32 @@ impl Header {
         if opcode.is_control() && short > 125 {
             return Err(ProtocolError::ControlTooLong);
         }
-        let Some((len, len_end)) = parse_len(short, bytes)? else { return Ok(None) };
+        let Some((len, len_end)) = parse_len(short, bytes)? else {
+            return Ok(None);
+        };
         if !masked {
-            return Ok(Some(Self { fin, opcode, key: None, len, header_len: len_end }));
+            return Ok(Some(Self {
+                fin,
+                opcode,
+                key: None,
+                len,
+                size: len_end,
+            }));
         }
         let key_end = len_end.saturating_add(4);
-        let Some(key) = bytes.get(len_end..key_end).and_then(|key| key.try_into().ok()) else { return Ok(None) };
-        Ok(Some(Self { fin, opcode, key: Some(key), len, header_len: key_end }))
+        let Some(key) = bytes
+            .get(len_end..key_end)
+            .and_then(|key| key.try_into().ok())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            fin,
+            opcode,
+            key: Some(key),
+            len,
+            size: key_end,
+        }))
     }
 }
 
@@ -97,7 +120,9 @@ impl Header {
 fn parse_len(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     match short {
         126 => {
-            let Some(&[high, low]) = bytes.get(2..4).and_then(|b| b.first_chunk()) else { return Ok(None) };
+            let Some(&[high, low]) = bytes.get(2..4).and_then(|b| b.first_chunk()) else {
+                return Ok(None);
+            };
             let len = u16::from_be_bytes([high, low]);
             //= rfc6455#5.2: the minimal number of bytes MUST be used to encode the length
             if len < 126 {
@@ -106,13 +131,15 @@ fn parse_len(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolEr
             Ok(Some((u64::from(len), 4)))
         }
         127 => {
-            let Some(&raw) = bytes.get(2..10).and_then(|b| b.first_chunk::<8>()) else { return Ok(None) };
+            let Some(&raw) = bytes.get(2..10).and_then(|b| b.first_chunk::<8>()) else {
+                return Ok(None);
+            };
             let len = u64::from_be_bytes(raw);
             //= rfc6455#5.2: the most significant bit MUST be 0
             if len >> 63 != 0 {
                 return Err(ProtocolError::LengthTooLarge);
             }
-            if len <= u64::from(u16::MAX) {
+            if u16::try_from(len).is_ok() {
                 return Err(ProtocolError::LengthNotMinimal);
             }
             Ok(Some((len, 10)))
@@ -123,17 +150,23 @@ fn parse_len(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolEr
 
 /// Appends a header for a frame of ours.
 #[inline]
-pub(crate) fn encode(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize, key: Option<[u8; 4]>) {
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    fin: bool,
+    opcode: Opcode,
+    len: usize,
+    key: Option<[u8; 4]>,
+) {
     let first = if fin { 0x80 } else { 0 } | opcode.bits();
     let mask = if key.is_some() { 0x80 } else { 0 };
     match (u8::try_from(len), u16::try_from(len)) {
         (Ok(short), _) if short < 126 => out.extend_from_slice(&[first, mask | short]),
         (_, Ok(medium)) => {
             let [high, low] = medium.to_be_bytes();
-            out.extend_from_slice(&[first, mask | 126, high, low]);
+            out.extend_from_slice(&[first, mask | 0x7e, high, low]);
         }
         _ => {
-            out.extend_from_slice(&[first, mask | 127]);
+            out.extend_from_slice(&[first, mask | 0x7f]);
             out.extend_from_slice(&(len as u64).to_be_bytes());
         }
     }
@@ -158,10 +191,17 @@ mod tests {
             for (key, receiver) in [(None, Role::Client), (Some([1, 2, 3, 4]), Role::Server)] {
                 let bytes = encoded(len, key);
                 for cut in 0..bytes.len() {
-                    assert_eq!(Header::parse(&bytes[..cut], receiver), Ok(None), "{len} cut at {cut}");
+                    assert_eq!(
+                        Header::parse(&bytes[..cut], receiver),
+                        Ok(None),
+                        "{len} cut at {cut}"
+                    );
                 }
                 let header = Header::parse(&bytes, receiver).unwrap().unwrap();
-                assert_eq!((header.len, header.header_len, header.key), (len as u64, bytes.len(), key));
+                assert_eq!(
+                    (header.len, header.size, header.key),
+                    (len as u64, bytes.len(), key)
+                );
             }
         }
     }
@@ -181,9 +221,21 @@ mod tests {
             (&[0x8a, 0x7e], Role::Client, E::ControlTooLong),
             (&[0x88, 0x7f], Role::Client, E::ControlTooLong),
             (&[0x82, 126, 0, 125], Role::Client, E::LengthNotMinimal),
-            (&[0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255], Role::Client, E::LengthNotMinimal),
-            (&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Role::Client, E::LengthTooLarge),
-            (&[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Role::Client, E::LengthTooLarge),
+            (
+                &[0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255],
+                Role::Client,
+                E::LengthNotMinimal,
+            ),
+            (
+                &[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0],
+                Role::Client,
+                E::LengthTooLarge,
+            ),
+            (
+                &[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                Role::Client,
+                E::LengthTooLarge,
+            ),
         ];
         for (bytes, receiver, error) in cases {
             assert_eq!(Header::parse(bytes, receiver), Err(error), "{bytes:02x?}");

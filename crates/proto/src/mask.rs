@@ -43,7 +43,11 @@ mod tests {
                 let plain: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
                 let mut fast = plain.clone();
                 let ascii = apply(&mut fast, key, phase);
-                let slow: Vec<u8> = plain.iter().enumerate().map(|(i, b)| b ^ key[(i + phase) % 4]).collect();
+                let slow: Vec<u8> = plain
+                    .iter()
+                    .enumerate()
+                    .map(|(i, b)| b ^ key[(i + phase) % 4])
+                    .collect();
                 assert_eq!(fast, slow, "len {len} phase {phase}");
                 assert_eq!(ascii, slow.is_ascii(), "len {len} phase {phase}");
             }

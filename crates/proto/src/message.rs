@@ -21,6 +21,9 @@ pub struct Text(Bytes);
 
 impl Text {
     /// The text. Costs one fast validation pass: the alternative would be unsafe code.
+    ///
+    /// # Panics
+    /// Never: every constructor checks.
     pub fn as_str(&self) -> &str {
         is_utf8(&self.0).expect("every constructor checks")
     }
@@ -73,7 +76,11 @@ impl TryFrom<Bytes> for Text {
 
     /// Gives the bytes back when they are not UTF-8.
     fn try_from(bytes: Bytes) -> Result<Self, Bytes> {
-        if is_utf8(&bytes).is_some() { Ok(Self(bytes)) } else { Err(bytes) }
+        if is_utf8(&bytes).is_some() {
+            Ok(Self(bytes))
+        } else {
+            Err(bytes)
+        }
     }
 }
 
@@ -168,11 +175,17 @@ enum Payload<'a> {
 
 impl<'a> MessageRef<'a> {
     pub(crate) fn whole(kind: Kind, payload: &'a [u8]) -> Self {
-        Self { kind, payload: Payload::Whole(payload) }
+        Self {
+            kind,
+            payload: Payload::Whole(payload),
+        }
     }
 
     pub(crate) fn assembled(kind: Kind, payload: &'a mut Vec<u8>) -> Self {
-        Self { kind, payload: Payload::Assembled(payload) }
+        Self {
+            kind,
+            payload: Payload::Assembled(payload),
+        }
     }
 
     /// Text or binary.

@@ -31,7 +31,9 @@ impl Prepared {
 
     /// The payload without the header.
     pub fn payload(&self) -> &[u8] {
-        self.frame.get(usize::from(self.header_len)..).unwrap_or_default()
+        self.frame
+            .get(usize::from(self.header_len)..)
+            .unwrap_or_default()
     }
 
     /// Whether it is a text message.
@@ -55,6 +57,10 @@ impl Prepared {
         }
         let header_len = u8::try_from(frame.len()).unwrap_or(10);
         frame.put_slice(payload);
-        Self { frame: frame.freeze(), header_len, text: first == 0x81 }
+        Self {
+            frame: frame.freeze(),
+            header_len,
+            text: first == 0x81,
+        }
     }
 }

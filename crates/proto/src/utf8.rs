@@ -15,9 +15,13 @@ impl Utf8 {
     /// Takes the next piece; false when the text can no longer become valid.
     pub(crate) fn push(&mut self, mut piece: &[u8]) -> bool {
         while self.carried > 0 {
-            let Some((first, rest)) = piece.split_first() else { return true };
+            let Some((first, rest)) = piece.split_first() else {
+                return true;
+            };
             let len = usize::from(self.carried);
-            let Some(slot) = self.carry.get_mut(len) else { return false };
+            let Some(slot) = self.carry.get_mut(len) else {
+                return false;
+            };
             *slot = *first;
             self.carried = self.carried.saturating_add(1);
             piece = rest;
@@ -31,7 +35,11 @@ impl Utf8 {
             Ok(_) => true,
             Err(error) if error.error_len().is_some() => false,
             Err(error) => {
-                for (slot, byte) in self.carry.iter_mut().zip(piece.get(error.valid_up_to()..).unwrap_or_default()) {
+                for (slot, byte) in self
+                    .carry
+                    .iter_mut()
+                    .zip(piece.get(error.valid_up_to()..).unwrap_or_default())
+                {
                     *slot = *byte;
                     self.carried = self.carried.saturating_add(1);
                 }
@@ -67,10 +75,21 @@ mod tests {
 
     #[test]
     fn a_bad_byte_fails_at_once_and_a_cut_sequence_waits() {
-        assert_eq!(check("κόσμε😀".as_bytes(), &[1, 3, 5, 11, 12, 13]), (true, true));
+        assert_eq!(
+            check("κόσμε😀".as_bytes(), &[1, 3, 5, 11, 12, 13]),
+            (true, true)
+        );
         assert_eq!(check(b"\xf0\x9f\x98", &[1, 2]), (true, false));
-        assert_eq!(check(b"\xf4\x90", &[1]), (false, false), "above U+10FFFF is known at the second byte");
-        assert_eq!(check(b"\xed\xa0", &[1]), (false, false), "a surrogate is known at the second byte");
+        assert_eq!(
+            check(b"\xf4\x90", &[1]),
+            (false, false),
+            "above U+10FFFF is known at the second byte"
+        );
+        assert_eq!(
+            check(b"\xed\xa0", &[1]),
+            (false, false),
+            "a surrogate is known at the second byte"
+        );
         assert_eq!(check(b"abc\xff", &[2]), (false, false));
     }
 

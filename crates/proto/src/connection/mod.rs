@@ -23,7 +23,8 @@ use self::{
     transmit::Transmit,
 };
 use crate::{
-    CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role, SendError, frame::Opcode,
+    CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role,
+    SendError, frame::Opcode,
 };
 
 /// Where a client's masking keys come from: unpredictable bytes, fresh for every frame
@@ -66,7 +67,9 @@ pub struct Stats {
 enum State {
     Open,
     /// Our close frame is queued or sent, the peer's has not come.
-    CloseSent { deadline: Instant },
+    CloseSent {
+        deadline: Instant,
+    },
     /// The peer broke a rule: our close frame is queued, nothing more is read.
     Failed(ProtocolError),
     /// Both close frames exist, or the wait for one is over.
@@ -123,7 +126,12 @@ impl Connection {
         Self::new(Role::Client, config, Some(mask_keys), now)
     }
 
-    fn new(role: Role, config: Arc<Config>, mask_keys: Option<Box<dyn MaskKeys>>, now: Instant) -> Self {
+    fn new(
+        role: Role,
+        config: Arc<Config>,
+        mask_keys: Option<Box<dyn MaskKeys>>,
+        now: Instant,
+    ) -> Self {
         Self {
             role,
             config,
@@ -145,7 +153,10 @@ impl Connection {
     /// The peer broke a rule or a limit: the close frame is queued. Returned again by every
     /// later call.
     #[inline]
-    pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> (usize, Result<Option<Event<'a>>, ProtocolError>) {
+    pub fn receive<'a>(
+        &'a mut self,
+        input: &'a mut [u8],
+    ) -> (usize, Result<Option<Event<'a>>, ProtocolError>) {
         let len = input.len();
         match self.state {
             State::Open | State::CloseSent { .. } => {}
@@ -199,10 +210,14 @@ impl Connection {
             }
             State::Open => {}
         }
-        let Some(ping_every) = self.config.ping_every else { return false };
+        let Some(ping_every) = self.config.ping_every else {
+            return false;
+        };
         match self.keep_alive {
             KeepAlive::Quiet { since } if now >= after(since, ping_every) => {
-                self.keep_alive = KeepAlive::Pinged { deadline: after(now, self.config.pong_within) };
+                self.keep_alive = KeepAlive::Pinged {
+                    deadline: after(now, self.config.pong_within),
+                };
                 // A full queue is a ping of its own: its bytes must be acknowledged.
                 self.ping(b"").is_err() && self.is_finished()
             }
@@ -218,9 +233,11 @@ impl Connection {
     /// (except by [`Self::close`]), so a driver may let its timer run and ask again then.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.state, self.keep_alive, self.config.ping_every) {
-            (State::CloseSent { deadline }, ..) => Some(deadline),
-            (State::Open, KeepAlive::Quiet { since }, Some(ping_every)) => Some(after(since, ping_every)),
-            (State::Open, KeepAlive::Pinged { deadline }, Some(_)) => Some(deadline),
+            (State::CloseSent { deadline }, ..)
+            | (State::Open, KeepAlive::Pinged { deadline }, Some(_)) => Some(deadline),
+            (State::Open, KeepAlive::Quiet { since }, Some(ping_every)) => {
+                Some(after(since, ping_every))
+            }
             (State::Open | State::Failed(_) | State::Closed, ..) => None,
         }
     }
@@ -235,7 +252,10 @@ impl Connection {
         let opcode = opcode_of(message.kind());
         match self.role {
             Role::Server => self.transmit.shared(opcode, message.payload()),
-            Role::Client => self.transmit.frame(true, opcode, message.payload(), key(&mut self.mask_keys)),
+            Role::Client => {
+                self.transmit
+                    .frame(true, opcode, message.payload(), key(&mut self.mask_keys));
+            }
         }
         self.stats.messages_sent = self.stats.messages_sent.wrapping_add(1);
         Ok(())
@@ -248,7 +268,8 @@ impl Connection {
     #[inline]
     pub fn send_ref(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         self.room_for(payload.len())?;
-        self.transmit.frame(true, opcode_of(kind), payload, key(&mut self.mask_keys));
+        self.transmit
+            .frame(true, opcode_of(kind), payload, key(&mut self.mask_keys));
         self.stats.messages_sent = self.stats.messages_sent.wrapping_add(1);
         Ok(())
     }
@@ -261,7 +282,11 @@ impl Connection {
     #[inline]
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
         if self.role == Role::Client {
-            let kind = if prepared.is_text() { Kind::Text } else { Kind::Binary };
+            let kind = if prepared.is_text() {
+                Kind::Text
+            } else {
+                Kind::Binary
+            };
             return self.send_ref(kind, prepared.payload());
         }
         self.room_for(prepared.payload().len())?;
@@ -279,7 +304,8 @@ impl Connection {
             return Err(SendError::ControlTooLong);
         }
         self.room_for(payload.len())?;
-        self.transmit.frame(true, Opcode::Ping, payload, key(&mut self.mask_keys));
+        self.transmit
+            .frame(true, Opcode::Ping, payload, key(&mut self.mask_keys));
         Ok(())
     }
 
@@ -289,10 +315,17 @@ impl Connection {
         if self.state != State::Open {
             return;
         }
-        let body = if code.is_valid_on_wire() { CloseFrame::new(code, reason).encode() } else { Vec::new() };
+        let body = if code.is_valid_on_wire() {
+            CloseFrame::new(code, reason).encode()
+        } else {
+            Vec::new()
+        };
         self.pong_waiting = None;
-        self.transmit.frame(true, Opcode::Close, &body, key(&mut self.mask_keys));
-        self.state = State::CloseSent { deadline: after(now, self.config.close_within) };
+        self.transmit
+            .frame(true, Opcode::Close, &body, key(&mut self.mask_keys));
+        self.state = State::CloseSent {
+            deadline: after(now, self.config.close_within),
+        };
     }
 
     /// Fills `parts` with the bytes to write next, oldest first; returns how many parts were
@@ -310,7 +343,8 @@ impl Connection {
         if self.transmit.len() <= self.config.control_queue_bytes_max
             && let Some(body) = self.pong_waiting.take()
         {
-            self.transmit.frame(true, Opcode::Pong, &body, key(&mut self.mask_keys));
+            self.transmit
+                .frame(true, Opcode::Pong, &body, key(&mut self.mask_keys));
         }
     }
 
@@ -384,7 +418,9 @@ impl Answer<'_> {
                 Ok(Event::Ping(body))
             }
             Opcode::Close => self.peer_close(body).map(Event::Close),
-            Opcode::Pong | Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(Event::Pong(body)),
+            Opcode::Pong | Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                Ok(Event::Pong(body))
+            }
         }
     }
 
@@ -394,7 +430,8 @@ impl Answer<'_> {
             return; // nothing follows our close frame
         }
         if self.transmit.len() <= self.config.control_queue_bytes_max {
-            self.transmit.frame(true, Opcode::Pong, body, key(self.mask_keys));
+            self.transmit
+                .frame(true, Opcode::Pong, body, key(self.mask_keys));
         } else {
             *self.pong_waiting = Some(body.into());
         }
@@ -410,9 +447,12 @@ impl Answer<'_> {
                 Ok(None) => Vec::new(),
                 Err(error) => CloseFrame::new(error.close_code(), error.to_string()).encode(),
             };
-            self.transmit.frame(true, Opcode::Close, &reply, key(self.mask_keys));
+            self.transmit
+                .frame(true, Opcode::Close, &reply, key(self.mask_keys));
         }
-        *self.state = parsed.as_ref().map_or_else(|error| State::Failed(*error), |_| State::Closed);
+        *self.state = parsed
+            .as_ref()
+            .map_or_else(|error| State::Failed(*error), |_| State::Closed);
         parsed
     }
 
@@ -420,7 +460,8 @@ impl Answer<'_> {
     fn fail(&mut self, error: ProtocolError) {
         if *self.state == State::Open {
             let body = CloseFrame::new(error.close_code(), error.to_string()).encode();
-            self.transmit.frame(true, Opcode::Close, &body, key(self.mask_keys));
+            self.transmit
+                .frame(true, Opcode::Close, &body, key(self.mask_keys));
         }
         *self.pong_waiting = None;
         *self.state = State::Failed(error);
@@ -441,8 +482,10 @@ const fn opcode_of(kind: Kind) -> Opcode {
 
 /// A deadline; a duration past the end of time never comes.
 fn after(from: Instant, wait: std::time::Duration) -> Instant {
-    const FAR: std::time::Duration = std::time::Duration::from_secs(60 * 60 * 24 * 365);
-    from.checked_add(wait).or_else(|| from.checked_add(FAR)).unwrap_or(from)
+    const FAR: std::time::Duration = std::time::Duration::from_hours(8760);
+    from.checked_add(wait)
+        .or_else(|| from.checked_add(FAR))
+        .unwrap_or(from)
 }
 
 #[cfg(test)]

@@ -79,15 +79,17 @@ impl Receiver {
             return Ok((input.len(), None));
         };
         self.check(header, config)?;
-        let end = usize::try_from(header.len).ok().and_then(|len| header.header_len.checked_add(len));
+        let end = usize::try_from(header.len)
+            .ok()
+            .and_then(|len| header.size.checked_add(len));
         match end {
             Some(end) if end <= input.len() => {
-                let payload = input.get_mut(header.header_len..end).unwrap_or_default();
+                let payload = input.get_mut(header.size..end).unwrap_or_default();
                 Ok((end, self.whole(header, payload)?))
             }
             _ => {
                 self.partial = Some(Partial { header, done: 0 });
-                Ok((header.header_len, None))
+                Ok((header.size, None))
             }
         }
     }
@@ -102,7 +104,7 @@ impl Receiver {
             return false; // rare; the answer only delays a write
         }
         match Header::parse(input, role) {
-            Ok(Some(header)) => header.len.saturating_add(header.header_len as u64) <= input.len() as u64,
+            Ok(Some(header)) => header.len.saturating_add(header.size as u64) <= input.len() as u64,
             Ok(None) => false,
             Err(_) => true,
         }
@@ -137,7 +139,7 @@ impl Receiver {
         };
         self.header_len = 0;
         self.check(header, config)?;
-        let used = header.header_len.saturating_sub(before);
+        let used = header.size.saturating_sub(before);
         if header.len == 0 {
             // No byte will follow that could complete it.
             return Ok((used, self.whole(header, &mut [])?));
@@ -154,21 +156,30 @@ impl Receiver {
         }
         match (&mut self.open, header.opcode) {
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
-            (Some(_), Opcode::Text | Opcode::Binary) => return Err(ProtocolError::ExpectedContinuation),
+            (Some(_), Opcode::Text | Opcode::Binary) => {
+                return Err(ProtocolError::ExpectedContinuation);
+            }
             (Some(open), _) => {
                 open.frames = open.frames.saturating_add(1);
                 if open.frames > config.fragments_max {
-                    return Err(ProtocolError::TooManyFragments { max: config.fragments_max });
+                    return Err(ProtocolError::TooManyFragments {
+                        max: config.fragments_max,
+                    });
                 }
             }
             (None, _) => {}
         }
         if header.len > config.frame_bytes_max as u64 {
-            return Err(ProtocolError::FrameTooBig { len: header.len, max: config.frame_bytes_max });
+            return Err(ProtocolError::FrameTooBig {
+                len: header.len,
+                max: config.frame_bytes_max,
+            });
         }
         let total = header.len.saturating_add(self.assembly.len() as u64);
         if total > config.message_bytes_max as u64 {
-            return Err(ProtocolError::MessageTooBig { max: config.message_bytes_max });
+            return Err(ProtocolError::MessageTooBig {
+                max: config.message_bytes_max,
+            });
         }
         Ok(())
     }
@@ -238,7 +249,8 @@ impl Receiver {
             frames: 1,
             utf8: Utf8::default(),
         });
-        if open.kind == Kind::Text && !(ascii && open.utf8.is_complete()) && !open.utf8.push(chunk) {
+        if open.kind == Kind::Text && !(ascii && open.utf8.is_complete()) && !open.utf8.push(chunk)
+        {
             return Err(ProtocolError::InvalidUtf8);
         }
         self.assembly.extend_from_slice(chunk);
@@ -247,19 +259,26 @@ impl Receiver {
 
     /// Ends a data frame, and the message with its last frame.
     fn finish(&mut self, header: Header) -> Result<Option<Received<'_>>, ProtocolError> {
-        let Some(open) = self.open.filter(|_| header.fin) else { return Ok(None) };
+        let Some(open) = self.open.filter(|_| header.fin) else {
+            return Ok(None);
+        };
         if open.kind == Kind::Text && !open.utf8.is_complete() {
             return Err(ProtocolError::InvalidUtf8);
         }
         self.open = None;
         self.handed_out = true;
-        Ok(Some(Received::Message(MessageRef::assembled(open.kind, &mut self.assembly))))
+        Ok(Some(Received::Message(MessageRef::assembled(
+            open.kind,
+            &mut self.assembly,
+        ))))
     }
 }
 
 fn kind_of(opcode: Opcode) -> Kind {
     match opcode {
         Opcode::Text => Kind::Text,
-        Opcode::Binary | Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Kind::Binary,
+        Opcode::Binary | Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => {
+            Kind::Binary
+        }
     }
 }

@@ -58,7 +58,13 @@ impl Transmit {
 
     /// Queues a frame. With a key (client role) the payload is masked into the queue.
     #[inline]
-    pub(super) fn frame(&mut self, fin: bool, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+    pub(super) fn frame(
+        &mut self,
+        fin: bool,
+        opcode: Opcode,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+    ) {
         let tail = self.tail_for(payload.len().saturating_add(14));
         let before = tail.len();
         frame::encode(tail, fin, opcode, payload.len(), key);
@@ -101,7 +107,11 @@ impl Transmit {
     pub(super) fn parts<'a>(&'a self, parts: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
         let mut count = 0_usize;
-        let all = self.segments.iter().map(Segment::bytes).chain(std::iter::once(self.tail.as_slice()));
+        let all = self
+            .segments
+            .iter()
+            .map(Segment::bytes)
+            .chain(std::iter::once(self.tail.as_slice()));
         for (part, bytes) in parts.iter_mut().zip(all) {
             let bytes = bytes.get(std::mem::take(&mut skip)..).unwrap_or_default();
             if bytes.is_empty() {
@@ -133,7 +143,8 @@ impl Transmit {
 
     fn by_reference(&mut self, bytes: Bytes) {
         if !self.tail.is_empty() {
-            self.segments.push_back(Segment::Copied(std::mem::take(&mut self.tail)));
+            self.segments
+                .push_back(Segment::Copied(std::mem::take(&mut self.tail)));
         }
         self.len = self.len.saturating_add(bytes.len());
         self.segments.push_back(Segment::Shared(bytes));
@@ -143,7 +154,10 @@ impl Transmit {
     fn tail_for(&mut self, more: usize) -> &mut Vec<u8> {
         if self.tail.capacity() == 0 {
             self.tail.reserve(more.max(TAIL_MIN));
-        } else if self.segments.is_empty() && self.written > self.tail.len() / 2 && self.written > BY_REFERENCE_MIN {
+        } else if self.segments.is_empty()
+            && self.written > self.tail.len() / 2
+            && self.written > BY_REFERENCE_MIN
+        {
             // A slow reader: drop what was written instead of growing behind it.
             self.tail.drain(..self.written);
             self.written = 0;
@@ -163,8 +177,14 @@ mod tests {
         while queue.len() > 0 {
             let mut parts = [IoSlice::new(&[]); 3];
             let count = queue.parts(&mut parts);
-            assert!(count > 0, "bytes are waiting, so there is something to write");
-            let all: Vec<u8> = parts[..count].iter().flat_map(|part| part.iter().copied()).collect();
+            assert!(
+                count > 0,
+                "bytes are waiting, so there is something to write"
+            );
+            let all: Vec<u8> = parts[..count]
+                .iter()
+                .flat_map(|part| part.iter().copied())
+                .collect();
             let taken = step.min(all.len());
             out.extend_from_slice(&all[..taken]);
             queue.advance(taken);

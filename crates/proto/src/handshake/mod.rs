@@ -1,1 +1,17 @@
-//! Handshake
+//! The opening handshake (RFC 6455 section 4), both roles, as pure functions over heads.
+//!
+//! In: the bytes of a request or response head, found by [`HeadScanner`]. Out: the answer to
+//! write, or a refusal with its HTTP status. Nothing here waits or reads; the caller enforces
+//! the deadline.
+
+mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
+mod client; // make one, check the answer
+mod head; // HTTP/1.1 request and response heads
+mod server; // answer an upgrade request
+mod url; // ws:// and wss:// addresses
+
+pub use accept_key::accept_key;
+pub use client::{ClientRequest, HandshakeError, RequestError};
+pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
+pub use server::{Accepted, Refusal, accept};
+pub use url::{Url, UrlError};

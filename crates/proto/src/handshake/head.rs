@@ -1,0 +1,371 @@
+//! HTTP/1.1 heads (RFC 9112): found without rescanning, parsed once, kept as one block of
+//! bytes with ranges.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// Bounds of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Most bytes up to and including the empty line. Default 16 KiB.
+    pub bytes_max: usize,
+    /// Most header fields; at most 128. Default 64.
+    pub fields_max: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 16 << 10,
+            fields_max: 64,
+        }
+    }
+}
+
+/// A head was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// More bytes or fields than the limits allow; answered with 431.
+    #[error("head above the limit of {bytes_max} bytes or {fields_max} fields")]
+    TooLarge {
+        /// [`HeadLimits::bytes_max`].
+        bytes_max: usize,
+        /// [`HeadLimits::fields_max`].
+        fields_max: usize,
+    },
+    /// Not an HTTP/1.1 head; answered with 400.
+    #[error("malformed HTTP head")]
+    Malformed,
+}
+
+/// Finds the end of a head in a growing buffer, looking at every byte once
+/// (RUSTSEC-2023-0065: re-parsing per read made dripped heads quadratic).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadScanner {
+    scanned: usize,
+}
+
+impl HeadScanner {
+    /// The length of the head, empty line included, once `buffer` holds all of it. `buffer`
+    /// must be what it was before, with more at its end.
+    ///
+    /// # Errors
+    /// [`HeadError::TooLarge`] as soon as the limit is passed.
+    pub fn scan(&mut self, buffer: &[u8], limits: HeadLimits) -> Result<Option<usize>, HeadError> {
+        let from = self.scanned.saturating_sub(3);
+        let found = buffer
+            .get(from..)
+            .unwrap_or_default()
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n");
+        self.scanned = buffer.len();
+        let len = found.map(|at| at.saturating_add(from).saturating_add(4));
+        if len.unwrap_or(buffer.len()) > limits.bytes_max {
+            return Err(too_large(limits));
+        }
+        Ok(len)
+    }
+}
+
+type Field = (Range<usize>, Range<usize>);
+
+/// A request head.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    bytes: Bytes,
+    method: Range<usize>,
+    target: Range<usize>,
+    minor_version: u8,
+    fields: Vec<Field>,
+}
+
+impl RequestHead {
+    /// Reads a whole head as found by [`HeadScanner`].
+    ///
+    /// An empty request target (`GET  HTTP/1.1`, as `rusty_socket` sends it) is read as `/`.
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        let bytes = match bytes.strip_prefix(b"GET  HTTP/") {
+            Some(rest) => Bytes::from([b"GET / HTTP/", rest].concat()),
+            None => bytes,
+        };
+        let mut storage = [httparse::EMPTY_HEADER; FIELDS_STORAGE];
+        let mut request = httparse::Request::new(
+            storage
+                .get_mut(..limits.fields_max.min(FIELDS_STORAGE))
+                .unwrap_or_default(),
+        );
+        match request.parse(&bytes) {
+            Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
+            Ok(_) | Err(_) => return Err(HeadError::Malformed),
+        }
+        let (Some(method), Some(target), Some(minor_version)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(HeadError::Malformed);
+        };
+        let method = range_in(&bytes, method.as_bytes());
+        let target = range_in(&bytes, target.as_bytes());
+        let fields = fields_in(&bytes, request.headers);
+        Ok(Self {
+            bytes,
+            method,
+            target,
+            minor_version,
+            fields,
+        })
+    }
+
+    /// The head as it came.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The method, as sent.
+    pub fn method(&self) -> &str {
+        text(&self.bytes, &self.method)
+    }
+
+    /// The request target, as sent: path and query.
+    pub fn target(&self) -> &str {
+        text(&self.bytes, &self.target)
+    }
+
+    /// The target up to the query.
+    pub fn path(&self) -> &str {
+        let target = self.target();
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// What follows the first `?` of the target.
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// 1 for HTTP/1.1, 0 for HTTP/1.0.
+    pub fn minor_version(&self) -> u8 {
+        self.minor_version
+    }
+
+    /// All header fields in order, names as sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        fields(&self.bytes, &self.fields)
+    }
+
+    /// The values of all fields with this name, any case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The value of the only field with this name: `None` when there is none or several.
+    pub fn single<'a>(&'a self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self
+            .fields()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value);
+        let first = values.next();
+        if values.next().is_some() { None } else { first }
+    }
+
+    /// Whether the comma-separated list in the fields `name` holds `token`, any case.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name).any(|value| has_token(value, token))
+    }
+
+    /// Whether the client asks for a WebSocket (RFC 6455 section 4.1), rightly or wrongly:
+    /// such a request is answered by [`super::accept`], any other by an HTTP server.
+    pub fn wants_websocket(&self) -> bool {
+        self.has_token("upgrade", "websocket")
+    }
+}
+
+/// A response head.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    bytes: Bytes,
+    status: u16,
+    fields: Vec<Field>,
+}
+
+impl ResponseHead {
+    /// Reads a whole head as found by [`HeadScanner`].
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        let mut storage = [httparse::EMPTY_HEADER; FIELDS_STORAGE];
+        let mut response = httparse::Response::new(
+            storage
+                .get_mut(..limits.fields_max.min(FIELDS_STORAGE))
+                .unwrap_or_default(),
+        );
+        match response.parse(&bytes) {
+            Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
+            Ok(_) | Err(_) => return Err(HeadError::Malformed),
+        }
+        let (Some(status), Some(1)) = (response.code, response.version) else {
+            return Err(HeadError::Malformed);
+        };
+        let fields = fields_in(&bytes, response.headers);
+        Ok(Self {
+            bytes,
+            status,
+            fields,
+        })
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// All header fields in order, names as sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        fields(&self.bytes, &self.fields)
+    }
+
+    /// The values of all fields with this name, any case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Whether the comma-separated list in the fields `name` holds `token`, any case.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name).any(|value| has_token(value, token))
+    }
+}
+
+/// How many fields a head may have at most, whatever the limits say.
+const FIELDS_STORAGE: usize = 128;
+
+fn too_large(limits: HeadLimits) -> HeadError {
+    HeadError::TooLarge {
+        bytes_max: limits.bytes_max,
+        fields_max: limits.fields_max,
+    }
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start.saturating_add(part.len())
+}
+
+fn fields_in(whole: &[u8], headers: &[httparse::Header<'_>]) -> Vec<Field> {
+    headers
+        .iter()
+        .map(|header| {
+            (
+                range_in(whole, header.name.as_bytes()),
+                range_in(whole, header.value),
+            )
+        })
+        .collect()
+}
+
+fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
+    bytes
+        .get(range.clone())
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        .unwrap_or_default()
+}
+
+fn fields<'a>(bytes: &'a [u8], fields: &'a [Field]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    fields.iter().map(|(name, value)| {
+        (
+            text(bytes, name),
+            bytes.get(value.clone()).unwrap_or_default(),
+        )
+    })
+}
+
+fn has_token(value: &[u8], token: &str) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> Result<RequestHead, HeadError> {
+        RequestHead::parse(Bytes::from(head.to_owned()), HeadLimits::default())
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_in_any_cut_and_looked_for_once() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nleftover";
+        for step in 1..head.len() {
+            let mut scanner = HeadScanner::default();
+            let found = (1..=head.len())
+                .filter(|len| len % step == 0 || *len == head.len())
+                .find_map(|len| scanner.scan(&head[..len], HeadLimits::default()).unwrap());
+            assert_eq!(found, Some(27), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_head_above_the_limit_is_refused_before_its_end() {
+        let limits = HeadLimits {
+            bytes_max: 100,
+            fields_max: 2,
+        };
+        assert!(HeadScanner::default().scan(&[b'a'; 101], limits).is_err());
+        assert_eq!(HeadScanner::default().scan(&[b'a'; 100], limits), Ok(None));
+        let three = Bytes::from_static(b"GET / HTTP/1.1\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n");
+        assert_eq!(
+            RequestHead::parse(three, limits).unwrap_err(),
+            HeadError::TooLarge {
+                bytes_max: 100,
+                fields_max: 2
+            }
+        );
+    }
+
+    #[test]
+    fn parts_of_a_request_are_found() {
+        let head = parse("GET /chat?id=42&x=?1 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nX: 1\r\nx: 2\r\n\r\n").unwrap();
+        assert_eq!(
+            (head.method(), head.path(), head.query()),
+            ("GET", "/chat", Some("id=42&x=?1"))
+        );
+        assert!(head.has_token("connection", "upgrade") && !head.has_token("connection", "up"));
+        assert_eq!(head.values("X").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(
+            (head.single("host"), head.single("x"), head.single("y")),
+            (Some(&b"a"[..]), None, None)
+        );
+    }
+
+    #[test]
+    fn an_empty_target_is_read_as_the_root() {
+        assert_eq!(
+            parse("GET  HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().path(),
+            "/"
+        );
+    }
+
+    #[test]
+    fn malformed_heads_are_refused() {
+        for bad in [
+            "GET / HTTP/2.0\r\n\r\n",
+            "GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
+            "\0\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\0\r\n\r\n",
+        ] {
+            assert_eq!(parse(bad).unwrap_err(), HeadError::Malformed, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The server's side: is this a valid upgrade request, and what is the answer?
+
+use std::fmt::Write as _;
+
+use super::{HeadError, RequestHead, accept_key, accept_key::is_valid_key};
+
+/// The answer to a valid upgrade request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The 101 response, to be written as it is.
+    pub response: String,
+    /// The chosen subprotocol.
+    pub subprotocol: Option<String>,
+}
+
+/// An HTTP answer that ends the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status, 400 to 599.
+    pub status: u16,
+    /// One line for people: the response's body.
+    pub reason: String,
+    /// Further header fields; names and values must not hold CR, LF or NUL.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// A refusal without further header fields.
+    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The whole response, with `Connection: close`.
+    pub fn to_response(&self) -> String {
+        let mut out = format!(
+            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
+            self.status,
+            phrase(self.status),
+            self.reason.len().saturating_add(1),
+        );
+        for (name, value) in &self.headers {
+            if !value.contains(['\r', '\n', '\0']) {
+                write!(out, "{name}: {value}\r\n").expect("writing to a string cannot fail");
+            }
+        }
+        write!(out, "\r\n{}\n", self.reason).expect("writing to a string cannot fail");
+        out
+    }
+}
+
+impl From<HeadError> for Refusal {
+    fn from(error: HeadError) -> Self {
+        let status = match error {
+            HeadError::TooLarge { .. } => 431,
+            HeadError::Malformed => 400,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// Checks an upgrade request and makes the 101 answer. `subprotocols` are those this endpoint
+/// speaks, best first; the first one that the client offers is chosen, none if none matches
+/// (RFC 6455 section 4.2.2).
+///
+/// # Errors
+/// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
+pub fn accept(head: &RequestHead, subprotocols: &[&str]) -> Result<Accepted, Refusal> {
+    if head.method() != "GET" {
+        let mut refusal = Refusal::new(405, "a WebSocket is opened with GET");
+        refusal.headers.push(("Allow", "GET".into()));
+        return Err(refusal);
+    }
+    if head.minor_version() < 1 {
+        return Err(Refusal::new(400, "a WebSocket needs HTTP/1.1"));
+    }
+    if head.single("host").is_none() {
+        return Err(Refusal::new(400, "expected exactly one Host header"));
+    }
+    if !head.has_token("upgrade", "websocket") || !head.has_token("connection", "upgrade") {
+        let mut refusal = Refusal::new(426, "expected Upgrade: websocket and Connection: Upgrade");
+        refusal.headers.push(("Upgrade", "websocket".into()));
+        return Err(refusal);
+    }
+    //= rfc6455#4.4: the server answers with the versions it supports
+    if head.single("sec-websocket-version") != Some(b"13") {
+        let mut refusal = Refusal::new(426, "expected Sec-WebSocket-Version: 13");
+        refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
+        return Err(refusal);
+    }
+    let key = head
+        .single("sec-websocket-key")
+        .filter(|key| is_valid_key(key));
+    let Some(key) = key else {
+        return Err(Refusal::new(
+            400,
+            "expected one Sec-WebSocket-Key of 16 bytes in Base64",
+        ));
+    };
+    let subprotocol = subprotocols
+        .iter()
+        .find(|ours| offers(head, ours))
+        .map(|ours| (*ours).to_owned());
+    let mut response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+        accept_key(key),
+    );
+    if let Some(subprotocol) = &subprotocol {
+        write!(response, "Sec-WebSocket-Protocol: {subprotocol}\r\n")
+            .expect("writing to a string cannot fail");
+    }
+    response.push_str("\r\n");
+    Ok(Accepted {
+        response,
+        subprotocol,
+    })
+}
+
+/// Subprotocol names are case-sensitive (section 4.1).
+fn offers(head: &RequestHead, name: &str) -> bool {
+    head.values("sec-websocket-protocol")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|item| item.trim_ascii() == name.as_bytes())
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "Refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::handshake::HeadLimits;
+
+    const GOOD: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    fn answer(head: &str, subprotocols: &[&str]) -> Result<Accepted, Refusal> {
+        accept(
+            &RequestHead::parse(Bytes::from(head.to_owned()), HeadLimits::default()).unwrap(),
+            subprotocols,
+        )
+    }
+
+    #[test]
+    fn the_request_of_the_rfc_is_accepted() {
+        let accepted = answer(GOOD, &[]).unwrap();
+        assert_eq!(
+            accepted.response,
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_servers_favourite_among_the_offered_subprotocols_is_chosen() {
+        for (ours, chosen) in [
+            (&["superchat", "chat"][..], Some("superchat")),
+            (&["other"], None),
+            (&["CHAT"], None),
+            (&["other", "chat"], Some("chat")),
+        ] {
+            assert_eq!(
+                answer(GOOD, ours).unwrap().subprotocol.as_deref(),
+                chosen,
+                "{ours:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn firefoxs_connection_list_is_accepted() {
+        answer(
+            &GOOD.replace("Connection: Upgrade", "connection:keep-alive,Upgrade"),
+            &[],
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn each_broken_rule_has_its_status() {
+        for (from, to, status) in [
+            ("GET", "POST", 405),
+            ("HTTP/1.1", "HTTP/1.0", 400),
+            ("Host: server.example.com\r\n", "", 400),
+            ("Host: ", "Host: a\r\nHost: ", 400),
+            ("Upgrade: websocket", "Upgrade: h2c", 426),
+            ("Connection: Upgrade", "Connection: close", 426),
+            ("Version: 13", "Version: 8", 426),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ=", 400),
+            ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 400),
+        ] {
+            let refusal = answer(&GOOD.replacen(from, to, 1), &[]).unwrap_err();
+            assert_eq!(refusal.status, status, "{from} -> {to}: {}", refusal.reason);
+            assert!(
+                refusal
+                    .to_response()
+                    .starts_with(&format!("HTTP/1.1 {status} "))
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_cannot_be_split_by_its_headers() {
+        let mut refusal = Refusal::new(403, "no");
+        refusal.headers.push(("X", "a\r\nSet-Cookie: b".into()));
+        assert!(!refusal.to_response().contains("Set-Cookie"));
+    }
+}
