@@ -1,1 +1,37 @@
-//! placeholder
+//! WebSocket servers and clients on tokio and rustls: strict, bounded, one write per read
+//! batch.
+//!
+//! ```no_run
+//! use tidewire::ws::{Server, ServerConfig, WebSocket};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::new(ServerConfig::new("127.0.0.1:9001".parse()?))
+//!     .route("/echo", |mut socket: WebSocket| async move {
+//!         while let Ok(Some(message)) = socket.recv().await {
+//!             if socket.send(message).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     })
+//!     .start()?;
+//! println!("ws://{}/echo", server.local_addr());
+//! # Ok(()) }
+//! ```
+//!
+//! The way of a connection, room by room: `listener` (accept, limits) → [`tls`] → `upgrade`
+//! (request head) → [`ws`] (the driver around `tidewire_proto`'s state machine). A request that
+//! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
+//!
+//! Features: `tls` (default) adds wss and mutual TLS.
+#![forbid(unsafe_code)]
+
+mod buffer; // pooled read buffers: an idle connection owns none
+mod entropy; // masking keys and nonces from the kernel's CSPRNG
+mod listener; // bind and accept, within limits
+pub mod runtime; // a runtime per core, or one pool
+pub mod stream; // plain or TLS, with bytes put back in front
+#[cfg(feature = "tls")]
+pub mod tls; // certificates, mutual TLS
+pub mod ws; // servers, clients and the driver
+
+pub use tidewire_proto as proto;

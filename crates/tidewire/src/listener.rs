@@ -1,0 +1,206 @@
+//! Bind and accept, within limits.
+//!
+//! In: an address. Out: accepted TCP streams with a [`Permit`] each, which counts the
+//! connection until it is dropped. Running out of file descriptors slows accepting down and
+//! never spins.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Waiting connections the system may hold for us.
+const BACKLOG: i32 = 4096;
+
+/// How long to wait after the system refused to accept for lack of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds `count` listeners to one address. With several, the system spreads connections
+/// over them (`SO_REUSEPORT`). Port 0 picks a port, the same for all.
+pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // Without SO_REUSEPORT first: a port that another program listens on must be an error even
+    // if that program would share it.
+    let first = bind_one(address, false)?;
+    if count <= 1 {
+        return Ok(vec![first]);
+    }
+    let address = first.local_addr()?;
+    drop(first);
+    (0..count).map(|_| bind_one(address, true)).collect()
+}
+
+fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(share)?;
+    #[cfg(not(unix))]
+    let _ = share;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Counts connections, in all and per address.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    connections_max: usize,
+    per_ip_max: usize,
+    connections: AtomicUsize,
+    per_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A counted connection.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    /// Set when connections are counted per address.
+    ip: Option<IpAddr>,
+}
+
+impl Admission {
+    /// Limits; `usize::MAX` for none.
+    pub(crate) fn new(connections_max: usize, per_ip_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            per_ip_max,
+            connections: AtomicUsize::new(0),
+            per_ip: Mutex::default(),
+        })
+    }
+
+    /// Live connections.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a connection from `ip`, if there is one.
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
+        let count = self.connections.fetch_add(1, Ordering::Relaxed);
+        // From here on dropping the permit gives the place back.
+        let mut permit = Permit {
+            admission: Arc::clone(self),
+            ip: None,
+        };
+        if count >= self.connections_max {
+            return None;
+        }
+        if self.per_ip_max < usize::MAX {
+            let mut per_ip = self.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+            let from_ip = per_ip.entry(ip).or_default();
+            if *from_ip >= self.per_ip_max {
+                return None;
+            }
+            *from_ip += 1;
+            drop(per_ip);
+            permit.ip = Some(ip);
+        }
+        Some(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+        let Some(ip) = self.ip else { return };
+        let mut per_ip = self
+            .admission
+            .per_ip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = per_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                per_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+/// The next connection that is admitted. One above the limits gets 503 and is dropped.
+///
+/// Cancel safe.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    admission: &Arc<Admission>,
+) -> (TcpStream, SocketAddr, Permit) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if let Some(permit) = admission.admit(address.ip()) {
+                    // A message is written whole; waiting for more to send only delays it.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%address, %error, "TCP_NODELAY could not be set");
+                    }
+                    return (stream, address, permit);
+                }
+                tracing::debug!(%address, "connection refused: limit reached");
+                // The socket is new, its buffer empty: a few bytes fit or the peer is gone.
+                if stream.try_write(BUSY).is_err() {
+                    tracing::trace!(%address, "refused peer did not take the answer");
+                }
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_and_given_back_in_all_and_per_address() {
+        let admission = Admission::new(3, 2);
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = admission.admit(a).expect("room");
+        let _second = admission.admit(a).expect("room");
+        assert!(admission.admit(a).is_none(), "two per address");
+        let _third = admission.admit(b).expect("room");
+        assert!(admission.admit(b).is_none(), "three in all");
+        drop(first);
+        assert_eq!(admission.connections(), 2);
+        assert!(admission.admit(a).is_some());
+        assert_eq!(admission.per_ip.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_even_when_it_could_be_shared() {
+        let listeners = bind(([127, 0, 0, 1], 0).into(), 2).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        assert_eq!(listeners[1].local_addr().unwrap(), address);
+        assert_eq!(
+            bind(address, 2).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+    }
+}

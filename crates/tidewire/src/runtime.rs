@@ -1,0 +1,45 @@
+//! The two ways to use several cores.
+//!
+//! *Per core*: every thread has a runtime, a listener and connections of its own; nothing
+//! migrates, nothing is stolen. *Pool*: one work-stealing runtime. Which is better depends on
+//! the load: per core for many alike connections, the pool when single connections are heavy.
+
+use std::{io, num::NonZeroUsize, thread};
+
+/// How a server uses the machine's cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads.
+    PerCore(NonZeroUsize),
+    /// Tasks on the runtime that starts the server.
+    Pool,
+}
+
+impl Workers {
+    /// One thread per core the process may use.
+    pub fn per_core() -> Self {
+        Self::PerCore(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// How many listeners that needs.
+    pub(crate) fn listeners(self) -> usize {
+        match self {
+            Self::PerCore(count) => count.get(),
+            Self::Pool => 1,
+        }
+    }
+}
+
+/// Runs `work` on a thread with a runtime of its own.
+pub(crate) fn on_own_thread<F, T>(name: String, work: F) -> io::Result<thread::JoinHandle<()>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || runtime.block_on(async move { work().await }))
+}

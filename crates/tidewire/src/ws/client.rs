@@ -1,0 +1,200 @@
+//! The client: connect to `ws://` and `wss://`.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tidewire_proto::{
+    Config, Connection,
+    handshake::{ClientRequest, HandshakeError, HeadLimits, HeadScanner, ResponseHead, Url},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use super::{ConnectError, Peer, WebSocket};
+use crate::{entropy, stream::Stream};
+
+/// Connects to `url` with default settings.
+///
+/// # Errors
+/// [`ConnectError`].
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the attempt is given up.
+pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+    Client::new(url)?.connect().await
+}
+
+/// What to connect to, and how.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: Url,
+    headers: Vec<(String, String)>,
+    subprotocols: Vec<String>,
+    config: Arc<Config>,
+    connect_within: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::ClientTls>,
+}
+
+impl Client {
+    /// A client for `url`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`].
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        Ok(Self {
+            url: Url::parse(url)?,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            config: Arc::default(),
+            connect_within: Duration::from_secs(10),
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Sends a further request header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Offers a subprotocol; call in order of preference.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Limits and deadlines of the connection.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Arc::new(config);
+        self
+    }
+
+    /// Name resolution, TCP, TLS and handshake must be done within; default 10 s in all.
+    #[must_use]
+    pub fn connect_within(mut self, limit: Duration) -> Self {
+        self.connect_within = limit;
+        self
+    }
+
+    /// Trust and identity for `wss://`; the default trusts the system's roots.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
+        let attempt = Box::pin(self.attempt());
+        timeout(self.connect_within, attempt)
+            .await
+            .map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+
+    async fn attempt(&self) -> Result<WebSocket, ConnectError> {
+        let request = ClientRequest::new(
+            &self.url,
+            entropy::random(),
+            &self.headers,
+            &self.subprotocols,
+        )?;
+        let io_error = |source| ConnectError::Io {
+            host: self.url.host().into(),
+            port: self.url.port(),
+            source,
+        };
+        let tcp = TcpStream::connect((self.url.host(), self.url.port()))
+            .await
+            .map_err(io_error)?;
+        tcp.set_nodelay(true).map_err(io_error)?;
+        let peer = Peer {
+            address: tcp.peer_addr().ok(),
+            secure: self.url.is_secure(),
+            ..Peer::default()
+        };
+        let mut stream = if self.url.is_secure() {
+            self.secure(tcp).await?
+        } else {
+            Stream::Plain(tcp)
+        };
+        stream
+            .write_all(request.request.as_bytes())
+            .await
+            .map_err(ConnectError::Lost)?;
+        stream.flush().await.map_err(ConnectError::Lost)?;
+        let (head, leftover) = read_answer(&mut stream).await?;
+        let subprotocol = request.verify(&head)?;
+        let keys = Box::new(entropy::RandomKeys);
+        let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std());
+        Ok(WebSocket::new(stream, core, leftover)
+            .with_peer(Arc::new(peer), subprotocol.map(Arc::from)))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn secure(&self, tcp: TcpStream) -> Result<Stream, ConnectError> {
+        let host = || self.url.host().to_owned();
+        let tls_error = |source| ConnectError::Tls {
+            host: host(),
+            source,
+        };
+        let stream = match &self.tls {
+            Some(tls) => tls.connect(self.url.host(), tcp).await,
+            None => {
+                let tls = crate::tls::ClientTls::system_roots()
+                    .map_err(std::io::Error::other)
+                    .map_err(tls_error)?;
+                tls.connect(self.url.host(), tcp).await
+            }
+        };
+        Ok(Stream::Tls(Box::new(stream.map_err(tls_error)?)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
+    async fn secure(&self, _tcp: TcpStream) -> Result<Stream, ConnectError> {
+        Err(ConnectError::TlsUnavailable {
+            host: self.url.host().to_owned(),
+        })
+    }
+}
+
+/// Reads the answer's head and what came behind it.
+async fn read_answer(stream: &mut Stream) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
+    let limits = HeadLimits::default();
+    let mut buffer = Vec::with_capacity(512);
+    let mut scanner = HeadScanner::default();
+    loop {
+        if let Some(len) = scanner
+            .scan(&buffer, limits)
+            .map_err(HandshakeError::from)?
+        {
+            let leftover = buffer.split_off(len);
+            let head =
+                ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
+            return Ok((head, leftover));
+        }
+        if stream
+            .read_buf(&mut buffer)
+            .await
+            .map_err(ConnectError::Lost)?
+            == 0
+        {
+            return Err(ConnectError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+}

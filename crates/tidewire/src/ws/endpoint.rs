@@ -1,0 +1,72 @@
+//! What a server does with a connection: look at the request, then talk.
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use tidewire_proto::handshake::{Refusal, RequestHead};
+
+use super::{Peer, WebSocket};
+
+/// An upgrade request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// The request head.
+    pub head: Arc<RequestHead>,
+    /// Who sent it.
+    pub peer: Arc<Peer>,
+}
+
+/// How an endpoint accepts a request.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Response {
+    /// Subprotocols this endpoint speaks, best first.
+    pub subprotocols: &'static [&'static str],
+}
+
+/// Serves the connections of one path.
+///
+/// A plain async function of a [`WebSocket`] is an endpoint too.
+pub trait Endpoint: Send + Sync + 'static {
+    /// Looks at the request before it is answered; the default accepts every one.
+    ///
+    /// # Errors
+    /// The HTTP answer that ends the handshake.
+    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+        let _ = request;
+        Ok(Response::default())
+    }
+
+    /// Talks until the connection is over. Ends with the server: a socket tells of the drain
+    /// by its closing handshake; whoever does not listen is aborted at the drain deadline.
+    fn serve(
+        &self,
+        socket: WebSocket,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// The limits and deadlines of this endpoint's connections; `None` takes the server's.
+    fn config(&self) -> Option<Arc<tidewire_proto::Config>> {
+        None
+    }
+}
+
+impl<F, T> Endpoint for F
+where
+    F: Fn(WebSocket) -> T + Send + Sync + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    fn serve(
+        &self,
+        socket: WebSocket,
+        _request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self(socket))
+    }
+}
+
+impl fmt::Debug for dyn Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint")
+    }
+}

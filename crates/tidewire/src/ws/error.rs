@@ -1,0 +1,120 @@
+//! Errors, one enum per operation; blame is visible from the variant.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tidewire_proto::{
+    ProtocolError,
+    handshake::{HandshakeError, RequestError, UrlError},
+};
+
+/// Receiving ended otherwise than by a closing handshake.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The peer broke the protocol or a limit; it was told by a close frame.
+    #[error("the peer broke the protocol")]
+    Protocol(#[from] ProtocolError),
+    /// Nothing was received within the ping and pong deadlines, or no close frame in answer to
+    /// ours, or the peer took none of our bytes within the write deadline.
+    #[error("the peer did not respond in time")]
+    TimedOut,
+    /// The stream ended without a close frame (code 1006 in the browser's words).
+    #[error("the connection was lost")]
+    Lost,
+    /// The stream failed.
+    #[error("the connection failed")]
+    Io(#[source] Arc<io::Error>),
+}
+
+/// A message was not queued.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is closing or closed.
+    #[error("the connection is closing")]
+    Closed,
+    /// The send queue is full and the peer took nothing within the write deadline.
+    #[error("the peer did not read in time")]
+    TimedOut,
+    /// Only from `try_send`: the send queue is full.
+    #[error("the send queue is full")]
+    Full,
+    /// A ping above 125 bytes.
+    #[error("control payload above 125 bytes")]
+    ControlTooLong,
+    /// The stream failed.
+    #[error("the connection failed")]
+    Io(#[source] Arc<io::Error>),
+}
+
+impl From<tidewire_proto::SendError> for SendError {
+    fn from(error: tidewire_proto::SendError) -> Self {
+        match error {
+            tidewire_proto::SendError::Full => Self::Full,
+            tidewire_proto::SendError::ControlTooLong => Self::ControlTooLong,
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// A client could not connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address is no WebSocket address.
+    #[error("invalid address")]
+    Url(#[from] UrlError),
+    /// A header or subprotocol cannot be sent.
+    #[error("invalid request")]
+    Request(#[from] RequestError),
+    /// Name resolution or TCP failed.
+    #[error("cannot reach {host}:{port}")]
+    Io {
+        /// Host of the address.
+        host: String,
+        /// Port of the address.
+        port: u16,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The TLS handshake failed: the certificate was refused, by us or by the server.
+    #[error("TLS handshake with {host} failed")]
+    Tls {
+        /// Host of the address.
+        host: String,
+        /// What TLS reported.
+        source: io::Error,
+    },
+    /// A `wss://` address in a build without the `tls` feature, or a host name TLS cannot use.
+    #[error("wss is not available for {host}")]
+    TlsUnavailable {
+        /// Host of the address.
+        host: String,
+    },
+    /// The connection ended during the handshake.
+    #[error("the connection was lost during the handshake")]
+    Lost(#[source] io::Error),
+    /// The server refused, or its answer is no valid handshake.
+    #[error("the server did not accept the WebSocket")]
+    Handshake(#[from] HandshakeError),
+    /// Not done within the connect deadline.
+    #[error("not connected in time")]
+    TimedOut,
+}
+
+/// A server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// A thread or runtime could not be made.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+}

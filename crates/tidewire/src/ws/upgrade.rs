@@ -1,0 +1,98 @@
+//! The server's part of a connection before it is a WebSocket: TLS, request head, decision.
+//!
+//! In: an accepted TCP stream. Out: an upgraded connection, or a request for the HTTP server
+//! with everything read put back. Invariant: nothing here outlives the handshake deadline.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use tidewire_proto::handshake::{HeadLimits, HeadScanner, Refusal, RequestHead};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{Peer, server::Shared};
+use crate::stream::Stream;
+
+/// A request head and what was read behind it.
+pub(super) struct Arrived {
+    pub(super) stream: Stream,
+    pub(super) head: RequestHead,
+    pub(super) leftover: Vec<u8>,
+    pub(super) peer: Arc<Peer>,
+}
+
+/// Does the TLS handshake, if the server speaks TLS.
+pub(super) async fn secure(
+    tcp: TcpStream,
+    mut peer: Peer,
+    shared: &Shared,
+) -> io::Result<(Stream, Peer)> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &shared.config.tls {
+        let stream = tls.accept(tcp).await?;
+        peer.secure = true;
+        peer.certificates = crate::tls::peer_certificates(&stream);
+        return Ok((Stream::Tls(Box::new(stream)), peer));
+    }
+    let _ = (shared, &mut peer);
+    Ok((Stream::Plain(tcp), peer))
+}
+
+/// Reads the request head. A malformed or oversized one is answered here; then, and when the
+/// peer leaves without a request, the result is `None`.
+pub(super) async fn read_head(
+    mut stream: Stream,
+    peer: Peer,
+    limits: HeadLimits,
+) -> io::Result<Option<Arrived>> {
+    let mut buffer = Vec::with_capacity(1024);
+    let mut scanner = HeadScanner::default();
+    let parsed = loop {
+        match scanner.scan(&buffer, limits) {
+            Ok(Some(len)) => {
+                let leftover = buffer.split_off(len);
+                break RequestHead::parse(Bytes::from(buffer), limits).map(|head| (head, leftover));
+            }
+            Ok(None) => {}
+            Err(error) => break Err(error),
+        }
+        if buffer.capacity() - buffer.len() < 512 {
+            buffer.reserve(1024);
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    match parsed {
+        Ok((head, leftover)) => Ok(Some(Arrived {
+            stream,
+            head,
+            leftover,
+            peer: Arc::new(peer),
+        })),
+        Err(error) => {
+            refuse(&mut stream, &error.into()).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Answers with an HTTP error and ends the connection so that the answer arrives.
+pub(super) async fn refuse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    refusal: &Refusal,
+) -> io::Result<()> {
+    stream.write_all(refusal.to_response().as_bytes()).await?;
+    stream.shutdown().await?;
+    // Unread bytes would make the system reset the connection and drop our answer: read on, a
+    // little.
+    let mut sink = [0; 1024];
+    for _ in 0..64 {
+        if stream.read(&mut sink).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
