@@ -31,7 +31,7 @@ const idToWire = (id) => (isNumericId(id) ? id : JSON.stringify(id));
 /** Parses JSON, keeping integers beyond 2^53 as strings of their digits. */
 export function parse(text) {
   const exact = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]{15,}/g, (token) =>
-    /^\d+$/.test(token) ? `"${token}"` : token,
+    /^\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
   );
   return JSON.parse(exact);
 }
