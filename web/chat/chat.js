@@ -279,7 +279,8 @@ class Session {
     let divider = null;
     let previous = null;
     for (const message of conversation.messages) {
-      if (message === firstUnread) {
+      // A conversation that is new as a whole needs no line above it.
+      if (message === firstUnread && previous !== null) {
         divider = unreadDivider();
         items.push(divider);
       }
@@ -374,7 +375,7 @@ class Session {
 
   // ---- people ----
 
-  /** Redraws the list once per frame at most: a burst of redelivered messages is one redraw. */
+  /** Redraws the list once per turn of the event loop, however much changed in it. */
   #showPeople() {
     if (this.#peoplePending) return;
     this.#peoplePending = true;

@@ -37,8 +37,8 @@ export class Outbox {
   send(conversation, text) {
     const message = this.#history.add(conversation, { ref: newRef(), out: true, type: "text", text, state: "waiting" });
     this.#own.add(message.ref);
+    this.#update({ conversation, message });
     this.#write({ conversation, message });
-    return message;
   }
 
   retry(conversation, message) {
@@ -88,7 +88,6 @@ export class Outbox {
     if (this.#early.delete(id)) message.state = "delivered";
     this.#answered(message);
     this.#update({ conversation, message });
-    return message;
   }
 
   delivered(id, ref) {

@@ -219,6 +219,40 @@ test("a page of another origin cannot connect", { skip }, async (t) => {
   assert.equal(outcome, "refused");
 });
 
+test("a reader who scrolled up is left in peace", { skip }, async (t) => {
+  const page = await open(await person(t), "?me=reader&to=writer");
+  await connected(page);
+  const writer = await Peer.connect(server, "writer");
+  for (let n = 1; n <= 60; n += 1) writer.say(`line ${n}`, "reader");
+  await bubble(page, "line 60").waitFor();
+  const top = () => page.evaluate(() => document.getElementById("scroll").scrollTop);
+  assert.ok((await top()) > 0, "new messages are followed while at the end");
+  await page.evaluate(() => (document.getElementById("scroll").scrollTop = 0));
+  await page.locator("#jump:visible").waitFor();
+  writer.say("line 61", "reader");
+  await page.locator("#jump", { hasText: "1 new message" }).waitFor();
+  assert.equal(await top(), 0);
+  await page.click("#jump");
+  await page.locator("#jump").waitFor({ state: "hidden" });
+  assert.ok(await bubble(page, "line 61").isVisible());
+});
+
+test("an unauthorized person is told so, and only an own click tries again", { skip }, async (t) => {
+  const context = await person(t);
+  let attempts = 0;
+  // The refusal is played here, so that the page itself needs no credentials.
+  await context.routeWebSocket(/\/chat\?/, async (socket) => {
+    attempts += 1;
+    await socket.close({ code: 4050, reason: "Unauthorized" });
+  });
+  const page = await open(context, "?me=stranger");
+  await page.locator("#banner", { hasText: "Unauthorized" }).waitFor();
+  await shoot(page, "unauthorized");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.waitForFunction(() => document.getElementById("link").textContent === "Disconnected");
+  assert.equal(attempts, 2);
+});
+
 test("an id the server refuses leads back to the choice with its reason", { skip }, async (t) => {
   const page = await open(await person(t), "?me=99999999999999999999999");
   await page.locator("#me-problem", { hasText: "Passed invalid id" }).waitFor();
