@@ -84,6 +84,8 @@ export class Outbox {
       message.id = id || message.id;
       message.time = envelope.time ?? message.time;
       if (message.state !== "delivered") message.state = "accepted";
+      // A refusal without a reference is pinned on the oldest open message; the copy corrects a wrong guess.
+      message.reason = null;
     }
     if (this.#early.delete(id)) message.state = "delivered";
     this.#answered(message);

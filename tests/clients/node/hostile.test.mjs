@@ -105,7 +105,8 @@ test("a spoofed sender reaches nobody", async () => {
     const victim = await Peer.connect(server, 5);
     thief.send({ type: "text", sender, recipients: [5], text: "trust me" });
     // Told by a notification or by a close code, the thief has his answer.
-    await Promise.race([thief.next((message) => message.type === "notification_refused"), thief.end()]);
+    const told = thief.arrival((message) => message.type === "notification_refused");
+    await guard(Promise.race([told, thief.closed]), "the thief's answer");
     await server.post({ type: "text", sender: 0, recipients: [5], text: "marker" });
     assert.equal((await victim.text()).text, "marker");
     await victim.close();

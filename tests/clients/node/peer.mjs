@@ -54,11 +54,15 @@ export class Peer {
   }
 
   /** The oldest message not yet taken for which `match` holds; waits for it. */
-  async next(match = () => true) {
+  next(match = () => true) {
+    return guard(this.arrival(match), () => `a message for ${this.id}; its inbox: ${JSON.stringify(this.#inbox)}`);
+  }
+
+  /** Like `next`, but without a time limit: for a race whose loser must not keep the test waiting. */
+  async arrival(match) {
     const index = this.#inbox.findIndex(match);
     if (index >= 0) return this.#inbox.splice(index, 1)[0];
-    const arrived = new Promise((resolve) => this.#waiting.push({ match, resolve }));
-    return guard(arrived, () => `a message for ${this.id}; its inbox: ${JSON.stringify(this.#inbox)}`);
+    return new Promise((resolve) => this.#waiting.push({ match, resolve }));
   }
 
   /** The next message of type "text". */
