@@ -1,0 +1,279 @@
+//! The driver over streams made by the test, in virtual time.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tidewire::{
+    proto::{CloseCode, Config, Connection, MaskKeys, Message, Prepared},
+    ws::{Incoming, RecvError, SendError, WebSocket},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    time::Instant,
+};
+
+struct Keys;
+
+impl MaskKeys for Keys {
+    fn next_key(&mut self) -> [u8; 4] {
+        [1, 2, 3, 4]
+    }
+}
+
+fn server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, config: Config) -> WebSocket<S> {
+    WebSocket::new(
+        stream,
+        Connection::server(Arc::new(config), Instant::now().into_std()),
+        Vec::new(),
+    )
+}
+
+fn client<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocket<S> {
+    let core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
+    WebSocket::new(stream, core, Vec::new())
+}
+
+fn pair(capacity: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+    let (a, b) = duplex(capacity);
+    (server(a, Config::default()), client(b))
+}
+
+/// Masked client frames for these texts.
+fn client_bytes(texts: &[&str]) -> Vec<u8> {
+    let mut core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
+    texts
+        .iter()
+        .for_each(|text| core.send(&(*text).into()).unwrap());
+    let mut parts = [io::IoSlice::new(&[])];
+    core.poll_transmit(&mut parts);
+    parts[0].to_vec()
+}
+
+/// Gives one scripted chunk per read, then nothing; remembers every write.
+#[derive(Clone, Default)]
+struct Script {
+    reads: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    writes: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl AsyncRead for Script {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.reads.lock().unwrap().pop_front() {
+            Some(chunk) => {
+                buf.put_slice(&chunk);
+                Poll::Ready(Ok(()))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Script {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.lock().unwrap().push(buf.to_vec());
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: WebSocket<S>,
+) -> Result<(), RecvError> {
+    while let Some(message) = socket.recv().await? {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_messages_is_answered_with_one_write() {
+    let script = Script::default();
+    let texts: Vec<String> = (0..50).map(|i| format!("message {i}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    script.reads.lock().unwrap().push_back(client_bytes(&texts));
+    script
+        .reads
+        .lock()
+        .unwrap()
+        .push_back(client_bytes(&["alone"]));
+    tokio::time::timeout(
+        Duration::from_secs(1),
+        echo(server(script.clone(), no_pings())),
+    )
+    .await
+    .unwrap_err();
+    let writes = script.writes.lock().unwrap();
+    let expected: Vec<u8> = texts
+        .iter()
+        .flat_map(|text| Prepared::text(text).frame().to_vec())
+        .collect();
+    assert_eq!(
+        *writes,
+        [expected, Prepared::text("alone").frame().to_vec()]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_sent_while_no_frame_waits_is_written_at_once() {
+    let script = Script::default();
+    let mut socket = server(script.clone(), Config::default());
+    socket.send("now").await.unwrap();
+    assert_eq!(script.writes.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_recv_at_any_byte_loses_nothing() {
+    let bytes = client_bytes(&["first", "second, a little longer", "third"]);
+    for cut in 1..bytes.len() {
+        let script = Script::default();
+        let mut socket = server(script.clone(), Config::default());
+        let mut texts = Vec::new();
+        for chunk in [&bytes[..cut], &bytes[cut..]] {
+            script.reads.lock().unwrap().push_back(chunk.to_vec());
+            // The timeout drops a recv that has taken the bytes but not a whole frame.
+            while let Ok(message) =
+                tokio::time::timeout(Duration::from_millis(1), socket.recv()).await
+            {
+                texts.push(message.unwrap().unwrap().as_text().unwrap().to_owned());
+            }
+        }
+        assert_eq!(
+            texts,
+            ["first", "second, a little longer", "third"],
+            "cut at {cut}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_behind_the_handshake_are_the_first_messages() {
+    let (a, _b) = duplex(1024);
+    let core = Connection::server(Arc::default(), Instant::now().into_std());
+    let mut socket = WebSocket::new(a, core, client_bytes(&["early", "bird"]));
+    assert_eq!(socket.recv().await.unwrap(), Some(Message::text("early")));
+    assert_eq!(socket.recv().await.unwrap(), Some(Message::text("bird")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_ends_see_a_proper_close() {
+    let (mut server, mut client) = pair(1024);
+    let closing = tokio::spawn(async move { client.close(CloseCode::NORMAL, "bye").await });
+    assert!(
+        matches!(server.recv_any().await, Ok(Some(Incoming::Closing(Some(frame)))) if frame.reason == "bye")
+    );
+    assert_eq!(server.recv().await.unwrap(), None);
+    assert_eq!(server.close_frame().unwrap().code, CloseCode::NORMAL);
+    let answer = closing.await.unwrap().unwrap().expect("the code is echoed");
+    assert_eq!(answer.code, CloseCode::NORMAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_answers_a_close_is_given_up_after_five_seconds() {
+    let (mut server, _silent) = pair(1024);
+    let start = Instant::now();
+    assert!(matches!(
+        server.close(CloseCode::NORMAL, "").await,
+        Err(RecvError::TimedOut)
+    ));
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_pinged_and_given_up_but_a_living_one_is_kept() {
+    let (mut server, mut client) = pair(1024);
+    let alive = tokio::spawn(async move { client.recv().await });
+    let start = Instant::now();
+    let kept = tokio::time::timeout(Duration::from_secs(300), server.recv()).await;
+    assert!(kept.is_err(), "a peer whose library answers pings is kept");
+    alive.abort();
+    assert!(alive.await.unwrap_err().is_cancelled());
+    drop(server);
+
+    let (mut server, _silent) = pair(1024);
+    assert!(matches!(server.recv().await, Err(RecvError::TimedOut)));
+    assert_eq!(
+        start.elapsed().as_secs(),
+        300 + 35,
+        "25 s to the ping, 10 s for the pong"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_stops_the_sender_and_is_given_up() {
+    let (mut server, _never_reads) = pair(1024);
+    let message = Message::binary(vec![0; 64 << 10]);
+    let mut sent = 0;
+    let error = loop {
+        match server.send(message.clone()).await {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SendError::TimedOut), "{error}");
+    assert!(sent <= 17, "1 MiB of queue, not {sent} messages of 64 KiB");
+    assert!(matches!(server.recv().await, Err(RecvError::TimedOut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_stream_is_an_error_not_a_close() {
+    let (mut server, client) = pair(1024);
+    drop(client);
+    assert!(matches!(server.recv().await, Err(RecvError::Lost)));
+    assert!(
+        matches!(server.recv().await, Err(RecvError::Lost)),
+        "and stays one"
+    );
+    assert!(matches!(server.send("x").await, Err(SendError::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_breaks_the_protocol_is_told_why() {
+    let (a, b) = duplex(1024);
+    let server = tokio::spawn(echo(server(a, Config::default())));
+    // The client end talks unmasked, as only a server may.
+    let mut bad = WebSocket::new(
+        b,
+        Connection::server(Arc::default(), Instant::now().into_std()),
+        Vec::new(),
+    );
+    bad.send("unmasked").await.unwrap();
+    assert!(
+        matches!(bad.recv().await, Err(RecvError::Protocol(_))),
+        "the answer is unmasked too"
+    );
+    drop(bad);
+    let error = server.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.protocol().unwrap().to_string(),
+        "message from client not masked"
+    );
+}
+
+fn no_pings() -> Config {
+    let mut config = Config::default();
+    config.ping_every = None;
+    config
+}
