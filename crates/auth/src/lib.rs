@@ -1,1 +1,38 @@
-//! placeholder
+//! Who is it: the authentication kinds a server can demand of a request.
+//!
+//! In: an [`AuthConfig`] from a configuration file, and later the header fields of each
+//! request. Out: an [`Authenticator`] whose [`check`](Authenticator::check) answers yes or
+//! [`Denied`]. The crate is pure logic: it opens no files, reads no environment and knows no
+//! sockets; references to secrets are looked up through [`Lookup`], which the caller gives.
+//!
+//! Invariants: what is not understood is refused (an unknown type, an empty secret and an
+//! unresolved reference are errors, never "no authentication"); secrets cannot be printed;
+//! comparing a candidate takes a time that depends on the candidate only.
+//!
+//! ```
+//! use tidewire_auth::{AuthConfig, NoLookup};
+//!
+//! let config: AuthConfig = serde_json::from_str(r#"{"type": "bearer", "value": "s3cret"}"#)?;
+//! let authenticator = config.resolve(&NoLookup)?;
+//! assert!(authenticator.check(&[("Authorization", "Bearer s3cret")]).is_ok());
+//! assert!(authenticator.check(&[("Authorization", "Bearer guess")]).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod authenticator; // the decision
+mod config; // what the operator writes
+mod credentials; // header bytes → credentials
+mod error; // what can be wrong with it
+mod headers; // the header fields of a request
+mod reference; // `${env:…}` and `${file:…}`
+mod resolve; // config → authenticator
+mod secret; // a string that cannot be printed
+
+pub use authenticator::{Authenticator, Denied};
+pub use config::AuthConfig;
+pub use error::{AuthError, AuthRule};
+pub use headers::Headers;
+pub use reference::{Lookup, LookupError, NoLookup};
+pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
+pub use secret::Secret;

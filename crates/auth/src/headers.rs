@@ -1,0 +1,41 @@
+//! [`Headers`]: the view of a request's header fields that authentication needs.
+//!
+//! A trait instead of a type, so that the toolkit's request head and `http::HeaderMap` both
+//! fit without this crate knowing either.
+
+/// The header fields of one request.
+pub trait Headers {
+    /// The values of all fields of this name, in the order received. The name is compared
+    /// without regard to case; a value is what stands between the optional white space.
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a>;
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for &[(N, V)] {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        values_of(self, name)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>, const COUNT: usize> Headers for [(N, V); COUNT] {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        values_of(self, name)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        values_of(self, name)
+    }
+}
+
+fn values_of<'a, N: AsRef<str>, V: AsRef<[u8]>>(
+    fields: &'a [(N, V)],
+    name: &'a str,
+) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+    Box::new(
+        fields
+            .iter()
+            .filter(move |(field, _)| field.as_ref().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_ref()),
+    )
+}

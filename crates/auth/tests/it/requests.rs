@@ -1,0 +1,316 @@
+//! Which requests pass.
+
+use tidewire_auth::{Authenticator, Denied};
+
+use crate::authenticator;
+
+const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-bmF0_dXJl";
+
+fn aladdin() -> Authenticator {
+    authenticator(r#"{"type":"basic","user":"Aladdin","password":"open sesame"}"#)
+}
+
+fn check_all_denied(authenticator: &Authenticator, field: &str, values: &[&str]) {
+    for value in values {
+        assert!(
+            authenticator.check(&[(field, *value)]).is_err(),
+            "{field}: {value:?} passed"
+        );
+    }
+}
+
+#[test]
+fn noauth_lets_everybody_pass() {
+    let open = authenticator(r#"{"type":"noauth"}"#);
+    assert_eq!(open.check(&[("Authorization", "Basic ???")]), Ok(()));
+}
+
+#[test]
+fn basic_takes_the_right_user_with_the_right_password() {
+    for value in [
+        "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        "basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        "BASIC   QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+    ] {
+        for field in ["Authorization", "authorization", "AUTHORIZATION"] {
+            assert_eq!(aladdin().check(&[(field, value)]), Ok(()), "{value}");
+        }
+    }
+}
+
+#[test]
+fn basic_splits_at_the_first_colon() {
+    let colons = authenticator(r#"{"type":"basic","user":"u","password":":p:"}"#);
+    // u::p:
+    assert_eq!(colons.check(&[("authorization", "Basic dTo6cDo=")]), Ok(()));
+}
+
+#[test]
+fn basic_takes_utf_8() {
+    let utf8 = authenticator(r#"{"type":"basic","user":"test","password":"123£"}"#);
+    assert_eq!(
+        utf8.check(&[("authorization", "Basic dGVzdDoxMjPCow==")]),
+        Ok(())
+    );
+}
+
+#[test]
+fn bad_basic_credentials_are_denied() {
+    check_all_denied(
+        &aladdin(),
+        "Authorization",
+        &[
+            "",
+            "Basic",
+            "Basic ",
+            "Basic=",
+            "BasicQWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basic\tQWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            " Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== ",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ===",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZR==",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==,",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==, Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basic QWxhZGRpbjpvcGVu\nIHNlc2FtZQ==",
+            "Basic QWxhZGRpbjpvcGVu IHNlc2FtZQ==",
+            "Basic Aladdin:open sesame",
+            "Basic QWxhZGRpbg==",                 // Aladdin
+            "Basic QWxhZGRpbjo=",                 // Aladdin:
+            "Basic Og==",                         // :
+            "Basic Om9wZW4gc2VzYW1l",             // :open sesame
+            "Basic QWxhZGRpbjpvcGVuIHNlc2Ft",     // Aladdin:open sesam
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZWU=", // Aladdin:open sesamee
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQA=", // Aladdin:open sesame\0
+            "Basic QWxhZGRpbjpPcGVuIHNlc2FtZQ==", // Aladdin:Open sesame
+            "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==", // aladdin:open sesame
+            "Basic b3BlbiBzZXNhbWU6QWxhZGRpbg==", // open sesame:Aladdin
+            "Basic 8J+Yig==",
+            "Basic ====",
+            "Basic null",
+            "Digest QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basi QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basic: QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        ],
+    );
+    assert_eq!(
+        aladdin().check(&[("Proxy-Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")]),
+        Err(Denied::Missing)
+    );
+}
+
+#[test]
+fn bearer_takes_the_token_with_the_scheme_in_any_case() {
+    let bearer = authenticator(r#"{"type":"bearer","value":"s3cret.TOKEN"}"#);
+    for value in [
+        "Bearer s3cret.TOKEN",
+        "bearer s3cret.TOKEN",
+        "BEARER  s3cret.TOKEN",
+    ] {
+        assert_eq!(bearer.check(&[("authorization", value)]), Ok(()), "{value}");
+    }
+    check_all_denied(
+        &bearer,
+        "authorization",
+        &[
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearers3cret.TOKEN",
+            "Bearer\ts3cret.TOKEN",
+            "Bearer: s3cret.TOKEN",
+            "Bearer s3cret.token",
+            "Bearer s3cret.TOKE",
+            "Bearer s3cret.TOKENN",
+            "Bearer s3cret.TOKENs3cret.TOKEN",
+            "Bearer s3cret.TOKEN ",
+            "Bearer s3cret.TOKEN\0",
+            "Bearer \"s3cret.TOKEN\"",
+            "Bearer s3cret.TOKEN, Bearer s3cret.TOKEN",
+            "Bearer Bearer s3cret.TOKEN",
+            "s3cret.TOKEN",
+            "Token s3cret.TOKEN",
+            "Basic s3cret.TOKEN",
+        ],
+    );
+}
+
+#[test]
+fn header_takes_the_whole_value_under_a_name_in_any_case() {
+    let header = authenticator(r#"{"type":"header","name":"X-Api-Key","value":"key 1/2=="}"#);
+    for field in ["X-Api-Key", "x-api-key", "X-API-KEY"] {
+        assert_eq!(header.check(&[(field, "key 1/2==")]), Ok(()), "{field}");
+    }
+    check_all_denied(
+        &header,
+        "x-api-key",
+        &[
+            "",
+            "key",
+            "key 1/2",
+            "key 1/2=",
+            "key 1/2===",
+            "KEY 1/2==",
+            "key  1/2==",
+            "key 1/2==, key 1/2==",
+            "key 1/2==;",
+            "\"key 1/2==\"",
+        ],
+    );
+    check_all_denied(&header, "x-api-key2", &["key 1/2=="]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_compared_as_bytes() {
+    let header = authenticator(r#"{"type":"header","name":"k","value":"ü"}"#);
+    assert_eq!(header.check(&[("k", [0xc3, 0xbc])]), Ok(()));
+    assert_eq!(header.check(&[("k", [0xc3, 0xbd])]), Err(Denied::Wrong));
+    assert_eq!(header.check(&[("k", [0xfc])]), Err(Denied::Wrong));
+}
+
+#[test]
+fn cookies_with_dots_equals_signs_or_slashes_match_as_a_whole() {
+    for value in [
+        JWT,
+        "YWJj/ZGVm+Zw==",
+        "=",
+        "a=b=c",
+        "\"quoted\"",
+        "a b",
+        "{1}",
+    ] {
+        let escaped = value.replace('"', "\\\"");
+        let cookie = authenticator(&format!(
+            r#"{{"type":"cookie","name":"Session","value":"{escaped}"}}"#
+        ));
+        for line in [
+            format!("Session={value}"),
+            format!("session={value}"),
+            format!("a=b; Session={value}"),
+            format!("a=b;Session={value};c=d"),
+            format!("  Session = {value}  ; c"),
+        ] {
+            assert_eq!(cookie.check(&[("Cookie", &line)]), Ok(()), "{line}");
+        }
+        for line in [
+            format!("Session={value}x"),
+            format!("Session=x{value}"),
+            format!("Session={value}.anything"),
+            format!("Session2={value}"),
+            format!("xSession={value}"),
+        ] {
+            assert!(cookie.check(&[("Cookie", &line)]).is_err(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn bad_cookies_are_denied() {
+    let cookie = authenticator(r#"{"type":"cookie","name":"sid","value":"abc"}"#);
+    assert_eq!(cookie.check(&[("cookie", "sid=abc")]), Ok(()));
+    check_all_denied(
+        &cookie,
+        "Cookie",
+        &[
+            "",
+            ";",
+            "=",
+            "sid",
+            "sid=",
+            "=abc",
+            "abc",
+            "sid=abc.anything",
+            "sid=abc=",
+            "sid=abc/",
+            "sid=ab",
+            "sid=abcc",
+            "sid=ABC",
+            "sid=\"abc\"",
+            "sid=abc,sid=abc",
+            "sid=abc, b=c",
+            "sid==abc",
+            "sid=a bc",
+            "sid:abc",
+            "sid=abc\0",
+            "sid=abc\u{b}",
+            "xsid=abc",
+            "sidx=abc",
+            "other=sid=abc",
+            "sid=%61bc",
+            "sid=abc; sid=abc",
+            "sid=abc; sid=wrong",
+            "sid=wrong; sid=abc",
+            "sid=abc; SID=abc",
+            "sid=abc; sid=",
+        ],
+    );
+    check_all_denied(&cookie, "Set-Cookie", &["sid=abc"]);
+    check_all_denied(&cookie, "Cookie2", &["sid=abc"]);
+}
+
+#[test]
+fn what_is_there_twice_does_not_count() {
+    let good = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    for fields in [
+        [("Authorization", good), ("authorization", good)],
+        [("Authorization", good), ("Authorization", "Basic x")],
+        [("Authorization", "Bearer x"), ("Authorization", good)],
+        [("Authorization", ""), ("Authorization", good)],
+    ] {
+        assert_eq!(aladdin().check(&fields), Err(Denied::Wrong), "{fields:?}");
+    }
+    let header = authenticator(r#"{"type":"header","name":"k","value":"v"}"#);
+    assert_eq!(header.check(&[("k", "v"), ("K", "v")]), Err(Denied::Wrong));
+    let cookie = authenticator(r#"{"type":"cookie","name":"c","value":"v"}"#);
+    assert_eq!(
+        cookie.check(&[("cookie", "c=v"), ("cookie", "d=v")]),
+        Err(Denied::Wrong)
+    );
+}
+
+#[test]
+fn what_is_there_twice_does_not_spoil_the_other_members() {
+    let either = authenticator(
+        r#"{"type":"oneOf","types":[
+            {"type":"bearer","value":"t"},{"type":"cookie","name":"c","value":"v"}]}"#,
+    );
+    let twice = ("authorization", "Bearer t");
+    assert_eq!(either.check(&[twice, twice]), Err(Denied::Wrong));
+    assert_eq!(either.check(&[twice, twice, ("cookie", "c=v")]), Ok(()));
+}
+
+#[test]
+fn all_mismatches_of_equal_length_give_the_same_answer() {
+    let token = "0123456789";
+    let bearer = authenticator(&format!(r#"{{"type":"bearer","value":"{token}"}}"#));
+    for position in 0..token.len() {
+        let mut wrong = token.as_bytes().to_vec();
+        wrong[position] = b'x';
+        let value = [b"Bearer ", wrong.as_slice()].concat();
+        assert_eq!(
+            bearer.check(&[("authorization", value)]),
+            Err(Denied::Wrong),
+            "{position}"
+        );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn random_header_bytes_neither_pass_nor_panic(
+        value in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+    ) {
+        let all = authenticator(
+            r#"{"type":"oneOf","types":[
+                {"type":"basic","user":"user-1","password":"password-1"},
+                {"type":"bearer","value":"token-1"},
+                {"type":"cookie","name":"sid","value":"cookie-1"}]}"#,
+        );
+        for field in ["authorization", "cookie"] {
+            proptest::prop_assert!(all.check(&[(field, value.as_slice())]).is_err());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The rules between keys: values that are fine alone and wrong together.
+
+use std::net::SocketAddr;
+
+use super::{
+    AllowedOrigins, Config, RestSettings, ServerSettings, Settings, check::Checker, error::Rule,
+    settings::Warning,
+};
+
+impl Checker<'_> {
+    /// Checks the rules between keys. The listeners are `None` when they were wrong by
+    /// themselves or are not served.
+    pub(super) fn agreement(
+        &mut self,
+        config: &Config,
+        server: Option<&ServerSettings>,
+        rest: Option<&RestSettings>,
+    ) {
+        self.keep_alive_agreement(config);
+        self.mailbox_agreement(config);
+        if let Some(server) = server {
+            if server.allowed_origins == AllowedOrigins::Any
+                && server.auth.uses_ambient_credentials()
+            {
+                self.complain(
+                    "server.allowed_origins",
+                    Rule::AnyOriginWithAmbientCredentials,
+                );
+            }
+            if is_exposed(server.listen, server.auth.is_open()) {
+                self.exposed(config, "server", server.listen);
+            }
+        }
+        if let Some(rest) = rest
+            && is_exposed(rest.listen, rest.auth.is_open())
+        {
+            self.exposed(config, "rest", rest.listen);
+        }
+        if let (Some(server), Some(rest)) = (server, rest) {
+            let port = rest.listen.port();
+            if port != 0 && port == server.listen.port() {
+                self.complain(
+                    "rest.listen",
+                    Rule::PortTaken {
+                        port,
+                        other: "server.listen".to_owned(),
+                    },
+                );
+            }
+        }
+    }
+
+    fn exposed(&mut self, config: &Config, table: &str, listen: SocketAddr) {
+        if config.server.public_without_auth {
+            return;
+        }
+        self.complain(
+            &format!("{table}.listen"),
+            Rule::PublicWithoutAuth {
+                listen: listen.to_string(),
+                auth: format!("{table}.auth"),
+            },
+        );
+    }
+
+    /// A second ping while the first is unanswered would say nothing new.
+    fn keep_alive_agreement(&mut self, config: &Config) {
+        let keep_alive = &config.chat.keep_alive;
+        if keep_alive.ping_seconds != 0 && keep_alive.pong_seconds >= keep_alive.ping_seconds {
+            self.complain(
+                "chat.keep_alive.pong_seconds",
+                Rule::NotBelowOther {
+                    found: keep_alive.pong_seconds.to_string(),
+                    other: "chat.keep_alive.ping_seconds".to_owned(),
+                    bound: keep_alive.ping_seconds.to_string(),
+                },
+            );
+        }
+    }
+
+    /// What is accepted must fit where it is kept, or it could never be delivered.
+    fn mailbox_agreement(&mut self, config: &Config) {
+        let mailbox = &config.mailbox;
+        let sizes = [
+            (
+                ("mailbox.user_bytes_max", mailbox.user_bytes_max),
+                ("chat.message_bytes_max", config.chat.message_bytes_max),
+            ),
+            (
+                ("mailbox.bytes_max", mailbox.bytes_max),
+                ("mailbox.user_bytes_max", mailbox.user_bytes_max),
+            ),
+        ];
+        for (outer, inner) in &sizes {
+            self.at_least(outer, inner);
+        }
+        self.at_least(
+            &("mailbox.messages_max", mailbox.messages_max),
+            &("mailbox.user_messages_max", mailbox.user_messages_max),
+        );
+        self.at_least(
+            &("mailbox.ttl_seconds_max", mailbox.ttl_seconds_max),
+            &("mailbox.ttl_seconds", mailbox.ttl_seconds),
+        );
+    }
+
+    fn at_least<T: PartialOrd + ToString>(&mut self, outer: &(&str, T), inner: &(&str, T)) {
+        if outer.1 < inner.1 {
+            self.complain(
+                outer.0,
+                Rule::BelowOther {
+                    found: outer.1.to_string(),
+                    other: inner.0.to_owned(),
+                    least: inner.1.to_string(),
+                },
+            );
+        }
+    }
+}
+
+impl Config {
+    /// What to say in the log although it is allowed.
+    pub(super) fn warnings(&self, settings: &Settings) -> Vec<Warning> {
+        let server = &settings.server;
+        let rest = settings.rest.as_ref();
+        let exposed = is_exposed(server.listen, server.auth.is_open())
+            || rest.is_some_and(|rest| is_exposed(rest.listen, rest.auth.is_open()));
+        let any_origin = server.allowed_origins == AllowedOrigins::Any;
+        let server_secret = self.server.auth.has_inline_secret();
+        let rest_secret = rest.is_some() && self.rest.auth.has_inline_secret();
+        let key = |key| Warning::InlineSecret { key };
+        [
+            (!self.chat.check_sender).then_some(Warning::SenderUnchecked),
+            exposed.then_some(Warning::PublicWithoutAuth),
+            any_origin.then_some(Warning::AnyOrigin),
+            server_secret.then_some(key("server.auth")),
+            rest_secret.then_some(key("rest.auth")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Whether other machines get in without credentials.
+fn is_exposed(listen: SocketAddr, is_open: bool) -> bool {
+    is_open && !listen.ip().to_canonical().is_loopback()
+}

@@ -1,0 +1,306 @@
+//! [`Config`]: the keys as the operator writes them, unchecked.
+//!
+//! No key is optional: the defaults are a layer of their own below all others, and reading a
+//! layered configuration through these types finds keys that the default layer forgot.
+//! `Default` gives the same values for programs that build a configuration in code.
+
+use serde::Deserialize;
+use tidewire_auth::AuthConfig;
+
+use super::value::{ByteSize, Confirm, LogFormat, Runtime};
+
+/// The whole configuration. [`Config::check`] turns it into [`Settings`](super::Settings).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directory of the message store, created when missing. Default `./tidewire-data`. Its
+    /// size on disk is bounded by [`MailboxConfig::bytes_max`] plus the store's overhead.
+    pub data_dir: String,
+    /// The WebSocket side.
+    pub server: ServerConfig,
+    /// The REST API.
+    pub rest: RestConfig,
+    /// What happens to messages.
+    pub chat: ChatConfig,
+    /// What is kept for absent users.
+    pub mailbox: MailboxConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// `[server]`: the WebSocket side.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address: `ip:port`, `localhost:port` (127.0.0.1) or `*:port` (0.0.0.0). Port 0 picks a
+    /// free one. Default `127.0.0.1:8085`; other addresses need [`auth`](Self::auth).
+    pub listen: String,
+    /// Path of the messaging endpoint, which also answers with a trailing slash. Default
+    /// `/chat`. Starts with `/`, ends without one, and is not `/echo`.
+    pub endpoint: String,
+    /// Whether `/echo` sends every message back. Default `false`: for tests and benchmarks.
+    pub echo: bool,
+    /// Whether plain GETs get the web chat page. Default `true`.
+    pub web_chat: bool,
+    /// How threads share connections. Default `per-core`.
+    pub runtime: Runtime,
+    /// Threads; 0, the default, means one per core. At most 1024. Each costs its stack.
+    pub workers: u32,
+    /// Origins of web pages that may connect besides the server's own, each exactly
+    /// `scheme://host[:port]`; `["*"]` allows any and is refused together with basic or
+    /// cookie authentication. Default none. At most 256, compared one by one per handshake.
+    pub allowed_origins: Vec<String>,
+    /// Must be `true` to listen beyond loopback while `server.auth` or `rest.auth` lets
+    /// everybody pass. Default `false`.
+    pub public_without_auth: bool,
+    /// Seconds connections get to finish when the server stops; 0 cuts them at once. Default
+    /// 10, at most 3600. The service manager's own patience has to be longer.
+    pub drain_seconds: u32,
+    /// TLS on this listener.
+    pub tls: TlsConfig,
+    /// Who may connect. Default `noauth`, which is for loopback only.
+    pub auth: AuthConfig,
+    /// What strangers can cost.
+    pub limits: LimitsConfig,
+}
+
+/// `[server.tls]`, `[rest.tls]`: TLS on one listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Whether the listener speaks TLS. Default `false`.
+    pub enabled: bool,
+    /// PEM file with the certificate chain. Default empty; needed when enabled.
+    pub certificate: String,
+    /// PEM file with the private key. Default empty; needed when enabled.
+    pub key: String,
+    /// PEM file with the CAs of client certificates: when set, every client must present one.
+    /// Default empty: none is asked for.
+    pub client_ca: String,
+}
+
+/// `[server.limits]`: what strangers can cost.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Open connections; 0, the default, means as many as the process may have file descriptors.
+    /// Worst case memory is this times [`send_queue_bytes_max`](Self::send_queue_bytes_max).
+    pub connections_max: u32,
+    /// Open connections per client address; 0, the default, means unlimited, because all
+    /// clients behind a proxy share one address. Costs a counter per connected address.
+    pub connections_per_ip_max: u32,
+    /// Seconds for TLS handshake and request head together. Default 10, 1 to 300.
+    pub handshake_seconds: u32,
+    /// Bytes of a request head. Default 16 KiB, 1 KiB to 1 MiB; held while a head is read.
+    pub head_bytes_max: ByteSize,
+    /// Header fields of a request head. Default 64, 8 to 1024.
+    pub headers_max: u32,
+    /// Bytes a connection may have waiting to be written; a reader that lets more pile up is
+    /// closed. Default 1 MiB, 16 KiB to 1 GiB; only used while a reader is slow.
+    pub send_queue_bytes_max: ByteSize,
+}
+
+/// `[rest]`: the REST API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestConfig {
+    /// Whether the API is served. Default `true`.
+    pub enabled: bool,
+    /// Address, written like [`ServerConfig::listen`]. Default `127.0.0.1:8092`.
+    pub listen: String,
+    /// Bytes of a request body. Default 10 MiB, 1 KiB to 1 GiB; held while a request is read.
+    pub body_bytes_max: ByteSize,
+    /// TLS on this listener.
+    pub tls: TlsConfig,
+    /// Who may call; whoever may, can send as any user. Default `noauth`.
+    pub auth: AuthConfig,
+}
+
+/// `[chat]`: what happens to messages.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatConfig {
+    /// Bytes of one message after reassembly; a longer one closes with 1009. Default 10 MiB, 1
+    /// byte to 1 GiB; held per connection while a message is incomplete.
+    pub message_bytes_max: ByteSize,
+    /// Whether senders get their own messages back on all their connections. Default `false`.
+    pub send_back: bool,
+    /// Message types never sent back, in any case. Default none, at most 256.
+    pub send_back_ignored_types: Vec<String>,
+    /// Whether senders are told that a message was delivered. Default `false`; costs a message
+    /// per message and recipient.
+    pub delivery_status: bool,
+    /// Whether a message's sender must be the user of its connection. Default `true`; `false`
+    /// lets every client write as anybody, for old clients that rely on it.
+    pub check_sender: bool,
+    /// IANA name of the time zone of server-made timestamps. Default `UTC`.
+    pub time_zone: String,
+    /// When a message to a client that cannot acknowledge counts as delivered. Default `pong`.
+    pub confirm: Confirm,
+    /// Recipients of one message. Default 256, 1 to 65536; each is a row in the store.
+    pub recipients_max: u32,
+    /// Connections of one user at a time. Default 64, 1 to 65536.
+    pub sessions_per_user_max: u32,
+    /// Messages waiting in memory for one connection; the rest stays in the mailbox. Default
+    /// 1024, 1 to 1048576.
+    pub outbox_messages_max: u32,
+    /// Their bytes. Default 256 KiB, 1 KiB to 1 GiB; one message is taken whatever its size.
+    /// Worst case memory is this times the number of slow readers.
+    pub outbox_bytes_max: ByteSize,
+    /// Finding dead connections.
+    pub keep_alive: KeepAliveConfig,
+}
+
+/// `[chat.keep_alive]`: finding dead connections.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepAliveConfig {
+    /// Seconds of silence after which the server pings; 0 means never. Default 25, below the
+    /// 30 to 60 seconds after which proxies forget a connection; at most 86400.
+    pub ping_seconds: u32,
+    /// Seconds to answer a ping. Default 10; at least 1 and less than
+    /// [`ping_seconds`](Self::ping_seconds) unless that is 0.
+    pub pong_seconds: u32,
+    /// Seconds without a message from the client after which it is closed; 0, the default,
+    /// means never. At most 2592000.
+    pub inactive_seconds: u32,
+}
+
+/// `[mailbox]`: what is kept for absent users. All of it is disk, not memory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailboxConfig {
+    /// Seconds a message is kept unless its sender says otherwise. Default 86400 (a day); at
+    /// least 1, at most [`ttl_seconds_max`](Self::ttl_seconds_max).
+    pub ttl_seconds: u32,
+    /// Seconds a sender may ask for. Default 2592000 (30 days), at most 315360000 (10 years).
+    pub ttl_seconds_max: u32,
+    /// Messages waiting for one user; more are refused. Default 1000, at least 1.
+    pub user_messages_max: u64,
+    /// Their bytes. Default 16 MiB; at least [`ChatConfig::message_bytes_max`].
+    pub user_bytes_max: ByteSize,
+    /// Messages waiting for all users. Default 1000000; at least
+    /// [`user_messages_max`](Self::user_messages_max).
+    pub messages_max: u64,
+    /// Their bytes. Default 4 GiB; at least [`user_bytes_max`](Self::user_bytes_max).
+    pub bytes_max: ByteSize,
+}
+
+/// `[log]`: what is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`, with exceptions per module such as
+    /// `info,tidewire=debug`. Default `info`; `debug` writes per connection, `trace` per message.
+    pub level: String,
+    /// The shape of a line. Default `text`.
+    pub format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "./tidewire-data".to_owned(),
+            server: ServerConfig::default(),
+            rest: RestConfig::default(),
+            chat: ChatConfig::default(),
+            mailbox: MailboxConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8085".to_owned(),
+            endpoint: "/chat".to_owned(),
+            echo: false,
+            web_chat: true,
+            runtime: Runtime::PerCore,
+            workers: 0,
+            allowed_origins: Vec::new(),
+            public_without_auth: false,
+            drain_seconds: 10,
+            tls: TlsConfig::default(),
+            auth: AuthConfig::NoAuth,
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            connections_per_ip_max: 0,
+            handshake_seconds: 10,
+            head_bytes_max: ByteSize::kib(16),
+            headers_max: 64,
+            send_queue_bytes_max: ByteSize::mib(1),
+        }
+    }
+}
+
+impl Default for RestConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: "127.0.0.1:8092".to_owned(),
+            body_bytes_max: ByteSize::mib(10),
+            tls: TlsConfig::default(),
+            auth: AuthConfig::NoAuth,
+        }
+    }
+}
+
+impl Default for ChatConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: ByteSize::mib(10),
+            send_back: false,
+            send_back_ignored_types: Vec::new(),
+            delivery_status: false,
+            check_sender: true,
+            time_zone: "UTC".to_owned(),
+            confirm: Confirm::Pong,
+            recipients_max: 256,
+            sessions_per_user_max: 64,
+            outbox_messages_max: 1024,
+            outbox_bytes_max: ByteSize::kib(256),
+            keep_alive: KeepAliveConfig::default(),
+        }
+    }
+}
+
+impl Default for KeepAliveConfig {
+    fn default() -> Self {
+        Self {
+            ping_seconds: 25,
+            pong_seconds: 10,
+            inactive_seconds: 0,
+        }
+    }
+}
+
+impl Default for MailboxConfig {
+    fn default() -> Self {
+        Self {
+            ttl_seconds: 86_400,
+            ttl_seconds_max: 2_592_000,
+            user_messages_max: 1000,
+            user_bytes_max: ByteSize::mib(16),
+            messages_max: 1_000_000,
+            bytes_max: ByteSize::gib(4),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! From what the configuration library says to a [`Problem`] an operator can act on.
+//!
+//! Invariant: below an `auth` key, values are described by their type only.
+
+use figment::{
+    error::Kind,
+    value::{Num, Value},
+};
+
+use super::{
+    error::{Problem, Rule},
+    layer::Layers,
+};
+
+pub(super) fn problem_of(error: &figment::Error, layers: &Layers) -> Problem {
+    let path = error.path.as_slice();
+    let is_secret = auth_table_of(path).is_some();
+    let found = || match layers.find(path) {
+        Some(value) => describe(value, is_secret),
+        None => "nothing".to_owned(),
+    };
+    let rule = match &error.kind {
+        Kind::UnknownField(_, expected) => Rule::UnknownKey {
+            expected: expected.iter().map(|key| (*key).to_owned()).collect(),
+        },
+        Kind::Message(message) if is_secret => Rule::AuthTable {
+            message: message.clone(),
+        },
+        Kind::MissingField(key) if is_secret => Rule::AuthTable {
+            message: format!("needs the key `{key}`"),
+        },
+        Kind::Message(expected) => Rule::Value {
+            found: found(),
+            expected: expected.clone(),
+        },
+        Kind::InvalidType(_, expected)
+        | Kind::InvalidValue(_, expected)
+        | Kind::InvalidLength(_, expected) => Rule::Value {
+            found: found(),
+            expected: in_words(expected),
+        },
+        Kind::MissingField(_)
+        | Kind::DuplicateField(_)
+        | Kind::UnknownVariant(..)
+        | Kind::ISizeOutOfRange(_)
+        | Kind::USizeOutOfRange(_)
+        | Kind::Unsupported(_)
+        | Kind::UnsupportedKey(..) => Rule::Value {
+            found: found(),
+            expected: if is_secret {
+                "an authentication table".to_owned()
+            } else {
+                error.kind.to_string()
+            },
+        },
+    };
+    Problem {
+        sources: layers.sources_of(path),
+        key: join(path),
+        rule,
+    }
+}
+
+/// The path down to the key `auth`, when `path` is at or below one.
+pub(super) fn auth_table_of(path: &[String]) -> Option<&[String]> {
+    let position = path.iter().position(|key| key == "auth")?;
+    path.get(..=position)
+}
+
+/// A value as the operator would recognise it, cut to a sensible length.
+fn describe(value: &Value, is_secret: bool) -> String {
+    match value {
+        Value::String(..) | Value::Char(..) if is_secret => "a text".to_owned(),
+        Value::Num(..) if is_secret => "a number".to_owned(),
+        Value::String(_, text) => quote(text),
+        Value::Char(_, letter) => quote(&letter.to_string()),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, number) => describe_number(*number),
+        Value::Empty(..) => "nothing".to_owned(),
+        Value::Dict(..) => "a table".to_owned(),
+        Value::Array(..) => "a list".to_owned(),
+    }
+}
+
+fn describe_number(number: Num) -> String {
+    // A float is shown as one: `1.0` is wrong where `1` is right.
+    number
+        .to_f64()
+        .map(|value| format!("{value:?}"))
+        .or_else(|| number.to_i128().map(|value| value.to_string()))
+        .or_else(|| number.to_u128().map(|value| value.to_string()))
+        .unwrap_or_else(|| "a number".to_owned())
+}
+
+/// A text in quotes, control characters escaped, cut to a sensible length.
+pub(super) fn quote(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut shown: String = text.chars().take(CHARS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// Serde names types; operators know words.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" => "a whole number, 0 or more".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text in quotes".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        _ if expected.starts_with("struct ") => "a table".to_owned(),
+        _ => expected.to_owned(),
+    }
+}
+
+/// `["a", "b", "0", "c"]` → `a.b[0].c`.
+fn join(path: &[String]) -> String {
+    let mut key = String::new();
+    for segment in path {
+        if segment.bytes().all(|byte| byte.is_ascii_digit()) && !segment.is_empty() {
+            key.push('[');
+            key.push_str(segment);
+            key.push(']');
+        } else {
+            if !key.is_empty() {
+                key.push('.');
+            }
+            key.push_str(segment);
+        }
+    }
+    key
+}

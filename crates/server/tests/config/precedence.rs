@@ -1,0 +1,128 @@
+//! Which layer wins: default < file < environment < flag.
+
+use tidewire_server::config::{AllowedOrigins, Overrides, Runtime};
+
+use crate::{Fixture, load_variables, settings};
+
+#[test]
+fn a_stronger_layer_replaces_single_keys() {
+    let fixture =
+        Fixture::new("data_dir = \"/file\"\n[server]\nlisten = \"127.0.0.1:1\"\nworkers = 3");
+    let variables = [
+        ("TIDEWIRE_SERVER__LISTEN", "127.0.0.1:2"),
+        ("TIDEWIRE_SERVER__DRAIN_SECONDS", "7"),
+    ];
+    let flags = Overrides {
+        listen: Some("localhost:3".to_owned()),
+        ..Overrides::default()
+    };
+    let port = |variables: &[(&str, &str)], flags: &Overrides| {
+        let settings = fixture.load(variables, flags).expect("valid");
+        assert_eq!(settings.server.workers.map(Into::into), Some(3_usize));
+        settings.server.listen.port()
+    };
+    assert_eq!(port(&[], &Overrides::default()), 1);
+    assert_eq!(port(&variables, &Overrides::default()), 2);
+    assert_eq!(port(&variables, &flags), 3);
+}
+
+#[test]
+fn every_flag_reaches_its_key() {
+    let flags = Overrides {
+        listen: Some("127.0.0.1:0".to_owned()),
+        rest_listen: Some("[::1]:0".to_owned()),
+        data_dir: Some("/flag".to_owned()),
+        echo: Some(true),
+    };
+    let settings = Fixture::new("data_dir = \"/file\"")
+        .load(&[("TIDEWIRE_DATA_DIR", "/env")], &flags)
+        .expect("valid");
+    assert_eq!(settings.data_dir.to_str(), Some("/flag"));
+    assert!(settings.server.echo);
+    assert_eq!(settings.server.listen.port(), 0);
+    assert!(settings.rest.expect("served").listen.is_ipv6());
+}
+
+#[test]
+fn variables_take_the_type_of_their_key() {
+    let settings = load_variables(&[
+        ("TIDEWIRE_DATA_DIR", "42"),
+        ("TIDEWIRE_SERVER__ECHO", "true"),
+        ("TIDEWIRE_SERVER__RUNTIME", "pool"),
+        ("TIDEWIRE_SERVER__ALLOWED_ORIGINS", "https://a, HTTP://B:80"),
+        ("tidewire_chat__message_bytes_max", "4096"),
+        ("TIDEWIRE_MAILBOX__USER_BYTES_MAX", "1M"),
+        (
+            "TIDEWIRE_CHAT__SEND_BACK_IGNORED_TYPES",
+            r#"["Typing", "a,b"]"#,
+        ),
+        ("OTHER_SERVER__LISTEN", "nonsense"),
+    ])
+    .expect("valid");
+    assert_eq!(settings.data_dir.to_str(), Some("42"));
+    assert!(settings.server.echo);
+    assert_eq!(settings.server.runtime, Runtime::Pool);
+    assert_eq!(
+        settings.server.allowed_origins,
+        AllowedOrigins::Only(vec!["https://a".to_owned(), "http://b".to_owned()])
+    );
+    assert_eq!(settings.chat.message_bytes_max, 4096);
+    assert_eq!(settings.chat.send_back_ignored_types, ["typing", "a,b"]);
+}
+
+#[test]
+fn a_password_of_digits_in_a_variable_is_a_password() {
+    let settings = load_variables(&[
+        ("TIDEWIRE_SERVER__AUTH__TYPE", "basic"),
+        ("TIDEWIRE_SERVER__AUTH__USER", "007"),
+        ("TIDEWIRE_SERVER__AUTH__PASSWORD", "true"),
+    ])
+    .expect("valid");
+    // 007:true
+    let request = [("authorization", "Basic MDA3OnRydWU=")];
+    assert_eq!(settings.server.auth.check(&request), Ok(()));
+}
+
+#[test]
+fn lists_of_authentications_fit_in_a_variable() {
+    let settings = load_variables(&[
+        ("TIDEWIRE_REST__AUTH__TYPE", "oneOf"),
+        (
+            "TIDEWIRE_REST__AUTH__TYPES",
+            r#"[{type = "bearer", value = "${env:TOKEN}"}, {type = "bearer", value = "b"}]"#,
+        ),
+        ("TOKEN", "a"),
+    ])
+    .expect("valid");
+    let auth = settings.rest.expect("served").auth;
+    assert_eq!(auth.check(&[("authorization", "Bearer a")]), Ok(()));
+    assert_eq!(auth.check(&[("authorization", "Bearer b")]), Ok(()));
+    assert!(auth.check(&[("authorization", "Bearer c")]).is_err());
+}
+
+#[test]
+fn foreign_variables_with_our_prefix_are_left_alone() {
+    load_variables(&[
+        ("TIDEWIRE_CONFIG", "/etc/tidewire.toml"),
+        ("TIDEWIRE_PORT", "tcp://10.0.0.1:8085"),
+        ("TIDEWIRE_PORT_8085_TCP_ADDR", "10.0.0.1"),
+        ("TIDEWIRE_SERVICE_HOST", "10.0.0.1"),
+        ("TIDEWIRE_SERVICE_PORT_HTTP", "8085"),
+    ])
+    .expect("valid");
+}
+
+#[test]
+fn listen_addresses_have_three_forms() {
+    for (text, address) in [
+        ("localhost:80", "127.0.0.1:80"),
+        ("*:80", "0.0.0.0:80"),
+        ("[::]:80", "[::]:80"),
+        ("10.1.2.3:0", "10.1.2.3:0"),
+    ] {
+        let settings = settings(&format!(
+            "[server]\nlisten = \"{text}\"\npublic_without_auth = true"
+        ));
+        assert_eq!(settings.server.listen.to_string(), address);
+    }
+}
