@@ -1,9 +1,11 @@
 //! `cargo xtask`: the project's automation. One folder per task; what they share stands here.
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
+//! - [`conformance`]: the Autobahn suite against the real binary
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]
 
+mod conformance;
 mod process;
 mod tidy;
 mod workspace;
@@ -26,6 +28,8 @@ struct Cli {
 enum Task {
     /// Check the source tree: layers, manifests, file sizes, links, white space.
     Tidy,
+    /// Run the Autobahn suite and compare with the committed expectation.
+    Conformance(conformance::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -33,5 +37,6 @@ fn main() -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     match cli.task {
         Task::Tidy => tidy::run(&workspace),
+        Task::Conformance(options) => conformance::run(&workspace, &options),
     }
 }

@@ -1,4 +1,4 @@
-//! Where things are: the root folder and the member crates.
+//! Where things are: the root folder, the build output, and the member crates.
 //! Read once from `cargo metadata`.
 
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::process;
 pub(crate) struct Workspace {
     #[serde(rename = "workspace_root")]
     pub root: PathBuf,
+    pub target_directory: PathBuf,
     pub packages: Vec<Package>,
 }
 
