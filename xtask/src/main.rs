@@ -2,9 +2,11 @@
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
 //! - [`conformance`]: the Autobahn suite against the real binary
+//! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]
 
+mod ci;
 mod conformance;
 mod process;
 mod tidy;
@@ -30,6 +32,8 @@ enum Task {
     Tidy,
     /// Run the Autobahn suite and compare with the committed expectation.
     Conformance(conformance::Options),
+    /// Run what continuous integration runs; stop at the first failure.
+    Ci(ci::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -38,5 +42,6 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.task {
         Task::Tidy => tidy::run(&workspace),
         Task::Conformance(options) => conformance::run(&workspace, &options),
+        Task::Ci(options) => ci::run(&workspace, &options),
     }
 }

@@ -51,6 +51,16 @@ message_bytes_max = \"32M\"
 fragments_max = 100000
 ";
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cases: "fast".to_owned(),
+            url: None,
+            bin: None,
+        }
+    }
+}
+
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<ExitCode> {
     let folder = workspace.target_directory.join("conformance");
     fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
