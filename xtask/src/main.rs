@@ -1,2 +1,47 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the project's automation. One folder per task; what they share stands here.
+//!
+//! - [`tidy`]: small checks of the source tree that no compiler makes
+//! - [`conformance`]: the Autobahn suite against the real binary
+//! - [`ci`]: every step of continuous integration, in order
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a task's report is its output")]
+
+mod ci;
+mod conformance;
+mod process;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// The project's automation.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check the source tree: layers, manifests, file sizes, links, white space.
+    Tidy,
+    /// Run the Autobahn suite and compare with the committed expectation.
+    Conformance(conformance::Options),
+    /// Run what continuous integration runs; stop at the first failure.
+    Ci(ci::Options),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    let workspace = Workspace::load()?;
+    match cli.task {
+        Task::Tidy => tidy::run(&workspace),
+        Task::Conformance(options) => conformance::run(&workspace, &options),
+        Task::Ci(options) => ci::run(&workspace, &options),
+    }
+}
