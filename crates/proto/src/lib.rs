@@ -57,16 +57,16 @@
     )
 )]
 
-mod close; // close codes and the close frame's body
-mod config; // limits and deadlines
-mod connection;
-mod error; // which rule was broken, and by whom
-mod frame; // frame headers: read and write
 pub mod handshake; // opening handshake, both roles
+mod frame; // frame headers: read and write
 mod mask; // XOR with the masking key
+mod utf8; // incremental validation of text
+mod close; // close codes and the close frame's body
 mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
-mod utf8; // incremental validation of text // the state machine
+mod config; // limits and deadlines
+mod error; // which rule was broken, and by whom
+mod connection; // the state machine
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;

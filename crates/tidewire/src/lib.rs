@@ -25,13 +25,13 @@
 //! Features: `tls` (default) adds wss and mutual TLS.
 #![forbid(unsafe_code)]
 
-mod buffer; // pooled read buffers: an idle connection owns none
-mod entropy; // masking keys and nonces from the kernel's CSPRNG
-mod listener; // bind and accept, within limits
 pub mod runtime; // a runtime per core, or one pool
+mod listener; // bind and accept, within limits
 pub mod stream; // plain or TLS, with bytes put back in front
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod buffer; // pooled read buffers: an idle connection owns none
+mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver
 
 pub use tidewire_proto as proto;

@@ -4,11 +4,11 @@
 //! write, or a refusal with its HTTP status. Nothing here waits or reads; the caller enforces
 //! the deadline.
 
-mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
-mod client; // make one, check the answer
 mod head; // HTTP/1.1 request and response heads
+mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
 mod server; // answer an upgrade request
 mod url; // ws:// and wss:// addresses
+mod client; // make one, check the answer
 
 pub use accept_key::accept_key;
 pub use client::{ClientRequest, HandshakeError, RequestError};

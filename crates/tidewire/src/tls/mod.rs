@@ -3,8 +3,8 @@
 //! The crypto provider is chosen here, so nothing depends on what the process installed
 //! globally and nothing panics at run time.
 
-mod client;
-mod server; // our certificate, whose clients are let in // whom to trust, who we are
+mod server; // our certificate, whose clients are let in
+mod client; // whom to trust, who we are
 
 use std::{
     path::{Path, PathBuf},

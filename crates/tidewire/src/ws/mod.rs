@@ -3,13 +3,13 @@
 //! [`Server`] accepts, shakes hands and runs an [`Endpoint`] per connection; [`Client`] connects;
 //! both give a [`WebSocket`], the driver that joins a byte stream with the protocol core.
 
-mod client;
-mod endpoint; // what a server does with a connection
-mod error; // what can go wrong, per operation
-mod peer; // who is at the other end
 mod server; // bind, route, run, drain
+mod upgrade; // server: from a byte stream to an accepted request
+mod endpoint; // what a server does with a connection
+mod client; // connect
 mod socket; // the driver: one connection
-mod upgrade; // server: from a byte stream to an accepted request // connect
+mod peer; // who is at the other end
+mod error; // what can go wrong, per operation
 
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Request, Response};
