@@ -10,7 +10,8 @@
 use std::{
     env,
     error::Error,
-    sync::{Arc, mpsc::sync_channel},
+    path::PathBuf,
+    sync::mpsc::sync_channel,
     thread,
     time::{Duration, Instant},
 };
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (submitters, messages, payload) = (number(0, 100)?, number(1, 100_000)?, number(2, 200)?);
     let temporary = tempfile::tempdir()?;
-    let dir = arguments
+    let dir: PathBuf = arguments
         .get(3)
         .map_or_else(|| temporary.path().into(), Into::into);
     let acknowledge = arguments.get(4).is_some_and(|argument| argument == "ack");
@@ -43,7 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let mut latencies: Vec<Duration> = thread::scope(|scope| {
         let each = messages / submitters.max(1);
-        let run = |submitter| submit(Arc::clone(&store), submitter, each, payload, acknowledge);
+        let store = &*store;
+        let run = move |submitter| submit(store, submitter, each, payload, acknowledge);
+        #[expect(
+            clippy::needless_collect,
+            reason = "all run before the first is waited for"
+        )]
         let threads: Vec<_> = (0..submitters)
             .map(|submitter| scope.spawn(move || run(submitter)))
             .collect();
@@ -92,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Appends `messages` one after the other; returns how long each took.
 fn submit(
-    store: Arc<SqliteMailbox>,
+    store: &SqliteMailbox,
     submitter: usize,
     messages: usize,
     payload: usize,
