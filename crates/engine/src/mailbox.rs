@@ -99,7 +99,7 @@ pub enum AppendError {
     /// These users' mailboxes are at their limit of messages or bytes.
     #[error("the mailbox of {} is full", display_users(.users))]
     MailboxFull {
-        /// The users in question.
+        /// The users in question, in the order of [`Append::entries`].
         users: Vec<UserKey>,
     },
     /// The store as a whole is at its limit of messages or bytes.

@@ -43,8 +43,12 @@ pub struct Config {
     pub idle_users_max: usize,
     /// Size the database file may reach in bytes; beyond it appends get
     /// [`AppendError::DiskFull`](crate::AppendError::DiskFull). Default `None`: the disk
-    /// decides. The write-ahead log beside it takes up to about 64 MiB more.
+    /// decides. The write-ahead log beside it usually takes about 16 MiB more.
     pub file_bytes_max: Option<u64>,
+    /// Disk space kept in a file and given up when the disk is so full that not even
+    /// acknowledgements could be written. Default 16 MiB; 0 keeps none, and then a store on a
+    /// full disk still reads but forgets acknowledgements in a crash.
+    pub reserve_bytes: u64,
 }
 
 impl Config {
@@ -63,6 +67,7 @@ impl Config {
             batch_bytes_max: 1 << 20,
             idle_users_max: 65_536,
             file_bytes_max: None,
+            reserve_bytes: 16 << 20,
         }
     }
 

@@ -67,6 +67,7 @@ pub(super) struct Meta {
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
+    pages_max: u64,
 }
 
 impl Database {
@@ -76,14 +77,17 @@ impl Database {
         // The store has one thread: SQLite needs no locks of its own.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-        let mut database = Self { connection };
+        let mut database = Self {
+            connection,
+            pages_max: PAGES_MAX,
+        };
         database.prepare(config).map_err(failed)?;
         database.check_format(path)?;
         database.check_pages(path)?;
         Ok(database)
     }
 
-    fn prepare(&self, config: &Config) -> rusqlite::Result<()> {
+    fn prepare(&mut self, config: &Config) -> rusqlite::Result<()> {
         let connection = &self.connection;
         // Closing must not write: after a failure nothing may reach the disk any more.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -105,23 +109,19 @@ impl Database {
         // Negative means KiB.
         pragma(connection, &format!("cache_size = -{CACHE_KIB}"))?;
         if let Some(bytes) = config.file_bytes_max {
-            let page_size: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-            let pages = bytes / page_size.cast_unsigned();
-            pragma(connection, &format!("max_page_count = {pages}"))?;
+            let page_size = number(connection, "PRAGMA page_size")?;
+            self.pages_max = bytes / page_size.cast_unsigned();
         }
-        Ok(())
+        self.allow_growth(true)
     }
 
     /// Refuses files of others and formats of later versions before anything is written.
     fn check_format(&mut self, path: &Path) -> Result<(), OpenError> {
         let failed = |error| open_error(path, error);
-        let number = |sql| {
-            self.connection
-                .query_row(sql, [], |row| row.get::<_, i64>(0))
-        };
-        let application_id = number("PRAGMA application_id").map_err(failed)?;
-        let format = number("PRAGMA user_version").map_err(failed)?;
-        let tables = number("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
+        let number = |sql| number(&self.connection, sql).map_err(failed);
+        let application_id = number("PRAGMA application_id")?;
+        let format = number("PRAGMA user_version")?;
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
         if application_id == 0 && format == 0 && tables == 0 {
             pragma(&self.connection, "journal_mode = WAL").map_err(failed)?;
             return self.create(path);
@@ -335,6 +335,14 @@ impl Database {
         )?)
     }
 
+    /// Sets whether the file may grow, up to its configured size, or has to do with the pages
+    /// it has.
+    pub(super) fn allow_growth(&self, allowed: bool) -> rusqlite::Result<()> {
+        // SQLite raises a limit below the present size to that size.
+        let pages = if allowed { self.pages_max } else { 1 };
+        pragma(&self.connection, &format!("max_page_count = {pages}"))
+    }
+
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())
@@ -373,6 +381,10 @@ fn raw_bytes(value: ValueRef<'_>) -> &[u8] {
     }
 }
 
+fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
 /// Runs a pragma, whether or not it returns rows.
 fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA {text}"))?;
@@ -383,5 +395,7 @@ fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
 
 /// The log's file is cut back to this after a spike.
 const WAL_BYTES_KEPT: u64 = 64 << 20;
+/// SQLite's own limit.
+const PAGES_MAX: u64 = 4_294_967_294;
 /// Page cache of the connection.
 const CACHE_KIB: u64 = 16 << 10;

@@ -75,7 +75,7 @@ pub(super) fn create_database(dir: &Path) -> Result<PathBuf, OpenError> {
     Ok(path)
 }
 
-fn open_private(path: &Path) -> io::Result<File> {
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -25,6 +25,7 @@ mod index; // what is pending, in memory
 mod load; // from the file to the index
 mod plan; // does it fit, and where
 mod queue; // from the callers to the thread
+mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod stats;
 mod store; // file, index and clock in step

@@ -3,13 +3,13 @@
 //! The index changes only after the commit. What the appends of one batch take before that is
 //! kept in [`Reserved`], so that they see each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     config::Config,
     index::{Index, Slot},
 };
-use crate::{Append, AppendError, UserKey};
+use crate::{Append, AppendError, Entry, UserKey};
 
 /// One slot for each entry, or why the append is refused.
 pub(super) type Plan = Result<Vec<Slot>, AppendError>;
@@ -57,49 +57,64 @@ impl Reserved {
         room: &Room<'_>,
         next_seq: &mut i64,
     ) -> Plan {
-        let Room {
-            index,
-            config,
-            now_ms,
-        } = *room;
-        let mut full: Vec<UserKey> = Vec::new();
+        let expiry_ms = room.now_ms + room.config.ttl_ms(append.ttl_ms);
         let mut slots = Vec::with_capacity(append.entries.len());
-        let expiry_ms = now_ms + config.ttl_ms(append.ttl_ms);
-        for (entry, last_offset) in append.entries.iter().zip(last_offsets) {
+        for ((entry, last_offset), seq) in append.entries.iter().zip(last_offsets).zip(*next_seq..)
+        {
             let len = entry.payload.len() as u64;
             let reserved = self.users.entry(UserKey::clone(&entry.user)).or_default();
             reserved.add(len);
             self.total.add(len);
-            let (messages, bytes) = index
-                .user(&entry.user)
-                .map_or((0, 0), |user| (user.messages(), user.bytes()));
-            let fits = messages + reserved.messages <= config.user_messages_max
-                && bytes.saturating_add(reserved.bytes) <= config.user_bytes_max
-                && len <= config.payload_bytes_max();
-            if !fits && !full.contains(&entry.user) {
-                full.push(UserKey::clone(&entry.user));
-            }
+            let offset = last_offset + reserved.messages;
+            // Longer ones do not fit, see below.
+            let len = u32::try_from(len).unwrap_or(u32::MAX);
             slots.push(Slot {
-                offset: last_offset + reserved.messages,
-                seq: *next_seq + slots.len().cast_signed() as i64,
+                offset,
+                seq,
                 expiry_ms,
-                // Longer ones do not fit, see above.
-                len: u32::try_from(len).unwrap_or(u32::MAX),
+                len,
             });
         }
-        if !full.is_empty() {
+        if let Err(error) = self.check(append, room) {
             self.give_back(append);
-            return Err(AppendError::MailboxFull { users: full });
-        }
-        let totals = index.totals();
-        if totals.messages + self.total.messages > config.messages_max
-            || totals.bytes.saturating_add(self.total.bytes) > config.bytes_max
-        {
-            self.give_back(append);
-            return Err(AppendError::StoreFull);
+            return Err(error);
         }
         *next_seq += slots.len().cast_signed() as i64;
         Ok(slots)
+    }
+
+    /// Whether everything reserved so far fits, looking at the users of `append`.
+    fn check(&self, append: &Append, room: &Room<'_>) -> Result<(), AppendError> {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let users: Vec<UserKey> = append
+            .entries
+            .iter()
+            .filter(|entry| !self.fits(entry, room))
+            .map(|entry| &entry.user)
+            .filter(|user| seen.insert(user))
+            .cloned()
+            .collect();
+        if !users.is_empty() {
+            return Err(AppendError::MailboxFull { users });
+        }
+        let totals = room.index.totals();
+        if totals.messages + self.total.messages > room.config.messages_max
+            || totals.bytes.saturating_add(self.total.bytes) > room.config.bytes_max
+        {
+            return Err(AppendError::StoreFull);
+        }
+        Ok(())
+    }
+
+    fn fits(&self, entry: &Entry, room: &Room<'_>) -> bool {
+        let reserved = self.users.get(&entry.user).copied().unwrap_or_default();
+        let (messages, bytes) = room
+            .index
+            .user(&entry.user)
+            .map_or((0, 0), |user| (user.messages(), user.bytes()));
+        messages + reserved.messages <= room.config.user_messages_max
+            && bytes.saturating_add(reserved.bytes) <= room.config.user_bytes_max
+            && entry.payload.len() as u64 <= room.config.payload_bytes_max()
     }
 
     fn give_back(&mut self, append: &Append) {

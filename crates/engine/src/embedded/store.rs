@@ -15,6 +15,7 @@ use super::{
     load::{Damage, Loaded},
     plan::{Plan, Reserved, Room},
     queue::{Command, Read},
+    reserve::Reserve,
     row::{MessageRow, UserRow},
     stats,
 };
@@ -33,6 +34,7 @@ pub(super) struct Store {
     epoch: u64,
     epoch_saved: bool,
     next_seq: i64,
+    reserve: Reserve,
     /// About how many pages have gone into the log since the last checkpoint.
     log_pages: u64,
 }
@@ -53,6 +55,7 @@ impl Store {
         database: Database,
         loaded: Loaded,
     ) -> Self {
+        let reserve = Reserve::take(&config.dir, config.reserve_bytes);
         let mut store = Self {
             shared,
             config,
@@ -64,6 +67,7 @@ impl Store {
             epoch,
             epoch_saved: true,
             next_seq: loaded.next_seq,
+            reserve,
             log_pages: 0,
         };
         if !loaded.damage.is_empty() {
@@ -114,7 +118,14 @@ impl Store {
     ) -> Result<(), Fault> {
         let now_ms = self.clock.now_ms();
         let save_clock = now_ms.saturating_sub(self.clock_saved_ms) >= CLOCK_SAVED_EVERY_MS;
-        let dirty = self.index.dirty(GARBAGE_ROWS_MAX);
+        // Without the reserve the log must stay small.
+        let missing = self.reserve.is_missing();
+        let rows_max = if missing {
+            GARBAGE_ROWS_NO_RESERVE
+        } else {
+            GARBAGE_ROWS_MAX
+        };
+        let dirty = self.index.dirty(rows_max);
         let mut pages = 2;
         self.database.transact(|database| {
             self.write_damage(database, now_ms)?;
@@ -189,11 +200,36 @@ impl Store {
 
     /// Moves the log into the database once it has grown enough to be worth it.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
-        if self.log_pages < CHECKPOINT_PAGES {
+        if self.log_pages == 0 {
+            return Ok(());
+        }
+        if self.reserve.is_missing() {
+            if self.reserve.retake_if_due() {
+                self.database.allow_growth(true)?;
+                tracing::info!("the store has its disk reserve again");
+            }
+        } else if self.log_pages < CHECKPOINT_PAGES {
             return Ok(());
         }
         self.log_pages = 0;
-        self.database.checkpoint(false)
+        match self.database.checkpoint(false) {
+            Err(Fault::DiskFull) if self.give_up_reserve()? => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Frees the reserve on a disk so full that nothing can be written; false if there is none.
+    ///
+    /// The room goes to the log and to what the log makes the database grow. From then on the
+    /// database may not grow, so that appends cannot use up what draining needs; what draining
+    /// frees inside the file they can have.
+    pub(super) fn give_up_reserve(&mut self) -> Result<bool, Fault> {
+        if !self.reserve.give_up() {
+            return Ok(false);
+        }
+        self.database.checkpoint(false)?;
+        self.database.allow_growth(false)?;
+        Ok(true)
     }
 
     /// Writes what is left and empties the log.
@@ -321,14 +357,15 @@ impl Store {
         let Some(state) = self.index.user(user) else {
             return Ok(0);
         };
+        // First the pages that become free, then those that may be needed.
+        for seq in state.garbage() {
+            database.delete(*seq)?;
+        }
         database.put_user(&UserRow {
             key: user,
             last_offset: state.last_offset(),
             gone_up_to: state.gone_up_to(),
         })?;
-        for seq in state.garbage() {
-            database.delete(*seq)?;
-        }
         Ok(1 + state.garbage().len() as u64)
     }
 
@@ -358,16 +395,19 @@ fn write_append(database: &Database, command: &Command) -> rusqlite::Result<u64>
             payload: &entry.payload,
         })?;
     }
-    Ok(bytes / PAGE_BYTES)
+    // Rows that are larger than a page leave pages partly empty.
+    Ok(2 * bytes / PAGE_BYTES)
 }
 
 /// Rows deleted in one transaction at most, so that draining a full mailbox store does not
 /// stop everybody else.
 const GARBAGE_ROWS_MAX: usize = 16_384;
+const GARBAGE_ROWS_NO_RESERVE: usize = 256;
 /// How much time may run twice after a crash with a clock set back.
 const CLOCK_SAVED_EVERY_MS: u64 = 1000;
-/// 16 MiB of log: pages that change often are written back once for many commits.
-const CHECKPOINT_PAGES: u64 = 4096;
+/// 8 MiB of log: pages that change often are written back once for many commits, and the
+/// reserve is large enough for what the log makes the database grow.
+const CHECKPOINT_PAGES: u64 = 2048;
 const PAGE_BYTES: u64 = 4096;
 /// What a row takes beside its payload, about.
 const ROW_BYTES: u64 = 48;

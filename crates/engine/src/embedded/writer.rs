@@ -113,6 +113,9 @@ impl Writer {
         let mut result = self.store.write(self.in_flight.iter());
         if matches!(result, Err(Fault::DiskFull)) && self.store.owes_write() {
             result = self.store.write(std::iter::empty());
+            if matches!(result, Err(Fault::DiskFull)) {
+                result = self.drain();
+            }
             if result.is_ok() {
                 result = self.store.write(self.in_flight.iter());
             }
@@ -140,6 +143,15 @@ impl Writer {
                 Ok(())
             }
             Err(Fault::Fatal(error)) => Err(error),
+        }
+    }
+
+    /// Writes what has left the mailboxes with the room kept back for that.
+    fn drain(&mut self) -> Result<(), Fault> {
+        if self.store.give_up_reserve()? {
+            self.store.write(std::iter::empty())
+        } else {
+            Err(Fault::DiskFull)
         }
     }
 

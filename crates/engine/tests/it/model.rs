@@ -154,6 +154,7 @@ fn check(operations: &[Operation]) {
     config.user_messages_max = USER_MESSAGES_MAX as u64;
     config.messages_max = MESSAGES_MAX as u64;
     config.ttl_default_ms = 3000;
+    config.reserve_bytes = 0;
     // Small enough for the cache of idle users to overflow.
     config.idle_users_max = 1;
     let clock = Arc::new(TestClock::new());

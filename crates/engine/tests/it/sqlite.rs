@@ -31,6 +31,7 @@ impl Adapter for Sqlite {
         config.user_bytes_max = limits.user_bytes_max;
         config.messages_max = limits.messages_max;
         config.bytes_max = limits.bytes_max;
+        config.reserve_bytes = 0;
         let store = open(&config);
         Self {
             store,
@@ -57,7 +58,9 @@ pub(crate) fn open(config: &Config) -> Arc<SqliteMailbox> {
 /// A directory and the defaults in it.
 pub(crate) fn fresh() -> (TempDir, Config) {
     let dir = TempDir::new().expect("a temporary directory");
-    let config = Config::new(dir.path().join("store"));
+    let mut config = Config::new(dir.path().join("store"));
+    // Writing it takes longer than most tests.
+    config.reserve_bytes = 0;
     (dir, config)
 }
 
@@ -276,11 +279,12 @@ fn a_full_disk_refuses_then_drains_then_heals() {
     check_full_disk(&config);
 }
 
-/// Run it on a small file system, for example a tmpfs of 4 MiB with `TMPDIR` on it.
+/// Run it on a small file system, for example a tmpfs of 40 MiB with `TMPDIR` on it.
 #[test]
 #[ignore = "fills the disk that holds the temporary directory"]
 fn a_really_full_disk_refuses_then_drains_then_heals() {
-    let (_dir, config) = fresh();
+    let (_dir, mut config) = fresh();
+    config.reserve_bytes = 16 << 20;
     check_full_disk(&config);
 }
 
