@@ -343,6 +343,13 @@ impl Database {
         pragma(&self.connection, &format!("max_page_count = {pages}"))
     }
 
+    #[cfg(test)]
+    pub(super) fn run(&self, sql: &str) {
+        self.connection
+            .execute_batch(sql)
+            .expect("the statement is right");
+    }
+
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())

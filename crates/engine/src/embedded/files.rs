@@ -84,7 +84,7 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
 }
 
 /// Makes the names in a directory durable.
-fn sync_dir(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), OpenError> {
     // Elsewhere a directory cannot be opened as a file, and the system does it by itself.
     if cfg!(unix) {
         File::open(dir)

@@ -28,7 +28,7 @@ impl Damage {
     }
 }
 
-/// Reads and checks every row. Takes about a second per GB.
+/// Reads and checks every row.
 pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loaded> {
     let mut index = Index::new(config.idle_users_max.max(1));
     let mut damage = Damage::default();

@@ -31,7 +31,11 @@ mod stats;
 mod store; // file, index and clock in step
 mod writer; // the thread // counters
 
+#[cfg(test)]
+mod tests;
+
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle, ThreadId},
 };
@@ -43,6 +47,7 @@ pub use self::{
 };
 use self::{
     database::{Database, Fault},
+    files::DirLock,
     queue::{BatchBounds, Command, Queue, Read},
     stats::Counters,
     store::Store,
@@ -69,7 +74,7 @@ struct Shared {
 
 impl SqliteMailbox {
     /// Opens the store in [`Config::dir`], creating it if it is absent. Reads and checks the
-    /// whole file, about a second per GB.
+    /// whole file, about four seconds per GB of small messages.
     ///
     /// # Errors
     /// [`OpenError`]; each variant says what to do.
@@ -82,46 +87,22 @@ impl SqliteMailbox {
     /// # Errors
     /// [`OpenError`]; each variant says what to do.
     pub fn open_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        config.check()?;
-        files::create_dir(&config.dir)?;
-        let lock = files::lock(&config.dir)?;
-        let path = files::create_database(&config.dir)?;
-        let database = Database::open(&path, &config)?;
-        let failed = |error| database::open_error(&path, error);
-        let meta = database.meta().map_err(failed)?;
-        let loaded = load::load(&database, &config).map_err(failed)?;
-        let clock = clock::StoreClock::start(clock, meta.clock_ms);
         let bounds = BatchBounds {
             messages_max: config.batch_messages_max,
             bytes_max: config.batch_bytes_max,
         };
-        let shared = Arc::new(Shared {
-            queue: Queue::new(config.queue_max),
-            counters: Counters::default(),
-        });
         let dir = config.dir.clone();
-        let mut store = Store::new(
-            Arc::clone(&shared),
-            config,
-            clock,
-            meta.epoch,
-            database,
-            loaded,
-        );
-        match store.write(std::iter::empty()) {
-            // A full disk must not keep what is stored from being read.
-            Ok(()) | Err(Fault::DiskFull) => {}
-            Err(Fault::Fatal(error)) => return Err(failed(error)),
-        }
+        let (store, lock) = load(config, clock)?;
+        Self::start(store, lock, bounds).map_err(|source| OpenError::Io { path: dir, source })
+    }
+
+    /// Starts the thread.
+    fn start(store: Store, lock: DirLock, bounds: BatchBounds) -> io::Result<Arc<Self>> {
+        let shared = store.shared();
         let writer = Writer::new(Arc::clone(&shared), store, bounds, lock);
-        let spawned = thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("tidewire-store".into())
-            .spawn(|| writer.run());
-        let thread = spawned.map_err(|source| OpenError::Io {
-            path: dir.clone(),
-            source,
-        })?;
-        tracing::info!(dir = %dir.display(), pending = shared.counters.pending(), "store opened");
+            .spawn(|| writer.run())?;
         let thread_id = thread.thread().id();
         Ok(Arc::new(Self {
             shared,
@@ -129,6 +110,41 @@ impl SqliteMailbox {
             thread_id,
         }))
     }
+}
+
+/// Takes the directory and reads what it holds; leaves everything owed on disk.
+fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenError> {
+    config.check()?;
+    files::create_dir(&config.dir)?;
+    let lock = files::lock(&config.dir)?;
+    let path = files::create_database(&config.dir)?;
+    let database = Database::open(&path, &config)?;
+    let failed = |error| database::open_error(&path, error);
+    let meta = database.meta().map_err(failed)?;
+    let loaded = load::load(&database, &config).map_err(failed)?;
+    let clock = clock::StoreClock::start(clock, meta.clock_ms);
+    let shared = Arc::new(Shared {
+        queue: Queue::new(config.queue_max),
+        counters: Counters::default(),
+    });
+    let dir = config.dir.clone();
+    let mut store = Store::new(
+        Arc::clone(&shared),
+        config,
+        clock,
+        meta.epoch,
+        database,
+        loaded,
+    );
+    match store.write(std::iter::empty()) {
+        // A full disk must not keep what is stored from being read.
+        Ok(()) | Err(Fault::DiskFull) => {}
+        Err(Fault::Fatal(error)) => return Err(failed(error)),
+    }
+    // SQLite syncs the directory too, but does not look whether that worked.
+    files::sync_dir(&dir)?;
+    tracing::info!(dir = %dir.display(), pending = shared.counters.pending(), "store opened");
+    Ok((store, lock))
 }
 
 impl Mailbox for SqliteMailbox {

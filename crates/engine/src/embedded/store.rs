@@ -242,6 +242,16 @@ impl Store {
         self.database.checkpoint(true)
     }
 
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Lets a test reach under the store.
+    #[cfg(test)]
+    pub(super) fn run(&self, sql: &str) {
+        self.database.run(sql);
+    }
+
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }
