@@ -14,30 +14,9 @@ use rusqlite::{
 use super::{
     config::Config,
     error::OpenError,
+    format,
     row::{MessageRow, UserRow},
 };
-
-/// Marks the file as ours; `TwMB` in ASCII.
-const APPLICATION_ID: i64 = 0x5477_4d42;
-/// Version of the tables; raised by every change an older program cannot live with.
-const FORMAT: i64 = 1;
-
-const SCHEMA: &str = "
-    CREATE TABLE message (
-        seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, user TEXT NOT NULL,
-        offset INTEGER NOT NULL, expiry INTEGER NOT NULL, payload BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE user (
-        key TEXT PRIMARY KEY, last_offset INTEGER NOT NULL, gone_up_to INTEGER NOT NULL,
-        crc INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE meta (
-        id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, clock_ms INTEGER NOT NULL
-    ) STRICT;
-    -- Takes rows as they are, so it has no types.
-    CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload
-    );";
 
 /// What went wrong, by what is to be done.
 #[derive(Debug)]
@@ -82,7 +61,7 @@ impl Database {
             pages_max: PAGES_MAX,
         };
         database.prepare(config).map_err(failed)?;
-        database.check_format(path)?;
+        format::check(&database.connection, path)?;
         database.check_pages(path)?;
         Ok(database)
     }
@@ -113,51 +92,6 @@ impl Database {
             self.pages_max = bytes / page_size.cast_unsigned();
         }
         self.allow_growth(true)
-    }
-
-    /// Refuses files of others and formats of later versions before anything is written.
-    fn check_format(&mut self, path: &Path) -> Result<(), OpenError> {
-        let failed = |error| open_error(path, error);
-        let number = |sql| number(&self.connection, sql).map_err(failed);
-        let application_id = number("PRAGMA application_id")?;
-        let format = number("PRAGMA user_version")?;
-        let tables = number("SELECT count(*) FROM sqlite_schema")?;
-        if application_id == 0 && format == 0 && tables == 0 {
-            pragma(&self.connection, "journal_mode = WAL").map_err(failed)?;
-            return self.create(path);
-        }
-        if application_id != APPLICATION_ID {
-            return Err(OpenError::Foreign {
-                path: path.to_owned(),
-            });
-        }
-        if format != FORMAT {
-            let path = path.to_owned();
-            return Err(OpenError::UnknownFormat {
-                path,
-                found: format,
-                known: FORMAT,
-            });
-        }
-        pragma(&self.connection, "journal_mode = WAL").map_err(failed)
-    }
-
-    fn create(&mut self, path: &Path) -> Result<(), OpenError> {
-        let epoch = draw_epoch().map_err(|source| OpenError::Random {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
-        let create = || {
-            // All in one transaction: a crash leaves an empty file, not half a store.
-            let transaction = self.connection.unchecked_transaction()?;
-            transaction.execute_batch(SCHEMA)?;
-            let meta = params![epoch.cast_signed()];
-            transaction.execute("INSERT INTO meta VALUES (1, ?1, 0)", meta)?;
-            pragma(&transaction, &format!("application_id = {APPLICATION_ID}"))?;
-            pragma(&transaction, &format!("user_version = {FORMAT}"))?;
-            transaction.commit()
-        };
-        create().map_err(|error| open_error(path, error))
     }
 
     /// Has SQLite look at every page: a tree that is broken must not be written to.
@@ -356,11 +290,6 @@ impl Database {
     }
 }
 
-/// An epoch is below 2^53, so that it survives a trip through JSON numbers, and never 0.
-pub(super) fn draw_epoch() -> Result<u64, getrandom::Error> {
-    Ok((getrandom::u64()? >> 11).max(1))
-}
-
 /// Sorts what SQLite reports while opening.
 pub(super) fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
     let path: PathBuf = path.to_owned();
@@ -388,12 +317,12 @@ fn raw_bytes(value: ValueRef<'_>) -> &[u8] {
     }
 }
 
-fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+pub(super) fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Runs a pragma, whether or not it returns rows.
-fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
+pub(super) fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA {text}"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}

@@ -21,6 +21,7 @@ mod config; // what the store may use
 mod database; // the SQLite file and its statements
 mod error; // why it could not be opened
 mod files; // its directory and lock
+mod format; // its tables and version
 mod index; // what is pending, in memory
 mod load; // from the file to the index
 mod plan; // does it fit, and where

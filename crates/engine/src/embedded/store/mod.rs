@@ -4,22 +4,25 @@
 //! once; its row follows with a later transaction. So a transaction that fails for want of
 //! room needs nothing undone in memory, and what has left is never handed out again.
 
+mod read; // handing out what is pending
+
 use std::sync::Arc;
 
 use super::{
     Shared,
     clock::StoreClock,
     config::Config,
-    database::{self, Database, Fault},
+    database::{Database, Fault},
+    format,
     index::{Index, Slot},
     load::{Damage, Loaded},
     plan::{Plan, Reserved, Room},
-    queue::{Command, Read},
+    queue::Command,
     reserve::Reserve,
     row::{MessageRow, UserRow},
     stats,
 };
-use crate::{Append, Batch, Stored, UserKey};
+use crate::{Append, UserKey};
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -37,13 +40,6 @@ pub(super) struct Store {
     reserve: Reserve,
     /// About how many pages have gone into the log since the last checkpoint.
     log_pages: u64,
-}
-
-/// Rows of one user that a read returns.
-struct Selection {
-    slots: Vec<Slot>,
-    gone_up_to: u64,
-    more: bool,
 }
 
 impl Store {
@@ -161,43 +157,6 @@ impl Store {
         slots.iter().map(|slot| slot.offset).collect()
     }
 
-    /// Reads pending messages. Damaged ones are set aside on the way.
-    pub(super) fn read(&mut self, read: &Read) -> rusqlite::Result<Batch> {
-        loop {
-            self.expire();
-            self.last_offset(&read.user)?;
-            let selection = self.select(read);
-            let mut messages = Vec::with_capacity(selection.slots.len());
-            let mut lost = Vec::new();
-            for slot in &selection.slots {
-                let payload = self.database.message(slot.seq, |row| {
-                    let same =
-                        |row: &MessageRow<'_>| *row.user == *read.user && row.offset == slot.offset;
-                    row.filter(same).map(|row| row.payload())
-                })?;
-                match payload {
-                    Some(payload) => messages.push(Stored {
-                        offset: slot.offset,
-                        payload,
-                    }),
-                    None => lost.push(*slot),
-                }
-            }
-            if lost.is_empty() {
-                let Selection {
-                    gone_up_to, more, ..
-                } = selection;
-                return Ok(Batch {
-                    epoch: self.epoch,
-                    messages,
-                    gone_up_to,
-                    more,
-                });
-            }
-            self.lost(&read.user, &lost)?;
-        }
-    }
-
     /// Moves the log into the database once it has grown enough to be worth it.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
         if self.log_pages == 0 {
@@ -287,51 +246,6 @@ impl Store {
         Ok(last_offset)
     }
 
-    fn select(&self, read: &Read) -> Selection {
-        let Some(user) = self.index.user(&read.user) else {
-            return Selection {
-                slots: Vec::new(),
-                gone_up_to: 0,
-                more: false,
-            };
-        };
-        let mut slots: Vec<Slot> = Vec::new();
-        let mut bytes = 0_u64;
-        let mut more = false;
-        for slot in user.behind(read.after) {
-            bytes = bytes.saturating_add(u64::from(slot.len));
-            let too_big = bytes > read.bytes_max as u64 && !slots.is_empty();
-            if slots.len() >= read.messages_max || too_big {
-                more = true;
-                break;
-            }
-            slots.push(*slot);
-        }
-        Selection {
-            slots,
-            gone_up_to: user.gone_up_to(),
-            more,
-        }
-    }
-
-    /// Rows that were sound when the store opened are no longer what was written.
-    fn lost(&mut self, user: &UserKey, slots: &[Slot]) -> rusqlite::Result<()> {
-        for slot in slots {
-            tracing::error!(%user, slot.offset, "message damaged on disk, set aside");
-            self.index.remove(user, slot.offset);
-        }
-        let messages = slots.iter().map(|slot| slot.seq).collect();
-        self.damaged(Damage {
-            messages,
-            ..Damage::default()
-        });
-        match self.write(std::iter::empty()) {
-            // Without room it stays owed; should we crash before, opening finds it again.
-            Ok(()) | Err(Fault::DiskFull) => Ok(()),
-            Err(Fault::Fatal(error)) => Err(error),
-        }
-    }
-
     /// Counts damage and starts a new epoch, so that nobody trusts an offset from before.
     fn damaged(&mut self, damage: Damage) {
         let count = damage.messages.len() + damage.users.len();
@@ -339,7 +253,7 @@ impl Store {
         self.damage.messages.extend(damage.messages);
         self.damage.users.extend(damage.users);
         // Without randomness any other number still tells the lives apart.
-        self.epoch = database::draw_epoch().unwrap_or(self.epoch % (1 << 52) + 1);
+        self.epoch = format::draw_epoch().unwrap_or(self.epoch % (1 << 52) + 1);
         self.epoch_saved = false;
         tracing::error!(
             count,
