@@ -9,8 +9,10 @@
 //! *stored* is only called once the bytes have reached the disk.
 #![forbid(unsafe_code)]
 
-pub mod mailbox;
+pub mod embedded;
+pub mod mailbox; // the port // one node, one SQLite file
 
+pub use embedded::SqliteMailbox;
 pub use mailbox::{
     Append, AppendError, Appended, Batch, Entry, Mailbox, MailboxStats, OnAppend, OnRead, Position,
     ReadError, Stored, SubmitError, UserKey,

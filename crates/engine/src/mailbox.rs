@@ -22,7 +22,7 @@ pub type UserKey = Arc<str>;
 /// has lost something, so an offset is only comparable within one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Identity of this life of the store.
+    /// Identity of this life of the store; below 2^53, so that JSON numbers hold it exactly.
     pub epoch: u64,
     /// 1, 2, 3, … per user.
     pub offset: u64,
@@ -99,7 +99,7 @@ pub enum AppendError {
     /// These users' mailboxes are at their limit of messages or bytes.
     #[error("the mailbox of {} is full", display_users(.users))]
     MailboxFull {
-        /// The users in question.
+        /// The users in question, in the order of [`Append::entries`].
         users: Vec<UserKey>,
     },
     /// The store as a whole is at its limit of messages or bytes.
@@ -139,7 +139,8 @@ pub type OnRead = Box<dyn FnOnce(Result<Batch, ReadError>) + Send>;
 /// Durable, ordered mailboxes.
 ///
 /// Contract, checked by the contract suite for every adapter:
-/// - commands of one caller are executed in the order of submission;
+/// - commands of one caller are executed in the order of submission (acknowledgements may be
+///   earlier, see [`Mailbox::ack`]);
 /// - completions are called in the order of execution, for all commands that touch one user;
 /// - `Ok` of an append means that every entry is on disk, fsynced;
 /// - a command that was taken is completed exactly once, with an error if the store fails or
@@ -168,8 +169,10 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
     ) -> Result<(), SubmitError>;
 
     /// Everything of `user` up to and including `up_to` was delivered and may go. Cumulative:
-    /// lower values than an earlier one change nothing. Made durable lazily, with the next
-    /// batch: an acknowledgement lost in a crash means a duplicate, never a loss.
+    /// lower values than an earlier one change nothing, and offsets not yet given out do not
+    /// count. It takes effect before every command submitted after it, and may overtake
+    /// commands that are still queued. Made durable lazily, with the next batch: an
+    /// acknowledgement lost in a crash means a duplicate, never a loss.
     ///
     /// # Errors
     /// [`SubmitError::Closed`]. Never [`SubmitError::Busy`]: acknowledgements make room, so they are

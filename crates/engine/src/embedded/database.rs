@@ -1,0 +1,337 @@
+//! The SQLite file: how it is opened and every statement that is run on it.
+//!
+//! One connection, used by one thread. The store's thread checkpoints by itself instead of
+//! leaving it to SQLite: an automatic checkpoint runs inside a commit, where callers wait, and
+//! swallows its errors, where a failed fsync must stop the store.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, config::DbConfig, params,
+    types::ValueRef,
+};
+
+use super::{
+    config::Config,
+    error::OpenError,
+    format,
+    row::{MessageRow, UserRow},
+};
+
+/// What went wrong, by what is to be done.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// No room: roll back, refuse what needs room, try again later.
+    DiskFull,
+    /// Anything else: what is on disk is unknown, nothing may be committed any more.
+    Fatal(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(_) | None => Self::Fatal(error),
+        }
+    }
+}
+
+/// What the meta table keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meta {
+    pub(super) epoch: u64,
+    pub(super) clock_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+    pages_max: u64,
+}
+
+impl Database {
+    /// Opens the file, creating the tables in an empty one.
+    pub(super) fn open(path: &Path, config: &Config) -> Result<Self, OpenError> {
+        let failed = |error| open_error(path, error);
+        // The store has one thread: SQLite needs no locks of its own.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let mut database = Self {
+            connection,
+            pages_max: PAGES_MAX,
+        };
+        database.prepare(config).map_err(failed)?;
+        format::check(&database.connection, path)?;
+        database.check_pages(path)?;
+        Ok(database)
+    }
+
+    fn prepare(&mut self, config: &Config) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        // Closing must not write: after a failure nothing may reach the disk any more.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        // Exclusive before the first access keeps the WAL index in memory: no shared memory
+        // file, and no lock calls per transaction.
+        pragma(connection, "locking_mode = EXCLUSIVE")?;
+        pragma(connection, "cell_size_check = ON")?;
+        pragma(connection, "temp_store = MEMORY")?;
+        // Every commit is on disk when it returns; on macOS plain fsync does not do that.
+        pragma(connection, "synchronous = FULL")?;
+        pragma(connection, "fullfsync = ON")?;
+        pragma(connection, "checkpoint_fullfsync = ON")?;
+        pragma(connection, "wal_autocheckpoint = 0")?;
+        pragma(
+            connection,
+            &format!("journal_size_limit = {WAL_BYTES_KEPT}"),
+        )?;
+        // Negative means KiB.
+        pragma(connection, &format!("cache_size = -{CACHE_KIB}"))?;
+        if let Some(bytes) = config.file_bytes_max {
+            let page_size = number(connection, "PRAGMA page_size")?;
+            self.pages_max = bytes / page_size.cast_unsigned();
+        }
+        self.allow_growth(true)
+    }
+
+    /// Has SQLite look at every page: a tree that is broken must not be written to.
+    fn check_pages(&self, path: &Path) -> Result<(), OpenError> {
+        let found: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| open_error(path, error))?;
+        if found == "ok" {
+            return Ok(());
+        }
+        Err(OpenError::Corrupt {
+            path: path.to_owned(),
+            reason: found.replace('\n', " "),
+        })
+    }
+
+    /// Runs `write` in a transaction that is on disk when this returns `Ok`, and not there at
+    /// all when it returns [`Fault::DiskFull`].
+    pub(super) fn transact(
+        &self,
+        write: impl FnOnce(&Self) -> rusqlite::Result<()>,
+    ) -> Result<(), Fault> {
+        self.execute("BEGIN IMMEDIATE", [])?;
+        let Err(error) = write(self).and_then(|()| self.execute("COMMIT", [])) else {
+            return Ok(());
+        };
+        let fault = Fault::from(error);
+        // A full disk may have rolled back already.
+        if matches!(fault, Fault::DiskFull) && !self.connection.is_autocommit() {
+            self.execute("ROLLBACK", []).map_err(Fault::Fatal)?;
+        }
+        Err(fault)
+    }
+
+    pub(super) fn insert(&self, row: &MessageRow<'_>) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO message (seq, crc, user, offset, expiry, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                row.seq,
+                row.crc(),
+                row.user,
+                row.offset.cast_signed(),
+                row.expiry_ms.cast_signed(),
+                row.payload
+            ],
+        )
+    }
+
+    pub(super) fn delete(&self, seq: i64) -> rusqlite::Result<()> {
+        self.execute("DELETE FROM message WHERE seq = ?1", [seq])
+    }
+
+    pub(super) fn put_user(&self, row: &UserRow<'_>) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO user (key, last_offset, gone_up_to, crc) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (key) DO UPDATE SET last_offset = excluded.last_offset,
+             gone_up_to = excluded.gone_up_to, crc = excluded.crc",
+            params![
+                row.key,
+                row.last_offset.cast_signed(),
+                row.gone_up_to.cast_signed(),
+                row.crc()
+            ],
+        )
+    }
+
+    /// Moves a damaged row out of the way, as it is.
+    pub(super) fn quarantine_message(&self, seq: i64, now_ms: u64) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO quarantine (found_ms, source, seq, crc, user, offset, expiry, payload)
+             SELECT ?2, 'message', seq, crc, user, offset, expiry, payload
+             FROM message WHERE seq = ?1",
+            params![seq, now_ms.cast_signed()],
+        )?;
+        self.delete(seq)
+    }
+
+    /// The same for a row of table `user`, whose key may no longer be text.
+    pub(super) fn quarantine_user(&self, key: &[u8], now_ms: u64) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO quarantine (found_ms, source, crc, user, offset, expiry)
+             SELECT ?2, 'user', crc, key, last_offset, gone_up_to
+             FROM user WHERE key = CAST(?1 AS TEXT)",
+            params![key, now_ms.cast_signed()],
+        )?;
+        self.execute("DELETE FROM user WHERE key = CAST(?1 AS TEXT)", [key])
+    }
+
+    pub(super) fn put_epoch(&self, epoch: u64) -> rusqlite::Result<()> {
+        self.execute("UPDATE meta SET epoch = ?1", [epoch.cast_signed()])
+    }
+
+    pub(super) fn put_clock(&self, now_ms: u64) -> rusqlite::Result<()> {
+        self.execute("UPDATE meta SET clock_ms = ?1", [now_ms.cast_signed()])
+    }
+
+    pub(super) fn meta(&self) -> rusqlite::Result<Meta> {
+        self.connection
+            .query_row("SELECT epoch, clock_ms FROM meta", [], |row| {
+                let (epoch, clock_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+                Ok(Meta {
+                    epoch: epoch.cast_unsigned(),
+                    clock_ms: clock_ms.cast_unsigned(),
+                })
+            })
+    }
+
+    /// Reads one message: `read` gets `None` if the row is damaged or missing.
+    pub(super) fn message<T>(
+        &self,
+        seq: i64,
+        read: impl FnOnce(Option<MessageRow<'_>>) -> T,
+    ) -> rusqlite::Result<T> {
+        let sql = "SELECT seq, crc, user, offset, expiry, payload FROM message WHERE seq = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([seq])?;
+        match rows.next()? {
+            Some(row) => Ok(read(MessageRow::check(row)?)),
+            None => Ok(read(None)),
+        }
+    }
+
+    /// The last offset of a user without pending messages; `None` if the row is damaged.
+    pub(super) fn last_offset(&self, key: &str) -> rusqlite::Result<Option<u64>> {
+        let sql = "SELECT key, last_offset, gone_up_to, crc FROM user WHERE key = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(UserRow::check(row)?.map(|row| row.last_offset));
+        Ok(statement
+            .query_row([key], read)
+            .optional()?
+            .unwrap_or(Some(0)))
+    }
+
+    /// Calls `each` for every message in the order of storing; `Err(seq)` stands for a damaged
+    /// row.
+    pub(super) fn for_each_message(
+        &self,
+        mut each: impl FnMut(Result<MessageRow<'_>, i64>),
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT seq, crc, user, offset, expiry, payload FROM message ORDER BY seq";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let seq = row.get(0)?;
+            each(MessageRow::check(row)?.ok_or(seq));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every user row; `Err(key)` stands for a damaged row.
+    pub(super) fn for_each_user(
+        &self,
+        mut each: impl FnMut(Result<UserRow<'_>, &[u8]>),
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT key, last_offset, gone_up_to, crc FROM user";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            match UserRow::check(row)? {
+                Some(user) => each(Ok(user)),
+                None => each(Err(raw_bytes(row.get_ref(0)?))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the write-ahead log into the database; `truncate` also empties its file.
+    pub(super) fn checkpoint(&self, truncate: bool) -> Result<(), Fault> {
+        let mode = if truncate { "TRUNCATE" } else { "PASSIVE" };
+        Ok(pragma(
+            &self.connection,
+            &format!("wal_checkpoint({mode})"),
+        )?)
+    }
+
+    /// Sets whether the file may grow, up to its configured size, or has to do with the pages
+    /// it has.
+    pub(super) fn allow_growth(&self, allowed: bool) -> rusqlite::Result<()> {
+        // SQLite raises a limit below the present size to that size.
+        let pages = if allowed { self.pages_max } else { 1 };
+        pragma(&self.connection, &format!("max_page_count = {pages}"))
+    }
+
+    #[cfg(test)]
+    pub(super) fn run(&self, sql: &str) {
+        self.connection
+            .execute_batch(sql)
+            .expect("the statement is right");
+    }
+
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute(params)?;
+        Ok(())
+    }
+}
+
+/// Sorts what SQLite reports while opening.
+pub(super) fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    let path: PathBuf = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Corrupt {
+            path,
+            reason: error.to_string(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse {
+            path,
+            holder: "a program that reads the database".to_owned(),
+        },
+        Some(_) | None => OpenError::Database {
+            path,
+            source: Box::new(error),
+        },
+    }
+}
+
+/// The bytes of a key, whatever damage has made of its type.
+fn raw_bytes(value: ValueRef<'_>) -> &[u8] {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => &[],
+    }
+}
+
+pub(super) fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// Runs a pragma, whether or not it returns rows.
+pub(super) fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&format!("PRAGMA {text}"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// The log's file is cut back to this after a spike.
+const WAL_BYTES_KEPT: u64 = 64 << 20;
+/// SQLite's own limit.
+const PAGES_MAX: u64 = 4_294_967_294;
+/// Page cache of the connection.
+const CACHE_KIB: u64 = 16 << 10;

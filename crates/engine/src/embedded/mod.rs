@@ -1,0 +1,205 @@
+//! The embedded adapter of [`Mailbox`]: one SQLite file, no external service.
+//!
+//! In: commands through a bounded queue. One thread owns the file and an index of everything
+//! pending; it executes the commands in batches, one transaction and one fsync each
+//! (write-ahead log, `synchronous=FULL`). Out: completions on that thread, in order.
+//!
+//! Kept invariants:
+//! - an append completes with `Ok` only after its transaction is on disk;
+//! - offsets never restart within an epoch: the last one of an emptied mailbox is kept;
+//! - a row whose checksum fails is set aside in table `quarantine`, never handed out, and the
+//!   epoch changes;
+//! - a full disk refuses appends and heals by itself; any other error stops the store for
+//!   good, because after a failed fsync nobody knows what is on disk.
+//!
+//! Absent on purpose: a secondary index (rows are found through the one in memory, which
+//! doubled throughput), compression, encryption (left to the file system), and shrinking the
+//! file (freed pages are reused).
+
+mod clock; // time for expiry
+mod config; // what the store may use
+mod database; // the SQLite file and its statements
+mod error; // why it could not be opened
+mod files; // its directory and lock
+mod format; // its tables and version
+mod index; // what is pending, in memory
+mod load; // from the file to the index
+mod plan; // does it fit, and where
+mod queue; // from the callers to the thread
+mod reserve; // room for draining a full disk
+mod row; // rows and their checksums
+mod stats;
+mod store; // file, index and clock in step
+mod writer; // the thread // counters
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle, ThreadId},
+};
+
+pub use self::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    error::OpenError,
+};
+use self::{
+    database::{Database, Fault},
+    files::DirLock,
+    queue::{BatchBounds, Command, Queue, Read},
+    stats::Counters,
+    store::Store,
+    writer::Writer,
+};
+use crate::{Append, Mailbox, MailboxStats, OnAppend, OnRead, SubmitError, UserKey};
+
+/// Durable mailboxes in one SQLite file.
+///
+/// Dropping it stops it.
+#[derive(Debug)]
+pub struct SqliteMailbox {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: ThreadId,
+}
+
+/// What the callers and the store's thread share.
+#[derive(Debug)]
+struct Shared {
+    queue: Queue,
+    counters: Counters,
+}
+
+impl SqliteMailbox {
+    /// Opens the store in [`Config::dir`], creating it if it is absent. Reads and checks the
+    /// whole file, about four seconds per GB of small messages.
+    ///
+    /// # Errors
+    /// [`OpenError`]; each variant says what to do.
+    pub fn open(config: Config) -> Result<Arc<Self>, OpenError> {
+        Self::open_with_clock(config, Arc::new(SystemClock::default()))
+    }
+
+    /// The same with a clock of the caller's, for tests and simulations.
+    ///
+    /// # Errors
+    /// [`OpenError`]; each variant says what to do.
+    pub fn open_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let bounds = BatchBounds {
+            messages_max: config.batch_messages_max,
+            bytes_max: config.batch_bytes_max,
+        };
+        let dir = config.dir.clone();
+        let (store, lock) = load(config, clock)?;
+        Self::start(store, lock, bounds).map_err(|source| OpenError::Io { path: dir, source })
+    }
+
+    /// Starts the thread.
+    fn start(store: Store, lock: DirLock, bounds: BatchBounds) -> io::Result<Arc<Self>> {
+        let shared = store.shared();
+        let writer = Writer::new(Arc::clone(&shared), store, bounds, lock);
+        let thread = thread::Builder::new()
+            .name("tidewire-store".into())
+            .spawn(|| writer.run())?;
+        let thread_id = thread.thread().id();
+        Ok(Arc::new(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            thread_id,
+        }))
+    }
+}
+
+/// Takes the directory and reads what it holds; leaves everything owed on disk.
+fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenError> {
+    config.check()?;
+    files::create_dir(&config.dir)?;
+    let lock = files::lock(&config.dir)?;
+    let path = files::create_database(&config.dir)?;
+    let database = Database::open(&path, &config)?;
+    let failed = |error| database::open_error(&path, error);
+    let meta = database.meta().map_err(failed)?;
+    let loaded = load::load(&database, &config).map_err(failed)?;
+    let clock = clock::StoreClock::start(clock, meta.clock_ms);
+    let shared = Arc::new(Shared {
+        queue: Queue::new(config.queue_max),
+        counters: Counters::default(),
+    });
+    let dir = config.dir.clone();
+    let mut store = Store::new(
+        Arc::clone(&shared),
+        config,
+        clock,
+        meta.epoch,
+        database,
+        loaded,
+    );
+    match store.write(std::iter::empty()) {
+        // A full disk must not keep what is stored from being read.
+        Ok(()) | Err(Fault::DiskFull) => {}
+        Err(Fault::Fatal(error)) => return Err(failed(error)),
+    }
+    // SQLite syncs the directory too, but does not look whether that worked.
+    files::sync_dir(&dir)?;
+    tracing::info!(dir = %dir.display(), pending = shared.counters.pending(), "store opened");
+    Ok((store, lock))
+}
+
+impl Mailbox for SqliteMailbox {
+    fn append(&self, append: Append, done: OnAppend) -> Result<(), SubmitError> {
+        self.shared.queue.push(Command::Append {
+            append,
+            done,
+            plan: Ok(Vec::new()),
+        })
+    }
+
+    fn read(
+        &self,
+        user: UserKey,
+        after: u64,
+        messages_max: usize,
+        bytes_max: usize,
+        done: OnRead,
+    ) -> Result<(), SubmitError> {
+        let read = Read {
+            user,
+            after,
+            messages_max,
+            bytes_max,
+        };
+        self.shared.queue.push(Command::Read { read, done })
+    }
+
+    fn ack(&self, user: &UserKey, up_to: u64) -> Result<(), SubmitError> {
+        self.shared.queue.ack(user, up_to)
+    }
+
+    fn stats(&self) -> MailboxStats {
+        self.shared.counters.snapshot()
+    }
+
+    fn stop(&self) {
+        self.shared.queue.close();
+        // Called from a completion, the thread cannot wait for itself; it ends by itself.
+        if self.thread_id == thread::current().id() {
+            return;
+        }
+        // Held while joining: a second caller returns when the store is really closed.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread panicked while failing");
+        }
+    }
+}
+
+impl Drop for SqliteMailbox {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

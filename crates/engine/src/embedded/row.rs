@@ -1,0 +1,118 @@
+//! The two kinds of rows and their checksums.
+//!
+//! SQLite does not notice a flipped bit in a row. Each row therefore carries a CRC-32 over all
+//! its other columns, its key included, so that a whole row in the wrong place fails as well.
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+use rusqlite::{Row, types::ValueRef};
+
+/// A row of table `message`.
+pub(super) struct MessageRow<'a> {
+    pub(super) seq: i64,
+    pub(super) user: &'a str,
+    pub(super) offset: u64,
+    pub(super) expiry_ms: u64,
+    pub(super) payload: &'a [u8],
+}
+
+/// A row of table `user`: what outlives the last message of a mailbox.
+pub(super) struct UserRow<'a> {
+    pub(super) key: &'a str,
+    pub(super) last_offset: u64,
+    pub(super) gone_up_to: u64,
+}
+
+impl<'a> MessageRow<'a> {
+    pub(super) fn crc(&self) -> u32 {
+        let mut hasher = Hasher::new();
+        hasher.update(&self.seq.to_le_bytes());
+        hasher.update(&(self.user.len() as u64).to_le_bytes());
+        hasher.update(self.user.as_bytes());
+        hasher.update(&self.offset.to_le_bytes());
+        hasher.update(&self.expiry_ms.to_le_bytes());
+        hasher.update(self.payload);
+        hasher.finalize()
+    }
+
+    /// Reads the columns seq, crc, user, offset, expiry, payload; `None` if the row is not what
+    /// was written. Damage may have changed the types of
+    /// the columns as well, so none is taken for granted.
+    pub(super) fn check(row: &'a Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let columns = (
+            row.get_ref(0)?,
+            row.get_ref(1)?,
+            row.get_ref(2)?,
+            row.get_ref(3)?,
+            row.get_ref(4)?,
+            row.get_ref(5)?,
+        );
+        let (
+            ValueRef::Integer(seq),
+            ValueRef::Integer(crc),
+            ValueRef::Text(user),
+            ValueRef::Integer(offset),
+            ValueRef::Integer(expiry),
+            ValueRef::Blob(payload),
+        ) = columns
+        else {
+            return Ok(None);
+        };
+        let Ok(user) = std::str::from_utf8(user) else {
+            return Ok(None);
+        };
+        let (offset, expiry_ms) = (offset.cast_unsigned(), expiry.cast_unsigned());
+        let read = Self {
+            seq,
+            user,
+            offset,
+            expiry_ms,
+            payload,
+        };
+        Ok((i64::from(read.crc()) == crc && offset > 0).then_some(read))
+    }
+
+    pub(super) fn payload(&self) -> Bytes {
+        Bytes::copy_from_slice(self.payload)
+    }
+}
+
+impl<'a> UserRow<'a> {
+    pub(super) fn crc(&self) -> u32 {
+        let mut hasher = Hasher::new();
+        hasher.update(self.key.as_bytes());
+        hasher.update(&self.last_offset.to_le_bytes());
+        hasher.update(&self.gone_up_to.to_le_bytes());
+        hasher.finalize()
+    }
+
+    /// Reads the columns key, `last_offset`, `gone_up_to`, crc; `None` if the row is not what was
+    /// written.
+    pub(super) fn check(row: &'a Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let columns = (
+            row.get_ref(0)?,
+            row.get_ref(1)?,
+            row.get_ref(2)?,
+            row.get_ref(3)?,
+        );
+        let (
+            ValueRef::Text(key),
+            ValueRef::Integer(last_offset),
+            ValueRef::Integer(gone_up_to),
+            ValueRef::Integer(crc),
+        ) = columns
+        else {
+            return Ok(None);
+        };
+        let Ok(key) = std::str::from_utf8(key) else {
+            return Ok(None);
+        };
+        let (last_offset, gone_up_to) = (last_offset.cast_unsigned(), gone_up_to.cast_unsigned());
+        let read = Self {
+            key,
+            last_offset,
+            gone_up_to,
+        };
+        Ok((i64::from(read.crc()) == crc).then_some(read))
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading back what is pending; rows found damaged are set aside on the way.
+
+use super::Store;
+use crate::{
+    Batch, Stored, UserKey,
+    embedded::{database::Fault, index::Slot, load::Damage, queue::Read, row::MessageRow},
+};
+
+/// Rows of one user that a read returns.
+struct Selection {
+    slots: Vec<Slot>,
+    gone_up_to: u64,
+    more: bool,
+}
+
+impl Store {
+    /// Reads pending messages. Damaged ones are set aside on the way.
+    pub(in crate::embedded) fn read(&mut self, read: &Read) -> rusqlite::Result<Batch> {
+        loop {
+            self.expire();
+            self.last_offset(&read.user)?;
+            let selection = self.select(read);
+            let mut messages = Vec::with_capacity(selection.slots.len());
+            let mut lost = Vec::new();
+            for slot in &selection.slots {
+                let payload = self.database.message(slot.seq, |row| {
+                    let same =
+                        |row: &MessageRow<'_>| *row.user == *read.user && row.offset == slot.offset;
+                    row.filter(same).map(|row| row.payload())
+                })?;
+                match payload {
+                    Some(payload) => messages.push(Stored {
+                        offset: slot.offset,
+                        payload,
+                    }),
+                    None => lost.push(*slot),
+                }
+            }
+            if lost.is_empty() {
+                let Selection {
+                    gone_up_to, more, ..
+                } = selection;
+                return Ok(Batch {
+                    epoch: self.epoch,
+                    messages,
+                    gone_up_to,
+                    more,
+                });
+            }
+            self.lost(&read.user, &lost)?;
+        }
+    }
+
+    fn select(&self, read: &Read) -> Selection {
+        let Some(user) = self.index.user(&read.user) else {
+            return Selection {
+                slots: Vec::new(),
+                gone_up_to: 0,
+                more: false,
+            };
+        };
+        let mut slots: Vec<Slot> = Vec::new();
+        let mut bytes = 0_u64;
+        let mut more = false;
+        for slot in user.behind(read.after) {
+            bytes = bytes.saturating_add(u64::from(slot.len));
+            let too_big = bytes > read.bytes_max as u64 && !slots.is_empty();
+            if slots.len() >= read.messages_max || too_big {
+                more = true;
+                break;
+            }
+            slots.push(*slot);
+        }
+        Selection {
+            slots,
+            gone_up_to: user.gone_up_to(),
+            more,
+        }
+    }
+
+    /// Rows that were sound when the store opened are no longer what was written.
+    fn lost(&mut self, user: &UserKey, slots: &[Slot]) -> rusqlite::Result<()> {
+        for slot in slots {
+            tracing::error!(%user, slot.offset, "message damaged on disk, set aside");
+            self.index.remove(user, slot.offset);
+        }
+        let messages = slots.iter().map(|slot| slot.seq).collect();
+        self.damaged(Damage {
+            messages,
+            ..Damage::default()
+        });
+        match self.write(std::iter::empty()) {
+            // Without room it stays owed; should we crash before, opening finds it again.
+            Ok(()) | Err(Fault::DiskFull) => Ok(()),
+            Err(Fault::Fatal(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Commands that wait for their completion, and short ways to write them.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use bytes::Bytes;
+use tidewire_engine::{Append, AppendError, Appended, Batch, Entry, Mailbox, ReadError, UserKey};
+
+pub(crate) fn user(name: &str) -> UserKey {
+    UserKey::from(name)
+}
+
+pub(crate) fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
+    let entry = |name: &&str| Entry {
+        user: user(name),
+        payload: Bytes::copy_from_slice(payload),
+    };
+    Append {
+        entries: users.iter().map(entry).collect(),
+        ttl_ms,
+    }
+}
+
+/// Submits and returns where the result will come.
+pub(crate) fn submit(
+    store: &dyn Mailbox,
+    append: Append,
+) -> Receiver<Result<Appended, AppendError>> {
+    let (sender, receiver) = sync_channel(1);
+    let done = Box::new(move |result| drop(sender.send(result)));
+    store.append(append, done).expect("the command is taken");
+    receiver
+}
+
+pub(crate) fn try_append(
+    store: &dyn Mailbox,
+    users: &[&str],
+    payload: &[u8],
+) -> Result<Appended, AppendError> {
+    submit(store, message(users, payload, None))
+        .recv()
+        .expect("the append completes")
+}
+
+/// Appends to one mailbox; returns the offset.
+pub(crate) fn append(store: &dyn Mailbox, name: &str, payload: &[u8]) -> u64 {
+    try_append(store, &[name], payload)
+        .expect("the message is stored")
+        .offsets[0]
+}
+
+pub(crate) fn try_read(
+    store: &dyn Mailbox,
+    name: &str,
+    after: u64,
+    messages_max: usize,
+    bytes_max: usize,
+) -> Result<Batch, ReadError> {
+    let (sender, receiver) = sync_channel(1);
+    let done = Box::new(move |result| drop(sender.send(result)));
+    store
+        .read(user(name), after, messages_max, bytes_max, done)
+        .expect("the command is taken");
+    receiver.recv().expect("the read completes")
+}
+
+/// Reads everything behind `after`.
+pub(crate) fn read(store: &dyn Mailbox, name: &str, after: u64) -> Batch {
+    try_read(store, name, after, usize::MAX, usize::MAX).expect("the store works")
+}
+
+pub(crate) fn ack(store: &dyn Mailbox, name: &str, up_to: u64) {
+    store
+        .ack(&user(name), up_to)
+        .expect("the acknowledgement is taken");
+}
+
+/// Offsets and payloads of a batch as text.
+pub(crate) fn shown(batch: &Batch) -> Vec<(u64, String)> {
+    let show = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+    batch
+        .messages
+        .iter()
+        .map(|message| (message.offset, show(&message.payload)))
+        .collect()
+}
+
+/// What is pending behind 0, as text.
+pub(crate) fn pending(store: &dyn Mailbox, name: &str) -> Vec<(u64, String)> {
+    shown(&read(store, name, 0))
+}
+
+pub(crate) fn listed(messages: &[(u64, &str)]) -> Vec<(u64, String)> {
+    messages
+        .iter()
+        .map(|(offset, payload)| (*offset, (*payload).to_owned()))
+        .collect()
+}

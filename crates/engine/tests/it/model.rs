@@ -1,0 +1,237 @@
+//! Random operations on the embedded store and on a model a reader can check by eye.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tidewire_engine::{AppendError, Mailbox, SqliteMailbox, embedded::Config};
+
+use crate::{
+    blocking::{ack, message, submit, try_read, user},
+    clock::TestClock,
+};
+
+const USERS: [&str; 3] = ["ann", "bob", "eve"];
+const USER_MESSAGES_MAX: usize = 5;
+const MESSAGES_MAX: usize = 9;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Append {
+        users: Vec<usize>,
+        len: usize,
+        ttl_ms: Option<u64>,
+    },
+    /// Acknowledges up to this far before the last offset.
+    Ack {
+        user: usize,
+        back: u64,
+    },
+    Read {
+        user: usize,
+        after: u64,
+        messages_max: usize,
+        bytes_max: usize,
+    },
+    Advance {
+        ms: u64,
+    },
+    Restart,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let user = 0..USERS.len();
+    prop_oneof![
+        6 => (
+            prop::collection::vec(user.clone(), 1..4),
+            0_usize..50,
+            prop::option::of(1_u64..2000),
+        )
+            .prop_map(|(users, len, ttl_ms)| Operation::Append { users, len, ttl_ms }),
+        3 => (user.clone(), 0_u64..6).prop_map(|(user, back)| Operation::Ack { user, back }),
+        4 => (user, 0_u64..20, 0_usize..8, 0_usize..200).prop_map(
+            |(user, after, messages_max, bytes_max)| Operation::Read {
+                user, after, messages_max, bytes_max,
+            }
+        ),
+        1 => (1_u64..1500).prop_map(|ms| Operation::Advance { ms }),
+        1 => Just(Operation::Restart),
+    ]
+}
+
+#[derive(Default)]
+struct Model {
+    mailboxes: [ModelMailbox; USERS.len()],
+    now_ms: u64,
+    appended: u8,
+}
+
+#[derive(Default)]
+struct ModelMailbox {
+    /// By offset: expiry and payload.
+    pending: BTreeMap<u64, (u64, Vec<u8>)>,
+    last_offset: u64,
+}
+
+impl Model {
+    fn append(
+        &mut self,
+        users: &[usize],
+        payload: &[u8],
+        ttl_ms: u64,
+    ) -> Result<Vec<u64>, AppendError> {
+        let wanted = |at: usize| users.iter().filter(|user| **user == at).count();
+        let fits = |at: usize| self.mailboxes[at].pending.len() + wanted(at) <= USER_MESSAGES_MAX;
+        let mut full: Vec<usize> = Vec::new();
+        for at in users {
+            if !fits(*at) && !full.contains(at) {
+                full.push(*at);
+            }
+        }
+        if !full.is_empty() {
+            let users = full.into_iter().map(|at| user(USERS[at])).collect();
+            return Err(AppendError::MailboxFull { users });
+        }
+        let pending: usize = self
+            .mailboxes
+            .iter()
+            .map(|mailbox| mailbox.pending.len())
+            .sum();
+        if pending + users.len() > MESSAGES_MAX {
+            return Err(AppendError::StoreFull);
+        }
+        let expiry_ms = self.now_ms + ttl_ms;
+        let mut push = |at: &usize| {
+            let mailbox = &mut self.mailboxes[*at];
+            mailbox.last_offset += 1;
+            mailbox
+                .pending
+                .insert(mailbox.last_offset, (expiry_ms, payload.to_vec()));
+            mailbox.last_offset
+        };
+        Ok(users.iter().map(&mut push).collect())
+    }
+
+    fn advance(&mut self, ms: u64) {
+        self.now_ms += ms;
+        for mailbox in &mut self.mailboxes {
+            mailbox
+                .pending
+                .retain(|_, (expiry_ms, _)| *expiry_ms > self.now_ms);
+        }
+    }
+}
+
+impl ModelMailbox {
+    fn read(
+        &self,
+        after: u64,
+        messages_max: usize,
+        bytes_max: usize,
+    ) -> (Vec<(u64, Vec<u8>)>, bool) {
+        let mut messages: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut bytes = 0;
+        for (offset, (_, payload)) in self.pending.range(after + 1..) {
+            bytes += payload.len();
+            if messages.len() == messages_max || (bytes > bytes_max && !messages.is_empty()) {
+                return (messages, true);
+            }
+            messages.push((*offset, payload.clone()));
+        }
+        (messages, false)
+    }
+
+    fn gone_up_to(&self) -> u64 {
+        self.pending
+            .first_key_value()
+            .map_or(self.last_offset, |(offset, _)| offset - 1)
+    }
+}
+
+fn check(operations: &[Operation]) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut config = Config::new(dir.path());
+    config.user_messages_max = USER_MESSAGES_MAX as u64;
+    config.messages_max = MESSAGES_MAX as u64;
+    config.ttl_default_ms = 3000;
+    config.reserve_bytes = 0;
+    // Small enough for the cache of idle users to overflow.
+    config.idle_users_max = 1;
+    let clock = Arc::new(TestClock::new());
+    let open = || SqliteMailbox::open_with_clock(config.clone(), clock.clone()).expect("opens");
+    let mut store = open();
+    let mut model = Model::default();
+    for operation in operations {
+        match operation {
+            Operation::Append { users, len, ttl_ms } => {
+                model.appended = model.appended.wrapping_add(1);
+                let payload = vec![model.appended; *len];
+                let names: Vec<&str> = users.iter().map(|at| USERS[*at]).collect();
+                let result = submit(&*store, message(&names, &payload, *ttl_ms));
+                let result = result
+                    .recv()
+                    .expect("completes")
+                    .map(|appended| appended.offsets);
+                assert_eq!(
+                    result,
+                    model.append(users, &payload, ttl_ms.unwrap_or(3000))
+                );
+            }
+            Operation::Ack { user, back } => {
+                let mailbox = &mut model.mailboxes[*user];
+                let up_to = mailbox.last_offset.saturating_sub(*back);
+                ack(&*store, USERS[*user], up_to);
+                mailbox.pending.retain(|offset, _| *offset > up_to);
+            }
+            Operation::Read {
+                user,
+                after,
+                messages_max,
+                bytes_max,
+            } => {
+                check_read(&*store, &model, *user, (*after, *messages_max, *bytes_max));
+            }
+            Operation::Advance { ms } => {
+                clock.advance(*ms);
+                model.advance(*ms);
+            }
+            Operation::Restart => {
+                store.stop();
+                store = open();
+            }
+        }
+    }
+    for at in 0..USERS.len() {
+        check_read(&*store, &model, at, (0, usize::MAX, usize::MAX));
+    }
+    assert_eq!(store.stats().corrupt, 0);
+}
+
+fn check_read(
+    store: &dyn Mailbox,
+    model: &Model,
+    at: usize,
+    (after, messages_max, bytes_max): (u64, usize, usize),
+) {
+    let batch = try_read(store, USERS[at], after, messages_max, bytes_max).expect("read");
+    let messages: Vec<_> = batch
+        .messages
+        .iter()
+        .map(|read| (read.offset, read.payload.to_vec()))
+        .collect();
+    let mailbox = &model.mailboxes[at];
+    let expected = mailbox.read(after, messages_max, bytes_max);
+    assert_eq!((messages, batch.more), expected);
+    assert_eq!(batch.gone_up_to, mailbox.gone_up_to());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_model_does(
+        operations in prop::collection::vec(operation(), 1..60)
+    ) {
+        check(&operations);
+    }
+}

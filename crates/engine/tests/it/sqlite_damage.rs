@@ -1,0 +1,169 @@
+//! What the embedded store does with a file that is not what it wrote.
+
+use std::{fs, path::PathBuf};
+
+use rusqlite::Connection;
+use tidewire_engine::{
+    Mailbox, SqliteMailbox,
+    embedded::{Config, OpenError},
+};
+
+use crate::{
+    blocking::{ack, append, listed, pending, read},
+    sqlite::{fresh, open},
+};
+
+fn file(config: &Config) -> PathBuf {
+    config.dir.join("mailbox.db")
+}
+
+/// Changes the file of a stopped store behind its back; returns the rows changed.
+fn tamper(config: &Config, sql: &str) -> usize {
+    let connection = Connection::open(file(config)).expect("the database opens");
+    connection.execute(sql, []).expect("the statement is right")
+}
+
+/// Stores three messages for ann, damages what `sql` says, and opens again: ann must read
+/// `expected` in a new epoch.
+fn check_damaged_message(sql: &str, expected: &[(u64, &str)]) {
+    let (_dir, config) = fresh();
+    let store = open(&config);
+    for payload in ["a", "b", "c"] {
+        append(&*store, "ann", payload.as_bytes());
+    }
+    append(&*store, "bob", b"d");
+    let epoch = read(&*store, "ann", 0).epoch;
+    store.stop();
+    drop(store);
+    assert_eq!(tamper(&config, sql), 1);
+
+    let store = open(&config);
+    assert_eq!(pending(&*store, "ann"), listed(expected));
+    assert_eq!(pending(&*store, "bob"), listed(&[(1, "d")]));
+    let new_epoch = read(&*store, "ann", 0).epoch;
+    assert_ne!(new_epoch, epoch);
+    assert_eq!(store.stats().corrupt, 1);
+    store.stop();
+    drop(store);
+    let kept = "SELECT count(*) FROM quarantine";
+    let connection = Connection::open(file(&config)).expect("the database opens");
+    let kept: i64 = connection
+        .query_row(kept, [], |row| row.get(0))
+        .expect("the table exists");
+    assert_eq!(kept, 1);
+    drop(connection);
+
+    let store = open(&config);
+    assert_eq!(
+        (read(&*store, "ann", 0).epoch, store.stats().corrupt),
+        (new_epoch, 0)
+    );
+}
+
+#[test]
+fn a_message_with_a_flipped_byte_is_set_aside_and_the_epoch_changes() {
+    let sql = "UPDATE message SET payload = x'63' WHERE user = 'ann' AND offset = 2";
+    check_damaged_message(sql, &[(1, "a"), (3, "c")]);
+}
+
+#[test]
+fn a_message_with_another_users_name_is_set_aside() {
+    let sql = "UPDATE message SET user = 'bob' WHERE user = 'ann' AND offset = 1";
+    check_damaged_message(sql, &[(2, "b"), (3, "c")]);
+}
+
+#[test]
+fn a_message_with_a_later_expiry_is_set_aside() {
+    let sql = "UPDATE message SET expiry = expiry + 1 WHERE user = 'ann' AND offset = 3";
+    check_damaged_message(sql, &[(1, "a"), (2, "b")]);
+}
+
+#[test]
+fn a_message_in_the_place_of_another_is_set_aside() {
+    let sql = "UPDATE message SET seq = 77 WHERE user = 'ann' AND offset = 2";
+    check_damaged_message(sql, &[(1, "a"), (3, "c")]);
+}
+
+#[test]
+fn a_damaged_last_offset_starts_a_new_epoch() {
+    let (_dir, config) = fresh();
+    let store = open(&config);
+    let offset = append(&*store, "ann", b"x");
+    ack(&*store, "ann", offset);
+    let epoch = read(&*store, "ann", 0).epoch;
+    store.stop();
+    drop(store);
+    assert_eq!(tamper(&config, "UPDATE user SET last_offset = 0"), 1);
+    let store = open(&config);
+    assert_eq!(store.stats().corrupt, 1);
+    assert_ne!(read(&*store, "ann", 0).epoch, epoch);
+    assert_eq!(append(&*store, "ann", b"y"), 1);
+}
+
+#[test]
+fn an_unknown_format_is_refused_and_left_alone() {
+    let (_dir, config) = fresh();
+    open(&config).stop();
+    let connection = Connection::open(file(&config)).expect("the database opens");
+    connection
+        .pragma_update(None, "user_version", 99)
+        .expect("writable");
+    drop(connection);
+    let before = fs::read(file(&config)).expect("readable");
+    let error = SqliteMailbox::open(config.clone()).expect_err("refused");
+    assert!(
+        matches!(
+            error,
+            OpenError::UnknownFormat {
+                found: 99,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(fs::read(file(&config)).expect("readable"), before);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    let (_dir, config) = fresh();
+    fs::create_dir(&config.dir).expect("creatable");
+    let connection = Connection::open(file(&config)).expect("the database opens");
+    connection
+        .execute_batch("CREATE TABLE theirs (x)")
+        .expect("writable");
+    drop(connection);
+    let before = fs::read(file(&config)).expect("readable");
+    let error = SqliteMailbox::open(config.clone()).expect_err("refused");
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read(file(&config)).expect("readable"), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_by_name() {
+    let (_dir, config) = fresh();
+    fs::create_dir(&config.dir).expect("creatable");
+    fs::write(file(&config), [b'x'; 8192]).expect("writable");
+    let error = SqliteMailbox::open(config).expect_err("refused");
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("mailbox.db"), "{error}");
+}
+
+#[test]
+fn a_broken_page_is_refused_by_name() {
+    let (_dir, config) = fresh();
+    let store = open(&config);
+    for _ in 0..100 {
+        append(&*store, "ann", &[b'x'; 500]);
+    }
+    store.stop();
+    drop(store);
+    let mut bytes = fs::read(file(&config)).expect("readable");
+    let pages = bytes.len() / 4096;
+    bytes[(pages - 1) * 4096..][..64].fill(0xff);
+    fs::write(file(&config), bytes).expect("writable");
+    let error = SqliteMailbox::open(config).expect_err("refused");
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("mailbox.db"), "{error}");
+}
