@@ -316,20 +316,31 @@ impl Hub {
 
     /// Lets waiting sessions go on until the store is busy again.
     fn release_waiting(self: &Arc<Self>) {
+        let mut idle_refusals = 0;
         while let Some(live) = self.gate.next_waiting() {
             match self.try_read(&live) {
                 Ok(()) => {}
-                Err(SubmitError::Busy) if self.gate.is_idle() => {
-                    // Busy without a command of ours: nothing would ever release it.
-                    live.end(overloaded());
-                }
                 Err(SubmitError::Busy) => {
                     self.gate.wait(&live);
                     if !self.gate.shut() {
+                        // A command is outstanding; its completion goes on here.
                         return;
+                    }
+                    idle_refusals += 1;
+                    if idle_refusals > IDLE_REFUSALS_MAX {
+                        // Busy without a command of ours: nothing would ever release them.
+                        return self.end_waiting();
                     }
                 }
                 Err(SubmitError::Closed | _) => live.end(store_closed()),
+            }
+        }
+    }
+
+    fn end_waiting(&self) {
+        while let Some(live) = self.gate.next_waiting() {
+            if live.wants_read() {
+                live.end(overloaded());
             }
         }
     }
@@ -379,6 +390,10 @@ impl fmt::Debug for Hub {
             .finish_non_exhaustive()
     }
 }
+
+/// How often the store may be busy in a row while nothing of ours is outstanding. Once or
+/// twice is a race: the last command completed between the refusal and the look.
+const IDLE_REFUSALS_MAX: u32 = 16;
 
 pub(crate) fn overloaded() -> End {
     End::new(TRY_AGAIN_LATER, "the server is busy")

@@ -91,6 +91,10 @@ impl Live {
         self.update(|state| state.delivery.next_read())
     }
 
+    pub(crate) fn wants_read(&self) -> bool {
+        lock(&self.state).delivery.wants_read()
+    }
+
     /// Queues something that may be dropped; returns whether it was taken.
     pub(crate) fn offer(&self, frame: Prepared) -> bool {
         self.update(|state| {
@@ -248,5 +252,17 @@ fn store_waker(place: &mut Option<Waker>, cx: &Context<'_>) {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Idle connections are the many: what each costs the hub is a decision.
+    #[test]
+    fn an_idle_session_is_small() {
+        let size = size_of::<Live>();
+        assert!(size <= 400, "{size} bytes");
     }
 }
