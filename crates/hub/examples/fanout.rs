@@ -1,0 +1,171 @@
+//! What the hub costs per message beside the store.
+//!
+//! One thread plays sender, store and receivers, so that the numbers are CPU time of the hub: the
+//! store is a queue in memory that completes appends at once and keeps nothing.
+//!
+//! ```text
+//! cargo run --release -p tidewire-hub --example fanout
+//! ```
+#![expect(clippy::print_stdout, reason = "it prints its result")]
+
+use std::{
+    collections::{HashMap, VecDeque},
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Waker},
+    time::Instant,
+};
+
+use tidewire_engine::{
+    Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnRead, SubmitError, UserKey,
+};
+use tidewire_hub::{Config, Hub, Session, Settings, UserId};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for (recipients, text_len, messages) in [
+        (1, 32, 1_000_000),
+        (1, 1024, 500_000),
+        (10, 32, 200_000),
+        (100, 32, 20_000),
+    ] {
+        run(recipients, text_len, messages)?;
+    }
+    Ok(())
+}
+
+fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn Error>> {
+    let store = Arc::new(Forgetful::default());
+    let config = Config {
+        delivery_status: false,
+        ..Config::default()
+    };
+    let hub = Hub::new(Settings::try_from(config)?, store.clone());
+    let sender = hub.connect(UserId::from(1))?;
+    let receivers = (2..2 + recipients)
+        .map(|user| hub.connect(UserId::from(user)))
+        .collect::<Result<Vec<Session>, _>>()?;
+    store.complete();
+    let ids: Vec<String> = (2..2 + recipients).map(|user| user.to_string()).collect();
+    let payload = format!(
+        r#"{{"type":"text","sender":1,"recipients":[{}],"text":"{}"}}"#,
+        ids.join(","),
+        "x".repeat(text_len)
+    );
+    let mut frames = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let start = Instant::now();
+    for _ in 0..messages / BATCH {
+        for _ in 0..BATCH {
+            sender
+                .submit(payload.as_bytes())
+                .map_err(|end| end.reason)?;
+        }
+        store.complete();
+        for receiver in &receivers {
+            while receiver
+                .poll_outgoing(&mut cx, &mut frames, usize::MAX)
+                .is_ready()
+            {}
+            frames.clear();
+            receiver.confirm(receiver.mark());
+        }
+    }
+    let elapsed = start.elapsed();
+    let totals = hub.totals();
+    let delivered = (messages / BATCH * BATCH) as u64 * recipients;
+    if totals.delivered != delivered {
+        return Err(format!("expected {delivered} deliveries: {totals:?}").into());
+    }
+    println!(
+        "{recipients:>4} recipients, text of {text_len:>5} bytes: {:>8.0} ns per message, {:>6.0} ns per delivery",
+        elapsed.as_secs_f64() * 1e9 / messages as f64,
+        elapsed.as_secs_f64() * 1e9 / delivered as f64,
+    );
+    Ok(())
+}
+
+/// Messages the store commits at once.
+const BATCH: usize = 50;
+
+#[derive(Debug, Default)]
+struct Forgetful {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    appends: VecDeque<(Append, OnAppend)>,
+    reads: Vec<OnRead>,
+    offsets: HashMap<UserKey, u64>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("State")
+    }
+}
+
+impl Forgetful {
+    fn complete(&self) {
+        let (reads, appends) = {
+            let mut state = self.lock();
+            (
+                std::mem::take(&mut state.reads),
+                std::mem::take(&mut state.appends),
+            )
+        };
+        for done in reads {
+            done(Ok(Batch {
+                epoch: 1,
+                messages: Vec::new(),
+                gone_up_to: 0,
+                more: false,
+            }));
+        }
+        for (append, done) in appends {
+            let offsets = {
+                let mut state = self.lock();
+                let next = |entry: tidewire_engine::Entry| {
+                    let offset = state.offsets.entry(entry.user).or_default();
+                    *offset += 1;
+                    *offset
+                };
+                append.entries.into_iter().map(next).collect()
+            };
+            done(Ok(Appended { epoch: 1, offsets }));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox for Forgetful {
+    fn append(&self, append: Append, done: OnAppend) -> Result<(), SubmitError> {
+        self.lock().appends.push_back((append, done));
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        _user: UserKey,
+        _after: u64,
+        _messages_max: usize,
+        _bytes_max: usize,
+        done: OnRead,
+    ) -> Result<(), SubmitError> {
+        self.lock().reads.push(done);
+        Ok(())
+    }
+
+    fn ack(&self, _user: &UserKey, _up_to: u64) -> Result<(), SubmitError> {
+        Ok(())
+    }
+
+    fn stats(&self) -> MailboxStats {
+        MailboxStats::default()
+    }
+
+    fn stop(&self) {}
+}

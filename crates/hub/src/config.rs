@@ -1,0 +1,183 @@
+//! Limits and switches of the hub: [`Config`] as written, [`Settings`] as checked.
+//!
+//! In: a configuration file's section. Out: values everything downstream relies on. Invariant:
+//! [`Settings`] only exist for a configuration that can work.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+/// Limits and switches as the operator writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The envelope's sender must be the connection's user. `false` lets every client write
+    /// as anybody, the administrator included: compatibility with trusted back ends only.
+    pub check_sender: bool,
+    /// Confirmed deliveries are told to the sender with `notification_received` (S-28).
+    pub delivery_status: bool,
+    /// The sender's connections get a copy of what he sends (S-27).
+    pub send_back: bool,
+    /// Message types that are not sent back, ASCII case ignored.
+    pub send_back_ignored_types: Vec<String>,
+    /// IANA name of the zone of server-made time stamps.
+    pub timezone: String,
+    /// Recipients of one message, repeated ones counted. Each costs one stored copy.
+    pub recipients_max: usize,
+    /// Size of a message times its recipients, in bytes: what one submission can make the
+    /// process hold until it is on disk.
+    pub fanout_bytes_max: usize,
+    /// Messages waiting in memory for one connection. Further ones wait in the mailbox.
+    pub outbox_messages_max: usize,
+    /// Bytes waiting in memory for one connection; one message always fits.
+    pub outbox_bytes_max: usize,
+    /// Messages handed to a connection and not yet confirmed; no more are handed out.
+    pub in_flight_messages_max: usize,
+    /// Bytes handed to a connection and not yet confirmed; one message always fits.
+    pub in_flight_bytes_max: usize,
+    /// Messages of one connection that the store has not settled yet; the connection is not
+    /// read from above it.
+    pub submissions_max: usize,
+    /// Live connections in all.
+    pub sessions_max: usize,
+    /// Live connections of one user. Each gets every message for the user.
+    pub sessions_per_user_max: usize,
+    /// Users with statistics; above it those longest offline are forgotten. About 200 bytes
+    /// each. Users who are online are kept beyond it.
+    pub stats_users_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            check_sender: true,
+            delivery_status: false,
+            send_back: false,
+            send_back_ignored_types: Vec::new(),
+            timezone: "UTC".to_owned(),
+            recipients_max: 256,
+            fanout_bytes_max: 32 * 1024 * 1024,
+            outbox_messages_max: 1024,
+            outbox_bytes_max: 256 * 1024,
+            in_flight_messages_max: 1024,
+            in_flight_bytes_max: 1024 * 1024,
+            submissions_max: 256,
+            sessions_max: 1_000_000,
+            sessions_per_user_max: 64,
+            stats_users_max: 100_000,
+        }
+    }
+}
+
+/// A [`Config`] that was checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) config: Config,
+    pub(crate) zone: TimeZone,
+}
+
+impl Settings {
+    /// The configuration these settings were made from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn sends_back(&self, kind: &str) -> bool {
+        let ignored = |ignored: &String| ignored.eq_ignore_ascii_case(kind);
+        self.config.send_back && !self.config.send_back_ignored_types.iter().any(ignored)
+    }
+}
+
+impl TryFrom<Config> for Settings {
+    type Error = ConfigError;
+
+    fn try_from(config: Config) -> Result<Self, ConfigError> {
+        let positive = [
+            ("recipients_max", config.recipients_max),
+            ("fanout_bytes_max", config.fanout_bytes_max),
+            ("outbox_messages_max", config.outbox_messages_max),
+            ("outbox_bytes_max", config.outbox_bytes_max),
+            ("in_flight_messages_max", config.in_flight_messages_max),
+            ("in_flight_bytes_max", config.in_flight_bytes_max),
+            ("submissions_max", config.submissions_max),
+            ("sessions_max", config.sessions_max),
+            ("sessions_per_user_max", config.sessions_per_user_max),
+            ("stats_users_max", config.stats_users_max),
+        ];
+        if let Some(&(key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Zero { key });
+        }
+        let zone = TimeZone::get(&config.timezone).map_err(|_| ConfigError::UnknownTimezone {
+            value: config.timezone.clone(),
+        })?;
+        Ok(Self { config, zone })
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A limit of nothing would refuse everything.
+    #[error("{key} = 0: expected at least 1")]
+    Zero {
+        /// Which limit.
+        key: &'static str,
+    },
+    /// No such time zone.
+    #[error("timezone = {value:?}: expected an IANA time zone name such as \"Europe/Berlin\"")]
+    UnknownTimezone {
+        /// What was written.
+        value: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_works() {
+        assert!(Settings::try_from(Config::default()).is_ok());
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_refused_by_name() {
+        let config = Config {
+            submissions_max: 0,
+            ..Config::default()
+        };
+        let error = Settings::try_from(config).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "submissions_max = 0: expected at least 1"
+        );
+    }
+
+    #[test]
+    fn an_unknown_time_zone_or_key_is_refused() {
+        let config = Config {
+            timezone: "Mars/Base".to_owned(),
+            ..Config::default()
+        };
+        assert!(
+            Settings::try_from(config)
+                .unwrap_err()
+                .to_string()
+                .contains("Mars/Base")
+        );
+        assert!(serde_json::from_str::<Config>(r#"{"check_sendr":false}"#).is_err());
+    }
+
+    /// S-27: ignored types are compared without regard to case.
+    #[test]
+    fn ignored_types_are_case_insensitive() {
+        let config = Config {
+            send_back: true,
+            send_back_ignored_types: vec!["User_Typing".to_owned()],
+            ..Config::default()
+        };
+        let settings = Settings::try_from(config).unwrap();
+        assert!(settings.sends_back("text"));
+        assert!(!settings.sends_back("user_TYPING"));
+    }
+}

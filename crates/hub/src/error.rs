@@ -1,0 +1,113 @@
+//! Why the hub says no.
+//!
+//! In: limits, the store's answers, broken rules. Out: one small enum per operation. Invariant:
+//! [`Refusal`] is about well-formed messages and never ends a connection; its codes and texts
+//! are part of `notification_refused` and plain ASCII without quotes.
+
+use tidewire_engine::{AppendError, SubmitError};
+
+use crate::{End, EnvelopeError, close};
+
+/// A session was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The hub is being stopped.
+    #[error("the server is about to stop")]
+    Stopping,
+    /// The user has as many connections as one may have.
+    #[error("too many connections of this user")]
+    TooManySessionsOfUser,
+    /// The hub has as many connections as it may have.
+    #[error("too many connections")]
+    TooManySessions,
+    /// The store has failed or is closed.
+    #[error("the store is closed")]
+    StoreClosed,
+}
+
+impl ConnectError {
+    /// How to close the connection: all of them may be tried again later.
+    pub fn end(self) -> End {
+        End::new(close::TRY_AGAIN_LATER, self.to_string())
+    }
+}
+
+/// A well-formed message was not accepted. Nothing of it was stored, except that after
+/// [`Refusal::StoreFailed`] this is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The mailbox of at least one recipient is full.
+    #[error("the mailbox of a recipient is full")]
+    MailboxFull,
+    /// The store is at its limit.
+    #[error("the message store is full")]
+    StoreFull,
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The store has failed or is closed.
+    #[error("the message store has failed")]
+    StoreFailed,
+    /// Too much is pending; may be tried again at once.
+    #[error("the server is busy, try again")]
+    Busy,
+    /// The hub is being stopped.
+    #[error("the server is about to stop")]
+    Stopping,
+    /// Size times recipients is above `fanout_bytes_max`.
+    #[error("the message is too large for so many recipients")]
+    FanoutTooLarge,
+}
+
+impl Refusal {
+    /// The stable name on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MailboxFull => "mailbox_full",
+            Self::StoreFull => "store_full",
+            Self::DiskFull => "disk_full",
+            Self::StoreFailed => "store_failed",
+            Self::Busy => "busy",
+            Self::Stopping => "stopping",
+            Self::FanoutTooLarge => "fanout_too_large",
+        }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::MailboxFull { .. } => Self::MailboxFull,
+            AppendError::StoreFull => Self::StoreFull,
+            AppendError::DiskFull => Self::DiskFull,
+            // Whatever a later store may say, the message is not known to be on disk.
+            AppendError::Failed { .. } | _ => Self::StoreFailed,
+        }
+    }
+}
+
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy => Self::Busy,
+            SubmitError::Closed | _ => Self::StoreFailed,
+        }
+    }
+}
+
+/// A message submitted over the API was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// It broke a rule; the text is that of the error.
+    #[error(transparent)]
+    Invalid(#[from] EnvelopeError),
+    /// It is for the administrator, who is the one who calls the API.
+    #[error("Can't send message to bot through the api")]
+    ForBot,
+    /// It was understood, but not accepted.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}

@@ -1,0 +1,404 @@
+//! The messaging core: [`Hub`].
+//!
+//! In: connects, submissions, confirmations; completions of the store. Out: commands to the
+//! store and wake-ups of sessions. Invariant: every accepted message goes through the mailbox of
+//! each recipient, online or not; live sessions are looked up *inside* the append's completion,
+//! so nobody can go offline between look-up and delivery without the mailbox still having it.
+//!
+//! Locks, all leaves, none held while another is taken, the mailbox is called or a waker is
+//! woken: a shard of the registry; a session's state; the table of user statistics; the gate's
+//! list.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use tidewire_engine::{Batch, Mailbox, ReadError, SubmitError};
+use tidewire_proto::Prepared;
+
+use crate::{
+    ApiError, Clock, ConnectError, End, HubStats, Mark, MessageId, OnSubmitted, Session, Settings,
+    Stat, SystemClock, UserId,
+    close::{INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER},
+    delivery::CaughtUp,
+    envelope::{self, Envelope},
+    gate::Gate,
+    live::Live,
+    message_id::MessageIds,
+    outbox::{Durable, Item, Limits},
+    registry::Registry,
+    stats::Counters,
+    stored,
+    submission::Origin,
+    user_stats::UserStats,
+};
+
+/// Users, their live sessions and the way of messages between them. Share one per process.
+pub struct Hub {
+    settings: Settings,
+    limits: Limits,
+    mailbox: Arc<dyn Mailbox>,
+    clock: Arc<dyn Clock>,
+    ids: MessageIds,
+    registry: Registry,
+    gate: Gate,
+    user_stats: UserStats,
+    counters: Counters,
+    accepting: AtomicBool,
+}
+
+/// A message is on disk in every recipient's mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The id it was given.
+    pub id: MessageId,
+}
+
+impl Hub {
+    /// A hub on `mailbox` with the system's clock.
+    pub fn new(settings: Settings, mailbox: Arc<dyn Mailbox>) -> Arc<Self> {
+        Self::with_clock(settings, mailbox, Arc::new(SystemClock))
+    }
+
+    /// A hub whose time of day comes from `clock`.
+    pub fn with_clock(
+        settings: Settings,
+        mailbox: Arc<dyn Mailbox>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let config = settings.config();
+        Arc::new(Self {
+            limits: Limits::from(config),
+            registry: Registry::new(config.sessions_max, config.sessions_per_user_max),
+            user_stats: UserStats::new(config.stats_users_max),
+            settings,
+            mailbox,
+            clock,
+            ids: MessageIds::new(),
+            gate: Gate::default(),
+            counters: Counters::default(),
+            accepting: AtomicBool::new(true),
+        })
+    }
+
+    /// Begins a session. What waits in the user's mailbox comes first.
+    pub fn connect(self: &Arc<Self>, user: UserId) -> Result<Session, ConnectError> {
+        if !self.is_accepting() {
+            return Err(ConnectError::Stopping);
+        }
+        let live = Arc::new(Live::new(user, self.limits));
+        self.registry.insert(&live)?;
+        let counters = self
+            .user_stats
+            .connected(&live.user, self.now().as_second());
+        let session = Session::new(Arc::clone(self), Arc::clone(&live), counters);
+        // Registered first, read second: what is stored in between is found by the read, what
+        // is stored later finds the session.
+        match self.try_read(&live) {
+            Ok(()) => {}
+            Err(SubmitError::Busy) => self.wait_for_gate(&live),
+            Err(SubmitError::Closed | _) => return Err(ConnectError::StoreClosed),
+        }
+        tracing::debug!(user = %live.user, "session began");
+        Ok(session)
+    }
+
+    /// Takes a message from an administrator: any sender, 0 included. `done` is called once,
+    /// perhaps before this returns.
+    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) {
+        let origin = Origin::api(done);
+        match Envelope::parse(payload, self.settings.config().recipients_max) {
+            Ok(envelope) if envelope.is_for_bot() => origin.answer_api(Err(ApiError::ForBot)),
+            Ok(envelope) => self.accept(&envelope, &origin, self.now()),
+            Err(error) => {
+                self.counters.invalid.add(1);
+                origin.answer_api(Err(ApiError::Invalid(error)));
+            }
+        }
+    }
+
+    /// From now on connects and submissions are refused; sessions go on receiving.
+    pub fn stop_accepting(&self) {
+        self.accepting.store(false, Ordering::Release);
+    }
+
+    /// Whether the user has a live session.
+    pub fn is_online(&self, user: &UserId) -> bool {
+        self.registry.sessions(user).is_some()
+    }
+
+    /// At most `limit` users with a live session, in ascending order.
+    pub fn online_users(&self, limit: usize) -> Vec<UserId> {
+        self.registry.online_users(limit)
+    }
+
+    /// Live sessions.
+    pub fn sessions_len(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Statistics of one user; all zero if he never connected.
+    pub fn stat(&self, user: &UserId) -> Stat {
+        self.user_stats.stat(user, self.now().as_second())
+    }
+
+    /// Statistics of all known users in ascending order.
+    pub fn stats(&self) -> Vec<Stat> {
+        self.user_stats.stats(self.now().as_second())
+    }
+
+    /// Totals.
+    pub fn totals(&self) -> HubStats {
+        self.counters.snapshot(self.registry.len())
+    }
+
+    /// The settings it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn disconnect(&self, live: &Arc<Live>) {
+        self.registry.remove(live);
+        live.close();
+        self.user_stats
+            .disconnected(&live.user, self.now().as_second());
+        tracing::debug!(user = %live.user, "session ended");
+    }
+
+    pub(crate) fn confirm(&self, live: &Live, mark: Mark) {
+        let status = self.settings.config().delivery_status;
+        let mut receipts = Vec::new();
+        let confirmed = live.confirm(mark, |receipt| {
+            // A status for the administrator has nowhere to go (S-29).
+            if status && !receipt.sender.is_bot() {
+                receipts.push(receipt);
+            }
+        });
+        let Some((count, up_to)) = confirmed else {
+            return;
+        };
+        self.counters.confirmed.add(count);
+        if let Err(error) = self.mailbox.ack(&live.key, up_to) {
+            tracing::debug!(%error, "not acknowledged: delivered again after the restart");
+        }
+        for receipt in receipts {
+            let json = envelope::received(&receipt.sender, receipt.id, &live.user);
+            self.offer_all(&receipt.sender, &Prepared::text(&json));
+        }
+    }
+
+    /// Offers something that may be lost to all live sessions of a user.
+    pub(crate) fn offer_all(&self, user: &UserId, frame: &Prepared) {
+        for live in self
+            .registry
+            .sessions(user)
+            .iter()
+            .flat_map(|sessions| sessions.iter())
+        {
+            if !live.offer(frame.clone()) {
+                self.counters.ephemeral_dropped.add(1);
+            }
+        }
+    }
+
+    /// Asks the store for the session's next messages, if it wants any.
+    pub(crate) fn read_if_wanted(self: &Arc<Self>, live: &Arc<Live>) {
+        match self.try_read(live) {
+            Ok(()) => {}
+            Err(SubmitError::Busy) => self.wait_for_gate(live),
+            Err(SubmitError::Closed | _) => live.end(store_closed()),
+        }
+    }
+
+    /// Lets a session wait until the store has room again.
+    pub(crate) fn wait_for_gate(self: &Arc<Self>, live: &Arc<Live>) {
+        self.gate.wait(live);
+        if self.gate.shut() {
+            self.release_waiting();
+        }
+    }
+
+    /// The store did not take a command.
+    pub(crate) fn command_not_taken(self: &Arc<Self>, error: SubmitError) {
+        self.gate.cancel();
+        let release = match error {
+            SubmitError::Busy => self.gate.shut(),
+            SubmitError::Closed | _ => self.gate.open_again(),
+        };
+        if release {
+            self.release_waiting();
+        }
+    }
+
+    pub(crate) fn command_completed(self: &Arc<Self>) {
+        if self.gate.complete() {
+            self.release_waiting();
+        }
+    }
+
+    fn try_read(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), SubmitError> {
+        let Some(request) = live.next_read() else {
+            return Ok(());
+        };
+        let done = {
+            let (hub, live) = (Arc::clone(self), Arc::clone(live));
+            Box::new(move |result| hub.handle_read(&live, result))
+        };
+        self.gate.begin();
+        let (room, key) = (request.room, live.key.clone());
+        let read = self
+            .mailbox
+            .read(key, request.after, room.messages, room.bytes, done);
+        if let Err(error) = read {
+            live.handle_read_not_taken();
+            self.gate.cancel();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Runs on the store's thread, in order with the completions of appends.
+    fn handle_read(self: &Arc<Self>, live: &Arc<Live>, result: Result<Batch, ReadError>) {
+        match result {
+            Ok(batch) => {
+                let queued = live.handle_read(self.decode(batch));
+                self.counters.caught_up.add(queued);
+                self.read_if_wanted(live);
+            }
+            Err(error) => {
+                tracing::warn!(user = %live.user, %error, "a mailbox could not be read");
+                live.end(End::new(INTERNAL_ERROR, "the message store has failed"));
+            }
+        }
+        self.command_completed();
+    }
+
+    fn decode(&self, batch: Batch) -> CaughtUp {
+        let Batch {
+            epoch,
+            messages,
+            gone_up_to,
+            more,
+        } = batch;
+        let last = messages.last().map(|message| message.offset);
+        let mut items = Vec::with_capacity(messages.len());
+        for message in messages {
+            let Ok((receipt, json)) = stored::read(&message.payload) else {
+                self.counters.undecodable.add(1);
+                tracing::warn!(
+                    offset = message.offset,
+                    "skipped a record that is no message"
+                );
+                continue;
+            };
+            let durable = Some(Durable {
+                offset: message.offset,
+                receipt,
+            });
+            items.push(Item {
+                frame: Prepared::text(json),
+                durable,
+            });
+        }
+        CaughtUp {
+            epoch,
+            gone_up_to,
+            last,
+            items,
+            more,
+        }
+    }
+
+    /// Lets waiting sessions go on until the store is busy again.
+    fn release_waiting(self: &Arc<Self>) {
+        let mut idle_refusals = 0;
+        while let Some(live) = self.gate.next_waiting() {
+            match self.try_read(&live) {
+                Ok(()) => {}
+                Err(SubmitError::Busy) => {
+                    self.gate.wait(&live);
+                    if !self.gate.shut() {
+                        // A command is outstanding; its completion goes on here.
+                        return;
+                    }
+                    idle_refusals += 1;
+                    if idle_refusals > IDLE_REFUSALS_MAX {
+                        // Busy without a command of ours: nothing would ever release them.
+                        return self.end_waiting();
+                    }
+                }
+                Err(SubmitError::Closed | _) => live.end(store_closed()),
+            }
+        }
+    }
+
+    fn end_waiting(&self) {
+        while let Some(live) = self.gate.next_waiting() {
+            if live.wants_read() {
+                live.end(overloaded());
+            }
+        }
+    }
+
+    pub(crate) fn next_id(&self, now: Timestamp) -> MessageId {
+        self.ids.next(now.as_second())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_gate_shut(&self) -> bool {
+        self.gate.is_shut()
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn mailbox(&self) -> &dyn Mailbox {
+        &*self.mailbox
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn user_stats(&self) -> &UserStats {
+        &self.user_stats
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Hub")
+            .field("totals", &self.totals())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often the store may be busy in a row while nothing of ours is outstanding. Once or
+/// twice is a race: the last command completed between the refusal and the look.
+const IDLE_REFUSALS_MAX: u32 = 16;
+
+pub(crate) fn overloaded() -> End {
+    End::new(TRY_AGAIN_LATER, "the server is busy")
+}
+
+fn store_closed() -> End {
+    End::new(SERVICE_RESTART, "the message store is closed")
+}

@@ -1,0 +1,268 @@
+//! One live session as the hub sees it: [`Live`].
+//!
+//! In: completions (store's thread) and calls of the session's handle (connection's task).
+//! Out: wake-ups of the connection's task. Invariant: one lock, a leaf; it is released before
+//! any waker or the mailbox is called; a waker is taken when used, so a batch of messages wakes
+//! once.
+
+use std::{
+    sync::Mutex,
+    task::{Context, Poll, Waker},
+};
+
+use tidewire_engine::UserKey;
+use tidewire_proto::Prepared;
+
+use crate::{
+    End, UserId,
+    delivery::{CaughtUp, Delivery, ReadRequest},
+    outbox::{Handed, Item, Limits, Mark},
+    session::Outgoing,
+    stored::Receipt,
+    sync::lock,
+};
+
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) user: UserId,
+    pub(crate) key: UserKey,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    delivery: Delivery,
+    submissions_pending: usize,
+    /// Whether the session stands in the gate's list.
+    in_gate: bool,
+    outgoing_waker: Option<Waker>,
+    submit_waker: Option<Waker>,
+}
+
+/// What [`Live::poll_outgoing`] found.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    pub(crate) outgoing: Poll<Outgoing>,
+    pub(crate) handed: Handed,
+    /// Whether the store should be asked for more.
+    pub(crate) wants_read: bool,
+}
+
+/// A submission cannot begin.
+#[derive(Debug)]
+pub(crate) enum NotBegun {
+    /// The session is over.
+    Ended(End),
+    /// `submissions_max` are pending: the caller did not wait until it was ready.
+    TooMany,
+}
+
+impl Live {
+    pub(crate) fn new(user: UserId, limits: Limits) -> Self {
+        Self {
+            key: user.mailbox_key(),
+            user,
+            limits,
+            state: Mutex::new(State {
+                delivery: Delivery::new(limits),
+                submissions_pending: 0,
+                in_gate: false,
+                outgoing_waker: None,
+                submit_waker: None,
+            }),
+        }
+    }
+
+    /// Returns whether the session has fallen back to its mailbox.
+    pub(crate) fn handle_appended(&self, epoch: u64, offset: u64, item: Item) -> bool {
+        self.update(|state| state.delivery.handle_appended(epoch, offset, item))
+    }
+
+    pub(crate) fn handle_read(&self, caught_up: CaughtUp) -> u64 {
+        self.update(|state| state.delivery.handle_read(caught_up))
+    }
+
+    pub(crate) fn handle_read_not_taken(&self) {
+        self.update(|state| state.delivery.handle_read_not_taken());
+    }
+
+    pub(crate) fn next_read(&self) -> Option<ReadRequest> {
+        self.update(|state| state.delivery.next_read())
+    }
+
+    pub(crate) fn wants_read(&self) -> bool {
+        lock(&self.state).delivery.wants_read()
+    }
+
+    /// Queues something that may be dropped; returns whether it was taken.
+    pub(crate) fn offer(&self, frame: Prepared) -> bool {
+        self.update(|state| {
+            state.delivery.offer(
+                Item {
+                    frame,
+                    durable: None,
+                },
+                0,
+            )
+        })
+    }
+
+    /// Queues the news that a submission was refused. It must not be lost in silence, so it may
+    /// go beyond the outbox's bound by as many as may be pending; then the session ends.
+    pub(crate) fn offer_refusal(&self, frame: Prepared, otherwise: End) {
+        self.update(|state| {
+            let item = Item {
+                frame,
+                durable: None,
+            };
+            if !state.delivery.offer(item, self.limits.submissions_max) {
+                state.delivery.end(otherwise);
+            }
+        });
+    }
+
+    pub(crate) fn end(&self, end: End) {
+        self.update(|state| state.delivery.end(end));
+    }
+
+    pub(crate) fn close(&self) {
+        // Wakers are dropped outside of the lock: they may run the executor's code.
+        drop(self.update(|state| {
+            state.delivery.close();
+            (state.outgoing_waker.take(), state.submit_waker.take())
+        }));
+    }
+
+    pub(crate) fn begin_submission(&self) -> Result<(), NotBegun> {
+        self.update(|state| {
+            if let Some(end) = state.delivery.ended() {
+                return Err(NotBegun::Ended(end.clone()));
+            }
+            if state.submissions_pending >= self.limits.submissions_max {
+                return Err(NotBegun::TooMany);
+            }
+            state.submissions_pending += 1;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn settle_submission(&self) {
+        self.update(|state| state.submissions_pending -= 1);
+    }
+
+    pub(crate) fn confirm(&self, mark: Mark, each: impl FnMut(Receipt)) -> Option<(u64, u64)> {
+        self.update(|state| state.delivery.outbox.confirm(mark, each))
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        lock(&self.state).delivery.outbox.mark()
+    }
+
+    pub(crate) fn poll_outgoing(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Prepared>,
+        bytes_max: usize,
+    ) -> Polled {
+        self.update(|state| {
+            let handed = state.delivery.outbox.hand_out(out, bytes_max);
+            let outgoing = match state.delivery.ended() {
+                Some(_) | None if handed.any() => Poll::Ready(Outgoing::Messages),
+                Some(end) if state.delivery.outbox.is_empty() => {
+                    Poll::Ready(Outgoing::End(end.clone()))
+                }
+                Some(_) | None => {
+                    store_waker(&mut state.outgoing_waker, cx);
+                    Poll::Pending
+                }
+            };
+            Polled {
+                outgoing,
+                handed,
+                wants_read: state.delivery.wants_read(),
+            }
+        })
+    }
+
+    /// Ready also when the session has ended: the submission then says so.
+    pub(crate) fn poll_ready_to_submit(&self, cx: &mut Context<'_>, gate_shut: bool) -> Poll<()> {
+        let mut state = lock(&self.state);
+        let ended = state.delivery.ended().is_some();
+        let below = state.submissions_pending < self.limits.submissions_max;
+        if ended || below && state.delivery.outbox.has_room() && !gate_shut {
+            return Poll::Ready(());
+        }
+        store_waker(&mut state.submit_waker, cx);
+        Poll::Pending
+    }
+
+    /// Returns whether it newly stands in the gate's list.
+    pub(crate) fn enter_gate(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).in_gate, true)
+    }
+
+    /// The gate is open again.
+    pub(crate) fn leave_gate(&self) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.in_gate = false;
+            state.submit_waker.take()
+        };
+        wake(waker);
+    }
+
+    /// Changes the state, then wakes whoever can go on.
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (result, outgoing, submit) = {
+            let mut state = lock(&self.state);
+            let result = change(&mut state);
+            let outgoing = if state.outgoing_waker.is_some() && state.delivery.has_output() {
+                state.outgoing_waker.take()
+            } else {
+                None
+            };
+            let submit = if state.submit_waker.is_some() && self.may_submit_again(&state) {
+                state.submit_waker.take()
+            } else {
+                None
+            };
+            (result, outgoing, submit)
+        };
+        wake(outgoing);
+        wake(submit);
+        result
+    }
+
+    /// Half of every bound is free: see [`Outbox::is_half_empty`](crate::outbox::Outbox).
+    fn may_submit_again(&self, state: &State) -> bool {
+        let half_settled = state.submissions_pending <= self.limits.submissions_max / 2;
+        let half_empty = half_settled && state.delivery.outbox.is_half_empty();
+        half_empty && !state.in_gate || state.delivery.ended().is_some()
+    }
+}
+
+fn store_waker(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Idle connections are the many: what each costs the hub is a decision.
+    #[test]
+    fn an_idle_session_is_small() {
+        let size = size_of::<Live>();
+        assert!(size <= 400, "{size} bytes");
+    }
+}

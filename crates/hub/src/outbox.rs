@@ -1,0 +1,362 @@
+//! What waits in memory for one connection: [`Outbox`].
+//!
+//! In: encoded messages, durable ones with their offset, ephemeral ones without. Out: batches
+//! for the consumer, and on confirmation what may leave the mailbox. Invariant: queue and
+//! in-flight list stay within their bounds (one message always fits an empty one); durable
+//! messages leave in the order of their offsets.
+
+use std::collections::VecDeque;
+
+use tidewire_proto::Prepared;
+
+use crate::{config::Config, stored::Receipt};
+
+/// How many messages a session has been handed: see [`Session::mark`](crate::Session::mark).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(u64);
+
+/// One encoded message.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) frame: Prepared,
+    /// `None`: lost with the connection, never confirmed.
+    pub(crate) durable: Option<Durable>,
+}
+
+/// Where a message lies in its mailbox, and whom its delivery concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Durable {
+    pub(crate) offset: u64,
+    pub(crate) receipt: Receipt,
+}
+
+/// Bounds of one session.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "bounds carry their suffix")]
+pub(crate) struct Limits {
+    pub(crate) messages_max: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) in_flight_messages_max: usize,
+    pub(crate) in_flight_bytes_max: usize,
+    pub(crate) submissions_max: usize,
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            messages_max: config.outbox_messages_max,
+            bytes_max: config.outbox_bytes_max,
+            in_flight_messages_max: config.in_flight_messages_max,
+            in_flight_bytes_max: config.in_flight_bytes_max,
+            submissions_max: config.submissions_max,
+        }
+    }
+}
+
+/// Bounded queue of a session, then its unconfirmed messages.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    limits: Limits,
+    queue: VecDeque<Item>,
+    queue_bytes: usize,
+    /// Room kept for the running read.
+    reserved: Room,
+    in_flight: VecDeque<InFlight>,
+    in_flight_bytes: usize,
+    handed: Mark,
+}
+
+/// Messages and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    /// The mark that covers it.
+    mark: Mark,
+    bytes: usize,
+    durable: Durable,
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            reserved: Room::default(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            handed: Mark::default(),
+        }
+    }
+
+    /// Queues without regard to the bounds; the caller has asked [`Outbox::fits`].
+    pub(crate) fn push(&mut self, item: Item) {
+        self.queue_bytes += item.frame.frame().len();
+        self.queue.push_back(item);
+    }
+
+    /// Keeps room for a read: half of the bounds, so that the other half stays free for
+    /// what cannot wait in the mailbox.
+    pub(crate) fn reserve(&mut self) -> Room {
+        let Limits {
+            messages_max,
+            bytes_max,
+            ..
+        } = self.limits;
+        self.reserved = Room {
+            messages: (messages_max / 2).max(1),
+            bytes: (bytes_max / 2).max(1),
+        };
+        self.reserved
+    }
+
+    pub(crate) fn release_reserved(&mut self) {
+        self.reserved = Room::default();
+    }
+
+    /// Moves messages into `out`: at least one if any may go, at most `bytes_max` beyond that.
+    pub(crate) fn hand_out(&mut self, out: &mut Vec<Prepared>, bytes_max: usize) -> Handed {
+        let mut handed = Handed::default();
+        while self.front_may_go() {
+            let bytes = self
+                .queue
+                .front()
+                .map_or(0, |item| item.frame.frame().len());
+            if handed.any() && handed.bytes + bytes > bytes_max {
+                break;
+            }
+            let Some(item) = self.queue.pop_front() else {
+                break;
+            };
+            self.queue_bytes -= bytes;
+            self.handed.0 += 1;
+            handed.bytes += bytes;
+            if let Some(durable) = item.durable {
+                handed.durable += 1;
+                self.in_flight_bytes += bytes;
+                self.in_flight.push_back(InFlight {
+                    mark: self.handed,
+                    bytes,
+                    durable,
+                });
+            } else {
+                handed.ephemeral += 1;
+            }
+            out.push(item.frame);
+        }
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY_MAX {
+            self.queue = VecDeque::new();
+        }
+        handed
+    }
+
+    /// Everything handed out up to `mark` has arrived; `each` sees it in order. Returns how
+    /// many durable messages that were and the highest offset of them.
+    pub(crate) fn confirm(
+        &mut self,
+        mark: Mark,
+        mut each: impl FnMut(Receipt),
+    ) -> Option<(u64, u64)> {
+        let mut confirmed = None;
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|front| front.mark <= mark)
+        {
+            let Some(InFlight { bytes, durable, .. }) = self.in_flight.pop_front() else {
+                break;
+            };
+            self.in_flight_bytes -= bytes;
+            let (count, _) = confirmed.unwrap_or_default();
+            confirmed = Some((count + 1, durable.offset));
+            each(durable.receipt);
+        }
+        if self.in_flight.is_empty() && self.in_flight.capacity() > IDLE_CAPACITY_MAX {
+            self.in_flight = VecDeque::new();
+        }
+        confirmed
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            handed: self.handed,
+            ..Self::new(self.limits)
+        };
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.handed
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether a message of so many bytes may be queued, and `extra` messages beyond the bound.
+    pub(crate) fn fits(&self, bytes: usize, extra: usize) -> bool {
+        let Limits {
+            messages_max,
+            bytes_max,
+            ..
+        } = self.limits;
+        let messages = self.queue.len() + self.reserved.messages;
+        let within_bytes = self.queue_bytes + self.reserved.bytes + bytes <= bytes_max;
+        messages < messages_max + extra && (within_bytes || self.queue.is_empty() || extra > 0)
+    }
+
+    /// Whether the queue is below its bounds.
+    pub(crate) fn has_room(&self) -> bool {
+        let Limits {
+            messages_max,
+            bytes_max,
+            ..
+        } = self.limits;
+        self.queue.len() < messages_max && self.queue_bytes < bytes_max
+    }
+
+    /// Whether at least half of the bounds is free: what waited for room goes on here, not at
+    /// the first free place, so that it goes on for a while.
+    pub(crate) fn is_half_empty(&self) -> bool {
+        let Limits {
+            messages_max,
+            bytes_max,
+            ..
+        } = self.limits;
+        self.queue.len() <= messages_max / 2 && self.queue_bytes <= bytes_max / 2
+    }
+
+    /// Whether [`Outbox::hand_out`] would hand out something.
+    pub(crate) fn front_may_go(&self) -> bool {
+        let Some(front) = self.queue.front() else {
+            return false;
+        };
+        let Limits {
+            in_flight_messages_max,
+            in_flight_bytes_max,
+            ..
+        } = self.limits;
+        let bytes = self.in_flight_bytes + front.frame.frame().len();
+        front.durable.is_none()
+            || self.in_flight.is_empty()
+            || self.in_flight.len() < in_flight_messages_max && bytes <= in_flight_bytes_max
+    }
+}
+
+/// What one call handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handed {
+    pub(crate) durable: u64,
+    pub(crate) ephemeral: u64,
+    pub(crate) bytes: usize,
+}
+
+impl Handed {
+    pub(crate) fn any(self) -> bool {
+        self.durable + self.ephemeral > 0
+    }
+}
+
+/// An idle connection keeps no more queue places than this.
+const IDLE_CAPACITY_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MessageId, UserId};
+
+    const LIMITS: Limits = Limits {
+        messages_max: 4,
+        bytes_max: 100,
+        in_flight_messages_max: 2,
+        in_flight_bytes_max: 60,
+        submissions_max: 1,
+    };
+
+    fn item(offset: Option<u64>, len: usize) -> Item {
+        let receipt = Receipt {
+            id: MessageId::NIL,
+            sender: UserId::BOT,
+        };
+        Item {
+            frame: Prepared::text(&"x".repeat(len - 2)),
+            durable: offset.map(|offset| Durable { offset, receipt }),
+        }
+    }
+
+    #[test]
+    fn one_message_always_fits_an_empty_queue() {
+        let mut outbox = Outbox::new(LIMITS);
+        assert!(outbox.fits(1000, 0));
+        outbox.push(item(Some(1), 102));
+        assert!(!outbox.fits(2, 0));
+        assert!(!outbox.has_room());
+        let mut out = Vec::new();
+        let handed = outbox.hand_out(&mut out, 1);
+        assert_eq!(
+            handed,
+            Handed {
+                durable: 1,
+                ephemeral: 0,
+                bytes: 102
+            }
+        );
+    }
+
+    #[test]
+    fn no_more_is_handed_out_than_may_be_unconfirmed() {
+        let mut outbox = Outbox::new(LIMITS);
+        for offset in 1..=3 {
+            outbox.push(item(Some(offset), 20));
+        }
+        let mut out = Vec::new();
+        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 2);
+        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 0);
+        assert_eq!(outbox.confirm(Mark(1), drop), Some((1, 1)));
+        assert_eq!(outbox.confirm(Mark(1), drop), None);
+        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 1);
+        assert_eq!(outbox.confirm(outbox.mark(), drop), Some((2, 3)));
+    }
+
+    #[test]
+    fn ephemeral_messages_count_for_the_mark_but_are_not_confirmed() {
+        let mut outbox = Outbox::new(LIMITS);
+        outbox.push(item(None, 20));
+        outbox.push(item(Some(5), 20));
+        outbox.push(item(None, 20));
+        let mut out = Vec::new();
+        assert_eq!(
+            outbox.hand_out(&mut out, 40),
+            Handed {
+                durable: 1,
+                ephemeral: 1,
+                bytes: 40
+            }
+        );
+        assert_eq!(outbox.mark(), Mark(2));
+        assert_eq!(outbox.confirm(Mark(1), drop), None);
+        assert_eq!(outbox.confirm(Mark(2), drop), Some((1, 5)));
+    }
+
+    #[test]
+    fn a_running_read_keeps_half_of_the_room() {
+        let mut outbox = Outbox::new(LIMITS);
+        assert_eq!(
+            outbox.reserve(),
+            Room {
+                messages: 2,
+                bytes: 50
+            }
+        );
+        outbox.push(item(None, 20));
+        outbox.push(item(None, 20));
+        assert!(!outbox.fits(2, 0));
+        outbox.release_reserved();
+        assert!(outbox.fits(2, 0));
+    }
+}

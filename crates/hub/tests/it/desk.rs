@@ -1,0 +1,191 @@
+//! A hub with its store and clock, and clients that play the connection's task.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidewire_hub::{
+    Accepted, ApiError, Clock, Config, End, Hub, Outgoing, Session, Settings, UserId,
+};
+
+use crate::mailbox::PumpedMailbox;
+
+pub(crate) struct Desk {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) mailbox: Arc<PumpedMailbox>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+/// Unix seconds set by the test.
+#[derive(Debug)]
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn set(&self, unix_seconds: i64) {
+        self.0.store(unix_seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let mailbox = Arc::new(PumpedMailbox::new(1000));
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_543_348_410)));
+        let settings = Settings::try_from(config).unwrap();
+        let hub = Hub::with_clock(settings, mailbox.clone(), clock.clone());
+        Self {
+            hub,
+            mailbox,
+            clock,
+        }
+    }
+
+    /// A client whose first read is queued.
+    pub(crate) fn connect(&self, user: &str) -> Client {
+        let session = self.hub.connect(user.parse().unwrap()).unwrap();
+        let count = Arc::new(WakeCount::default());
+        Client {
+            session: Some(session),
+            waker: Waker::from(count.clone()),
+            wakes: count,
+            end: None,
+        }
+    }
+
+    /// A client that is up to date.
+    pub(crate) fn online(&self, user: &str) -> Client {
+        let client = self.connect(user);
+        self.mailbox.pump();
+        client
+    }
+
+    pub(crate) fn send_api(&self, payload: &str) -> ApiAnswer {
+        let answer = Arc::new(Mutex::new(None));
+        let answered = answer.clone();
+        let done = Box::new(move |result| *answered.lock().unwrap() = Some(result));
+        self.hub.submit_api(payload.as_bytes(), done);
+        ApiAnswer(answer)
+    }
+}
+
+pub(crate) struct ApiAnswer(Arc<Mutex<Option<Result<Accepted, ApiError>>>>);
+
+impl ApiAnswer {
+    pub(crate) fn get(&self) -> Option<Result<Accepted, ApiError>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct WakeCount(AtomicUsize);
+
+impl Wake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) struct Client {
+    session: Option<Session>,
+    waker: Waker,
+    wakes: Arc<WakeCount>,
+    pub(crate) end: Option<End>,
+}
+
+impl Client {
+    pub(crate) fn session(&self) -> &Session {
+        self.session.as_ref().unwrap()
+    }
+
+    pub(crate) fn user(&self) -> UserId {
+        self.session().user().clone()
+    }
+
+    /// Sends a text message.
+    pub(crate) fn send(&self, recipients: &[&str], text: &str) {
+        let sender = self.user();
+        self.session()
+            .submit(message(&sender, recipients, text).as_bytes())
+            .unwrap();
+    }
+
+    /// One poll with a bound on bytes: the payloads handed out.
+    pub(crate) fn poll_once(&mut self, bytes_max: usize) -> Vec<Value> {
+        let mut frames = Vec::new();
+        let mut cx = Context::from_waker(&self.waker);
+        let session = self.session.as_ref().unwrap();
+        match session.poll_outgoing(&mut cx, &mut frames, bytes_max) {
+            Poll::Ready(Outgoing::Messages) => assert!(!frames.is_empty()),
+            Poll::Ready(Outgoing::End(end)) => self.end = Some(end),
+            Poll::Pending => assert!(frames.is_empty()),
+        }
+        frames
+            .iter()
+            .map(|frame| serde_json::from_slice(frame.payload()).unwrap())
+            .collect()
+    }
+
+    /// Everything there is, unconfirmed.
+    pub(crate) fn receive(&mut self) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let some = self.poll_once(usize::MAX);
+            if some.is_empty() {
+                return all;
+            }
+            all.extend(some);
+        }
+    }
+
+    /// The texts of everything there is.
+    pub(crate) fn texts(&mut self) -> Vec<String> {
+        self.receive().iter().map(text).collect()
+    }
+
+    pub(crate) fn confirm(&self) {
+        self.session().confirm(self.session().mark());
+    }
+
+    pub(crate) fn is_ready_to_submit(&self) -> bool {
+        let mut cx = Context::from_waker(&self.waker);
+        self.session().poll_ready_to_submit(&mut cx).is_ready()
+    }
+
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Client({:?})", self.session)
+    }
+}
+
+pub(crate) fn text(message: &Value) -> String {
+    message["text"].as_str().unwrap().to_owned()
+}
+
+/// A payload of type `text`.
+pub(crate) fn message(sender: &UserId, recipients: &[&str], text: &str) -> String {
+    let recipients: Vec<UserId> = recipients.iter().map(|id| id.parse().unwrap()).collect();
+    json!({"type": "text", "sender": sender, "recipients": recipients, "text": text}).to_string()
+}

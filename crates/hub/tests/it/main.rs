@@ -1,0 +1,14 @@
+//! Behaviour of the hub on a store whose commits the tests pump by hand.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
+mod desk;
+mod mailbox;
+
+mod accepting;
+mod catch_up;
+mod interleaving;
+mod limits;
+mod notices;
+mod statistics;
+mod threads;
+mod wakes;
