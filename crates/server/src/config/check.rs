@@ -11,9 +11,9 @@ use std::{
 use tidewire_auth::Lookup;
 
 use super::{
-    ByteSize, ChatConfig, ChatSettings, Config, ConfigError, KeepAliveSettings, LimitsConfig,
-    LimitsSettings, MailboxConfig, MailboxSettings, RestConfig, RestSettings, ServerConfig,
-    ServerSettings, Settings,
+    ByteSize, ChatConfig, ChatSettings, Config, ConfigError, EchoLimitsConfig, EchoLimitsSettings,
+    KeepAliveSettings, LimitsConfig, LimitsSettings, MailboxConfig, MailboxSettings, RestConfig,
+    RestSettings, ServerConfig, ServerSettings, Settings,
     error::{Problem, Rule, Source},
     report::quote,
     single::LIST_LENGTH_MAX,
@@ -107,6 +107,7 @@ impl Checker<'_> {
         let tls = self.tls("server.tls", &config.tls);
         let auth = self.auth("server.auth", &config.auth);
         let limits = self.limits(&config.limits);
+        let echo_limits = self.echo_limits(&config.echo_limits);
         Some(ServerSettings {
             listen: listen?,
             tls,
@@ -119,6 +120,7 @@ impl Checker<'_> {
             auth: auth?,
             drain,
             limits,
+            echo_limits,
         })
     }
 
@@ -145,6 +147,23 @@ impl Checker<'_> {
                 ByteSize::kib(16),
                 ByteSize::gib(1),
             ),
+        }
+    }
+
+    fn echo_limits(&mut self, config: &EchoLimitsConfig) -> EchoLimitsSettings {
+        self.range(
+            "server.echo_limits.fragments_max",
+            &config.fragments_max,
+            1..=1_000_000,
+        );
+        EchoLimitsSettings {
+            message_bytes_max: self.size(
+                "server.echo_limits.message_bytes_max",
+                config.message_bytes_max,
+                ByteSize(1),
+                ByteSize::gib(1),
+            ),
+            fragments_max: config.fragments_max,
         }
     }
 

@@ -24,11 +24,11 @@ pub use error::{ConfigError, Problem, Rule, Source};
 pub use example::DEFAULT_TOML;
 pub use load::{Overrides, load, load_from_process};
 pub use raw::{
-    ChatConfig, Config, KeepAliveConfig, LimitsConfig, LogConfig, MailboxConfig, RestConfig,
-    ServerConfig, TlsConfig,
+    ChatConfig, Config, EchoLimitsConfig, KeepAliveConfig, LimitsConfig, LogConfig, MailboxConfig,
+    RestConfig, ServerConfig, TlsConfig,
 };
 pub use settings::{
-    AllowedOrigins, ChatSettings, KeepAliveSettings, LimitsSettings, MailboxSettings, RestSettings,
-    ServerSettings, Settings, TlsSettings, Warning,
+    AllowedOrigins, ChatSettings, EchoLimitsSettings, KeepAliveSettings, LimitsSettings,
+    MailboxSettings, RestSettings, ServerSettings, Settings, TlsSettings, Warning,
 };
 pub use value::{ByteSize, Confirm, LogFormat, Runtime};

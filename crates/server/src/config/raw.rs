@@ -62,6 +62,8 @@ pub struct ServerConfig {
     pub auth: AuthConfig,
     /// What strangers can cost.
     pub limits: LimitsConfig,
+    /// What `/echo` takes.
+    pub echo_limits: EchoLimitsConfig,
 }
 
 /// `[server.tls]`, `[rest.tls]`: TLS on one listener.
@@ -98,6 +100,20 @@ pub struct LimitsConfig {
     /// Bytes a connection may have waiting to be written; a reader that lets more pile up is
     /// closed. Default 1 MiB, 16 KiB to 1 GiB; only used while a reader is slow.
     pub send_queue_bytes_max: ByteSize,
+}
+
+/// `[server.echo_limits]`: what `/echo` takes; apart from [`ChatConfig`], because tests and
+/// benchmarks send other messages than people do. Without effect unless
+/// [`ServerConfig::echo`] is true.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EchoLimitsConfig {
+    /// Bytes of one message after reassembly; a longer one closes with 1009. Default 16 MiB, 1
+    /// byte to 1 GiB; held per connection while a message is incomplete.
+    pub message_bytes_max: ByteSize,
+    /// Frames of one message; more close with 1008. Default 4096, 1 to 1000000. Bounds the work
+    /// of a message of tiny or empty fragments, which the bytes do not.
+    pub fragments_max: u32,
 }
 
 /// `[rest]`: the REST API.
@@ -225,6 +241,7 @@ impl Default for ServerConfig {
             tls: TlsConfig::default(),
             auth: AuthConfig::NoAuth,
             limits: LimitsConfig::default(),
+            echo_limits: EchoLimitsConfig::default(),
         }
     }
 }
@@ -238,6 +255,15 @@ impl Default for LimitsConfig {
             head_bytes_max: ByteSize::kib(16),
             headers_max: 64,
             send_queue_bytes_max: ByteSize::mib(1),
+        }
+    }
+}
+
+impl Default for EchoLimitsConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: ByteSize::mib(16),
+            fragments_max: 4096,
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// What strangers can cost.
     pub limits: LimitsSettings,
+    /// What `/echo` takes.
+    pub echo_limits: EchoLimitsSettings,
 }
 
 /// Which origins may connect besides the server's own.
@@ -115,6 +117,16 @@ pub struct LimitsSettings {
     pub headers_max: usize,
     /// Bytes a connection may have waiting to be written.
     pub send_queue_bytes_max: usize,
+}
+
+/// What `/echo` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EchoLimitsSettings {
+    /// Bytes of one message after reassembly.
+    pub message_bytes_max: usize,
+    /// Frames of one message.
+    pub fragments_max: u32,
 }
 
 /// The REST API.

@@ -51,6 +51,8 @@ fn variables_take_the_type_of_their_key() {
         ("TIDEWIRE_SERVER__RUNTIME", "pool"),
         ("TIDEWIRE_SERVER__ALLOWED_ORIGINS", "https://a, HTTP://B:80"),
         ("tidewire_chat__message_bytes_max", "4096"),
+        ("TIDEWIRE_SERVER__ECHO_LIMITS__MESSAGE_BYTES_MAX", "64M"),
+        ("TIDEWIRE_SERVER__ECHO_LIMITS__FRAGMENTS_MAX", "100000"),
         ("TIDEWIRE_MAILBOX__USER_BYTES_MAX", "1M"),
         (
             "TIDEWIRE_CHAT__SEND_BACK_IGNORED_TYPES",
@@ -66,6 +68,8 @@ fn variables_take_the_type_of_their_key() {
         settings.server.allowed_origins,
         AllowedOrigins::Only(vec!["https://a".to_owned(), "http://b".to_owned()])
     );
+    assert_eq!(settings.server.echo_limits.message_bytes_max, 64 << 20);
+    assert_eq!(settings.server.echo_limits.fragments_max, 100_000);
     assert_eq!(settings.chat.message_bytes_max, 4096);
     assert_eq!(settings.chat.send_back_ignored_types, ["typing", "a,b"]);
 }

@@ -140,6 +140,17 @@ fn a_pong_is_awaited_shorter_than_pings_are_apart() {
 }
 
 #[test]
+fn the_limits_of_the_echo_endpoint_may_be_as_wide_as_their_ranges() {
+    for (bytes, fragments) in [("1", 1), ("1G", 1_000_000)] {
+        let text = format!(
+            "[server.echo_limits]\nmessage_bytes_max = \"{bytes}\"\nfragments_max = {fragments}"
+        );
+        let limits = settings(&text).server.echo_limits;
+        assert_eq!(limits.fragments_max, fragments);
+    }
+}
+
+#[test]
 fn tls_needs_files_that_are_there() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let there = directory.path().join("there.pem");
