@@ -1,3 +1,22 @@
-//! placeholder
+//! The messaging server: composition root of toolkit, hub, engine and auth.
+//!
+//! In: [`config::Settings`]. Out: listeners, whose connections become sessions of the hub, and
+//! the REST API. Invariant: only this crate knows both sockets and users; nothing here decides
+//! what happens to a message.
+//!
+//! The way of a connection: `tidewire`'s listener → `access` (origin, host, credentials) →
+//! `chat` (identity, session, the loop between socket and hub). Of a REST call: listener →
+//! `http` → `rest`.
+#![forbid(unsafe_code)]
 
-pub mod config;
+pub mod config; // what the operator writes
+mod access; // who may come in: origin, host, credentials
+mod chat; // a WebSocket becomes a session of the hub
+mod echo; // the echo endpoint
+mod http; // requests that are no upgrade: hyper under axum
+mod rest; // the REST API and its description
+mod web; // the web chat's files
+mod telemetry; // counters as OpenMetrics text
+mod lifecycle; // start and graceful stop
+
+pub use lifecycle::{Running, StartError, start};

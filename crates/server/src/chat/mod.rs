@@ -1,0 +1,86 @@
+//! The messaging endpoint: a WebSocket becomes a session of the hub.
+//!
+//! In: an upgrade request with `?id=`. Out: a connection driven until it ends. Invariants: no
+//! frame is processed before identity and credentials were checked; whatever way a connection
+//! ends, its session ends with it.
+//!
+//! Identity and credentials are answered behind the handshake, by close codes: a browser shows
+//! its page nothing of an HTTP refusal (SEEDS S-05, 4.1).
+
+mod identity; // ?id= → user
+mod connection; // the loop between socket and session
+mod confirmation; // when is a message with the peer?
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebSocket};
+use tidewire_hub::{End, Hub};
+
+use self::connection::ChatConnection;
+use crate::{
+    access::{Access, HeadHeaders},
+    config::Confirm,
+};
+
+/// Close codes of the messaging endpoint (SEEDS 1.3.1).
+mod code {
+    pub(super) const INVALID_REQUEST: u16 = 4000;
+    pub(super) const INACTIVE: u16 = 4010;
+    pub(super) const UNAUTHORIZED: u16 = 4050;
+}
+
+/// How a chat connection behaves; shared by all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behaviour {
+    /// What proves that a message has arrived.
+    pub(crate) confirm: Confirm,
+    /// How long a pong may take before the connection is given up.
+    pub(crate) pong_within: Duration,
+    /// End connections that sent nothing for this long.
+    pub(crate) inactive_within: Option<Duration>,
+}
+
+/// Serves the messaging path.
+pub(crate) struct Chat {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) access: Access,
+    pub(crate) config: Arc<Config>,
+    pub(crate) behaviour: Behaviour,
+}
+
+impl Chat {
+    /// Begins the session, or says how to close.
+    fn begin(&self, request: &Request) -> Result<tidewire_hub::Session, End> {
+        if let Err(denied) = self.access.auth.check(&HeadHeaders(&request.head)) {
+            tracing::info!(peer = ?request.peer.address, %denied, "connection without valid credentials");
+            return Err(End::new(code::UNAUTHORIZED, "Unauthorized"));
+        }
+        let user = identity::user(request.head.query())?;
+        self.hub.connect(user).map_err(tidewire_hub::ConnectError::end)
+    }
+}
+
+impl Endpoint for Chat {
+    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+        self.access.check_origin(request.head.as_ref())?;
+        Ok(Response::default())
+    }
+
+    fn serve(&self, socket: WebSocket, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.begin(&request) {
+            Ok(session) => Box::pin(ChatConnection::new(socket, session, self.behaviour)),
+            Err(end) => Box::pin(close(socket, end)),
+        }
+    }
+
+    fn config(&self) -> Option<Arc<Config>> {
+        Some(Arc::clone(&self.config))
+    }
+}
+
+/// Ends a connection that never became a session. Its messages are discarded unread.
+async fn close(mut socket: WebSocket, end: End) {
+    if let Err(error) = socket.close(CloseCode(end.code), &end.reason).await {
+        tracing::debug!(%error, "peer did not take part in the close");
+    }
+}

@@ -1,0 +1,289 @@
+//! Start and graceful stop of the whole server.
+//!
+//! In: checked settings. Out: listeners on one store. Invariant on the way down: first nothing
+//! new is accepted, then connections are closed with 1001, then the store finishes what it took;
+//! whatever was accepted is on disk before the process ends.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::Router;
+use tidewire::{
+    runtime::Workers,
+    tls::{ServerTls, TlsError},
+    ws::{Config as SocketConfig, RunningServer, Server, ServerConfig, ServerStats},
+};
+use tidewire_auth::Authenticator;
+use tidewire_engine::{
+    Mailbox,
+    embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
+};
+use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
+
+use crate::{
+    access::Access,
+    chat::{Behaviour, Chat},
+    config::{AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
+    echo::Echo,
+    http::{HttpOptions, fallback},
+    rest::{self, Rest},
+    telemetry::{ReadServerStats, Telemetry},
+    web,
+};
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("cannot open the message store")]
+    Store(#[from] OpenError),
+    /// A listener cannot be started.
+    #[error("cannot start the {listener} listener")]
+    Listener {
+        /// Which one.
+        listener: &'static str,
+        /// Why.
+        source: tidewire::ws::StartError,
+    },
+    /// Certificates cannot be used.
+    #[error("cannot set up TLS for the {listener} listener")]
+    Tls {
+        /// Which one.
+        listener: &'static str,
+        /// Why.
+        source: TlsError,
+    },
+    /// The messaging limits contradict each other.
+    #[error("invalid messaging settings")]
+    Hub(#[from] ConfigError),
+}
+
+/// A server that serves until [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct Running {
+    hub: Arc<Hub>,
+    mailbox: Arc<SqliteMailbox>,
+    messaging: Arc<OnceLock<RunningServer>>,
+    rest: Option<RunningServer>,
+    urls: Vec<(&'static str, String)>,
+    drain: Duration,
+}
+
+/// Opens the store and starts all listeners.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn start(settings: Settings) -> Result<Running, StartError> {
+    let mailbox = SqliteMailbox::open(store_config(&settings))?;
+    let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
+    let hub = Hub::new(hub_config(&settings.chat).try_into()?, Arc::clone(&port));
+    let messaging = Arc::new(OnceLock::new());
+    let stats: ReadServerStats = {
+        let messaging = Arc::downgrade(&messaging);
+        Arc::new(move || {
+            let running = messaging.upgrade();
+            running.and_then(|server| server.get().map(RunningServer::stats)).unwrap_or(ServerStats::default())
+        })
+    };
+    let mut urls = Vec::new();
+    let server = start_messaging(&settings, &hub, &mut urls)?;
+    messaging.get_or_init(|| server);
+    let rest = match &settings.rest {
+        None => None,
+        Some(rest) => {
+            let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
+            let allowed = Arc::new(settings.server.allowed_origins.clone());
+            let rest = start_rest(rest, &settings, allowed, Arc::clone(&hub), port, telemetry)?;
+            let scheme = if settings.rest.as_ref().is_some_and(|rest| rest.tls.is_some()) { "https" } else { "http" };
+            urls.insert(1, ("rest", format!("{scheme}://{}/", rest.local_addr())));
+            Some(rest)
+        }
+    };
+    Ok(Running { hub, mailbox, messaging, rest, urls, drain: settings.server.drain })
+}
+
+impl Running {
+    /// What is served where, in the order to be shown.
+    pub fn urls(&self) -> &[(&'static str, String)] {
+        &self.urls
+    }
+
+    /// Stops gracefully: accepts nothing more, closes every WebSocket with 1001, waits for
+    /// connections to end (at most the configured drain time), closes the store. False when
+    /// connections had to be aborted.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: when dropped, the rest ends abruptly, as with a kill. Nothing accepted
+    /// is lost.
+    pub async fn stop(self) -> bool {
+        self.hub.stop_accepting();
+        let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
+        let (messaging, rest) = tokio::join!(drained(messaging, self.drain), drained(self.rest, self.drain));
+        let mailbox = self.mailbox;
+        if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
+            tracing::error!(%error, "the store was not closed properly");
+        }
+        messaging && rest
+    }
+}
+
+async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
+    match server {
+        Some(server) => server.drain(within).await,
+        None => true,
+    }
+}
+
+fn start_messaging(
+    settings: &Settings,
+    hub: &Arc<Hub>,
+    urls: &mut Vec<(&'static str, String)>,
+) -> Result<RunningServer, StartError> {
+    let server = &settings.server;
+    let access = access(&server.auth, server.allowed_origins.clone(), server.listen, server.tls.is_some());
+    let config = Arc::new(socket_config(settings));
+    let mut listener = ServerConfig::new(server.listen);
+    listener.workers = match (server.runtime, server.workers) {
+        (Runtime::Pool, _) => Workers::Pool,
+        (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
+        (Runtime::PerCore, None) => Workers::per_core(),
+    };
+    listener.socket = Arc::clone(&config);
+    listener.tls = tls(server.tls.as_ref(), "messaging")?;
+    limits(settings, &mut listener);
+    let options = http_options(settings, false);
+    let router = web::router(Arc::clone(hub), access.clone(), server.web_chat);
+    let behaviour = Behaviour {
+        confirm: settings.chat.confirm,
+        pong_within: settings.chat.keep_alive.pong_timeout,
+        inactive_within: settings.chat.keep_alive.inactive_timeout,
+    };
+    let chat = Arc::new(Chat { hub: Arc::clone(hub), access: access.clone(), config, behaviour });
+    let mut builder = Server::new(listener)
+        .route_shared(server.endpoint.clone(), chat.clone())
+        .route_shared(format!("{}/", server.endpoint), chat)
+        .fallback(fallback(router, options));
+    if server.echo {
+        builder = builder.route("/echo", Echo { access, config: Arc::new(echo_config(settings)) });
+    }
+    let running = builder.start().map_err(|source| StartError::Listener { listener: "messaging", source })?;
+    let (ws, http) = if server.tls.is_some() { ("wss", "https") } else { ("ws", "http") };
+    let address = running.local_addr();
+    urls.push(("messaging", format!("{ws}://{address}{}", server.endpoint)));
+    if server.web_chat {
+        urls.push(("web chat", format!("{http}://{address}/")));
+    }
+    if server.echo {
+        urls.push(("echo", format!("{ws}://{address}/echo")));
+    }
+    Ok(running)
+}
+
+fn start_rest(
+    rest: &RestSettings,
+    settings: &Settings,
+    allowed_origins: Arc<AllowedOrigins>,
+    hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
+    telemetry: Arc<Telemetry>,
+) -> Result<RunningServer, StartError> {
+    let access = access(&rest.auth, AllowedOrigins::clone(&allowed_origins), rest.listen, rest.tls.is_some());
+    let mut listener = ServerConfig::new(rest.listen);
+    listener.workers = Workers::Pool;
+    listener.tls = tls(rest.tls.as_ref(), "REST")?;
+    limits(settings, &mut listener);
+    let router: Router =
+        rest::router(Rest { hub, mailbox, telemetry, access, body_bytes_max: rest.body_bytes_max });
+    Server::new(listener)
+        .fallback(fallback(router, http_options(settings, true)))
+        .start()
+        .map_err(|source| StartError::Listener { listener: "REST", source })
+}
+
+fn access(auth: &Authenticator, allowed_origins: AllowedOrigins, listen: SocketAddr, secure: bool) -> Access {
+    Access {
+        loopback_names_only: listen.ip().is_loopback() && auth.is_open() && allowed_origins != AllowedOrigins::Any,
+        auth: Arc::new(auth.clone()),
+        allowed_origins: Arc::new(allowed_origins),
+        secure,
+    }
+}
+
+fn tls(settings: Option<&TlsSettings>, listener: &'static str) -> Result<Option<ServerTls>, StartError> {
+    let Some(TlsSettings { certificate, key, client_ca, .. }) = settings else { return Ok(None) };
+    let built = match client_ca {
+        Some(ca) => ServerTls::mutual_from_pem(certificate, key, ca),
+        None => ServerTls::from_pem(certificate, key),
+    };
+    built.map(Some).map_err(|source| StartError::Tls { listener, source })
+}
+
+fn limits(settings: &Settings, listener: &mut ServerConfig) {
+    let from = &settings.server.limits;
+    let count = |limit: Option<std::num::NonZeroU32>| limit.map_or(usize::MAX, |limit| limit.get() as usize);
+    listener.limits.connections_max = count(from.connections_max);
+    listener.limits.per_ip_max = count(from.connections_per_ip_max);
+    listener.limits.handshake_within = from.handshake_timeout;
+    listener.limits.head.bytes_max = from.head_bytes_max;
+    listener.limits.head.fields_max = from.headers_max;
+}
+
+fn http_options(settings: &Settings, keep_alive: bool) -> HttpOptions {
+    let limits = &settings.server.limits;
+    HttpOptions { keep_alive, headers_max: limits.headers_max, head_within: limits.handshake_timeout }
+}
+
+fn socket_config(settings: &Settings) -> SocketConfig {
+    let mut config = SocketConfig::default();
+    config.message_bytes_max = settings.chat.message_bytes_max;
+    config.frame_bytes_max = settings.chat.message_bytes_max;
+    config.send_queue_bytes_max = settings.server.limits.send_queue_bytes_max;
+    config.ping_every = settings.chat.keep_alive.ping_interval;
+    config.pong_within = settings.chat.keep_alive.pong_timeout;
+    config.silence = tidewire::ws::CloseFrame::new(tidewire::ws::CloseCode(4010), "Dangling connection");
+    config
+}
+
+fn echo_config(settings: &Settings) -> SocketConfig {
+    let mut config = socket_config(settings);
+    config.message_bytes_max = settings.server.echo_limits.message_bytes_max;
+    config.frame_bytes_max = settings.server.echo_limits.message_bytes_max;
+    config.fragments_max = settings.server.echo_limits.fragments_max;
+    config
+}
+
+fn hub_config(chat: &ChatSettings) -> HubConfig {
+    HubConfig {
+        check_sender: chat.check_sender,
+        delivery_status: chat.delivery_status,
+        send_back: chat.send_back,
+        send_back_ignored_types: chat.send_back_ignored_types.clone(),
+        timezone: chat.time_zone.iana_name().unwrap_or("UTC").to_owned(),
+        recipients_max: chat.recipients_max,
+        sessions_per_user_max: chat.sessions_per_user_max,
+        outbox_messages_max: chat.outbox_messages_max,
+        outbox_bytes_max: chat.outbox_bytes_max,
+        ..HubConfig::default()
+    }
+}
+
+fn store_config(settings: &Settings) -> StoreConfig {
+    let MailboxSettings { ttl, ttl_max, user_messages_max, user_bytes_max, messages_max, bytes_max, .. } =
+        settings.mailbox.clone();
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut config = StoreConfig::new(&settings.data_dir);
+    config.ttl_default_ms = millis(ttl);
+    config.ttl_max_ms = millis(ttl_max);
+    config.user_messages_max = user_messages_max;
+    config.user_bytes_max = user_bytes_max;
+    config.messages_max = messages_max;
+    config.bytes_max = bytes_max;
+    config
+}

@@ -1,0 +1,79 @@
+//! The REST API (SEEDS 1.3.5), its description and the counters.
+//!
+//! In: HTTP requests. Out: JSON with alphabetical keys. Invariants: credentials are checked
+//! before anything else (`/health`, `/openapi.json` and the Swagger UI, which tell nothing of
+//! users, excepted); 202 is answered only after the message is on disk.
+
+mod handlers; // one function per endpoint
+mod error; // the error body of S-50
+mod description; // OpenAPI, Swagger UI
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, head, post},
+};
+use tidewire_engine::Mailbox;
+use tidewire_hub::Hub;
+
+use self::error::RestError;
+use crate::{
+    access::{Access, MapHeaders},
+    telemetry::Telemetry,
+};
+
+/// What the handlers need.
+#[derive(Clone)]
+pub(crate) struct Rest {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) mailbox: Arc<dyn Mailbox>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) access: Access,
+    pub(crate) body_bytes_max: usize,
+}
+
+/// All routes of the REST listener.
+pub(crate) fn router(rest: Rest) -> Router {
+    let guarded = Router::new()
+        .route("/stats", get(handlers::stats))
+        .route("/stat", get(handlers::stat))
+        .route("/check-online", get(handlers::check_online))
+        .route("/send-message", post(handlers::send_message))
+        .route("/status", head(handlers::status).get(handlers::status))
+        .route("/metrics", get(handlers::metrics))
+        .layer(middleware::from_fn_with_state(rest.clone(), credentials));
+    let open = Router::new().route("/health", get(handlers::health)).merge(description::router());
+    guarded
+        .merge(open)
+        .fallback(|| async { RestError::not_found() })
+        .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(rest.body_bytes_max))
+        .layer(middleware::from_fn_with_state(rest.clone(), origin_and_server))
+        .with_state(rest)
+}
+
+/// S-51.
+async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
+    if rest.access.auth.check(&MapHeaders(request.headers())).is_ok() {
+        return next.run(request).await;
+    }
+    let mut response = RestError::unauthorized().into_response();
+    if let Some(challenge) = rest.access.auth.challenge().and_then(|text| HeaderValue::from_str(text).ok()) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {
+    let mut response = match rest.access.check_origin(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => RestError::new(refusal.status, refusal.reason).into_response(),
+    };
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("WS Rest Server"));
+    response
+}

@@ -1,0 +1,127 @@
+//! Counters of all parts as `OpenMetrics` text.
+//!
+//! In: snapshots of the plain counters that hub, store and listeners keep. Out: one text per
+//! scrape. Invariant: names stand here only, labels are a fixed set; no user id becomes a label.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+use tidewire::ws::ServerStats;
+use tidewire_engine::Mailbox;
+use tidewire_hub::Hub;
+
+/// Gives the listeners' counters.
+pub(crate) type ReadServerStats = Arc<dyn Fn() -> ServerStats + Send + Sync>;
+
+/// Renders the counters.
+pub(crate) struct Telemetry {
+    registry: Registry,
+}
+
+impl Telemetry {
+    pub(crate) fn new(hub: Arc<Hub>, mailbox: Arc<dyn Mailbox>, server: ReadServerStats) -> Self {
+        let mut registry = Registry::with_prefix("tidewire");
+        registry.register_collector(Box::new(Snapshot { hub, mailbox, server }));
+        Self { registry }
+    }
+
+    /// The text of one scrape.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+struct Snapshot {
+    hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
+    server: ReadServerStats,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_connections(&mut encoder)?;
+        self.encode_messages(&mut encoder)?;
+        self.encode_store(&mut encoder)
+    }
+}
+
+impl Snapshot {
+    fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = (self.server)();
+        gauge(to, "connections", "Connections of the messaging listener, in any state", stats.connections as u64)?;
+        counter(to, "websockets_opened", "WebSockets opened", stats.opened)?;
+        counter(to, "handshakes_refused", "Handshakes refused, malformed or too slow", stats.refused)?;
+        gauge(to, "sessions", "Live sessions of users", self.hub.totals().sessions)
+    }
+
+    fn encode_messages(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let totals = self.hub.totals();
+        counter(to, "messages_accepted", "Messages on disk for every recipient", totals.accepted)?;
+        counter(to, "messages_for_bot", "Messages for the administrator alone", totals.for_bot)?;
+        counter(to, "messages_invalid", "Payloads that broke a rule", totals.invalid)?;
+        counter(to, "messages_delivered", "Messages handed to connections", totals.delivered)?;
+        counter(to, "messages_caught_up", "Of these: read from a mailbox", totals.caught_up)?;
+        counter(to, "messages_confirmed", "Messages whose arrival was confirmed", totals.confirmed)?;
+        counter(to, "notices_dropped", "Copies and receipts dropped before a slow connection", totals.ephemeral_dropped)?;
+        let refused = [
+            ("mailbox_full", totals.refused_mailbox_full),
+            ("store_full", totals.refused_store_full),
+            ("disk_full", totals.refused_disk_full),
+            ("store_failed", totals.refused_store_failed),
+            ("busy", totals.refused_busy),
+            ("stopping", totals.refused_stopping),
+            ("fanout_too_large", totals.refused_fanout),
+        ];
+        let mut metric = to.encode_descriptor(
+            "messages_refused",
+            "Well-formed messages that were not accepted, by reason",
+            None,
+            ConstCounter::new(0_u64).metric_type(),
+        )?;
+        for (reason, count) in refused {
+            ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_store(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.mailbox.stats();
+        gauge(to, "mailbox_pending_messages", "Messages waiting in mailboxes", stats.pending_messages)?;
+        gauge(to, "mailbox_pending_users", "Users with messages waiting", stats.pending_users)?;
+        let bytes = ConstGauge::new(stats.pending_bytes);
+        let kind = bytes.metric_type();
+        bytes.encode(to.encode_descriptor("mailbox_pending", "Payload waiting in mailboxes", Some(&Unit::Bytes), kind)?)?;
+        counter(to, "mailbox_appended", "Messages stored", stats.appended)?;
+        counter(to, "mailbox_acked", "Messages that left by confirmation", stats.acked)?;
+        counter(to, "mailbox_expired", "Messages that left by age", stats.expired)?;
+        counter(to, "mailbox_corrupt", "Messages found damaged and set aside", stats.corrupt)?;
+        counter(to, "mailbox_commits", "Transactions committed", stats.commits)?;
+        gauge(to, "mailbox_disk_full", "1 while the disk is full", u64::from(stats.disk_full))?;
+        gauge(to, "mailbox_failed", "1 when the store has failed for good", u64::from(stats.failed.is_some()))
+    }
+}
+
+fn counter(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstCounter::new(value);
+    let kind = metric.metric_type();
+    metric.encode(to.encode_descriptor(name, help, None, kind)?)
+}
+
+fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstGauge::new(value);
+    let kind = metric.metric_type();
+    metric.encode(to.encode_descriptor(name, help, None, kind)?)
+}
