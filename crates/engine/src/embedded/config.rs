@@ -46,8 +46,10 @@ pub struct Config {
     /// decides. The write-ahead log beside it usually takes about 16 MiB more.
     pub file_bytes_max: Option<u64>,
     /// Disk space kept in a file and given up when the disk is so full that not even
-    /// acknowledgements could be written. Default 16 MiB; 0 keeps none, and then a store on a
-    /// full disk still reads but forgets acknowledgements in a crash.
+    /// acknowledgements could be written. Default 16 MiB. While the disk has no room for it,
+    /// the database does not grow and appends mostly get
+    /// [`AppendError::DiskFull`](crate::AppendError::DiskFull). 0 keeps none, and then a store
+    /// on a full disk still reads but forgets acknowledgements in a crash.
     pub reserve_bytes: u64,
 }
 

@@ -142,6 +142,7 @@ fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenE
         Ok(()) | Err(Fault::DiskFull) => {}
         Err(Fault::Fatal(error)) => return Err(failed(error)),
     }
+    store.confine().map_err(failed)?;
     // SQLite syncs the directory too, but does not look whether that worked.
     files::sync_dir(&dir)?;
     tracing::info!(dir = %dir.display(), pending = shared.counters.pending(), "store opened");

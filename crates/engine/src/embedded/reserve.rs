@@ -12,8 +12,9 @@ use std::{
 };
 
 const RESERVE_FILE: &str = "reserve";
-/// Taking the reserve writes all of it, so it is not tried with every commit.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Taking the reserve writes all of it, so it is not tried with every commit. It also bounds
+/// how long the store stays shut after somebody has made room on the disk.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(super) struct Reserve {

@@ -110,6 +110,7 @@ impl Writer {
     /// Commits the batch. Without room for all, what has left the mailboxes is written alone,
     /// which frees pages; then the appends get one more chance.
     fn commit(&mut self) -> rusqlite::Result<()> {
+        self.store.retake_reserve()?;
         let mut result = self.store.write(self.in_flight.iter());
         if matches!(result, Err(Fault::DiskFull)) && self.store.owes_write() {
             result = self.store.write(std::iter::empty());

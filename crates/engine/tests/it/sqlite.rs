@@ -279,16 +279,23 @@ fn a_full_disk_refuses_then_drains_then_heals() {
     check_full_disk(&config);
 }
 
-/// Run it on a small file system, for example a tmpfs of 40 MiB with `TMPDIR` on it.
+/// Run it on a small file system, for example a tmpfs of 64 MiB with `TMPDIR` on it.
 #[test]
 #[ignore = "fills the disk that holds the temporary directory"]
 fn a_really_full_disk_refuses_then_drains_then_heals() {
-    let (_dir, mut config) = fresh();
+    let (dir, mut config) = fresh();
     config.reserve_bytes = 16 << 20;
-    check_full_disk(&config);
+    let ballast = dir.path().join("ballast");
+    std::fs::write(&ballast, vec![b'x'; 20 << 20]).expect("the disk is large enough");
+    let store = check_full_disk(&config);
+    let fill = || (0..).find_map(|_| try_append(&*store, &["ann"], &[b'x'; 4000]).err());
+    assert_eq!(fill(), Some(AppendError::DiskFull));
+    std::fs::remove_file(ballast).expect("it exists");
+    while try_append(&*store, &["ann"], b"x") == Err(AppendError::DiskFull) {}
+    assert!((0..1000).all(|_| try_append(&*store, &["ann"], &[b'x'; 4000]).is_ok()));
 }
 
-fn check_full_disk(config: &Config) {
+fn check_full_disk(config: &Config) -> Arc<SqliteMailbox> {
     let payload = [b'x'; 4000];
     let mut config = config.clone();
     config.user_messages_max = u64::MAX >> 1;
@@ -327,6 +334,7 @@ fn check_full_disk(config: &Config) {
     let store = open(&config);
     assert_eq!(offsets(&store), (11..=stored + 1).collect::<Vec<_>>());
     assert_eq!(store.stats().corrupt, 0);
+    store
 }
 
 #[test]

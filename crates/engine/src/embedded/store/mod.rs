@@ -159,15 +159,13 @@ impl Store {
 
     /// Moves the log into the database once it has grown enough to be worth it.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
-        if self.log_pages == 0 {
-            return Ok(());
-        }
-        if self.reserve.is_missing() {
-            if self.reserve.retake_if_due() {
-                self.database.allow_growth(true)?;
-                tracing::info!("the store has its disk reserve again");
-            }
-        } else if self.log_pages < CHECKPOINT_PAGES {
+        // Without the reserve the log must stay small.
+        let pages_max = if self.reserve.is_missing() {
+            1
+        } else {
+            CHECKPOINT_PAGES
+        };
+        if self.log_pages < pages_max {
             return Ok(());
         }
         self.log_pages = 0;
@@ -175,6 +173,24 @@ impl Store {
             Err(Fault::DiskFull) if self.give_up_reserve()? => Ok(()),
             result => result,
         }
+    }
+
+    /// On a disk without room for the reserve the database may not grow from the start.
+    pub(super) fn confine(&self) -> rusqlite::Result<()> {
+        if self.reserve.is_missing() {
+            self.database.allow_growth(false)?;
+        }
+        Ok(())
+    }
+
+    /// Tries now and then to take a reserve back that was given up; then the database may grow
+    /// again.
+    pub(super) fn retake_reserve(&mut self) -> rusqlite::Result<()> {
+        if self.reserve.retake_if_due() {
+            self.database.allow_growth(true)?;
+            tracing::info!("the store has its disk reserve again");
+        }
+        Ok(())
     }
 
     /// Frees the reserve on a disk so full that nothing can be written; false if there is none.
