@@ -77,9 +77,9 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
         return Err(format!("expected {delivered} deliveries: {totals:?}").into());
     }
     println!(
-        "{recipients:>4} recipients, text of {text_len:>5} bytes: {:>8.0} ns per message, {:>6.0} ns per delivery",
-        elapsed.as_secs_f64() * 1e9 / messages as f64,
-        elapsed.as_secs_f64() * 1e9 / delivered as f64,
+        "{recipients:>4} recipients, text of {text_len:>5} bytes: {:>8} ns per message, {:>6} ns per delivery",
+        elapsed.as_nanos() / messages as u128,
+        elapsed.as_nanos() / u128::from(delivered),
     );
     Ok(())
 }

@@ -18,22 +18,20 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Batch, Mailbox, ReadError, SubmitError};
+use tidewire_engine::{Mailbox, SubmitError};
 use tidewire_proto::Prepared;
 
 use crate::{
     ApiError, Clock, ConnectError, End, HubStats, Mark, MessageId, OnSubmitted, Session, Settings,
     Stat, SystemClock, UserId,
-    close::{INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER},
-    delivery::CaughtUp,
+    close::TRY_AGAIN_LATER,
     envelope::{self, Envelope},
     gate::Gate,
     live::Live,
     message_id::MessageIds,
-    outbox::{Durable, Item, Limits},
+    outbox::Limits,
     registry::Registry,
     stats::Counters,
-    stored,
     submission::Origin,
     user_stats::UserStats,
 };
@@ -42,13 +40,13 @@ use crate::{
 pub struct Hub {
     settings: Settings,
     limits: Limits,
-    mailbox: Arc<dyn Mailbox>,
+    pub(crate) mailbox: Arc<dyn Mailbox>,
     clock: Arc<dyn Clock>,
     ids: MessageIds,
-    registry: Registry,
-    gate: Gate,
-    user_stats: UserStats,
-    counters: Counters,
+    pub(crate) registry: Registry,
+    pub(crate) gate: Gate,
+    pub(crate) user_stats: UserStats,
+    pub(crate) counters: Counters,
     accepting: AtomicBool,
 }
 
@@ -206,145 +204,6 @@ impl Hub {
         }
     }
 
-    /// Asks the store for the session's next messages, if it wants any.
-    pub(crate) fn read_if_wanted(self: &Arc<Self>, live: &Arc<Live>) {
-        match self.try_read(live) {
-            Ok(()) => {}
-            Err(SubmitError::Busy) => self.wait_for_gate(live),
-            Err(SubmitError::Closed | _) => live.end(store_closed()),
-        }
-    }
-
-    /// Lets a session wait until the store has room again.
-    pub(crate) fn wait_for_gate(self: &Arc<Self>, live: &Arc<Live>) {
-        self.gate.wait(live);
-        if self.gate.shut() {
-            self.release_waiting();
-        }
-    }
-
-    /// The store did not take a command.
-    pub(crate) fn command_not_taken(self: &Arc<Self>, error: SubmitError) {
-        self.gate.cancel();
-        let release = match error {
-            SubmitError::Busy => self.gate.shut(),
-            SubmitError::Closed | _ => self.gate.open_again(),
-        };
-        if release {
-            self.release_waiting();
-        }
-    }
-
-    pub(crate) fn command_completed(self: &Arc<Self>) {
-        if self.gate.complete() {
-            self.release_waiting();
-        }
-    }
-
-    fn try_read(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), SubmitError> {
-        let Some(request) = live.next_read() else {
-            return Ok(());
-        };
-        let done = {
-            let (hub, live) = (Arc::clone(self), Arc::clone(live));
-            Box::new(move |result| hub.handle_read(&live, result))
-        };
-        self.gate.begin();
-        let (room, key) = (request.room, live.key.clone());
-        let read = self
-            .mailbox
-            .read(key, request.after, room.messages, room.bytes, done);
-        if let Err(error) = read {
-            live.handle_read_not_taken();
-            self.gate.cancel();
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Runs on the store's thread, in order with the completions of appends.
-    fn handle_read(self: &Arc<Self>, live: &Arc<Live>, result: Result<Batch, ReadError>) {
-        match result {
-            Ok(batch) => {
-                let queued = live.handle_read(self.decode(batch));
-                self.counters.caught_up.add(queued);
-                self.read_if_wanted(live);
-            }
-            Err(error) => {
-                tracing::warn!(user = %live.user, %error, "a mailbox could not be read");
-                live.end(End::new(INTERNAL_ERROR, "the message store has failed"));
-            }
-        }
-        self.command_completed();
-    }
-
-    fn decode(&self, batch: Batch) -> CaughtUp {
-        let Batch {
-            epoch,
-            messages,
-            gone_up_to,
-            more,
-        } = batch;
-        let last = messages.last().map(|message| message.offset);
-        let mut items = Vec::with_capacity(messages.len());
-        for message in messages {
-            let Ok((receipt, json)) = stored::read(&message.payload) else {
-                self.counters.undecodable.add(1);
-                tracing::warn!(
-                    offset = message.offset,
-                    "skipped a record that is no message"
-                );
-                continue;
-            };
-            let durable = Some(Durable {
-                offset: message.offset,
-                receipt,
-            });
-            items.push(Item {
-                frame: Prepared::text(json),
-                durable,
-            });
-        }
-        CaughtUp {
-            epoch,
-            gone_up_to,
-            last,
-            items,
-            more,
-        }
-    }
-
-    /// Lets waiting sessions go on until the store is busy again.
-    fn release_waiting(self: &Arc<Self>) {
-        let mut idle_refusals = 0;
-        while let Some(live) = self.gate.next_waiting() {
-            match self.try_read(&live) {
-                Ok(()) => {}
-                Err(SubmitError::Busy) => {
-                    self.gate.wait(&live);
-                    if !self.gate.shut() {
-                        // A command is outstanding; its completion goes on here.
-                        return;
-                    }
-                    idle_refusals += 1;
-                    if idle_refusals > IDLE_REFUSALS_MAX {
-                        // Busy without a command of ours: nothing would ever release them.
-                        return self.end_waiting();
-                    }
-                }
-                Err(SubmitError::Closed | _) => live.end(store_closed()),
-            }
-        }
-    }
-
-    fn end_waiting(&self) {
-        while let Some(live) = self.gate.next_waiting() {
-            if live.wants_read() {
-                live.end(overloaded());
-            }
-        }
-    }
-
     pub(crate) fn next_id(&self, now: Timestamp) -> MessageId {
         self.ids.next(now.as_second())
     }
@@ -360,26 +219,6 @@ impl Hub {
     pub(crate) fn is_gate_shut(&self) -> bool {
         self.gate.is_shut()
     }
-
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    pub(crate) fn mailbox(&self) -> &dyn Mailbox {
-        &*self.mailbox
-    }
-
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    pub(crate) fn user_stats(&self) -> &UserStats {
-        &self.user_stats
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
-    }
 }
 
 impl fmt::Debug for Hub {
@@ -391,14 +230,6 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// How often the store may be busy in a row while nothing of ours is outstanding. Once or
-/// twice is a race: the last command completed between the refusal and the look.
-const IDLE_REFUSALS_MAX: u32 = 16;
-
 pub(crate) fn overloaded() -> End {
     End::new(TRY_AGAIN_LATER, "the server is busy")
-}
-
-fn store_closed() -> End {
-    End::new(SERVICE_RESTART, "the message store is closed")
 }

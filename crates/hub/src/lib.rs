@@ -29,6 +29,7 @@ mod session;
 mod error;
 mod gate;
 mod hub;
+mod reading;
 mod registry;
 mod stats;
 mod submission;

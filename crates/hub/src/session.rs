@@ -63,7 +63,7 @@ impl Session {
         let settings = self.hub.settings();
         let envelope = Envelope::parse(payload, settings.config().recipients_max)
             .and_then(|envelope| self.check_sender(envelope))
-            .inspect_err(|_| self.hub.counters().invalid.add(1))
+            .inspect_err(|_| self.hub.counters.invalid.add(1))
             .map_err(|error| End::invalid_payload(&error))?;
         let now = self.hub.now();
         self.counters.came_in(now.as_second(), payload.len());
@@ -109,7 +109,7 @@ impl Session {
             wants_read,
         } = self.live.poll_outgoing(cx, out, bytes_max);
         if handed.durable > 0 {
-            self.hub.counters().delivered.add(handed.durable);
+            self.hub.counters.delivered.add(handed.durable);
         }
         if handed.any() {
             self.counters.went_out(handed.durable, handed.bytes);

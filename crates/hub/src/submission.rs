@@ -96,7 +96,7 @@ impl Hub {
             return self.refuse(origin, Refusal::Stopping);
         }
         if envelope.is_for_bot() {
-            self.counters().for_bot.add(1);
+            self.counters.for_bot.add(1);
             return self.settle(origin, envelope.sender(), id);
         }
         // An upper bound; exact sizes would need the encoding that is to be avoided.
@@ -110,12 +110,12 @@ impl Hub {
         let hub = Arc::clone(self);
         let completed_for = origin.clone();
         let done = Box::new(move |result| hub.handle_append(&message, &completed_for, result));
-        self.gate().begin();
+        self.gate.begin();
         let append = Append {
             entries,
             ttl_ms: None,
         };
-        if let Err(error) = self.mailbox().append(append, done) {
+        if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
             self.refuse(origin, Refusal::from(error));
         }
@@ -123,7 +123,7 @@ impl Hub {
 
     /// Tells a session that a message of its own was not accepted.
     pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal) {
-        self.counters().refused(refusal);
+        self.counters.refused(refusal);
         let json = crate::envelope::refused(&live.user, refusal.code(), &refusal.to_string());
         live.offer_refusal(Prepared::text(&json), crate::hub::overloaded());
     }
@@ -196,7 +196,7 @@ impl Hub {
     ) {
         match result {
             Ok(appended) => {
-                self.counters().accepted.add(1);
+                self.counters.accepted.add(1);
                 if message.sends_back {
                     self.offer_all(&message.receipt.sender, &message.frame);
                 }
@@ -215,7 +215,7 @@ impl Hub {
         debug_assert_eq!(message.recipients.len(), appended.offsets.len());
         for (user, offset) in message.recipients.iter().zip(&appended.offsets) {
             for live in self
-                .registry()
+                .registry
                 .sessions(user)
                 .iter()
                 .flat_map(|sessions| sessions.iter())
@@ -254,7 +254,7 @@ impl Hub {
     }
 
     fn count_sent(&self, sender: &UserId) {
-        if let Some(counters) = self.user_stats().find(sender) {
+        if let Some(counters) = self.user_stats.find(sender) {
             counters.accepted();
         }
     }
@@ -266,7 +266,7 @@ impl Hub {
                 live.settle_submission();
             }
             Origin::Api(_) => {
-                self.counters().refused(refusal);
+                self.counters.refused(refusal);
                 origin.answer_api(Err(ApiError::Refused(refusal)));
             }
         }

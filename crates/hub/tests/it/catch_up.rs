@@ -247,3 +247,29 @@ fn a_failed_read_and_a_reset_store_end_the_session() {
     bob.receive();
     assert_eq!(bob.end.unwrap().code, 1013);
 }
+
+/// The new session's cursor begins where the mailbox does, even before its first message: the
+/// outbox is full of copies when that one comes.
+#[test]
+fn a_session_that_falls_back_before_its_first_message_was_not_overtaken() {
+    let desk = Desk::with(|config| {
+        config.outbox_messages_max = 2;
+        config.send_back = true;
+    });
+    let anna = desk.online("1");
+    let mut bob = desk.online("2");
+    anna.send(&["2"], "a");
+    desk.mailbox.pump();
+    bob.receive();
+    bob.confirm();
+    drop(bob);
+    desk.mailbox.pump();
+    let mut bob = desk.online("2");
+    bob.send(&["3"], "copy 1");
+    bob.send(&["3"], "copy 2");
+    anna.send(&["2"], "b");
+    desk.mailbox.pump();
+    assert_eq!(bob.texts(), ["copy 1", "copy 2"]);
+    desk.mailbox.pump();
+    assert_eq!((bob.texts(), bob.end), (vec!["b".to_owned()], None));
+}
