@@ -149,7 +149,7 @@ async fn exchange(
     match u8::try_from(size) {
         Ok(short) if short < 126 => frame.push(0x80 | short),
         _ => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend_from_slice(&u16::try_from(size)?.to_be_bytes());
             reply_len += 2;
         }

@@ -186,11 +186,16 @@ impl Live {
     }
 
     /// Ready also when the session has ended: the submission then says so.
-    pub(crate) fn poll_ready_to_submit(&self, cx: &mut Context<'_>, gate_shut: bool) -> Poll<()> {
+    pub(crate) fn poll_ready_to_submit(
+        &self,
+        cx: &mut Context<'_>,
+        gate_shut: bool,
+        peer_reads: bool,
+    ) -> Poll<()> {
         let mut state = lock(&self.state);
         let ended = state.delivery.ended().is_some();
         let below = state.submissions_pending < self.limits.submissions_max;
-        if ended || below && state.delivery.outbox.has_room() && !gate_shut {
+        if ended || below && (peer_reads || state.delivery.outbox.has_room()) && !gate_shut {
             return Poll::Ready(());
         }
         store_waker(&mut state.submit_waker, cx);

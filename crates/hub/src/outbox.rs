@@ -15,6 +15,14 @@ use crate::{config::Config, stored::Receipt};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
+impl From<u64> for Mark {
+    /// A mark counts messages handed out; one that was not given by the session it is used
+    /// on confirms at most what was handed out.
+    fn from(count: u64) -> Self {
+        Self(count)
+    }
+}
+
 /// One encoded message.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {

@@ -84,9 +84,13 @@ impl Session {
 
     /// Ready when the next message should be read from the connection: fewer than
     /// `submissions_max` are pending, the session's outbox has room and the store is not busy.
-    pub fn poll_ready_to_submit(&self, cx: &mut Context<'_>) -> Poll<()> {
+    ///
+    /// `peer_reads` says that everything handed out was written: then the outbox does not
+    /// count. What it waits for is a confirmation, and that may stand behind messages of the
+    /// peer's own; not reading them would wait for ever.
+    pub fn poll_ready_to_submit(&self, cx: &mut Context<'_>, peer_reads: bool) -> Poll<()> {
         let gate_shut = self.hub.is_gate_shut();
-        let ready = self.live.poll_ready_to_submit(cx, gate_shut);
+        let ready = self.live.poll_ready_to_submit(cx, gate_shut, peer_reads);
         if gate_shut && ready.is_pending() {
             self.hub.wait_for_gate(&self.live);
         }

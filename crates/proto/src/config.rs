@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{CloseCode, CloseFrame};
+
 /// What a peer may make this end keep or wait for.
 ///
 /// The defaults are safe on the open internet; raise them for trusted peers.
@@ -29,6 +31,9 @@ pub struct Config {
     pub ping_every: Option<Duration>,
     /// How long after our ping something must have been received. Default 10 s.
     pub pong_within: Duration,
+    /// The last word to a peer that did not answer in time, should it still be listening.
+    /// Default 1011.
+    pub silence: CloseFrame,
     /// How long after our close frame the peer's may take. Default 5 s.
     pub close_within: Duration,
 }
@@ -43,6 +48,7 @@ impl Default for Config {
             control_queue_bytes_max: 16 << 10,
             ping_every: Some(Duration::from_secs(25)),
             pong_within: Duration::from_secs(10),
+            silence: CloseFrame::new(CloseCode::INTERNAL_ERROR, "no answer to a ping"),
             close_within: Duration::from_secs(5),
         }
     }

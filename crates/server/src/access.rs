@@ -25,7 +25,10 @@ pub(crate) struct Access {
 impl Access {
     /// Origin and host of a request; credentials are checked apart.
     pub(crate) fn check_origin(&self, head: &impl Fields) -> Result<(), Refusal> {
-        let host = head.single("host").and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+        let host = head
+            .single("host")
+            .and_then(|host| std::str::from_utf8(host).ok())
+            .unwrap_or_default();
         if self.loopback_names_only && !is_loopback_name(host) && !self.is_allowed_host(host) {
             return Err(Refusal::new(
                 421,
@@ -36,28 +39,50 @@ impl Access {
         if origins == 0 {
             return Ok(()); // no browser, or a same-origin request of one
         }
-        let origin = head.single("origin").and_then(|origin| std::str::from_utf8(origin).ok());
+        let origin = head
+            .single("origin")
+            .and_then(|origin| std::str::from_utf8(origin).ok());
         match origin {
-            Some(origin) if self.is_same_origin(origin, host) || self.allowed_origins.allows(origin) => Ok(()),
+            Some(origin)
+                if self.is_same_origin(origin, host) || self.allowed_origins.allows(origin) =>
+            {
+                Ok(())
+            }
             _ => {
-                tracing::debug!(?origin, "refused an origin that is not in server.allowed_origins");
-                Err(Refusal::new(403, "this origin may not connect; see server.allowed_origins"))
+                tracing::debug!(
+                    ?origin,
+                    "refused an origin that is not in server.allowed_origins"
+                );
+                Err(Refusal::new(
+                    403,
+                    "this origin may not connect; see server.allowed_origins",
+                ))
             }
         }
     }
 
     fn is_same_origin(&self, origin: &str, host: &str) -> bool {
-        let (scheme, default_port) = if self.secure { ("https://", ":443") } else { ("http://", ":80") };
+        let (scheme, default_port) = if self.secure {
+            ("https://", ":443")
+        } else {
+            ("http://", ":80")
+        };
         let host = host.strip_suffix(default_port).unwrap_or(host);
-        origin.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && rest.eq_ignore_ascii_case(host))
+        origin
+            .strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty() && rest.eq_ignore_ascii_case(host))
     }
 
     /// A host whose origin was allowed by name, such as that of a proxy in front.
     fn is_allowed_host(&self, host: &str) -> bool {
-        ["http://", "https://"].iter().any(|scheme| match self.allowed_origins.as_ref() {
-            AllowedOrigins::Any => true,
-            AllowedOrigins::Only(_) => self.allowed_origins.allows(&format!("{scheme}{host}").to_ascii_lowercase()),
-        })
+        ["http://", "https://"]
+            .iter()
+            .any(|scheme| match self.allowed_origins.as_ref() {
+                AllowedOrigins::Any => true,
+                AllowedOrigins::Only(_) => self
+                    .allowed_origins
+                    .allows(&format!("{scheme}{host}").to_ascii_lowercase()),
+            })
     }
 }
 
@@ -67,7 +92,10 @@ fn is_loopback_name(host: &str) -> bool {
         Some((address, _port)) => address,
         None => host.split_once(':').map_or(host, |(name, _port)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Header fields by name, of whatever parser.
@@ -84,7 +112,9 @@ impl Fields for RequestHead {
     }
 
     fn count(&self, name: &str) -> usize {
-        self.fields().filter(|(field, _)| field.eq_ignore_ascii_case(name)).count()
+        self.fields()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .count()
     }
 }
 
@@ -92,7 +122,11 @@ impl Fields for axum::http::HeaderMap {
     fn single(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.get_all(name).iter();
         let first = values.next()?;
-        if values.next().is_some() { None } else { Some(first.as_bytes()) }
+        if values.next().is_some() {
+            None
+        } else {
+            Some(first.as_bytes())
+        }
     }
 
     fn count(&self, name: &str) -> usize {
@@ -106,7 +140,12 @@ pub(crate) struct HeadHeaders<'a>(pub(crate) &'a RequestHead);
 impl Headers for HeadHeaders<'_> {
     fn values<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
         let name = name.to_owned();
-        Box::new(self.0.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(&name)).map(|(_, value)| value))
+        Box::new(
+            self.0
+                .fields()
+                .filter(move |(field, _)| field.eq_ignore_ascii_case(&name))
+                .map(|(_, value)| value),
+        )
     }
 }
 
@@ -115,7 +154,12 @@ pub(crate) struct MapHeaders<'a>(pub(crate) &'a axum::http::HeaderMap);
 
 impl Headers for MapHeaders<'_> {
     fn values<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        Box::new(self.0.get_all(name).iter().map(axum::http::HeaderValue::as_bytes))
+        Box::new(
+            self.0
+                .get_all(name)
+                .iter()
+                .map(axum::http::HeaderValue::as_bytes),
+        )
     }
 }
 
@@ -126,10 +170,18 @@ mod tests {
 
     use super::*;
 
-    fn check(origin: Option<&str>, host: &str, allowed: &[&str], secure: bool, loopback_names_only: bool) -> u16 {
+    fn check(
+        origin: Option<&str>,
+        host: &str,
+        allowed: &[&str],
+        secure: bool,
+        loopback_names_only: bool,
+    ) -> u16 {
         let access = Access {
             auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
-            allowed_origins: Arc::new(AllowedOrigins::Only(allowed.iter().map(|o| (*o).to_owned()).collect())),
+            allowed_origins: Arc::new(AllowedOrigins::Only(
+                allowed.iter().map(|o| (*o).to_owned()).collect(),
+            )),
             secure,
             loopback_names_only,
         };
@@ -138,7 +190,9 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert("origin", origin.parse().unwrap());
         }
-        access.check_origin(&headers).map_or_else(|refusal| refusal.status, |()| 200)
+        access
+            .check_origin(&headers)
+            .map_or_else(|refusal| refusal.status, |()| 200)
     }
 
     #[test]
@@ -159,10 +213,32 @@ mod tests {
             (Some("https://app.example"), 200),
             (Some("https://app.example.evil"), 403),
         ] {
-            assert_eq!(check(origin, host, &["https://app.example"], false, false), status, "{origin:?}");
+            assert_eq!(
+                check(origin, host, &["https://app.example"], false, false),
+                status,
+                "{origin:?}"
+            );
         }
-        assert_eq!(check(Some("https://chat.example"), "chat.example", &[], true, false), 200);
-        assert_eq!(check(Some("https://chat.example"), "chat.example:443", &[], true, false), 200);
+        assert_eq!(
+            check(
+                Some("https://chat.example"),
+                "chat.example",
+                &[],
+                true,
+                false
+            ),
+            200
+        );
+        assert_eq!(
+            check(
+                Some("https://chat.example"),
+                "chat.example:443",
+                &[],
+                true,
+                false
+            ),
+            200
+        );
         assert_eq!(check(Some("http://"), "", &[], false, false), 403);
     }
 
@@ -178,7 +254,11 @@ mod tests {
             ("proxy.example", 200),
             ("", 421),
         ] {
-            assert_eq!(check(None, host, &["https://proxy.example"], false, true), status, "{host}");
+            assert_eq!(
+                check(None, host, &["https://proxy.example"], false, true),
+                status,
+                "{host}"
+            );
         }
     }
 }

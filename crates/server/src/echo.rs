@@ -21,7 +21,11 @@ impl Endpoint for Echo {
         Ok(Response::default())
     }
 
-    fn serve(&self, mut socket: WebSocket, _request: Request) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn serve(
+        &self,
+        mut socket: WebSocket,
+        _request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             while let Ok(Some(message)) = socket.recv().await {
                 if socket.send(message).await.is_err() {

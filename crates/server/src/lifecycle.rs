@@ -26,7 +26,9 @@ use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
 use crate::{
     access::Access,
     chat::{Behaviour, Chat},
-    config::{AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
+    config::{
+        AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
+    },
     echo::Echo,
     http::{HttpOptions, fallback},
     rest::{self, Rest},
@@ -80,8 +82,8 @@ pub struct Running {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(settings: Settings) -> Result<Running, StartError> {
-    let mailbox = SqliteMailbox::open(store_config(&settings))?;
+pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let hub = Hub::new(hub_config(&settings.chat).try_into()?, Arc::clone(&port));
     let messaging = Arc::new(OnceLock::new());
@@ -89,24 +91,40 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         let messaging = Arc::downgrade(&messaging);
         Arc::new(move || {
             let running = messaging.upgrade();
-            running.and_then(|server| server.get().map(RunningServer::stats)).unwrap_or(ServerStats::default())
+            running
+                .and_then(|server| server.get().map(RunningServer::stats))
+                .unwrap_or_default()
         })
     };
     let mut urls = Vec::new();
-    let server = start_messaging(&settings, &hub, &mut urls)?;
+    let server = start_messaging(settings, &hub, &mut urls)?;
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let allowed = Arc::new(settings.server.allowed_origins.clone());
-            let rest = start_rest(rest, &settings, allowed, Arc::clone(&hub), port, telemetry)?;
-            let scheme = if settings.rest.as_ref().is_some_and(|rest| rest.tls.is_some()) { "https" } else { "http" };
+            let rest = start_rest(rest, settings, Arc::clone(&hub), port, telemetry)?;
+            let scheme = if settings
+                .rest
+                .as_ref()
+                .is_some_and(|rest| rest.tls.is_some())
+            {
+                "https"
+            } else {
+                "http"
+            };
             urls.insert(1, ("rest", format!("{scheme}://{}/", rest.local_addr())));
             Some(rest)
         }
     };
-    Ok(Running { hub, mailbox, messaging, rest, urls, drain: settings.server.drain })
+    Ok(Running {
+        hub,
+        mailbox,
+        messaging,
+        rest,
+        urls,
+        drain: settings.server.drain,
+    })
 }
 
 impl Running {
@@ -125,7 +143,10 @@ impl Running {
     pub async fn stop(self) -> bool {
         self.hub.stop_accepting();
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
-        let (messaging, rest) = tokio::join!(drained(messaging, self.drain), drained(self.rest, self.drain));
+        let (messaging, rest) = tokio::join!(
+            drained(messaging, self.drain),
+            drained(self.rest, self.drain)
+        );
         let mailbox = self.mailbox;
         if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
             tracing::error!(%error, "the store was not closed properly");
@@ -147,7 +168,12 @@ fn start_messaging(
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
     let server = &settings.server;
-    let access = access(&server.auth, server.allowed_origins.clone(), server.listen, server.tls.is_some());
+    let access = access(
+        &server.auth,
+        server.allowed_origins.clone(),
+        server.listen,
+        server.tls.is_some(),
+    );
     let config = Arc::new(socket_config(settings));
     let mut listener = ServerConfig::new(server.listen);
     listener.workers = match (server.runtime, server.workers) {
@@ -165,16 +191,34 @@ fn start_messaging(
         pong_within: settings.chat.keep_alive.pong_timeout,
         inactive_within: settings.chat.keep_alive.inactive_timeout,
     };
-    let chat = Arc::new(Chat { hub: Arc::clone(hub), access: access.clone(), config, behaviour });
+    let chat = Arc::new(Chat {
+        hub: Arc::clone(hub),
+        access: access.clone(),
+        config,
+        behaviour,
+    });
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)
         .fallback(fallback(router, options));
     if server.echo {
-        builder = builder.route("/echo", Echo { access, config: Arc::new(echo_config(settings)) });
+        builder = builder.route(
+            "/echo",
+            Echo {
+                access,
+                config: Arc::new(echo_config(settings)),
+            },
+        );
     }
-    let running = builder.start().map_err(|source| StartError::Listener { listener: "messaging", source })?;
-    let (ws, http) = if server.tls.is_some() { ("wss", "https") } else { ("ws", "http") };
+    let running = builder.start().map_err(|source| StartError::Listener {
+        listener: "messaging",
+        source,
+    })?;
+    let (ws, http) = if server.tls.is_some() {
+        ("wss", "https")
+    } else {
+        ("ws", "http")
+    };
     let address = running.local_addr();
     urls.push(("messaging", format!("{ws}://{address}{}", server.endpoint)));
     if server.web_chat {
@@ -189,45 +233,79 @@ fn start_messaging(
 fn start_rest(
     rest: &RestSettings,
     settings: &Settings,
-    allowed_origins: Arc<AllowedOrigins>,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
 ) -> Result<RunningServer, StartError> {
-    let access = access(&rest.auth, AllowedOrigins::clone(&allowed_origins), rest.listen, rest.tls.is_some());
+    let access = access(
+        &rest.auth,
+        settings.server.allowed_origins.clone(),
+        rest.listen,
+        rest.tls.is_some(),
+    );
     let mut listener = ServerConfig::new(rest.listen);
     listener.workers = Workers::Pool;
     listener.tls = tls(rest.tls.as_ref(), "REST")?;
     limits(settings, &mut listener);
-    let router: Router =
-        rest::router(Rest { hub, mailbox, telemetry, access, body_bytes_max: rest.body_bytes_max });
+    let router: Router = rest::router(Rest {
+        hub,
+        mailbox,
+        telemetry,
+        access,
+        body_bytes_max: rest.body_bytes_max,
+    });
     Server::new(listener)
         .fallback(fallback(router, http_options(settings, true)))
         .start()
-        .map_err(|source| StartError::Listener { listener: "REST", source })
+        .map_err(|source| StartError::Listener {
+            listener: "REST",
+            source,
+        })
 }
 
-fn access(auth: &Authenticator, allowed_origins: AllowedOrigins, listen: SocketAddr, secure: bool) -> Access {
+fn access(
+    auth: &Authenticator,
+    allowed_origins: AllowedOrigins,
+    listen: SocketAddr,
+    secure: bool,
+) -> Access {
     Access {
-        loopback_names_only: listen.ip().is_loopback() && auth.is_open() && allowed_origins != AllowedOrigins::Any,
+        loopback_names_only: listen.ip().is_loopback()
+            && auth.is_open()
+            && allowed_origins != AllowedOrigins::Any,
         auth: Arc::new(auth.clone()),
         allowed_origins: Arc::new(allowed_origins),
         secure,
     }
 }
 
-fn tls(settings: Option<&TlsSettings>, listener: &'static str) -> Result<Option<ServerTls>, StartError> {
-    let Some(TlsSettings { certificate, key, client_ca, .. }) = settings else { return Ok(None) };
+fn tls(
+    settings: Option<&TlsSettings>,
+    listener: &'static str,
+) -> Result<Option<ServerTls>, StartError> {
+    let Some(TlsSettings {
+        certificate,
+        key,
+        client_ca,
+        ..
+    }) = settings
+    else {
+        return Ok(None);
+    };
     let built = match client_ca {
         Some(ca) => ServerTls::mutual_from_pem(certificate, key, ca),
         None => ServerTls::from_pem(certificate, key),
     };
-    built.map(Some).map_err(|source| StartError::Tls { listener, source })
+    built
+        .map(Some)
+        .map_err(|source| StartError::Tls { listener, source })
 }
 
 fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let from = &settings.server.limits;
-    let count = |limit: Option<std::num::NonZeroU32>| limit.map_or(usize::MAX, |limit| limit.get() as usize);
+    let count = |limit: Option<std::num::NonZeroU32>| {
+        limit.map_or(usize::MAX, |limit| limit.get() as usize)
+    };
     listener.limits.connections_max = count(from.connections_max);
     listener.limits.per_ip_max = count(from.connections_per_ip_max);
     listener.limits.handshake_within = from.handshake_timeout;
@@ -237,7 +315,11 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
 
 fn http_options(settings: &Settings, keep_alive: bool) -> HttpOptions {
     let limits = &settings.server.limits;
-    HttpOptions { keep_alive, headers_max: limits.headers_max, head_within: limits.handshake_timeout }
+    HttpOptions {
+        keep_alive,
+        headers_max: limits.headers_max,
+        head_within: limits.handshake_timeout,
+    }
 }
 
 fn socket_config(settings: &Settings) -> SocketConfig {
@@ -247,7 +329,8 @@ fn socket_config(settings: &Settings) -> SocketConfig {
     config.send_queue_bytes_max = settings.server.limits.send_queue_bytes_max;
     config.ping_every = settings.chat.keep_alive.ping_interval;
     config.pong_within = settings.chat.keep_alive.pong_timeout;
-    config.silence = tidewire::ws::CloseFrame::new(tidewire::ws::CloseCode(4010), "Dangling connection");
+    config.silence =
+        tidewire::ws::CloseFrame::new(tidewire::ws::CloseCode(4010), "Dangling connection");
     config
 }
 
@@ -275,8 +358,15 @@ fn hub_config(chat: &ChatSettings) -> HubConfig {
 }
 
 fn store_config(settings: &Settings) -> StoreConfig {
-    let MailboxSettings { ttl, ttl_max, user_messages_max, user_bytes_max, messages_max, bytes_max, .. } =
-        settings.mailbox.clone();
+    let MailboxSettings {
+        ttl,
+        ttl_max,
+        user_messages_max,
+        user_bytes_max,
+        messages_max,
+        bytes_max,
+        ..
+    } = settings.mailbox.clone();
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut config = StoreConfig::new(&settings.data_dir);
     config.ttl_default_ms = millis(ttl);

@@ -26,7 +26,11 @@ pub(crate) struct Telemetry {
 impl Telemetry {
     pub(crate) fn new(hub: Arc<Hub>, mailbox: Arc<dyn Mailbox>, server: ReadServerStats) -> Self {
         let mut registry = Registry::with_prefix("tidewire");
-        registry.register_collector(Box::new(Snapshot { hub, mailbox, server }));
+        registry.register_collector(Box::new(Snapshot {
+            hub,
+            mailbox,
+            server,
+        }));
         Self { registry }
     }
 
@@ -61,21 +65,71 @@ impl Collector for Snapshot {
 impl Snapshot {
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = (self.server)();
-        gauge(to, "connections", "Connections of the messaging listener, in any state", stats.connections as u64)?;
+        gauge(
+            to,
+            "connections",
+            "Connections of the messaging listener, in any state",
+            stats.connections as u64,
+        )?;
         counter(to, "websockets_opened", "WebSockets opened", stats.opened)?;
-        counter(to, "handshakes_refused", "Handshakes refused, malformed or too slow", stats.refused)?;
-        gauge(to, "sessions", "Live sessions of users", self.hub.totals().sessions)
+        counter(
+            to,
+            "handshakes_refused",
+            "Handshakes refused, malformed or too slow",
+            stats.refused,
+        )?;
+        gauge(
+            to,
+            "sessions",
+            "Live sessions of users",
+            self.hub.totals().sessions,
+        )
     }
 
     fn encode_messages(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let totals = self.hub.totals();
-        counter(to, "messages_accepted", "Messages on disk for every recipient", totals.accepted)?;
-        counter(to, "messages_for_bot", "Messages for the administrator alone", totals.for_bot)?;
-        counter(to, "messages_invalid", "Payloads that broke a rule", totals.invalid)?;
-        counter(to, "messages_delivered", "Messages handed to connections", totals.delivered)?;
-        counter(to, "messages_caught_up", "Of these: read from a mailbox", totals.caught_up)?;
-        counter(to, "messages_confirmed", "Messages whose arrival was confirmed", totals.confirmed)?;
-        counter(to, "notices_dropped", "Copies and receipts dropped before a slow connection", totals.ephemeral_dropped)?;
+        counter(
+            to,
+            "messages_accepted",
+            "Messages on disk for every recipient",
+            totals.accepted,
+        )?;
+        counter(
+            to,
+            "messages_for_bot",
+            "Messages for the administrator alone",
+            totals.for_bot,
+        )?;
+        counter(
+            to,
+            "messages_invalid",
+            "Payloads that broke a rule",
+            totals.invalid,
+        )?;
+        counter(
+            to,
+            "messages_delivered",
+            "Messages handed to connections",
+            totals.delivered,
+        )?;
+        counter(
+            to,
+            "messages_caught_up",
+            "Of these: read from a mailbox",
+            totals.caught_up,
+        )?;
+        counter(
+            to,
+            "messages_confirmed",
+            "Messages whose arrival was confirmed",
+            totals.confirmed,
+        )?;
+        counter(
+            to,
+            "notices_dropped",
+            "Copies and receipts dropped before a slow connection",
+            totals.ephemeral_dropped,
+        )?;
         let refused = [
             ("mailbox_full", totals.refused_mailbox_full),
             ("store_full", totals.refused_store_full),
@@ -99,18 +153,63 @@ impl Snapshot {
 
     fn encode_store(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.mailbox.stats();
-        gauge(to, "mailbox_pending_messages", "Messages waiting in mailboxes", stats.pending_messages)?;
-        gauge(to, "mailbox_pending_users", "Users with messages waiting", stats.pending_users)?;
+        gauge(
+            to,
+            "mailbox_pending_messages",
+            "Messages waiting in mailboxes",
+            stats.pending_messages,
+        )?;
+        gauge(
+            to,
+            "mailbox_pending_users",
+            "Users with messages waiting",
+            stats.pending_users,
+        )?;
         let bytes = ConstGauge::new(stats.pending_bytes);
         let kind = bytes.metric_type();
-        bytes.encode(to.encode_descriptor("mailbox_pending", "Payload waiting in mailboxes", Some(&Unit::Bytes), kind)?)?;
+        bytes.encode(to.encode_descriptor(
+            "mailbox_pending",
+            "Payload waiting in mailboxes",
+            Some(&Unit::Bytes),
+            kind,
+        )?)?;
         counter(to, "mailbox_appended", "Messages stored", stats.appended)?;
-        counter(to, "mailbox_acked", "Messages that left by confirmation", stats.acked)?;
-        counter(to, "mailbox_expired", "Messages that left by age", stats.expired)?;
-        counter(to, "mailbox_corrupt", "Messages found damaged and set aside", stats.corrupt)?;
-        counter(to, "mailbox_commits", "Transactions committed", stats.commits)?;
-        gauge(to, "mailbox_disk_full", "1 while the disk is full", u64::from(stats.disk_full))?;
-        gauge(to, "mailbox_failed", "1 when the store has failed for good", u64::from(stats.failed.is_some()))
+        counter(
+            to,
+            "mailbox_acked",
+            "Messages that left by confirmation",
+            stats.acked,
+        )?;
+        counter(
+            to,
+            "mailbox_expired",
+            "Messages that left by age",
+            stats.expired,
+        )?;
+        counter(
+            to,
+            "mailbox_corrupt",
+            "Messages found damaged and set aside",
+            stats.corrupt,
+        )?;
+        counter(
+            to,
+            "mailbox_commits",
+            "Transactions committed",
+            stats.commits,
+        )?;
+        gauge(
+            to,
+            "mailbox_disk_full",
+            "1 while the disk is full",
+            u64::from(stats.disk_full),
+        )?;
+        gauge(
+            to,
+            "mailbox_failed",
+            "1 when the store has failed for good",
+            u64::from(stats.failed.is_some()),
+        )
     }
 }
 

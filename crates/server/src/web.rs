@@ -47,9 +47,14 @@ pub(crate) fn router(hub: Arc<Hub>, access: Access, web_chat: bool) -> Router {
     let web = Web { hub, access };
     let mut router = Router::new();
     if web_chat {
-        router = router.route("/", get(file)).route("/{file}", get(file)).route("/webchat/online", get(online));
+        router = router
+            .route("/", get(file))
+            .route("/{file}", get(file))
+            .route("/webchat/online", get(online));
     }
-    router.layer(middleware::from_fn_with_state(web.clone(), guard)).with_state(web)
+    router
+        .layer(middleware::from_fn_with_state(web.clone(), guard))
+        .with_state(web)
 }
 
 /// Origin, host and credentials before anything else.
@@ -58,24 +63,51 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
         return (status, refusal.reason).into_response();
     }
-    if web.access.auth.check(&MapHeaders(request.headers())).is_err() {
+    if web
+        .access
+        .auth
+        .check(&MapHeaders(request.headers()))
+        .is_err()
+    {
         let mut response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
-        if let Some(challenge) = web.access.auth.challenge().and_then(|text| HeaderValue::from_str(text).ok()) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        if let Some(challenge) = web
+            .access
+            .auth
+            .challenge()
+            .and_then(|text| HeaderValue::from_str(text).ok())
+        {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         return response;
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }
 
 async fn online(State(web): State<Web>) -> impl IntoResponse {
-    let body = Json(Online { data: web.hub.online_users(ONLINE_MAX), success: true });
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], body)
+    let body = Json(Online {
+        data: web.hub.online_users(ONLINE_MAX),
+        success: true,
+    });
+    (
+        [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+        body,
+    )
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
@@ -83,10 +115,21 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
         "" => "index.html",
         name => name,
     };
-    let Some(file) = Files::get(name) else { return StatusCode::NOT_FOUND.into_response() };
-    let hash: String = file.metadata.sha256_hash().iter().take(8).flat_map(|byte| hex(*byte)).collect();
+    let Some(file) = Files::get(name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let hash: String = file
+        .metadata
+        .sha256_hash()
+        .iter()
+        .take(8)
+        .flat_map(|byte| hex(*byte))
+        .collect();
     let etag = format!("\"{hash}\"");
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
+    if headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|sent| sent.as_bytes() == etag.as_bytes())
+    {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     // The browser asks again each time, and mostly hears 304: an upgrade shows at once.

@@ -166,7 +166,9 @@ impl Client {
 
     pub(crate) fn is_ready_to_submit(&self) -> bool {
         let mut cx = Context::from_waker(&self.waker);
-        self.session().poll_ready_to_submit(&mut cx).is_ready()
+        self.session()
+            .poll_ready_to_submit(&mut cx, false)
+            .is_ready()
     }
 
     pub(crate) fn wakes(&self) -> usize {

@@ -63,7 +63,7 @@ fn drain_until_ready(session: &Session, cx: &mut Context<'_>) -> Poll<()> {
             Poll::Pending => break,
         }
     }
-    session.poll_ready_to_submit(cx)
+    session.poll_ready_to_submit(cx, false)
 }
 
 /// Receives until the stop, confirming as it goes. Returns the texts per sender.

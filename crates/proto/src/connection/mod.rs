@@ -197,7 +197,8 @@ impl Connection {
     }
 
     /// The time is `now`: sends what is due. Returns whether the peer is given up (no pong,
-    /// or no close frame, in time); then the socket is to be dropped.
+    /// or no close frame, in time); then write once what is queued, without waiting, and drop
+    /// the socket.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         match self.state {
             State::Closed | State::Failed(_) => return false,
@@ -222,6 +223,9 @@ impl Connection {
                 self.ping(b"").is_err() && self.is_finished()
             }
             KeepAlive::Pinged { deadline } if now >= deadline => {
+                let body = self.config.silence.encode();
+                self.transmit
+                    .frame(true, Opcode::Close, &body, key(&mut self.mask_keys));
                 self.state = State::Closed;
                 true
             }

@@ -349,6 +349,10 @@ fn silence_is_pinged_and_then_given_up() {
         "anything received is a sign of life"
     );
     assert!(connection.handle_timeout(give_up));
+    assert!(
+        sent(&mut connection).starts_with(b"\x88\x15\x03\xf3no answer"),
+        "a last word"
+    );
 }
 
 #[test]

@@ -57,7 +57,13 @@ struct UnderWay {
 
 impl Confirmation {
     pub(super) fn new(confirm: Confirm, pong_within: Duration, start: Mark) -> Self {
-        Self { by_pong: confirm == Confirm::Pong, pong_within, confirmed: start, serial: 0, under_way: None }
+        Self {
+            by_pong: confirm == Confirm::Pong,
+            pong_within,
+            confirmed: start,
+            serial: 0,
+            under_way: None,
+        }
     }
 
     /// Everything up to `mark` has been queued on the socket, of which `unwritten` bytes the
@@ -77,13 +83,20 @@ impl Confirmation {
             return Step::None;
         }
         self.serial += 1;
-        self.under_way = Some(UnderWay { mark, deadline: now + self.pong_within, heard: false });
+        self.under_way = Some(UnderWay {
+            mark,
+            deadline: now + self.pong_within,
+            heard: false,
+        });
         Step::Ping(self.serial.to_be_bytes())
     }
 
     /// A pong came.
     pub(super) fn pong(&mut self, payload: &[u8]) -> Step {
-        match self.under_way.take_if(|_| payload == self.serial.to_be_bytes()) {
+        match self
+            .under_way
+            .take_if(|_| payload == self.serial.to_be_bytes())
+        {
             Some(UnderWay { mark, .. }) => {
                 self.confirmed = mark;
                 Step::Confirm(mark)
@@ -113,7 +126,10 @@ impl Confirmation {
 
     /// The time is `now`.
     pub(super) fn overdue(&mut self, now: Instant) -> Overdue {
-        match self.under_way.take_if(|under_way| now >= under_way.deadline) {
+        match self
+            .under_way
+            .take_if(|under_way| now >= under_way.deadline)
+        {
             None => Overdue::No,
             Some(UnderWay { heard: false, .. }) => Overdue::Silent,
             Some(UnderWay { mark, .. }) => {
@@ -143,12 +159,25 @@ mod tests {
     fn a_pong_confirms_what_was_queued_before_its_ping() {
         let (mut confirmation, now) = (by(Confirm::Pong), Instant::now());
         assert_eq!(confirmation.queued(mark(0), 0, now), Step::None);
-        assert_eq!(confirmation.queued(mark(3), 100, now), Step::Ping(1_u64.to_be_bytes()));
-        assert_eq!(confirmation.queued(mark(5), 0, now), Step::None, "one ping at a time");
+        assert_eq!(
+            confirmation.queued(mark(3), 100, now),
+            Step::Ping(1_u64.to_be_bytes())
+        );
+        assert_eq!(
+            confirmation.queued(mark(5), 0, now),
+            Step::None,
+            "one ping at a time"
+        );
         assert_eq!(confirmation.pong(b"."), Step::None);
-        assert_eq!(confirmation.pong(&1_u64.to_be_bytes()), Step::Confirm(mark(3)));
+        assert_eq!(
+            confirmation.pong(&1_u64.to_be_bytes()),
+            Step::Confirm(mark(3))
+        );
         assert_eq!(confirmation.pong(&1_u64.to_be_bytes()), Step::None);
-        assert_eq!(confirmation.queued(mark(5), 0, now), Step::Ping(2_u64.to_be_bytes()));
+        assert_eq!(
+            confirmation.queued(mark(5), 0, now),
+            Step::Ping(2_u64.to_be_bytes())
+        );
     }
 
     #[test]
@@ -167,7 +196,11 @@ mod tests {
         alive.heard();
         assert_eq!(alive.overdue(now), Overdue::No);
         assert_eq!(alive.overdue(now + WITHIN), Overdue::Ignored(mark(3)));
-        assert_eq!(alive.queued(mark(4), 0, now), Step::Confirm(mark(4)), "from now on by writing");
+        assert_eq!(
+            alive.queued(mark(4), 0, now),
+            Step::Confirm(mark(4)),
+            "from now on by writing"
+        );
         let mut silent = by(Confirm::Pong);
         silent.queued(mark(3), 0, now);
         silent.postpone(now + WITHIN);

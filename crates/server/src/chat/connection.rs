@@ -69,7 +69,11 @@ impl Future for ChatConnection {
 impl ChatConnection {
     pub(super) fn new(socket: WebSocket, session: Session, behaviour: Behaviour) -> Self {
         Self {
-            confirmation: Confirmation::new(behaviour.confirm, behaviour.pong_within, session.mark()),
+            confirmation: Confirmation::new(
+                behaviour.confirm,
+                behaviour.pong_within,
+                session.mark(),
+            ),
             socket,
             session: Some(session),
             taken: Vec::new(),
@@ -82,7 +86,9 @@ impl ChatConnection {
     /// Session → socket.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut turn = Turn::Waiting;
-        let Some(session) = &self.session else { return turn };
+        let Some(session) = &self.session else {
+            return turn;
+        };
         while self.socket.queued() < WRITE_QUEUE {
             if self.taken.is_empty() {
                 match session.poll_outgoing(cx, &mut self.taken, WRITE_QUEUE) {
@@ -172,7 +178,9 @@ impl ChatConnection {
     fn confirm_queued(&mut self) {
         let Some(session) = &self.session else { return };
         if self.taken.is_empty() && self.socket.queued() < WRITE_QUEUE {
-            let step = self.confirmation.queued(session.mark(), self.socket.queued(), Instant::now());
+            let step =
+                self.confirmation
+                    .queued(session.mark(), self.socket.queued(), Instant::now());
             self.take(step);
         }
     }
@@ -205,8 +213,12 @@ impl ChatConnection {
     /// Does what is due; pending until the next deadline, ready when something was done.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Some(deadline) = self.next_deadline() else { return Poll::Pending };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            let Some(deadline) = self.next_deadline() else {
+                return Poll::Pending;
+            };
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
             }
@@ -243,7 +255,13 @@ impl ChatConnection {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.session.as_ref()?;
-        let inactive = self.inactive_within.map(|within| self.last_message + within);
-        self.confirmation.deadline().into_iter().chain(inactive).min()
+        let inactive = self
+            .inactive_within
+            .map(|within| self.last_message + within);
+        self.confirmation
+            .deadline()
+            .into_iter()
+            .chain(inactive)
+            .min()
     }
 }

@@ -17,6 +17,7 @@ use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebS
 use tidewire_hub::{End, Hub};
 
 use self::connection::ChatConnection;
+pub(crate) use self::identity::{id_parameter, percent_decode};
 use crate::{
     access::{Access, HeadHeaders},
     config::Confirm,
@@ -56,7 +57,9 @@ impl Chat {
             return Err(End::new(code::UNAUTHORIZED, "Unauthorized"));
         }
         let user = identity::user(request.head.query())?;
-        self.hub.connect(user).map_err(tidewire_hub::ConnectError::end)
+        self.hub
+            .connect(user)
+            .map_err(tidewire_hub::ConnectError::end)
     }
 }
 
@@ -66,7 +69,11 @@ impl Endpoint for Chat {
         Ok(Response::default())
     }
 
-    fn serve(&self, socket: WebSocket, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn serve(
+        &self,
+        socket: WebSocket,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(&request) {
             Ok(session) => Box::pin(ChatConnection::new(socket, session, self.behaviour)),
             Err(end) => Box::pin(close(socket, end)),

@@ -32,18 +32,26 @@ pub(crate) fn fallback(router: Router, options: HttpOptions) -> Fallback {
 }
 
 async fn serve(router: Router, options: HttpOptions, unrouted: Unrouted) {
-    let Unrouted { stream, peer, drain, .. } = unrouted;
-    let service = router.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Arc::<Peer>::clone(&peer));
-        request
-    });
+    let Unrouted {
+        stream,
+        peer,
+        drain,
+        ..
+    } = unrouted;
+    let service = router.map_request(
+        move |mut request: axum::http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Arc::<Peer>::clone(&peer));
+            request
+        },
+    );
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .keep_alive(options.keep_alive)
         .max_headers(options.headers_max)
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_within);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

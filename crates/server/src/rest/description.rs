@@ -42,7 +42,6 @@ pub(super) enum Id {
 
 /// A message as clients send it (SEEDS 1.3.2).
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct Payload {
     /// `text`, `binary` or any other.
     #[schema(example = "text")]
@@ -66,7 +65,6 @@ pub(super) struct Payload {
 /// Statistics of one user. Times are unix seconds, spans are seconds.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct StatData {
     bytes_transferred: u64,
     connected_times: u64,
@@ -84,7 +82,6 @@ pub(super) struct StatData {
 
 /// The answer of `/stats`.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct StatsAnswer {
     data: Vec<StatData>,
     success: bool,
@@ -92,7 +89,6 @@ pub(super) struct StatsAnswer {
 
 /// The answer of `/stat`.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct StatAnswer {
     data: StatData,
     success: bool,
@@ -101,14 +97,12 @@ pub(super) struct StatAnswer {
 /// Whether a user has a connection.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct OnlineData {
     is_online: bool,
 }
 
 /// The answer of `/check-online`.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes JSON, is never made")]
 pub(super) struct OnlineAnswer {
     data: OnlineData,
     success: bool,

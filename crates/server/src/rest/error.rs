@@ -21,7 +21,11 @@ pub(crate) struct RestError {
 
 impl RestError {
     pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { message: message.into(), status, success: false }
+        Self {
+            message: message.into(),
+            status,
+            success: false,
+        }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {

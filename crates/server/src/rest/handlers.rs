@@ -22,7 +22,10 @@ pub(super) struct Answer<T> {
 
 impl<T> Answer<T> {
     fn of(data: T) -> Json<Self> {
-        Json(Self { data, success: true })
+        Json(Self {
+            data,
+            success: true,
+        })
     }
 }
 
@@ -52,7 +55,10 @@ pub(super) async fn stats(State(rest): State<Rest>) -> Json<Answer<Vec<Stat>>> {
     (status = 200, description = "Statistics; all zero for a user never seen", body = description::StatAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError)))]
-pub(super) async fn stat(State(rest): State<Rest>, RawQuery(query): RawQuery) -> Result<Json<Answer<Stat>>, RestError> {
+pub(super) async fn stat(
+    State(rest): State<Rest>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Answer<Stat>>, RestError> {
     Ok(Answer::of(rest.hub.stat(&user(query.as_deref())?)))
 }
 
@@ -65,7 +71,9 @@ pub(super) async fn check_online(
     State(rest): State<Rest>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Online>>, RestError> {
-    Ok(Answer::of(Online { is_online: rest.hub.is_online(&user(query.as_deref())?) }))
+    Ok(Answer::of(Online {
+        is_online: rest.hub.is_online(&user(query.as_deref())?),
+    }))
 }
 
 /// Sends a message as any sender, 0 included. 202: it is on disk for every recipient.
@@ -82,7 +90,9 @@ pub(super) async fn send_message(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, RestError> {
     if !is_json(&headers) {
-        return Err(RestError::bad_request("Content-Type must be application/json"));
+        return Err(RestError::bad_request(
+            "Content-Type must be application/json",
+        ));
     }
     let body = body.map_err(|error| RestError::new(error.status().as_u16(), error.body_text()))?;
     let (done, answer) = oneshot::channel();
@@ -93,7 +103,9 @@ pub(super) async fn send_message(
             done.send(outcome).ok();
         }),
     );
-    let outcome = answer.await.unwrap_or(Err(ApiError::Refused(Refusal::StoreFailed)));
+    let outcome = answer
+        .await
+        .unwrap_or(Err(ApiError::Refused(Refusal::StoreFailed)));
     Ok(outcome.map(|_accepted| StatusCode::ACCEPTED)?)
 }
 
@@ -113,12 +125,24 @@ pub(super) async fn health(State(rest): State<Rest>) -> Response {
     let store = rest.mailbox.stats();
     let trouble = match (&store.failed, store.disk_full) {
         (Some(reason), _) => Some(format!("the message store has failed: {reason}")),
-        (None, true) => Some("the disk is full: messages are refused until there is room".to_owned()),
+        (None, true) => {
+            Some("the disk is full: messages are refused until there is room".to_owned())
+        }
         (None, false) => None,
     };
-    let (code, status) =
-        if trouble.is_some() { (StatusCode::SERVICE_UNAVAILABLE, "failing") } else { (StatusCode::OK, "ok") };
-    (code, Json(Health { status, reason: trouble })).into_response()
+    let (code, status) = if trouble.is_some() {
+        (StatusCode::SERVICE_UNAVAILABLE, "failing")
+    } else {
+        (StatusCode::OK, "ok")
+    };
+    (
+        code,
+        Json(Health {
+            status,
+            reason: trouble,
+        }),
+    )
+        .into_response()
 }
 
 /// Counters in `OpenMetrics` text.
@@ -127,18 +151,31 @@ pub(super) async fn health(State(rest): State<Rest>) -> Response {
     (status = 401, description = "Unauthorized", body = RestError)))]
 pub(super) async fn metrics(State(rest): State<Rest>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], rest.telemetry.render()).into_response()
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        rest.telemetry.render(),
+    )
+        .into_response()
 }
 
 /// `application/json`, with or without parameters (defect 2.4-21).
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 /// The user of `?id=`.
 fn user(query: Option<&str>) -> Result<UserId, RestError> {
-    let value = crate::chat::id_parameter(query.unwrap_or_default()).filter(|value| !value.is_empty());
+    let value =
+        crate::chat::id_parameter(query.unwrap_or_default()).filter(|value| !value.is_empty());
     let value = value.ok_or_else(|| RestError::bad_request("Id required"))?;
     crate::chat::percent_decode(value)
         .and_then(|decoded| UserId::from_query(&decoded).ok())

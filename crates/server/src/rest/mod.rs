@@ -47,24 +47,41 @@ pub(crate) fn router(rest: Rest) -> Router {
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
         .layer(middleware::from_fn_with_state(rest.clone(), credentials));
-    let open = Router::new().route("/health", get(handlers::health)).merge(description::router());
+    let open = Router::new()
+        .route("/health", get(handlers::health))
+        .merge(description::router());
     guarded
         .merge(open)
         .fallback(|| async { RestError::not_found() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(rest.body_bytes_max))
-        .layer(middleware::from_fn_with_state(rest.clone(), origin_and_server))
+        .layer(middleware::from_fn_with_state(
+            rest.clone(),
+            origin_and_server,
+        ))
         .with_state(rest)
 }
 
 /// S-51.
 async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    if rest.access.auth.check(&MapHeaders(request.headers())).is_ok() {
+    if rest
+        .access
+        .auth
+        .check(&MapHeaders(request.headers()))
+        .is_ok()
+    {
         return next.run(request).await;
     }
     let mut response = RestError::unauthorized().into_response();
-    if let Some(challenge) = rest.access.auth.challenge().and_then(|text| HeaderValue::from_str(text).ok()) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    if let Some(challenge) = rest
+        .access
+        .auth
+        .challenge()
+        .and_then(|text| HeaderValue::from_str(text).ok())
+    {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }
@@ -74,6 +91,8 @@ async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Nex
         Ok(()) => next.run(request).await,
         Err(refusal) => RestError::new(refusal.status, refusal.reason).into_response(),
     };
-    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("WS Rest Server"));
+    response
+        .headers_mut()
+        .insert(header::SERVER, HeaderValue::from_static("WS Rest Server"));
     response
 }

@@ -152,14 +152,13 @@ impl Client {
             host: host(),
             source,
         };
-        let stream = match &self.tls {
-            Some(tls) => tls.connect(self.url.host(), tcp).await,
-            None => {
-                let tls = crate::tls::ClientTls::system_roots()
-                    .map_err(std::io::Error::other)
-                    .map_err(tls_error)?;
-                tls.connect(self.url.host(), tcp).await
-            }
+        let stream = if let Some(tls) = &self.tls {
+            tls.connect(self.url.host(), tcp).await
+        } else {
+            let tls = crate::tls::ClientTls::system_roots()
+                .map_err(std::io::Error::other)
+                .map_err(tls_error)?;
+            tls.connect(self.url.host(), tcp).await
         };
         Ok(Stream::Tls(Box::new(stream.map_err(tls_error)?)))
     }

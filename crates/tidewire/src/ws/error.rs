@@ -52,7 +52,7 @@ impl From<tidewire_proto::SendError> for SendError {
         match error {
             tidewire_proto::SendError::Full => Self::Full,
             tidewire_proto::SendError::ControlTooLong => Self::ControlTooLong,
-            _ => Self::Closed,
+            tidewire_proto::SendError::Closed | _ => Self::Closed,
         }
     }
 }

@@ -358,21 +358,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         while found.is_none() && !input.unread().is_empty() {
             let (used, event) = self.connection.receive(input.unread_mut());
             match event {
-                Ok(None) => {}
                 Ok(Some(Event::Message(message))) => {
-                    found = Some(Incoming::Message(message.to_message()))
+                    found = Some(Incoming::Message(message.to_message()));
                 }
                 Ok(Some(Event::Ping(body))) => {
-                    found = Some(Incoming::Ping(Bytes::copy_from_slice(body)))
+                    found = Some(Incoming::Ping(Bytes::copy_from_slice(body)));
                 }
                 Ok(Some(Event::Pong(body))) => {
-                    found = Some(Incoming::Pong(Bytes::copy_from_slice(body)))
+                    found = Some(Incoming::Pong(Bytes::copy_from_slice(body)));
                 }
                 Ok(Some(Event::Close(frame))) => {
                     self.close_frame.clone_from(&frame.clone().map(Box::new));
                     found = Some(Incoming::Closing(frame));
                 }
-                Ok(Some(_)) => {}
+                Ok(None | Some(_)) => {}
                 Err(error) => {
                     self.failed = Some(RecvError::Protocol(error));
                     found = Some(Incoming::Closing(None));
@@ -540,6 +539,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             let queued = self.connection.queued();
             if self.connection.handle_timeout(now.into_std()) {
+                // The last word, if the system takes it at once.
+                let _last_word = self.poll_write(cx);
                 self.fail(RecvError::TimedOut);
                 return true;
             }

@@ -47,9 +47,9 @@ fn pair(capacity: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 /// Masked client frames for these texts.
 fn client_bytes(texts: &[&str]) -> Vec<u8> {
     let mut core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
-    texts
-        .iter()
-        .for_each(|text| core.send(&(*text).into()).unwrap());
+    for text in texts {
+        core.send(&(*text).into()).unwrap();
+    }
     let mut parts = [io::IoSlice::new(&[])];
     core.poll_transmit(&mut parts);
     parts[0].to_vec()
@@ -206,7 +206,7 @@ async fn a_silent_peer_is_pinged_and_given_up_but_a_living_one_is_kept() {
     let (mut server, mut client) = pair(1024);
     let alive = tokio::spawn(async move { client.recv().await });
     let start = Instant::now();
-    let kept = tokio::time::timeout(Duration::from_secs(300), server.recv()).await;
+    let kept = tokio::time::timeout(Duration::from_mins(5), server.recv()).await;
     assert!(kept.is_err(), "a peer whose library answers pings is kept");
     alive.abort();
     assert!(alive.await.unwrap_err().is_cancelled());

@@ -1,5 +1,7 @@
 //! Behaviour of the toolkit: the driver over scripted streams in virtual time, servers and
 //! clients over loopback sockets.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod driver;
 mod server;
