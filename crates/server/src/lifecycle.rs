@@ -14,7 +14,7 @@ use axum::Router;
 use tidewire::{
     runtime::Workers,
     tls::{ServerTls, TlsError},
-    ws::{Config as SocketConfig, RunningServer, Server, ServerConfig, ServerStats},
+    ws::{Config as SocketConfig, RunningServer, Server, ServerConfig},
 };
 use tidewire_auth::Authenticator;
 use tidewire_engine::{

@@ -99,7 +99,7 @@ mod tests {
             assert!(
                 error.starts_with(&format!(
                     "4000 Passed invalid id: id={}",
-                    &value[..value.len().min(80)]
+                    value.chars().take(80).collect::<String>()
                 )),
                 "{error}"
             );
