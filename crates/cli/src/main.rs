@@ -1,2 +1,42 @@
-//! placeholder
-fn main() {}
+//! The `tidewire` command line: arguments → one command → an exit code.
+//!
+//! Each command has a file of its own with its options, help and `run`. Results go to the
+//! standard output, everything said about them to the standard error. This crate is the only
+//! one that decides how the process ends.
+#![forbid(unsafe_code)]
+
+mod arguments; // what can be asked for
+mod serve; // run the server
+mod chat; // talk to a server from a terminal
+mod check_config; // is this configuration right?
+mod default_config; // the documented example
+mod logs; // events → standard error
+mod output; // results → standard output
+mod report; // errors → standard error and an exit code
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+use arguments::{Arguments, Command};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return report::usage(&answer),
+    };
+    run(arguments.command()).unwrap_or_else(|error| report::failure(&error))
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
+        Command::CheckConfig(arguments) => check_config::run(&arguments),
+        Command::DefaultConfig => default_config::run(),
+    }
+}

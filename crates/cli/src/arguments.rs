@@ -1,0 +1,100 @@
+//! [`Arguments`]: the commands, and the help all of them share.
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    chat::ChatArguments, check_config::CheckConfigArguments, default_config, serve::ServeArguments,
+};
+
+/// WebSocket messaging: a server for durable messages, and a client for the terminal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidewire",
+    version,
+    propagate_version = true,
+    after_help = concat!(
+        "Without a command the server is started with its defaults, as by `tidewire serve`.\n\n",
+        "EXAMPLES\n",
+        "  tidewire                                        serve on 127.0.0.1\n",
+        "  tidewire serve --config /etc/tidewire.toml      serve as configured\n",
+        "  tidewire default-config > tidewire.toml         begin a configuration\n",
+        "  tidewire check-config --config tidewire.toml    check it\n",
+        "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
+        "  tidewire --version                              tell the version\n",
+        "  tidewire help chat                              as `tidewire chat --help`\n\n",
+        exit_codes!()
+    )
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(ServeArguments),
+    Chat(ChatArguments),
+    CheckConfig(CheckConfigArguments),
+    /// Print the documented default configuration.
+    #[command(after_help = default_config::HELP)]
+    DefaultConfig,
+}
+
+impl Arguments {
+    /// The command asked for, or `serve`.
+    pub(crate) fn command(self) -> Command {
+        self.command.unwrap_or_else(|| {
+            // Read like a command line, so that the environment's part in it counts as well.
+            let serve = Self::parse_from(["tidewire", "serve"]);
+            serve.command.expect("the command is given")
+        })
+    }
+}
+
+/// The end of every help text.
+macro_rules! exit_codes {
+    () => {
+        "EXIT CODES\n  0  everything went well\n  1  something failed while running\n  \
+         2  wrong usage or configuration"
+    };
+}
+pub(crate) use exit_codes;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_has_no_contradictions() {
+        Arguments::command().debug_assert();
+    }
+
+    /// `clap` adds help and version everywhere; they need no example.
+    #[test]
+    fn every_option_has_a_help_text_and_an_example() {
+        let root = Arguments::command();
+        for command in root.get_subcommands() {
+            let examples = command.get_after_help().expect("examples").to_string();
+            assert!(examples.contains("EXAMPLES\n"), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let name = match (argument.get_long(), argument.get_value_names()) {
+                    (Some("help" | "version"), _) => continue,
+                    (Some(long), _) => format!("--{long}"),
+                    (None, Some([_])) => "ws".to_owned(),
+                    (None, other) => panic!("{other:?}"),
+                };
+                assert!(argument.get_help().is_some(), "{name}");
+                assert!(examples.contains(&name), "{}: {name}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_means_serve() {
+        let nothing = Arguments::try_parse_from(["tidewire"]).expect("valid");
+        assert!(matches!(nothing.command(), Command::Serve(_)));
+    }
+}

@@ -1,0 +1,94 @@
+//! Errors → one readable block on the standard error, and the exit code.
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+/// Something the caller has to change: a wrong argument or configuration. Put around an error
+/// as its context, it makes the exit code 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongUsage(pub(crate) &'static str);
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
+/// Shows the help that was asked for, or what is wrong with the arguments.
+pub(crate) fn usage(answer: &clap::Error) -> ExitCode {
+    let printed = answer.print();
+    let code = u8::try_from(answer.exit_code()).unwrap_or(WRONG_USAGE);
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::from(code),
+    }
+}
+
+/// Shows an error with all its causes.
+pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
+    // Who has closed the standard error does not want to know.
+    drop(write!(io::stderr(), "{}", block(error)));
+    if error.is::<WrongUsage>() {
+        ExitCode::from(WRONG_USAGE)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The causes on one line, outermost first: `cannot reach a:1: connection refused`.
+pub(crate) fn line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The causes below each other, outermost first.
+fn block(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        for line in cause.to_string().lines() {
+            text.push_str("  ");
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+const WRONG_USAGE: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_line() {
+        let error = anyhow!("two problems\n  a\n  b")
+            .context(WrongUsage("invalid configuration"))
+            .context("cannot start");
+        assert_eq!(
+            block(&error),
+            "error: cannot start\n  invalid configuration\n  two problems\n    a\n    b\n"
+        );
+        assert!(error.is::<WrongUsage>());
+    }
+
+    #[test]
+    fn causes_fit_on_a_line() {
+        let result: Result<(), io::Error> = Err(io::Error::other("inner"));
+        let error = result.context("outer").expect_err("an error");
+        assert_eq!(line(error.as_ref()), "outer: inner");
+    }
+}
