@@ -1,6 +1,6 @@
 // People at the web chat of the real server, in headless Chromium.
 //
-// CHROMIUM names another browser binary; TIDEWIRE_SHOTS names a directory that gets screenshots.
+// CHROMIUM names another browser binary; SHOTS_DIR names a directory that gets screenshots.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -15,7 +15,7 @@ import { GUARD_MS, newDataDir, Server } from "./server.mjs";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}`;
-const shots = process.env.TIDEWIRE_SHOTS ?? "";
+const shots = process.env.SHOTS_DIR ?? "";
 const config = "[chat]\nsend_back = true\ndelivery_status = true\n";
 
 let server;

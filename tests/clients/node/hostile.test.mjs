@@ -10,7 +10,7 @@ import { guard, Server, until } from "./server.mjs";
 let server;
 before(async () => {
   server = await Server.start({
-    config: '[chat]\nsend_back = true\nmessage_bytes_max = "64K"\n[chat.keep_alive]\nping_seconds = 1\npong_seconds = 1\n',
+    config: '[chat]\nsend_back = true\nmessage_bytes_max = "64K"\n[chat.keep_alive]\nping_seconds = 2\npong_seconds = 1\n',
   });
 });
 afterEach(() => Peer.endAll());

@@ -49,8 +49,8 @@ export class Server {
   }
 
   async #start({ config, echo, dataDir, port }) {
-    const binary = process.env.TIDEWIRE_BIN;
-    assert.ok(binary, "TIDEWIRE_BIN must hold the path of the tidewire binary");
+    const binary = process.env.SERVER_BIN;
+    assert.ok(binary, "SERVER_BIN must hold the path of the tidewire binary");
     this.#ownsDataDir = dataDir === null;
     this.#dataDir = dataDir ?? (await newDataDir());
     const args = ["serve", "--listen", `127.0.0.1:${port}`, "--rest-listen", "127.0.0.1:0", "--data-dir", this.#dataDir];

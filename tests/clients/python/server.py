@@ -23,8 +23,8 @@ class Server:
         self.urls: dict[str, str] = {}
 
     async def __aenter__(self) -> "Server":
-        binary = os.environ.get("TIDEWIRE_BIN")
-        assert binary, "TIDEWIRE_BIN must hold the path of the tidewire binary"
+        binary = os.environ.get("SERVER_BIN")
+        assert binary, "SERVER_BIN must hold the path of the tidewire binary"
         self.data_dir = Path(tempfile.mkdtemp(prefix="tidewire-test-"))
         arguments = ["serve", "--listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0", "--data-dir", str(self.data_dir)]
         if self.echo_wanted:

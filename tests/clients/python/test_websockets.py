@@ -1,6 +1,6 @@
 """The real server with the Python package `websockets`.
 
-Run with `TIDEWIRE_BIN=... python -m unittest` in this directory.
+Run with `SERVER_BIN=... python -m unittest` in this directory.
 """
 
 import asyncio

@@ -82,7 +82,7 @@ fn doc(workspace: &Workspace) -> anyhow::Result<()> {
     )
 }
 
-/// Tests written in other languages; each gets the binary in `TIDEWIRE_BIN`.
+/// Tests written in other languages; each gets the binary in `SERVER_BIN`.
 fn clients(workspace: &Workspace) -> anyhow::Result<()> {
     let binary = workspace.target_directory.join("release/tidewire");
     if !binary.is_file() {
@@ -106,7 +106,7 @@ fn clients(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(
         Command::new("node")
             .arg("--test")
-            .env("TIDEWIRE_BIN", &binary)
+            .env("SERVER_BIN", &binary)
             .current_dir(&node),
     )?;
     let venv = workspace.target_directory.join("clients-venv");
@@ -121,7 +121,7 @@ fn clients(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(
         Command::new(&interpreter)
             .args(["-m", "unittest", "discover"])
-            .env("TIDEWIRE_BIN", &binary)
+            .env("SERVER_BIN", &binary)
             .current_dir(&python),
     )
 }
