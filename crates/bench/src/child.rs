@@ -60,8 +60,85 @@ impl Drop for EchoServer {
     }
 }
 
+/// A running `tidewire serve` on a data directory of its own; killed and removed on drop.
+pub(crate) struct MessagingServer {
+    child: Child,
+    dir: std::path::PathBuf,
+    /// Where it listens on loopback.
+    pub(crate) port: u16,
+}
+
+impl MessagingServer {
+    /// Starts `program` on `cores` (a list for `taskset -c`) with this configuration.
+    pub(crate) fn start(
+        program: &std::path::Path,
+        cores: &str,
+        config: &str,
+    ) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("tidewire-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&dir)?;
+        let config_path = dir.join("tidewire.toml");
+        std::fs::write(&config_path, config)?;
+        let mut child = Command::new("taskset")
+            .args(["-c", cores])
+            .arg(program)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--rest-listen",
+                "127.0.0.1:0",
+                "--config",
+            ])
+            .arg(&config_path)
+            .arg("--data-dir")
+            .arg(dir.join("data"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("taskset (util-linux) is needed to pin the server")?;
+        let out = child.stdout.take().context("the child's output is piped")?;
+        let mut server = Self {
+            child,
+            dir,
+            port: 0,
+        };
+        let mut lines = BufReader::new(out).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.starts_with("messaging"));
+        let url = url.context("the server ended before it was ready; see its log above")?;
+        let address = url
+            .split("ws://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next())
+            .unwrap_or_default();
+        server.port = address.rsplit(':').next().unwrap_or_default().parse()?;
+        Ok(server)
+    }
+
+    /// CPU seconds used so far, user and system.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        cpu_seconds(self.child.id())
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        resident_bytes(self.child.id())
+    }
+}
+
+impl Drop for MessagingServer {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().ok();
+        }
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
 /// CPU seconds of a process, user and system.
-pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // Fields are counted behind the closing parenthesis: the name may contain blanks.
     let fields = stat
@@ -78,7 +155,7 @@ pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// Resident memory of a process in bytes.
-pub(crate) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
