@@ -43,7 +43,7 @@ pub(crate) enum Command {
 
 impl Arguments {
     /// The command asked for, or `serve`.
-    pub(crate) fn command(self) -> Command {
+    pub(crate) fn or_serve(self) -> Command {
         self.command.unwrap_or_else(|| {
             // Read like a command line, so that the environment's part in it counts as well.
             let serve = Self::parse_from(["tidewire", "serve"]);
@@ -95,6 +95,6 @@ mod tests {
     #[test]
     fn nothing_means_serve() {
         let nothing = Arguments::try_parse_from(["tidewire"]).expect("valid");
-        assert!(matches!(nothing.command(), Command::Serve(_)));
+        assert!(matches!(nothing.or_serve(), Command::Serve(_)));
     }
 }

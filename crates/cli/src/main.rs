@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(answer) => return report::usage(&answer),
     };
-    run(arguments.command()).unwrap_or_else(|error| report::failure(&error))
+    run(arguments.or_serve()).unwrap_or_else(|error| report::failure(&error))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -186,12 +186,14 @@ impl Session {
             link.socket.start_close(CloseCode::NORMAL, "");
         }
         while let Some(link) = &mut self.link {
-            match link.socket.recv_any().await {
-                Ok(None) => {
-                    self.link = None;
-                    self.screen.line("Disconnected successfully!").await?;
-                }
-                received => self.handle_received(received).await?,
+            let received = link.socket.recv_any().await;
+            // The server may have closed first, for a reason of its own.
+            let is_answer = !link.socket.close_frame().is_some_and(is_complaint);
+            if matches!(received, Ok(None)) && is_answer {
+                self.link = None;
+                self.screen.line("Disconnected successfully!").await?;
+            } else {
+                self.handle_received(received).await?;
             }
         }
         Ok(())

@@ -1,0 +1,165 @@
+//! From ready to stopped, and what stands in the way.
+
+use std::{fs, net::TcpListener};
+
+use tidewire::ws::{CloseCode, Incoming};
+
+use crate::{
+    peer::{Peer, message},
+    program::{end, tidewire},
+    run,
+    server::Home,
+};
+
+#[test]
+fn a_ready_server_tells_where_it_listens() {
+    run(async {
+        let home = Home::new("").with_echo();
+        let server = home.start().await;
+        for (label, start, path) in [
+            ("messaging", "ws://127.0.0.1:", "/chat"),
+            ("rest", "http://127.0.0.1:", "/"),
+            ("web chat", "http://127.0.0.1:", "/"),
+            ("echo", "ws://127.0.0.1:", "/echo"),
+        ] {
+            let url = server.url(label);
+            assert!(
+                url.starts_with(start) && url.ends_with(path),
+                "{label}: {url}"
+            );
+            assert!(!url.contains(":0/"), "{url}");
+        }
+        let health = server.rest().await.get("/health").await.expect("an answer");
+        assert_eq!(health.status, 200, "{health:?}");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn sigterm_and_ctrl_c_close_with_1001_and_end_with_0() {
+    run(async {
+        for signal in ["TERM", "INT"] {
+            let home = Home::new("");
+            let mut server = home.start().await;
+            let mut peer = Peer::connect(&server, 7).await.expect("it runs");
+            let mut rest = server.rest().await;
+            let sent = rest.send_message(&message(0, &[7, 8], "kept")).await;
+            assert_eq!(sent.expect("an answer").status, 202);
+            peer.until("kept").await;
+
+            server.signal(signal);
+            assert_eq!(peer.next().await.expect("a proper end"), None);
+            let frame = peer.socket.close_frame().expect("a close frame");
+            assert_eq!(frame.code, CloseCode::GOING_AWAY);
+            assert_eq!(server.end().await, Some(0), "{signal}: {}", server.log());
+
+            let again = home.start().await;
+            let mut absent = Peer::connect(&again, 8).await.expect("it runs");
+            absent.until("kept").await;
+        }
+    });
+}
+
+#[test]
+fn a_second_signal_ends_at_once_with_1() {
+    run(async {
+        let home = Home::new("[server]\ndrain_seconds = 3600\n");
+        let mut server = home.start().await;
+        // A client that does not answer a close frame, because nobody reads.
+        let mut peer = Peer::connect(&server, 7).await.expect("it runs");
+        peer.socket.ping(b"here").await.expect("open");
+        while !matches!(peer.socket.recv_any().await, Ok(Some(Incoming::Pong(_)))) {}
+        server.signal("TERM");
+        while !server.log().contains("stopping") {
+            tokio::task::yield_now().await;
+        }
+        server.signal("TERM");
+        assert_eq!(server.end().await, Some(1), "{}", server.log());
+    });
+}
+
+#[test]
+fn a_store_belongs_to_one_server() {
+    run(async {
+        let home = Home::new("");
+        let server = home.start().await;
+        let second = end(home.command(), "");
+        assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
+        let store = home.data_dir().display().to_string();
+        for part in [
+            "error: cannot start the server\n",
+            &store,
+            "in use by another process",
+        ] {
+            assert!(second.stderr.contains(part), "{part}: {}", second.stderr);
+        }
+        server.stop().await;
+        home.start().await.stop().await;
+    });
+}
+
+#[test]
+fn a_taken_port_is_told_with_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let arguments = [
+        "serve",
+        "--rest-listen",
+        &address,
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let ended = end(tidewire(directory.path(), &arguments), "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let told = format!("cannot listen on {address}");
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_allowed_but_dangerous_is_logged() {
+    run(async {
+        let home = Home::new("[chat]\ncheck_sender = false\n");
+        let server = home.start().await;
+        assert!(server.log().contains("WARN"), "{}", server.log());
+        assert!(server.log().contains("chat.check_sender is false"));
+    });
+}
+
+#[test]
+fn logs_follow_the_configuration_unless_rust_log_is_set() {
+    run(async {
+        let home = Home::new("[log]\nlevel = \"off\"\n[chat]\ncheck_sender = false\n");
+        let server = home.start().await;
+        assert_eq!(server.log(), "");
+        server.stop().await;
+
+        let mut command = home.command();
+        command
+            .env("RUST_LOG", "warn")
+            .env("TIDEWIRE_LOG__FORMAT", "json");
+        let server = home.start_by(command).await;
+        assert!(server.log().starts_with('{'), "{}", server.log());
+        assert!(
+            server.log().contains("\"level\":\"WARN\""),
+            "{}",
+            server.log()
+        );
+        server.stop().await;
+
+        let mut command = home.command();
+        command.env("RUST_LOG", "warn,=,");
+        let ended = end(command, "");
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("RUST_LOG"), "{}", ended.stderr);
+    });
+}
+
+#[test]
+fn the_data_directory_is_created_where_it_was_asked_for() {
+    run(async {
+        let home = Home::new("");
+        home.start().await.stop().await;
+        assert!(fs::metadata(home.data_dir()).expect("created").is_dir());
+    });
+}
