@@ -79,11 +79,10 @@ fn round(options: &Options) -> anyhow::Result<(f64, f64)> {
         for pair in 0..options.pairs {
             let (from, to) = (2 * pair + 1, 2 * pair + 2);
             let sender = connect(&format!("ws://127.0.0.1:{}/chat?id={from}", server.port)).await?;
-            let receiver = match options.offline {
-                true => None,
-                false => {
-                    Some(connect(&format!("ws://127.0.0.1:{}/chat?id={to}", server.port)).await?)
-                }
+            let receiver = if options.offline {
+                None
+            } else {
+                Some(connect(&format!("ws://127.0.0.1:{}/chat?id={to}", server.port)).await?)
             };
             pairs.push((sender, receiver, envelope(from, to, options.size)));
         }

@@ -44,8 +44,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             before / 1024
         );
         println!(
-            "{:.0} bytes of resident memory per session",
-            grown as f64 / options.sessions as f64
+            "{} bytes of resident memory per session",
+            grown / options.sessions as u64
         );
         Ok(())
     })
