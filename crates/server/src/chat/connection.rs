@@ -164,18 +164,23 @@ impl ChatConnection {
 
     /// Socket → session.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut turn = Turn::Waiting;
         for _ in 0..TURN {
             if let Some(session) = &self.session {
                 // Everything handed out is with the system: then the peer may be reading, and its
                 // pong may stand behind messages of its own.
                 let peer_reads = self.socket.queued() == 0;
                 if session.poll_ready_to_submit(cx, peer_reads).is_pending() {
-                    return Turn::Waiting;
+                    return turn;
                 }
             }
             match self.socket.poll_recv_any(cx) {
-                Poll::Pending => return Turn::Waiting,
-                Poll::Ready(Ok(Some(incoming))) => self.received(incoming),
+                Poll::Pending => return turn,
+                Poll::Ready(Ok(Some(incoming))) => {
+                    self.received(incoming);
+                    // A pong may make the next ping due, and an error the end.
+                    turn = Turn::Progress;
+                }
                 Poll::Ready(Ok(None)) => return Turn::Over,
                 Poll::Ready(Err(RecvError::TimedOut)) if self.session.is_some() => {
                     tracing::debug!("connection given up: no sign of life");
