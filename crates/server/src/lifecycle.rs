@@ -29,6 +29,7 @@ use crate::{
     config::{
         AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
     },
+    descriptors,
     echo::Echo,
     http::{HttpOptions, fallback},
     rest::{self, Rest},
@@ -306,7 +307,9 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let count = |limit: Option<std::num::NonZeroU32>| {
         limit.map_or(usize::MAX, |limit| limit.get() as usize)
     };
-    listener.limits.connections_max = count(from.connections_max);
+    listener.limits.connections_max = from
+        .connections_max
+        .map_or_else(descriptors::connections_max, |limit| limit.get() as usize);
     listener.limits.per_ip_max = count(from.connections_per_ip_max);
     listener.limits.handshake_within = from.handshake_timeout;
     listener.limits.head.bytes_max = from.head_bytes_max;

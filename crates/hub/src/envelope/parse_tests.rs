@@ -1,3 +1,5 @@
+//! Tests of the parser: texts, order of checks, bounds.
+
 use super::*;
 use crate::MessageId;
 

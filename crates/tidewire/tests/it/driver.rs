@@ -277,3 +277,28 @@ fn no_pings() -> Config {
     config.ping_every = None;
     config
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_ends_may_close_at_once() {
+    let (mut server, mut client) = pair(1024);
+    let (a, b) = tokio::join!(
+        server.close(CloseCode::GOING_AWAY, "you"),
+        client.close(CloseCode::NORMAL, "me")
+    );
+    assert_eq!(a.unwrap().unwrap().reason, "me");
+    assert_eq!(b.unwrap().unwrap().reason, "you");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_in_many_pieces_arrives_whole() {
+    let (mut server, mut client) = pair(16 << 10);
+    let message = Message::binary(b"0123456".repeat(1_000_000));
+    let sending = message.clone();
+    let sent = tokio::spawn(async move {
+        client.send(sending).await.unwrap();
+        client.flush().await.unwrap();
+        client
+    });
+    assert_eq!(server.recv().await.unwrap(), Some(message));
+    sent.await.unwrap();
+}

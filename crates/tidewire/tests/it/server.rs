@@ -260,3 +260,41 @@ async fn an_endpoint_sees_the_request_and_chooses_the_subprotocol() {
         Some(Message::text("Some(\"v1\") true"))
     );
 }
+
+#[tokio::test]
+async fn a_frame_in_the_same_segment_as_the_101_is_not_lost() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request
+            .split("Sec-WebSocket-Key: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next())
+            .unwrap();
+        let accept = tidewire::proto::handshake::accept_key(key.as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        let mut bytes = answer.into_bytes();
+        bytes.extend_from_slice(b"\x81\x05early");
+        stream.write_all(&bytes).await.unwrap();
+        stream
+    });
+    let mut socket = connect(&format!("ws://{address}/")).await.unwrap();
+    assert_eq!(socket.recv().await.unwrap(), Some(Message::text("early")));
+    drop(server.await.unwrap());
+    let error = socket.recv().await.unwrap_err();
+    assert!(
+        matches!(error, RecvError::Lost | RecvError::Io(_)),
+        "{error:?}"
+    );
+}
