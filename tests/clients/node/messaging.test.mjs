@@ -96,6 +96,16 @@ test("a user who was away finds the missed messages in order", async () => {
   }
 });
 
+test("large missed messages do not crowd each other out", async () => {
+  const sender = await Peer.connect(chatty, 44);
+  // Each fits the send queue alone, no two of them do.
+  const texts = numbered(8).map((text) => text + "x".repeat(700 * 1024));
+  for (const text of texts) sender.say(text, 45);
+  await until("all to be accepted", async () => (await chatty.stat(44)).sentMessages === texts.length);
+  const back = await Peer.connect(chatty, 45);
+  for (const text of texts) assert.equal((await back.text()).text, text);
+});
+
 test("fragmented and binary messages are read like text", async () => {
   const one = await Peer.connect(plain, 51);
   const two = await Peer.connect(plain, 52);

@@ -122,6 +122,11 @@ export class Server {
     assert.equal(answer.status, 202, answer.text);
   }
 
+  /** The statistics of a user. */
+  async stat(id) {
+    return JSON.parse((await this.call("GET", `/stat?id=${encodeURIComponent(id)}`)).text).data;
+  }
+
   async isOnline(id) {
     const answer = await this.call("GET", `/check-online?id=${encodeURIComponent(id)}`);
     return JSON.parse(answer.text).data.isOnline;

@@ -49,6 +49,16 @@ enum Turn {
     Over,
 }
 
+/// How far [`ChatConnection::poll_move`] came.
+enum Moved {
+    /// The session has nothing more; it wakes the task when it has.
+    All,
+    /// The socket's queue is full; writing makes room.
+    UpToTheQueue,
+    /// The connection is ending.
+    Ending,
+}
+
 impl Future for ChatConnection {
     type Output = ();
 
@@ -85,41 +95,70 @@ impl ChatConnection {
 
     /// Session → socket.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Turn {
-        let mut turn = Turn::Waiting;
-        let Some(session) = &self.session else {
-            return turn;
+        if self.session.is_none() {
+            return Turn::Waiting;
+        }
+        let moved = match self.poll_move(cx) {
+            Moved::All => true,
+            Moved::UpToTheQueue => false,
+            Moved::Ending => return Turn::Progress,
         };
-        while self.socket.queued() < WRITE_QUEUE {
-            if self.taken.is_empty() {
-                match session.poll_outgoing(cx, &mut self.taken, WRITE_QUEUE) {
-                    Poll::Ready(Outgoing::Messages) => self.taken.reverse(),
-                    Poll::Ready(Outgoing::End(end)) => {
-                        self.end(&end);
-                        return Turn::Progress;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-            while let Some(message) = self.taken.pop_if(|_| self.socket.queued() < WRITE_QUEUE) {
-                if self.socket.try_send_prepared(&message).is_err() {
-                    // Closing; the message stays in the mailbox.
-                    self.session = None;
-                    return Turn::Progress;
-                }
-                turn = Turn::Progress;
-            }
-        }
-        if self.taken.is_empty() && self.taken.capacity() > TURN {
-            self.taken = Vec::new();
-        }
         self.confirm_queued();
         match self.socket.poll_flush(cx) {
             Poll::Ready(Err(error)) => self.over(&error),
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(())) if moved => {
                 self.confirm_queued();
-                turn
+                match self.socket.queued() {
+                    0 => Turn::Waiting,
+                    _ => Turn::Progress, // the ping just queued
+                }
             }
+            // There is room again, and the session has not been asked to wake us.
+            Poll::Ready(Ok(())) => Turn::Progress,
             Poll::Pending => Turn::Waiting,
+        }
+    }
+
+    /// Moves messages from the session to the socket's queue.
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Moved {
+        let Some(session) = &self.session else {
+            return Moved::Ending;
+        };
+        loop {
+            while let Some(message) = self.taken.pop() {
+                if self.socket.queued() >= WRITE_QUEUE {
+                    self.taken.push(message);
+                    return Moved::UpToTheQueue;
+                }
+                match self.socket.try_send_prepared(&message) {
+                    Ok(()) => {}
+                    Err(SendError::Full) => {
+                        self.taken.push(message);
+                        return Moved::UpToTheQueue;
+                    }
+                    Err(_closing) => {
+                        // What was not sent stays in the mailbox.
+                        self.session = None;
+                        return Moved::Ending;
+                    }
+                }
+            }
+            if self.socket.queued() >= WRITE_QUEUE {
+                return Moved::UpToTheQueue;
+            }
+            match session.poll_outgoing(cx, &mut self.taken, WRITE_QUEUE) {
+                Poll::Ready(Outgoing::Messages) => self.taken.reverse(),
+                Poll::Ready(Outgoing::End(end)) => {
+                    self.end(&end);
+                    return Moved::Ending;
+                }
+                Poll::Pending => {
+                    if self.taken.capacity() > TURN {
+                        self.taken = Vec::new();
+                    }
+                    return Moved::All;
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ mod handlers; // one function per endpoint
 mod error; // the error body of S-50
 mod description; // OpenAPI, Swagger UI
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -55,6 +55,7 @@ pub(crate) fn router(rest: Rest) -> Router {
         .fallback(|| async { RestError::not_found() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(rest.body_bytes_max))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(
             rest.clone(),
             origin_and_server,
@@ -84,6 +85,15 @@ async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> 
             .insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// A request must be complete and answered within; a body that drips in is cut.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+async fn in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(ANSWER_WITHIN, next.run(request))
+        .await
+        .unwrap_or_else(|_elapsed| RestError::new(408, "the request took too long").into_response())
 }
 
 async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {
