@@ -7,7 +7,9 @@
 //!
 //! With a terminal at both ends there is line editing, history and a prompt. Otherwise lines are
 //! read plainly, no prompt is written, and the end of the input ends the program after the
-//! closing handshake: everything the server had to say until then is shown.
+//! closing handshake: everything the server had to say until then is shown. A script's chat also
+//! ends when a connection fails or the server ends it, because the lines that follow were
+//! written for that connection.
 
 mod command; // what can be typed while disconnected
 mod dialect; // what a line means on the wire
@@ -30,8 +32,8 @@ use crate::{arguments::exit_codes, report::WrongUsage};
 #[command(after_help = concat!(
     "Each line is sent as a text message; __disconnect ends the connection. While disconnected, ",
     "`help` tells what can be done. Received messages are shown as `rcv=> <text>`, their control ",
-    "characters escaped. When the input is no terminal, lines are read from it until its end, and ",
-    "exit code 1 tells that a connection or message failed.\n\n",
+    "characters escaped. When the input is no terminal, lines are read from it until its end or ",
+    "that of the connection, and exit code 1 tells that a connection or message failed.\n\n",
     "EXAMPLES\n",
     "  tidewire chat\n",
     "  tidewire chat ws://127.0.0.1:8085/echo\n",
@@ -74,7 +76,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<ExitCode> {
     let (out, is_scripted) = input::start(asked, typed).context("cannot read lines")?;
     let (screen, writer) = Screen::start(out, prompts).context("cannot start a thread")?;
 
-    let session = Session::new(target, screen, lines, arguments.url.is_some());
+    let session = Session::new(target, screen, lines, is_scripted);
     let outcome = runtime.block_on(session.run());
     // The session has let go of the screen, which therefore ends when all is written.
     writer

@@ -24,8 +24,12 @@ pub(super) struct Session {
     target: Target,
     screen: Screen,
     lines: Receiver<Input>,
-    connects_at_once: bool,
     link: Option<Link>,
+    /// Whether the lines come from a script, which goes on writing messages when there is no
+    /// connection any more: they must not be taken for commands.
+    is_scripted: bool,
+    /// Whether there is no connection although the user has not ended it.
+    is_cut_off: bool,
     /// Whether a connection or a message has failed.
     failed: bool,
 }
@@ -51,14 +55,15 @@ impl Session {
         target: Target,
         screen: Screen,
         lines: Receiver<Input>,
-        connects_at_once: bool,
+        is_scripted: bool,
     ) -> Self {
         Self {
             target,
             screen,
             lines,
-            connects_at_once,
             link: None,
+            is_scripted,
+            is_cut_off: false,
             failed: false,
         }
     }
@@ -81,11 +86,14 @@ impl Session {
 
     async fn talk(&mut self) -> Result<io::Result<()>, Gone> {
         self.screen.line(BANNER).await?;
-        if self.connects_at_once {
+        if self.target.connects_at_once() {
             self.connect(None).await?;
         }
         self.prompt().await?;
         let ended = loop {
+            if self.is_cut_off && self.is_scripted {
+                break Ok(());
+            }
             tokio::select! {
                 input = self.lines.recv() => match input {
                     Some(Input::Line(prompt, line)) => {
@@ -150,9 +158,11 @@ impl Session {
         match self.target.connect(url).await {
             Ok((socket, dialect)) => {
                 self.link = Some(Link { socket, dialect });
+                self.is_cut_off = false;
                 self.screen.line("Connected successfully.").await
             }
             Err(error) => {
+                self.is_cut_off = true;
                 self.failed = true;
                 let cause = report::line(error.as_ref());
                 let text = format!("Connection failed: ({})", escape(&cause));
@@ -213,6 +223,7 @@ impl Session {
             Ok(None) => {
                 let frame = link.socket.close_frame().cloned();
                 self.link = None;
+                self.is_cut_off = true;
                 self.failed |= frame.as_ref().is_some_and(is_complaint);
                 let why = frame.map_or(String::new(), |frame| {
                     format!(" ({} {})", frame.code.0, escape(&frame.reason))
@@ -222,6 +233,7 @@ impl Session {
             }
             Err(error) => {
                 self.link = None;
+                self.is_cut_off = true;
                 self.failed = true;
                 let text = format!("Connection lost: ({})", report::line(&error));
                 self.screen.line(text).await?;

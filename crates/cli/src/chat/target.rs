@@ -15,6 +15,7 @@ use super::dialect::Dialect;
 #[derive(Debug)]
 pub(super) struct Target {
     url: String,
+    connects_at_once: bool,
     headers: Vec<(String, String)>,
     tls: Option<ClientTls>,
     to: Option<UserId>,
@@ -31,12 +32,13 @@ impl Target {
     ) -> anyhow::Result<Self> {
         let target = Self {
             url: url.unwrap_or(DEFAULT_URL).to_owned(),
+            connects_at_once: url.is_some(),
             headers,
             tls: ca.map(ClientTls::with_ca).transpose()?,
             to,
         };
         target.client(&target.url)?;
-        if url.is_some() {
+        if target.connects_at_once {
             target.dialect(&target.url)?;
         }
         Ok(target)
@@ -45,6 +47,11 @@ impl Target {
     /// Where `connect` goes.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether the command line named an address.
+    pub(super) fn connects_at_once(&self) -> bool {
+        self.connects_at_once
     }
 
     /// Connects to `url`.

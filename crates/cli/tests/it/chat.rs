@@ -171,7 +171,8 @@ fn a_refused_handshake_is_told() {
 fn a_connection_the_server_has_ended_takes_no_more_lines() {
     run(async {
         let (home, server) = echo().await;
-        let ended = chat(&home, &[server.url("messaging")], "exit\nexit\nhelp\n");
+        let script = "exit\n".repeat(10) + &"help\n".repeat(100);
+        let ended = chat(&home, &[server.url("messaging")], &script);
         let lines: Vec<&str> = ended.stdout.lines().skip(1).collect();
         let closed = "Disconnected by the server (4000 Invalid request)";
         assert!(lines.contains(&closed), "{lines:?}");

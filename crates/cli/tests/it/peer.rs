@@ -1,7 +1,10 @@
 //! [`Peer`]: a user's WebSocket connection, and the envelopes on it.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use tidewire::ws::{Client, CloseCode, ConnectError, Incoming, Message, RecvError, WebSocket};
+use tokio::time::timeout;
 
 use crate::server::Server;
 
@@ -60,20 +63,30 @@ impl Peer {
     /// Ends the connection when the last message has been confirmed to the server, that is when
     /// its ping behind that message has been answered.
     pub(crate) async fn confirm_and_close(mut self) {
-        loop {
-            match self.socket.recv_any().await.expect("no failure") {
-                Some(Incoming::Ping(_)) => break,
-                Some(Incoming::Message(message)) => panic!("unexpected {message:?}"),
-                Some(_) => {}
-                None => panic!("closed: {:?}", self.socket.close_frame()),
-            }
-        }
+        timeout(PING_GUARD, self.ping())
+            .await
+            .expect("a ping behind the last message");
         self.socket
             .close(CloseCode::NORMAL, "")
             .await
             .expect("a proper end");
     }
+
+    async fn ping(&mut self) {
+        loop {
+            match self.socket.recv_any().await.expect("no failure") {
+                Some(Incoming::Ping(_)) => return,
+                Some(Incoming::Message(message)) => panic!("unexpected {message:?}"),
+                Some(_) => {}
+                None => panic!("closed: {:?}", self.socket.close_frame()),
+            }
+        }
+    }
 }
+
+/// Below the 10 s after which the server looks at a connection in any case, and closes idle ones
+/// of the REST API.
+const PING_GUARD: Duration = Duration::from_secs(8);
 
 fn envelope(message: &Message) -> Envelope {
     let text = message.as_text().expect("envelopes are texts");
