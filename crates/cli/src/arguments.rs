@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    chat::ChatArguments, check_config::CheckConfigArguments, default_config, serve::ServeArguments,
+    chat::ChatArguments, check_config::CheckConfigArguments, default_config,
+    exit_codes::exit_codes, serve::ServeArguments,
 };
 
 /// WebSocket messaging: a server for durable messages, and a client for the terminal.
@@ -51,15 +52,6 @@ impl Arguments {
         })
     }
 }
-
-/// The end of every help text.
-macro_rules! exit_codes {
-    () => {
-        "EXIT CODES\n  0  everything went well\n  1  something failed while running\n  \
-         2  wrong usage or configuration"
-    };
-}
-pub(crate) use exit_codes;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tidewire_server::config::{Overrides, load_from_process};
 
-use crate::{arguments::exit_codes, output, report::WrongUsage};
+use crate::{exit_codes::exit_codes, output, report::WrongUsage};
 
 /// Check the configuration without starting the server.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tidewire_server::config::DEFAULT_TOML;
 
-use crate::{arguments::exit_codes, output};
+use crate::{exit_codes::exit_codes, output};
 
 pub(crate) const HELP: &str = concat!(
     "Every key with its meaning and its default; what is left out of a file keeps its default.\n\n",

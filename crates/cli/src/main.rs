@@ -13,6 +13,7 @@ mod default_config; // the documented example
 mod logs; // events → standard error
 mod output; // results → standard output
 mod report; // errors → standard error and an exit code
+mod exit_codes; // what the exit code means
 
 use std::process::ExitCode;
 

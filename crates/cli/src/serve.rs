@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use tidewire_server::config::{Overrides, Runtime, Settings, load_from_process};
 
-use crate::{arguments::exit_codes, logs, output, report::WrongUsage};
+use crate::{exit_codes::exit_codes, logs, output, report::WrongUsage};
 
 /// Run the messaging server.
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ use tidewire_hub::UserId;
 use tokio::sync::mpsc;
 
 use self::{input::Input, screen::Screen, session::Session, target::Target};
-use crate::{arguments::exit_codes, report::WrongUsage};
+use crate::{exit_codes::exit_codes, report::WrongUsage};
 
 /// Talk to a WebSocket server.
 #[derive(Debug, clap::Args)]
