@@ -96,13 +96,14 @@ test("a user who was away finds the missed messages in order", async () => {
   }
 });
 
-test("large missed messages do not crowd each other out", async () => {
-  const sender = await Peer.connect(chatty, 44);
-  // Each fits the send queue alone, no two of them do.
-  const texts = numbered(8).map((text) => text + "x".repeat(700 * 1024));
+test("messages that fit the send queue one at a time all arrive", async (t) => {
+  const narrow = await Server.start({ config: '[chat]\nsend_back = true\n[server.limits]\nsend_queue_bytes_max = "16K"\n' });
+  t.after(() => narrow.remove());
+  const sender = await Peer.connect(narrow, 44);
+  const texts = numbered(20).map((text) => text + "x".repeat(10 * 1024));
   for (const text of texts) sender.say(text, 45);
-  await until("all to be accepted", async () => (await chatty.stat(44)).sentMessages === texts.length);
-  const back = await Peer.connect(chatty, 45);
+  await until("all to be accepted", async () => (await narrow.stat(44)).sentMessages === texts.length);
+  const back = await Peer.connect(narrow, 45);
   for (const text of texts) assert.equal((await back.text()).text, text);
 });
 
