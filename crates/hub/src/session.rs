@@ -76,7 +76,10 @@ impl Session {
                 };
                 self.hub.accept(&envelope, &origin, now);
             }
-            Err(NotBegun::TooMany) => self.hub.notify_refused(&self.live, Refusal::Busy),
+            Err(NotBegun::TooMany) => {
+                self.hub
+                    .notify_refused(&self.live, Refusal::Busy, envelope.data_json());
+            }
             Err(NotBegun::Ended(end)) => return Err(end),
         }
         Ok(())

@@ -17,7 +17,7 @@ use tidewire_proto::Prepared;
 use crate::{
     Accepted, ApiError, Hub, MessageId, Refusal, UserId,
     clock::write_timestamp,
-    envelope::Envelope,
+    envelope::{self, Envelope},
     live::Live,
     outbox::{Durable, Item},
     stored::{self, Receipt},
@@ -93,7 +93,7 @@ impl Hub {
     ) {
         let id = self.next_id(now);
         if !self.is_accepting() {
-            return self.refuse(origin, Refusal::Stopping);
+            return self.refuse(origin, Refusal::Stopping, envelope.data_json());
         }
         if envelope.is_for_bot() {
             self.counters.for_bot.add(1);
@@ -104,7 +104,7 @@ impl Hub {
             .json_len_max(&[])
             .saturating_mul(envelope.recipients().len());
         if bytes > self.settings().config().fanout_bytes_max {
-            return self.refuse(origin, Refusal::FanoutTooLarge);
+            return self.refuse(origin, Refusal::FanoutTooLarge, envelope.data_json());
         }
         let (message, entries) = self.encode(envelope, id, now);
         let hub = Arc::clone(self);
@@ -117,14 +117,14 @@ impl Hub {
         };
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
-            self.refuse(origin, Refusal::from(error));
+            self.refuse(origin, Refusal::from(error), envelope.data_json());
         }
     }
 
     /// Tells a session that a message of its own was not accepted.
-    pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal) {
+    pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal, data_json: &str) {
         self.counters.refused(refusal);
-        let json = crate::envelope::refused(&live.user, refusal.code(), &refusal.to_string());
+        let json = envelope::refused(&live.user, refusal.code(), &refusal.to_string(), data_json);
         live.offer_refusal(Prepared::text(&json), crate::hub::overloaded());
     }
 
@@ -205,7 +205,8 @@ impl Hub {
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
-                self.refuse(origin, Refusal::from(error));
+                let data_json = envelope::data_of(message.frame.payload());
+                self.refuse(origin, Refusal::from(error), data_json);
             }
         }
         self.command_completed();
@@ -259,10 +260,10 @@ impl Hub {
         }
     }
 
-    fn refuse(&self, origin: &Origin, refusal: Refusal) {
+    fn refuse(&self, origin: &Origin, refusal: Refusal, data_json: &str) {
         match origin {
             Origin::Session { live, .. } => {
-                self.notify_refused(live, refusal);
+                self.notify_refused(live, refusal, data_json);
                 live.settle_submission();
             }
             Origin::Api(_) => {

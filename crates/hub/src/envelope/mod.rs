@@ -13,7 +13,7 @@ mod scan;
 
 use std::borrow::Cow;
 
-pub(crate) use notification::{received, refused};
+pub(crate) use notification::{data_of, received, refused};
 
 use crate::{MessageId, UserId};
 
@@ -54,6 +54,11 @@ impl<'a> Envelope<'a> {
     /// Whether it is for the administrator alone: nobody else is among the recipients.
     pub fn is_for_bot(&self) -> bool {
         self.recipients.iter().all(UserId::is_bot)
+    }
+
+    /// `data`, as JSON.
+    pub(crate) fn data_json(&self) -> &str {
+        self.data_json
     }
 
     /// Whether the client gave a usable `timestamp`.

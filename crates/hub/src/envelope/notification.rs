@@ -4,6 +4,9 @@
 //! the nil id and no time stamp (S-28). Invariant: old clients, which know neither our
 //! reference nor our types, read them as envelopes they may ignore.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::{MessageId, UserId};
 
 /// To the sender: one connection of `recipient` has received message `id` (S-28).
@@ -18,11 +21,42 @@ pub(crate) fn received(sender: &UserId, id: MessageId, recipient: &UserId) -> St
 }
 
 /// To the sender: his message was understood but not accepted. `code` and `message` are
-/// plain ASCII without quotes.
-pub(crate) fn refused(sender: &UserId, code: &str, message: &str) -> String {
-    let data = format!("{{\"code\":\"{code}\",\"message\":\"{message}\"}}");
+/// plain ASCII without quotes. `refused_data` is the message's own `data`: its member `ref`, a
+/// string, comes back, so that the client knows which message is meant.
+pub(crate) fn refused(sender: &UserId, code: &str, message: &str, refused_data: &str) -> String {
+    let mut data = format!("{{\"code\":\"{code}\",\"message\":\"{message}\"");
+    if let Some(reference) = reference(refused_data) {
+        data.push_str(",\"ref\":");
+        data.push_str(reference);
+    }
+    data.push('}');
     notification(sender, &data, message, "notification_refused")
 }
+
+/// The `data` of a delivered form.
+pub(crate) fn data_of(json: &[u8]) -> &str {
+    #[derive(Deserialize)]
+    struct WithData<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    serde_json::from_slice(json).map_or("null", |WithData { data }| data.get())
+}
+
+/// The member `ref` of an object as JSON, if it is a string of moderate size.
+fn reference(data: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct WithReference<'a> {
+        #[serde(borrow, rename = "ref")]
+        reference: &'a RawValue,
+    }
+    let WithReference { reference } = serde_json::from_str(data).ok()?;
+    let json = reference.get();
+    (json.starts_with('"') && json.len() <= REFERENCE_JSON_LEN_MAX).then_some(json)
+}
+
+/// Longest reference that is sent back, quotes included.
+const REFERENCE_JSON_LEN_MAX: usize = 130;
 
 fn notification(to: &UserId, data: &str, text: &str, kind: &str) -> String {
     let mut out = String::with_capacity(160 + to.json_len_max() + data.len() + text.len());
@@ -57,10 +91,36 @@ mod tests {
 
     #[test]
     fn a_refusal_names_code_and_reason() {
-        let json = refused(&UserId::from(7), "busy", "try again");
+        let json = refused(&UserId::from(7), "busy", "try again", "null");
         assert_eq!(
             json,
             r#"{"data":{"code":"busy","message":"try again"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"try again","timestamp":"","type":"notification_refused"}"#
         );
+    }
+
+    #[test]
+    fn a_refusal_gives_the_reference_back_if_it_is_a_short_string() {
+        let data = |data: &str| {
+            let json = refused(&UserId::from(7), "busy", "wait", data);
+            data_of(json.as_bytes()).to_owned()
+        };
+        let with = r#"{"code":"busy","message":"wait","ref":"a\u00e9\"b"}"#;
+        assert_eq!(data(r#"{"x":[1],"ref":"a\u00e9\"b"}"#), with);
+        let long = format!(r#"{{"ref":"{}"}}"#, "x".repeat(129));
+        for without in [
+            "null",
+            "1",
+            "[]",
+            "{}",
+            r#"{"ref":1}"#,
+            r#"{"ref":{"a":1}}"#,
+            &long,
+        ] {
+            assert_eq!(
+                data(without),
+                r#"{"code":"busy","message":"wait"}"#,
+                "{without}"
+            );
+        }
     }
 }
