@@ -97,14 +97,23 @@ impl Live {
 
     /// Queues something that may be dropped; returns whether it was taken.
     pub(crate) fn offer(&self, frame: Prepared) -> bool {
+        self.offer_copy(frame, false)
+    }
+
+    /// The same; the receipt of a submission of this session may go beyond the outbox's bound
+    /// by as many as may be pending.
+    pub(crate) fn offer_copy(&self, frame: Prepared, is_receipt: bool) -> bool {
+        let beyond = if is_receipt {
+            self.limits.submissions_max
+        } else {
+            0
+        };
         self.update(|state| {
-            state.delivery.offer(
-                Item {
-                    frame,
-                    durable: None,
-                },
-                0,
-            )
+            let item = Item {
+                frame,
+                durable: None,
+            };
+            state.delivery.offer(item, beyond)
         })
     }
 

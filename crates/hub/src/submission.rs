@@ -198,7 +198,7 @@ impl Hub {
             Ok(appended) => {
                 self.counters.accepted.add(1);
                 if message.sends_back {
-                    self.offer_all(&message.receipt.sender, &message.frame);
+                    self.offer_copies(message, origin);
                 }
                 self.deliver(message, &appended);
                 self.settle(origin, &message.receipt.sender, message.receipt.id);
@@ -210,6 +210,19 @@ impl Hub {
             }
         }
         self.command_completed();
+    }
+
+    /// A copy for every session of the sender. For the one that submitted it, it is the receipt:
+    /// like a refusal it may go beyond the outbox's bound, by as many as may be pending.
+    fn offer_copies(&self, message: &Message, origin: &Origin) {
+        let sessions = self.registry.sessions(&message.receipt.sender);
+        for live in sessions.iter().flat_map(|sessions| sessions.iter()) {
+            let submitted_it =
+                matches!(origin, Origin::Session { live: own, .. } if Arc::ptr_eq(own, live));
+            if !live.offer_copy(message.frame.clone(), submitted_it) {
+                self.counters.ephemeral_dropped.add(1);
+            }
+        }
     }
 
     fn deliver(self: &Arc<Self>, message: &Message, appended: &Appended) {

@@ -46,6 +46,11 @@ impl Header {
     /// Longest header: 2 + 8 length bytes + 4 key bytes.
     pub(crate) const LEN_MAX: usize = 14;
 
+    /// Whether a message ends with this frame.
+    pub(crate) const fn ends_message(self) -> bool {
+        self.fin && !self.opcode.is_control()
+    }
+
     /// Reads a header from the start of `bytes`. `None`: more bytes are needed. Rules are
     /// checked as soon as the byte they concern is there.
     #[inline]

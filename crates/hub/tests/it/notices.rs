@@ -94,12 +94,12 @@ fn the_administrator_gets_no_receipts() {
 }
 
 #[test]
-fn copies_beyond_the_outbox_are_dropped_and_counted() {
+fn copies_beyond_the_outbox_of_another_device_are_dropped_and_counted() {
     let desk = Desk::with(|config| {
         config.send_back = true;
         config.outbox_messages_max = 2;
     });
-    let mut anna = desk.online("1");
+    let (mut anna, mut other) = (desk.online("1"), desk.online("1"));
     for text in ["a", "b", "c"] {
         anna.send(&["2"], text);
     }
@@ -111,8 +111,13 @@ fn copies_beyond_the_outbox_are_dropped_and_counted() {
     );
     let wakes = anna.wakes();
     assert_eq!(
-        anna.receive().iter().map(text).collect::<Vec<_>>(),
+        other.receive().iter().map(text).collect::<Vec<_>>(),
         ["a", "b"]
+    );
+    assert_eq!(
+        anna.receive().iter().map(text).collect::<Vec<_>>(),
+        ["a", "b", "c"],
+        "for the session that submitted they are receipts"
     );
     assert_eq!(anna.wakes(), wakes + 1);
     assert!(anna.is_ready_to_submit());

@@ -358,11 +358,12 @@ impl Connection {
         self.transmit.len()
     }
 
-    /// Whether the next bytes of `input` complete at least one frame: then a driver may wait
-    /// with writing until that frame has been handled too (one write per batch).
+    /// Whether `input`, which has been read and not yet received, completes at least one
+    /// message: then a driver may wait with writing until that has been answered too (one write
+    /// per batch).
     #[inline]
-    pub fn completes_frame(&self, input: &[u8]) -> bool {
-        self.receiver.completes_frame(self.role, input)
+    pub fn completes_message(&self, input: &[u8]) -> bool {
+        self.receiver.completes_message(self.role, input)
     }
 
     /// Whether messages can still be sent and received.

@@ -94,20 +94,35 @@ impl Receiver {
         }
     }
 
-    /// Whether the next bytes of `input` complete a frame.
+    /// Whether `input` completes at least one message; control frames before it do not count.
     #[inline]
-    pub(super) fn completes_frame(&self, role: Role, input: &[u8]) -> bool {
+    pub(super) fn completes_message(&self, role: Role, mut input: &[u8]) -> bool {
         if let Some(partial) = self.partial {
-            return partial.header.len.saturating_sub(partial.done) <= input.len() as u64;
+            let left = partial.header.len.saturating_sub(partial.done);
+            let rest = usize::try_from(left)
+                .ok()
+                .and_then(|left| input.get(left..));
+            let Some(rest) = rest else { return false };
+            if partial.header.ends_message() {
+                return true;
+            }
+            input = rest;
+        } else if self.header_len > 0 {
+            return false; // rare; the answer only makes a write earlier
         }
-        if self.header_len > 0 {
-            return false; // rare; the answer only delays a write
+        while let Ok(Some(header)) = Header::parse(input, role) {
+            let end = usize::try_from(header.len)
+                .ok()
+                .and_then(|len| len.checked_add(header.size));
+            let Some(rest) = end.and_then(|end| input.get(end..)) else {
+                return false;
+            };
+            if header.ends_message() {
+                return true;
+            }
+            input = rest;
         }
-        match Header::parse(input, role) {
-            Ok(Some(header)) => header.len.saturating_add(header.size as u64) <= input.len() as u64,
-            Ok(None) => false,
-            Err(_) => true,
-        }
+        false
     }
 
     /// Frees what the last event borrowed. A control frame between fragments leaves the

@@ -34,6 +34,8 @@ pub(super) struct ChatConnection {
     confirmation: Confirmation,
     /// Taken from the session, waiting for room on the socket; in reverse order.
     taken: Vec<Prepared>,
+    /// The session had nothing more to hand out when it was last asked.
+    handed_out: bool,
     timer: Option<Pin<Box<Sleep>>>,
     inactive_within: Option<Duration>,
     last_message: Instant,
@@ -87,6 +89,7 @@ impl ChatConnection {
             socket,
             session: Some(session),
             taken: Vec::new(),
+            handed_out: false,
             timer: None,
             inactive_within: behaviour.inactive_within,
             last_message: Instant::now(),
@@ -103,6 +106,7 @@ impl ChatConnection {
             Moved::UpToTheQueue => false,
             Moved::Ending => return Turn::Progress,
         };
+        self.handed_out = moved;
         self.confirm_queued();
         match self.socket.poll_flush(cx) {
             Poll::Ready(Err(error)) => self.over(&error),
@@ -167,9 +171,10 @@ impl ChatConnection {
         let mut turn = Turn::Waiting;
         for _ in 0..TURN {
             if let Some(session) = &self.session {
-                // Everything handed out is with the system: then the peer may be reading, and its
-                // pong may stand behind messages of its own.
-                let peer_reads = self.socket.queued() == 0;
+                // Everything there is has been handed out and is with the system: what the
+                // outbox still holds waits for a pong, which may stand behind messages of the
+                // peer's own.
+                let peer_reads = self.handed_out && self.socket.queued() == 0;
                 if session.poll_ready_to_submit(cx, peer_reads).is_pending() {
                     return turn;
                 }

@@ -302,3 +302,24 @@ async fn a_large_message_in_many_pieces_arrives_whole() {
     assert_eq!(server.recv().await.unwrap(), Some(message));
     sent.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_not_held_back_by_a_ping_that_waits_behind_the_question() {
+    let script = Script::default();
+    let mut core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
+    core.send(&"question".into()).unwrap();
+    core.ping(b"?").unwrap();
+    let mut parts = [io::IoSlice::new(&[])];
+    core.poll_transmit(&mut parts);
+    script.reads.lock().unwrap().push_back(parts[0].to_vec());
+    let mut socket = server(script.clone(), Config::default());
+    assert_eq!(
+        socket.recv().await.unwrap(),
+        Some(Message::text("question"))
+    );
+    socket.send("answer").await.unwrap();
+    assert_eq!(
+        *script.writes.lock().unwrap(),
+        [Prepared::text("answer").frame().to_vec()]
+    );
+}

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::{CloseCode, Connection, Event, Message};
+use tidewire_proto::{CloseCode, Connection, Event, Message, Role};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, sleep_until},
@@ -199,10 +199,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        let more_to_handle = self
-            .input
-            .as_ref()
-            .is_some_and(|input| self.connection.completes_frame(input.unread()));
+        // Servers only: a client sends on its own, and then waits for something else.
+        let more_to_handle = self.connection.role() == Role::Server
+            && self
+                .input
+                .as_ref()
+                .is_some_and(|input| self.connection.completes_message(input.unread()));
         if (!more_to_handle || self.connection.queued() >= WRITE_AT)
             && let Poll::Ready(Err(error)) = self.poll_write(cx)
         {

@@ -3,9 +3,11 @@
 //! In: bytes, when the stream is readable, and the application's messages. Out: the peer's
 //! messages, and one write per read batch. It takes no protocol decision.
 //!
-//! **Auto-cork.** A sent message is written at once, unless further complete frames of the same
-//! read wait to be handled: then it waits for their answers. So the plain loop "receive, send"
-//! costs one read and one write per batch, however many messages a batch holds.
+//! **Auto-cork.** A sent message is written at once, unless this is a server and further whole
+//! messages of the same read wait to be received: then it waits for their answers. So the plain
+//! loop "receive, send" costs one read and one write per batch, however many messages a batch
+//! holds. A server that answers and then waits for something else than the next message calls
+//! [`WebSocket::flush`] before.
 //!
 //! **Idle costs nothing.** Read buffers are taken from a pool when bytes are there; the core
 //! keeps no buffer while no frame is under way; one lazy timer serves all deadlines and is
@@ -159,8 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_recv_any(cx)).await
     }
 
-    /// Queues a message and writes it (see auto-cork in the module's doc); waits while the
-    /// queue is full.
+    /// Queues a message and writes it; waits while the queue is full.
+    ///
+    /// On a server, while further messages of the same read wait to be received, it is written
+    /// together with their answers: by the next [`recv`](Self::recv) that finds no message
+    /// waiting. Call [`flush`](Self::flush) before you wait for anything else.
     ///
     /// # Errors
     /// [`SendError`]; the message was not queued.
