@@ -16,7 +16,27 @@ const LOCK_FILE: &str = "lock";
 /// however it ends.
 #[derive(Debug)]
 pub(super) struct DirLock {
-    _file: File,
+    file: File,
+}
+
+impl DirLock {
+    /// Whether the lock's file was deleted: then most likely the whole directory was, and what
+    /// is written now is gone with the process, while another one may take the place.
+    pub(super) fn is_deleted(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            self.file
+                .metadata()
+                .is_ok_and(|metadata| metadata.nlink() == 0)
+        }
+        #[cfg(not(unix))]
+        {
+            // A file that is open cannot be deleted there.
+            let _ = &self.file;
+            false
+        }
+    }
 }
 
 /// Creates the directory with its parents, readable by this user only. A directory that
@@ -63,7 +83,7 @@ pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
         .set_len(0)
         .and_then(|()| writeln!(file, "pid {}", std::process::id()));
     told.map_err(|source| io_error(&path, source))?;
-    Ok(DirLock { _file: file })
+    Ok(DirLock { file })
 }
 
 /// Creates the database file with its mode if it is absent: SQLite gives the same mode to the

@@ -32,7 +32,16 @@ pub(super) struct Writer {
     /// When a full disk is worth a line in the log again.
     log_disk_full_at: Option<Instant>,
     /// Held until the connection is closed; dropped last.
-    _lock: DirLock,
+    lock: DirLock,
+}
+
+/// Why the thread cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error("the data directory was deleted while in use")]
+    Deleted,
 }
 
 impl Writer {
@@ -49,7 +58,7 @@ impl Writer {
             in_flight: VecDeque::new(),
             flush_at: None,
             log_disk_full_at: None,
-            _lock: lock,
+            lock,
         }
     }
 
@@ -62,29 +71,32 @@ impl Writer {
         }
     }
 
-    fn work(&mut self) -> rusqlite::Result<()> {
+    fn work(&mut self) -> Result<(), Broken> {
         loop {
             let taken = self.shared.queue.take(self.timeout(), self.bounds);
             let finished = taken.finished;
             self.cycle(taken)?;
             if finished {
-                return self.close();
+                return Ok(self.close()?);
             }
         }
     }
 
-    fn cycle(&mut self, taken: Taken) -> rusqlite::Result<()> {
+    fn cycle(&mut self, taken: Taken) -> Result<(), Broken> {
         self.in_flight = taken.commands;
         self.store.expire();
         self.store.ack(taken.acks.iter());
         if self.plan()? || self.flush_at.is_some_and(|at| at <= Instant::now()) {
             self.commit()?;
+            if self.lock.is_deleted() {
+                return Err(Broken::Deleted);
+            }
         }
         self.complete()?;
         match self.store.checkpoint_if_due() {
             Ok(()) => {}
             Err(Fault::DiskFull) => self.disk_full(),
-            Err(Fault::Fatal(error)) => return Err(error),
+            Err(Fault::Fatal(error)) => return Err(error.into()),
         }
         if !self.store.owes_write() {
             self.flush_at = None;

@@ -425,3 +425,19 @@ fn a_completion_that_panics_stops_the_store_for_good() {
     assert!(reason.contains("panicked"), "{reason}");
     assert_eq!(store.ack(&user("ann"), 1), Err(SubmitError::Closed));
 }
+
+/// Unlinked files can still be written and synced: that would accept messages into nothing.
+#[cfg(unix)]
+#[test]
+fn a_store_whose_directory_was_deleted_accepts_nothing_more() {
+    let (dir, config) = fresh();
+    let store = open(&config);
+    append(&*store, "anna", b"kept as long as the directory");
+    std::fs::remove_dir_all(dir.path()).expect("the directory can be deleted");
+    let error = try_append(&*store, &["anna"], b"into nothing").expect_err("nothing can be kept");
+    assert!(
+        matches!(&error, AppendError::Failed { reason } if reason.contains("deleted")),
+        "{error}"
+    );
+    assert!(store.stats().failed.is_some());
+}
