@@ -117,32 +117,25 @@ pub(super) async fn status() -> StatusCode {
     StatusCode::OK
 }
 
-/// Whether messages can be accepted.
+/// Whether this server can do its work. A full disk is no reason to send it no more users: it
+/// still delivers, and the next message that fits finds out that there is room again.
 #[utoipa::path(get, path = "/health", tag = "operation", responses(
-    (status = 200, description = "Healthy"),
-    (status = 503, description = "The store has failed or the disk is full")))]
+    (status = 200, description = "ok, or degraded: the disk is full and messages are refused"),
+    (status = 503, description = "failing: the store has failed for good, restart the server")))]
 pub(super) async fn health(State(rest): State<Rest>) -> Response {
     let store = rest.mailbox.stats();
-    let trouble = match (&store.failed, store.disk_full) {
-        (Some(reason), _) => Some(format!("the message store has failed: {reason}")),
-        (None, true) => {
-            Some("the disk is full: messages are refused until there is room".to_owned())
+    let (code, status, reason) = match (&store.failed, store.disk_full) {
+        (Some(reason), _) => {
+            let reason = format!("the message store has failed: {reason}");
+            (StatusCode::SERVICE_UNAVAILABLE, "failing", Some(reason))
         }
-        (None, false) => None,
+        (None, true) => {
+            let reason = "the disk is full: messages are refused until there is room";
+            (StatusCode::OK, "degraded", Some(reason.to_owned()))
+        }
+        (None, false) => (StatusCode::OK, "ok", None),
     };
-    let (code, status) = if trouble.is_some() {
-        (StatusCode::SERVICE_UNAVAILABLE, "failing")
-    } else {
-        (StatusCode::OK, "ok")
-    };
-    (
-        code,
-        Json(Health {
-            status,
-            reason: trouble,
-        }),
-    )
-        .into_response()
+    (code, Json(Health { status, reason })).into_response()
 }
 
 /// Counters in `OpenMetrics` text.
