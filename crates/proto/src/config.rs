@@ -19,6 +19,9 @@ pub struct Config {
     /// Most frames one message may consist of; 1008 above it. Default 4096. Fragments are
     /// merged as they come, so this bounds work, not memory.
     pub fragments_max: u32,
+    /// Largest frame sent, in payload bytes: a longer message goes out in fragments of this size
+    /// (RFC 6455 section 5.4). Default: no limit. For peers with small buffers.
+    pub send_frame_bytes_max: usize,
     /// Most bytes queued for sending before [`crate::Connection::send`] refuses with
     /// [`crate::SendError::Full`]; an empty queue takes one message of any size. Default 1 MiB.
     pub send_queue_bytes_max: usize,
@@ -44,6 +47,7 @@ impl Default for Config {
             message_bytes_max: 16 << 20,
             frame_bytes_max: 16 << 20,
             fragments_max: 4096,
+            send_frame_bytes_max: usize::MAX,
             send_queue_bytes_max: 1 << 20,
             control_queue_bytes_max: 16 << 10,
             ping_every: Some(Duration::from_secs(25)),

@@ -106,4 +106,10 @@ pub enum SendError {
     /// A ping with more than 125 bytes (RFC 6455 section 5.5).
     #[error("control payload above 125 bytes")]
     ControlTooLong,
+    /// A message sent in fragments has not ended; no other may begin before (section 5.4).
+    #[error("a message sent in fragments has not ended")]
+    InFragments,
+    /// Ready frames given to a client, which must mask each with a fresh key (section 5.3).
+    #[error("a client cannot send unmasked frames")]
+    NotMasked,
 }

@@ -38,8 +38,8 @@
 //! ```
 //!
 //! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
-//! `connection::receive` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
-//! `connection::transmit` (queue) → the caller's vectored write.
+//! `connection::decode` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
+//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write.
 #![forbid(unsafe_code)]
 #![warn(
     clippy::indexing_slicing,
@@ -70,7 +70,7 @@ mod connection; // the state machine
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
-pub use connection::{Connection, Event, MaskKeys, Stats};
+pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
 pub use error::{ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use prepared::Prepared;

@@ -5,23 +5,25 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::Kind;
+
 /// A whole data message as one ready server frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     frame: Bytes,
     header_len: u8,
-    text: bool,
+    kind: Kind,
 }
 
 impl Prepared {
     /// A text message.
     pub fn text(payload: &str) -> Self {
-        Self::encode(0x81, payload.as_bytes())
+        Self::encode(Kind::Text, payload.as_bytes())
     }
 
     /// A binary message.
     pub fn binary(payload: &[u8]) -> Self {
-        Self::encode(0x82, payload)
+        Self::encode(Kind::Binary, payload)
     }
 
     /// Header and payload as they go on the wire.
@@ -36,14 +38,17 @@ impl Prepared {
             .unwrap_or_default()
     }
 
-    /// Whether it is a text message.
-    pub fn is_text(&self) -> bool {
-        self.text
+    /// Text or binary.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
-    fn encode(first: u8, payload: &[u8]) -> Self {
+    fn encode(kind: Kind, payload: &[u8]) -> Self {
         let mut frame = BytesMut::with_capacity(payload.len().saturating_add(10));
-        frame.put_u8(first);
+        frame.put_u8(match kind {
+            Kind::Text => 0x81,
+            Kind::Binary => 0x82,
+        });
         match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
             (Ok(short), _) if short < 126 => frame.put_u8(short),
             (_, Ok(medium)) => {
@@ -60,7 +65,7 @@ impl Prepared {
         Self {
             frame: frame.freeze(),
             header_len,
-            text: first == 0x81,
+            kind,
         }
     }
 }

@@ -76,6 +76,10 @@ fn feed(connection: &mut Connection, bytes: &[u8], step: usize) -> Vec<String> {
                 Ok(Some(Event::Pong(body))) => {
                     log.push(format!("Pong {}", String::from_utf8_lossy(body)));
                 }
+                Ok(Some(Event::Chunk(chunk))) => {
+                    let data = String::from_utf8_lossy(chunk.data);
+                    log.push(format!("Chunk {data} {}", chunk.last));
+                }
                 Ok(Some(Event::Close(None))) => log.push("Close".into()),
                 Ok(Some(Event::Close(Some(close)))) => {
                     log.push(format!("Close {} {}", close.code, close.reason));
@@ -384,6 +388,125 @@ fn the_core_of_an_idle_connection_is_small() {
         size_of::<Connection>() <= 384,
         "{}",
         size_of::<Connection>()
+    );
+}
+
+/// The same bytes, received in chunks from the `from`th piece on.
+fn feed_chunks(bytes: &[u8], step: usize, from: usize) -> Vec<String> {
+    let (mut incoming, _) = server_with(|config| config.message_bytes_max = 8).split();
+    let mut log = Vec::new();
+    for (number, piece) in bytes.chunks(step).enumerate() {
+        let mut piece = piece.to_vec();
+        let mut rest = piece.as_mut_slice();
+        while !rest.is_empty() {
+            let (used, event) = if number < from {
+                incoming.receive(rest)
+            } else {
+                incoming.receive_chunk(rest)
+            };
+            match event.unwrap() {
+                Some(Event::Chunk(chunk)) => log.push(format!(
+                    "{}{}",
+                    String::from_utf8_lossy(chunk.data),
+                    if chunk.last { "." } else { "" }
+                )),
+                Some(Event::Message(message)) => {
+                    log.push(format!("whole {:?}", message.payload()));
+                }
+                Some(Event::Ping(_)) => log.push("ping".into()),
+                Some(Event::Pong(_) | Event::Close(_)) | None => {}
+            }
+            rest = &mut rest[used..];
+        }
+    }
+    log
+}
+
+#[test]
+fn a_message_above_the_limit_can_be_received_in_chunks() {
+    let script = frames(&[
+        (0x01, b"a long "),
+        (0x89, b"?"),
+        (0x00, b""),
+        (0x80, b"message"),
+        (0x81, b"another long one"),
+    ]);
+    assert_eq!(
+        feed_chunks(&script, 1000, 0),
+        ["a long ", "ping", "message.", "another long one."]
+    );
+    for step in 1..30 {
+        let text = feed_chunks(&script, step, 0).concat().replace("ping", "");
+        assert_eq!(
+            text, "a long message.another long one.",
+            "in pieces of {step}"
+        );
+    }
+    // What was put together before is the first chunk.
+    let text = feed_chunks(&script, 7, 2).concat().replace("ping", "");
+    assert_eq!(text, "a long message.another long one.");
+}
+
+#[test]
+fn what_is_left_of_a_message_received_in_chunks_is_never_taken_for_a_whole_one() {
+    let (mut incoming, _) = server().split();
+    let mut bytes = frames(&[(0x02, b"begin"), (0x80, b"end"), (0x82, b"next")]);
+    let (used, event) = incoming.receive_chunk(&mut bytes);
+    assert!(matches!(
+        event,
+        Ok(Some(Event::Chunk(Chunk {
+            data: b"begin",
+            last: false,
+            ..
+        })))
+    ));
+    let (more, event) = incoming.receive(&mut bytes[used..]);
+    assert!(matches!(event, Ok(None)));
+    let (_, event) = incoming.receive(&mut bytes[used + more..]);
+    assert!(matches!(event, Ok(Some(Event::Message(next))) if next.payload() == b"next"));
+}
+
+#[test]
+fn a_message_is_sent_in_fragments_with_pings_between_and_no_other_message() {
+    let mut client = Connection::client(Arc::default(), Box::<Counting>::default(), Instant::now());
+    client.send_fragment(Kind::Text, b"Hel", false).unwrap();
+    assert_eq!(client.send(&"x".into()), Err(SendError::InFragments));
+    client.ping(b"?").unwrap();
+    client.send_fragment(Kind::Text, b"", false).unwrap();
+    client.send_fragment(Kind::Text, b"lo", true).unwrap();
+    client.send(&"x".into()).unwrap();
+    let out = sent(&mut client);
+    assert_eq!(
+        feed(&mut server(), &out, 1000),
+        ["Ping ?", "Text Hello", "Text x"]
+    );
+}
+
+#[test]
+fn long_messages_leave_in_frames_of_the_size_the_peer_can_take() {
+    let mut connection = server_with(|config| config.send_frame_bytes_max = 4);
+    connection.send(&"HelloWorld".into()).unwrap();
+    connection.send_prepared(&Prepared::text("12345")).unwrap();
+    connection.send(&"four".into()).unwrap();
+    assert_eq!(
+        sent(&mut connection),
+        b"\x01\x04Hell\x00\x04oWor\x80\x02ld\x01\x041234\x80\x015\x81\x04four"
+    );
+}
+
+#[test]
+fn frames_encoded_for_many_are_refused_by_a_client() {
+    let frames = Prepared::text("a").frame().clone();
+    let mut client = Connection::client(Arc::default(), Box::<Counting>::default(), Instant::now());
+    assert_eq!(
+        client.halves().1.send_frames(&frames, 1),
+        Err(SendError::NotMasked)
+    );
+    let mut server = server();
+    server.halves().1.send_frames(&frames, 1).unwrap();
+    assert_eq!(
+        (sent(&mut server), server.stats().messages_sent),
+        (frames.to_vec(), 1)
     );
 }
 

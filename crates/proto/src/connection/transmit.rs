@@ -1,8 +1,8 @@
 //! The sending half: a queue of encoded bytes.
 //!
 //! In: frames to encode. Out: slices for one vectored write. Invariant: bytes leave in the
-//! order in which they were queued, and an empty queue owns no memory, so an idle connection
-//! costs nothing.
+//! order in which they were queued. The buffer of an empty queue can be taken away, so an idle
+//! connection owns none, and given back before the next frame, so nothing is allocated then.
 //!
 //! Small frames are copied behind one another into one buffer (one slice, one allocation for
 //! many frames); large shared payloads are queued by reference.
@@ -94,13 +94,37 @@ impl Transmit {
     /// Queues a ready frame.
     #[inline]
     pub(super) fn prepared(&mut self, prepared: &Prepared) {
-        let frame = prepared.frame();
-        if frame.len() < BY_REFERENCE_MIN {
-            self.tail_for(frame.len()).extend_from_slice(frame);
-            self.len = self.len.saturating_add(frame.len());
+        self.frames(prepared.frame());
+    }
+
+    /// Queues ready frames.
+    #[inline]
+    pub(super) fn frames(&mut self, frames: &Bytes) {
+        if frames.len() < BY_REFERENCE_MIN {
+            self.tail_for(frames.len()).extend_from_slice(frames);
+            self.len = self.len.saturating_add(frames.len());
         } else {
-            self.by_reference(frame.clone());
+            self.by_reference(frames.clone());
         }
+    }
+
+    /// Gives the queue a buffer if it has none.
+    #[inline]
+    pub(super) fn lend_buffer(&mut self, lend: impl FnOnce() -> Vec<u8>) {
+        if self.tail.capacity() == 0 {
+            self.tail = lend();
+            self.tail.clear();
+        }
+    }
+
+    /// Takes the buffer of an empty queue.
+    #[inline]
+    pub(super) fn reclaim_buffer(&mut self) -> Option<Vec<u8>> {
+        if self.len > 0 || self.tail.capacity() == 0 {
+            return None;
+        }
+        self.segments = VecDeque::new();
+        Some(std::mem::take(&mut self.tail))
     }
 
     /// Fills `parts` with what is to be written next; returns how many were set.
@@ -127,7 +151,9 @@ impl Transmit {
     pub(super) fn advance(&mut self, count: usize) {
         self.len = self.len.saturating_sub(count);
         if self.len == 0 {
-            *self = Self::default();
+            self.segments.clear();
+            self.tail.clear();
+            self.written = 0;
             return;
         }
         self.written = self.written.saturating_add(count);
@@ -215,11 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_queue_owns_no_memory() {
+    fn an_empty_queue_gives_its_memory_away() {
         let mut queue = Transmit::default();
         queue.shared(Opcode::Text, &vec![b'a'; 100_000].into());
         queue.frame(true, Opcode::Text, b"b", None);
+        assert!(queue.reclaim_buffer().is_none(), "it is in use");
         drain(&mut queue, 1000);
+        let buffer = queue.reclaim_buffer().unwrap();
+        queue.lend_buffer(|| buffer);
+        assert!(queue.reclaim_buffer().is_some());
         assert_eq!((queue.tail.capacity(), queue.segments.capacity()), (0, 0));
     }
 }

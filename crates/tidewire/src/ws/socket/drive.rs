@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             input.handled(used);
         }
         if self.connection.is_finished() {
-            let wait = self.connection.config().close_within;
+            let wait = self.connection.halves().1.config().close_within;
             self.ending = Ending::Writing {
                 deadline: Instant::now() + wait,
             };
@@ -200,11 +200,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
         }
         // Servers only: a client sends on its own, and then waits for something else.
-        let more_to_handle = self.connection.role() == Role::Server
+        let (incoming, _) = self.connection.halves();
+        let more_to_handle = incoming.role() == Role::Server
             && self
                 .input
                 .as_ref()
-                .is_some_and(|input| self.connection.completes_message(input.unread()));
+                .is_some_and(|input| incoming.completes_message(input.unread()));
         if (!more_to_handle || self.connection.queued() >= WRITE_AT)
             && let Poll::Ready(Err(error)) = self.poll_write(cx)
         {

@@ -1,24 +1,27 @@
-//! The receiving half: from bytes to whole frames and messages.
+//! From bytes to whole frames and messages, or to the pieces of a message.
 //!
-//! In: bytes as they came, in any cut. Out: at most one [`Received`] per call. Invariant: all
+//! In: bytes as they came, in any cut. Out: at most one [`Event`] per call. Invariant: all
 //! bytes given are consumed before more are needed, so the caller never keeps any, and what
 //! is kept here (a header's beginning, a message in pieces) stays within the limits.
 //!
 //! A frame that lies whole in the input is handed out from there, unmasked in place: the hot
 //! path copies and allocates nothing.
 
+use super::{Chunk, Event};
 use crate::{
-    Config, Kind, MessageRef, ProtocolError, Role,
+    CloseFrame, Config, Kind, MessageRef, ProtocolError, Role,
     frame::{Header, Opcode},
     mask,
     utf8::Utf8,
 };
 
-/// One whole thing received.
-#[derive(Debug)]
-pub(super) enum Received<'a> {
-    Message(MessageRef<'a>),
-    Control(Opcode, &'a [u8]),
+/// How data is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Whole, put together.
+    Messages,
+    /// As it comes.
+    Chunks,
 }
 
 /// A frame whose payload has not come in full.
@@ -35,41 +38,55 @@ struct Open {
     kind: Kind,
     frames: u32,
     utf8: Utf8,
+    /// Pieces of it were handed out, so it can no longer be handed out whole.
+    streamed: bool,
+}
+
+/// What the last event borrowed; forgotten with the next call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum HandedOut {
+    #[default]
+    Nothing,
+    Control,
+    Assembly,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Receiver {
+pub(super) struct Decoder {
     /// Beginning of a header that was cut.
     header: [u8; Header::LEN_MAX],
     header_len: u8,
+    handed_out: HandedOut,
     partial: Option<Partial>,
     open: Option<Open>,
     /// Payload of the open message so far.
     assembly: Vec<u8>,
-    /// `assembly` or `control` was handed out and is to be forgotten.
-    handed_out: bool,
     /// Payload of a control frame that was cut.
     control: Vec<u8>,
 }
 
-impl Receiver {
+impl Decoder {
     /// Takes bytes from the start of `input`; returns how many, and what they completed.
     /// `input` is not empty. Call until all is consumed.
     #[inline]
-    pub(super) fn receive<'a>(
+    pub(super) fn take<'a>(
         &'a mut self,
         role: Role,
         config: &Config,
         input: &'a mut [u8],
-    ) -> Result<(usize, Option<Received<'a>>), ProtocolError> {
-        if self.handed_out {
+        wanted: Wanted,
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        if self.handed_out != HandedOut::Nothing {
             self.forget_handed_out();
         }
+        if wanted == Wanted::Chunks && !self.assembly.is_empty() {
+            return Ok((0, self.assembled_so_far()));
+        }
         if let Some(partial) = self.partial {
-            return self.payload(partial, input);
+            return self.payload(partial, input, wanted);
         }
         if self.header_len > 0 {
-            return self.cut_header(role, config, input);
+            return self.cut_header(role, config, input, wanted);
         }
         let Some(header) = Header::parse(input, role)? else {
             self.header_len = u8::try_from(input.len()).unwrap_or(0);
@@ -78,14 +95,14 @@ impl Receiver {
             }
             return Ok((input.len(), None));
         };
-        self.check(header, config)?;
+        self.check(header, config, wanted)?;
         let end = usize::try_from(header.len)
             .ok()
             .and_then(|len| header.size.checked_add(len));
         match end {
             Some(end) if end <= input.len() => {
                 let payload = input.get_mut(header.size..end).unwrap_or_default();
-                Ok((end, self.whole(header, payload)?))
+                Ok((end, self.whole(header, payload, wanted)?))
             }
             _ => {
                 self.partial = Some(Partial { header, done: 0 });
@@ -128,11 +145,23 @@ impl Receiver {
     /// Frees what the last event borrowed. A control frame between fragments leaves the
     /// message that is still open.
     fn forget_handed_out(&mut self) {
-        self.handed_out = false;
-        self.control = Vec::new();
-        if self.open.is_none() {
-            self.assembly = Vec::new();
+        match std::mem::take(&mut self.handed_out) {
+            HandedOut::Control => self.control = Vec::new(),
+            HandedOut::Assembly => self.assembly = Vec::new(),
+            HandedOut::Nothing => {}
         }
+    }
+
+    /// The beginning of a message that is wanted in chunks from now on.
+    fn assembled_so_far(&mut self) -> Option<Event<'_>> {
+        self.handed_out = HandedOut::Assembly;
+        let open = self.open.as_mut()?;
+        open.streamed = true;
+        Some(Event::Chunk(Chunk {
+            kind: open.kind,
+            data: &self.assembly,
+            last: false,
+        }))
     }
 
     /// Continues a header whose beginning came earlier.
@@ -141,7 +170,8 @@ impl Receiver {
         role: Role,
         config: &Config,
         input: &[u8],
-    ) -> Result<(usize, Option<Received<'_>>), ProtocolError> {
+        wanted: Wanted,
+    ) -> Result<(usize, Option<Event<'_>>), ProtocolError> {
         let before = usize::from(self.header_len);
         let mut len = before;
         for (kept, byte) in self.header.iter_mut().skip(before).zip(input) {
@@ -153,36 +183,47 @@ impl Receiver {
             return Ok((len.saturating_sub(before), None));
         };
         self.header_len = 0;
-        self.check(header, config)?;
+        self.check(header, config, wanted)?;
         let used = header.size.saturating_sub(before);
         if header.len == 0 {
             // No byte will follow that could complete it.
-            return Ok((used, self.whole(header, &mut [])?));
+            return Ok((used, self.whole(header, &mut [], wanted)?));
         }
         self.partial = Some(Partial { header, done: 0 });
         Ok((used, None))
     }
 
-    /// The rules that need the state: fragmentation order and limits.
+    /// The rules that need the state: fragmentation order and limits. Limits bound what is
+    /// kept, so they do not apply to a message that is handed out in chunks.
     #[inline]
-    fn check(&mut self, header: Header, config: &Config) -> Result<(), ProtocolError> {
+    fn check(
+        &mut self,
+        header: Header,
+        config: &Config,
+        wanted: Wanted,
+    ) -> Result<(), ProtocolError> {
         if header.opcode.is_control() {
             return Ok(());
         }
+        let mut kept = wanted == Wanted::Messages;
         match (&mut self.open, header.opcode) {
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
             (Some(_), Opcode::Text | Opcode::Binary) => {
                 return Err(ProtocolError::ExpectedContinuation);
             }
             (Some(open), _) => {
+                kept &= !open.streamed;
                 open.frames = open.frames.saturating_add(1);
-                if open.frames > config.fragments_max {
+                if kept && open.frames > config.fragments_max {
                     return Err(ProtocolError::TooManyFragments {
                         max: config.fragments_max,
                     });
                 }
             }
             (None, _) => {}
+        }
+        if !kept {
+            return Ok(());
         }
         if header.len > config.frame_bytes_max as u64 {
             return Err(ProtocolError::FrameTooBig {
@@ -205,31 +246,39 @@ impl Receiver {
         &'a mut self,
         header: Header,
         payload: &'a mut [u8],
-    ) -> Result<Option<Received<'a>>, ProtocolError> {
+        wanted: Wanted,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
         let ascii = match header.key {
             Some(key) => mask::apply(payload, key, 0),
             None => payload.is_ascii(),
         };
         if header.opcode.is_control() {
-            return Ok(Some(Received::Control(header.opcode, payload)));
+            return control(header.opcode, payload).map(Some);
         }
         if header.fin && self.open.is_none() {
             let kind = kind_of(header.opcode);
             if kind == Kind::Text && !ascii && mask::is_utf8(payload).is_none() {
                 return Err(ProtocolError::InvalidUtf8);
             }
-            return Ok(Some(Received::Message(MessageRef::whole(kind, payload))));
+            return Ok(Some(match wanted {
+                Wanted::Messages => Event::Message(MessageRef::whole(kind, payload)),
+                Wanted::Chunks => Event::Chunk(Chunk {
+                    kind,
+                    data: payload,
+                    last: true,
+                }),
+            }));
         }
-        self.append(header, payload, ascii)?;
-        self.finish(header)
+        self.data(header, payload, ascii, true, wanted)
     }
 
     /// More payload of a frame that was cut.
-    fn payload(
-        &mut self,
+    fn payload<'a>(
+        &'a mut self,
         mut partial: Partial,
-        input: &mut [u8],
-    ) -> Result<(usize, Option<Received<'_>>), ProtocolError> {
+        input: &'a mut [u8],
+        wanted: Wanted,
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         let header = partial.header;
         let left = header.len.saturating_sub(partial.done);
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
@@ -240,52 +289,79 @@ impl Receiver {
             None => chunk.is_ascii(),
         };
         partial.done = partial.done.saturating_add(taken as u64);
-        if header.opcode.is_control() {
-            self.control.extend_from_slice(chunk);
-        } else {
-            self.append(header, chunk, ascii)?;
+        let whole = partial.done == header.len;
+        self.partial = (!whole).then_some(partial);
+        if !header.opcode.is_control() {
+            return Ok((taken, self.data(header, chunk, ascii, whole, wanted)?));
         }
-        if partial.done < header.len {
-            self.partial = Some(partial);
+        self.control.extend_from_slice(chunk);
+        if !whole {
             return Ok((taken, None));
         }
-        self.partial = None;
-        if header.opcode.is_control() {
-            self.handed_out = true;
-            return Ok((taken, Some(Received::Control(header.opcode, &self.control))));
-        }
-        Ok((taken, self.finish(header)?))
+        self.handed_out = HandedOut::Control;
+        Ok((taken, Some(control(header.opcode, &self.control)?)))
     }
 
-    /// Adds data to the open message, opening it if this is its first frame.
-    fn append(&mut self, header: Header, chunk: &[u8], ascii: bool) -> Result<(), ProtocolError> {
+    /// Data of a message in pieces, opening it if this is its first. `frame_ends` tells whether
+    /// `chunk` is the last of its frame.
+    fn data<'a>(
+        &'a mut self,
+        header: Header,
+        chunk: &'a [u8],
+        ascii: bool,
+        frame_ends: bool,
+        wanted: Wanted,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
         let open = self.open.get_or_insert_with(|| Open {
             kind: kind_of(header.opcode),
             frames: 1,
             utf8: Utf8::default(),
+            streamed: false,
         });
-        if open.kind == Kind::Text && !(ascii && open.utf8.is_complete()) && !open.utf8.push(chunk)
-        {
+        let kind = open.kind;
+        if kind == Kind::Text && !(ascii && open.utf8.is_complete()) && !open.utf8.push(chunk) {
             return Err(ProtocolError::InvalidUtf8);
         }
-        self.assembly.extend_from_slice(chunk);
-        Ok(())
+        let last = frame_ends && header.fin;
+        if last && kind == Kind::Text && !open.utf8.is_complete() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        open.streamed |= wanted == Wanted::Chunks;
+        let streamed = open.streamed;
+        if last {
+            self.open = None;
+        }
+        match (streamed, wanted) {
+            (true, Wanted::Messages) => Ok(None), // its beginning is gone
+            (true, Wanted::Chunks) => {
+                Ok((last || !chunk.is_empty()).then_some(Event::Chunk(Chunk {
+                    kind,
+                    data: chunk,
+                    last,
+                })))
+            }
+            (false, _) => {
+                self.assembly.extend_from_slice(chunk);
+                if !last {
+                    return Ok(None);
+                }
+                self.handed_out = HandedOut::Assembly;
+                Ok(Some(Event::Message(MessageRef::assembled(
+                    kind,
+                    &mut self.assembly,
+                ))))
+            }
+        }
     }
+}
 
-    /// Ends a data frame, and the message with its last frame.
-    fn finish(&mut self, header: Header) -> Result<Option<Received<'_>>, ProtocolError> {
-        let Some(open) = self.open.filter(|_| header.fin) else {
-            return Ok(None);
-        };
-        if open.kind == Kind::Text && !open.utf8.is_complete() {
-            return Err(ProtocolError::InvalidUtf8);
+fn control(opcode: Opcode, body: &[u8]) -> Result<Event<'_>, ProtocolError> {
+    match opcode {
+        Opcode::Ping => Ok(Event::Ping(body)),
+        Opcode::Close => CloseFrame::parse(body).map(Event::Close),
+        Opcode::Pong | Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+            Ok(Event::Pong(body))
         }
-        self.open = None;
-        self.handed_out = true;
-        Ok(Some(Received::Message(MessageRef::assembled(
-            open.kind,
-            &mut self.assembly,
-        ))))
     }
 }
 
