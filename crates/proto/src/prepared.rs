@@ -43,29 +43,52 @@ impl Prepared {
         self.kind
     }
 
+    /// Appends a whole message as one server frame, to gather several for
+    /// [`Outgoing::send_frames`](crate::Outgoing::send_frames).
+    pub fn append(out: &mut BytesMut, kind: Kind, payload: &[u8]) {
+        append_header(out, opcode_of(kind), payload.len());
+        out.put_slice(payload);
+    }
+
+    /// As [`append`](Self::append), for a ping; at most 125 bytes of payload are taken.
+    pub fn append_ping(out: &mut BytesMut, payload: &[u8]) {
+        let payload = payload.get(..125).unwrap_or(payload);
+        append_header(out, 0x89, payload.len());
+        out.put_slice(payload);
+    }
+
     fn encode(kind: Kind, payload: &[u8]) -> Self {
         let mut frame = BytesMut::with_capacity(payload.len().saturating_add(10));
-        frame.put_u8(match kind {
-            Kind::Text => 0x81,
-            Kind::Binary => 0x82,
-        });
-        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-            (Ok(short), _) if short < 126 => frame.put_u8(short),
-            (_, Ok(medium)) => {
-                frame.put_u8(126);
-                frame.put_u16(medium);
-            }
-            _ => {
-                frame.put_u8(127);
-                frame.put_u64(payload.len() as u64);
-            }
-        }
+        append_header(&mut frame, opcode_of(kind), payload.len());
         let header_len = u8::try_from(frame.len()).unwrap_or(10);
         frame.put_slice(payload);
         Self {
             frame: frame.freeze(),
             header_len,
             kind,
+        }
+    }
+}
+
+/// First byte of a final data frame.
+const fn opcode_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Text => 0x81,
+        Kind::Binary => 0x82,
+    }
+}
+
+fn append_header(out: &mut BytesMut, first: u8, len: usize) {
+    out.put_u8(first);
+    match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(short), _) if short < 126 => out.put_u8(short),
+        (_, Ok(medium)) => {
+            out.put_u8(126);
+            out.put_u16(medium);
+        }
+        _ => {
+            out.put_u8(127);
+            out.put_u64(len as u64);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Read buffers shared by all connections of a thread.
+//! Buffers shared by all connections of a thread.
 //!
-//! A connection takes one when it reads and gives it back when every byte was handled, so an
-//! idle connection owns none and nothing is zeroed per read. Invariant: the pool keeps at most
-//! [`POOLED_MAX`] buffers of each size per thread.
+//! A connection takes a read buffer when bytes may be there and gives it back when every byte was
+//! handled; its send queue borrows a write buffer while something is queued. So an idle
+//! connection owns none, nothing is zeroed per read, and a busy thread allocates none.
+//! Invariant: the pool keeps at most [`POOLED_MAX`] buffers of each kind per thread.
 
 use std::{cell::RefCell, mem};
 
@@ -12,12 +13,19 @@ const SMALL: usize = 4 << 10;
 /// Reads of a connection that filled its last buffer.
 const LARGE: usize = 64 << 10;
 
+/// A write buffer's first allocation, for a few replies.
+const WRITE: usize = 1 << 10;
+
+/// Write buffers that grew beyond are freed.
+const WRITE_MAX: usize = 128 << 10;
+
 const POOLED_MAX: usize = 8;
 
 #[derive(Default)]
 struct Pool {
     small: Vec<Box<[u8]>>,
     large: Vec<Box<[u8]>>,
+    write: Vec<Vec<u8>>,
 }
 
 impl Pool {
@@ -34,7 +42,31 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-/// A buffer of the pool; dropping it gives it back.
+/// A buffer for a send queue; give it back with [`keep_write_buffer`].
+pub(crate) fn write_buffer() -> Vec<u8> {
+    let pooled = POOL.try_with(|pool| pool.borrow_mut().write.pop());
+    pooled
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| Vec::with_capacity(WRITE))
+}
+
+/// Keeps the buffer of an empty send queue for the next one.
+pub(crate) fn keep_write_buffer(buffer: Vec<u8>) {
+    if buffer.capacity() > WRITE_MAX {
+        return;
+    }
+    // At the end of a thread the pool is gone first; then the buffer simply goes too.
+    let kept = POOL.try_with(|pool| {
+        let write = &mut pool.borrow_mut().write;
+        if write.len() < POOLED_MAX {
+            write.push(buffer);
+        }
+    });
+    kept.ok();
+}
+
+/// A read buffer of the pool; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
     bytes: Box<[u8]>,
@@ -106,7 +138,6 @@ impl Drop for ReadBuffer {
             return;
         }
         let bytes = mem::take(&mut self.bytes);
-        // At the end of a thread the pool is gone first; then the buffer simply goes too.
         let kept = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             let pooled = pool.of_size(len);

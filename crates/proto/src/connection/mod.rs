@@ -14,7 +14,7 @@ mod incoming; // what the peer sent, until it closes or breaks a rule
 mod transmit; // frames → bytes to write
 mod outgoing; // commands, answers, deadlines
 
-use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
+use std::{fmt, io::IoSlice, ops::AddAssign, sync::Arc, time::Instant};
 
 pub use self::{incoming::Incoming, outgoing::Outgoing};
 use crate::{
@@ -69,6 +69,15 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Bytes confirmed by [`Connection::transmitted`].
     pub bytes_sent: u64,
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, more: Self) {
+        self.messages_received = self.messages_received.wrapping_add(more.messages_received);
+        self.messages_sent = self.messages_sent.wrapping_add(more.messages_sent);
+        self.bytes_received = self.bytes_received.wrapping_add(more.bytes_received);
+        self.bytes_sent = self.bytes_sent.wrapping_add(more.bytes_sent);
+    }
 }
 
 impl Stats {

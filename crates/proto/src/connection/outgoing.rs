@@ -144,15 +144,22 @@ impl Outgoing {
     }
 
     /// Queues whole frames that were encoded once for many connections of servers, `count`
-    /// messages in all.
+    /// messages in all. They are never refused as too many: the caller looks at
+    /// [`Self::queued`] before.
     ///
     /// # Errors
-    /// As [`Self::send`]; also for a client, which has to mask, with [`SendError::NotMasked`].
+    /// [`SendError::Closed`], [`SendError::InFragments`]; [`SendError::NotMasked`] for a client, which
+    /// has to mask.
     pub fn send_frames(&mut self, frames: &Bytes, count: u64) -> Result<(), SendError> {
         if self.role == Role::Client {
             return Err(SendError::NotMasked);
         }
-        self.room_for_message(frames.len())?;
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        if self.fragmenting {
+            return Err(SendError::InFragments);
+        }
         self.transmit.frames(frames);
         self.messages = self.messages.wrapping_add(count);
         Ok(())
@@ -415,6 +422,12 @@ impl Outgoing {
     #[inline]
     pub fn queued(&self) -> usize {
         self.transmit.len()
+    }
+
+    /// Whether a message sent in fragments has not ended.
+    #[inline]
+    pub fn is_fragmenting(&self) -> bool {
+        self.fragmenting
     }
 
     /// Whether messages can still be sent.

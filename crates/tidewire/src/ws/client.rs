@@ -35,6 +35,7 @@ pub struct Client {
     subprotocols: Vec<String>,
     config: Arc<Config>,
     connect_within: Duration,
+    write_within: Duration,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
 }
@@ -51,6 +52,7 @@ impl Client {
             subprotocols: Vec::new(),
             config: Arc::default(),
             connect_within: Duration::from_secs(10),
+            write_within: Duration::from_secs(10),
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -81,6 +83,13 @@ impl Client {
     #[must_use]
     pub fn connect_within(mut self, limit: Duration) -> Self {
         self.connect_within = limit;
+        self
+    }
+
+    /// A server that takes none of our bytes for this long is given up; default 10 s.
+    #[must_use]
+    pub fn write_within(mut self, limit: Duration) -> Self {
+        self.write_within = limit;
         self
     }
 
@@ -141,8 +150,11 @@ impl Client {
         let subprotocol = request.verify(&head)?;
         let keys = Box::new(entropy::RandomKeys);
         let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std());
-        Ok(WebSocket::new(stream, core, leftover)
-            .with_peer(Arc::new(peer), subprotocol.map(Arc::from)))
+        Ok(WebSocket::new(stream, core, leftover).describe(
+            Arc::new(peer),
+            subprotocol.map(Arc::from),
+            self.write_within,
+        ))
     }
 
     #[cfg(feature = "tls")]

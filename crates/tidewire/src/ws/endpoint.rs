@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 
 use tidewire_proto::handshake::{Refusal, RequestHead};
 
-use super::{Peer, WebSocket};
+use super::{Handler, Peer, WebSocket};
 
 /// An upgrade request.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Response {
 
 /// Serves the connections of one path.
 ///
-/// A plain async function of a [`WebSocket`] is an endpoint too.
+/// A plain async function of a [`WebSocket`] is an endpoint too; so are [`Handlers`].
 pub trait Endpoint: Send + Sync + 'static {
     /// Looks at the request before it is answered; the default accepts every one.
     ///
@@ -62,6 +62,33 @@ where
         _request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(self(socket))
+    }
+}
+
+/// An endpoint in handler style: makes a [`Handler`] for each connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Handlers<F>(
+    /// Called with the request of each connection.
+    pub F,
+);
+
+impl<F, H> Endpoint for Handlers<F>
+where
+    F: Fn(&Request) -> H + Send + Sync + 'static,
+    H: Handler,
+{
+    fn serve(
+        &self,
+        socket: WebSocket,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let handler = self.0(&request);
+        drop(request);
+        Box::pin(async move {
+            if let Err(error) = socket.run(handler).await {
+                tracing::debug!(%error, "connection ended");
+            }
+        })
     }
 }
 

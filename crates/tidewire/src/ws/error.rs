@@ -42,6 +42,9 @@ pub enum SendError {
     /// A ping above 125 bytes.
     #[error("control payload above 125 bytes")]
     ControlTooLong,
+    /// A message sent in pieces has not been finished.
+    #[error("a message sent in pieces has not ended")]
+    InFragments,
     /// The stream failed.
     #[error("the connection failed")]
     Io(#[source] Arc<io::Error>),
@@ -52,6 +55,7 @@ impl From<tidewire_proto::SendError> for SendError {
         match error {
             tidewire_proto::SendError::Full => Self::Full,
             tidewire_proto::SendError::ControlTooLong => Self::ControlTooLong,
+            tidewire_proto::SendError::InFragments => Self::InFragments,
             tidewire_proto::SendError::Closed | _ => Self::Closed,
         }
     }

@@ -6,18 +6,26 @@
 mod server; // bind, route, run, drain
 mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
+mod sessions; // the open sessions of a server
 mod client; // connect
 mod socket; // the driver: one connection
+mod topic; // broadcast
 mod peer; // who is at the other end
 mod error; // what can go wrong, per operation
 
 pub use client::{Client, connect};
-pub use endpoint::{Endpoint, Request, Response};
+pub use endpoint::{Endpoint, Handlers, Request, Response};
 pub use error::{ConnectError, RecvError, SendError, StartError};
 pub use peer::Peer;
-pub use server::{Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Unrouted};
-pub use socket::{Incoming, WebSocket};
+pub use server::{
+    Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
+};
+pub use socket::{
+    Handler, Incoming, MessageChunk, MessageWriter, Sender, Serving, Session, WebSocket,
+};
 pub use tidewire_proto::{
-    CloseCode, CloseFrame, Config, Kind, Message, Prepared, ProtocolError, Role, Stats, Text,
+    CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role, Stats,
+    Text,
     handshake::{HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
 };
+pub use topic::{Membership, TooSlow, Topic, TopicConfig};

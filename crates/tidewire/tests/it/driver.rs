@@ -26,7 +26,10 @@ impl MaskKeys for Keys {
     }
 }
 
-fn server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, config: Config) -> WebSocket<S> {
+pub(crate) fn server<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    config: Config,
+) -> WebSocket<S> {
     WebSocket::new(
         stream,
         Connection::server(Arc::new(config), Instant::now().into_std()),
@@ -34,18 +37,20 @@ fn server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, config: Config) -> WebSo
     )
 }
 
-fn client<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocket<S> {
+pub(crate) fn client<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+) -> WebSocket<S> {
     let core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
     WebSocket::new(stream, core, Vec::new())
 }
 
-fn pair(capacity: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+pub(crate) fn pair(capacity: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (a, b) = duplex(capacity);
     (server(a, Config::default()), client(b))
 }
 
 /// Masked client frames for these texts.
-fn client_bytes(texts: &[&str]) -> Vec<u8> {
+pub(crate) fn client_bytes(texts: &[&str]) -> Vec<u8> {
     let mut core = Connection::client(Arc::default(), Box::new(Keys), Instant::now().into_std());
     for text in texts {
         core.send(&(*text).into()).unwrap();
@@ -57,9 +62,19 @@ fn client_bytes(texts: &[&str]) -> Vec<u8> {
 
 /// Gives one scripted chunk per read, then nothing; remembers every write.
 #[derive(Clone, Default)]
-struct Script {
+pub(crate) struct Script {
     reads: Arc<Mutex<VecDeque<Vec<u8>>>>,
     writes: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Script {
+    pub(crate) fn push(&self, bytes: Vec<u8>) {
+        self.reads.lock().unwrap().push_back(bytes);
+    }
+
+    pub(crate) fn writes(&self) -> Vec<Vec<u8>> {
+        self.writes.lock().unwrap().clone()
+    }
 }
 
 impl AsyncRead for Script {
@@ -97,7 +112,7 @@ impl AsyncWrite for Script {
     }
 }
 
-async fn echo<S: AsyncRead + AsyncWrite + Unpin>(
+async fn echo<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut socket: WebSocket<S>,
 ) -> Result<(), RecvError> {
     while let Some(message) = socket.recv().await? {
@@ -121,7 +136,7 @@ async fn a_batch_of_messages_is_answered_with_one_write() {
         .push_back(client_bytes(&["alone"]));
     tokio::time::timeout(
         Duration::from_secs(1),
-        echo(server(script.clone(), no_pings())),
+        server(script.clone(), no_pings()).serve(|socket| Box::pin(echo(socket))),
     )
     .await
     .unwrap_err();
@@ -272,7 +287,7 @@ async fn a_peer_that_breaks_the_protocol_is_told_why() {
     );
 }
 
-fn no_pings() -> Config {
+pub(crate) fn no_pings() -> Config {
     let mut config = Config::default();
     config.ping_every = None;
     config

@@ -4,5 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod driver;
+mod handler;
 mod server;
+mod sharing;
 mod tls;

@@ -1,40 +1,33 @@
-//! What the driver does when it is polled: handle, write, read, wait; and the end.
+//! What the driver does when it is polled: handle what was read, write, read, wait.
 //!
-//! In: readiness of the stream, time, the server's drain. Out: what was received. Invariant:
-//! whenever a poll function is pending, the task is woken by the stream, the next deadline and
-//! the drain.
+//! In: readiness of the stream, time, publications of topics. Out: what was received. Invariant:
+//! whenever a poll function is pending, the task is woken by the stream, by the next deadline, by
+//! the topics and by whoever closes the connection from elsewhere.
 
 use std::{
-    io::{self, IoSlice},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use tidewire_proto::{CloseCode, Connection, Event, Message, Role};
+use tidewire_proto::{Event, Message, Outgoing};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until},
 };
 
-use super::{Ending, Incoming, WebSocket};
-use crate::{
-    buffer::ReadBuffer,
-    ws::{RecvError, SendError},
-};
+use super::{Ending, Incoming, WebSocket, link::Half, turn};
+use crate::ws::{Membership, RecvError, SendError, topic::Taken};
 
 /// Queued bytes from which on a batch is written although it is not through.
-const WRITE_AT: usize = 64 << 10;
+pub(super) const WRITE_AT: usize = 64 << 10;
 
-/// Most slices of one vectored write.
-const PARTS_MAX: usize = 32;
-
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// [`recv`](Self::recv) as a poll function.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
         loop {
             match ready!(self.poll_recv_any(cx))? {
@@ -49,6 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn poll_recv_any(
         &mut self,
         cx: &mut Context<'_>,
@@ -63,156 +57,152 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if let Some(incoming) = self.next_buffered() {
                 return Poll::Ready(Ok(Some(incoming)));
             }
-            if self.ending != Ending::No {
-                continue;
-            }
-            // Every frame of the batch has been handled: one write for all answers.
-            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-                return Poll::Ready(Err(self.fail(RecvError::Io(error))));
-            }
-            match self.poll_fill(cx) {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.fail(RecvError::Lost))),
-                Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error)))));
-                }
-                Poll::Pending if self.poll_due(cx) => {}
-                Poll::Pending => return Poll::Pending,
+            if self.ending == Ending::No {
+                ready!(self.poll_input(cx))?;
             }
         }
     }
 
     /// The next thing in the bytes already read.
+    #[inline]
     fn next_buffered(&mut self) -> Option<Incoming> {
         let input = self.input.as_mut()?;
         let mut found = None;
         while found.is_none() && !input.unread().is_empty() {
-            let (used, event) = self.connection.receive(input.unread_mut());
+            let (used, event) = self.decoder.receive(input.unread_mut());
             match event {
                 Ok(Some(Event::Message(message))) => {
                     found = Some(Incoming::Message(message.to_message()));
                 }
-                Ok(Some(Event::Ping(body))) => {
-                    found = Some(Incoming::Ping(Bytes::copy_from_slice(body)));
+                Ok(Some(event)) => {
+                    self.link.lock().answer(&event);
+                    found = match event {
+                        Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
+                        Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
+                        Event::Close(frame) => {
+                            self.close_frame = frame.clone().map(Box::new);
+                            Some(Incoming::Closing(frame))
+                        }
+                        Event::Message(_) | Event::Chunk(_) | _ => None,
+                    };
                 }
-                Ok(Some(Event::Pong(body))) => {
-                    found = Some(Incoming::Pong(Bytes::copy_from_slice(body)));
-                }
-                Ok(Some(Event::Close(frame))) => {
-                    self.close_frame.clone_from(&frame.clone().map(Box::new));
-                    found = Some(Incoming::Closing(frame));
-                }
-                Ok(None | Some(_)) => {}
+                Ok(None) => {}
                 Err(error) => {
+                    self.link.lock().outgoing.fail(error);
                     self.failed = Some(RecvError::Protocol(error));
                     found = Some(Incoming::Closing(None));
                 }
             }
             input.handled(used);
         }
-        if self.connection.is_finished() {
-            let wait = self.connection.halves().1.config().close_within;
-            self.ending = Ending::Writing {
-                deadline: Instant::now() + wait,
-            };
-            self.timer = None;
-            self.input = None;
-        } else if input.unread().is_empty() {
-            self.input = None;
-        }
+        self.after_events();
         found
     }
 
-    /// Reads once; false at the end of the stream.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut input = ReadBuffer::take(self.busy);
-        let mut space = ReadBuf::new(input.space());
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
-        let count = space.filled().len();
-        if count == 0 {
-            return Poll::Ready(Ok(false));
+    /// Gives the read buffer back when it has been handled; begins the end when the protocol is
+    /// through.
+    #[inline]
+    pub(super) fn after_events(&mut self) {
+        if self.decoder.is_finished() {
+            self.begin_end();
+        } else if self
+            .input
+            .as_ref()
+            .is_some_and(|input| input.unread().is_empty())
+        {
+            self.input = None;
         }
-        input.filled(count);
-        self.busy = input.is_full() || (self.busy && count > 4096);
-        self.input = Some(input);
-        self.connection.handle_activity(Instant::now().into_std());
-        Poll::Ready(Ok(true))
     }
 
-    /// Writes what is queued.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<io::Error>>> {
-        if self.connection.queued() == 0 {
-            return Poll::Ready(Ok(()));
+    /// Everything read has been handled: one write for all answers, then the next read. Ready when
+    /// there is something new to look at.
+    pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
+        let same_task = self.register(cx);
+        let mut half = self.link.lock();
+        half.count(&self.decoder);
+        if let Some(error) = half.failed().cloned() {
+            drop(half);
+            return Poll::Ready(Err(self.fail(error)));
         }
-        while self.connection.queued() > 0 {
-            let mut parts = [IoSlice::new(&[]); PARTS_MAX];
-            let count = self.connection.poll_transmit(&mut parts);
-            let stream = Pin::new(&mut self.stream);
-            let written = match parts.get(..count) {
-                Some([one]) => stream.poll_write(cx, one),
-                several => stream.poll_write_vectored(cx, several.unwrap_or_default()),
-            };
-            match written {
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(Arc::new(io::ErrorKind::WriteZero.into())));
-                }
-                Poll::Ready(Ok(count)) => {
-                    self.connection.transmitted(count);
-                    self.write_deadline = None;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
-                Poll::Pending => {
-                    self.expect_progress();
-                    return Poll::Pending;
+        loop {
+            let more = hand_out(&mut self.memberships, &mut half, cx, same_task);
+            match self.link.poll_write(&mut half, cx) {
+                Poll::Ready(Ok(())) if more => {}
+                Poll::Ready(Ok(())) | Poll::Pending => break,
+                Poll::Ready(Err(error)) => {
+                    drop(half);
+                    return Poll::Ready(Err(self.fail(RecvError::Io(error))));
                 }
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(Arc::new)
+        let read = half.poll_read(cx, self.busy);
+        if let Poll::Ready(Ok(Some(input))) = read {
+            half.outgoing.handle_activity(Instant::now().into_std());
+            drop(half);
+            self.busy = input.is_full() || (self.busy && input.unread().len() > 4096);
+            self.input = Some(input);
+            return Poll::Ready(Ok(()));
+        }
+        let deadline = half.next_deadline();
+        drop(half);
+        match read {
+            Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
+            Poll::Pending if self.poll_due(cx, same_task, deadline) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
-    /// The stream takes nothing now: it must within the write deadline.
-    fn expect_progress(&mut self) {
-        if self.write_deadline.is_some() {
-            return;
+    /// Makes this task the one that is woken; returns whether it was already.
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>) -> bool {
+        let same_task = self
+            .registered
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !same_task {
+            self.registered = Some(cx.waker().clone());
+            self.link.register_reader(cx.waker());
         }
-        let deadline = Instant::now() + self.write_within;
-        self.write_deadline = Some(deadline);
-        if let Some(timer) = &mut self.timer
-            && timer.deadline() > deadline
-        {
-            timer.as_mut().reset(deadline);
-        }
+        same_task
     }
 
+    /// Queues something and writes it, unless it may wait for the rest of the batch.
+    #[inline]
     pub(super) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
-        mut queue: impl FnMut(&mut Connection) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
+        let more_to_handle = self.more_to_handle();
         loop {
-            if self.failed.is_some() {
-                return Poll::Ready(Err(SendError::Closed));
-            }
-            match queue(&mut self.connection) {
-                Ok(()) => break,
-                Err(tidewire_proto::SendError::Full) => ready!(self.poll_flush(cx))?,
-                Err(error) => return Poll::Ready(Err(error.into())),
+            let mut half = self.link.lock();
+            half.check()?;
+            match half.queue(&mut queue) {
+                Ok(()) if more_to_handle && half.outgoing.queued() < WRITE_AT => {
+                    half.cork();
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(()) => {
+                    let written = self.link.poll_write(&mut half, cx);
+                    return Poll::Ready(half.written(written));
+                }
+                Err(SendError::Full) => {
+                    drop(half);
+                    ready!(self.poll_flush(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        // Servers only: a client sends on its own, and then waits for something else.
-        let (incoming, _) = self.connection.halves();
-        let more_to_handle = incoming.role() == Role::Server
-            && self
-                .input
-                .as_ref()
-                .is_some_and(|input| incoming.completes_message(input.unread()));
-        if (!more_to_handle || self.connection.queued() >= WRITE_AT)
-            && let Poll::Ready(Err(error)) = self.poll_write(cx)
-        {
-            self.fail(RecvError::Io(Arc::clone(&error)));
-            return Poll::Ready(Err(SendError::Io(error)));
-        }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Whether messages of the last read wait to be received, in a turn of this socket's task.
+    #[inline]
+    fn more_to_handle(&self) -> bool {
+        let Some(input) = &self.input else {
+            return false;
+        };
+        turn::is_of(&self.link) && self.decoder.completes_message(input.unread())
     }
 
     /// [`flush`](Self::flush) as a poll function.
@@ -220,122 +210,105 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.link.lock().outgoing.queued() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // Before the write is tried: another task's try must not make this one miss its wake.
+        let same_task = self.register(cx);
         loop {
-            match self.poll_write(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => {
-                    self.fail(RecvError::Io(Arc::clone(&error)));
-                    return Poll::Ready(Err(SendError::Io(error)));
-                }
-                Poll::Pending if self.poll_due(cx) => {
-                    if self.failed.is_some() {
-                        return Poll::Ready(Err(SendError::TimedOut));
-                    }
-                }
-                Poll::Pending => return Poll::Pending,
+            let mut half = self.link.lock();
+            half.check()?;
+            let written = self.link.poll_write(&mut half, cx);
+            if written.is_ready() {
+                return Poll::Ready(half.written(written));
+            }
+            let deadline = half.next_deadline();
+            drop(half);
+            if !self.poll_due(cx, same_task, deadline) {
+                return Poll::Pending;
+            }
+            if self.failed.is_some() {
+                return Poll::Ready(Err(SendError::TimedOut));
             }
         }
     }
 
-    /// Does what is due now; true when something was done and the caller should look again.
-    /// Otherwise the task is woken at the next deadline.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let same_task = self
-            .registered
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !same_task {
-            self.registered = Some(cx.waker().clone());
+    /// Does what is due; true when something was done and the caller should look again.
+    /// Otherwise the task is woken at `deadline`, or before.
+    fn poll_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        same_task: bool,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let Some(deadline) = deadline else {
+            return false;
+        };
+        let mut known = same_task && self.timer.is_some();
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+            known = false;
         }
-        if let Some(drain) = &mut self.drain
-            && (drain.token.is_cancelled()
-                || (!same_task && drain.fired.as_mut().poll(cx).is_ready()))
-        {
-            self.drain = None;
-            self.start_close(CloseCode::GOING_AWAY, "server is shutting down");
-            return true;
+        if (known && !timer.is_elapsed()) || timer.as_mut().poll(cx).is_pending() {
+            return false;
         }
-        loop {
-            let Some(deadline) = self.next_deadline() else {
-                return false;
-            };
-            let known = same_task && self.timer.is_some();
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if (known && !timer.is_elapsed()) || timer.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            let now = Instant::now();
-            if self.write_deadline.is_some_and(|deadline| now >= deadline) {
-                self.fail(RecvError::TimedOut);
-                return true;
-            }
-            let queued = self.connection.queued();
-            if self.connection.handle_timeout(now.into_std()) {
-                // The last word, if the system takes it at once.
-                let _last_word = self.poll_write(cx);
-                self.fail(RecvError::TimedOut);
-                return true;
-            }
-            // Fired early for what has moved since: wait for that instead.
-            self.timer = None;
-            if self.connection.queued() > queued {
-                return true;
-            }
+        // It may have fired early, for what has moved since: then it is set anew.
+        self.timer = None;
+        let now = Instant::now();
+        let mut half = self.link.lock();
+        let mut over = half.write_deadline.is_some_and(|deadline| now >= deadline);
+        if !over && half.outgoing.handle_timeout(now.into_std()) {
+            // The last word, if the system takes it at once.
+            let _last_word = self.link.poll_write(&mut half, cx);
+            over = true;
         }
+        drop(half);
+        if over {
+            self.fail(RecvError::TimedOut);
+        }
+        true
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let protocol = self.connection.poll_timeout().map(Instant::from_std);
-        protocol.into_iter().chain(self.write_deadline).min()
-    }
-
-    /// The end of the stream, after the end of the protocol.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>, RecvError>> {
-        loop {
-            let deadline = match self.ending {
-                Ending::Writing { deadline } => {
-                    if self.poll_write(cx).is_ready()
-                        && Pin::new(&mut self.stream).poll_shutdown(cx).is_ready()
-                    {
-                        self.ending = Ending::Lingering { deadline };
-                        continue;
-                    }
-                    deadline
-                }
-                Ending::Lingering { deadline } => {
-                    match self.poll_fill(cx) {
-                        Poll::Ready(Ok(true)) => {
-                            self.input = None;
-                            if Instant::now() < deadline {
-                                continue;
-                            }
-                            self.ending = Ending::Done;
-                            continue;
-                        }
-                        Poll::Ready(Ok(false) | Err(_)) => {
-                            self.ending = Ending::Done;
-                            continue;
-                        }
-                        Poll::Pending => {}
-                    }
-                    deadline
-                }
-                Ending::Done | Ending::No => {
-                    return Poll::Ready(self.failed.clone().map_or(Ok(None), Err));
-                }
-            };
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            ready!(timer.as_mut().poll(cx));
-            self.ending = Ending::Done;
-        }
-    }
-
-    fn fail(&mut self, error: RecvError) -> RecvError {
+    pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
         self.input = None;
+        self.memberships = Vec::new();
+        let error = self.link.lock().fail(error);
         self.failed.get_or_insert(error).clone()
     }
+}
+
+/// Queues what was published to the topics this socket is a member of, as far as there is room;
+/// returns whether there may be more.
+#[inline]
+fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
+    memberships: &mut [Membership],
+    half: &mut Half<S>,
+    cx: &Context<'_>,
+    same_task: bool,
+) -> bool {
+    let mut more = false;
+    for member in memberships {
+        if !half.outgoing.is_open() || half.outgoing.is_fragmenting() {
+            return false;
+        }
+        loop {
+            if half.outgoing.queued() >= WRITE_AT {
+                more = true;
+                break;
+            }
+            match member.take(cx.waker(), same_task) {
+                Taken::Nothing => break,
+                Taken::Frames(frames, count) => half.publication(&frames, count),
+                Taken::TooSlow(end) => {
+                    let now = Instant::now().into_std();
+                    half.outgoing.close(end.code, &end.reason, now);
+                    return false;
+                }
+            }
+        }
+    }
+    more
 }

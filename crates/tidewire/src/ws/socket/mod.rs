@@ -3,29 +3,47 @@
 //! In: bytes, when the stream is readable, and the application's messages. Out: the peer's
 //! messages, and one write per read batch. It takes no protocol decision.
 //!
-//! **Auto-cork.** A sent message is written at once, unless this is a server and further whole
-//! messages of the same read wait to be received: then it waits for their answers. So the plain
-//! loop "receive, send" costs one read and one write per batch, however many messages a batch
-//! holds. A server that answers and then waits for something else than the next message calls
-//! [`WebSocket::flush`] before.
+//! The receiving half of the core belongs to the [`WebSocket`] and needs no lock. The sending
+//! half and the stream are shared (`link`) with [`Sender`]s, with [`Topic`](super::Topic)s and with
+//! the server, which may close a connection while its task is busy elsewhere.
 //!
-//! **Idle costs nothing.** Read buffers are taken from a pool when bytes are there; the core
-//! keeps no buffer while no frame is under way; one lazy timer serves all deadlines and is
-//! never touched per message.
+//! **Auto-cork.** A message sent while further whole messages of the same read wait to be
+//! received is written together with their answers, or when the task yields, whichever is first
+//! (`turn`). So the plain loop "receive, send" costs one read and one write per batch, however many
+//! messages a batch holds, and nothing is ever held back while the task waits.
+//!
+//! **Idle costs nothing.** Buffers are taken from a pool when bytes are there; the core keeps
+//! none while no frame is under way; one lazy timer serves all deadlines and is never touched
+//! per message.
 
-mod drive; // what happens when it is polled
+mod link; // stream and sending half, shared
+mod turn; // when held-back messages are written
+mod sender; // sending from anywhere
+mod drive; // receiving: what happens when it is polled
+mod ending; // the end of the stream, after the end of the protocol
+mod chunks; // messages too large to hold
+mod handling; // handler style: callbacks with borrowed messages
 
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
-use tidewire_proto::{CloseCode, CloseFrame, Connection, Message, Prepared, ProtocolError, Stats};
+use tidewire_proto::{
+    CloseCode, CloseFrame, Connection, Incoming as Decoder, Message, Prepared, ProtocolError, Stats,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Peer, RecvError, SendError};
+use self::ending::Ending;
+pub(super) use self::link::Link;
+pub use self::{
+    chunks::{MessageChunk, MessageWriter},
+    handling::{Handler, Session},
+    sender::Sender,
+    turn::Serving,
+};
+use super::{Membership, Peer, RecvError, SendError, Topic};
 use crate::{buffer::ReadBuffer, stream::Stream};
 
 /// Something received.
@@ -45,97 +63,78 @@ pub enum Incoming {
 
 /// One WebSocket connection.
 ///
-/// Receiving and sending take `&mut self`; waiting in one of them also writes what is queued,
-/// answers pings and keeps the deadlines. A connection that nobody waits on does none of that.
-/// Dropping it aborts the connection; [`close`](Self::close) ends it properly.
-pub struct WebSocket<S = Stream> {
-    stream: S,
-    connection: Connection,
+/// Waiting in [`recv`](Self::recv) also writes what is queued, answers pings, keeps the deadlines and
+/// hands out what [topics](Topic) publish. A connection that nobody receives from does none of
+/// that. Dropping it aborts the connection; [`close`](Self::close) ends it properly. To send from
+/// other tasks, take a [`sender`](Self::sender).
+pub struct WebSocket<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
+    link: Arc<Link<S>>,
+    decoder: Decoder,
     /// Bytes read and not yet handled.
     input: Option<ReadBuffer>,
     /// The next read takes a large buffer: the last one filled its own.
     busy: bool,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The stream has taken nothing since; give up then.
-    write_deadline: Option<Instant>,
-    write_within: Duration,
-    /// Fires when the server drains.
-    drain: Option<Drain>,
-    /// Who is woken by `drain` and `timer`; while it is the same task, they need no polling.
-    registered: Option<Waker>,
     ending: Ending,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The task that is woken by the link and the timer; while it is the same, they need no
+    /// polling.
+    registered: Option<Waker>,
     failed: Option<RecvError>,
-    peer: Arc<Peer>,
-    subprotocol: Option<Arc<str>>,
     close_frame: Option<Box<CloseFrame>>,
+    memberships: Vec<Membership>,
 }
 
-/// The server's wish that this connection ends.
-struct Drain {
-    token: CancellationToken,
-    fired: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-/// How far the end of a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    No,
-    /// The protocol is through: write what is queued, then end our direction.
-    Writing {
-        deadline: Instant,
-    },
-    /// Our direction has ended: read until the peer's has, so that the system does not reset
-    /// the connection and take our last bytes with it.
-    Lingering {
-        deadline: Instant,
-    },
-    Done,
-}
-
-impl<S> fmt::Debug for WebSocket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for WebSocket<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("connection", &self.connection)
-            .field("peer", &self.peer)
+            .field("decoder", &self.decoder)
+            .field("peer", self.link.peer())
             .finish_non_exhaustive()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Drives `connection` over `stream`, right after the handshake. `leftover` is what was
     /// read behind it.
     pub fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
+        let (decoder, outgoing) = connection.split();
         Self {
-            stream,
-            connection,
+            link: Arc::new(Link::new(stream, outgoing)),
+            decoder,
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
             busy: false,
-            timer: None,
-            write_deadline: None,
-            write_within: Duration::from_secs(10),
-            drain: None,
-            registered: None,
             ending: Ending::No,
+            timer: None,
+            registered: None,
             failed: None,
-            peer: Arc::default(),
-            subprotocol: None,
             close_frame: None,
+            memberships: Vec::new(),
         }
     }
 
-    pub(crate) fn with_peer(mut self, peer: Arc<Peer>, subprotocol: Option<Arc<str>>) -> Self {
-        self.peer = peer;
-        self.subprotocol = subprotocol;
+    /// Before anything is done with it.
+    pub(crate) fn describe(
+        mut self,
+        peer: Arc<Peer>,
+        subprotocol: Option<Arc<str>>,
+        write_within: Duration,
+    ) -> Self {
+        if let Some(link) = Arc::get_mut(&mut self.link) {
+            link.describe(peer, subprotocol, write_within);
+        }
         self
     }
 
-    pub(crate) fn with_drain(mut self, token: CancellationToken, write_within: Duration) -> Self {
-        self.drain = Some(Drain {
-            fired: Box::pin(token.clone().cancelled_owned()),
-            token,
-        });
-        self.write_within = write_within;
-        self
+    pub(crate) fn link(&self) -> &Arc<Link<S>> {
+        &self.link
+    }
+
+    /// Runs `task` with this socket, so that sent messages may wait for the rest of a batch
+    /// (auto-cork): what was held back is written whenever the task yields. Servers do this for
+    /// their endpoints; without it every message is written at once.
+    pub fn serve<F: Future + Unpin>(self, task: impl FnOnce(Self) -> F) -> Serving<S, F> {
+        let link = Arc::clone(&self.link);
+        Serving::new(link, task(self))
     }
 
     /// The next message; `None` once the connection was closed properly by both ends (see
@@ -163,9 +162,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Queues a message and writes it; waits while the queue is full.
     ///
-    /// On a server, while further messages of the same read wait to be received, it is written
-    /// together with their answers: by the next [`recv`](Self::recv) that finds no message
-    /// waiting. Call [`flush`](Self::flush) before you wait for anything else.
+    /// In a [served](Self::serve) task, as on a server, it may be written later, together with the
+    /// answers to the messages that came with the last one, at the latest when the task yields.
+    /// Elsewhere, what the stream does not take at once is written by the next receive, send or
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`SendError`]; the message was not queued.
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |connection| connection.send(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -185,18 +185,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |connection| connection.send_prepared(prepared))).await
+        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_prepared(prepared))).await
     }
 
     /// Sends a ping of at most 125 bytes; the pong comes from [`recv_any`](Self::recv_any).
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |connection| connection.ping(payload))).await
+        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.ping(payload))).await
     }
 
     /// Queues a message without writing it; [`flush`](Self::flush), any receive or any send
@@ -205,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`]; the message was not queued.
     pub fn try_send(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.connection.send(message)?)
+        self.link.lock().queue(|outgoing| outgoing.send(message))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.
@@ -213,7 +213,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        Ok(self.connection.send_prepared(prepared)?)
+        let mut half = self.link.lock();
+        half.queue(|outgoing| outgoing.send_prepared(prepared))
     }
 
     /// As [`try_send`](Self::try_send), for a ping of at most 125 bytes.
@@ -221,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send), and [`SendError::ControlTooLong`].
     pub fn try_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.connection.ping(payload)?)
+        self.link.lock().queue(|outgoing| outgoing.ping(payload))
     }
 
     /// Waits until everything queued has been given to the system.
@@ -256,9 +257,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
-        self.connection
-            .close(code, reason, Instant::now().into_std());
+        let now = Instant::now().into_std();
+        self.link.lock().outgoing.close(code, reason, now);
         self.timer = None; // the close deadline may be earlier than what the timer waits for
+    }
+
+    /// A handle to send from other tasks and threads.
+    pub fn sender(&self) -> Sender<S> {
+        Sender::new(Arc::clone(&self.link))
+    }
+
+    /// Takes the socket apart into a part that receives and one that sends. The part that receives
+    /// is the socket itself: it goes on answering pings and keeping the deadlines.
+    pub fn split(self) -> (Self, Sender<S>) {
+        let sender = self.sender();
+        (self, sender)
+    }
+
+    /// From now on, while this socket is received from, everything that is published to `topic`
+    /// is sent on it; nothing when it is a member already.
+    pub fn join(&mut self, topic: &Topic) {
+        if self.memberships.iter().all(|member| !member.is_of(topic)) {
+            self.memberships.reserve_exact(1);
+            self.memberships.push(topic.join());
+        }
+    }
+
+    /// Ends the membership in `topic`.
+    pub fn leave(&mut self, topic: &Topic) {
+        self.memberships.retain(|member| !member.is_of(topic));
+    }
+
+    /// The membership in `topic`, to publish to everybody else in it.
+    pub fn membership(&self, topic: &Topic) -> Option<&Membership> {
+        self.memberships.iter().find(|member| member.is_of(topic))
     }
 
     /// The close frame the peer sent.
@@ -268,27 +300,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.connection.queued()
+        self.link.lock().outgoing.queued()
     }
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        self.connection.is_open() && self.failed.is_none()
+        self.failed.is_none() && self.link.lock().outgoing.is_open()
+    }
+
+    /// The number a server gave this session, from 1; 0 without a server.
+    pub fn id(&self) -> u64 {
+        self.link.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        &self.peer
+        self.link.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.link.subprotocol()
     }
 
     /// Counters of this connection.
     pub fn stats(&self) -> Stats {
-        self.connection.stats()
+        Stats::of(&self.decoder, &self.link.lock().outgoing)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for WebSocket<S> {
+    fn drop(&mut self) {
+        self.link.abandon();
     }
 }
 

@@ -1,0 +1,166 @@
+//! From an accepted TCP stream to a running endpoint.
+//!
+//! In: connections of a listener. Out: each as a WebSocket to its endpoint, as an HTTP request to
+//! the fallback, or refused. Invariants: nothing before the endpoint outlives the handshake
+//! deadline; a connection is counted from accept to end.
+
+use std::{net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering};
+
+use bytes::Bytes;
+use tidewire_proto::{
+    Connection,
+    handshake::{self, Refusal},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, Unrouted};
+use crate::{
+    listener::{self, Permit},
+    stream::Rewind,
+    ws::{
+        Peer, Request, WebSocket,
+        upgrade::{self, Arrived},
+    },
+};
+
+/// A worker: accepts until the drain, then lives until its connections have ended.
+pub(super) async fn own_core(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    abort: CancellationToken,
+) {
+    match TcpListener::from_std(listener) {
+        Ok(listener) => accept_loop(listener, Arc::clone(&shared)).await,
+        Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+    }
+    // All workers wait for all tasks: a connection's task never outlives its runtime.
+    tokio::select! {
+        () = shared.tasks.wait() => {}
+        () = abort.cancelled() => {}
+    }
+}
+
+pub(super) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.drain.cancelled() => return,
+            (tcp, address, permit) = listener::accept(&listener, &shared.admission) => {
+                shared.tasks.spawn(connection(tcp, address, permit, Arc::clone(&shared)));
+            }
+        }
+    }
+}
+
+/// A connection from accept to end. The handshake's state is boxed, so that the task of an
+/// established connection does not carry it along.
+async fn connection(tcp: TcpStream, address: SocketAddr, permit: Permit, shared: Arc<Shared>) {
+    let established = Box::pin(establish(tcp, address, shared)).await;
+    if let Some(serve) = established {
+        serve.await;
+    }
+    drop(permit);
+}
+
+type Serve = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The handshake, within its deadline.
+async fn establish(tcp: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> Option<Serve> {
+    let opened = tokio::select! {
+        biased;
+        opened = timeout(shared.config.limits.handshake_within, open(tcp, address, &shared)) => opened,
+        () = shared.drain.cancelled() => return None,
+    };
+    match opened {
+        Ok(Ok(Some(serve))) => return Some(serve),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%address, %error, "handshake failed"),
+        Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
+    }
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    None
+}
+
+/// TLS, request, answer; gives what is to be run for the connection.
+async fn open(
+    tcp: TcpStream,
+    address: SocketAddr,
+    shared: &Arc<Shared>,
+) -> std::io::Result<Option<Serve>> {
+    let peer = Peer {
+        address: Some(address),
+        ..Peer::default()
+    };
+    let (stream, peer) = upgrade::secure(tcp, peer, shared).await?;
+    let Some(arrived) = upgrade::read_head(stream, peer, shared.config.limits.head).await? else {
+        return Ok(None);
+    };
+    if arrived.head.wants_websocket() {
+        return websocket(arrived, shared).await;
+    }
+    let Some(fallback) = &shared.fallback else {
+        let mut stream = arrived.stream;
+        let mut refusal = Refusal::new(426, "this address speaks WebSocket only");
+        refusal.headers.push(("Upgrade", "websocket".into()));
+        upgrade::refuse(&mut stream, &refusal).await?;
+        return Ok(None);
+    };
+    let mut before = arrived.head.as_bytes().to_vec();
+    before.extend_from_slice(&arrived.leftover);
+    Ok(Some(fallback(Unrouted {
+        stream: Rewind::new(Bytes::from(before), arrived.stream),
+        peer: arrived.peer,
+        drain: shared.drain.clone(),
+    })))
+}
+
+async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Option<Serve>> {
+    let Arrived {
+        mut stream,
+        head,
+        leftover,
+        peer,
+    } = arrived;
+    let request = Request {
+        head: Arc::new(head),
+        peer: Arc::clone(&peer),
+    };
+    let decided = match shared.routes.get(request.head.path()) {
+        None => Err(Refusal::new(404, "no WebSocket at this path")),
+        Some(endpoint) => endpoint
+            .accept(&request)
+            .and_then(|response| handshake::accept(&request.head, response.subprotocols))
+            .map(|accepted| (endpoint, accepted)),
+    };
+    let (endpoint, accepted) = match decided {
+        Ok(decided) => decided,
+        Err(refusal) => {
+            upgrade::refuse(&mut stream, &refusal).await?;
+            return Ok(None);
+        }
+    };
+    stream.write_all(accepted.response.as_bytes()).await?;
+    stream.flush().await?;
+    shared.opened.fetch_add(1, Ordering::Relaxed);
+    let config = endpoint
+        .config()
+        .unwrap_or_else(|| Arc::clone(&shared.config.socket));
+    let core = Connection::server(config, Instant::now().into_std());
+    let mut socket = WebSocket::new(stream, core, leftover).describe(
+        peer,
+        accepted.subprotocol.map(Arc::from),
+        shared.config.limits.write_within,
+    );
+    socket.join(&shared.everyone);
+    let entry = shared.sessions.open(socket.link());
+    let serving = socket.serve(|socket| endpoint.serve(socket, request));
+    Ok(Some(Box::pin(async move {
+        serving.await;
+        drop(entry);
+    })))
+}

@@ -1,0 +1,230 @@
+//! The server: where it listens, what it serves, how it starts.
+//!
+//! In: a [`ServerConfig`] and endpoints by path. Out: a [`RunningServer`].
+
+mod accept; // a connection from accept to its endpoint
+mod running; // a running server, seen from outside
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use tidewire_proto::{Config, handshake::HeadLimits};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::running::{RunningServer, ServerStats, Traffic};
+use super::{Endpoint, Peer, StartError, Topic, TopicConfig, sessions::Sessions};
+use crate::{
+    listener::{self, Admission},
+    runtime::{self, Workers},
+    stream::{Rewind, Stream},
+};
+
+/// How many connections, how large a request, how long to wait.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Most connections at a time; more get 503. Default: no limit.
+    pub connections_max: usize,
+    /// Most connections per remote address; more get 503. Default: no limit.
+    pub per_ip_max: usize,
+    /// TLS handshake, request head and answer must be done within. Default 10 s in all, so that
+    /// dripping bytes gains nothing.
+    pub handshake_within: Duration,
+    /// Bounds of the request head.
+    pub head: HeadLimits,
+    /// A peer that takes none of our bytes for this long is dropped. Default 10 s.
+    pub write_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: usize::MAX,
+            per_ip_max: usize::MAX,
+            handshake_within: Duration::from_secs(10),
+            head: HeadLimits::default(),
+            write_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where and how a server listens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Address to listen on; port 0 picks one.
+    pub address: SocketAddr,
+    /// How cores are used. Default: a runtime per core.
+    pub workers: Workers,
+    /// Limits before and around a WebSocket.
+    pub limits: Limits,
+    /// Limits and deadlines of a WebSocket.
+    pub socket: Arc<Config>,
+    /// Bounds of the topic that [everyone](RunningServer::everyone) is a member of.
+    pub everyone: TopicConfig,
+    /// Speak TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::ServerTls>,
+}
+
+impl ServerConfig {
+    /// Plain TCP on `address`, everything else at its default.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            workers: Workers::per_core(),
+            limits: Limits::default(),
+            socket: Arc::default(),
+            everyone: TopicConfig::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+/// A request that is no WebSocket upgrade, on its way to an HTTP server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unrouted {
+    /// The stream, the request's bytes put back in front.
+    pub stream: Rewind<Stream>,
+    /// Who sent it.
+    pub peer: Arc<Peer>,
+    /// Cancelled when the server drains.
+    pub drain: CancellationToken,
+}
+
+/// Serves the requests that are no upgrade.
+pub type Fallback = Arc<dyn Fn(Unrouted) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A server to be started, any number of times.
+#[derive(Clone)]
+pub struct Server {
+    config: ServerConfig,
+    routes: HashMap<String, Arc<dyn Endpoint>>,
+    fallback: Option<Fallback>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all connections of a server share.
+pub(in crate::ws) struct Shared {
+    pub(in crate::ws) config: ServerConfig,
+    routes: HashMap<String, Arc<dyn Endpoint>>,
+    fallback: Option<Fallback>,
+    admission: Arc<Admission>,
+    sessions: Arc<Sessions>,
+    everyone: Topic,
+    drain: CancellationToken,
+    tasks: TaskTracker,
+    opened: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Server {
+    /// A server without routes.
+    pub fn new(config: ServerConfig) -> Self {
+        Self {
+            config,
+            routes: HashMap::new(),
+            fallback: None,
+        }
+    }
+
+    /// Serves `path` (exact, without query) by `endpoint`.
+    #[must_use]
+    pub fn route(mut self, path: impl Into<String>, endpoint: impl Endpoint) -> Self {
+        self.routes.insert(path.into(), Arc::new(endpoint));
+        self
+    }
+
+    /// Serves `path` by an endpoint shared with another path.
+    #[must_use]
+    pub fn route_shared(mut self, path: impl Into<String>, endpoint: Arc<dyn Endpoint>) -> Self {
+        self.routes.insert(path.into(), endpoint);
+        self
+    }
+
+    /// Gives requests that are no upgrade to an HTTP server; without one they get 426.
+    #[must_use]
+    pub fn fallback(mut self, fallback: Fallback) -> Self {
+        self.fallback = Some(fallback);
+        self
+    }
+
+    /// Binds and starts to accept. The server can be started again, for example after a
+    /// [drain](RunningServer::drain), with nothing left of its last run.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// # Panics
+    /// With [`Workers::Pool`], outside of a tokio runtime.
+    pub fn start(&self) -> Result<RunningServer, StartError> {
+        let bind_error = |source| StartError::Bind {
+            address: self.config.address,
+            source,
+        };
+        let listeners = listener::bind(self.config.address, self.config.workers.listeners())
+            .map_err(bind_error)?;
+        let address = listeners
+            .first()
+            .map_or(Ok(self.config.address), std::net::TcpListener::local_addr);
+        let address = address.map_err(bind_error)?;
+        let shared = Arc::new(Shared {
+            admission: Admission::new(
+                self.config.limits.connections_max,
+                self.config.limits.per_ip_max,
+            ),
+            config: self.config.clone(),
+            routes: self.routes.clone(),
+            fallback: self.fallback.clone(),
+            sessions: Arc::default(),
+            everyone: Topic::new(self.config.everyone.clone()),
+            drain: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            opened: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let abort = CancellationToken::new();
+        let mut threads = Vec::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let shared = Arc::clone(&shared);
+            match shared.config.workers {
+                Workers::Pool => {
+                    let listener = TcpListener::from_std(listener).map_err(StartError::Runtime)?;
+                    let tasks = shared.tasks.clone();
+                    tasks.spawn(accept::accept_loop(listener, shared));
+                }
+                Workers::PerCore(_) => {
+                    let abort = abort.clone();
+                    let thread =
+                        runtime::on_own_thread(format!("tidewire-{number}"), move || async move {
+                            accept::own_core(listener, shared, abort).await;
+                        });
+                    threads.push(thread.map_err(StartError::Runtime)?);
+                }
+            }
+        }
+        shared.tasks.close();
+        Ok(RunningServer {
+            address,
+            shared,
+            abort,
+            threads,
+        })
+    }
+}

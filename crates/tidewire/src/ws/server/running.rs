@@ -1,0 +1,133 @@
+//! A running server: look at it, reach its sessions, drain it.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use tidewire_proto::{CloseCode, Stats};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use crate::ws::{Sender, Topic};
+
+/// Counters of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections now, in whatever state.
+    pub connections: usize,
+    /// Open WebSockets now.
+    pub sessions: usize,
+    /// WebSockets opened.
+    pub opened: u64,
+    /// Handshakes that failed: refused, malformed, TLS errors, too slow.
+    pub refused: u64,
+}
+
+/// What a server's sessions have moved since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Messages and bytes of all sessions, those that have ended too.
+    pub total: Stats,
+    /// Bytes queued now and not yet given to the system.
+    pub bytes_queued: usize,
+}
+
+/// A server that accepts connections until [`drain`](Self::drain) or drop.
+pub struct RunningServer {
+    pub(super) address: SocketAddr,
+    pub(super) shared: Arc<Shared>,
+    pub(super) abort: CancellationToken,
+    pub(super) threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl fmt::Debug for RunningServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningServer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunningServer {
+    /// The address it listens on, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> ServerStats {
+        ServerStats {
+            connections: self.shared.admission.connections(),
+            sessions: self.shared.sessions.len(),
+            opened: self.shared.opened.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the sessions have moved. Looks at every session; what a session has received counts
+    /// once it waits for more.
+    pub fn traffic(&self) -> Traffic {
+        let (total, bytes_queued) = self.shared.sessions.stats();
+        Traffic {
+            total,
+            bytes_queued,
+        }
+    }
+
+    /// The open session with this [id](crate::ws::WebSocket::id).
+    pub fn session(&self, id: u64) -> Option<Sender> {
+        self.shared.sessions.find(id)
+    }
+
+    /// All open sessions.
+    pub fn sessions(&self) -> Vec<Sender> {
+        self.shared.sessions.all()
+    }
+
+    /// The topic that every session is a member of: publish to it to reach them all.
+    pub fn everyone(&self) -> &Topic {
+        &self.shared.everyone
+    }
+
+    /// Starts the closing handshake with every session there is now.
+    pub fn close_all(&self, code: CloseCode, reason: &str) {
+        self.shared.sessions.close_all(code, reason);
+    }
+
+    /// Stops accepting, closes every WebSocket with 1001 and waits until all connections have
+    /// ended, at most `within`; what remains then is aborted. Returns whether none remained.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: when dropped, connections are aborted.
+    pub async fn drain(mut self, within: Duration) -> bool {
+        self.shared.drain.cancel();
+        self.shared.sessions.drain();
+        let finished = timeout(within, self.shared.tasks.wait()).await.is_ok();
+        self.abort.cancel();
+        for thread in self.threads.drain(..) {
+            // The thread ends as soon as it sees `abort`; a panic in it was reported already.
+            if tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .is_err()
+            {
+                tracing::error!("a worker thread could not be joined");
+            }
+        }
+        finished
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.shared.drain.cancel();
+        self.shared.sessions.drain();
+        self.abort.cancel();
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages too large to hold: received and sent in pieces.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tidewire_proto::{CloseCode, Event, Kind};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Ending, WebSocket};
+use crate::ws::{RecvError, SendError};
+
+/// A piece of a received message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageChunk {
+    /// Text or binary.
+    pub kind: Kind,
+    /// The next payload bytes; at most one read (64 KiB). Text is checked so far, but may be cut
+    /// within a character.
+    pub data: Bytes,
+    /// Whether the message ends here.
+    pub last: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+    /// The next piece of a message, as it arrives. The limits of message and frame size do not
+    /// apply, since nothing is put together. `None` once the connection was closed properly.
+    ///
+    /// Mixing with [`recv`](Self::recv): what is left of a message that was begun in chunks is
+    /// skipped by `recv`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no piece is lost when the future is dropped.
+    pub async fn recv_chunk(&mut self) -> Result<Option<MessageChunk>, RecvError> {
+        poll_fn(|cx| self.poll_recv_chunk(cx)).await
+    }
+
+    fn poll_recv_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<MessageChunk>, RecvError>> {
+        loop {
+            if self.ending != Ending::No {
+                let ended = ready!(self.poll_end(cx))?;
+                debug_assert!(ended.is_none(), "nothing is received at the end");
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(error) = &self.failed {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if let Some(chunk) = self.next_chunk() {
+                return Poll::Ready(Ok(Some(chunk)));
+            }
+            if self.ending == Ending::No {
+                ready!(self.poll_input(cx))?;
+            }
+        }
+    }
+
+    fn next_chunk(&mut self) -> Option<MessageChunk> {
+        let input = self.input.as_mut()?;
+        let mut found = None;
+        while found.is_none() && !input.unread().is_empty() {
+            let (used, event) = self.decoder.receive_chunk(input.unread_mut());
+            match event {
+                Ok(Some(Event::Chunk(chunk))) => {
+                    found = Some(MessageChunk {
+                        kind: chunk.kind,
+                        data: Bytes::copy_from_slice(chunk.data),
+                        last: chunk.last,
+                    });
+                }
+                Ok(Some(event)) => {
+                    self.link.lock().answer(&event);
+                    if let Event::Close(frame) = event {
+                        self.close_frame = frame.map(Box::new);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.link.lock().outgoing.fail(error);
+                    self.failed = Some(RecvError::Protocol(error));
+                }
+            }
+            input.handled(used);
+        }
+        self.after_events();
+        found
+    }
+
+    /// Begins a message that is sent in pieces, each as a fragment (RFC 6455 section 5.4).
+    pub fn start_message(&mut self, kind: Kind) -> MessageWriter<'_, S> {
+        MessageWriter {
+            socket: self,
+            kind,
+            begun: false,
+        }
+    }
+}
+
+/// A message being sent in pieces.
+///
+/// Dropping it unfinished, after a first piece, ends the connection with 1011: the peer must not
+/// take half a message for a whole one.
+#[derive(Debug)]
+#[must_use = "a message ends with `finish`"]
+pub struct MessageWriter<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    socket: &'a mut WebSocket<S>,
+    kind: Kind,
+    begun: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MessageWriter<'_, S> {
+    /// Sends the next piece; waits while the queue is full. Pieces of a text message may cut a
+    /// character; the whole must be UTF-8.
+    ///
+    /// # Errors
+    /// [`SendError`]; the piece was not queued.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when the future is dropped before it is ready, the piece was not queued.
+    pub async fn write(&mut self, piece: &[u8]) -> Result<(), SendError> {
+        self.fragment(piece, false).await?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Ends the message with an empty fragment.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    ///
+    /// # Cancel safety
+    /// When dropped before it is ready, the message is unfinished.
+    pub async fn finish(mut self) -> Result<(), SendError> {
+        self.fragment(b"", true).await?;
+        self.begun = false;
+        Ok(())
+    }
+
+    async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), SendError> {
+        let kind = self.kind;
+        let socket = &mut *self.socket;
+        poll_fn(|cx| socket.poll_queue(cx, |outgoing| outgoing.send_fragment(kind, piece, last)))
+            .await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for MessageWriter<'_, S> {
+    fn drop(&mut self) {
+        if self.begun {
+            self.socket
+                .start_close(CloseCode::INTERNAL_ERROR, "a message was not finished");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The end of the stream, after the end of the protocol: write what is left, end our direction,
+//! linger until the peer has ended its own.
+
+use std::task::{Context, Poll, ready};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until},
+};
+
+use super::{Incoming, WebSocket};
+use crate::ws::RecvError;
+
+/// How far the end of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    No,
+    /// The protocol is through: write what is queued, then end our direction.
+    Writing {
+        deadline: Instant,
+    },
+    /// Our direction has ended: read until the peer's has, so that the system does not reset
+    /// the connection and take our last bytes with it.
+    Lingering {
+        deadline: Instant,
+    },
+    Done,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+    /// The protocol is through.
+    pub(super) fn begin_end(&mut self) {
+        self.ending = Ending::Writing {
+            deadline: Instant::now() + self.decoder.config().close_within,
+        };
+        self.timer = None;
+        self.input = None;
+        self.memberships = Vec::new();
+    }
+
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Incoming>, RecvError>> {
+        loop {
+            let deadline = match self.ending {
+                Ending::Writing { deadline } => {
+                    let mut half = self.link.lock();
+                    if self.link.poll_write(&mut half, cx).is_ready()
+                        && half.poll_shutdown(cx).is_ready()
+                    {
+                        self.ending = Ending::Lingering { deadline };
+                        continue;
+                    }
+                    deadline
+                }
+                Ending::Lingering { deadline } => match self.link.lock().poll_read(cx, false) {
+                    Poll::Ready(Ok(Some(_ignored))) if Instant::now() < deadline => continue,
+                    Poll::Ready(_) => {
+                        self.ending = Ending::Done;
+                        continue;
+                    }
+                    Poll::Pending => deadline,
+                },
+                Ending::Done | Ending::No => {
+                    return Poll::Ready(self.failed.clone().map_or(Ok(None), Err));
+                }
+            };
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            ready!(timer.as_mut().poll(cx));
+            self.ending = Ending::Done;
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Handler style: callbacks that borrow each message from the read buffer.
+//!
+//! In: what arrived. Out: calls, in order, one at a time. Invariants: after warm-up nothing is
+//! allocated per message; all answers to one read leave in one write; while the peer does not
+//! take answers, nothing more is read from it.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tidewire_proto::{CloseCode, CloseFrame, Event, Kind, Message, MessageRef, Outgoing, Prepared};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::{Ending, Sender, WebSocket, drive::WRITE_AT, link::Link};
+use crate::{
+    stream::Stream,
+    ws::{Membership, Peer, RecvError, SendError, Topic},
+};
+
+/// What happens on one connection. Every call returns quickly; work that takes time goes into a
+/// task of its own, with a [`Session::sender`] to answer by.
+pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
+    Send + 'static
+{
+    /// The connection is open.
+    fn opened(&mut self, session: &mut Session<'_, S>) {
+        let _ = session;
+    }
+
+    /// A message came.
+    fn message(&mut self, session: &mut Session<'_, S>, message: MessageRef<'_>);
+
+    /// A ping came; its pong is queued.
+    fn ping(&mut self, session: &mut Session<'_, S>, payload: &[u8]) {
+        let _ = (session, payload);
+    }
+
+    /// A pong came.
+    fn pong(&mut self, session: &mut Session<'_, S>, payload: &[u8]) {
+        let _ = (session, payload);
+    }
+
+    /// The peer was slow, and has now been sent all that was queued.
+    fn drained(&mut self, session: &mut Session<'_, S>) {
+        let _ = session;
+    }
+
+    /// The connection has ended: with the peer's close frame, if it sent one, or with an error.
+    fn closed(&mut self, outcome: Result<Option<&CloseFrame>, &RecvError>) {
+        outcome.ok();
+    }
+}
+
+/// A connection, as its [`Handler`] sees it during a call.
+pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
+    link: &'a Arc<Link<S>>,
+    memberships: &'a mut Vec<Membership>,
+    /// Bytes queued after the last send.
+    queued: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Session<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("peer", self.link.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
+    /// Queues a message; it is written when the calls for this read are through.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], when this call alone queues more than
+    /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max); [`SendError::Closed`].
+    #[inline]
+    pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.queue(|outgoing| outgoing.send_ref(kind, payload))
+    }
+
+    /// Queues a text message.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_text(&mut self, text: &str) -> Result<(), SendError> {
+        self.send(Kind::Text, text.as_bytes())
+    }
+
+    /// Queues a binary message.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_binary(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.send(Kind::Binary, bytes)
+    }
+
+    /// Queues an owned message; a large one is not copied.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_message(&mut self, message: &Message) -> Result<(), SendError> {
+        self.queue(|outgoing| outgoing.send(message))
+    }
+
+    /// Queues a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
+        self.queue(|outgoing| outgoing.send_prepared(prepared))
+    }
+
+    /// Queues a ping of at most 125 bytes.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
+    pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.queue(|outgoing| outgoing.ping(payload))
+    }
+
+    /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        let now = Instant::now().into_std();
+        self.link.lock().outgoing.close(code, reason, now);
+    }
+
+    /// A handle to send from other tasks.
+    pub fn sender(&self) -> Sender<S> {
+        Sender::new(Arc::clone(self.link))
+    }
+
+    /// See [`WebSocket::join`].
+    pub fn join(&mut self, topic: &Topic) {
+        if self.membership(topic).is_none() {
+            self.memberships.reserve_exact(1);
+            self.memberships.push(topic.join());
+        }
+    }
+
+    /// See [`WebSocket::leave`].
+    pub fn leave(&mut self, topic: &Topic) {
+        self.memberships.retain(|member| !member.is_of(topic));
+    }
+
+    /// See [`WebSocket::membership`].
+    pub fn membership(&self, topic: &Topic) -> Option<&Membership> {
+        self.memberships.iter().find(|member| member.is_of(topic))
+    }
+
+    /// Bytes queued and not yet given to the system.
+    pub fn queued(&self) -> usize {
+        self.link.lock().outgoing.queued()
+    }
+
+    /// The number a server gave this session, from 1; 0 without a server.
+    pub fn id(&self) -> u64 {
+        self.link.id()
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        self.link.peer()
+    }
+
+    /// The subprotocol agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.link.subprotocol()
+    }
+
+    #[inline]
+    fn queue(
+        &mut self,
+        queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+    ) -> Result<(), SendError> {
+        let mut half = self.link.lock();
+        let result = half.queue(queue);
+        self.queued = half.outgoing.queued();
+        result
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+    /// Lets `handler` see the connection until it has ended. Returns the peer's close frame, if
+    /// it sent one.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// When dropped, the connection is aborted.
+    pub async fn run(
+        mut self,
+        mut handler: impl Handler<S>,
+    ) -> Result<Option<CloseFrame>, RecvError> {
+        self.session(|session| handler.opened(session));
+        let outcome = poll_fn(|cx| self.poll_handle(cx, &mut handler)).await;
+        handler.closed(outcome.as_ref().map(|()| self.close_frame.as_deref()));
+        outcome.map(|()| self.close_frame.take().map(|frame| *frame))
+    }
+
+    fn session(&mut self, call: impl FnOnce(&mut Session<'_, S>)) {
+        call(&mut Session {
+            link: &self.link,
+            memberships: &mut self.memberships,
+            queued: 0,
+        });
+    }
+
+    fn poll_handle(
+        &mut self,
+        cx: &mut Context<'_>,
+        handler: &mut impl Handler<S>,
+    ) -> Poll<Result<(), RecvError>> {
+        loop {
+            if self.ending != Ending::No {
+                ready!(self.poll_end(cx))?;
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(error) = &self.failed {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if self.handle_buffered(handler) {
+                // Too much is queued: the peer must take it before more of its own is handled.
+                if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
+                    let error = self.link.lock().failed().cloned();
+                    self.fail(error.unwrap_or(RecvError::Lost));
+                }
+                continue;
+            }
+            if self.ending == Ending::No && self.failed.is_none() {
+                let input = self.poll_input(cx);
+                if self.link.lock().take_drained() {
+                    self.session(|session| handler.drained(session));
+                    continue;
+                }
+                ready!(input)?;
+            }
+        }
+    }
+
+    /// Hands out what was read; returns whether it stopped early because too much is queued.
+    fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> bool {
+        let Some(input) = &mut self.input else {
+            return false;
+        };
+        let mut session = Session {
+            link: &self.link,
+            memberships: &mut self.memberships,
+            queued: self.link.lock().outgoing.queued(),
+        };
+        while !input.unread().is_empty() && session.queued < WRITE_AT {
+            let (used, event) = self.decoder.receive(input.unread_mut());
+            match event {
+                Ok(Some(Event::Message(message))) => handler.message(&mut session, message),
+                Ok(Some(event)) => {
+                    session.link.lock().answer(&event);
+                    match event {
+                        Event::Ping(body) => handler.ping(&mut session, body),
+                        Event::Pong(body) => handler.pong(&mut session, body),
+                        Event::Close(frame) => self.close_frame = frame.map(Box::new),
+                        Event::Message(_) | Event::Chunk(_) | _ => {}
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    session.link.lock().outgoing.fail(error);
+                    self.failed = Some(RecvError::Protocol(error));
+                }
+            }
+            input.handled(used);
+        }
+        let full = session.queued >= WRITE_AT;
+        self.after_events();
+        full && self.ending == Ending::No
+    }
+}

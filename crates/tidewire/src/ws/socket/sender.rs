@@ -1,0 +1,203 @@
+//! Sending from anywhere: a handle that can be cloned and given to other tasks and threads.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tidewire_proto::{CloseCode, Kind, Message, Outgoing, Prepared};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep_until},
+};
+
+use super::link::Link;
+use crate::{
+    stream::Stream,
+    ws::{Peer, SendError},
+};
+
+/// Sends on a connection that somebody else receives from.
+///
+/// Clones share one bounded queue
+/// ([`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max)). Messages are written at
+/// once, by the task that sends them; what the stream does not take is written by whoever of
+/// senders and receiver is woken first. Keeping a sender does not keep the connection open:
+/// dropping the receiver ends it.
+pub struct Sender<S = Stream> {
+    link: Arc<Link<S>>,
+}
+
+impl<S> Clone for Sender<S> {
+    fn clone(&self) -> Self {
+        Self {
+            link: Arc::clone(&self.link),
+        }
+    }
+}
+
+impl<S> fmt::Debug for Sender<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("peer", self.link.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> PartialEq for Sender<S> {
+    /// Whether both send on the same connection.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.link, &other.link)
+    }
+}
+
+impl<S> Eq for Sender<S> {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
+    pub(in crate::ws) fn new(link: Arc<Link<S>>) -> Self {
+        link.share();
+        Self { link }
+    }
+
+    /// Sends a message; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was not queued.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.send_with(|outgoing| outgoing.send(&message)).await
+    }
+
+    /// As [`send`](Self::send), for a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
+        self.send_with(|outgoing| outgoing.send_prepared(prepared))
+            .await
+    }
+
+    /// Sends a ping of at most 125 bytes.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_with(|outgoing| outgoing.ping(payload)).await
+    }
+
+    /// Sends a message if there is room, without waiting.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] and the others; the message was not queued.
+    pub fn try_send(&self, message: &Message) -> Result<(), SendError> {
+        self.link.try_send(|outgoing| outgoing.send(message))
+    }
+
+    /// As [`try_send`](Self::try_send), for a borrowed payload.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_ref(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.link
+            .try_send(|outgoing| outgoing.send_ref(kind, payload))
+    }
+
+    /// As [`try_send`](Self::try_send), for a prepared message.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
+        self.link
+            .try_send(|outgoing| outgoing.send_prepared(prepared))
+    }
+
+    /// Waits until everything queued, by whomever, has been given to the system.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.until_deadline(|cx| self.link.poll_flush_shared(cx))
+            .await
+    }
+
+    /// Starts the closing handshake and does not wait; the receiving task goes on with it.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.link.start_close(code, reason);
+    }
+
+    /// Whether messages can still be sent.
+    pub fn is_open(&self) -> bool {
+        let half = self.link.lock();
+        half.failed().is_none() && half.outgoing.is_open()
+    }
+
+    /// Bytes queued and not yet given to the system.
+    pub fn queued(&self) -> usize {
+        self.link.lock().outgoing.queued()
+    }
+
+    /// The number a server gave this session, from 1; 0 without a server.
+    pub fn id(&self) -> u64 {
+        self.link.id()
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        self.link.peer()
+    }
+
+    /// The subprotocol agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.link.subprotocol()
+    }
+
+    async fn send_with(
+        &self,
+        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+    ) -> Result<(), SendError> {
+        self.until_deadline(|cx| self.link.poll_send(cx, &mut queue))
+            .await
+    }
+
+    /// Waits for `poll`, but not longer than the stream may take nothing.
+    async fn until_deadline(
+        &self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<(), SendError>>,
+    ) -> Result<(), SendError> {
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = poll(cx) {
+                    return Poll::Ready(result);
+                }
+                let Some(deadline) = self.link.lock().write_deadline else {
+                    return Poll::Pending;
+                };
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                if timer.deadline() != deadline {
+                    timer.as_mut().reset(deadline);
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.link.time_out();
+            }
+        })
+        .await
+    }
+}
