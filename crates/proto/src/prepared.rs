@@ -18,12 +18,12 @@ pub struct Prepared {
 impl Prepared {
     /// A text message.
     pub fn text(payload: &str) -> Self {
-        Self::encode(Kind::Text, payload.as_bytes())
+        Self::new(Kind::Text, payload.as_bytes())
     }
 
     /// A binary message.
     pub fn binary(payload: &[u8]) -> Self {
-        Self::encode(Kind::Binary, payload)
+        Self::new(Kind::Binary, payload)
     }
 
     /// Header and payload as they go on the wire.
@@ -57,7 +57,8 @@ impl Prepared {
         out.put_slice(payload);
     }
 
-    fn encode(kind: Kind, payload: &[u8]) -> Self {
+    /// A message of the given kind; text must be UTF-8, or the peer ends the connection.
+    pub fn new(kind: Kind, payload: &[u8]) -> Self {
         let mut frame = BytesMut::with_capacity(payload.len().saturating_add(10));
         append_header(&mut frame, opcode_of(kind), payload.len());
         let header_len = u8::try_from(frame.len()).unwrap_or(10);

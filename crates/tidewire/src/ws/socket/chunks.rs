@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidewire_proto::{CloseCode, Event, Kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, WebSocket};
+use super::{Ending, WebSocket, later::Kept};
 use crate::ws::{RecvError, SendError};
 
 /// A piece of a received message.
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.link.lock().outgoing.fail(error);
+                    self.link.lock().keep(Kept::Failed(error));
                     self.failed = Some(RecvError::Protocol(error));
                 }
             }

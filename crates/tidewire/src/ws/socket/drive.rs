@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Ending, Incoming, WebSocket, link::Half, turn};
+use super::{Ending, Incoming, WebSocket, half::Half, later::Kept, turn};
 use crate::ws::{Membership, RecvError, SendError, topic::Taken};
 
 /// Queued bytes from which on a batch is written although it is not through.
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.link.lock().outgoing.fail(error);
+                    self.link.lock().keep(Kept::Failed(error));
                     self.failed = Some(RecvError::Protocol(error));
                     found = Some(Incoming::Closing(None));
                 }
@@ -124,6 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             drop(half);
             return Poll::Ready(Err(self.fail(error)));
         }
+        if half.want() {
+            return Poll::Pending;
+        }
         loop {
             let more = hand_out(&mut self.memberships, &mut half, cx, same_task);
             match self.link.poll_write(&mut half, cx) {
@@ -137,7 +140,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
         let read = half.poll_read(cx, self.busy);
         if let Poll::Ready(Ok(Some(input))) = read {
-            half.outgoing.handle_activity(Instant::now().into_std());
             drop(half);
             self.busy = input.is_full() || (self.busy && input.unread().len() > 4096);
             self.input = Some(input);
@@ -174,15 +176,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
         mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
-        let more_to_handle = self.more_to_handle();
+        if self.input.is_some()
+            && turn::is_of(&self.link)
+            && let Some((Ok(()), queued)) =
+                turn::hold(&self.link, |outgoing| (queue(outgoing), outgoing.queued()))
+        {
+            if queued >= WRITE_AT {
+                self.link.end_turn(cx);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_queue_and_write(cx, queue)
+    }
+
+    fn poll_queue_and_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+    ) -> Poll<Result<(), SendError>> {
         loop {
             let mut half = self.link.lock();
             half.check()?;
-            match half.queue(&mut queue) {
-                Ok(()) if more_to_handle && half.outgoing.queued() < WRITE_AT => {
-                    half.cork();
-                    return Poll::Ready(Ok(()));
+            if half.want() {
+                drop(half);
+                self.register(cx);
+                // It may have come back before this task could be woken for it.
+                if self.link.lock().want() {
+                    return Poll::Pending;
                 }
+                continue;
+            }
+            match half.queue(&mut queue) {
                 Ok(()) => {
                     let written = self.link.poll_write(&mut half, cx);
                     return Poll::Ready(half.written(written));
@@ -196,13 +220,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
     }
 
-    /// Whether messages of the last read wait to be received, in a turn of this socket's task.
-    #[inline]
-    fn more_to_handle(&self) -> bool {
-        let Some(input) = &self.input else {
-            return false;
-        };
-        turn::is_of(&self.link) && self.decoder.completes_message(input.unread())
+    /// The sending half was not to be had: waits until it is, or until what others sent before has
+    /// been written.
+    pub(super) fn poll_behind_others(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RecvError>> {
+        self.register(cx);
+        let mut half = self.link.lock();
+        if let Some(error) = half.failed().cloned() {
+            drop(half);
+            return Poll::Ready(Err(self.fail(error)));
+        }
+        if half.want() {
+            return Poll::Pending;
+        }
+        drop(half);
+        ready!(self.poll_flush(cx)).ok(); // a failure is seen by the next look
+        Poll::Ready(Ok(()))
     }
 
     /// [`flush`](Self::flush) as a poll function.
@@ -210,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.link.lock().outgoing.queued() == 0 {
+        if self.link.lock().queued() == 0 {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.
@@ -218,6 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         loop {
             let mut half = self.link.lock();
             half.check()?;
+            if half.want() {
+                return Poll::Pending;
+            }
             let written = self.link.poll_write(&mut half, cx);
             if written.is_ready() {
                 return Poll::Ready(half.written(written));
@@ -257,16 +295,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
         // It may have fired early, for what has moved since: then it is set anew.
         self.timer = None;
-        let now = Instant::now();
         let mut half = self.link.lock();
-        let mut over = half.write_deadline.is_some_and(|deadline| now >= deadline);
-        if !over && half.outgoing.handle_timeout(now.into_std()) {
+        if half.handle_timeout(Instant::now()) {
             // The last word, if the system takes it at once.
             let _last_word = self.link.poll_write(&mut half, cx);
-            over = true;
-        }
-        drop(half);
-        if over {
+            drop(half);
             self.fail(RecvError::TimedOut);
         }
         true
@@ -291,11 +324,14 @@ fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> bool {
     let mut more = false;
     for member in memberships {
-        if !half.outgoing.is_open() || half.outgoing.is_fragmenting() {
-            return false;
-        }
         loop {
-            if half.outgoing.queued() >= WRITE_AT {
+            let Some(outgoing) = half.outgoing() else {
+                return false;
+            };
+            if !outgoing.is_open() || outgoing.is_fragmenting() {
+                return false;
+            }
+            if outgoing.queued() >= WRITE_AT {
                 more = true;
                 break;
             }
@@ -303,8 +339,7 @@ fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
                 Taken::Nothing => break,
                 Taken::Frames(frames, count) => half.publication(&frames, count),
                 Taken::TooSlow(end) => {
-                    let now = Instant::now().into_std();
-                    half.outgoing.close(end.code, &end.reason, now);
+                    half.close(end);
                     return false;
                 }
             }

@@ -60,9 +60,8 @@ pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
 /// A connection, as its [`Handler`] sees it during a call.
 pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
     link: &'a Arc<Link<S>>,
+    outgoing: &'a mut Outgoing,
     memberships: &'a mut Vec<Membership>,
-    /// Bytes queued after the last send.
-    queued: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Session<'_, S> {
@@ -81,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max); [`SendError::Closed`].
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.queue(|outgoing| outgoing.send_ref(kind, payload))
+        Ok(self.outgoing.send_ref(kind, payload)?)
     }
 
     /// Queues a text message.
@@ -105,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_message(&mut self, message: &Message) -> Result<(), SendError> {
-        self.queue(|outgoing| outgoing.send(message))
+        Ok(self.outgoing.send(message)?)
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -113,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        self.queue(|outgoing| outgoing.send_prepared(prepared))
+        Ok(self.outgoing.send_prepared(prepared)?)
     }
 
     /// Queues a ping of at most 125 bytes.
@@ -121,13 +120,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.queue(|outgoing| outgoing.ping(payload))
+        Ok(self.outgoing.ping(payload)?)
     }
 
     /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         let now = Instant::now().into_std();
-        self.link.lock().outgoing.close(code, reason, now);
+        self.outgoing.close(code, reason, now);
     }
 
     /// A handle to send from other tasks.
@@ -155,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.link.lock().outgoing.queued()
+        self.outgoing.queued()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
@@ -172,17 +171,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     pub fn subprotocol(&self) -> Option<&str> {
         self.link.subprotocol()
     }
-
-    #[inline]
-    fn queue(
-        &mut self,
-        queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
-    ) -> Result<(), SendError> {
-        let mut half = self.link.lock();
-        let result = half.queue(queue);
-        self.queued = half.outgoing.queued();
-        result
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
@@ -198,18 +186,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         mut self,
         mut handler: impl Handler<S>,
     ) -> Result<Option<CloseFrame>, RecvError> {
-        self.session(|session| handler.opened(session));
-        let outcome = poll_fn(|cx| self.poll_handle(cx, &mut handler)).await;
+        let outcome = poll_fn(|cx| self.poll_opened(cx, &mut handler)).await;
+        let outcome = match outcome {
+            Ok(()) => poll_fn(|cx| self.poll_handle(cx, &mut handler)).await,
+            Err(error) => Err(error),
+        };
         handler.closed(outcome.as_ref().map(|()| self.close_frame.as_deref()));
         outcome.map(|()| self.close_frame.take().map(|frame| *frame))
     }
 
-    fn session(&mut self, call: impl FnOnce(&mut Session<'_, S>)) {
-        call(&mut Session {
+    /// Calls with the connection, if the sending half is to be had.
+    fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
+        let mut outgoing = self.link.check_out()?;
+        let result = call(&mut Session {
             link: &self.link,
+            outgoing: &mut outgoing,
             memberships: &mut self.memberships,
-            queued: 0,
         });
+        self.link.check_in(outgoing);
+        Some(result)
+    }
+
+    fn poll_opened(
+        &mut self,
+        cx: &mut Context<'_>,
+        handler: &mut impl Handler<S>,
+    ) -> Poll<Result<(), RecvError>> {
+        while self.session(|session| handler.opened(session)).is_none() {
+            ready!(self.poll_behind_others(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_handle(
@@ -225,13 +231,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             if let Some(error) = &self.failed {
                 return Poll::Ready(Err(error.clone()));
             }
-            if self.handle_buffered(handler) {
-                // Too much is queued: the peer must take it before more of its own is handled.
-                if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
-                    let error = self.link.lock().failed().cloned();
-                    self.fail(error.unwrap_or(RecvError::Lost));
+            if self.input.is_some() {
+                let Some(full) = self.handle_buffered(handler) else {
+                    // Somebody else's messages wait to be queued first.
+                    ready!(self.poll_behind_others(cx))?;
+                    continue;
+                };
+                if full {
+                    // The peer must take what is queued before more of its own is handled.
+                    if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
+                        let error = self.link.lock().failed().cloned();
+                        self.fail(error.unwrap_or(RecvError::Lost));
+                    }
+                    continue;
                 }
-                continue;
             }
             if self.ending == Ending::No && self.failed.is_none() {
                 let input = self.poll_input(cx);
@@ -244,22 +257,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
     }
 
-    /// Hands out what was read; returns whether it stopped early because too much is queued.
-    fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> bool {
-        let Some(input) = &mut self.input else {
-            return false;
-        };
+    /// Hands out what was read. Returns whether it stopped early because too much is queued;
+    /// `None` when the sending half is not to be had.
+    #[inline]
+    fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
+        let input = self.input.as_mut()?;
+        let mut outgoing = self.link.check_out()?;
         let mut session = Session {
             link: &self.link,
+            outgoing: &mut outgoing,
             memberships: &mut self.memberships,
-            queued: self.link.lock().outgoing.queued(),
         };
-        while !input.unread().is_empty() && session.queued < WRITE_AT {
+        while !input.unread().is_empty() && session.outgoing.queued() < WRITE_AT {
             let (used, event) = self.decoder.receive(input.unread_mut());
             match event {
                 Ok(Some(Event::Message(message))) => handler.message(&mut session, message),
                 Ok(Some(event)) => {
-                    session.link.lock().answer(&event);
+                    session.outgoing.answer(&event);
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
                         Event::Pong(body) => handler.pong(&mut session, body),
@@ -269,14 +283,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    session.link.lock().outgoing.fail(error);
+                    session.outgoing.fail(error);
                     self.failed = Some(RecvError::Protocol(error));
                 }
             }
             input.handled(used);
         }
-        let full = session.queued >= WRITE_AT;
+        let full = outgoing.queued() >= WRITE_AT;
+        self.link.check_in(outgoing);
         self.after_events();
-        full && self.ending == Ending::No
+        Some(full && self.ending == Ending::No)
     }
 }

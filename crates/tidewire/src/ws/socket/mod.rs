@@ -7,16 +7,17 @@
 //! half and the stream are shared (`link`) with [`Sender`]s, with [`Topic`](super::Topic)s and with
 //! the server, which may close a connection while its task is busy elsewhere.
 //!
-//! **Auto-cork.** A message sent while further whole messages of the same read wait to be
-//! received is written together with their answers, or when the task yields, whichever is first
-//! (`turn`). So the plain loop "receive, send" costs one read and one write per batch, however many
+//! **Auto-cork.** A message sent while more of the last read waits to be received is written
+//! together with the answers to that, or when the task yields, whichever is first (`turn`). So the plain loop "receive, send" costs one read and one write per batch, however many
 //! messages a batch holds, and nothing is ever held back while the task waits.
 //!
 //! **Idle costs nothing.** Buffers are taken from a pool when bytes are there; the core keeps
 //! none while no frame is under way; one lazy timer serves all deadlines and is never touched
 //! per message.
 
-mod link; // stream and sending half, shared
+mod link; // what is shared
+mod half; // its locked part: stream and sending half
+mod later; // what others want to send while the sending half is out
 mod turn; // when held-back messages are written
 mod sender; // sending from anywhere
 mod drive; // receiving: what happens when it is polled
@@ -32,10 +33,9 @@ use tidewire_proto::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 
-use self::ending::Ending;
 pub(super) use self::link::Link;
 pub use self::{
     chunks::{MessageChunk, MessageWriter},
@@ -43,6 +43,7 @@ pub use self::{
     sender::Sender,
     turn::Serving,
 };
+use self::{ending::Ending, later::Item};
 use super::{Membership, Peer, RecvError, SendError, Topic};
 use crate::{buffer::ReadBuffer, stream::Stream};
 
@@ -163,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Queues a message and writes it; waits while the queue is full.
     ///
     /// In a [served](Self::serve) task, as on a server, it may be written later, together with the
-    /// answers to the messages that came with the last one, at the latest when the task yields.
+    /// answers to what came with the last message, at the latest when the task yields.
     /// Elsewhere, what the stream does not take at once is written by the next receive, send or
     /// [`flush`](Self::flush).
     ///
@@ -205,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`]; the message was not queued.
     pub fn try_send(&mut self, message: &Message) -> Result<(), SendError> {
-        self.link.lock().queue(|outgoing| outgoing.send(message))
+        self.offer(Item::Message(message))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.
@@ -213,8 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        let mut half = self.link.lock();
-        half.queue(|outgoing| outgoing.send_prepared(prepared))
+        self.offer(Item::Prepared(prepared))
     }
 
     /// As [`try_send`](Self::try_send), for a ping of at most 125 bytes.
@@ -222,7 +222,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send), and [`SendError::ControlTooLong`].
     pub fn try_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.link.lock().queue(|outgoing| outgoing.ping(payload))
+        self.offer(Item::Ping(payload))
+    }
+
+    fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
+        let mut half = self.link.lock();
+        half.check()?;
+        half.offer(item)
     }
 
     /// Waits until everything queued has been given to the system.
@@ -257,8 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
-        let now = Instant::now().into_std();
-        self.link.lock().outgoing.close(code, reason, now);
+        self.link.lock().close(CloseFrame::new(code, reason));
         self.timer = None; // the close deadline may be earlier than what the timer waits for
     }
 
@@ -300,12 +305,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.link.lock().outgoing.queued()
+        self.link.lock().queued()
     }
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        self.failed.is_none() && self.link.lock().outgoing.is_open()
+        self.failed.is_none() && self.link.lock().is_open()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
@@ -325,7 +330,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Counters of this connection.
     pub fn stats(&self) -> Stats {
-        Stats::of(&self.decoder, &self.link.lock().outgoing)
+        let mut half = self.link.lock();
+        half.count(&self.decoder);
+        half.stats()
     }
 }
 

@@ -8,13 +8,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use tidewire_proto::{CloseCode, Kind, Message, Outgoing, Prepared};
+use tidewire_proto::{CloseCode, Kind, Message, Prepared};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Sleep, sleep_until},
 };
 
-use super::link::Link;
+use super::{later::Item, link::Link};
 use crate::{
     stream::Stream,
     ws::{Peer, SendError},
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        self.send_with(|outgoing| outgoing.send(&message)).await
+        self.deliver(Item::Message(&message)).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -82,8 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
-        self.send_with(|outgoing| outgoing.send_prepared(prepared))
-            .await
+        self.deliver(Item::Prepared(prepared)).await
     }
 
     /// Sends a ping of at most 125 bytes.
@@ -94,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_with(|outgoing| outgoing.ping(payload)).await
+        self.deliver(Item::Ping(payload)).await
     }
 
     /// Sends a message if there is room, without waiting.
@@ -102,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// [`SendError::Full`] and the others; the message was not queued.
     pub fn try_send(&self, message: &Message) -> Result<(), SendError> {
-        self.link.try_send(|outgoing| outgoing.send(message))
+        self.link.try_send(Item::Message(message))
     }
 
     /// As [`try_send`](Self::try_send), for a borrowed payload.
@@ -110,8 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_ref(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.link
-            .try_send(|outgoing| outgoing.send_ref(kind, payload))
+        self.link.try_send(Item::Borrowed(kind, payload))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.
@@ -119,8 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
-        self.link
-            .try_send(|outgoing| outgoing.send_prepared(prepared))
+        self.link.try_send(Item::Prepared(prepared))
     }
 
     /// Waits until everything queued, by whomever, has been given to the system.
@@ -142,13 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        let half = self.link.lock();
-        half.failed().is_none() && half.outgoing.is_open()
+        self.link.lock().is_open()
     }
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.link.lock().outgoing.queued()
+        self.link.lock().queued()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
@@ -166,11 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.link.subprotocol()
     }
 
-    async fn send_with(
-        &self,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
-    ) -> Result<(), SendError> {
-        self.until_deadline(|cx| self.link.poll_send(cx, &mut queue))
+    async fn deliver(&self, item: Item<'_>) -> Result<(), SendError> {
+        self.until_deadline(|cx| self.link.poll_send(cx, item))
             .await
     }
 

@@ -1,18 +1,24 @@
-//! Whose turn it is: lets a socket hold back a write until its task yields.
+//! Whose turn it is: lets a socket hold back its writes until its task yields.
 //!
-//! A task that [serves](super::WebSocket::serve) a socket marks its own polls. Within such a poll a
-//! sent message may wait for the answers to the messages that came with it, because at the
-//! end of the poll everything held back is written, whatever the task waits for; so is what the
-//! stream did not take before. Outside of such a poll nothing is held back.
+//! A task that [serves](super::WebSocket::serve) a socket marks its own polls. Within such a poll the
+//! sending half is taken out once and kept here, so that answering a batch of messages costs one
+//! lock and one write. At the end of the poll it is put back and everything queued is written,
+//! whatever the task waits for; so is what the stream did not take before. Outside of such a poll
+//! nothing is held back.
+//!
+//! Invariant: only the thread that polls the task has the sending half here; whoever locks the
+//! link on that thread puts it back first.
 
 use std::{
     cell::Cell,
     fmt,
     pin::Pin,
+    ptr,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use tidewire_proto::Outgoing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::link::Link;
@@ -20,34 +26,60 @@ use super::link::Link;
 thread_local! {
     /// Address of the link whose task is being polled; 0 for none.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
+    /// Its sending half, while it is out.
+    static HELD: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
 }
 
-fn address<S>(link: &Arc<Link<S>>) -> usize {
-    Arc::as_ptr(link).addr()
+fn address<S>(link: &Link<S>) -> usize {
+    ptr::from_ref(link).addr()
 }
 
 /// Whether this is a turn of the task that serves `link`.
 #[inline]
-pub(super) fn is_of<S>(link: &Arc<Link<S>>) -> bool {
+pub(super) fn is_of<S>(link: &Link<S>) -> bool {
     CURRENT.get() == address(link)
 }
 
-/// Sets the current link back when dropped, also when the task panics.
-struct Turn {
-    before: usize,
+/// What this thread's turn has of `link`, to be put back.
+#[inline]
+pub(super) fn release<S>(link: &Link<S>) -> Option<Box<Outgoing>> {
+    if is_of(link) { HELD.take() } else { None }
 }
 
-impl Turn {
-    fn of<S>(link: &Arc<Link<S>>) -> Self {
+/// In a turn of `link`: queues something to be written at the end of the turn at the latest. `None`
+/// when the sending half cannot be had.
+#[inline]
+pub(super) fn hold<S, R>(link: &Link<S>, queue: impl FnOnce(&mut Outgoing) -> R) -> Option<R> {
+    let mut outgoing = HELD.take().or_else(|| link.check_out())?;
+    let result = queue(&mut outgoing);
+    HELD.set(Some(outgoing));
+    Some(result)
+}
+
+/// A turn; the one around it, if any, goes on when it is dropped.
+struct Turn<'a, S> {
+    link: &'a Link<S>,
+    before: usize,
+    held_before: Option<Box<Outgoing>>,
+}
+
+impl<'a, S> Turn<'a, S> {
+    fn of(link: &'a Link<S>) -> Self {
         Self {
+            link,
             before: CURRENT.replace(address(link)),
+            held_before: HELD.take(),
         }
     }
 }
 
-impl Drop for Turn {
+impl<S> Drop for Turn<'_, S> {
     fn drop(&mut self) {
+        let held = HELD.replace(self.held_before.take());
         CURRENT.set(self.before);
+        if let Some(outgoing) = held {
+            self.link.check_in(outgoing);
+        }
     }
 }
 
@@ -83,7 +115,7 @@ where
         let result = Pin::new(&mut this.task).poll(cx);
         drop(turn);
         if result.is_pending() {
-            this.link.uncork(cx);
+            this.link.end_turn(cx);
         }
         result
     }

@@ -1,0 +1,349 @@
+//! The locked part of a [`Link`](super::Link): stream, sending half, and what is to be written.
+//!
+//! In: things to send. Out: bytes to the stream. Invariant: while the sending half is out,
+//! nothing is written and what comes is kept in order.
+
+use std::{
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tidewire_proto::{CloseFrame, Event, Incoming, Outgoing, Stats};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use super::later::{Item, Kept, Later};
+use crate::{
+    buffer::{self, ReadBuffer},
+    ws::{RecvError, SendError},
+};
+
+/// Most slices of one vectored write.
+const PARTS_MAX: usize = 32;
+
+/// What a write came to.
+pub(super) type Written = Result<(), Arc<io::Error>>;
+
+/// See the module.
+pub(crate) struct Half<S> {
+    /// `None` once the socket was dropped.
+    stream: Option<S>,
+    /// `None` while a turn of the socket's task has it.
+    outgoing: Option<Box<Outgoing>>,
+    /// What others wanted to send meanwhile.
+    later: Later,
+    /// Somebody waits for the sending half to come back.
+    wanted: bool,
+    /// The stream did not take everything the last time.
+    blocked: bool,
+    /// It has taken everything since.
+    drained: bool,
+    /// Why nothing more is sent, apart from the protocol's end.
+    failed: Option<RecvError>,
+    /// The stream has taken nothing; it must until then.
+    pub(super) write_deadline: Option<Instant>,
+    pub(super) write_within: Duration,
+    /// The bound of `later`.
+    queue_bytes_max: usize,
+    /// Counters of the receiving half, and of the sending half when it went out.
+    stats: Stats,
+}
+
+impl<S> Half<S> {
+    pub(super) fn new(stream: S, outgoing: Outgoing) -> Self {
+        Self {
+            stream: Some(stream),
+            queue_bytes_max: outgoing.config().send_queue_bytes_max,
+            outgoing: Some(Box::new(outgoing)),
+            later: Later::default(),
+            wanted: false,
+            blocked: false,
+            drained: false,
+            failed: None,
+            write_deadline: None,
+            write_within: Duration::from_secs(10),
+            stats: Stats::default(),
+        }
+    }
+
+    /// See [`Link::check_out`](super::Link::check_out).
+    pub(super) fn check_out(&mut self) -> Option<Box<Outgoing>> {
+        if self.failed.is_some() || !self.later.is_empty() {
+            return None;
+        }
+        self.stats = self.stats();
+        let mut outgoing = self.outgoing.take()?;
+        outgoing.lend_buffer(buffer::write_buffer);
+        Some(outgoing)
+    }
+
+    /// Takes the sending half back; returns whether somebody waits for it.
+    pub(super) fn check_in(&mut self, outgoing: Box<Outgoing>) -> bool {
+        self.later.apply(self.outgoing.insert(outgoing));
+        mem::take(&mut self.wanted)
+    }
+
+    /// Whether the sending half is out; then the caller, who has registered, is woken when it is
+    /// back.
+    #[inline]
+    pub(super) fn want(&mut self) -> bool {
+        self.wanted |= self.outgoing.is_none();
+        self.outgoing.is_none()
+    }
+
+    /// The sending half, unless it is out.
+    #[inline]
+    pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing> {
+        self.outgoing.as_deref_mut()
+    }
+
+    /// Queues a message, now or for later.
+    pub(super) fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
+        let result = match &mut self.outgoing {
+            Some(outgoing) if self.later.is_empty() => {
+                outgoing.lend_buffer(buffer::write_buffer);
+                item.queue(outgoing)
+            }
+            Some(_) | None => self.later.offer(item, self.queue_bytes_max),
+        };
+        Ok(result?)
+    }
+
+    /// Queues something by a function of the owner's, who has made sure that the sending half is
+    /// here.
+    #[inline]
+    pub(super) fn queue(
+        &mut self,
+        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+    ) -> Result<(), SendError> {
+        let Some(outgoing) = &mut self.outgoing else {
+            return Err(SendError::Full);
+        };
+        outgoing.lend_buffer(buffer::write_buffer);
+        Ok(queue(outgoing)?)
+    }
+
+    /// Takes an answer or a wish to close, which is never refused.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.later.keep(kept);
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.lend_buffer(buffer::write_buffer);
+            self.later.apply(outgoing);
+        }
+    }
+
+    /// Answers a control frame.
+    pub(super) fn answer(&mut self, event: &Event<'_>) {
+        match (&mut self.outgoing, event) {
+            (Some(outgoing), _) => {
+                outgoing.lend_buffer(buffer::write_buffer);
+                outgoing.answer(event);
+            }
+            (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
+            (None, Event::Close(frame)) => self.later.keep(Kept::Closed(frame.clone())),
+            (None, _) => {}
+        }
+    }
+
+    /// Whether something can still be sent.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), SendError> {
+        match &self.failed {
+            None => Ok(()),
+            Some(RecvError::TimedOut) => Err(SendError::TimedOut),
+            Some(RecvError::Io(error)) => Err(SendError::Io(Arc::clone(error))),
+            Some(RecvError::Protocol(_) | RecvError::Lost) => Err(SendError::Closed),
+        }
+    }
+
+    /// Whether messages can still be sent, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        let open = self
+            .outgoing
+            .as_ref()
+            .is_none_or(|outgoing| outgoing.is_open());
+        self.failed.is_none() && open
+    }
+
+    /// Bytes queued, as far as is known.
+    #[inline]
+    pub(super) fn queued(&self) -> usize {
+        let queued = self
+            .outgoing
+            .as_ref()
+            .map_or(0, |outgoing| outgoing.queued());
+        queued + self.later.bytes()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        if let Some(outgoing) = &self.outgoing {
+            stats.messages_sent = outgoing.messages_sent();
+            stats.bytes_sent = outgoing.bytes_sent();
+        }
+        stats
+    }
+
+    /// Keeps the counters of the receiving half where others can see them.
+    #[inline]
+    pub(super) fn count(&mut self, incoming: &Incoming) {
+        self.stats.messages_received = incoming.messages_received();
+        self.stats.bytes_received = incoming.bytes_received();
+    }
+
+    /// When something has to happen although nothing arrives.
+    #[inline]
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let outgoing = self.outgoing.as_ref();
+        let protocol = outgoing.and_then(|outgoing| outgoing.poll_timeout());
+        let protocol = protocol.map(Instant::from_std);
+        protocol.into_iter().chain(self.write_deadline).min()
+    }
+
+    /// The time is `now`: does what is due; returns whether the peer is to be given up.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.write_deadline.is_some_and(|deadline| now >= deadline) {
+            return true;
+        }
+        let Some(outgoing) = &mut self.outgoing else {
+            return false;
+        };
+        outgoing.lend_buffer(buffer::write_buffer);
+        outgoing.handle_timeout(now.into_std())
+    }
+
+    /// Whether a slow peer has taken everything since the last call.
+    pub(super) fn take_drained(&mut self) -> bool {
+        mem::take(&mut self.drained)
+    }
+
+    /// Records why the connection ended; the first reason stays.
+    pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
+        self.failed.get_or_insert(error).clone()
+    }
+
+    pub(super) fn failed(&self) -> Option<&RecvError> {
+        self.failed.as_ref()
+    }
+
+    /// The owner is gone; gives the stream, to be dropped.
+    pub(super) fn abandon(&mut self) -> Option<S> {
+        self.failed.get_or_insert(RecvError::Lost);
+        self.later = Later::default();
+        self.stream.take()
+    }
+
+    /// What a write attempt came to; a pending one goes on later.
+    #[inline]
+    pub(super) fn written(&mut self, written: Poll<Written>) -> Result<(), SendError> {
+        match written {
+            Poll::Ready(Err(error)) => {
+                self.fail(RecvError::Io(Arc::clone(&error)));
+                Err(SendError::Io(error))
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
+    /// Writes all that is queued, if the sending half is here.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
+        let Some(outgoing) = &mut self.outgoing else {
+            return Poll::Ready(Ok(()));
+        };
+        if outgoing.queued() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(Arc::new(io::ErrorKind::NotConnected.into())));
+        };
+        while outgoing.queued() > 0 {
+            let mut parts = [IoSlice::new(&[]); PARTS_MAX];
+            let count = outgoing.poll_transmit(&mut parts);
+            let stream = Pin::new(&mut *stream);
+            let written = match parts.get(..count) {
+                Some([one]) => stream.poll_write(cx, one),
+                several => stream.poll_write_vectored(cx, several.unwrap_or_default()),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Arc::new(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(count)) => {
+                    outgoing.transmitted(count);
+                    self.write_deadline = None;
+                    self.later.apply(outgoing);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
+                Poll::Pending => {
+                    self.blocked = true;
+                    if self.write_deadline.is_none() {
+                        self.write_deadline = Some(Instant::now() + self.write_within);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.drained |= mem::take(&mut self.blocked);
+        if let Some(buffer) = outgoing.reclaim_buffer() {
+            buffer::keep_write_buffer(buffer);
+        }
+        Pin::new(stream).poll_flush(cx).map_err(Arc::new)
+    }
+
+    /// Reads once; `None` at the end of the stream.
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        large: bool,
+    ) -> Poll<io::Result<Option<ReadBuffer>>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(None));
+        };
+        let mut input = ReadBuffer::take(large);
+        let mut space = ReadBuf::new(input.space());
+        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+        let count = space.filled().len();
+        if count == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        input.filled(count);
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.handle_activity(Instant::now().into_std());
+        }
+        Poll::Ready(Ok(Some(input)))
+    }
+
+    /// Ends our direction of the stream.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Queues frames of a topic.
+    pub(super) fn publication(&mut self, frames: &Bytes, count: u64) {
+        let Some(outgoing) = &mut self.outgoing else {
+            return;
+        };
+        outgoing.lend_buffer(buffer::write_buffer);
+        if let Err(error) = outgoing.send_frames(frames, count) {
+            tracing::debug!(%error, "a publication was not sent");
+        }
+    }
+
+    /// Starts the closing handshake.
+    pub(super) fn close(&mut self, frame: CloseFrame) {
+        self.keep(Kept::Close(frame.code, frame.reason.into()));
+    }
+}

@@ -1,0 +1,143 @@
+//! What others want to send while a turn of the socket's task has the sending half.
+//!
+//! In: messages of senders, the server's wish to close. Out: the same, in order, when the sending half is
+//! checked in. Invariant: bounded like the send queue; nothing taken is lost while the
+//! connection lives.
+
+use std::collections::VecDeque;
+
+use tidewire_proto::{
+    CloseCode, CloseFrame, Event, Kind, Message, Outgoing, Prepared, ProtocolError, SendError,
+};
+use tokio::time::Instant;
+
+/// Something to send, borrowed.
+#[derive(Clone, Copy)]
+pub(super) enum Item<'a> {
+    Message(&'a Message),
+    Borrowed(Kind, &'a [u8]),
+    Prepared(&'a Prepared),
+    Ping(&'a [u8]),
+}
+
+impl Item<'_> {
+    #[inline]
+    pub(super) fn queue(self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => outgoing.send(message),
+            Self::Borrowed(kind, payload) => outgoing.send_ref(kind, payload),
+            Self::Prepared(prepared) => outgoing.send_prepared(prepared),
+            Self::Ping(payload) => outgoing.ping(payload),
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::Message(message) => message.payload().len(),
+            Self::Borrowed(_, payload) | Self::Ping(payload) => payload.len(),
+            Self::Prepared(prepared) => prepared.payload().len(),
+        }
+    }
+
+    fn keep(self) -> Kept {
+        match self {
+            Self::Message(message) => Kept::Message(message.clone()),
+            Self::Borrowed(Kind::Binary, payload) => Kept::Message(payload.to_vec().into()),
+            Self::Borrowed(Kind::Text, payload) => {
+                Kept::Prepared(Prepared::new(Kind::Text, payload))
+            }
+            Self::Prepared(prepared) => Kept::Prepared(prepared.clone()),
+            Self::Ping(payload) => Kept::Ping(payload.into()),
+        }
+    }
+}
+
+/// Something kept for later.
+pub(super) enum Kept {
+    Message(Message),
+    Prepared(Prepared),
+    Ping(Box<[u8]>),
+    /// A ping of the peer, to be answered.
+    Pinged(Box<[u8]>),
+    /// The peer's close frame, to be answered.
+    Closed(Option<CloseFrame>),
+    /// The peer broke a rule.
+    Failed(ProtocolError),
+    /// Our wish to close.
+    Close(CloseCode, Box<str>),
+}
+
+impl Kept {
+    fn queue(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => return outgoing.send(message),
+            Self::Prepared(prepared) => return outgoing.send_prepared(prepared),
+            Self::Ping(payload) => return outgoing.ping(payload),
+            Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),
+            Self::Closed(frame) => outgoing.answer(&Event::Close(frame.clone())),
+            Self::Failed(error) => outgoing.fail(*error),
+            Self::Close(code, reason) => {
+                outgoing.close(*code, reason, Instant::now().into_std());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The queue; most connections never need one.
+#[derive(Default)]
+pub(super) struct Later(Option<Box<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Kept>,
+    bytes: usize,
+}
+
+impl Later {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
+    /// Takes a message, if there is room for it.
+    pub(super) fn offer(&mut self, item: Item<'_>, bytes_max: usize) -> Result<(), SendError> {
+        // A message costs more than its payload to keep.
+        let cost = item.len().saturating_add(64);
+        let bytes = self.bytes();
+        if bytes > 0 && bytes.saturating_add(cost) > bytes_max {
+            return Err(SendError::Full);
+        }
+        self.push(item.keep(), cost);
+        Ok(())
+    }
+
+    /// Takes an answer or a wish to close: those are few.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.push(kept, 0);
+    }
+
+    fn push(&mut self, kept: Kept, cost: usize) {
+        let queue = self.0.get_or_insert_default();
+        queue.items.push_back(kept);
+        queue.bytes = queue.bytes.saturating_add(cost);
+    }
+
+    /// Queues what there is room for.
+    pub(super) fn apply(&mut self, outgoing: &mut Outgoing) {
+        let Some(queue) = &mut self.0 else { return };
+        while let Some(first) = queue.items.front() {
+            match first.queue(outgoing) {
+                Err(SendError::Full | SendError::InFragments) => return,
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "a message was not sent"),
+            }
+            queue.items.pop_front();
+        }
+        self.0 = None;
+    }
+}
