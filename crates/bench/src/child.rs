@@ -26,6 +26,7 @@ impl EchoServer {
         let program = std::env::current_exe()?;
         let name = match library {
             Library::Tidewire => "tidewire",
+            Library::Handler => "handler",
             Library::Tungstenite => "tungstenite",
             Library::Floor => "floor",
         };

@@ -46,14 +46,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "echo: {} connections x {} in flight, {} B binary, median of {} rounds of {} s",
         options.connections, options.in_flight, options.size, options.rounds, options.seconds
     );
-    let libraries = [Library::Tidewire, Library::Tungstenite, Library::Floor];
+    let libraries = [
+        Library::Tidewire,
+        Library::Handler,
+        Library::Tungstenite,
+        Library::Floor,
+    ];
     // The floor assumes a frame per read.
     let libraries = if options.in_flight == 1 {
         &libraries[..]
     } else {
-        &libraries[..2]
+        &libraries[..3]
     };
-    let mut figures = [const { Vec::new() }; 3];
+    let mut figures = [const { Vec::new() }; 4];
     for _ in 0..options.rounds {
         for (library, figures) in libraries.iter().zip(&mut figures) {
             figures.push(round(*library, options)?);
@@ -76,7 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             1e6 / figure.per_cpu_second
         );
     }
-    let [ours, theirs, _] = medians;
+    let [ours, _, theirs, _] = medians;
     println!(
         "ratio          {:>13.2}x {:>13.2}x",
         ours.per_second / theirs.per_second,

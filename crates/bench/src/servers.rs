@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tidewire::{
     runtime::Workers,
-    ws::{Server, ServerConfig, WebSocket},
+    ws::{Handler, Handlers, MessageRef, Request, Server, ServerConfig, Session, WebSocket},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -15,6 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(crate) enum Library {
     /// Ours.
     Tidewire,
+    /// Ours, in handler style.
+    Handler,
     /// tokio-tungstenite: `next`, then `send` (which flushes), default settings.
     Tungstenite,
     /// No WebSocket at all: bytes read are written back as a fitting server frame would be.
@@ -49,10 +51,26 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             announce(running.local_addr().port())?;
             runtime.block_on(std::future::pending::<()>());
         }
+        Library::Handler => {
+            let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into());
+            config.workers = Workers::PerCore(NonZeroUsize::MIN);
+            let server = Server::new(config).route("/", Handlers(|_: &Request| Echo));
+            let running = server.start()?;
+            announce(running.local_addr().port())?;
+            runtime.block_on(std::future::pending::<()>());
+        }
         Library::Tungstenite => runtime.block_on(tungstenite())?,
         Library::Floor => runtime.block_on(floor())?,
     }
     Ok(())
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn message(&mut self, session: &mut Session<'_>, message: MessageRef<'_>) {
+        session.send(message.kind(), message.payload()).ok();
+    }
 }
 
 async fn tungstenite() -> anyhow::Result<()> {

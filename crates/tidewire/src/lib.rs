@@ -22,7 +22,8 @@
 //! (request head) → [`ws`] (the driver around `tidewire_proto`'s state machine). A request that
 //! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
 //!
-//! Features: `tls` (default) adds wss and mutual TLS.
+//! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
+//! certificate from a bare key (encrypted, unauthenticated).
 #![forbid(unsafe_code)]
 
 pub mod runtime; // a runtime per core, or one pool

@@ -40,7 +40,12 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "test",
         purpose: "unit, crate, system and doc tests",
-        run: |workspace| cargo(workspace, &["test", "--workspace", "--locked"]),
+        run: |workspace| {
+            cargo(
+                workspace,
+                &["test", "--workspace", "--all-features", "--locked"],
+            )
+        },
     },
     Step {
         name: "doc",
@@ -68,7 +73,13 @@ pub(super) const STEPS: &[Step] = &[
 ];
 
 fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut args = vec!["clippy", "--workspace", "--all-targets", "--locked"];
+    let mut args = vec![
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+    ];
     args.extend(["--", "-D", "warnings"]);
     cargo(workspace, &args)
 }

@@ -174,6 +174,12 @@ impl Authority {
         )
         .unwrap();
         std::fs::write(&paths.1, key.serialize_pem()).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let owner_only = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&paths.1, owner_only).unwrap();
+        }
         paths
     }
 }

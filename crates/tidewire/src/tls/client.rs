@@ -1,23 +1,56 @@
 //! The client's side of TLS.
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    pki_types::ServerName,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::{TlsError, certificates, private_key, provider, roots, unusable};
+use super::{
+    Identity, TlsError, TlsPeer, TlsVersion, provider,
+    reload::{Live, Plan},
+    source::Source,
+    trust::{self, Revocation},
+    unverified::AnyServer,
+};
 
 /// Whom a client trusts, and which certificate it shows.
-#[derive(Clone)]
+///
+/// The host of the address is verified against the server's certificate, a name or an IP
+/// address; a name is also sent as SNI. Clones share one state: a [`reload`](Self::reload) of
+/// one reloads all.
+#[derive(Clone, Debug)]
 pub struct ClientTls {
-    connector: TlsConnector,
+    live: Arc<Live<ClientPlan>>,
 }
 
-impl fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientTls")
-    }
+/// Settings of a [`ClientTls`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is set up before `build`"]
+pub struct ClientTlsBuilder {
+    plan: ClientPlan,
+    reload_every: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct ClientPlan {
+    system_roots: bool,
+    ca: Vec<Source>,
+    revocation: Revocation,
+    /// Anybody will do; excludes all of the above.
+    unverified: bool,
+    identity: Option<Identity>,
+    min_version: TlsVersion,
+    alpn: Vec<Vec<u8>>,
 }
 
 impl ClientTls {
@@ -26,16 +59,7 @@ impl ClientTls {
     /// # Errors
     /// [`TlsError`], when the system has none.
     pub fn system_roots() -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _ignored) = store.add_parsable_certificates(found.certs);
-        if added == 0 {
-            return Err(unusable(
-                "the system's certificate authorities",
-                &"none found",
-            ));
-        }
-        Self::build(Arc::new(store), None)
+        Self::builder().system_roots().build()
     }
 
     /// Trusts the certificate authorities in the PEM file `ca` only.
@@ -43,7 +67,7 @@ impl ClientTls {
     /// # Errors
     /// [`TlsError`].
     pub fn with_ca(ca: &Path) -> Result<Self, TlsError> {
-        Self::build(roots(ca)?, None)
+        Self::builder().ca_file(ca).build()
     }
 
     /// As [`with_ca`](Self::with_ca), and shows the certificate chain in `certificate`, whose
@@ -56,39 +80,200 @@ impl ClientTls {
         certificate: &Path,
         key: &Path,
     ) -> Result<Self, TlsError> {
-        Self::build(roots(ca)?, Some((certificate, key)))
+        Self::builder()
+            .ca_file(ca)
+            .identity(Identity::from_files(certificate, key))
+            .build()
     }
 
-    fn build(
-        store: Arc<RootCertStore>,
-        identity: Option<(&Path, &Path)>,
-    ) -> Result<Self, TlsError> {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|cause| unusable("protocol versions", &cause))?
-            .with_root_certificates(store);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-                .map_err(|cause| unusable("certificate and key", &cause))?,
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-        })
+    /// Takes whatever certificate the server shows: **encrypted, unauthenticated**. Whoever sits
+    /// between client and server can read and change everything.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn danger_unverified() -> Result<Self, TlsError> {
+        Self::builder().danger_unverified().build()
     }
 
-    /// The host name is verified against the server's certificate and sent as SNI.
+    /// A client that trusts nobody yet and shows no certificate.
+    pub fn builder() -> ClientTlsBuilder {
+        ClientTlsBuilder {
+            plan: ClientPlan {
+                system_roots: false,
+                ca: Vec::new(),
+                revocation: Revocation::default(),
+                unverified: false,
+                identity: None,
+                min_version: TlsVersion::V1_2,
+                alpn: vec![b"http/1.1".to_vec()],
+            },
+            reload_every: None,
+        }
+    }
+
+    /// Reads all files and the system's authorities again; connections made from now on use
+    /// them, live ones go on. Reads files: blocking.
+    ///
+    /// # Errors
+    /// [`TlsError`]; what was read before stays in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.live.reload()
+    }
+
     pub(crate) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.connector
-            .connect(name, tcp)
-            .await
-            .map(TlsStream::Client)
+        let server_name = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
+            ServerName::IpAddress(_) | _ => None,
+        };
+        let config = self.live.for_handshake().await;
+        let stream = TlsConnector::from(config).connect(name, tcp).await?;
+        let (_tcp, session) = stream.get_ref();
+        let peer = TlsPeer::new(session, server_name, !self.live.plan().unverified);
+        Ok((TlsStream::Client(stream), peer))
+    }
+}
+
+impl ClientTlsBuilder {
+    /// Trusts the system's certificate authorities.
+    pub fn system_roots(mut self) -> Self {
+        self.plan.system_roots = true;
+        self
+    }
+
+    /// Trusts the certificate authorities in this PEM file. May be called several times, and
+    /// together with [`system_roots`](Self::system_roots).
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plan.ca.push(Source::File(path.into()));
+        self
+    }
+
+    /// As [`ca_file`](Self::ca_file), from PEM text in memory.
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.plan.ca.push(Source::memory("(CA from memory)", pem));
+        self
+    }
+
+    /// Refuses servers whose certificate a list in this PEM file revokes. From the first list on
+    /// every CA of a server's chain needs a current one.
+    pub fn crl_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plan.revocation.lists.push(Source::File(path.into()));
+        self
+    }
+
+    /// Takes servers whose revocation status no list tells, or only one past its time.
+    pub fn danger_allow_unknown_revocation(mut self) -> Self {
+        self.plan.revocation.unknown_allowed = true;
+        self
+    }
+
+    /// As [`ClientTls::danger_unverified`]. Trusting somebody besides is an error.
+    pub fn danger_unverified(mut self) -> Self {
+        self.plan.unverified = true;
+        self
+    }
+
+    /// Shows a certificate to servers that ask for one (mutual TLS).
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.plan.identity = Some(identity);
+        self
+    }
+
+    /// The least version to speak; default [`TlsVersion::V1_2`].
+    pub fn min_version(mut self, version: TlsVersion) -> Self {
+        self.plan.min_version = version;
+        self
+    }
+
+    /// Application protocols (ALPN) to offer, best first; default `http/1.1`.
+    pub fn alpn<T: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = T>) -> Self {
+        self.plan.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Follows the files, as [`ServerTlsBuilder::reload_every`](super::ServerTlsBuilder). The
+    /// system's authorities are read again when a file changes.
+    pub fn reload_every(mut self, interval: Duration) -> Self {
+        self.reload_every = Some(interval);
+        self
+    }
+
+    /// Reads the files. Blocking.
+    ///
+    /// # Errors
+    /// [`TlsError`]; also when nobody is trusted, or somebody besides everybody.
+    pub fn build(self) -> Result<ClientTls, TlsError> {
+        let plan = &self.plan;
+        let trusts = plan.system_roots || !plan.ca.is_empty();
+        if plan.unverified && (trusts || !plan.revocation.lists.is_empty()) {
+            let reason = "danger_unverified verifies nothing";
+            return Err(TlsError::unusable("certificate authorities", reason));
+        }
+        if !trusts && !plan.unverified {
+            let reason = "none chosen, expected the system's or a CA file";
+            return Err(TlsError::unusable("certificate authorities", reason));
+        }
+        Ok(ClientTls {
+            live: Live::new(self.plan, self.reload_every)?,
+        })
+    }
+}
+
+impl ClientPlan {
+    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        if self.unverified {
+            return Ok(Arc::new(AnyServer(provider())));
+        }
+        let system = if self.system_roots {
+            trust::system()?
+        } else {
+            RootCertStore::empty()
+        };
+        let roots = trust::roots(system, &self.ca)?;
+        let mut builder = WebPkiServerVerifier::builder_with_provider(roots, provider())
+            .with_crls(self.revocation.load()?);
+        builder = if self.revocation.unknown_allowed {
+            builder.allow_unknown_revocation_status()
+        } else {
+            builder.enforce_revocation_expiration()
+        };
+        let verifier = builder
+            .build()
+            .map_err(|cause| self.revocation.unusable("CA with lists", cause))?;
+        Ok(verifier)
+    }
+}
+
+impl Plan for ClientPlan {
+    type Config = ClientConfig;
+
+    fn sources(&self) -> Vec<&Source> {
+        let identity = self.identity.iter().flat_map(Identity::sources);
+        let sources = identity.chain(&self.ca);
+        sources.chain(&self.revocation.lists).collect()
+    }
+
+    fn build(&self) -> Result<ClientConfig, TlsError> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.and_above())
+            .map_err(|cause| TlsError::unusable("protocol versions", cause))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier()?);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.load()?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|cause| identity.unusable(cause))?
+            }
+        };
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.enable_early_data = false;
+        Ok(config)
     }
 }

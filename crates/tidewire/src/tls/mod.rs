@@ -1,100 +1,87 @@
-//! TLS 1.2 and 1.3 for servers and clients: certificates from PEM files, mutual TLS.
+//! TLS 1.2 and 1.3 for servers and clients: certificates from PEM files, mutual TLS, reload.
+//!
+//! Three modes, chosen by name: plain (no TLS at all); *mutual*
+//! ([`ServerTlsBuilder::client_ca_file`]), where both sides verify each other; and *encrypted,
+//! unauthenticated* ([`ClientTls::danger_unverified`], `Identity::danger_self_signed`), for which
+//! no certificates are needed and nobody knows to whom he talks. Usual TLS, where only the client
+//! verifies, lies between.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tidewire::tls::{Identity, ServerTls, TlsVersion};
+//! use tidewire::ws::{Server, ServerConfig, WebSocket};
+//!
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let identity = Identity::from_files("server.pem", "server.key").passphrase("…");
+//! let tls = ServerTls::builder(identity)
+//!     .client_ca_file("clients-ca.pem") // mutual TLS
+//!     .crl_file("revoked.pem")
+//!     .min_version(TlsVersion::V1_3)
+//!     .reload_every(Duration::from_secs(60))
+//!     .build()?;
+//! let mut config = ServerConfig::new("[::]:8443".parse()?);
+//! config.tls = Some(tls);
+//! let server = Server::new(config)
+//!     .route("/in", |mut socket: WebSocket| async move {
+//!         let tls = socket.peer().tls.as_deref();
+//!         let Some(Ok(Some(names))) = tls.map(|tls| tls.names()) else { return };
+//!         while let Ok(Some(message)) = socket.recv().await {
+//!             println!("{:?}: {message:?}", names.dns);
+//!         }
+//!     })
+//!     .start()?;
+//! # Ok(()) }
+//! ```
 //!
 //! The crypto provider is chosen here, so nothing depends on what the process installed
 //! globally and nothing panics at run time.
 
+mod error; // which file, what it should hold, what is wrong
+mod source; // PEM text from files or memory
+mod private_key; // modes, passphrases, forms
+mod identity; // who we are
+mod trust; // authorities and revocation lists
+mod unverified; // everybody is trusted
+mod reload; // a configuration that follows its files
+mod peer; // what the handshake told
 mod server; // our certificate, whose clients are let in
 mod client; // whom to trust, who we are
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use rustls::{
+    SupportedProtocolVersion,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    version::{TLS12, TLS13},
 };
-use tokio::net::TcpStream;
 
-pub use client::ClientTls;
-pub use server::ServerTls;
+pub use client::{ClientTls, ClientTlsBuilder};
+pub use error::TlsError;
+pub use identity::Identity;
+pub use peer::{CertificateNames, TlsPeer};
+pub use server::{ServerTls, ServerTlsBuilder};
 
-/// TLS cannot be set up.
-#[derive(Debug, thiserror::Error)]
+/// A version of TLS; older ones cannot be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum TlsError {
-    /// A file cannot be read or holds no such PEM block.
-    #[error("{}: expected {expected} in PEM form: {reason}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// What the reader said.
-        reason: String,
-    },
-    /// Certificate and key, or the trust roots, are not usable.
-    #[error("{what} cannot be used: {reason}")]
-    Unusable {
-        /// Which part.
-        what: &'static str,
-        /// What the TLS library said.
-        reason: String,
-    },
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), with forward secrecy and authenticated encryption only.
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TlsVersion {
+    fn and_above(self) -> &'static [&'static SupportedProtocolVersion] {
+        static FROM_1_2: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        static FROM_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
+        match self {
+            Self::V1_2 => &FROM_1_2,
+            Self::V1_3 => &FROM_1_3,
+        }
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let error = |reason: String| TlsError::Pem {
-        path: path.into(),
-        expected: "a certificate",
-        reason,
-    };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(|cause| error(cause.to_string()))?
-        .collect();
-    let found = found.map_err(|cause| error(cause.to_string()))?;
-    if found.is_empty() {
-        Err(error("there is none".into()))
-    } else {
-        Ok(found)
-    }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|cause| TlsError::Pem {
-        path: path.into(),
-        expected: "a private key",
-        reason: cause.to_string(),
-    })
-}
-
-fn roots(path: &Path) -> Result<Arc<rustls::RootCertStore>, TlsError> {
-    let mut store = rustls::RootCertStore::empty();
-    for certificate in certificates(path)? {
-        store
-            .add(certificate)
-            .map_err(|cause| unusable("CA certificate", &cause))?;
-    }
-    Ok(Arc::new(store))
-}
-
-fn unusable(what: &'static str, cause: &dyn std::fmt::Display) -> TlsError {
-    TlsError::Unusable {
-        what,
-        reason: cause.to_string(),
-    }
-}
-
-/// The peer's chain in DER form, as verified in the handshake.
-pub(crate) fn peer_certificates(stream: &tokio_rustls::TlsStream<TcpStream>) -> Vec<Vec<u8>> {
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    chain
-        .iter()
-        .map(|certificate| certificate.to_vec())
-        .collect()
 }

@@ -1,33 +1,63 @@
 //! The server's side of TLS.
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use rustls::{ServerConfig, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsStream, server};
 
-use super::{TlsError, certificates, private_key, provider, roots, unusable};
+use super::{
+    Identity, TlsError, TlsPeer, TlsVersion, provider,
+    reload::{Live, Plan},
+    source::Source,
+    trust::{self, Revocation},
+};
 
 /// A server's certificate, and which client certificates it demands.
-#[derive(Clone)]
+///
+/// Clones share one state: a [`reload`](Self::reload) of one reloads all.
+///
+/// Session tickets are encrypted with keys that change every six hours. With mutual TLS there
+/// are none: a resumed session would be let in without a look at its certificate, which may
+/// have expired or been revoked since. There is no early data, which could be replayed.
+#[derive(Clone, Debug)]
 pub struct ServerTls {
-    acceptor: TlsAcceptor,
+    live: Arc<Live<ServerPlan>>,
 }
 
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerTls")
-    }
+/// Settings of a [`ServerTls`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is set up before `build`"]
+pub struct ServerTlsBuilder {
+    plan: ServerPlan,
+    reload_every: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct ServerPlan {
+    identity: Identity,
+    client_ca: Vec<Source>,
+    revocation: Revocation,
+    min_version: TlsVersion,
+    alpn: Vec<Vec<u8>>,
 }
 
 impl ServerTls {
     /// Shows the certificate chain in the PEM file `certificate`, whose key is in `key`; clients
-    /// need none.
+    /// need none. Short for a [`builder`](Self::builder) with [`Identity::from_files`].
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn from_pem(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        Self::build(certificate, key, None)
+        Self::builder(Identity::from_files(certificate, key)).build()
     }
 
     /// As [`from_pem`](Self::from_pem), and clients must show a certificate of the CA in the
@@ -40,33 +70,177 @@ impl ServerTls {
         key: &Path,
         client_ca: &Path,
     ) -> Result<Self, TlsError> {
-        Self::build(certificate, key, Some(client_ca))
+        Self::builder(Identity::from_files(certificate, key))
+            .client_ca_file(client_ca)
+            .build()
     }
 
-    fn build(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|cause| unusable("protocol versions", &cause))?;
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(roots(path)?, provider())
-                        .build()
-                        .map_err(|cause| unusable("client CA", &cause))?;
-                builder.with_client_cert_verifier(verifier)
-            }
-        };
-        let mut config = builder
-            .with_single_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|cause| unusable("certificate and key", &cause))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+    /// A server that shows `identity`.
+    pub fn builder(identity: Identity) -> ServerTlsBuilder {
+        ServerTlsBuilder {
+            plan: ServerPlan {
+                identity,
+                client_ca: Vec::new(),
+                revocation: Revocation::default(),
+                min_version: TlsVersion::V1_2,
+                alpn: vec![b"http/1.1".to_vec()],
+            },
+            reload_every: None,
+        }
+    }
+
+    /// Reads all files again; handshakes that begin from now on use them, live connections go
+    /// on. Sessions can no longer be resumed from before. Reads files: blocking.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the files read before stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.live.reload()
+    }
+
+    /// Whether clients must show a certificate.
+    pub fn is_mutual(&self) -> bool {
+        self.live.plan().is_mutual()
+    }
+
+    pub(crate) async fn accept(
+        &self,
+        tcp: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
+        let config = self.live.for_handshake().await;
+        let stream: server::TlsStream<_> = TlsAcceptor::from(config).accept(tcp).await?;
+        let (_tcp, session) = stream.get_ref();
+        let server_name = session.server_name().map(str::to_owned);
+        let peer = TlsPeer::new(session, server_name, true);
+        Ok((TlsStream::Server(stream), peer))
+    }
+}
+
+impl ServerTlsBuilder {
+    /// Mutual TLS: clients must show a certificate of a CA in this PEM file, and one without is
+    /// refused in the handshake. May be called several times.
+    pub fn client_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plan.client_ca.push(Source::File(path.into()));
+        self
+    }
+
+    /// As [`client_ca_file`](Self::client_ca_file), from PEM text in memory.
+    pub fn client_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        let source = Source::memory("(client CA from memory)", pem);
+        self.plan.client_ca.push(source);
+        self
+    }
+
+    /// Refuses client certificates that a list in this PEM file revokes. May be called several
+    /// times. From the first list on every CA of a client's chain needs a current one: a client
+    /// whose status no list tells, or only one past its time, is refused too.
+    pub fn crl_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plan.revocation.lists.push(Source::File(path.into()));
+        self
+    }
+
+    /// As [`crl_file`](Self::crl_file), from PEM text in memory.
+    pub fn crl_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        let source = Source::memory("(revocation list from memory)", pem);
+        self.plan.revocation.lists.push(source);
+        self
+    }
+
+    /// Lets clients in whose revocation status no list tells, or only one past its time.
+    pub fn danger_allow_unknown_revocation(mut self) -> Self {
+        self.plan.revocation.unknown_allowed = true;
+        self
+    }
+
+    /// The least version to speak; default [`TlsVersion::V1_2`].
+    pub fn min_version(mut self, version: TlsVersion) -> Self {
+        self.plan.min_version = version;
+        self
+    }
+
+    /// Application protocols (ALPN), best first; default `http/1.1`. A client that offers only
+    /// others is refused, one that offers none is not.
+    pub fn alpn<T: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = T>) -> Self {
+        self.plan.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Follows the files: once per `interval` a handshake looks whether one has changed, and if
+    /// so uses the new ones. Files that cannot be used are logged as an error and the old stay
+    /// in use. Default: never.
+    pub fn reload_every(mut self, interval: Duration) -> Self {
+        self.reload_every = Some(interval);
+        self
+    }
+
+    /// Reads the files. Blocking.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn build(self) -> Result<ServerTls, TlsError> {
+        if !self.plan.revocation.lists.is_empty() && !self.plan.is_mutual() {
+            return Err(TlsError::unusable(
+                "a revocation list",
+                "there is no client CA",
+            ));
+        }
+        Ok(ServerTls {
+            live: Live::new(self.plan, self.reload_every)?,
         })
     }
+}
 
-    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.acceptor.accept(tcp).await.map(TlsStream::Server)
+impl ServerPlan {
+    fn is_mutual(&self) -> bool {
+        !self.client_ca.is_empty()
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        if !self.is_mutual() {
+            return Ok(WebPkiClientVerifier::no_client_auth());
+        }
+        let roots = trust::roots(RootCertStore::empty(), &self.client_ca)?;
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider())
+            .with_crls(self.revocation.load()?);
+        builder = if self.revocation.unknown_allowed {
+            builder.allow_unknown_revocation_status()
+        } else {
+            builder.enforce_revocation_expiration()
+        };
+        builder
+            .build()
+            .map_err(|cause| self.revocation.unusable("client CA with lists", cause))
+    }
+}
+
+impl Plan for ServerPlan {
+    type Config = ServerConfig;
+
+    fn sources(&self) -> Vec<&Source> {
+        let sources = self.identity.sources();
+        let sources = sources.chain(&self.client_ca);
+        sources.chain(&self.revocation.lists).collect()
+    }
+
+    fn build(&self) -> Result<ServerConfig, TlsError> {
+        let (chain, key) = self.identity.load()?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.and_above())
+            .map_err(|cause| TlsError::unusable("protocol versions", cause))?
+            .with_client_cert_verifier(self.verifier()?)
+            .with_single_cert(chain, key)
+            .map_err(|cause| self.identity.unusable(cause))?;
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.max_early_data_size = 0;
+        // Ticket keys and remembered sessions are new with every configuration: after a reload
+        // nobody resumes what was agreed under the old files.
+        if self.is_mutual() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = rustls::crypto::ring::Ticketer::new()
+                .map_err(|cause| TlsError::unusable("session tickets", cause))?;
+        }
+        Ok(config)
     }
 }

@@ -131,13 +131,13 @@ impl Client {
             .await
             .map_err(io_error)?;
         tcp.set_nodelay(true).map_err(io_error)?;
-        let peer = Peer {
+        let mut peer = Peer {
             address: tcp.peer_addr().ok(),
             secure: self.url.is_secure(),
             ..Peer::default()
         };
         let mut stream = if self.url.is_secure() {
-            self.secure(tcp).await?
+            self.secure(tcp, &mut peer).await?
         } else {
             Stream::Plain(tcp)
         };
@@ -158,13 +158,13 @@ impl Client {
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(&self, tcp: TcpStream) -> Result<Stream, ConnectError> {
+    async fn secure(&self, tcp: TcpStream, peer: &mut Peer) -> Result<Stream, ConnectError> {
         let host = || self.url.host().to_owned();
         let tls_error = |source| ConnectError::Tls {
             host: host(),
             source,
         };
-        let stream = if let Some(tls) = &self.tls {
+        let connected = if let Some(tls) = &self.tls {
             tls.connect(self.url.host(), tcp).await
         } else {
             let tls = crate::tls::ClientTls::system_roots()
@@ -172,12 +172,14 @@ impl Client {
                 .map_err(tls_error)?;
             tls.connect(self.url.host(), tcp).await
         };
-        Ok(Stream::Tls(Box::new(stream.map_err(tls_error)?)))
+        let (stream, told) = connected.map_err(tls_error)?;
+        peer.tls = Some(Box::new(told));
+        Ok(Stream::Tls(Box::new(stream)))
     }
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
-    async fn secure(&self, _tcp: TcpStream) -> Result<Stream, ConnectError> {
+    async fn secure(&self, _tcp: TcpStream, _peer: &mut Peer) -> Result<Stream, ConnectError> {
         Err(ConnectError::TlsUnavailable {
             host: self.url.host().to_owned(),
         })

@@ -23,7 +23,11 @@ pub(super) struct Arrived {
     pub(super) peer: Arc<Peer>,
 }
 
-/// Does the TLS handshake, if the server speaks TLS.
+/// Does the TLS handshake, if the server speaks TLS, within a deadline of its own.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(clippy::unused_async, reason = "the same signature as with TLS")
+)]
 pub(super) async fn secure(
     tcp: TcpStream,
     mut peer: Peer,
@@ -31,9 +35,12 @@ pub(super) async fn secure(
 ) -> io::Result<(Stream, Peer)> {
     #[cfg(feature = "tls")]
     if let Some(tls) = &shared.config.tls {
-        let stream = tls.accept(tcp).await?;
+        let accepted = tokio::time::timeout(shared.config.limits.tls_within, tls.accept(tcp)).await;
+        let too_slow =
+            |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
+        let (stream, told) = accepted.map_err(too_slow)??;
         peer.secure = true;
-        peer.certificates = crate::tls::peer_certificates(&stream);
+        peer.tls = Some(Box::new(told));
         return Ok((Stream::Tls(Box::new(stream)), peer));
     }
     let _ = (shared, &mut peer);

@@ -37,6 +37,8 @@ pub struct Limits {
     /// TLS handshake, request head and answer must be done within. Default 10 s in all, so that
     /// dripping bytes gains nothing.
     pub handshake_within: Duration,
+    /// The TLS handshake must be done within, and within `handshake_within`. Default 5 s.
+    pub tls_within: Duration,
     /// Bounds of the request head.
     pub head: HeadLimits,
     /// A peer that takes none of our bytes for this long is dropped. Default 10 s.
@@ -49,6 +51,7 @@ impl Default for Limits {
             connections_max: usize::MAX,
             per_ip_max: usize::MAX,
             handshake_within: Duration::from_secs(10),
+            tls_within: Duration::from_secs(5),
             head: HeadLimits::default(),
             write_within: Duration::from_secs(10),
         }

@@ -311,7 +311,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         };
         let mut input = ReadBuffer::take(large);
         let mut space = ReadBuf::new(input.space());
-        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+        match ready!(Pin::new(stream).poll_read(cx, &mut space)) {
+            // TLS without close_notify: an end like that of TCP, whose meaning is up to us.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(Ok(None));
+            }
+            read => read?,
+        }
         let count = space.filled().len();
         if count == 0 {
             return Poll::Ready(Ok(None));

@@ -1,0 +1,157 @@
+//! Usual TLS: the client verifies the server, and both know what was agreed.
+
+use rcgen::date_time_ymd;
+use tidewire::{
+    tls::{ClientTls, Identity, ServerTls, TlsError, TlsVersion},
+    ws::ConnectError,
+};
+
+use super::{Authority, Served, servers_usage};
+
+#[tokio::test]
+async fn both_sides_know_what_was_agreed() {
+    let authority = Authority::new();
+    let mut served = Served::start(authority.server());
+    let socket = served
+        .connect("localhost", &authority.client())
+        .await
+        .unwrap();
+    let client = served.peer().await;
+    let server = socket.peer();
+    assert!(client.secure && server.secure);
+    let (at_server, at_client) = (client.tls.as_ref().unwrap(), server.tls.as_ref().unwrap());
+    for tls in [at_server, at_client] {
+        assert_eq!(tls.version, TlsVersion::V1_3);
+        assert!(
+            tls.cipher_suite.starts_with("TLS13_"),
+            "{}",
+            tls.cipher_suite
+        );
+        assert_eq!(tls.alpn.as_deref(), Some(&b"http/1.1"[..]));
+        assert_eq!(tls.server_name.as_deref(), Some("localhost"));
+    }
+    assert!(client.certificates().is_empty());
+    assert_eq!(at_server.names().unwrap(), None);
+    let names = at_client.names().unwrap().unwrap();
+    assert_eq!(names.dns, ["localhost"]);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_or_of_another_ca_or_time_is_refused_by_the_client() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let served = Served::start(authority.server());
+    let refused = |error: ConnectError| matches!(error, ConnectError::Tls { .. });
+    let wrong_host = served.connect("127.0.0.1", &authority.client()).await;
+    assert!(refused(wrong_host.unwrap_err()));
+    let wrong_ca = served.connect("localhost", &other.client()).await;
+    assert!(refused(wrong_ca.unwrap_err()));
+
+    let mut expired = servers_usage();
+    expired.not_before = date_time_ymd(2020, 1, 1);
+    expired.not_after = date_time_ymd(2021, 1, 1);
+    let identity = authority.identity("expired", &expired);
+    let served = Served::start(ServerTls::builder(identity).build().unwrap());
+    let too_late = served.connect("localhost", &authority.client()).await;
+    assert!(refused(too_late.unwrap_err()));
+    assert_eq!(served.server.stats().opened, 0);
+}
+
+#[tokio::test]
+async fn an_ip_address_is_verified_and_no_name_is_sent_for_it() {
+    let authority = Authority::new();
+    let mut params = servers_usage();
+    params.subject_alt_names = vec![rcgen::SanType::IpAddress([127, 0, 0, 1].into())];
+    let identity = authority.identity("server", &params);
+    let mut served = Served::start(ServerTls::builder(identity).build().unwrap());
+    served
+        .connect("127.0.0.1", &authority.client())
+        .await
+        .unwrap();
+    assert_eq!(served.peer().await.tls.unwrap().server_name, None);
+    let by_name = served.connect("localhost", &authority.client()).await;
+    assert!(matches!(by_name, Err(ConnectError::Tls { .. })));
+}
+
+#[tokio::test]
+async fn several_authorities_can_be_trusted_from_files_and_memory() {
+    let (one, two) = (Authority::new(), Authority::new());
+    let both = ClientTls::builder()
+        .ca_file(one.ca())
+        .ca_pem(std::fs::read(two.ca()).unwrap())
+        .build()
+        .unwrap();
+    for authority in [&one, &two] {
+        let served = Served::start(authority.server());
+        served.connect("localhost", &both).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_identity_comes_from_memory_or_from_one_file_with_both() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign("server", &servers_usage());
+    let (certificate, key) = (
+        std::fs::read_to_string(certificate).unwrap(),
+        std::fs::read_to_string(key).unwrap(),
+    );
+    let both = authority.path("both.pem");
+    super::authority::write_key(&both, &format!("{certificate}{key}"));
+    for identity in [
+        Identity::from_pem(certificate, key),
+        Identity::from_files(&both, &both),
+    ] {
+        let served = Served::start(ServerTls::builder(identity).build().unwrap());
+        served
+            .connect("localhost", &authority.client())
+            .await
+            .unwrap();
+    }
+}
+
+#[test]
+fn files_that_are_no_certificates_are_named() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign("server", &servers_usage());
+    let error = ServerTls::from_pem(&authority.path("missing.pem"), &key).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Pem { path, .. } if path.ends_with("missing.pem")),
+        "{error}"
+    );
+    super::authority::set_mode(&certificate, 0o600);
+    let error = ServerTls::from_pem(&certificate, &certificate).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Pem { path, expected: "a private key", .. } if *path == certificate),
+        "{error}"
+    );
+    let (_, other_key) = authority.sign("other", &servers_usage());
+    let error = ServerTls::from_pem(&certificate, &other_key).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Identity { key, .. } if *key == other_key),
+        "{error}"
+    );
+    assert!(error.to_string().contains("certificate and key"), "{error}");
+    let error = ServerTls::mutual_from_pem(&certificate, &key, &key).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Pem { path, expected: "a certificate", .. } if *path == key),
+        "{error}"
+    );
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_errors() {
+    let authority = Authority::new();
+    let list = authority.revoke(&[], 4000);
+    let error = ClientTls::builder().build().unwrap_err();
+    assert!(error.to_string().contains("none chosen"), "{error}");
+    let both = ClientTls::builder()
+        .ca_file(authority.ca())
+        .danger_unverified();
+    let error = both.build().unwrap_err();
+    assert!(error.to_string().contains("verifies nothing"), "{error}");
+    let identity = authority.identity("server", &servers_usage());
+    let error = ServerTls::builder(identity)
+        .crl_file(list)
+        .build()
+        .unwrap_err();
+    assert!(error.to_string().contains("no client CA"), "{error}");
+}
