@@ -8,6 +8,8 @@ mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
 mod client; // connect
+mod dial; // client: resolve, try all addresses
+mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
 mod topic; // broadcast
 mod peer; // who is at the other end
@@ -15,8 +17,9 @@ mod error; // what can go wrong, per operation
 
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
-pub use error::{ConnectError, RecvError, SendError, StartError};
+pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
 pub use peer::Peer;
+pub use proxy::Proxy;
 pub use server::{
     Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
 };

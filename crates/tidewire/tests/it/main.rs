@@ -5,6 +5,7 @@
 
 mod driver;
 mod handler;
+mod proxy;
 mod server;
 mod sharing;
 mod tls;
