@@ -4,6 +4,7 @@
 //! both give a [`WebSocket`], the driver that joins a byte stream with the protocol core.
 
 mod server; // bind, route, run, drain
+mod proxied; // servers behind balancers: who is really there
 mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
@@ -19,6 +20,7 @@ pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
 pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
 pub use peer::Peer;
+pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use proxy::Proxy;
 pub use server::{
     Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
