@@ -32,5 +32,9 @@ pub use tidewire_proto::{
     CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role, Stats,
     Text,
     handshake::{HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
+    proxy::{
+        Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
+        ProxyUrlError, SocksReply, TunnelError,
+    },
 };
 pub use topic::{Membership, TooSlow, Topic, TopicConfig};

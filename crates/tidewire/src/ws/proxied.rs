@@ -18,6 +18,17 @@ use super::{Peer, upgrade};
 use crate::{listener::Permit, peek};
 
 /// Whether connections begin with a header of the PROXY protocol, in either version.
+///
+/// ```
+/// use tidewire::ws::{ProxyProtocol, ServerConfig};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = ServerConfig::new("10.0.0.5:9001".parse()?);
+/// let trusted = vec!["10.0.0.0/24".parse()?];
+/// config.proxy_protocol = ProxyProtocol::Required { trusted };
+/// # Ok(()) }
+/// # run().unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyProtocol {

@@ -20,6 +20,15 @@ use crate::peek;
 ///
 /// The proxy resolves the server's name. TLS, if any, is between client and server; credentials
 /// go to the proxy unencrypted.
+///
+/// ```no_run
+/// use tidewire::ws::{Client, Proxy};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new("wss://chat.example/")?.proxy(Proxy::from_env()?);
+/// let socket = client.connect().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Proxy {
     choice: Choice,

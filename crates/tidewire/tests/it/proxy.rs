@@ -8,7 +8,7 @@ use tidewire::{
     tls::{ClientTls, ServerTls},
     ws::{
         Client, ConnectError, Endpoint, HandshakeError, Message, Proxy, ProxyError, Refusal,
-        Request, Response, RunningServer, Server, WebSocket,
+        Request, Response, RunningServer, Server, Url, WebSocket,
     },
 };
 use tokio::{
@@ -347,6 +347,38 @@ async fn the_environment_decides_which_addresses_go_through_the_proxy() {
         let client = Client::new(&format!("ws://{host}:{port}/")).unwrap();
         let client = client.proxy(environment.clone());
         is_echoed(client.connect().await.unwrap()).await;
+    }
+}
+
+#[test]
+#[ignore = "run by the next test, in an environment of its own"]
+fn tell_the_proxies_of_the_environment() {
+    let tell = |url: &str| match Proxy::from_env() {
+        Ok(proxy) => format!("{:?}", proxy.for_url(&Url::parse(url).unwrap())),
+        Err(error) => error.to_string(),
+    };
+    println!("{} {}", tell("wss://a.example/"), tell("wss://b.example/"));
+}
+
+#[test]
+fn the_environment_of_the_process_is_read() {
+    for (value, told) in [
+        (
+            "socks5://u:p@proxy",
+            "Some(ProxyUrl(socks5h://proxy:1080)) None",
+        ),
+        ("ftp://proxy", "variable HTTPS_PROXY names no proxy"),
+    ] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--nocapture", "--exact"])
+            .arg("proxy::tell_the_proxies_of_the_environment")
+            .env_clear()
+            .env("HTTPS_PROXY", value)
+            .env("NO_PROXY", "b.example")
+            .output()
+            .unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        assert!(output.contains(told), "{output}");
     }
 }
 
