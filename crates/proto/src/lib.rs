@@ -57,6 +57,7 @@
     )
 )]
 
+pub mod proxy; // balancers in front of servers, proxies in front of clients
 pub mod handshake; // opening handshake, both roles
 mod frame; // frame headers: read and write
 mod mask; // XOR with the masking key

@@ -28,6 +28,7 @@
 
 pub mod runtime; // a runtime per core, or one pool
 mod listener; // bind and accept, within limits
+mod peek; // read a preamble and not one byte more
 pub mod stream; // plain or TLS, with bytes put back in front
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS

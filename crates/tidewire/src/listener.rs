@@ -16,6 +16,7 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tidewire_proto::proxy::Network;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Waiting connections the system may hold for us.
@@ -60,6 +61,8 @@ fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListene
 pub(crate) struct Admission {
     connections_max: usize,
     per_ip_max: usize,
+    /// Balancers: their own addresses do not count, those they tell do.
+    uncounted: Vec<Network>,
     connections: AtomicUsize,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -73,11 +76,16 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    /// Limits; `usize::MAX` for none.
-    pub(crate) fn new(connections_max: usize, per_ip_max: usize) -> Arc<Self> {
+    /// Limits; `usize::MAX` for none. Addresses in `uncounted` have no limit of their own.
+    pub(crate) fn new(
+        connections_max: usize,
+        per_ip_max: usize,
+        uncounted: &[Network],
+    ) -> Arc<Self> {
         Arc::new(Self {
             connections_max,
             per_ip_max,
+            uncounted: uncounted.to_vec(),
             connections: AtomicUsize::new(0),
             per_ip: Mutex::default(),
         })
@@ -99,17 +107,32 @@ impl Admission {
         if count >= self.connections_max {
             return None;
         }
-        if self.per_ip_max < usize::MAX {
-            let mut per_ip = self.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
-            let from_ip = per_ip.entry(ip).or_default();
-            if *from_ip >= self.per_ip_max {
-                return None;
-            }
-            *from_ip += 1;
-            drop(per_ip);
-            permit.ip = Some(ip);
+        let counts = !self.uncounted.iter().any(|network| network.contains(ip));
+        (!counts || permit.count_from(ip)).then_some(permit)
+    }
+}
+
+impl Permit {
+    /// Counts a connection that is not counted by address yet, if `ip` has a place left.
+    pub(crate) fn count_from(&mut self, ip: IpAddr) -> bool {
+        let per_ip_max = self.admission.per_ip_max;
+        if per_ip_max == usize::MAX || self.ip.is_some() {
+            return true;
         }
-        Some(permit)
+        let ip = ip.to_canonical();
+        let mut per_ip = self
+            .admission
+            .per_ip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Zero connections are no entry: the table must not grow by refusals.
+        if per_ip.get(&ip).copied().unwrap_or(0) >= per_ip_max {
+            return false;
+        }
+        *per_ip.entry(ip).or_default() += 1;
+        drop(per_ip);
+        self.ip = Some(ip);
+        true
     }
 }
 
@@ -180,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_place_is_taken_and_given_back_in_all_and_per_address() {
-        let admission = Admission::new(3, 2);
+        let admission = Admission::new(3, 2, &[]);
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let first = admission.admit(a).expect("room");
         let _second = admission.admit(a).expect("room");
@@ -191,6 +214,21 @@ mod tests {
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_some());
         assert_eq!(admission.per_ip.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_connection_of_a_balancer_counts_for_the_address_it_tells() {
+        let (balancer, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+        let admission = Admission::new(9, 1, &[balancer.into()]);
+        let mut permits: Vec<_> = (0..3).map(|_| admission.admit(balancer).unwrap()).collect();
+        assert!(permits[0].count_from(client));
+        assert!(!permits[1].count_from(client), "one per address");
+        let mapped = "::ffff:192.0.2.1".parse().unwrap();
+        assert!(!permits[1].count_from(mapped), "by whatever spelling");
+        permits.remove(0);
+        assert!(permits[0].count_from(mapped));
+        drop(permits);
+        assert!(admission.per_ip.lock().unwrap().is_empty());
     }
 
     #[test]

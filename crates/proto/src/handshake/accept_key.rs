@@ -21,7 +21,7 @@ pub(super) fn is_valid_key(key: &[u8]) -> bool {
 }
 
 /// Base64 with padding.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     for group in bytes.chunks(3) {
         let [a, b, c] = match group {

@@ -104,6 +104,9 @@ impl ClientRequest {
     /// # Errors
     /// [`HandshakeError`]: what was expected; the connection is to be dropped.
     pub fn verify(&self, head: &ResponseHead) -> Result<Option<String>, HandshakeError> {
+        if head.minor_version() < 1 {
+            return Err(HeadError::Malformed.into());
+        }
         if head.status() != 101 {
             return Err(HandshakeError::Status(head.status()));
         }

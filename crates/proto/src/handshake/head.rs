@@ -190,6 +190,7 @@ impl RequestHead {
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     bytes: Bytes,
+    minor_version: u8,
     status: u16,
     fields: Vec<Field>,
 }
@@ -211,15 +212,21 @@ impl ResponseHead {
             Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
             Ok(_) | Err(_) => return Err(HeadError::Malformed),
         }
-        let (Some(status), Some(1)) = (response.code, response.version) else {
+        let (Some(status), Some(minor_version)) = (response.code, response.version) else {
             return Err(HeadError::Malformed);
         };
         let fields = fields_in(&bytes, response.headers);
         Ok(Self {
             bytes,
+            minor_version,
             status,
             fields,
         })
+    }
+
+    /// 1 for HTTP/1.1, 0 for HTTP/1.0.
+    pub fn minor_version(&self) -> u8 {
+        self.minor_version
     }
 
     /// The status code.

@@ -11,7 +11,9 @@ mod url; // ws:// and wss:// addresses
 mod client; // make one, check the answer
 
 pub use accept_key::accept_key;
+pub(crate) use accept_key::base64;
 pub use client::{ClientRequest, HandshakeError, RequestError};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
 pub use server::{Accepted, Refusal, accept};
+pub(crate) use url::authority;
 pub use url::{Url, UrlError};

@@ -45,21 +45,8 @@ impl Url {
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(split).ok_or(UrlError::Host)?;
-        let (host, port) = split_authority(authority)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
-        if host.is_empty() || host == "[]" || !host.chars().all(plain) {
-            return Err(UrlError::Host);
-        }
-        let port = match port {
-            None if secure => 443,
-            None => 80,
-            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port
-                .parse()
-                .ok()
-                .filter(|port| *port > 0)
-                .ok_or(UrlError::Port)?,
-            Some(_) => return Err(UrlError::Port),
-        };
+        let (host, port) = self::authority(authority)?;
+        let port = port.unwrap_or(if secure { 443 } else { 80 });
         if target.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(UrlError::Target);
         }
@@ -120,6 +107,24 @@ impl fmt::Display for Url {
             self.target
         )
     }
+}
+
+/// Checks `host[:port]`; gives host (IPv6 still in brackets) and port.
+pub(crate) fn authority(authority: &str) -> Result<(&str, Option<u16>), UrlError> {
+    let (host, port) = split_authority(authority)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
+    if host.is_empty() || host == "[]" || !host.chars().all(plain) {
+        return Err(UrlError::Host);
+    }
+    let port = match port {
+        None => None,
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            Some(port.ok_or(UrlError::Port)?)
+        }
+        Some(_) => return Err(UrlError::Port),
+    };
+    Ok((host, port))
 }
 
 /// Host (IPv6 still in brackets) and port text.

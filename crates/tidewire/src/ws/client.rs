@@ -1,11 +1,12 @@
 //! The client: connect to `ws://` and `wss://`.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
     handshake::{ClientRequest, HandshakeError, HeadLimits, HeadScanner, ResponseHead, Url},
+    proxy::ProxyUrl,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{ConnectError, Peer, WebSocket};
+use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, dial, proxy};
 use crate::{entropy, stream::Stream};
 
 /// Connects to `url` with default settings.
@@ -36,6 +37,8 @@ pub struct Client {
     config: Arc<Config>,
     connect_within: Duration,
     write_within: Duration,
+    address: Option<SocketAddr>,
+    proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
 }
@@ -53,6 +56,8 @@ impl Client {
             config: Arc::default(),
             connect_within: Duration::from_secs(10),
             write_within: Duration::from_secs(10),
+            address: None,
+            proxy: None,
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -79,7 +84,22 @@ impl Client {
         self
     }
 
-    /// Name resolution, TCP, TLS and handshake must be done within; default 10 s in all.
+    /// Connects to this address; the URL's host is not resolved, but still names the server in
+    /// the `Host` header and in TLS. With a proxy it is the address the proxy is asked for.
+    #[must_use]
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Goes through a proxy. Default: none, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Proxy>) -> Self {
+        self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// Name resolution, TCP, the way through a proxy, TLS and handshake must be done within; default 10 s in all.
     #[must_use]
     pub fn connect_within(mut self, limit: Duration) -> Self {
         self.connect_within = limit;
@@ -109,28 +129,60 @@ impl Client {
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
-        let attempt = Box::pin(self.attempt());
-        timeout(self.connect_within, attempt)
-            .await
-            .map_err(|_elapsed| ConnectError::TimedOut)?
-    }
-
-    async fn attempt(&self) -> Result<WebSocket, ConnectError> {
+        let started = Instant::now();
         let request = ClientRequest::new(
             &self.url,
             entropy::random(),
             &self.headers,
             &self.subprotocols,
         )?;
-        let io_error = |source| ConnectError::Io {
+        let tcp = timeout(self.connect_within, Box::pin(self.reach()))
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
+        let left = self.connect_within.saturating_sub(started.elapsed());
+        timeout(left, Box::pin(self.upgrade(tcp, request)))
+            .await
+            .map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+
+    /// TCP to the server, directly or through a proxy.
+    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+        if let Some(proxy) = self.proxy_url() {
+            let (host, port) = match self.address {
+                Some(address) => (&*address.ip().to_string(), address.port()),
+                None => (self.url.host(), self.url.port()),
+            };
+            let stream = proxy::connect(proxy, host, port).await;
+            return stream.map_err(|source| proxy_error(proxy, source));
+        }
+        let stream = match self.address {
+            Some(address) => dial::connect_to(vec![address]).await,
+            None => dial::connect(self.url.host(), self.url.port()).await,
+        };
+        stream.map_err(|source| ConnectError::Io {
             host: self.url.host().into(),
             port: self.url.port(),
             source,
-        };
-        let tcp = TcpStream::connect((self.url.host(), self.url.port()))
-            .await
-            .map_err(io_error)?;
-        tcp.set_nodelay(true).map_err(io_error)?;
+        })
+    }
+
+    fn proxy_url(&self) -> Option<&ProxyUrl> {
+        self.proxy.as_ref()?.for_url(&self.url)
+    }
+
+    fn not_reached_in_time(&self) -> ConnectError {
+        match self.proxy_url() {
+            Some(proxy) => proxy_error(proxy, ProxyError::TimedOut),
+            None => ConnectError::TimedOut,
+        }
+    }
+
+    /// TLS and the opening handshake.
+    async fn upgrade(
+        &self,
+        tcp: TcpStream,
+        request: ClientRequest,
+    ) -> Result<WebSocket, ConnectError> {
         let mut peer = Peer {
             address: tcp.peer_addr().ok(),
             secure: self.url.is_secure(),
@@ -183,6 +235,13 @@ impl Client {
         Err(ConnectError::TlsUnavailable {
             host: self.url.host().to_owned(),
         })
+    }
+}
+
+fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
+    ConnectError::Proxy {
+        proxy: proxy.to_string(),
+        source,
     }
 }
 

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tidewire_proto::{
     ProtocolError,
     handshake::{HandshakeError, RequestError, UrlError},
+    proxy::TunnelError,
 };
 
 /// Receiving ended otherwise than by a closing handshake.
@@ -101,8 +102,34 @@ pub enum ConnectError {
     /// The server refused, or its answer is no valid handshake.
     #[error("the server did not accept the WebSocket")]
     Handshake(#[from] HandshakeError),
+    /// There is no way through the proxy; nothing was heard of the server.
+    #[error("no connection through the proxy {proxy}")]
+    Proxy {
+        /// The proxy's address, without credentials.
+        proxy: String,
+        /// How far it went.
+        source: ProxyError,
+    },
     /// Not done within the connect deadline.
     #[error("not connected in time")]
+    TimedOut,
+}
+
+/// A client found no way through its proxy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// Name resolution of the proxy's host or TCP failed.
+    #[error("cannot reach the proxy")]
+    Unreachable(#[source] io::Error),
+    /// The connection ended before the tunnel was open.
+    #[error("the connection to the proxy was lost")]
+    Lost(#[source] io::Error),
+    /// The proxy refused, cannot reach the server, or is no proxy of this kind.
+    #[error("the proxy opened no tunnel")]
+    Tunnel(#[from] TunnelError),
+    /// No tunnel within the connect deadline.
+    #[error("the proxy opened no tunnel in time")]
     TimedOut,
 }
 

@@ -4,10 +4,13 @@
 //! both give a [`WebSocket`], the driver that joins a byte stream with the protocol core.
 
 mod server; // bind, route, run, drain
+mod proxied; // servers behind balancers: who is really there
 mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
 mod client; // connect
+mod dial; // client: resolve, try all addresses
+mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
 mod topic; // broadcast
 mod peer; // who is at the other end
@@ -15,8 +18,10 @@ mod error; // what can go wrong, per operation
 
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
-pub use error::{ConnectError, RecvError, SendError, StartError};
+pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
 pub use peer::Peer;
+pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
+pub use proxy::Proxy;
 pub use server::{
     Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
 };
@@ -27,5 +32,9 @@ pub use tidewire_proto::{
     CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role, Stats,
     Text,
     handshake::{HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
+    proxy::{
+        Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
+        ProxyUrlError, SocksReply, TunnelError,
+    },
 };
 pub use topic::{Membership, TooSlow, Topic, TopicConfig};

@@ -2,24 +2,44 @@
 
 use std::net::SocketAddr;
 
+use tidewire_proto::proxy::{Addresses, Command, Header};
+
 /// What is known about the peer.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Remote address of the TCP connection.
+    /// Remote address of the TCP connection; that of the proxy when there is one between.
     pub address: Option<SocketAddr>,
     /// Whether the connection is encrypted.
     pub secure: bool,
     /// What the TLS handshake told; `None` on a plain connection, which so stays small.
     #[cfg(feature = "tls")]
     pub tls: Option<Box<crate::tls::TlsPeer>>,
+    /// What a trusted balancer told about the client
+    /// ([`ProxyProtocol::Required`](super::ProxyProtocol::Required)).
+    pub proxied: Option<Box<Header>>,
 }
 
-#[cfg(feature = "tls")]
 impl Peer {
     /// The peer's verified certificate chain, DER, end entity first; empty without TLS, of a
     /// client without mutual TLS, and when nothing was verified.
+    #[cfg(feature = "tls")]
     pub fn certificates(&self) -> &[Vec<u8>] {
         self.tls.as_ref().map_or(&[], |tls| &tls.certificates)
+    }
+
+    /// The client's address: as a trusted balancer told, or else that of the TCP connection,
+    /// which it also is when the balancer connected for itself or does not know. `None` for a
+    /// client on a Unix socket, and for streams without addresses.
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        match &self.proxied {
+            Some(header)
+                if header.command == Command::Proxy
+                    && header.addresses != Addresses::Unspecified =>
+            {
+                header.addresses.source()
+            }
+            Some(_) | None => self.address,
+        }
     }
 }

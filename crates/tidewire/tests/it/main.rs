@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod balancer;
 mod driver;
 mod handler;
+mod proxy;
 mod server;
 mod sharing;
 mod tls;

@@ -23,7 +23,7 @@ use crate::{
     listener::{self, Permit},
     stream::Rewind,
     ws::{
-        Peer, Request, WebSocket,
+        Request, WebSocket, proxied,
         upgrade::{self, Arrived},
     },
 };
@@ -59,8 +59,8 @@ pub(super) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
 
 /// A connection from accept to end. The handshake's state is boxed, so that the task of an
 /// established connection does not carry it along.
-async fn connection(tcp: TcpStream, address: SocketAddr, permit: Permit, shared: Arc<Shared>) {
-    let established = Box::pin(establish(tcp, address, shared)).await;
+async fn connection(tcp: TcpStream, address: SocketAddr, mut permit: Permit, shared: Arc<Shared>) {
+    let established = Box::pin(establish(tcp, address, &mut permit, shared)).await;
     if let Some(serve) = established {
         serve.await;
     }
@@ -70,10 +70,16 @@ async fn connection(tcp: TcpStream, address: SocketAddr, permit: Permit, shared:
 type Serve = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The handshake, within its deadline.
-async fn establish(tcp: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> Option<Serve> {
+async fn establish(
+    tcp: TcpStream,
+    address: SocketAddr,
+    permit: &mut Permit,
+    shared: Arc<Shared>,
+) -> Option<Serve> {
+    let within = shared.config.limits.handshake_within;
     let opened = tokio::select! {
         biased;
-        opened = timeout(shared.config.limits.handshake_within, open(tcp, address, &shared)) => opened,
+        opened = timeout(within, open(tcp, address, permit, &shared)) => opened,
         () = shared.drain.cancelled() => return None,
     };
     match opened {
@@ -86,15 +92,16 @@ async fn establish(tcp: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> 
     None
 }
 
-/// TLS, request, answer; gives what is to be run for the connection.
+/// PROXY header, TLS, request, answer; gives what is to be run for the connection.
 async fn open(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     address: SocketAddr,
+    permit: &mut Permit,
     shared: &Arc<Shared>,
 ) -> std::io::Result<Option<Serve>> {
-    let peer = Peer {
-        address: Some(address),
-        ..Peer::default()
+    let protocol = &shared.config.proxy_protocol;
+    let Some(peer) = proxied::identify(&mut tcp, address, permit, protocol).await? else {
+        return Ok(None);
     };
     let (stream, peer) = upgrade::secure(tcp, peer, shared).await?;
     let Some(arrived) = upgrade::read_head(stream, peer, shared.config.limits.head).await? else {

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::running::{RunningServer, ServerStats, Traffic};
-use super::{Endpoint, Peer, StartError, Topic, TopicConfig, sessions::Sessions};
+use super::{Endpoint, Peer, ProxyProtocol, StartError, Topic, TopicConfig, sessions::Sessions};
 use crate::{
     listener::{self, Admission},
     runtime::{self, Workers},
@@ -32,7 +32,8 @@ use crate::{
 pub struct Limits {
     /// Most connections at a time; more get 503. Default: no limit.
     pub connections_max: usize,
-    /// Most connections per remote address; more get 503. Default: no limit.
+    /// Most connections per remote address, as told by a trusted balancer if there is one; more
+    /// get 503. Default: no limit.
     pub per_ip_max: usize,
     /// TLS handshake, request head and answer must be done within. Default 10 s in all, so that
     /// dripping bytes gains nothing.
@@ -66,6 +67,8 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// How cores are used. Default: a runtime per core.
     pub workers: Workers,
+    /// Whether balancers tell who connects. Default: off.
+    pub proxy_protocol: ProxyProtocol,
     /// Limits before and around a WebSocket.
     pub limits: Limits,
     /// Limits and deadlines of a WebSocket.
@@ -83,6 +86,7 @@ impl ServerConfig {
         Self {
             address,
             workers: Workers::per_core(),
+            proxy_protocol: ProxyProtocol::Off,
             limits: Limits::default(),
             socket: Arc::default(),
             everyone: TopicConfig::default(),
@@ -191,6 +195,7 @@ impl Server {
             admission: Admission::new(
                 self.config.limits.connections_max,
                 self.config.limits.per_ip_max,
+                self.config.proxy_protocol.trusted(),
             ),
             config: self.config.clone(),
             routes: self.routes.clone(),

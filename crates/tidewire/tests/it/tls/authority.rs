@@ -10,7 +10,7 @@ use rcgen::{
 use tempfile::TempDir;
 use tidewire::tls::{ClientTls, Identity, ServerTls};
 
-pub(super) struct Authority {
+pub(crate) struct Authority {
     dir: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -28,7 +28,7 @@ pub(super) fn clients_usage() -> CertificateParams {
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -56,6 +56,16 @@ impl Authority {
     pub(super) fn sign(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         self.sign_key(name, params, &key)
+    }
+
+    /// What a server called `host` shows.
+    pub(crate) fn server_called(&self, host: &str) -> ServerTls {
+        let mut params = servers_usage();
+        params.subject_alt_names = CertificateParams::new(vec![host.to_owned()])
+            .unwrap()
+            .subject_alt_names;
+        let identity = self.identity("server", &params);
+        ServerTls::builder(identity).build().unwrap()
     }
 
     pub(super) fn sign_key(
@@ -86,7 +96,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority and shows nothing.
-    pub(super) fn client(&self) -> ClientTls {
+    pub(crate) fn client(&self) -> ClientTls {
         ClientTls::with_ca(&self.ca()).unwrap()
     }
 

@@ -18,7 +18,8 @@ use tidewire::{
 use tokio::sync::mpsc;
 
 use crate::server::{config, echo};
-use authority::{Authority, clients_usage, servers_usage};
+pub(crate) use authority::Authority;
+use authority::{clients_usage, servers_usage};
 
 /// Only so that a test that hangs ends.
 const HANG_GUARD: Duration = Duration::from_mins(1);
