@@ -60,6 +60,17 @@ pub enum ProtocolError {
         /// The limit.
         max: usize,
     },
+    /// A compressed message that is no valid DEFLATE data, or stops in the middle (RFC 7692
+    /// section 7.2.2).
+    #[error("compressed message is corrupt")]
+    CorruptDeflate,
+    /// A compressed message that inflates to more than
+    /// [`DeflateConfig::ratio_max`](crate::DeflateConfig::ratio_max) times its size.
+    #[error("compressed message inflates to more than {max} times its size")]
+    InflateRatio {
+        /// The limit.
+        max: u32,
+    },
     /// More frames in one message than [`crate::Config::fragments_max`].
     #[error("message in more than {max} fragments")]
     TooManyFragments {
@@ -84,8 +95,10 @@ impl ProtocolError {
             | Self::ExpectedContinuation
             | Self::CloseTruncated
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
-            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
+            Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
+            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::InflateRatio { .. } => {
+                CloseCode::TOO_BIG
+            }
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
         }
     }

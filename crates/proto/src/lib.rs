@@ -64,6 +64,8 @@ mod utf8; // incremental validation of text
 mod close; // close codes and the close frame's body
 mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
+#[cfg(feature = "deflate")]
+mod deflate; // permessage-deflate: negotiate, compress, inflate
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
 mod connection; // the state machine
@@ -71,6 +73,8 @@ mod connection; // the state machine
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
 pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
+#[cfg(feature = "deflate")]
+pub use deflate::{DeflateConfig, DeflateParameters, DeflatePool, ExtensionError};
 pub use error::{ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use prepared::Prepared;
