@@ -104,6 +104,28 @@ impl ProtocolError {
     }
 }
 
+/// The peer's `Sec-WebSocket-Extensions` cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtensionError {
+    /// Not a list of extensions (RFC 6455 section 9.1).
+    #[error("malformed Sec-WebSocket-Extensions")]
+    Malformed,
+    /// More than 1 KiB or 16 extensions.
+    #[error("Sec-WebSocket-Extensions above 1024 bytes or 16 extensions")]
+    TooLong,
+    /// An extension that was not offered.
+    #[error("the server chose an extension that was not offered")]
+    NotOffered,
+    /// permessage-deflate more than once.
+    #[error("the server chose permessage-deflate more than once")]
+    Several,
+    /// A parameter that is unknown, doubled, has a value it must not have (or none), or allows
+    /// what was not offered (RFC 7692 section 7.1).
+    #[error("the server's parameters of permessage-deflate are no answer to the offer")]
+    Parameters,
+}
+
 /// A message was not taken for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -64,7 +64,7 @@ mod utf8; // incremental validation of text
 mod close; // close codes and the close frame's body
 mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
-#[cfg(feature = "deflate")]
+#[cfg_attr(not(feature = "deflate"), path = "deflate/absent.rs")]
 mod deflate; // permessage-deflate: negotiate, compress, inflate
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
@@ -74,8 +74,9 @@ pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
 pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
 #[cfg(feature = "deflate")]
-pub use deflate::{DeflateConfig, DeflateParameters, DeflatePool, ExtensionError};
-pub use error::{ProtocolError, SendError};
+pub use deflate::DeflatePool;
+pub use deflate::{DeflateConfig, DeflateParameters};
+pub use error::{ExtensionError, ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use prepared::Prepared;
 

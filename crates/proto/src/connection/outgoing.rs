@@ -19,8 +19,8 @@ use bytes::Bytes;
 
 use super::{Event, MaskKeys, transmit::Transmit};
 use crate::{
-    CloseCode, CloseFrame, Config, Kind, Message, Prepared, ProtocolError, Role, SendError,
-    frame::Opcode,
+    CloseCode, CloseFrame, Config, DeflateParameters, Kind, Message, Prepared, ProtocolError, Role,
+    SendError, deflate::Deflater, frame::Opcode,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Outgoing {
     config: Arc<Config>,
     transmit: Transmit,
     mask_keys: Option<Box<dyn MaskKeys>>,
+    /// Present when compressed messages were agreed on.
+    deflater: Option<Box<Deflater>>,
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
     keep_alive: KeepAlive,
@@ -85,6 +87,7 @@ impl Outgoing {
             config,
             transmit: Transmit::default(),
             mask_keys,
+            deflater: None,
             pong_waiting: None,
             keep_alive: KeepAlive::Quiet { since: now },
             messages: 0,
@@ -92,16 +95,39 @@ impl Outgoing {
         }
     }
 
-    /// Queues a message.
+    /// Compresses messages, as agreed on.
+    pub(super) fn deflate(&mut self, agreed: DeflateParameters) {
+        self.deflater = self
+            .config
+            .deflate
+            .as_ref()
+            .and_then(|config| Deflater::new(agreed, self.role, config))
+            .map(Box::new);
+    }
+
+    /// Queues a message; compressed, when that was agreed on and makes it smaller.
     ///
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`], [`SendError::InFragments`]; the message is not
     /// queued.
     #[inline]
     pub fn send(&mut self, message: &Message) -> Result<(), SendError> {
+        if self.deflater.is_some() && self.compressed(message.kind(), message.payload())? {
+            return Ok(());
+        }
+        self.send_uncompressed(message)
+    }
+
+    /// Queues a message as it is: for one that holds a secret next to text that others choose,
+    /// which compression would leak by its size.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    #[inline]
+    pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
         let payload = message.payload();
         if self.role == Role::Client || payload.len() > self.config.send_frame_bytes_max {
-            return self.send_ref(message.kind(), payload);
+            return self.plain(message.kind(), payload);
         }
         self.room_for_message(payload.len())?;
         self.transmit.shared(opcode_of(message.kind()), payload);
@@ -115,27 +141,26 @@ impl Outgoing {
     /// As [`Self::send`].
     #[inline]
     pub fn send_ref(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.room_for_message(payload.len())?;
-        if payload.len() <= self.config.send_frame_bytes_max {
-            let key = self.key();
-            self.transmit.frame(true, opcode_of(kind), payload, key);
-        } else {
-            self.in_fragments(kind, payload);
+        if self.deflater.is_some() && self.compressed(kind, payload)? {
+            return Ok(());
         }
-        self.messages = self.messages.wrapping_add(1);
-        Ok(())
+        self.plain(kind, payload)
     }
 
-    /// Queues a message that was encoded once for many connections. A client encodes it
-    /// anew, since it must mask with a fresh key.
+    /// Queues a message that was encoded once for many connections; compressed, when it was
+    /// [prepared so](Prepared::compress) and the peer can take it. A client encodes it anew, since
+    /// it must mask with a fresh key.
     ///
     /// # Errors
     /// As [`Self::send`].
     #[inline]
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
+        if self.deflater.is_some() && self.prepared_compressed(prepared)? {
+            return Ok(());
+        }
         let len = prepared.payload().len();
         if self.role == Role::Client || len > self.config.send_frame_bytes_max {
-            return self.send_ref(prepared.kind(), prepared.payload());
+            return self.plain(prepared.kind(), prepared.payload());
         }
         self.room_for_message(len)?;
         self.transmit.prepared(prepared);
@@ -167,7 +192,8 @@ impl Outgoing {
 
     /// Queues a part of a message as one frame (RFC 6455 section 5.4); `last` ends the message.
     /// `kind` counts with the first part. Until the last part, other messages are refused;
-    /// pings and pongs go in between.
+    /// pings and pongs go in between. When compression was agreed on, it decides by the first
+    /// part whether the message is compressed.
     ///
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`]; the part is not queued.
@@ -184,7 +210,20 @@ impl Outgoing {
             opcode_of(kind)
         };
         let key = self.key();
-        self.transmit.frame(last, opcode, payload, key);
+        let transmit = &mut self.transmit;
+        match &mut self.deflater {
+            Some(deflater) if self.fragmenting && deflater.is_streaming() => {
+                deflater.piece(payload, last, |part| {
+                    transmit.frame(last, opcode, part, key);
+                });
+            }
+            Some(deflater) if !self.fragmenting && deflater.wants(payload.len()) => {
+                deflater.piece(payload, last, |part| {
+                    transmit.compressed(last, opcode, part, key);
+                });
+            }
+            Some(_) | None => transmit.frame(last, opcode, payload, key),
+        }
         self.fragmenting = !last;
         self.messages = self.messages.wrapping_add(u64::from(last));
         Ok(())
@@ -234,6 +273,19 @@ impl Outgoing {
         Ok(())
     }
 
+    #[inline]
+    fn plain(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.room_for_message(payload.len())?;
+        if payload.len() <= self.config.send_frame_bytes_max {
+            let key = self.key();
+            self.transmit.frame(true, opcode_of(kind), payload, key);
+        } else {
+            self.in_fragments(kind, payload);
+        }
+        self.messages = self.messages.wrapping_add(1);
+        Ok(())
+    }
+
     fn in_fragments(&mut self, kind: Kind, payload: &[u8]) {
         let parts = payload.chunks(self.config.send_frame_bytes_max.max(1));
         let last = parts.len().saturating_sub(1);
@@ -272,6 +324,52 @@ impl Outgoing {
     #[inline]
     fn key(&mut self) -> Option<[u8; 4]> {
         self.mask_keys.as_mut().map(|keys| keys.next_key())
+    }
+}
+
+/// Compression (RFC 7692).
+impl Outgoing {
+    /// Queues a message compressed; false: it is to be sent as it is.
+    fn compressed(&mut self, kind: Kind, payload: &[u8]) -> Result<bool, SendError> {
+        self.room_for_message(payload.len())?;
+        let Some(deflater) = self.deflater.as_mut().filter(|it| it.wants(payload.len())) else {
+            return Ok(false);
+        };
+        let (transmit, keys) = (&mut self.transmit, &mut self.mask_keys);
+        let frame_bytes_max = self.config.send_frame_bytes_max.max(1);
+        let done = deflater.message(payload, |compressed| {
+            let mut key = || keys.as_mut().map(|keys| keys.next_key());
+            let mut parts = compressed.chunks(frame_bytes_max);
+            let first = parts.next().unwrap_or_default();
+            let mut last = parts.len() == 0;
+            transmit.compressed(last, opcode_of(kind), first, key());
+            while let Some(part) = parts.next() {
+                last = parts.len() == 0;
+                transmit.frame(last, Opcode::Continuation, part, key());
+            }
+        });
+        self.messages = self.messages.wrapping_add(u64::from(done));
+        Ok(done)
+    }
+
+    /// Queues the compressed form of a prepared message, if there is one for this peer.
+    fn prepared_compressed(&mut self, prepared: &Prepared) -> Result<bool, SendError> {
+        let (Some(deflater), Some(ready)) = (&mut self.deflater, prepared.compressed()) else {
+            return Ok(false);
+        };
+        if self.role == Role::Client || ready.payload_len > self.config.send_frame_bytes_max {
+            return self.compressed(prepared.kind(), prepared.payload());
+        }
+        if ready.window_bits > deflater.window_bits() {
+            return Ok(false);
+        }
+        self.room_for_message(ready.payload_len)?;
+        if let Some(deflater) = &mut self.deflater {
+            deflater.forget();
+        }
+        self.transmit.frames(&ready.frame);
+        self.messages = self.messages.wrapping_add(1);
+        Ok(true)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Deflater {
     settings: Settings,
     takeover: bool,
     threshold: usize,
+    /// A message is being sent in pieces.
+    streaming: bool,
     /// With context takeover from the first compressed message on; without it only while
     /// a message is sent in pieces.
     engine: Option<Box<Engine>>,
@@ -71,6 +73,7 @@ impl Deflater {
             settings: Settings::new(config, bits.min(config.own_bits())),
             takeover: takeover && config.context_takeover,
             threshold: config.threshold,
+            streaming: false,
             engine: None,
         })
     }
@@ -89,16 +92,12 @@ impl Deflater {
     /// not called; it is to be sent as it is.
     pub(crate) fn message(&mut self, payload: &[u8], send: impl FnOnce(&[u8])) -> bool {
         let engine = self.engine();
-        let shrunk = match engine.compress(payload, payload.len()) {
-            Some(compressed) => {
-                send(compressed);
-                true
-            }
-            None => {
-                engine.reset();
-                false
-            }
-        };
+        let compressed = engine.compress(payload, payload.len());
+        let shrunk = compressed.is_some();
+        match compressed {
+            Some(compressed) => send(compressed),
+            None => engine.reset(),
+        }
         self.message_done();
         shrunk
     }
@@ -106,6 +105,7 @@ impl Deflater {
     /// Compresses a piece of a message that is sent in several frames; `last` ends it. All of the
     /// piece is in the result.
     pub(crate) fn piece(&mut self, piece: &[u8], last: bool, send: impl FnOnce(&[u8])) {
+        self.streaming = !last;
         let engine = self.engine();
         engine.flush(piece, usize::MAX);
         if last {
@@ -116,6 +116,11 @@ impl Deflater {
         if last {
             self.message_done();
         }
+    }
+
+    /// Whether a message is being sent in pieces.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming
     }
 
     /// The peer got a compressed message that did not come from here: its window moved on.
@@ -139,6 +144,22 @@ impl Deflater {
             self.pool.keep_compressor(engine);
         }
     }
+}
+
+/// Compresses a message for connections that are not known yet: without context, and with the
+/// window it takes of the receiver. `None` when it is too short or does not shrink.
+pub(crate) fn compress_once(config: &DeflateConfig, payload: &[u8]) -> Option<(Vec<u8>, u8)> {
+    if payload.len() < config.threshold {
+        return None;
+    }
+    let settings = Settings::new(config, config.own_bits());
+    let mut engine = config.pool.compressor(settings);
+    let compressed = engine.compress(payload, payload.len()).map(<[u8]>::to_vec);
+    config.pool.keep_compressor(engine);
+    // No reference reaches back farther than to the message's own beginning.
+    let needed = payload.len().next_power_of_two().trailing_zeros();
+    let needed = u8::try_from(needed).unwrap_or(BITS_MAX).max(BITS_MIN);
+    Some((compressed?, needed.min(settings.window_bits)))
 }
 
 impl Engine {

@@ -33,6 +33,8 @@ pub(super) struct Engine {
     scratch: Box<[u8]>,
     /// Compressed bytes of the message taken so far.
     taken: u64,
+    /// Bytes they inflated to.
+    made: u64,
     /// Nothing was taken since the beginning of a DEFLATE stream.
     fresh: bool,
 }
@@ -42,7 +44,7 @@ const SCRATCH: usize = 16 << 10;
 
 /// The ratio is looked at from this many bytes on: short messages of one repeated byte are
 /// harmless.
-const RATIO_FREE: usize = 64 << 10;
+const RATIO_FREE: u64 = 64 << 10;
 
 /// What a sender removes from a message's end (section 7.2.1), and an empty last block: the
 /// stream ends exactly behind it if the message ended where it must.
@@ -75,7 +77,10 @@ impl Inflater {
         bytes_max: usize,
     ) -> Result<(), ProtocolError> {
         let limits = self.limits(bytes_max);
-        self.engine()?.run(compressed, message, limits).map(drop)
+        let start = message.len();
+        self.engine()?.run(compressed, message, limits)?;
+        self.remember(message.get(start..).unwrap_or_default());
+        Ok(())
     }
 
     /// The message has come in full: what is still inside comes out.
@@ -88,6 +93,7 @@ impl Inflater {
         bytes_max: usize,
     ) -> Result<(), ProtocolError> {
         let limits = self.limits(bytes_max);
+        let start = message.len();
         let engine = self.engine()?;
         // After a block with BFINAL nothing is open; some senders leave out the empty block
         // behind it (section 7.2.3.4).
@@ -97,7 +103,7 @@ impl Inflater {
         if let Some(engine) = self.engine.take() {
             self.pool.keep_inflater(engine);
         }
-        self.remember(message);
+        self.remember(message.get(start..).unwrap_or_default());
         Ok(())
     }
 
@@ -125,7 +131,7 @@ impl Inflater {
             .ok_or(ProtocolError::CorruptDeflate)
     }
 
-    /// Keeps the last `history_max` bytes of all messages.
+    /// Keeps the last `history_max` bytes of all messages, of which `message` is the newest part.
     fn remember(&mut self, message: &[u8]) {
         if self.history_max == 0 {
             return;
@@ -162,14 +168,15 @@ struct Limits {
 }
 
 impl Limits {
-    /// Whether a message may be `len` bytes long after `taken` compressed ones.
-    fn check(self, len: usize, taken: u64) -> Result<(), ProtocolError> {
-        if len > self.bytes_max {
+    /// Whether `kept` bytes of a message may be held, and `taken` compressed ones may have become
+    /// `made`.
+    fn check(self, kept: usize, taken: u64, made: u64) -> Result<(), ProtocolError> {
+        if kept > self.bytes_max {
             return Err(ProtocolError::MessageTooBig {
                 max: self.bytes_max,
             });
         }
-        if len > RATIO_FREE && len as u64 > taken.saturating_mul(u64::from(self.ratio_max)) {
+        if made > RATIO_FREE && made > taken.saturating_mul(u64::from(self.ratio_max)) {
             return Err(ProtocolError::InflateRatio {
                 max: self.ratio_max,
             });
@@ -185,6 +192,7 @@ impl Engine {
             inflate: Inflate::new(false, BITS_MAX),
             scratch: vec![0; SCRATCH].into(),
             taken: 0,
+            made: 0,
             fresh: true,
         }
     }
@@ -192,6 +200,7 @@ impl Engine {
     pub(super) fn reset(&mut self) {
         self.inflate.reset(false);
         self.taken = 0;
+        self.made = 0;
         self.fresh = true;
     }
 
@@ -211,10 +220,11 @@ impl Engine {
             let used = self.inflate.total_in().saturating_sub(before);
             let made = self.inflate.total_out().saturating_sub(made_before);
             self.taken = self.taken.saturating_add(used);
+            self.made = self.made.saturating_add(made);
             self.fresh &= used == 0;
             let made = usize::try_from(made).unwrap_or(usize::MAX);
             let output = self.scratch.get(..made).unwrap_or_default();
-            limits.check(message.len().saturating_add(made), self.taken)?;
+            limits.check(message.len().saturating_add(made), self.taken, self.made)?;
             append(message, output, limits.bytes_max);
             input = usize::try_from(used)
                 .ok()

@@ -13,10 +13,10 @@ mod inflate; // compressed pieces → message
 mod compress; // message → compressed payload
 
 pub use config::DeflateConfig;
-pub use negotiate::{DeflateParameters, ExtensionError};
+pub use negotiate::DeflateParameters;
 pub use pool::DeflatePool;
 
-pub(crate) use compress::Deflater;
+pub(crate) use compress::{Deflater, compress_once};
 pub(crate) use inflate::Inflater;
 pub(crate) use negotiate::{accept, offer, verify};
 

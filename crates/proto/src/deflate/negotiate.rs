@@ -10,7 +10,7 @@ use super::{
     config::{BITS_MAX, BITS_MIN},
     syntax::{self, Extension},
 };
-use crate::Role;
+use crate::{ExtensionError, Role};
 
 /// What both ends agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,28 +24,6 @@ pub struct DeflateParameters {
     pub server_max_window_bits: u8,
     /// Largest window of the client's compressor, as a power of two: 8 to 15.
     pub client_max_window_bits: u8,
-}
-
-/// The peer's `Sec-WebSocket-Extensions` cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtensionError {
-    /// Not a list of extensions (RFC 6455 section 9.1).
-    #[error("malformed Sec-WebSocket-Extensions")]
-    Malformed,
-    /// More than 1 KiB or 16 extensions.
-    #[error("Sec-WebSocket-Extensions above 1024 bytes or 16 extensions")]
-    TooLong,
-    /// An extension that was not offered.
-    #[error("the server chose an extension that was not offered")]
-    NotOffered,
-    /// permessage-deflate more than once.
-    #[error("the server chose permessage-deflate more than once")]
-    Several,
-    /// A parameter that is unknown, doubled, has a value it must not have (or none), or allows
-    /// what was not offered (RFC 7692 section 7.1).
-    #[error("the server's parameters of permessage-deflate are no answer to the offer")]
-    Parameters,
 }
 
 const NAME: &str = "permessage-deflate";
@@ -72,8 +50,16 @@ struct Written {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// `Some(None)`: without value, which only an offer may say.
-    client_max_window_bits: Option<Option<u8>>,
+    client_max_window_bits: Asked,
+}
+
+/// `client_max_window_bits`, which an offer may also have without value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    No,
+    Any,
+    Bits(u8),
 }
 
 impl Written {
@@ -92,13 +78,11 @@ impl Written {
                     .server_max_window_bits
                     .replace(bits(value)?)
                     .is_some(),
-                ("client_max_window_bits", None) => {
-                    written.client_max_window_bits.replace(None).is_some()
+                ("client_max_window_bits", value) => {
+                    let asked =
+                        value.map_or(Some(Asked::Any), |value| bits(value).map(Asked::Bits))?;
+                    std::mem::replace(&mut written.client_max_window_bits, asked) != Asked::No
                 }
-                ("client_max_window_bits", Some(value)) => written
-                    .client_max_window_bits
-                    .replace(Some(bits(value)?))
-                    .is_some(),
                 _ => return None,
             };
             if doubled {
@@ -152,8 +136,9 @@ fn meet(offer: Written, config: &DeflateConfig) -> Option<(DeflateParameters, St
         server_max_window_bits,
         client_max_window_bits: match offer.client_max_window_bits {
             // A client that says 8 must not be held to it: many compressors use 9 then.
-            Some(Some(8)) | None => BITS_MAX,
-            Some(most) => config.peer_bits().min(most.unwrap_or(BITS_MAX)),
+            Asked::No | Asked::Bits(8) => BITS_MAX,
+            Asked::Any => config.peer_bits(),
+            Asked::Bits(most) => config.peer_bits().min(most),
         },
     };
     let mut answer = String::from(NAME);
@@ -224,10 +209,10 @@ fn agree(answer: Written, config: &DeflateConfig) -> Option<DeflateParameters> {
     let server_bits = answer.server_max_window_bits.unwrap_or(BITS_MAX);
     //= rfc7692#7.1.2.2: in an answer the parameter must have a value
     let client_bits = match answer.client_max_window_bits {
-        Some(None) => return None,
-        Some(Some(bits)) if bits > config.own_bits() => return None,
-        Some(Some(bits)) => bits,
-        None => config.own_bits(),
+        Asked::Any => return None,
+        Asked::Bits(bits) if bits > config.own_bits() => return None,
+        Asked::Bits(bits) => bits,
+        Asked::No => config.own_bits(),
     };
     let keeps_context = !answer.server_no_context_takeover && !config.peer_context_takeover;
     if keeps_context || server_bits > config.peer_bits() {

@@ -3,7 +3,7 @@
 //! In: the values of all its fields. Out: extensions with their parameters, borrowed. Invariant:
 //! at most [`EXTENSIONS_MAX`] extensions of [`BYTES_MAX`] bytes in all.
 
-use super::ExtensionError;
+use crate::ExtensionError;
 
 /// Most bytes of all values together.
 pub(super) const BYTES_MAX: usize = 1024;
@@ -124,16 +124,17 @@ mod tests {
 
     fn read(values: &[&str]) -> Result<String, ExtensionError> {
         parse(values.iter().map(|value| value.as_bytes())).map(|extensions| {
-            extensions
+            let words: Vec<_> = extensions
                 .iter()
-                .map(|extension| format!("{}{:?} ", extension.name, extension.parameters))
-                .collect()
+                .map(|extension| format!("{}{:?}", extension.name, extension.parameters))
+                .collect();
+            words.join(" ")
         })
     }
 
     #[test]
     fn extensions_are_read_from_one_field_or_several() {
-        let expected = r#"a[] b[("x", None), ("y", Some("1"))] c[("z", Some("2"))] "#;
+        let expected = r#"a[] b[("x", None), ("y", Some("1"))] c[("z", Some("2"))]"#;
         for values in [
             &["a, b; x; y=1, c; z=2"][..],
             &["a,b;x;y=1,c;z=2"],

@@ -11,7 +11,7 @@ mod url; // ws:// and wss:// addresses
 mod client; // make one, check the answer
 
 pub use accept_key::accept_key;
-pub use client::{ClientRequest, HandshakeError, RequestError};
+pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
-pub use server::{Accepted, Refusal, accept};
+pub use server::{AcceptOptions, Accepted, Refusal, accept};
 pub use url::{Url, UrlError};

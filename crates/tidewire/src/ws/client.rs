@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
-    handshake::{ClientRequest, HandshakeError, HeadLimits, HeadScanner, ResponseHead, Url},
+    handshake::{
+        ClientRequest, HandshakeError, HeadLimits, HeadScanner, RequestOptions, ResponseHead, Url,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -116,12 +118,12 @@ impl Client {
     }
 
     async fn attempt(&self) -> Result<WebSocket, ConnectError> {
-        let request = ClientRequest::new(
-            &self.url,
-            entropy::random(),
-            &self.headers,
-            &self.subprotocols,
-        )?;
+        let options = RequestOptions {
+            headers: &self.headers,
+            subprotocols: &self.subprotocols,
+            deflate: self.config.deflate.as_ref(),
+        };
+        let request = ClientRequest::new(&self.url, entropy::random(), options)?;
         let io_error = |source| ConnectError::Io {
             host: self.url.host().into(),
             port: self.url.port(),
@@ -147,12 +149,13 @@ impl Client {
             .map_err(ConnectError::Lost)?;
         stream.flush().await.map_err(ConnectError::Lost)?;
         let (head, leftover) = read_answer(&mut stream).await?;
-        let subprotocol = request.verify(&head)?;
+        let agreed = request.verify(&head)?;
         let keys = Box::new(entropy::RandomKeys);
-        let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std());
+        let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std())
+            .with_deflate(agreed.deflate);
         Ok(WebSocket::new(stream, core, leftover).describe(
             Arc::new(peer),
-            subprotocol.map(Arc::from),
+            agreed.subprotocol.map(Arc::from),
             self.write_within,
         ))
     }
