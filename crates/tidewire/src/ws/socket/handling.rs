@@ -108,6 +108,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         self.queue(|outgoing| outgoing.send(message))
     }
 
+    /// Queues a message that is never compressed: one that holds a secret next to text that
+    /// others choose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        self.queue(|outgoing| outgoing.send_uncompressed(message))
+    }
+
     /// Queues a message that was encoded once for many connections.
     ///
     /// # Errors

@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |connection| connection.send_uncompressed(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_uncompressed(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -230,7 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.connection.send_uncompressed(message)?)
+        let mut half = self.link.lock();
+        half.queue(|outgoing| outgoing.send_uncompressed(message))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.

@@ -74,6 +74,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.send_with(|outgoing| outgoing.send(&message)).await
     }
 
+    /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
+    /// next to text that others choose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.send_with(|outgoing| outgoing.send_uncompressed(&message))
+            .await
+    }
+
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
     ///
     /// # Errors
