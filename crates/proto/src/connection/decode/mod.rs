@@ -7,6 +7,8 @@
 //! A frame that lies whole in the input is handed out from there, unmasked in place: the hot
 //! path copies and allocates nothing. A compressed message is inflated as it comes (RFC 7692).
 
+mod compressed; // the same for messages that have to be inflated
+
 use super::{Chunk, Event};
 use crate::{
     CloseFrame, Config, Kind, MessageRef, ProtocolError, Role,
@@ -79,16 +81,7 @@ pub(super) struct Decoder {
     inflater: Option<Box<Inflater>>,
 }
 
-/// Most compressed bytes inflated at a time when the message is not kept: so a chunk has no more
-/// than a MiB (DEFLATE stops at a ratio of 1032), whatever the read buffer.
-const COMPRESSED_STEP: usize = 1024;
-
 impl Decoder {
-    /// Takes compressed messages from now on.
-    pub(super) fn inflate_with(&mut self, inflater: Option<Inflater>) {
-        self.inflater = inflater.map(Box::new);
-    }
-
     /// Takes bytes from the start of `input`; returns how many, and what they completed.
     /// `input` is not empty. Call until all is consumed.
     #[inline]
@@ -217,22 +210,6 @@ impl Decoder {
         Ok((used, None))
     }
 
-    /// Whether the frame is data of a compressed message.
-    #[inline]
-    fn is_compressed(&self, header: Header) -> bool {
-        header.compressed
-            || (header.opcode == Opcode::Continuation
-                && self.open.is_some_and(|open| open.compressed))
-    }
-
-    /// Whether the frame's payload is taken in small steps: it can grow, and nobody keeps it.
-    #[inline]
-    fn in_steps(&self, header: Header, wanted: Wanted) -> bool {
-        header.len > 0
-            && self.is_compressed(header)
-            && (wanted == Wanted::Chunks || self.open.is_some_and(|open| open.streamed))
-    }
-
     /// The rules that need the state: fragmentation order and limits. Limits bound what is
     /// kept, so they do not apply to a message that is handed out in chunks.
     #[inline]
@@ -333,7 +310,7 @@ impl Decoder {
         let left = header.len.saturating_sub(partial.done);
         let mut taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         if self.in_steps(header, wanted) {
-            taken = taken.min(COMPRESSED_STEP);
+            taken = taken.min(compressed::STEP);
         }
         let chunk = input.get_mut(..taken).unwrap_or_default();
         let ascii = match header.key {
@@ -418,68 +395,6 @@ impl Decoder {
     }
 }
 
-/// Data of a compressed message: as [`Decoder::data`], but what is handed out is always what it
-/// inflated to, in `assembly`.
-impl Decoder {
-    fn compressed(
-        &mut self,
-        header: Header,
-        piece: Piece<'_>,
-        config: &Config,
-        wanted: Wanted,
-    ) -> Result<Option<Event<'_>>, ProtocolError> {
-        let (Some(open), Some(inflater)) = (&mut self.open, &mut self.inflater) else {
-            return Err(ProtocolError::ReservedBit); // unreachable: the header was allowed
-        };
-        open.streamed |= wanted == Wanted::Chunks;
-        let Open { kind, streamed, .. } = *open;
-        let bytes_max = if streamed {
-            usize::MAX
-        } else {
-            config.message_bytes_max
-        };
-        let last = piece.frame_ends && header.fin;
-        let start = self.assembly.len();
-        inflater.push(piece.data, &mut self.assembly, bytes_max)?;
-        if last {
-            inflater.finish(&mut self.assembly, bytes_max)?;
-        }
-        if kind == Kind::Text {
-            let inflated = self.assembly.get(start..).unwrap_or_default();
-            if !open.utf8.push(inflated) || (last && !open.utf8.is_complete()) {
-                return Err(ProtocolError::InvalidUtf8);
-            }
-        }
-        if last {
-            self.open = None;
-        }
-        match (streamed, wanted) {
-            (true, Wanted::Messages) => {
-                self.assembly = Vec::new(); // its beginning is gone
-                Ok(None)
-            }
-            (true, Wanted::Chunks) => {
-                self.handed_out = HandedOut::Assembly;
-                Ok(
-                    (last || !self.assembly.is_empty()).then_some(Event::Chunk(Chunk {
-                        kind,
-                        data: &self.assembly,
-                        last,
-                    })),
-                )
-            }
-            (false, _) if last => {
-                self.handed_out = HandedOut::Assembly;
-                Ok(Some(Event::Message(MessageRef::assembled(
-                    kind,
-                    &mut self.assembly,
-                ))))
-            }
-            (false, _) => Ok(None),
-        }
-    }
-}
-
 fn control(opcode: Opcode, body: &[u8]) -> Result<Event<'_>, ProtocolError> {
     match opcode {
         Opcode::Ping => Ok(Event::Ping(body)),
@@ -498,3 +413,6 @@ fn kind_of(opcode: Opcode) -> Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

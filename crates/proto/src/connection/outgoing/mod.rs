@@ -13,14 +13,16 @@
 //! Invariants: control frames are never held back by a message; after a close frame is queued
 //! no data follows it.
 
+mod compressed; // what goes through the compressor
+
 use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use super::{Event, MaskKeys, transmit::Transmit};
 use crate::{
-    CloseCode, CloseFrame, Config, DeflateParameters, Kind, Message, Prepared, ProtocolError, Role,
-    SendError, deflate::Deflater, frame::Opcode,
+    CloseCode, CloseFrame, Config, Kind, Message, Prepared, ProtocolError, Role, SendError,
+    deflate::Deflater, frame::Opcode,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +95,6 @@ impl Outgoing {
             messages: 0,
             bytes: 0,
         }
-    }
-
-    /// Compresses messages, as agreed on.
-    pub(super) fn deflate(&mut self, agreed: DeflateParameters) {
-        self.deflater = self
-            .config
-            .deflate
-            .as_ref()
-            .and_then(|config| Deflater::new(agreed, self.role, config))
-            .map(Box::new);
     }
 
     /// Queues a message; compressed, when that was agreed on and makes it smaller.
@@ -210,20 +202,7 @@ impl Outgoing {
             opcode_of(kind)
         };
         let key = self.key();
-        let transmit = &mut self.transmit;
-        match &mut self.deflater {
-            Some(deflater) if self.fragmenting && deflater.is_streaming() => {
-                deflater.piece(payload, last, |part| {
-                    transmit.frame(last, opcode, part, key);
-                });
-            }
-            Some(deflater) if !self.fragmenting && deflater.wants(payload.len()) => {
-                deflater.piece(payload, last, |part| {
-                    transmit.compressed(last, opcode, part, key);
-                });
-            }
-            Some(_) | None => transmit.frame(last, opcode, payload, key),
-        }
+        self.fragment(opcode, payload, last, key);
         self.fragmenting = !last;
         self.messages = self.messages.wrapping_add(u64::from(last));
         Ok(())
@@ -324,52 +303,6 @@ impl Outgoing {
     #[inline]
     fn key(&mut self) -> Option<[u8; 4]> {
         self.mask_keys.as_mut().map(|keys| keys.next_key())
-    }
-}
-
-/// Compression (RFC 7692).
-impl Outgoing {
-    /// Queues a message compressed; false: it is to be sent as it is.
-    fn compressed(&mut self, kind: Kind, payload: &[u8]) -> Result<bool, SendError> {
-        self.room_for_message(payload.len())?;
-        let Some(deflater) = self.deflater.as_mut().filter(|it| it.wants(payload.len())) else {
-            return Ok(false);
-        };
-        let (transmit, keys) = (&mut self.transmit, &mut self.mask_keys);
-        let frame_bytes_max = self.config.send_frame_bytes_max.max(1);
-        let done = deflater.message(payload, |compressed| {
-            let mut key = || keys.as_mut().map(|keys| keys.next_key());
-            let mut parts = compressed.chunks(frame_bytes_max);
-            let first = parts.next().unwrap_or_default();
-            let mut last = parts.len() == 0;
-            transmit.compressed(last, opcode_of(kind), first, key());
-            while let Some(part) = parts.next() {
-                last = parts.len() == 0;
-                transmit.frame(last, Opcode::Continuation, part, key());
-            }
-        });
-        self.messages = self.messages.wrapping_add(u64::from(done));
-        Ok(done)
-    }
-
-    /// Queues the compressed form of a prepared message, if there is one for this peer.
-    fn prepared_compressed(&mut self, prepared: &Prepared) -> Result<bool, SendError> {
-        let (Some(deflater), Some(ready)) = (&mut self.deflater, prepared.compressed()) else {
-            return Ok(false);
-        };
-        if self.role == Role::Client || ready.payload_len > self.config.send_frame_bytes_max {
-            return self.compressed(prepared.kind(), prepared.payload());
-        }
-        if ready.window_bits > deflater.window_bits() {
-            return Ok(false);
-        }
-        self.room_for_message(ready.payload_len)?;
-        if let Some(deflater) = &mut self.deflater {
-            deflater.forget();
-        }
-        self.transmit.frames(&ready.frame);
-        self.messages = self.messages.wrapping_add(1);
-        Ok(true)
     }
 }
 
