@@ -39,7 +39,8 @@
 //!
 //! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
 //! `connection::decode` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
-//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write.
+//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write. What was
+//! agreed to be compressed passes `deflate` on both ways.
 #![forbid(unsafe_code)]
 #![warn(
     clippy::indexing_slicing,

@@ -22,7 +22,7 @@ pub struct DeflateConfig {
     /// of what it received.
     pub peer_window_bits: u8,
     /// Compress a message with the ones sent before it as context: smaller, but every connection
-    /// then owns a compressor from its first compressed message on (170 to 400 KiB). Default false:
+    /// then owns a compressor from its first compressed message on (160 to 400 KiB). Default false:
     /// compressors are shared.
     pub context_takeover: bool,
     /// Let the peer do so; costs `2^peer_window_bits` bytes per connection. Default false.
@@ -39,7 +39,8 @@ pub struct DeflateConfig {
     /// less compresses long messages worse at levels above 1.
     pub memory_level: u8,
     /// Where idle compressors and decompressors wait for the next message. Clones of this
-    /// configuration share it.
+    /// configuration share it. A connection in the middle of a compressed message holds a
+    /// decompressor (60 KiB), however little the peer has sent of it.
     pub pool: DeflatePool,
 }
 

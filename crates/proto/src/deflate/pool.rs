@@ -13,8 +13,7 @@ use super::{compress, inflate};
 /// Idle compressors and decompressors, shared by reference count: a clone is the same pool.
 ///
 /// A connection without context takeover takes one for the time of a message. At most 8 of each
-/// are kept, a few hundred KiB together per busy thread; how many exist at a time is the number of
-/// messages under way.
+/// are kept, 3 MiB in all; how many exist at a time is the number of messages under way.
 #[derive(Clone, Default)]
 pub struct DeflatePool(Arc<Shelves>);
 

@@ -34,8 +34,8 @@ impl Decoder {
     /// Whether the frame's payload is taken in small steps: it can grow, and nobody keeps it.
     #[inline]
     pub(super) fn in_steps(&self, header: Header, wanted: Wanted) -> bool {
-        header.len > 0
-            && self.is_compressed(header)
+        self.is_compressed(header)
+            && header.len > 0
             && (wanted == Wanted::Chunks || self.open.is_some_and(|open| open.streamed))
     }
 

@@ -248,11 +248,9 @@ impl Decoder {
                 max: config.frame_bytes_max,
             });
         }
-        if self.is_compressed(header) {
-            return Ok(()); // counted as it inflates
-        }
         let total = header.len.saturating_add(self.assembly.len() as u64);
-        if total > config.message_bytes_max as u64 {
+        // A compressed message is counted as it inflates.
+        if total > config.message_bytes_max as u64 && !self.is_compressed(header) {
             return Err(ProtocolError::MessageTooBig {
                 max: config.message_bytes_max,
             });
