@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{CloseCode, CloseFrame};
+use crate::{CloseCode, CloseFrame, DeflateConfig};
 
 /// What a peer may make this end keep or wait for.
 ///
@@ -22,6 +22,11 @@ pub struct Config {
     /// Largest frame sent, in payload bytes: a longer message goes out in fragments of this size
     /// (RFC 6455 section 5.4). Default: no limit. For peers with small buffers.
     pub send_frame_bytes_max: usize,
+    /// Compress messages, with peers that can (permessage-deflate, RFC 7692). Limits of messages
+    /// count what they inflate to. Default `None`: it costs processor time and memory, and leaks
+    /// secrets that share a message with text of an attacker by its size (CRIME, BREACH). Needs
+    /// the cargo feature `deflate`.
+    pub deflate: Option<DeflateConfig>,
     /// Most bytes queued for sending before [`crate::Connection::send`] refuses with
     /// [`crate::SendError::Full`]; an empty queue takes one message of any size. Default 1 MiB.
     pub send_queue_bytes_max: usize,
@@ -48,6 +53,7 @@ impl Default for Config {
             frame_bytes_max: 16 << 20,
             fragments_max: 4096,
             send_frame_bytes_max: usize::MAX,
+            deflate: None,
             send_queue_bytes_max: 1 << 20,
             control_queue_bytes_max: 16 << 10,
             ping_every: Some(Duration::from_secs(25)),

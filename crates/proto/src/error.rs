@@ -60,6 +60,17 @@ pub enum ProtocolError {
         /// The limit.
         max: usize,
     },
+    /// A compressed message that is no valid DEFLATE data, or stops in the middle (RFC 7692
+    /// section 7.2.2).
+    #[error("compressed message is corrupt")]
+    CorruptDeflate,
+    /// A compressed message that inflates to more than
+    /// [`DeflateConfig::ratio_max`](crate::DeflateConfig::ratio_max) times its size.
+    #[error("compressed message inflates to more than {max} times its size")]
+    InflateRatio {
+        /// The limit.
+        max: u32,
+    },
     /// More frames in one message than [`crate::Config::fragments_max`].
     #[error("message in more than {max} fragments")]
     TooManyFragments {
@@ -84,11 +95,35 @@ impl ProtocolError {
             | Self::ExpectedContinuation
             | Self::CloseTruncated
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
-            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
+            Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
+            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::InflateRatio { .. } => {
+                CloseCode::TOO_BIG
+            }
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
         }
     }
+}
+
+/// The peer's `Sec-WebSocket-Extensions` cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtensionError {
+    /// Not a list of extensions (RFC 6455 section 9.1).
+    #[error("malformed Sec-WebSocket-Extensions")]
+    Malformed,
+    /// More than 1 KiB or 16 extensions.
+    #[error("Sec-WebSocket-Extensions above 1024 bytes or 16 extensions")]
+    TooLong,
+    /// An extension that was not offered.
+    #[error("the server chose an extension that was not offered")]
+    NotOffered,
+    /// permessage-deflate more than once.
+    #[error("the server chose permessage-deflate more than once")]
+    Several,
+    /// A parameter that is unknown, doubled, has a value it must not have (or none), or allows
+    /// what was not offered (RFC 7692 section 7.1).
+    #[error("the server's parameters of permessage-deflate are no answer to the offer")]
+    Parameters,
 }
 
 /// A message was not taken for sending.

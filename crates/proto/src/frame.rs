@@ -30,10 +30,15 @@ impl Opcode {
     }
 }
 
+/// Marks a compressed message on its first frame (RFC 7692 section 6).
+pub(crate) const RSV1: u8 = 0x40;
+
 /// A frame header as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
+    /// RSV1: the first frame of a compressed message (RFC 7692 section 6).
+    pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
     pub(crate) key: Option<[u8; 4]>,
     /// Payload length as announced; nothing may be reserved for it.
@@ -52,14 +57,21 @@ impl Header {
     }
 
     /// Reads a header from the start of `bytes`. `None`: more bytes are needed. Rules are
-    /// checked as soon as the byte they concern is there.
+    /// checked as soon as the byte they concern is there. `deflate`: compressed messages are
+    /// allowed.
     #[inline]
-    pub(crate) fn parse(bytes: &[u8], receiver: Role) -> Result<Option<Self>, ProtocolError> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        receiver: Role,
+        deflate: bool,
+    ) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = bytes.first() else {
             return Ok(None);
         };
         //= rfc6455#5.2: RSV1-3 MUST be 0 unless an extension is negotiated
-        if first & 0x70 != 0 {
+        //= rfc7692#6: RSV1 MUST NOT be set on control frames and continuations
+        let reserved = first & 0x70;
+        if reserved != 0 && !(deflate && reserved == RSV1 && matches!(first & 0x0f, 1 | 2)) {
             return Err(ProtocolError::ReservedBit);
         }
         let fin = first & 0x80 != 0;
@@ -97,6 +109,7 @@ impl Header {
         if !masked {
             return Ok(Some(Self {
                 fin,
+                compressed: reserved != 0,
                 opcode,
                 key: None,
                 len,
@@ -112,6 +125,7 @@ impl Header {
         };
         Ok(Some(Self {
             fin,
+            compressed: reserved != 0,
             opcode,
             key: Some(key),
             len,
@@ -197,12 +211,12 @@ mod tests {
                 let bytes = encoded(len, key);
                 for cut in 0..bytes.len() {
                     assert_eq!(
-                        Header::parse(&bytes[..cut], receiver),
+                        Header::parse(&bytes[..cut], receiver, false),
                         Ok(None),
                         "{len} cut at {cut}"
                     );
                 }
-                let header = Header::parse(&bytes, receiver).unwrap().unwrap();
+                let header = Header::parse(&bytes, receiver, false).unwrap().unwrap();
                 assert_eq!(
                     (header.len, header.size, header.key),
                     (len as u64, bytes.len(), key)
@@ -243,7 +257,30 @@ mod tests {
             ),
         ];
         for (bytes, receiver, error) in cases {
-            assert_eq!(Header::parse(bytes, receiver), Err(error), "{bytes:02x?}");
+            assert_eq!(
+                Header::parse(bytes, receiver, false),
+                Err(error),
+                "{bytes:02x?}"
+            );
         }
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_compressed_message_alone() {
+        for first in 0..=255_u8 {
+            let allowed = first & 0x70 == 0 || matches!(first & 0x7f, 0x41 | 0x42);
+            let parsed = Header::parse(&[first], Role::Server, true);
+            assert_eq!(
+                parsed != Err(ProtocolError::ReservedBit),
+                allowed,
+                "{first:02x}"
+            );
+        }
+        let header = |first| {
+            Header::parse(&[first, 0], Role::Client, true)
+                .unwrap()
+                .unwrap()
+        };
+        assert!(header(0xc1).compressed && header(0x42).compressed && !header(0x81).compressed);
     }
 }

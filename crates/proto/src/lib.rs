@@ -39,7 +39,8 @@
 //!
 //! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
 //! `connection::decode` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
-//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write.
+//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write. What was
+//! agreed to be compressed passes `deflate` on both ways.
 #![forbid(unsafe_code)]
 #![warn(
     clippy::indexing_slicing,
@@ -65,6 +66,8 @@ mod utf8; // incremental validation of text
 mod close; // close codes and the close frame's body
 mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
+#[cfg_attr(not(feature = "deflate"), path = "deflate/absent.rs")]
+mod deflate; // permessage-deflate: negotiate, compress, inflate
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
 mod connection; // the state machine
@@ -72,7 +75,10 @@ mod connection; // the state machine
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
 pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
-pub use error::{ProtocolError, SendError};
+#[cfg(feature = "deflate")]
+pub use deflate::DeflatePool;
+pub use deflate::{DeflateConfig, DeflateParameters};
+pub use error::{ExtensionError, ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use prepared::Prepared;
 

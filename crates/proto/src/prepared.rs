@@ -3,9 +3,11 @@
 //! In: a payload. Out: the bytes of one final, unmasked frame (what a server sends,
 //! RFC 6455 section 5.1), shared by reference count. Cloning copies no payload.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::Kind;
+use crate::{DeflateConfig, Kind, deflate::compress_once, frame::RSV1};
 
 /// A whole data message as one ready server frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,17 @@ pub struct Prepared {
     frame: Bytes,
     header_len: u8,
     kind: Kind,
+    compressed: Option<Arc<Compressed>>,
+}
+
+/// The same message for peers that take compressed ones: made without context, so it fits after
+/// whatever was sent before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Compressed {
+    pub(crate) frame: Bytes,
+    pub(crate) payload_len: usize,
+    /// The window a receiver must have.
+    pub(crate) window_bits: u8,
 }
 
 impl Prepared {
@@ -24,6 +37,22 @@ impl Prepared {
     /// A binary message.
     pub fn binary(payload: &[u8]) -> Self {
         Self::new(Kind::Binary, payload)
+    }
+
+    /// Adds the compressed form of the message, for connections that agreed on compression; the
+    /// others get it as it is. Does nothing to a message below the threshold, or that does not
+    /// shrink. A connection with context takeover forgets its context by such a message.
+    #[must_use]
+    pub fn compress(mut self, config: &DeflateConfig) -> Self {
+        self.compressed = compress_once(config, self.payload()).map(|(payload, window_bits)| {
+            let payload_len = payload.len();
+            Arc::new(Compressed {
+                frame: encode(opcode_of(self.kind) | RSV1, &payload).0,
+                payload_len,
+                window_bits,
+            })
+        });
+        self
     }
 
     /// Header and payload as they go on the wire.
@@ -57,18 +86,29 @@ impl Prepared {
         out.put_slice(payload);
     }
 
+    pub(crate) fn compressed(&self) -> Option<&Compressed> {
+        self.compressed.as_deref()
+    }
+
     /// A message of the given kind; text must be UTF-8, or the peer ends the connection.
     pub fn new(kind: Kind, payload: &[u8]) -> Self {
-        let mut frame = BytesMut::with_capacity(payload.len().saturating_add(10));
-        append_header(&mut frame, opcode_of(kind), payload.len());
-        let header_len = u8::try_from(frame.len()).unwrap_or(10);
-        frame.put_slice(payload);
+        let (frame, header_len) = encode(opcode_of(kind), payload);
         Self {
-            frame: frame.freeze(),
+            frame,
             header_len,
             kind,
+            compressed: None,
         }
     }
+}
+
+/// A whole frame, and the length of its header.
+fn encode(first: u8, payload: &[u8]) -> (Bytes, u8) {
+    let mut frame = BytesMut::with_capacity(payload.len().saturating_add(10));
+    append_header(&mut frame, first, payload.len());
+    let header_len = u8::try_from(frame.len()).unwrap_or(10);
+    frame.put_slice(payload);
+    (frame.freeze(), header_len)
 }
 
 /// First byte of a final data frame.

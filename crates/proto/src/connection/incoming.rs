@@ -10,7 +10,7 @@ use super::{
     Event,
     decode::{Decoder, Wanted},
 };
-use crate::{Config, ProtocolError, Role};
+use crate::{Config, DeflateParameters, ProtocolError, Role, deflate::Inflater};
 
 /// Whether anything is still received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,17 @@ impl Incoming {
             messages: 0,
             bytes: 0,
         }
+    }
+
+    /// Takes compressed messages, as agreed on.
+    pub(super) fn deflate(&mut self, agreed: DeflateParameters) {
+        let sender = match self.role {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        };
+        let config = self.config.deflate.as_ref();
+        let inflater = config.map(|config| Inflater::new(agreed, sender, config));
+        self.decoder.inflate_with(inflater);
     }
 
     /// Takes received bytes from the start of `input` (they are unmasked in place); returns

@@ -18,8 +18,8 @@ use std::{fmt, io::IoSlice, ops::AddAssign, sync::Arc, time::Instant};
 
 pub use self::{incoming::Incoming, outgoing::Outgoing};
 use crate::{
-    CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role,
-    SendError,
+    CloseCode, CloseFrame, Config, DeflateParameters, Kind, Message, MessageRef, Prepared,
+    ProtocolError, Role, SendError,
 };
 
 /// Where a client's masking keys come from: unpredictable bytes, fresh for every frame
@@ -137,6 +137,17 @@ impl Connection {
         }
     }
 
+    /// With the compression that the handshake agreed on; needs the same [`Config::deflate`] as
+    /// there. To be called before anything else.
+    #[must_use]
+    pub fn with_deflate(mut self, agreed: Option<DeflateParameters>) -> Self {
+        if let Some(agreed) = agreed {
+            self.incoming.deflate(agreed);
+            self.outgoing.deflate(agreed);
+        }
+        self
+    }
+
     /// The two halves, to be driven apart.
     pub fn split(self) -> (Incoming, Outgoing) {
         (self.incoming, self.outgoing)
@@ -193,6 +204,15 @@ impl Connection {
     #[inline]
     pub fn send(&mut self, message: &Message) -> Result<(), SendError> {
         self.outgoing.send(message)
+    }
+
+    /// See [`Outgoing::send_uncompressed`].
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        self.outgoing.send_uncompressed(message)
     }
 
     /// See [`Outgoing::send_ref`].

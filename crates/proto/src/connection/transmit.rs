@@ -77,6 +77,23 @@ impl Transmit {
         self.len = self.len.saturating_add(added);
     }
 
+    /// As [`Self::frame`], marked as the first of a compressed message.
+    pub(super) fn compressed(
+        &mut self,
+        fin: bool,
+        opcode: Opcode,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+    ) {
+        let before = self.len;
+        self.frame(fin, opcode, payload, key);
+        let added = self.len.saturating_sub(before);
+        let start = self.tail.len().saturating_sub(added);
+        if let Some(first) = self.tail.get_mut(start) {
+            *first |= frame::RSV1;
+        }
+    }
+
     /// Queues a frame whose payload is shared; not for clients, which must mask.
     #[inline]
     pub(super) fn shared(&mut self, opcode: Opcode, payload: &Bytes) {

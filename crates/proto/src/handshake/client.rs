@@ -3,6 +3,28 @@
 use std::fmt::Write as _;
 
 use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64};
+use crate::{DeflateConfig, DeflateParameters, ExtensionError, deflate};
+
+/// What a client asks for besides the address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestOptions<'a> {
+    /// Further header fields.
+    pub headers: &'a [(String, String)],
+    /// Subprotocols offered, best first.
+    pub subprotocols: &'a [String],
+    /// Offer permessage-deflate with these settings.
+    pub deflate: Option<&'a DeflateConfig>,
+}
+
+/// What the server agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Agreed {
+    /// The chosen subprotocol.
+    pub subprotocol: Option<String>,
+    /// The compression, for [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub deflate: Option<DeflateParameters>,
+}
 
 /// An upgrade request to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +33,7 @@ pub struct ClientRequest {
     pub request: String,
     accept: String,
     subprotocols: Vec<String>,
+    deflate: Option<DeflateConfig>,
 }
 
 /// A request could not be made: an argument would break the head (CVE-2026-1527).
@@ -53,9 +76,9 @@ pub enum HandshakeError {
     /// A subprotocol we did not offer, or several.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
-    /// An extension we did not offer.
-    #[error("the server chose an extension that was not offered")]
-    Extension,
+    /// An extension we did not offer, or with parameters that are no answer to the offer.
+    #[error("invalid extensions in the answer")]
+    Extension(#[from] ExtensionError),
 }
 
 impl ClientRequest {
@@ -66,9 +89,13 @@ impl ClientRequest {
     pub fn new(
         url: &Url,
         nonce: [u8; 16],
-        headers: &[(String, String)],
-        subprotocols: &[String],
+        options: RequestOptions<'_>,
     ) -> Result<Self, RequestError> {
+        let RequestOptions {
+            headers,
+            subprotocols,
+            deflate,
+        } = options;
         let key = base64(&nonce);
         let mut request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -87,6 +114,11 @@ impl ClientRequest {
             )
             .expect("writing to a string cannot fail");
         }
+        if let Some(config) = deflate {
+            let offer = deflate::offer(config);
+            write!(request, "Sec-WebSocket-Extensions: {offer}\r\n")
+                .expect("writing to a string cannot fail");
+        }
         for (name, value) in headers {
             check_header(name, value)?;
             write!(request, "{name}: {value}\r\n").expect("writing to a string cannot fail");
@@ -96,14 +128,15 @@ impl ClientRequest {
             request,
             accept: accept_key(key.as_bytes()),
             subprotocols: subprotocols.to_vec(),
+            deflate: deflate.cloned(),
         })
     }
 
-    /// Checks the server's answer; returns the chosen subprotocol.
+    /// Checks the server's answer; returns what was agreed on.
     ///
     /// # Errors
     /// [`HandshakeError`]: what was expected; the connection is to be dropped.
-    pub fn verify(&self, head: &ResponseHead) -> Result<Option<String>, HandshakeError> {
+    pub fn verify(&self, head: &ResponseHead) -> Result<Agreed, HandshakeError> {
         if head.minor_version() < 1 {
             return Err(HeadError::Malformed.into());
         }
@@ -120,23 +153,26 @@ impl ClientRequest {
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(HandshakeError::Accept);
         }
-        if head
-            .values("sec-websocket-extensions")
-            .any(|value| !value.is_empty())
-        {
-            return Err(HandshakeError::Extension);
-        }
+        let extensions = head.values("sec-websocket-extensions");
+        let deflate = deflate::verify(extensions, self.deflate.as_ref())?;
         let mut chosen = head.values("sec-websocket-protocol");
-        match (chosen.next(), chosen.next()) {
-            (None, _) => Ok(None),
-            (Some(name), None) => self
-                .subprotocols
-                .iter()
-                .find(|offered| offered.as_bytes() == name)
-                .map(|offered| Some(offered.clone()))
-                .ok_or(HandshakeError::Subprotocol),
-            (Some(_), Some(_)) => Err(HandshakeError::Subprotocol),
-        }
+        let subprotocol = match (chosen.next(), chosen.next()) {
+            (None, _) => None,
+            (Some(name), None) => Some(self.offered(name)?),
+            (Some(_), Some(_)) => return Err(HandshakeError::Subprotocol),
+        };
+        Ok(Agreed {
+            subprotocol,
+            deflate,
+        })
+    }
+
+    fn offered(&self, subprotocol: &[u8]) -> Result<String, HandshakeError> {
+        self.subprotocols
+            .iter()
+            .find(|offered| offered.as_bytes() == subprotocol)
+            .cloned()
+            .ok_or(HandshakeError::Subprotocol)
     }
 }
 
@@ -175,7 +211,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::handshake::{HeadLimits, RequestHead, accept};
+    use crate::handshake::{AcceptOptions, HeadLimits, RequestHead, accept};
 
     fn request(
         headers: &[(&str, &str)],
@@ -187,10 +223,15 @@ mod tests {
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect();
         let subprotocols: Vec<_> = subprotocols.iter().map(|name| (*name).into()).collect();
-        ClientRequest::new(&url, *b"the sample nonce", &headers, &subprotocols)
+        let options = RequestOptions {
+            headers: &headers,
+            subprotocols: &subprotocols,
+            deflate: None,
+        };
+        ClientRequest::new(&url, *b"the sample nonce", options)
     }
 
-    fn verify(request: &ClientRequest, answer: &str) -> Result<Option<String>, HandshakeError> {
+    fn verify(request: &ClientRequest, answer: &str) -> Result<Agreed, HandshakeError> {
         request.verify(&ResponseHead::parse(
             Bytes::from(answer.to_owned()),
             HeadLimits::default(),
@@ -202,8 +243,13 @@ mod tests {
         let request = request(&[("Authorization", "Bearer x")], &["a", "b"]).unwrap();
         let head = RequestHead::parse(Bytes::from(request.request.clone()), HeadLimits::default())
             .unwrap();
-        let accepted = accept(&head, &["b"]).unwrap();
-        assert_eq!(verify(&request, &accepted.response), Ok(Some("b".into())));
+        let options = AcceptOptions {
+            subprotocols: &["b"],
+            deflate: None,
+        };
+        let accepted = accept(&head, options).unwrap();
+        let agreed = verify(&request, &accepted.response).unwrap();
+        assert_eq!(agreed.subprotocol.as_deref(), Some("b"));
         assert_eq!(head.single("authorization"), Some(&b"Bearer x"[..]));
     }
 
@@ -212,7 +258,7 @@ mod tests {
         let request = request(&[], &["a"]).unwrap();
         let good = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        assert_eq!(verify(&request, good), Ok(None));
+        assert_eq!(verify(&request, good), Ok(Agreed::default()));
         for (from, to, error) in [
             (
                 "101 Switching Protocols",
@@ -235,7 +281,7 @@ mod tests {
             (
                 "\r\n\r\n",
                 "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-                HandshakeError::Extension,
+                HandshakeError::Extension(ExtensionError::NotOffered),
             ),
             (
                 "HTTP/1.1",
@@ -249,6 +295,43 @@ mod tests {
                 "{to}"
             );
         }
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn compression_is_agreed_on_by_our_ends_and_a_bad_answer_fails() {
+        let config = DeflateConfig::default();
+        let url = Url::parse("ws://example.com/").unwrap();
+        let options = RequestOptions {
+            deflate: Some(&config),
+            ..RequestOptions::default()
+        };
+        let request = ClientRequest::new(&url, *b"the sample nonce", options).unwrap();
+        let head = RequestHead::parse(Bytes::from(request.request.clone()), HeadLimits::default())
+            .unwrap();
+        let accept = |deflate| {
+            let options = AcceptOptions {
+                deflate,
+                ..AcceptOptions::default()
+            };
+            accept(&head, options).unwrap()
+        };
+        let accepted = accept(Some(&config));
+        let agreed = verify(&request, &accepted.response).unwrap();
+        assert!(agreed.deflate.is_some() && agreed.deflate == accepted.deflate);
+        assert_eq!(
+            verify(&request, &accept(None).response),
+            Ok(Agreed::default())
+        );
+        assert_eq!(
+            verify(
+                &request,
+                &accepted
+                    .response
+                    .replace("takeover\r\n", "takeover; server_max_window_bits=16\r\n")
+            ),
+            Err(HandshakeError::Extension(ExtensionError::Parameters))
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@ mod client; // make one, check the answer
 
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
-pub use client::{ClientRequest, HandshakeError, RequestError};
+pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
-pub use server::{Accepted, Refusal, accept};
+pub use server::{AcceptOptions, Accepted, Refusal, accept};
 pub(crate) use url::authority;
 pub use url::{Url, UrlError};

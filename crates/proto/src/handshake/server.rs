@@ -3,6 +3,18 @@
 use std::fmt::Write as _;
 
 use super::{HeadError, RequestHead, accept_key, accept_key::is_valid_key};
+use crate::{DeflateConfig, DeflateParameters, deflate};
+
+/// What an endpoint can agree on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AcceptOptions<'a> {
+    /// Subprotocols this endpoint speaks, best first; the first one that the client offers is
+    /// chosen, none if none matches (RFC 6455 section 4.2.2).
+    pub subprotocols: &'a [&'a str],
+    /// Take an offer of permessage-deflate that these settings can meet. Default `None`: every
+    /// extension is ignored.
+    pub deflate: Option<&'a DeflateConfig>,
+}
 
 /// The answer to a valid upgrade request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +23,9 @@ pub struct Accepted {
     pub response: String,
     /// The chosen subprotocol.
     pub subprotocol: Option<String>,
+    /// The compression agreed on, for
+    /// [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub deflate: Option<DeflateParameters>,
 }
 
 /// An HTTP answer that ends the handshake.
@@ -62,13 +77,45 @@ impl From<HeadError> for Refusal {
     }
 }
 
-/// Checks an upgrade request and makes the 101 answer. `subprotocols` are those this endpoint
-/// speaks, best first; the first one that the client offers is chosen, none if none matches
-/// (RFC 6455 section 4.2.2).
+/// Checks an upgrade request and makes the 101 answer.
 ///
 /// # Errors
 /// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
-pub fn accept(head: &RequestHead, subprotocols: &[&str]) -> Result<Accepted, Refusal> {
+pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted, Refusal> {
+    let key = check(head)?;
+    let subprotocol = options
+        .subprotocols
+        .iter()
+        .find(|ours| offers(head, ours))
+        .map(|ours| (*ours).to_owned());
+    let extension = match options.deflate {
+        Some(config) => deflate::accept(head.values("sec-websocket-extensions"), config)
+            //= rfc6455#9.1: a malformed list of extensions MUST fail the connection
+            .map_err(|error| Refusal::new(400, error.to_string()))?,
+        None => None,
+    };
+    let mut response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+        accept_key(key),
+    );
+    if let Some(subprotocol) = &subprotocol {
+        write!(response, "Sec-WebSocket-Protocol: {subprotocol}\r\n")
+            .expect("writing to a string cannot fail");
+    }
+    if let Some((_, answer)) = &extension {
+        write!(response, "Sec-WebSocket-Extensions: {answer}\r\n")
+            .expect("writing to a string cannot fail");
+    }
+    response.push_str("\r\n");
+    Ok(Accepted {
+        response,
+        subprotocol,
+        deflate: extension.map(|(agreed, _)| agreed),
+    })
+}
+
+/// The key of a request that keeps the rules.
+fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     if head.method() != "GET" {
         let mut refusal = Refusal::new(405, "a WebSocket is opened with GET");
         refusal.headers.push(("Allow", "GET".into()));
@@ -94,29 +141,7 @@ pub fn accept(head: &RequestHead, subprotocols: &[&str]) -> Result<Accepted, Ref
     let key = head
         .single("sec-websocket-key")
         .filter(|key| is_valid_key(key));
-    let Some(key) = key else {
-        return Err(Refusal::new(
-            400,
-            "expected one Sec-WebSocket-Key of 16 bytes in Base64",
-        ));
-    };
-    let subprotocol = subprotocols
-        .iter()
-        .find(|ours| offers(head, ours))
-        .map(|ours| (*ours).to_owned());
-    let mut response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
-        accept_key(key),
-    );
-    if let Some(subprotocol) = &subprotocol {
-        write!(response, "Sec-WebSocket-Protocol: {subprotocol}\r\n")
-            .expect("writing to a string cannot fail");
-    }
-    response.push_str("\r\n");
-    Ok(Accepted {
-        response,
-        subprotocol,
-    })
+    key.ok_or_else(|| Refusal::new(400, "expected one Sec-WebSocket-Key of 16 bytes in Base64"))
 }
 
 /// Subprotocol names are case-sensitive (section 4.1).
@@ -156,7 +181,10 @@ mod tests {
     fn answer(head: &str, subprotocols: &[&str]) -> Result<Accepted, Refusal> {
         accept(
             &RequestHead::parse(Bytes::from(head.to_owned()), HeadLimits::default()).unwrap(),
-            subprotocols,
+            AcceptOptions {
+                subprotocols,
+                deflate: None,
+            },
         )
     }
 
@@ -216,6 +244,34 @@ mod tests {
                     .starts_with(&format!("HTTP/1.1 {status} "))
             );
         }
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn compression_is_agreed_on_when_it_is_offered_well_and_wanted() {
+        let config = DeflateConfig::default();
+        let answer = |extensions: &str, deflate| {
+            let head = GOOD.replacen("Host", &format!("{extensions}Host"), 1);
+            let head = RequestHead::parse(Bytes::from(head), HeadLimits::default()).unwrap();
+            let options = AcceptOptions {
+                deflate,
+                ..AcceptOptions::default()
+            };
+            accept(&head, options).map(|accepted| {
+                let sent = accepted
+                    .response
+                    .contains("\r\nSec-WebSocket-Extensions: permessage-deflate");
+                assert_eq!(accepted.deflate.is_some(), sent);
+                sent
+            })
+        };
+        let offer = "Sec-WebSocket-Extensions: foo\r\nsec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
+        assert_eq!(answer(offer, Some(&config)), Ok(true));
+        assert_eq!(answer(offer, None), Ok(false));
+        assert_eq!(answer("", Some(&config)), Ok(false));
+        let bad = "Sec-WebSocket-Extensions: permessage-deflate;\r\n";
+        assert_eq!(answer(bad, Some(&config)).unwrap_err().status, 400);
+        assert_eq!(answer(bad, None), Ok(false));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
-    handshake::{ClientRequest, HandshakeError, HeadLimits, HeadScanner, ResponseHead, Url},
+    handshake::{
+        ClientRequest, HandshakeError, HeadLimits, HeadScanner, RequestOptions, ResponseHead, Url,
+    },
     proxy::ProxyUrl,
 };
 use tokio::{
@@ -130,12 +132,12 @@ impl Client {
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
         let started = Instant::now();
-        let request = ClientRequest::new(
-            &self.url,
-            entropy::random(),
-            &self.headers,
-            &self.subprotocols,
-        )?;
+        let options = RequestOptions {
+            headers: &self.headers,
+            subprotocols: &self.subprotocols,
+            deflate: self.config.deflate.as_ref(),
+        };
+        let request = ClientRequest::new(&self.url, entropy::random(), options)?;
         let tcp = timeout(self.connect_within, Box::pin(self.reach()))
             .await
             .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
@@ -199,12 +201,13 @@ impl Client {
             .map_err(ConnectError::Lost)?;
         stream.flush().await.map_err(ConnectError::Lost)?;
         let (head, leftover) = read_answer(&mut stream).await?;
-        let subprotocol = request.verify(&head)?;
+        let agreed = request.verify(&head)?;
         let keys = Box::new(entropy::RandomKeys);
-        let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std());
+        let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std())
+            .with_deflate(agreed.deflate);
         Ok(WebSocket::new(stream, core, leftover).describe(
             Arc::new(peer),
-            subprotocol.map(Arc::from),
+            agreed.subprotocol.map(Arc::from),
             self.write_within,
         ))
     }

@@ -29,8 +29,8 @@ pub use socket::{
     Handler, Incoming, MessageChunk, MessageWriter, Sender, Serving, Session, WebSocket,
 };
 pub use tidewire_proto::{
-    CloseCode, CloseFrame, Config, Kind, Message, MessageRef, Prepared, ProtocolError, Role, Stats,
-    Text,
+    CloseCode, CloseFrame, Config, DeflateConfig, Kind, Message, MessageRef, Prepared,
+    ProtocolError, Role, Stats, Text,
     handshake::{HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
     proxy::{
         Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod balancer;
+#[cfg(feature = "deflate")]
+mod compression;
 mod driver;
 mod handler;
 mod proxy;

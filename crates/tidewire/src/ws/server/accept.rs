@@ -9,7 +9,7 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering};
 use bytes::Bytes;
 use tidewire_proto::{
     Connection,
-    handshake::{self, Refusal},
+    handshake::{self, AcceptOptions, Refusal},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -139,12 +139,19 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
     };
     let decided = match shared.routes.get(request.head.path()) {
         None => Err(Refusal::new(404, "no WebSocket at this path")),
-        Some(endpoint) => endpoint
-            .accept(&request)
-            .and_then(|response| handshake::accept(&request.head, response.subprotocols))
-            .map(|accepted| (endpoint, accepted)),
+        Some(endpoint) => endpoint.accept(&request).and_then(|response| {
+            let config = endpoint
+                .config()
+                .unwrap_or_else(|| Arc::clone(&shared.config.socket));
+            let options = AcceptOptions {
+                subprotocols: response.subprotocols,
+                deflate: config.deflate.as_ref(),
+            };
+            let accepted = handshake::accept(&request.head, options)?;
+            Ok((endpoint, config, accepted))
+        }),
     };
-    let (endpoint, accepted) = match decided {
+    let (endpoint, config, accepted) = match decided {
         Ok(decided) => decided,
         Err(refusal) => {
             upgrade::refuse(&mut stream, &refusal).await?;
@@ -154,10 +161,7 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
     stream.write_all(accepted.response.as_bytes()).await?;
     stream.flush().await?;
     shared.opened.fetch_add(1, Ordering::Relaxed);
-    let config = endpoint
-        .config()
-        .unwrap_or_else(|| Arc::clone(&shared.config.socket));
-    let core = Connection::server(config, Instant::now().into_std());
+    let core = Connection::server(config, Instant::now().into_std()).with_deflate(accepted.deflate);
     let mut socket = WebSocket::new(stream, core, leftover).describe(
         peer,
         accepted.subprotocol.map(Arc::from),

@@ -107,6 +107,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         Ok(self.outgoing.send(message)?)
     }
 
+    /// Queues a message that is never compressed: one that holds a secret next to text that
+    /// others choose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        Ok(self.outgoing.send_uncompressed(message)?)
+    }
+
     /// Queues a message that was encoded once for many connections.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 #[derive(Clone, Copy)]
 pub(super) enum Item<'a> {
     Message(&'a Message),
+    /// A message that must not be compressed.
+    Uncompressed(&'a Message),
     Borrowed(Kind, &'a [u8]),
     Prepared(&'a Prepared),
     Ping(&'a [u8]),
@@ -25,6 +27,7 @@ impl Item<'_> {
     pub(super) fn queue(self, outgoing: &mut Outgoing) -> Result<(), SendError> {
         match self {
             Self::Message(message) => outgoing.send(message),
+            Self::Uncompressed(message) => outgoing.send_uncompressed(message),
             Self::Borrowed(kind, payload) => outgoing.send_ref(kind, payload),
             Self::Prepared(prepared) => outgoing.send_prepared(prepared),
             Self::Ping(payload) => outgoing.ping(payload),
@@ -33,7 +36,7 @@ impl Item<'_> {
 
     fn len(self) -> usize {
         match self {
-            Self::Message(message) => message.payload().len(),
+            Self::Message(message) | Self::Uncompressed(message) => message.payload().len(),
             Self::Borrowed(_, payload) | Self::Ping(payload) => payload.len(),
             Self::Prepared(prepared) => prepared.payload().len(),
         }
@@ -42,6 +45,7 @@ impl Item<'_> {
     fn keep(self) -> Kept {
         match self {
             Self::Message(message) => Kept::Message(message.clone()),
+            Self::Uncompressed(message) => Kept::Uncompressed(message.clone()),
             Self::Borrowed(Kind::Binary, payload) => Kept::Message(payload.to_vec().into()),
             Self::Borrowed(Kind::Text, payload) => {
                 Kept::Prepared(Prepared::new(Kind::Text, payload))
@@ -55,6 +59,7 @@ impl Item<'_> {
 /// Something kept for later.
 pub(super) enum Kept {
     Message(Message),
+    Uncompressed(Message),
     Prepared(Prepared),
     Ping(Box<[u8]>),
     /// A ping of the peer, to be answered.
@@ -71,6 +76,7 @@ impl Kept {
     fn queue(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
         match self {
             Self::Message(message) => return outgoing.send(message),
+            Self::Uncompressed(message) => return outgoing.send_uncompressed(message),
             Self::Prepared(prepared) => return outgoing.send_prepared(prepared),
             Self::Ping(payload) => return outgoing.ping(payload),
             Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),

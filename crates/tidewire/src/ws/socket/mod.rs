@@ -178,6 +178,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send(&message))).await
     }
 
+    /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
+    /// next to text that others choose, which compression would leak by its size.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_uncompressed(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_uncompressed(&message))).await
+    }
+
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
     ///
     /// # Errors
@@ -207,6 +223,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// [`SendError::Full`], [`SendError::Closed`]; the message was not queued.
     pub fn try_send(&mut self, message: &Message) -> Result<(), SendError> {
         self.offer(Item::Message(message))
+    }
+
+    /// As [`try_send`](Self::try_send), for a message that is never compressed: one that holds
+    /// a secret next to text that others choose.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        self.offer(Item::Uncompressed(message))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.

@@ -74,6 +74,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.deliver(Item::Message(&message)).await
     }
 
+    /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
+    /// next to text that others choose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.deliver(Item::Uncompressed(&message)).await
+    }
+
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
     ///
     /// # Errors

@@ -5,11 +5,14 @@
 //! is kept here (a header's beginning, a message in pieces) stays within the limits.
 //!
 //! A frame that lies whole in the input is handed out from there, unmasked in place: the hot
-//! path copies and allocates nothing.
+//! path copies and allocates nothing. A compressed message is inflated as it comes (RFC 7692).
+
+mod compressed; // the same for messages that have to be inflated
 
 use super::{Chunk, Event};
 use crate::{
     CloseFrame, Config, Kind, MessageRef, ProtocolError, Role,
+    deflate::Inflater,
     frame::{Header, Opcode},
     mask,
     utf8::Utf8,
@@ -32,11 +35,22 @@ struct Partial {
     done: u64,
 }
 
+/// Some of the payload of a data frame.
+#[derive(Clone, Copy, Debug)]
+struct Piece<'a> {
+    data: &'a [u8],
+    /// All bytes are ASCII.
+    ascii: bool,
+    /// It is the last of its frame.
+    frame_ends: bool,
+}
+
 /// A message whose first frame has come.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     kind: Kind,
     frames: u32,
+    compressed: bool,
     utf8: Utf8,
     /// Pieces of it were handed out, so it can no longer be handed out whole.
     streamed: bool,
@@ -63,6 +77,8 @@ pub(super) struct Decoder {
     assembly: Vec<u8>,
     /// Payload of a control frame that was cut.
     control: Vec<u8>,
+    /// Present when compressed messages were agreed on.
+    inflater: Option<Box<Inflater>>,
 }
 
 impl Decoder {
@@ -83,12 +99,12 @@ impl Decoder {
             return Ok((0, self.assembled_so_far()));
         }
         if let Some(partial) = self.partial {
-            return self.payload(partial, input, wanted);
+            return self.payload(partial, config, input, wanted);
         }
         if self.header_len > 0 {
             return self.cut_header(role, config, input, wanted);
         }
-        let Some(header) = Header::parse(input, role)? else {
+        let Some(header) = Header::parse(input, role, self.inflater.is_some())? else {
             self.header_len = u8::try_from(input.len()).unwrap_or(0);
             for (kept, byte) in self.header.iter_mut().zip(input.iter()) {
                 *kept = *byte;
@@ -100,9 +116,9 @@ impl Decoder {
             .ok()
             .and_then(|len| header.size.checked_add(len));
         match end {
-            Some(end) if end <= input.len() => {
+            Some(end) if end <= input.len() && !self.in_steps(header, wanted) => {
                 let payload = input.get_mut(header.size..end).unwrap_or_default();
-                Ok((end, self.whole(header, payload, wanted)?))
+                Ok((end, self.whole(header, payload, config, wanted)?))
             }
             _ => {
                 self.partial = Some(Partial { header, done: 0 });
@@ -127,7 +143,7 @@ impl Decoder {
         } else if self.header_len > 0 {
             return false; // rare; the answer only makes a write earlier
         }
-        while let Ok(Some(header)) = Header::parse(input, role) {
+        while let Ok(Some(header)) = Header::parse(input, role, self.inflater.is_some()) {
             let end = usize::try_from(header.len)
                 .ok()
                 .and_then(|len| len.checked_add(header.size));
@@ -178,7 +194,8 @@ impl Decoder {
             *kept = *byte;
             len = len.saturating_add(1);
         }
-        let Some(header) = Header::parse(self.header.get(..len).unwrap_or_default(), role)? else {
+        let bytes = self.header.get(..len).unwrap_or_default();
+        let Some(header) = Header::parse(bytes, role, self.inflater.is_some())? else {
             self.header_len = u8::try_from(len).unwrap_or(0);
             return Ok((len.saturating_sub(before), None));
         };
@@ -187,7 +204,7 @@ impl Decoder {
         let used = header.size.saturating_sub(before);
         if header.len == 0 {
             // No byte will follow that could complete it.
-            return Ok((used, self.whole(header, &mut [], wanted)?));
+            return Ok((used, self.whole(header, &mut [], config, wanted)?));
         }
         self.partial = Some(Partial { header, done: 0 });
         Ok((used, None))
@@ -232,7 +249,8 @@ impl Decoder {
             });
         }
         let total = header.len.saturating_add(self.assembly.len() as u64);
-        if total > config.message_bytes_max as u64 {
+        // A compressed message is counted as it inflates.
+        if total > config.message_bytes_max as u64 && !self.is_compressed(header) {
             return Err(ProtocolError::MessageTooBig {
                 max: config.message_bytes_max,
             });
@@ -246,6 +264,7 @@ impl Decoder {
         &'a mut self,
         header: Header,
         payload: &'a mut [u8],
+        config: &Config,
         wanted: Wanted,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         let ascii = match header.key {
@@ -255,7 +274,7 @@ impl Decoder {
         if header.opcode.is_control() {
             return control(header.opcode, payload).map(Some);
         }
-        if header.fin && self.open.is_none() {
+        if header.fin && self.open.is_none() && !header.compressed {
             let kind = kind_of(header.opcode);
             if kind == Kind::Text && !ascii && mask::is_utf8(payload).is_none() {
                 return Err(ProtocolError::InvalidUtf8);
@@ -269,19 +288,28 @@ impl Decoder {
                 }),
             }));
         }
-        self.data(header, payload, ascii, true, wanted)
+        let piece = Piece {
+            data: payload,
+            ascii,
+            frame_ends: true,
+        };
+        self.data(header, piece, config, wanted)
     }
 
     /// More payload of a frame that was cut.
     fn payload<'a>(
         &'a mut self,
         mut partial: Partial,
+        config: &Config,
         input: &'a mut [u8],
         wanted: Wanted,
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         let header = partial.header;
         let left = header.len.saturating_sub(partial.done);
-        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let mut taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        if self.in_steps(header, wanted) {
+            taken = taken.min(compressed::STEP);
+        }
         let chunk = input.get_mut(..taken).unwrap_or_default();
         let ascii = match header.key {
             // The phase repeats every four bytes, so two bits of the count are enough.
@@ -292,7 +320,12 @@ impl Decoder {
         let whole = partial.done == header.len;
         self.partial = (!whole).then_some(partial);
         if !header.opcode.is_control() {
-            return Ok((taken, self.data(header, chunk, ascii, whole, wanted)?));
+            let piece = Piece {
+                data: chunk,
+                ascii,
+                frame_ends: whole,
+            };
+            return Ok((taken, self.data(header, piece, config, wanted)?));
         }
         self.control.extend_from_slice(chunk);
         if !whole {
@@ -302,27 +335,32 @@ impl Decoder {
         Ok((taken, Some(control(header.opcode, &self.control)?)))
     }
 
-    /// Data of a message in pieces, opening it if this is its first. `frame_ends` tells whether
-    /// `chunk` is the last of its frame.
+    /// Data of a message in pieces, opening it if this is its first.
     fn data<'a>(
         &'a mut self,
         header: Header,
-        chunk: &'a [u8],
-        ascii: bool,
-        frame_ends: bool,
+        piece: Piece<'a>,
+        config: &Config,
         wanted: Wanted,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         let open = self.open.get_or_insert_with(|| Open {
             kind: kind_of(header.opcode),
             frames: 1,
+            compressed: header.compressed,
             utf8: Utf8::default(),
             streamed: false,
         });
+        if open.compressed {
+            return self.compressed(header, piece, config, wanted);
+        }
+        let Piece {
+            data: chunk, ascii, ..
+        } = piece;
         let kind = open.kind;
         if kind == Kind::Text && !(ascii && open.utf8.is_complete()) && !open.utf8.push(chunk) {
             return Err(ProtocolError::InvalidUtf8);
         }
-        let last = frame_ends && header.fin;
+        let last = piece.frame_ends && header.fin;
         if last && kind == Kind::Text && !open.utf8.is_complete() {
             return Err(ProtocolError::InvalidUtf8);
         }
@@ -373,3 +411,6 @@ fn kind_of(opcode: Opcode) -> Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@
 //! Invariants: control frames are never held back by a message; after a close frame is queued
 //! no data follows it.
 
+mod compressed; // what goes through the compressor
+
 use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use super::{Event, MaskKeys, transmit::Transmit};
 use crate::{
     CloseCode, CloseFrame, Config, Kind, Message, Prepared, ProtocolError, Role, SendError,
-    frame::Opcode,
+    deflate::Deflater, frame::Opcode,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Outgoing {
     config: Arc<Config>,
     transmit: Transmit,
     mask_keys: Option<Box<dyn MaskKeys>>,
+    /// Present when compressed messages were agreed on.
+    deflater: Option<Box<Deflater>>,
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
     keep_alive: KeepAlive,
@@ -85,6 +89,7 @@ impl Outgoing {
             config,
             transmit: Transmit::default(),
             mask_keys,
+            deflater: None,
             pong_waiting: None,
             keep_alive: KeepAlive::Quiet { since: now },
             messages: 0,
@@ -92,16 +97,29 @@ impl Outgoing {
         }
     }
 
-    /// Queues a message.
+    /// Queues a message; compressed, when that was agreed on and makes it smaller.
     ///
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`], [`SendError::InFragments`]; the message is not
     /// queued.
     #[inline]
     pub fn send(&mut self, message: &Message) -> Result<(), SendError> {
+        if self.deflater.is_some() && self.compressed(message.kind(), message.payload())? {
+            return Ok(());
+        }
+        self.send_uncompressed(message)
+    }
+
+    /// Queues a message as it is: for one that holds a secret next to text that others choose,
+    /// which compression would leak by its size.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    #[inline]
+    pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
         let payload = message.payload();
         if self.role == Role::Client || payload.len() > self.config.send_frame_bytes_max {
-            return self.send_ref(message.kind(), payload);
+            return self.plain(message.kind(), payload);
         }
         self.room_for_message(payload.len())?;
         self.transmit.shared(opcode_of(message.kind()), payload);
@@ -115,27 +133,26 @@ impl Outgoing {
     /// As [`Self::send`].
     #[inline]
     pub fn send_ref(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.room_for_message(payload.len())?;
-        if payload.len() <= self.config.send_frame_bytes_max {
-            let key = self.key();
-            self.transmit.frame(true, opcode_of(kind), payload, key);
-        } else {
-            self.in_fragments(kind, payload);
+        if self.deflater.is_some() && self.compressed(kind, payload)? {
+            return Ok(());
         }
-        self.messages = self.messages.wrapping_add(1);
-        Ok(())
+        self.plain(kind, payload)
     }
 
-    /// Queues a message that was encoded once for many connections. A client encodes it
-    /// anew, since it must mask with a fresh key.
+    /// Queues a message that was encoded once for many connections; compressed, when it was
+    /// [prepared so](Prepared::compress) and the peer can take it. A client encodes it anew, since
+    /// it must mask with a fresh key.
     ///
     /// # Errors
     /// As [`Self::send`].
     #[inline]
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
+        if self.deflater.is_some() && self.prepared_compressed(prepared)? {
+            return Ok(());
+        }
         let len = prepared.payload().len();
         if self.role == Role::Client || len > self.config.send_frame_bytes_max {
-            return self.send_ref(prepared.kind(), prepared.payload());
+            return self.plain(prepared.kind(), prepared.payload());
         }
         self.room_for_message(len)?;
         self.transmit.prepared(prepared);
@@ -167,7 +184,8 @@ impl Outgoing {
 
     /// Queues a part of a message as one frame (RFC 6455 section 5.4); `last` ends the message.
     /// `kind` counts with the first part. Until the last part, other messages are refused;
-    /// pings and pongs go in between.
+    /// pings and pongs go in between. When compression was agreed on, it decides by the first
+    /// part whether the message is compressed.
     ///
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`]; the part is not queued.
@@ -184,7 +202,7 @@ impl Outgoing {
             opcode_of(kind)
         };
         let key = self.key();
-        self.transmit.frame(last, opcode, payload, key);
+        self.fragment(opcode, payload, last, key);
         self.fragmenting = !last;
         self.messages = self.messages.wrapping_add(u64::from(last));
         Ok(())
@@ -231,6 +249,19 @@ impl Outgoing {
         self.room_for(payload.len())?;
         let key = self.key();
         self.transmit.frame(true, opcode, payload, key);
+        Ok(())
+    }
+
+    #[inline]
+    fn plain(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.room_for_message(payload.len())?;
+        if payload.len() <= self.config.send_frame_bytes_max {
+            let key = self.key();
+            self.transmit.frame(true, opcode_of(kind), payload, key);
+        } else {
+            self.in_fragments(kind, payload);
+        }
+        self.messages = self.messages.wrapping_add(1);
         Ok(())
     }
 
