@@ -1,6 +1,6 @@
 //! Frame headers (RFC 6455 section 5.2): read strictly, written minimally.
 
-use crate::{ProtocolError, Role};
+use crate::{Kind, ProtocolError, Role};
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +50,6 @@ pub(crate) struct Header {
 impl Header {
     /// Longest header: 2 + 8 length bytes + 4 key bytes.
     pub(crate) const LEN_MAX: usize = 14;
-
-    /// Whether a message ends with this frame.
-    pub(crate) const fn ends_message(self) -> bool {
-        self.fin && !self.opcode.is_control()
-    }
 
     /// Reads a header from the start of `bytes`. `None`: more bytes are needed. Rules are
     /// checked as soon as the byte they concern is there. `deflate`: compressed messages are
@@ -131,6 +126,65 @@ impl Header {
             len,
             size: key_end,
         }))
+    }
+}
+
+/// An unfragmented, uncompressed data message that lies whole at the start of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WholeMessage {
+    pub(crate) kind: Kind,
+    pub(crate) key: Option<[u8; 4]>,
+    /// Where the payload begins.
+    pub(crate) start: usize,
+    /// Where it ends, and the next frame begins.
+    pub(crate) end: usize,
+}
+
+impl WholeMessage {
+    /// Finds one of at most `len_max` payload bytes, below 64 KiB. `None` for anything else,
+    /// broken frames too: then [`Header::parse`] tells what it is. It takes nothing that
+    /// `Header::parse` would refuse.
+    #[inline]
+    pub(crate) fn find(bytes: &[u8], receiver: Role, len_max: usize) -> Option<Self> {
+        let &[first, second, ..] = bytes else {
+            return None;
+        };
+        let kind = match first {
+            0x81 => Kind::Text,
+            0x82 => Kind::Binary,
+            _ => return None,
+        };
+        let masked = second & 0x80 != 0;
+        if masked != (receiver == Role::Server) {
+            return None;
+        }
+        let (len, len_end) = match second & 0x7f {
+            short @ ..126 => (usize::from(short), 2_usize),
+            126 => {
+                let len = usize::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?));
+                if len < 126 {
+                    return None;
+                }
+                (len, 4)
+            }
+            _ => return None,
+        };
+        if len > len_max {
+            return None;
+        }
+        let (key, start) = if masked {
+            let start = len_end.saturating_add(4);
+            let key = bytes.get(len_end..start)?.first_chunk().copied()?;
+            (Some(key), start)
+        } else {
+            (None, len_end)
+        };
+        Some(Self {
+            kind,
+            key,
+            start,
+            end: start.saturating_add(len),
+        })
     }
 }
 
@@ -221,6 +275,33 @@ mod tests {
                     (header.len, header.size, header.key),
                     (len as u64, bytes.len(), key)
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_fast_way_takes_what_the_strict_way_would_and_nothing_else() {
+        let mut bytes = [0; 20];
+        let lens = [0_u8, 1, 125, 126, 127];
+        for first in 0..=255_u8 {
+            for second in lens.iter().flat_map(|len| [*len, *len | 0x80]) {
+                for (high, low) in [(0, 0), (0, 125), (0, 126), (1, 0), (255, 255)] {
+                    for receiver in [Role::Server, Role::Client] {
+                        bytes[..4].copy_from_slice(&[first, second, high, low]);
+                        let strict = Header::parse(&bytes, receiver, false).ok().flatten();
+                        let expected = strict.filter(|header| {
+                            header.fin
+                                && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                                && header.len <= 300
+                        });
+                        let found = WholeMessage::find(&bytes, receiver, 300);
+                        assert_eq!(
+                            found.map(|found| (found.start, found.key, found.end - found.start)),
+                            expected.map(|header| (header.size, header.key, header.len as usize)),
+                            "{bytes:02x?}"
+                        );
+                    }
+                }
             }
         }
     }

@@ -6,10 +6,16 @@
 
 /// Unmasks (or masks) `data` in place. `phase` is the position of the first byte within the
 /// frame's payload. Returns whether all bytes are ASCII afterwards.
+#[inline]
 pub(crate) fn apply(data: &mut [u8], key: [u8; 4], phase: usize) -> bool {
-    let mut key = key;
-    key.rotate_left(phase & 3);
-    let [a, b, c, d] = key;
+    // Rotated so that its first byte goes with the first byte of `data`.
+    let bits = match phase & 3 {
+        0 => 0,
+        1 => 8,
+        2 => 16,
+        _ => 24,
+    };
+    let [a, b, c, d] = u32::from_le_bytes(key).rotate_right(bits).to_le_bytes();
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (chunks, rest) = data.as_chunks_mut::<8>();
     let mut high = 0_u64;

@@ -10,7 +10,10 @@ use super::{
     Event,
     decode::{Decoder, Wanted},
 };
-use crate::{Config, DeflateParameters, ProtocolError, Role, deflate::Inflater};
+use crate::{
+    Config, DeflateParameters, Kind, MessageRef, ProtocolError, Role, deflate::Inflater,
+    frame::WholeMessage, mask,
+};
 
 /// Whether anything is still received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,11 @@ enum State {
 /// [`Outgoing::fail`](super::Outgoing::fail).
 pub struct Incoming {
     role: Role,
+    /// No frame or message is under way: the next byte begins a frame.
+    between: bool,
     state: State,
+    /// Largest message in one frame.
+    len_max: usize,
     config: Arc<Config>,
     decoder: Decoder,
     messages: u64,
@@ -47,7 +54,9 @@ impl Incoming {
     pub(super) fn new(role: Role, config: Arc<Config>) -> Self {
         Self {
             role,
+            between: true,
             state: State::Receiving,
+            len_max: config.frame_bytes_max.min(config.message_bytes_max),
             config,
             decoder: Decoder::default(),
             messages: 0,
@@ -83,6 +92,40 @@ impl Incoming {
         self.take(input, Wanted::Messages)
     }
 
+    /// The fast way for the usual case: a whole message of one frame, uncompressed, at the
+    /// start of `input`, and how many bytes it took. `None` for anything else: then
+    /// [`receive`](Self::receive) tells what it is. Borrows nothing of this half.
+    #[inline]
+    pub fn receive_whole<'a>(&mut self, input: &'a mut [u8]) -> Option<(usize, MessageRef<'a>)> {
+        if !self.between && !self.settle() {
+            return None;
+        }
+        let found = WholeMessage::find(input, self.role, self.len_max)?;
+        let payload = input.get_mut(found.start..found.end)?;
+        let ascii = match found.key {
+            Some(key) => mask::apply(payload, key, 0),
+            None => found.kind == Kind::Binary || payload.is_ascii(),
+        };
+        if found.kind == Kind::Text && !ascii && mask::is_utf8(payload).is_none() {
+            if let Some(key) = found.key {
+                mask::apply(payload, key, 0); // as it was, for the one who tells
+            }
+            return None;
+        }
+        self.messages = self.messages.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(found.end as u64);
+        Some((found.end, MessageRef::whole(found.kind, payload)))
+    }
+
+    /// Frees what the last event borrowed, without waiting for the next call; for a connection
+    /// that may be idle from now on. Returns whether no frame or message is under way.
+    #[inline]
+    pub fn settle(&mut self) -> bool {
+        self.decoder.forget_handed_out();
+        self.between = self.state == State::Receiving && self.decoder.is_between();
+        self.between
+    }
+
     /// As [`receive`](Self::receive), but data comes as it arrives, in
     /// [chunks](Event::Chunk) that are never put together: for messages too large to hold. The
     /// limits on frame, message and fragments do not apply, since nothing is kept. What was
@@ -109,6 +152,7 @@ impl Incoming {
             State::Failed(error) => return (len, Err(error)),
             State::Closed => return (len, Ok(None)),
         }
+        self.between = false;
         match self.decoder.take(self.role, &self.config, input, wanted) {
             Ok((used, event)) => {
                 self.bytes = self.bytes.wrapping_add(used as u64);
@@ -127,14 +171,6 @@ impl Incoming {
                 (len, Err(error))
             }
         }
-    }
-
-    /// Whether `input`, which has been read and not yet received, completes at least one
-    /// message: then a driver may wait with writing until that has been answered too (one write
-    /// per batch).
-    #[inline]
-    pub fn completes_message(&self, input: &[u8]) -> bool {
-        self.decoder.completes_message(self.role, input)
     }
 
     /// Whether nothing more is received: a close frame came, or the peer broke a rule.

@@ -54,11 +54,22 @@ fn server() -> Connection {
 
 /// Feeds `bytes` in pieces of `step`; gives what happened, in short words.
 fn feed(connection: &mut Connection, bytes: &[u8], step: usize) -> Vec<String> {
+    feed_by(connection, bytes, step, false)
+}
+
+/// As [`feed`]; `fast` tries [`Incoming::receive_whole`] first, as a driver does.
+fn feed_by(connection: &mut Connection, bytes: &[u8], step: usize, fast: bool) -> Vec<String> {
     let mut log = Vec::new();
     for piece in bytes.chunks(step.max(1)) {
         let mut piece = piece.to_vec();
         let mut rest = piece.as_mut_slice();
         while !rest.is_empty() {
+            if fast && let Some((used, message)) = connection.halves().0.receive_whole(rest) {
+                let text = String::from_utf8_lossy(message.payload());
+                log.push(format!("{:?} {text}", message.kind()));
+                rest = &mut rest[used..];
+                continue;
+            }
             let (used, event) = connection.receive(rest);
             assert!(used > 0, "every call takes something");
             match event {
@@ -117,6 +128,11 @@ fn check(list: &[(u8, &[u8])], expected: &[&str]) {
             feed(&mut server(), &frames(list), step),
             expected,
             "in pieces of {step}"
+        );
+        assert_eq!(
+            feed_by(&mut server(), &frames(list), step, true),
+            expected,
+            "in pieces of {step}, the fast way first"
         );
     }
 }
@@ -523,8 +539,13 @@ proptest! {
         if garbage {
             input.extend_from_slice(&bytes);
         }
-        let (mut whole, mut cut) = (server(), server());
-        prop_assert_eq!(feed(&mut whole, &input, usize::MAX), feed(&mut cut, &input, step));
-        prop_assert_eq!(sent(&mut whole), sent(&mut cut));
+        let (mut whole, mut cut, mut fast) = (server(), server(), server());
+        let expected = feed(&mut whole, &input, usize::MAX);
+        prop_assert_eq!(&expected, &feed(&mut cut, &input, step));
+        prop_assert_eq!(&expected, &feed_by(&mut fast, &input, step, true));
+        let answers = sent(&mut whole);
+        prop_assert_eq!(&answers, &sent(&mut cut));
+        prop_assert_eq!(answers, sent(&mut fast));
+        prop_assert_eq!(whole.stats().messages_received, fast.stats().messages_received);
     }
 }

@@ -127,40 +127,16 @@ impl Decoder {
         }
     }
 
-    /// Whether `input` completes at least one message; control frames before it do not count.
+    /// Whether the next byte begins a frame and no message is under way.
     #[inline]
-    pub(super) fn completes_message(&self, role: Role, mut input: &[u8]) -> bool {
-        if let Some(partial) = self.partial {
-            let left = partial.header.len.saturating_sub(partial.done);
-            let rest = usize::try_from(left)
-                .ok()
-                .and_then(|left| input.get(left..));
-            let Some(rest) = rest else { return false };
-            if partial.header.ends_message() {
-                return true;
-            }
-            input = rest;
-        } else if self.header_len > 0 {
-            return false; // rare; the answer only makes a write earlier
-        }
-        while let Ok(Some(header)) = Header::parse(input, role, self.inflater.is_some()) {
-            let end = usize::try_from(header.len)
-                .ok()
-                .and_then(|len| len.checked_add(header.size));
-            let Some(rest) = end.and_then(|end| input.get(end..)) else {
-                return false;
-            };
-            if header.ends_message() {
-                return true;
-            }
-            input = rest;
-        }
-        false
+    pub(super) fn is_between(&self) -> bool {
+        self.partial.is_none() && self.header_len == 0 && self.open.is_none()
     }
 
     /// Frees what the last event borrowed. A control frame between fragments leaves the
     /// message that is still open.
-    fn forget_handed_out(&mut self) {
+    #[inline]
+    pub(super) fn forget_handed_out(&mut self) {
         match std::mem::take(&mut self.handed_out) {
             HandedOut::Control => self.control = Vec::new(),
             HandedOut::Assembly => self.assembly = Vec::new(),

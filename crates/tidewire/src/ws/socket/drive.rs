@@ -67,6 +67,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     #[inline]
     fn next_buffered(&mut self) -> Option<Incoming> {
         let input = self.input.as_mut()?;
+        if let Some((used, message)) = self.decoder.receive_whole(input.unread_mut()) {
+            let message = message.to_message();
+            input.handled(used);
+            if input.unread().is_empty() {
+                self.input = None;
+            }
+            return Some(Incoming::Message(message));
+        }
+        self.next_unusual()
+    }
+
+    /// The next thing in the bytes already read, when it is no small whole message.
+    fn next_unusual(&mut self) -> Option<Incoming> {
+        let input = self.input.as_mut()?;
         let mut found = None;
         while found.is_none() && !input.unread().is_empty() {
             let (used, event) = self.decoder.receive(input.unread_mut());
@@ -105,7 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     pub(super) fn after_events(&mut self) {
         if self.decoder.is_finished() {
             self.begin_end();
-        } else if self
+            return;
+        }
+        self.decoder.settle();
+        if self
             .input
             .as_ref()
             .is_some_and(|input| input.unread().is_empty())

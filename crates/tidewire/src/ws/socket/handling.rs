@@ -278,6 +278,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             memberships: &mut self.memberships,
         };
         while !input.unread().is_empty() && session.outgoing.queued() < WRITE_AT {
+            if let Some((used, message)) = self.decoder.receive_whole(input.unread_mut()) {
+                handler.message(&mut session, message);
+                input.handled(used);
+                continue;
+            }
             let (used, event) = self.decoder.receive(input.unread_mut());
             match event {
                 Ok(Some(Event::Message(message))) => handler.message(&mut session, message),
