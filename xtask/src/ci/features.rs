@@ -25,6 +25,11 @@ const BUDGETS: &[Budget] = &[
         features: "",
         crates_max: 31,
     },
+    Budget {
+        library: "tidewire",
+        features: "deflate",
+        crates_max: 32,
+    },
 ];
 
 /// What a user pays for these features.
