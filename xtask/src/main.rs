@@ -2,12 +2,16 @@
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
 //! - [`conformance`]: the Autobahn suite against the real binary
+//! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
+//! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]
 
 mod ci;
 mod conformance;
+mod dependencies;
+mod fuzz;
 mod process;
 mod tidy;
 mod workspace;
@@ -16,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::ci::Outcome;
 use crate::workspace::Workspace;
 
 /// The project's automation.
@@ -32,6 +37,12 @@ enum Task {
     Tidy,
     /// Run the Autobahn suite and compare with the committed expectation.
     Conformance(conformance::Options),
+    /// Look for inputs that break a promise.
+    Fuzz(fuzz::Options),
+    /// Check licences, duplicates and sources of all dependencies.
+    Deny,
+    /// Check all dependencies for known vulnerabilities; fetches their database.
+    Advisories,
     /// Run what continuous integration runs; stop at the first failure.
     Ci(ci::Options),
 }
@@ -42,6 +53,13 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.task {
         Task::Tidy => tidy::run(&workspace),
         Task::Conformance(options) => conformance::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
+        Task::Deny => dependencies::deny(&workspace).map(|_| ExitCode::SUCCESS),
+        Task::Advisories => Ok(match dependencies::advisories(&workspace)? {
+            Outcome::Passed => ExitCode::SUCCESS,
+            // Asked for by name, so an answer that is none is a failure.
+            Outcome::Incomplete(_) => ExitCode::FAILURE,
+        }),
         Task::Ci(options) => ci::run(&workspace, &options),
     }
 }

@@ -39,6 +39,25 @@ pub(crate) fn read(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed invalid UTF-8"))
 }
 
+/// The triple of the machine that compiles, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host() -> anyhow::Result<String> {
+    rustc_says("host: ")
+}
+
+/// The version of the compiler in use, such as `1.95.0`.
+pub(crate) fn compiler_version() -> anyhow::Result<String> {
+    rustc_says("release: ")
+}
+
+fn rustc_says(label: &str) -> anyhow::Result<String> {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+    let text = read(Command::new(program).arg("-vV"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(label))
+        .map(str::to_owned)
+        .with_context(|| format!("`rustc -vV` printed no line `{label}`"))
+}
+
 /// Whether the program can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     Command::new(program)

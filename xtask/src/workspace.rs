@@ -1,6 +1,7 @@
 //! Where things are: the root folder, the build output, and the member crates.
 //! Read once from `cargo metadata`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -22,6 +23,10 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub name: String,
     pub manifest_path: PathBuf,
+    /// The oldest compiler it states.
+    pub rust_version: Option<String>,
+    /// Name of each feature, and what it switches on.
+    pub features: BTreeMap<String, Vec<String>>,
     pub dependencies: Vec<Dependency>,
 }
 

@@ -4,23 +4,28 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
-use super::setup;
+use super::{Outcome, examples, features, msrv, setup};
+use crate::fuzz::differential;
 use crate::workspace::Workspace;
-use crate::{conformance, process, tidy};
+use crate::{conformance, dependencies, process, tidy};
 
 /// One thing that passes or fails.
 #[derive(Debug)]
 pub(super) struct Step {
     pub name: &'static str,
     pub purpose: &'static str,
-    pub run: fn(&Workspace) -> anyhow::Result<()>,
+    pub run: fn(&Workspace) -> anyhow::Result<Outcome>,
 }
 
 pub(super) const STEPS: &[Step] = &[
     Step {
         name: "setup",
         purpose: "the programs the later steps need",
-        run: |_| setup::run(),
+        run: |workspace| {
+            setup::run()?;
+            dependencies::install(workspace)?;
+            Ok(Outcome::Passed)
+        },
     },
     Step {
         name: "fmt",
@@ -38,6 +43,26 @@ pub(super) const STEPS: &[Step] = &[
         run: |workspace| success(tidy::run(workspace)?),
     },
     Step {
+        name: "deny",
+        purpose: "licences, duplicates and sources of what is in the lock file",
+        run: dependencies::deny,
+    },
+    Step {
+        name: "advisories",
+        purpose: "known vulnerabilities, where the database can be fetched",
+        run: dependencies::advisories,
+    },
+    Step {
+        name: "msrv",
+        purpose: "the oldest compiler the manifests state",
+        run: msrv::run,
+    },
+    Step {
+        name: "features",
+        purpose: "the libraries with no, each and all features; how many crates they bring",
+        run: features::run,
+    },
+    Step {
         name: "test",
         purpose: "unit, crate, system and doc tests",
         run: |workspace| {
@@ -45,6 +70,21 @@ pub(super) const STEPS: &[Step] = &[
                 workspace,
                 &["test", "--workspace", "--all-features", "--locked"],
             )
+        },
+    },
+    Step {
+        name: "examples",
+        purpose: "all examples build, those that end by themselves run",
+        run: examples::run,
+    },
+    Step {
+        name: "differential",
+        purpose: "the core against tungstenite and wsproto on the same streams",
+        run: |workspace| {
+            success(differential::run(
+                workspace,
+                &differential::Options::default(),
+            )?)
         },
     },
     Step {
@@ -72,7 +112,7 @@ pub(super) const STEPS: &[Step] = &[
     },
 ];
 
-fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
+fn clippy(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut args = vec![
         "clippy",
         "--workspace",
@@ -84,17 +124,18 @@ fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
     cargo(workspace, &args)
 }
 
-fn doc(workspace: &Workspace) -> anyhow::Result<()> {
+fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
     process::run(
         process::cargo()
             .args(["doc", "--workspace", "--no-deps", "--locked"])
             .env("RUSTDOCFLAGS", "-D warnings")
             .current_dir(&workspace.root),
-    )
+    )?;
+    Ok(Outcome::Passed)
 }
 
 /// Tests written in other languages; each gets the binary in `SERVER_BIN`.
-fn clients(workspace: &Workspace) -> anyhow::Result<()> {
+fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let binary = workspace.target_directory.join("release/tidewire");
     if !binary.is_file() {
         bail!(
@@ -134,16 +175,18 @@ fn clients(workspace: &Workspace) -> anyhow::Result<()> {
             .args(["-m", "unittest", "discover"])
             .env("SERVER_BIN", &binary)
             .current_dir(&python),
-    )
+    )?;
+    Ok(Outcome::Passed)
 }
 
-fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<()> {
-    process::run(process::cargo().args(args).current_dir(&workspace.root))
+fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<Outcome> {
+    process::run(process::cargo().args(args).current_dir(&workspace.root))?;
+    Ok(Outcome::Passed)
 }
 
-fn success(code: ExitCode) -> anyhow::Result<()> {
+fn success(code: ExitCode) -> anyhow::Result<Outcome> {
     if code != ExitCode::SUCCESS {
         bail!("see above");
     }
-    Ok(())
+    Ok(Outcome::Passed)
 }

@@ -6,7 +6,12 @@ use super::tree::Tree;
 /// Top first. A crate may use every lower layer, never its own.
 const LAYERS: &[&[&str]] = &[
     &["tidewire-cli"],
-    &["tidewire-server", "tidewire-gateway", "tidewire-bench"],
+    &[
+        "tidewire-server",
+        "tidewire-gateway",
+        "tidewire-bench",
+        "tidewire-fuzz",
+    ],
     &["tidewire-notify"],
     &["tidewire-hub"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],

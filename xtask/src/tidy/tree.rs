@@ -16,6 +16,7 @@ const SKIPPED_FOLDERS: &[&str] = &[
     "node_modules",
     "__pycache__",
     "tidewire-data",
+    "corpus", // fuzz inputs: any bytes, whatever their names end in
 ];
 
 /// Extensions of the files whose text is read; of others only the path is known.

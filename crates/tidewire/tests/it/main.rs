@@ -11,4 +11,5 @@ mod handler;
 mod proxy;
 mod server;
 mod sharing;
+#[cfg(feature = "tls")]
 mod tls;
