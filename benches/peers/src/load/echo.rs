@@ -39,6 +39,9 @@ pub(super) fn round(
     let mut open = Vec::with_capacity(connections);
     for number in 0..connections {
         let mut socket = Socket::open(server.address, "/", tls)?;
+        if number == 0 {
+            socket.echo_once(frames)?;
+        }
         socket.register(poll.registry(), number)?;
         open.push(Connection {
             socket,

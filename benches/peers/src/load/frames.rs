@@ -10,6 +10,8 @@ pub(super) struct Frames {
     pub(super) client_len: usize,
     /// Bytes of a server frame with the same payload.
     pub(super) server_len: usize,
+    /// That server frame.
+    pub(super) answer: Vec<u8>,
 }
 
 /// Most bytes kept; more frames than fit are sent by repeating these.
@@ -18,7 +20,7 @@ const BYTES_MAX: usize = 1 << 20;
 impl Frames {
     /// Up to `count` frames, each with a mask of its own.
     pub(super) fn new(size: usize, kind: Kind, count: usize) -> Self {
-        let payload = match kind {
+        let payload: Vec<u8> = match kind {
             Kind::Binary => (0..=255).cycle().take(size).collect(),
             Kind::Text => text(size),
         };
@@ -40,10 +42,14 @@ impl Frames {
             let masked = payload.iter().zip(mask.iter().cycle());
             bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
         }
+        let mut answer = header;
+        answer[1] &= 0x7f;
+        answer.extend_from_slice(&payload);
         Self {
             bytes,
             client_len,
-            server_len: client_len - 4,
+            server_len: answer.len(),
+            answer,
         }
     }
 }

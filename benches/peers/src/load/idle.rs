@@ -1,7 +1,5 @@
 //! Resident memory of the server per idle connection.
 
-use std::io::{Read as _, Write as _};
-
 use super::{Figure, Tls, frames::Frames, socket::Socket};
 use crate::{child::Server, scenario::Kind};
 
@@ -45,21 +43,7 @@ fn connection(
 ) -> anyhow::Result<Socket> {
     let mut socket = Socket::open(server.address, "/", tls)?;
     for _ in 0..echoes {
-        socket.write_all(&frames.bytes)?;
-        socket.flush()?;
-        let mut answer = vec![0; frames.server_len];
-        let mut filled = 0;
-        while filled < answer.len() {
-            match socket.read(&mut answer[filled..]) {
-                Ok(0) => anyhow::bail!("the server closed a connection"),
-                Ok(count) => filled += count,
-                // Seldom and short: memory is measured here, not time.
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    std::thread::yield_now();
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        socket.echo_once(frames)?;
     }
     Ok(socket)
 }

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
 
-use super::Tls;
+use super::{Tls, frames::Frames};
 
 /// Plain or TLS.
 pub(super) enum Socket {
@@ -54,6 +54,25 @@ impl Socket {
         anyhow::ensure!(answer.starts_with(b"HTTP/1.1 101"), "handshake refused");
         SockRef::from(socket.tcp()).set_nonblocking(true)?;
         Ok(socket)
+    }
+
+    /// Sends one frame and waits for its echo, which must be the answer expected.
+    pub(super) fn echo_once(&mut self, frames: &Frames) -> anyhow::Result<()> {
+        self.write_all(&frames.bytes[..frames.client_len])?;
+        self.flush()?;
+        let mut answer = vec![0; frames.server_len];
+        let mut filled = 0;
+        while filled < answer.len() {
+            match self.read(&mut answer[filled..]) {
+                Ok(0) => anyhow::bail!("the server closed a connection"),
+                Ok(count) => filled += count,
+                // Outside of any measured time.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        anyhow::ensure!(answer == frames.answer, "the echo differs from the message");
+        Ok(())
     }
 
     /// Watches it for both directions.

@@ -29,8 +29,10 @@ use tokio_rustls::TlsAcceptor;
 /// A built-in server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rival {
-    /// Ours.
+    /// Ours, the plain loop: receive, send.
     Tidewire,
+    /// Ours, handlers that borrow each message.
+    TidewireHandlers,
     /// tokio-tungstenite.
     Tungstenite,
     /// tokio-websockets.
@@ -122,7 +124,8 @@ trait Library: Copy + Send + Sync + 'static {
 /// Serves until killed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options.rival {
-        Rival::Tidewire => tidewire::run(options),
+        Rival::Tidewire => tidewire::run_loop(options),
+        Rival::TidewireHandlers => tidewire::run_handlers(options),
         Rival::Floor => floor::run(options),
         Rival::Tungstenite => accept(options, tungstenite::Tungstenite),
         Rival::TokioWebsockets => accept(options, tokio_websockets::TokioWebsockets),

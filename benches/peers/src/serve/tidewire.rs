@@ -1,38 +1,60 @@
-//! Ours: the plain loop, in every scenario; it batches by itself.
+//! Ours, twice: the plain loop, and handlers that borrow. Both batch by themselves; broadcast is a
+//! topic in both.
 
 use std::{net::Ipv4Addr, num::NonZeroUsize};
 
 use tidewire::{
     runtime::Workers,
     tls::ServerTls,
-    ws::{Prepared, Server, ServerConfig, WebSocket},
+    ws::{
+        Handler, Handlers, MessageRef, RunningServer, Server, ServerConfig, Session, Topic,
+        WebSocket,
+    },
 };
-use tokio::sync::broadcast;
 
-use super::{Options, ROOM_CAPACITY};
+use super::Options;
 
-/// Serves until killed.
-pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+/// The plain loop; serves until killed.
+pub(super) fn run_loop(options: &Options) -> anyhow::Result<()> {
+    let topic = Topic::default();
+    let publications = topic.clone();
+    let server = Server::new(config(options)?)
+        .route("/", echo)
+        .route("/publish", move |socket| {
+            publish(socket, publications.clone())
+        })
+        .route("/broadcast", move |socket| receive(socket, topic.clone()));
+    forever(&server.start()?)
+}
+
+/// Handlers; serves until killed.
+pub(super) fn run_handlers(options: &Options) -> anyhow::Result<()> {
+    let topic = Topic::default();
+    let publications = topic.clone();
+    let server = Server::new(config(options)?)
+        .route("/", Handlers(|_: &_| Echo))
+        .route(
+            "/publish",
+            Handlers(move |_: &_| Publish(publications.clone())),
+        )
+        .route("/broadcast", Handlers(move |_: &_| Receive(topic.clone())));
+    forever(&server.start()?)
+}
+
+fn config(options: &Options) -> anyhow::Result<ServerConfig> {
     let mut config = ServerConfig::new((Ipv4Addr::LOCALHOST, options.port).into());
     config.workers = Workers::PerCore(NonZeroUsize::MIN);
     if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
         config.tls = Some(ServerTls::from_pem(cert, key)?);
     }
-    let room = broadcast::Sender::new(ROOM_CAPACITY);
-    let publishers = room.clone();
-    let running = Server::new(config)
-        .route("/", echo)
-        .route("/publish", move |socket| {
-            publish(socket, publishers.clone())
-        })
-        .route("/broadcast", move |socket| {
-            receive(socket, room.subscribe())
-        })
-        .start()?;
+    Ok(config)
+}
+
+/// The server has its own thread; this one lives as long as the process.
+fn forever(server: &RunningServer) -> anyhow::Result<()> {
     loop {
-        // The server has its own thread; this one lives as long as the process.
         std::thread::park();
-        debug_assert!(running.local_addr().port() != 0);
+        anyhow::ensure!(server.local_addr().port() != 0, "it never ends by itself");
     }
 }
 
@@ -44,34 +66,40 @@ async fn echo(mut socket: WebSocket) {
     }
 }
 
-async fn publish(mut socket: WebSocket, room: broadcast::Sender<Prepared>) {
+async fn publish(mut socket: WebSocket, topic: Topic) {
     while let Ok(Some(message)) = socket.recv().await {
-        // No receiver yet is no error.
-        room.send(Prepared::binary(message.payload())).ok();
+        topic.publish_binary(message.payload());
     }
 }
 
-async fn receive(mut socket: WebSocket, mut room: broadcast::Receiver<Prepared>) {
-    loop {
-        tokio::select! {
-            biased;
-            prepared = room.recv() => {
-                let Ok(prepared) = prepared else { return };
-                if socket.try_send_prepared(&prepared).is_err() {
-                    return;
-                }
-                while let Ok(prepared) = room.try_recv() {
-                    if socket.try_send_prepared(&prepared).is_err() {
-                        return;
-                    }
-                }
-                if socket.flush().await.is_err() {
-                    return;
-                }
-            }
-            message = socket.recv() => if !matches!(message, Ok(Some(_))) {
-                return;
-            },
-        }
+async fn receive(mut socket: WebSocket, topic: Topic) {
+    socket.join(&topic);
+    while let Ok(Some(_)) = socket.recv().await {}
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn message(&mut self, session: &mut Session<'_>, message: MessageRef<'_>) {
+        // An error ends the connection by itself.
+        session.send(message.kind(), message.payload()).ok();
     }
+}
+
+struct Publish(Topic);
+
+impl Handler for Publish {
+    fn message(&mut self, _: &mut Session<'_>, message: MessageRef<'_>) {
+        self.0.publish_binary(message.payload());
+    }
+}
+
+struct Receive(Topic);
+
+impl Handler for Receive {
+    fn opened(&mut self, session: &mut Session<'_>) {
+        session.join(&self.0);
+    }
+
+    fn message(&mut self, _: &mut Session<'_>, _: MessageRef<'_>) {}
 }
