@@ -2,10 +2,12 @@
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
 //! - [`conformance`]: the Autobahn suite against the real binary
+//! - [`bench`]: micro-benchmarks, and our server against other libraries
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]
 
+mod bench;
 mod ci;
 mod conformance;
 mod process;
@@ -32,6 +34,8 @@ enum Task {
     Tidy,
     /// Run the Autobahn suite and compare with the committed expectation.
     Conformance(conformance::Options),
+    /// Measure: the core alone, and our server against other libraries.
+    Bench(bench::Options),
     /// Run what continuous integration runs; stop at the first failure.
     Ci(ci::Options),
 }
@@ -42,6 +46,10 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.task {
         Task::Tidy => tidy::run(&workspace),
         Task::Conformance(options) => conformance::run(&workspace, &options),
+        Task::Bench(options) => {
+            bench::run(&workspace, &options)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Ci(options) => ci::run(&workspace, &options),
     }
 }

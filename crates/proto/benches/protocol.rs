@@ -113,7 +113,7 @@ fn receive_text_mixed(bencher: Bencher<'_, '_>, size: usize) {
 }
 
 /// What an echo costs without system calls: receive, queue the answer, hand out the bytes.
-#[divan::bench(args = [32, 1024, 16384], consts = [true, false])]
+#[divan::bench(args = [32, 1024, 4096], consts = [true, false])]
 fn echo<const BORROWED: bool>(bencher: Bencher<'_, '_>, size: usize) {
     let input = frames(Kind::Binary, &payload(size, true));
     let mut connection = server();
@@ -138,7 +138,10 @@ fn echo<const BORROWED: bool>(bencher: Bencher<'_, '_>, size: usize) {
             while connection.queued() > 0 {
                 let mut parts = [IoSlice::new(&[]); 64];
                 let count = connection.poll_transmit(&mut parts);
-                let written = black_box(&parts[..count]).iter().map(|part| part.len()).sum();
+                let written = black_box(&parts[..count])
+                    .iter()
+                    .map(|part| part.len())
+                    .sum();
                 connection.transmitted(written);
             }
         });
@@ -160,7 +163,10 @@ fn send<const PREPARED: bool>(bencher: Bencher<'_, '_>, size: usize) {
         sent.expect("the queue is empty");
         let mut parts = [IoSlice::new(&[]); 16];
         let count = connection.poll_transmit(&mut parts);
-        let written = black_box(&parts[..count]).iter().map(|part| part.len()).sum();
+        let written = black_box(&parts[..count])
+            .iter()
+            .map(|part| part.len())
+            .sum();
         connection.transmitted(written);
     });
 }
