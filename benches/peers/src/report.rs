@@ -19,6 +19,8 @@ pub(crate) struct Row {
 struct Summary {
     rate: f64,
     cost: f64,
+    /// The lowest cost: what noise hides least.
+    best: f64,
     /// How far the costs lie apart, as a part of their median.
     spread: f64,
     busy: f64,
@@ -50,6 +52,7 @@ impl Row {
         Some(Summary {
             rate: median(figures.iter().map(|figure| figure.rate)),
             cost,
+            best: low,
             spread: (high - low) / cost,
             busy: median(figures.iter().map(|figure| figure.busy)),
         })
@@ -67,9 +70,10 @@ impl fmt::Display for Row {
             };
             writeln!(
                 f,
-                "  {name:17} {:>11.0}/s  cost {:>10.1}  x{:<6.2} spread {:>3.0} %  busy {:>3.0} %",
+                "  {name:17} {:>11.0}/s  cost {:>10.1}  best {:>10.1}  x{:<6.2} spread {:>3.0} %  busy {:>3.0} %",
                 one.rate,
                 one.cost,
+                one.best,
                 one.cost / ours.cost,
                 one.spread * 100.0,
                 one.busy * 100.0

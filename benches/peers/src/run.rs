@@ -1,6 +1,6 @@
 //! Rounds over rivals: each scenario, each round, every rival in turn, each on a fresh server.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt::Write as _, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
@@ -125,10 +125,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                     .and_then(|server| load::round(&server, scenario.work, times, tls.as_ref()));
                 match figure {
                     Ok(figure) => {
-                        raw += &format!(
-                            "{}\t{}\t{round}\t{:.0}\t{:.1}\t{:.3}\n",
+                        writeln!(
+                            raw,
+                            "{}\t{}\t{round}\t{:.0}\t{:.1}\t{:.3}",
                             scenario.name, rival.name, figure.rate, figure.cost, figure.busy
-                        );
+                        )?;
                         row.add(index, figure);
                     }
                     Err(error) => eprintln!("{}: {}: {error:#}", scenario.name, rival.name),

@@ -55,11 +55,11 @@ fn frames(kind: Kind, payload: &[u8]) -> Vec<u8> {
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(short @ ..126), _) => one.push(0x80 | short),
         (_, Ok(medium)) => {
-            one.push(0x80 | 126);
+            one.push(0x80 | 0x7e);
             one.extend_from_slice(&medium.to_be_bytes());
         }
         (_, Err(_)) => {
-            one.push(0x80 | 127);
+            one.push(0x80 | 0x7f);
             one.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }

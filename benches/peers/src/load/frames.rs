@@ -60,11 +60,11 @@ fn header(opcode: u8, size: usize) -> Vec<u8> {
     match (u8::try_from(size), u16::try_from(size)) {
         (Ok(short @ ..126), _) => header.push(0x80 | short),
         (_, Ok(medium)) => {
-            header.push(0x80 | 126);
+            header.push(0x80 | 0x7e);
             header.extend_from_slice(&medium.to_be_bytes());
         }
         (_, Err(_)) => {
-            header.push(0x80 | 127);
+            header.push(0x80 | 0x7f);
             header.extend_from_slice(&(size as u64).to_be_bytes());
         }
     }

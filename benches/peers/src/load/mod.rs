@@ -102,7 +102,7 @@ impl<'a> Stopwatch<'a> {
             return Ok(None);
         }
         let elapsed = now.duration_since(began).as_secs_f64();
-        let cpu = (self.server.cpu()? - cpu).as_secs_f64();
+        let cpu = self.server.cpu()?.saturating_sub(cpu).as_secs_f64();
         anyhow::ensure!(count > before, "the server answers nothing");
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let units = (count - before) as f64;

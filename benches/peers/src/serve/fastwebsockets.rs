@@ -88,12 +88,11 @@ async fn echo_batched(socket: Socket) -> anyhow::Result<()> {
                     Poll::Pending => None,
                 })
             });
-            match ready.await {
-                Some(frame) => frame?,
-                None => {
-                    writer.flush().await?;
-                    reading.await?
-                }
+            if let Some(frame) = ready.await {
+                frame?
+            } else {
+                writer.flush().await?;
+                reading.await?
             }
         };
         match frame.opcode {
