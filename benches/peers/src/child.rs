@@ -48,13 +48,14 @@ impl Server {
                     .replace("{key}", &identity.key.to_string_lossy()),
             }
         };
-        let child = Command::new("taskset")
-            .args(["-c", "0"])
+        // A server must not outlive a generator that was killed: it would load the next run's core.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "taskset", "-c", "0"])
             .args(command.iter().map(fill))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .context("taskset (util-linux) is needed to pin the server")?;
+            .context("setpriv and taskset (util-linux) are needed to start the server")?;
         let mut server = Self { child, address };
         let deadline = Instant::now() + START_WITHIN;
         while TcpStream::connect(address).is_err() {
