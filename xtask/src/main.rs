@@ -4,10 +4,12 @@
 //! - [`conformance`]: the Autobahn suite against the real binary
 //! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
 //! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
+//! - [`bench`]: micro-benchmarks, and our server against other libraries
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]
 
+mod bench;
 mod ci;
 mod conformance;
 mod dependencies;
@@ -43,6 +45,8 @@ enum Task {
     Deny,
     /// Check all dependencies for known vulnerabilities; fetches their database.
     Advisories,
+    /// Measure: the core alone, and our server against other libraries.
+    Bench(bench::Options),
     /// Run what continuous integration runs; stop at the first failure.
     Ci(ci::Options),
 }
@@ -60,6 +64,10 @@ fn main() -> anyhow::Result<ExitCode> {
             // Asked for by name, so an answer that is none is a failure.
             Outcome::Incomplete(_) => ExitCode::FAILURE,
         }),
+        Task::Bench(options) => {
+            bench::run(&workspace, &options)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Ci(options) => ci::run(&workspace, &options),
     }
 }
