@@ -186,6 +186,6 @@ fn handshake(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         let head = RequestHead::parse(request.clone(), HeadLimits::default());
         let head = head.expect("the request is valid");
-        handshake::accept(&head, &[]).expect("the request is an upgrade")
+        handshake::accept(&head, handshake::AcceptOptions::default()).expect("the request is an upgrade")
     });
 }
