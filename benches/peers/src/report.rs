@@ -65,7 +65,7 @@ impl fmt::Display for Row {
         writeln!(f, "{}", self.scenario)?;
         let ours = self.rivals.first().and_then(|(name, _)| self.summary(name));
         for (name, _) in &self.rivals {
-            let (Some(one), Some(ours)) = (self.summary(name), ours) else {
+            let Some(one) = self.summary(name) else {
                 continue;
             };
             writeln!(
@@ -74,7 +74,7 @@ impl fmt::Display for Row {
                 one.rate,
                 one.cost,
                 one.best,
-                one.cost / ours.cost,
+                ours.map_or(f64::NAN, |ours| one.cost / ours.cost),
                 one.spread * 100.0,
                 one.busy * 100.0
             )?;

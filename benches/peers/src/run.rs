@@ -1,6 +1,9 @@
 //! Rounds over rivals: each scenario, each round, every rival in turn, each on a fresh server.
 
-use std::{fmt::Write as _, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf,
+    sync::Arc, time::Duration,
+};
 
 use anyhow::Context as _;
 use rustls::{
@@ -195,7 +198,13 @@ fn identity(folder: &std::path::Path) -> anyhow::Result<Identity> {
         key: folder.join("key.pem"),
     };
     fs::write(&identity.certificate, made.cert.pem())?;
-    fs::write(&identity.key, made.signing_key.serialize_pem())?;
+    // Only for its owner: servers rightly refuse a key that others can read.
+    let mut key = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&identity.key)?;
+    key.write_all(made.signing_key.serialize_pem().as_bytes())?;
     Ok(identity)
 }
 

@@ -103,7 +103,10 @@ impl<'a> Stopwatch<'a> {
         }
         let elapsed = now.duration_since(began).as_secs_f64();
         let cpu = self.server.cpu()?.saturating_sub(cpu).as_secs_f64();
-        anyhow::ensure!(count > before, "the server answers nothing");
+        anyhow::ensure!(
+            count > before && cpu > 0.0,
+            "the server was given no time; the machine is too busy"
+        );
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let units = (count - before) as f64;
         Ok(Some(Figure {
