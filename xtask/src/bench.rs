@@ -40,7 +40,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     }
     let mut peers = process::cargo();
     peers
-        .args(["run", "--release", "--locked", "--manifest-path"])
+        // Not locked: a new dependency of ours is added to that lock file; the rivals' versions stay.
+        .args(["run", "--release", "--manifest-path"])
         .arg(workspace.root.join("benches/peers/Cargo.toml"))
         // Beside the project's own output, where cleaning finds it.
         .arg("--target-dir")

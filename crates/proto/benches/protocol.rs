@@ -10,7 +10,7 @@ use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
 use tidewire_proto::{
     Config, Connection, Event, Kind, Message, Prepared,
-    handshake::{self, HeadLimits, RequestHead},
+    handshake::{self, AcceptOptions, HeadLimits, RequestHead},
 };
 
 /// Frames per iteration, as many as one read might bring.
@@ -100,6 +100,26 @@ fn receive_binary(bencher: Bencher<'_, '_>, size: usize) {
     receiving(bencher, Kind::Binary, &payload(size, true));
 }
 
+/// The same by the fast way for small whole messages.
+#[divan::bench(args = [32, 125, 1024])]
+fn receive_binary_whole(bencher: Bencher<'_, '_>, size: usize) {
+    let input = frames(Kind::Binary, &payload(size, true));
+    let mut connection = server();
+    bencher
+        .counter(ItemsCount::new(FRAMES))
+        .counter(BytesCount::new(size * FRAMES))
+        .with_inputs(|| input.clone())
+        .bench_local_refs(|input| {
+            let (incoming, _) = connection.halves();
+            let mut input = &mut input[..];
+            while let Some((used, message)) = incoming.receive_whole(input) {
+                black_box(message);
+                input = &mut input[used..];
+            }
+            assert!(input.is_empty(), "every frame is a whole message");
+        });
+}
+
 /// Header, mask and the check that finds only ASCII.
 #[divan::bench(args = [32, 125, 1024, 16384, 65536])]
 fn receive_text_ascii(bencher: Bencher<'_, '_>, size: usize) {
@@ -186,6 +206,6 @@ fn handshake(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         let head = RequestHead::parse(request.clone(), HeadLimits::default());
         let head = head.expect("the request is valid");
-        handshake::accept(&head, handshake::AcceptOptions::default()).expect("the request is an upgrade")
+        handshake::accept(&head, AcceptOptions::default()).expect("the request is an upgrade")
     });
 }
