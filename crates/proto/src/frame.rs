@@ -221,6 +221,13 @@ fn parse_len(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolEr
     }
 }
 
+/// The header of an unmasked frame of ours below 126 bytes.
+#[inline]
+pub(crate) fn short_header(fin: bool, opcode: Opcode, len: usize) -> Option<[u8; 2]> {
+    let short = u8::try_from(len).ok().filter(|short| *short < 126)?;
+    Some([if fin { 0x80 } else { 0 } | opcode.bits(), short])
+}
+
 /// Appends a header for a frame of ours.
 #[inline]
 pub(crate) fn encode(

@@ -66,6 +66,15 @@ impl Transmit {
         key: Option<[u8; 4]>,
     ) {
         let tail = self.tail_for(payload.len().saturating_add(14));
+        if key.is_none()
+            && let Some(header) = frame::short_header(fin, opcode, payload.len())
+        {
+            tail.extend_from_slice(&header);
+            tail.extend_from_slice(payload);
+            let added = payload.len().saturating_add(header.len());
+            self.len = self.len.saturating_add(added);
+            return;
+        }
         let before = tail.len();
         frame::encode(tail, fin, opcode, payload.len(), key);
         let start = tail.len();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tidewire_proto::{Event, Message, Outgoing};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use super::{Ending, Incoming, WebSocket, half::Half, later::Kept, turn};
@@ -157,7 +157,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
         let read = half.poll_read(cx, self.busy);
         if let Poll::Ready(Ok(Some(input))) = read {
+            let now = Instant::now();
+            half.handle_activity(now);
             drop(half);
+            self.read_at = turn::number(&self.link).map(|turn| (now, turn));
             self.busy = input.is_full() || (self.busy && input.unread().len() > 4096);
             self.input = Some(input);
             return Poll::Ready(Ok(()));
@@ -299,19 +302,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         let Some(deadline) = deadline else {
             return false;
         };
-        let mut known = same_task && self.timer.is_some();
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-            known = false;
-        }
-        if (known && !timer.is_elapsed()) || timer.as_mut().poll(cx).is_pending() {
+        // A time in this very poll of the task tells what the timer knows, without a look at it.
+        let turn = turn::number(&self.link);
+        let read_at = self.read_at.take();
+        let now = read_at.and_then(|(now, read_in)| (Some(read_in) == turn).then_some(now));
+        if self.timer.poll(cx, same_task, deadline, now).is_pending() {
             return false;
         }
         // It may have fired early, for what has moved since: then it is set anew.
-        self.timer = None;
         let mut half = self.link.lock();
         if half.handle_timeout(Instant::now()) {
             // The last word, if the system takes it at once.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use super::{Incoming, WebSocket};
@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self.ending = Ending::Writing {
             deadline: Instant::now() + self.decoder.config().close_within,
         };
-        self.timer = None;
+        self.timer.unset();
         self.input = None;
         self.memberships = Vec::new();
     }
@@ -66,10 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     return Poll::Ready(self.failed.clone().map_or(Ok(None), Err));
                 }
             };
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            ready!(timer.as_mut().poll(cx));
+            ready!(self.timer.poll(cx, false, deadline, None));
             self.ending = Ending::Done;
         }
     }

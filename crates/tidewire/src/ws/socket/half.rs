@@ -207,6 +207,14 @@ impl<S> Half<S> {
         protocol.into_iter().chain(self.write_deadline).min()
     }
 
+    /// Something was received at `now`.
+    #[inline]
+    pub(super) fn handle_activity(&mut self, now: Instant) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.handle_activity(now.into_std());
+        }
+    }
+
     /// The time is `now`: does what is due; returns whether the peer is to be given up.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         if self.write_deadline.is_some_and(|deadline| now >= deadline) {
@@ -323,9 +331,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
             return Poll::Ready(Ok(None));
         }
         input.filled(count);
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.handle_activity(Instant::now().into_std());
-        }
         Poll::Ready(Ok(Some(input)))
     }
 

@@ -20,12 +20,13 @@ mod half; // its locked part: stream and sending half
 mod later; // what others want to send while the sending half is out
 mod turn; // when held-back messages are written
 mod sender; // sending from anywhere
+mod timer; // one for all deadlines
 mod drive; // receiving: what happens when it is polled
 mod ending; // the end of the stream, after the end of the protocol
 mod chunks; // messages too large to hold
 mod handling; // handler style: callbacks with borrowed messages
 
-use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Waker, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -33,7 +34,7 @@ use tidewire_proto::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Sleep,
+    time::Instant,
 };
 
 pub(super) use self::link::Link;
@@ -43,7 +44,7 @@ pub use self::{
     sender::Sender,
     turn::Serving,
 };
-use self::{ending::Ending, later::Item};
+use self::{ending::Ending, later::Item, timer::Timer};
 use super::{Membership, Peer, RecvError, SendError, Topic};
 use crate::{buffer::ReadBuffer, stream::Stream};
 
@@ -76,7 +77,9 @@ pub struct WebSocket<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream
     /// The next read takes a large buffer: the last one filled its own.
     busy: bool,
     ending: Ending,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
+    /// When something was last read, and in which turn.
+    read_at: Option<(Instant, u64)>,
     /// The task that is woken by the link and the timer; while it is the same, they need no
     /// polling.
     registered: Option<Waker>,
@@ -105,7 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
             busy: false,
             ending: Ending::No,
-            timer: None,
+            timer: Timer::default(),
+            read_at: None,
             registered: None,
             failed: None,
             close_frame: None,
@@ -289,7 +293,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
         self.link.lock().close(CloseFrame::new(code, reason));
-        self.timer = None; // the close deadline may be earlier than what the timer waits for
     }
 
     /// A handle to send from other tasks and threads.

@@ -28,6 +28,8 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
     /// Its sending half, while it is out.
     static HELD: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
+    /// How many turns this thread has begun.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
 fn address<S>(link: &Link<S>) -> usize {
@@ -38,6 +40,12 @@ fn address<S>(link: &Link<S>) -> usize {
 #[inline]
 pub(super) fn is_of<S>(link: &Link<S>) -> bool {
     CURRENT.get() == address(link)
+}
+
+/// The number of the current turn of `link`, never used again on this thread; `None` outside.
+#[inline]
+pub(super) fn number<S>(link: &Link<S>) -> Option<u64> {
+    is_of(link).then(|| NUMBER.get())
 }
 
 /// What this thread's turn has of `link`, to be put back.
@@ -65,6 +73,7 @@ struct Turn<'a, S> {
 
 impl<'a, S> Turn<'a, S> {
     fn of(link: &'a Link<S>) -> Self {
+        NUMBER.set(NUMBER.get().wrapping_add(1));
         Self {
             link,
             before: CURRENT.replace(address(link)),
@@ -75,6 +84,7 @@ impl<'a, S> Turn<'a, S> {
 
 impl<S> Drop for Turn<'_, S> {
     fn drop(&mut self) {
+        NUMBER.set(NUMBER.get().wrapping_add(1));
         let held = HELD.replace(self.held_before.take());
         CURRENT.set(self.before);
         if let Some(outgoing) = held {

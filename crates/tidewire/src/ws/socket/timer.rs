@@ -1,0 +1,63 @@
+//! One lazy timer for all deadlines of a connection.
+//!
+//! In: the earliest deadline, whenever the task is about to wait. Out: whether it has passed.
+//! Deadlines mostly move later (with every read), so a timer that is set runs on and is set anew
+//! only when it fires early or a deadline moves ahead of it. While its time has not come, it is
+//! not even looked at.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+#[derive(Default)]
+pub(super) struct Timer(Option<Set>);
+
+struct Set {
+    sleep: Pin<Box<Sleep>>,
+    at: Instant,
+}
+
+impl Timer {
+    /// Ready once `deadline` has passed, or a time it had been set to before; then it is unset.
+    /// `same_task`: the task is the one of the last call. `now`: a time within the current poll of
+    /// the task, if known; were the timer due before, it would have woken another poll.
+    #[inline]
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        same_task: bool,
+        deadline: Instant,
+        now: Option<Instant>,
+    ) -> Poll<()> {
+        if let Some(set) = &self.0
+            && same_task
+            && set.at <= deadline
+            && now.is_some_and(|now| now < set.at)
+        {
+            return Poll::Pending;
+        }
+        self.poll_set(cx, deadline)
+    }
+
+    fn poll_set(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let set = self.0.get_or_insert_with(|| Set {
+            sleep: Box::pin(sleep_until(deadline)),
+            at: deadline,
+        });
+        if set.at > deadline {
+            set.sleep.as_mut().reset(deadline);
+            set.at = deadline;
+        }
+        ready!(set.sleep.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(())
+    }
+
+    /// Forgets what it was set to.
+    pub(super) fn unset(&mut self) {
+        self.0 = None;
+    }
+}
