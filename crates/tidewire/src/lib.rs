@@ -23,13 +23,16 @@
 //! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
 //!
 //! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
-//! certificate from a bare key (encrypted, unauthenticated).
+//! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
+//! (RFC 8441) to servers and clients.
 #![forbid(unsafe_code)]
 
 pub mod runtime; // a runtime per core, or one pool
 mod listener; // bind and accept, within limits
 mod peek; // read a preamble and not one byte more
-pub mod stream; // plain or TLS, with bytes put back in front
+pub mod stream; // plain, TLS or HTTP/2, with bytes put back in front
+#[cfg(feature = "http2")]
+mod http2; // a stream of an HTTP/2 connection as bytes
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
 mod buffer; // pooled read buffers: an idle connection owns none

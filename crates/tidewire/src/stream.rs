@@ -1,4 +1,4 @@
-//! The byte stream under a connection: TCP, plain or with TLS.
+//! The byte stream under a connection: TCP, plain or with TLS, or a stream of HTTP/2.
 //!
 //! [`Rewind`] puts bytes back that were read too early, so that a request which turns out to be
 //! no WebSocket upgrade can be given to an HTTP server as if nothing had been read.
@@ -15,7 +15,10 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A TCP connection, plain or encrypted.
+#[cfg(feature = "http2")]
+pub use crate::http2::Http2Stream;
+
+/// A TCP connection, plain or encrypted, or a part of one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
@@ -24,6 +27,9 @@ pub enum Stream {
     /// TLS over TCP; boxed, since its state is large.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+    /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
+    #[cfg(feature = "http2")]
+    Http2(Box<Http2Stream>),
 }
 
 macro_rules! delegate {
@@ -32,6 +38,8 @@ macro_rules! delegate {
             Stream::Plain(stream) => Pin::new(stream).$method($($argument),*),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+            #[cfg(feature = "http2")]
+            Stream::Http2(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
         }
     };
 }
@@ -68,6 +76,8 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "http2")]
+            Self::Http2(stream) => stream.is_write_vectored(),
         }
     }
 

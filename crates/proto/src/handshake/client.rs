@@ -62,7 +62,7 @@ pub enum HandshakeError {
     #[error("invalid answer to the upgrade request")]
     Head(#[from] HeadError),
     /// Another status than 101.
-    #[error("expected HTTP status 101, the server answered {0}")]
+    #[error("the server answered with HTTP status {0}")]
     Status(u16),
     /// `Upgrade: websocket` is missing.
     #[error("expected Upgrade: websocket in the answer")]
@@ -176,7 +176,7 @@ impl ClientRequest {
     }
 }
 
-fn check_header(name: &str, value: &str) -> Result<(), RequestError> {
+pub(super) fn check_header(name: &str, value: &str) -> Result<(), RequestError> {
     if !is_token(name) {
         return Err(RequestError::HeaderName(name.to_owned()));
     }
@@ -199,7 +199,7 @@ fn check_header(name: &str, value: &str) -> Result<(), RequestError> {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     !name.is_empty()
         && name
             .bytes()

@@ -78,6 +78,7 @@ pub struct RequestHead {
     method: Range<usize>,
     target: Range<usize>,
     minor_version: u8,
+    http2: bool,
     fields: Vec<Field>,
 }
 
@@ -117,7 +118,19 @@ impl RequestHead {
             method,
             target,
             minor_version,
+            http2: false,
             fields,
+        })
+    }
+
+    /// Reads a head that was put together from the fields of an HTTP/2 request.
+    pub(super) fn parse_http2(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        if bytes.len() > limits.bytes_max {
+            return Err(too_large(limits));
+        }
+        Ok(Self {
+            http2: true,
+            ..Self::parse(bytes, limits)?
         })
     }
 
@@ -150,6 +163,12 @@ impl RequestHead {
     /// 1 for HTTP/1.1, 0 for HTTP/1.0.
     pub fn minor_version(&self) -> u8 {
         self.minor_version
+    }
+
+    /// Whether this is a stream of an HTTP/2 connection: then the method of a WebSocket is
+    /// `CONNECT`, and the request has no key.
+    pub fn is_http2(&self) -> bool {
+        self.http2
     }
 
     /// All header fields in order, names as sent.

@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455 section 4), both roles, as pure functions over heads.
+//! The opening handshake (RFC 6455 section 4, RFC 8441), both roles, as pure functions over heads.
 //!
 //! In: the bytes of a request or response head, found by [`HeadScanner`]. Out: the answer to
 //! write, or a refusal with its HTTP status. Nothing here waits or reads; the caller enforces
@@ -9,10 +9,12 @@ mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
 mod server; // answer an upgrade request
 mod url; // ws:// and wss:// addresses
 mod client; // make one, check the answer
+mod extended_connect; // the same over HTTP/2 (RFC 8441), both roles
 
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
+pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
 pub use server::{AcceptOptions, Accepted, Refusal, accept};
 pub(crate) use url::authority;

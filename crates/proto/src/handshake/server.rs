@@ -145,7 +145,7 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
 }
 
 /// Subprotocol names are case-sensitive (section 4.1).
-fn offers(head: &RequestHead, name: &str) -> bool {
+pub(super) fn offers(head: &RequestHead, name: &str) -> bool {
     head.values("sec-websocket-protocol")
         .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|item| item.trim_ascii() == name.as_bytes())

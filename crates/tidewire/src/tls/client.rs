@@ -120,17 +120,22 @@ impl ClientTls {
         self.live.reload()
     }
 
+    /// `only` is offered instead of the application protocols that were set.
     pub(crate) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,
+        only: Option<&[u8]>,
     ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let server_name = match &name {
             ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
             ServerName::IpAddress(_) | _ => None,
         };
-        let config = self.live.for_handshake().await;
+        let mut config = self.live.for_handshake().await;
+        if let Some(only) = only {
+            Arc::make_mut(&mut config).alpn_protocols = vec![only.to_vec()];
+        }
         let stream = TlsConnector::from(config).connect(name, tcp).await?;
         let (_tcp, session) = stream.get_ref();
         let peer = TlsPeer::new(session, server_name, !self.live.plan().unverified);

@@ -103,11 +103,19 @@ impl ServerTls {
         self.live.plan().is_mutual()
     }
 
+    /// `first` is preferred to the application protocols that were set.
     pub(crate) async fn accept(
         &self,
         tcp: TcpStream,
+        first: Option<&[u8]>,
     ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
-        let config = self.live.for_handshake().await;
+        let mut config = self.live.for_handshake().await;
+        if let Some(first) = first {
+            // What handshakes share is behind `Arc`s in it.
+            let config = Arc::make_mut(&mut config);
+            config.alpn_protocols.retain(|protocol| protocol != first);
+            config.alpn_protocols.insert(0, first.to_vec());
+        }
         let stream: server::TlsStream<_> = TlsAcceptor::from(config).accept(tcp).await?;
         let (_tcp, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
     handshake::{
-        ClientRequest, HandshakeError, HeadLimits, HeadScanner, RequestOptions, ResponseHead, Url,
+        Agreed, ClientRequest, HandshakeError, HeadLimits, HeadScanner, RequestOptions,
+        ResponseHead, Url,
     },
     proxy::ProxyUrl,
 };
@@ -16,6 +17,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+#[cfg(feature = "http2")]
+use super::Http2Connection;
 use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, dial, proxy};
 use crate::{entropy, stream::Stream};
 
@@ -33,16 +36,18 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
 pub struct Client {
-    url: Url,
+    pub(super) url: Url,
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
     config: Arc<Config>,
-    connect_within: Duration,
-    write_within: Duration,
+    pub(super) connect_within: Duration,
+    pub(super) write_within: Duration,
     address: Option<SocketAddr>,
     proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
+    #[cfg(feature = "http2")]
+    http2: bool,
 }
 
 impl Client {
@@ -62,6 +67,8 @@ impl Client {
             proxy: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "http2")]
+            http2: false,
         })
     }
 
@@ -123,6 +130,35 @@ impl Client {
         self
     }
 
+    /// Connects over HTTP/2 (RFC 8441): `wss` must agree on it by ALPN, `ws` takes for granted that
+    /// the server speaks it. Every [`connect`](Self::connect) makes a connection of its own; to
+    /// share one, see [`connect_http2`](Self::connect_http2).
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    /// Connects over HTTP/2 without opening a WebSocket yet, to open many on one connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`ConnectError::NoExtendedConnect`] when the server speaks HTTP/2 but no
+    /// WebSocket over it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, which runs a task for the connection.
+    #[cfg(feature = "http2")]
+    pub async fn connect_http2(&self) -> Result<Http2Connection, ConnectError> {
+        let (tcp, left) = self.reach_in_time().await?;
+        timeout(left, Box::pin(self.negotiate_http2(tcp)))
+            .await
+            .map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -131,20 +167,27 @@ impl Client {
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
-        let started = Instant::now();
-        let options = RequestOptions {
-            headers: &self.headers,
-            subprotocols: &self.subprotocols,
-            deflate: self.config.deflate.as_ref(),
-        };
-        let request = ClientRequest::new(&self.url, entropy::random(), options)?;
-        let tcp = timeout(self.connect_within, Box::pin(self.reach()))
-            .await
-            .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
-        let left = self.connect_within.saturating_sub(started.elapsed());
+        #[cfg(feature = "http2")]
+        if self.http2 {
+            let connect = async { self.connect_http2().await?.open(self).await };
+            return timeout(self.connect_within, Box::pin(connect))
+                .await
+                .map_err(|_elapsed| ConnectError::TimedOut)?;
+        }
+        let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
+        let (tcp, left) = self.reach_in_time().await?;
         timeout(left, Box::pin(self.upgrade(tcp, request)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+
+    /// TCP to the server, and the time left.
+    async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
+        let started = Instant::now();
+        let tcp = timeout(self.connect_within, Box::pin(self.reach()))
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
+        Ok((tcp, self.connect_within.saturating_sub(started.elapsed())))
     }
 
     /// TCP to the server, directly or through a proxy.
@@ -185,16 +228,7 @@ impl Client {
         tcp: TcpStream,
         request: ClientRequest,
     ) -> Result<WebSocket, ConnectError> {
-        let mut peer = Peer {
-            address: tcp.peer_addr().ok(),
-            secure: self.url.is_secure(),
-            ..Peer::default()
-        };
-        let mut stream = if self.url.is_secure() {
-            self.secure(tcp, &mut peer).await?
-        } else {
-            Stream::Plain(tcp)
-        };
+        let (mut stream, peer) = self.stream(tcp, None).await?;
         stream
             .write_all(request.request.as_bytes())
             .await
@@ -202,30 +236,74 @@ impl Client {
         stream.flush().await.map_err(ConnectError::Lost)?;
         let (head, leftover) = read_answer(&mut stream).await?;
         let agreed = request.verify(&head)?;
+        Ok(self.socket(stream, leftover, Arc::new(peer), agreed))
+    }
+
+    /// What is asked for besides the address.
+    pub(super) fn options(&self) -> RequestOptions<'_> {
+        RequestOptions {
+            headers: &self.headers,
+            subprotocols: &self.subprotocols,
+            deflate: self.config.deflate.as_ref(),
+        }
+    }
+
+    /// The WebSocket, once the server has agreed.
+    pub(super) fn socket(
+        &self,
+        stream: Stream,
+        leftover: Vec<u8>,
+        peer: Arc<Peer>,
+        agreed: Agreed,
+    ) -> WebSocket {
         let keys = Box::new(entropy::RandomKeys);
         let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std())
             .with_deflate(agreed.deflate);
-        Ok(WebSocket::new(stream, core, leftover).describe(
-            Arc::new(peer),
+        WebSocket::new(stream, core, leftover).describe(
+            peer,
             agreed.subprotocol.map(Arc::from),
             self.write_within,
-        ))
+        )
+    }
+
+    /// TLS, if the address wants it; `alpn` is offered instead of the usual.
+    pub(super) async fn stream(
+        &self,
+        tcp: TcpStream,
+        alpn: Option<&[u8]>,
+    ) -> Result<(Stream, Peer), ConnectError> {
+        let mut peer = Peer {
+            address: tcp.peer_addr().ok(),
+            secure: self.url.is_secure(),
+            ..Peer::default()
+        };
+        let stream = if self.url.is_secure() {
+            self.secure(tcp, &mut peer, alpn).await?
+        } else {
+            Stream::Plain(tcp)
+        };
+        Ok((stream, peer))
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(&self, tcp: TcpStream, peer: &mut Peer) -> Result<Stream, ConnectError> {
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        peer: &mut Peer,
+        alpn: Option<&[u8]>,
+    ) -> Result<Stream, ConnectError> {
         let host = || self.url.host().to_owned();
         let tls_error = |source| ConnectError::Tls {
             host: host(),
             source,
         };
         let connected = if let Some(tls) = &self.tls {
-            tls.connect(self.url.host(), tcp).await
+            tls.connect(self.url.host(), tcp, alpn).await
         } else {
             let tls = crate::tls::ClientTls::system_roots()
                 .map_err(std::io::Error::other)
                 .map_err(tls_error)?;
-            tls.connect(self.url.host(), tcp).await
+            tls.connect(self.url.host(), tcp, alpn).await
         };
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
@@ -234,7 +312,12 @@ impl Client {
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
-    async fn secure(&self, _tcp: TcpStream, _peer: &mut Peer) -> Result<Stream, ConnectError> {
+    async fn secure(
+        &self,
+        _tcp: TcpStream,
+        _peer: &mut Peer,
+        _alpn: Option<&[u8]>,
+    ) -> Result<Stream, ConnectError> {
         Err(ConnectError::TlsUnavailable {
             host: self.url.host().to_owned(),
         })

@@ -110,6 +110,31 @@ pub enum ConnectError {
         /// How far it went.
         source: ProxyError,
     },
+    /// The server does not speak HTTP/2: it did not agree on it by ALPN, or it answered something
+    /// else.
+    #[cfg(feature = "http2")]
+    #[error("{host} does not speak HTTP/2")]
+    NoHttp2 {
+        /// Host of the address.
+        host: String,
+        /// What came instead, if anything.
+        source: Option<io::Error>,
+    },
+    /// The server speaks HTTP/2, but no WebSocket over it: its settings do not enable the extended
+    /// CONNECT of RFC 8441.
+    #[cfg(feature = "http2")]
+    #[error("{host} does not offer WebSockets over HTTP/2 (RFC 8441)")]
+    NoExtendedConnect {
+        /// Host of the address.
+        host: String,
+    },
+    /// The HTTP/2 connection leads to another scheme, host or port than the address.
+    #[cfg(feature = "http2")]
+    #[error("the connection leads to {connected}")]
+    OtherOrigin {
+        /// Where it leads.
+        connected: String,
+    },
     /// Not done within the connect deadline.
     #[error("not connected in time")]
     TimedOut,

@@ -9,6 +9,8 @@ mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
 mod client; // connect
+#[cfg(feature = "http2")]
+mod http2; // client: many WebSockets on one connection
 mod dial; // client: resolve, try all addresses
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
@@ -19,6 +21,8 @@ mod error; // what can go wrong, per operation
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
 pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
+#[cfg(feature = "http2")]
+pub use http2::Http2Connection;
 pub use peer::Peer;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use proxy::Proxy;

@@ -13,7 +13,18 @@ use tokio::{
 };
 
 use super::{Peer, server::Shared};
+#[cfg(feature = "http2")]
+use crate::stream::Rewind;
 use crate::stream::Stream;
+
+/// How a connection begins.
+pub(super) enum Arrival {
+    /// With an HTTP/1.1 request.
+    Request(Arrived),
+    /// With HTTP/2's preface, which is put back.
+    #[cfg(feature = "http2")]
+    Http2(Rewind<Stream>, Peer),
+}
 
 /// A request head and what was read behind it.
 pub(super) struct Arrived {
@@ -35,7 +46,12 @@ pub(super) async fn secure(
 ) -> io::Result<(Stream, Peer)> {
     #[cfg(feature = "tls")]
     if let Some(tls) = &shared.config.tls {
-        let accepted = tokio::time::timeout(shared.config.limits.tls_within, tls.accept(tcp)).await;
+        #[cfg(feature = "http2")]
+        let first = shared.config.http2.then_some(&b"h2"[..]);
+        #[cfg(not(feature = "http2"))]
+        let first = None;
+        let accepted =
+            tokio::time::timeout(shared.config.limits.tls_within, tls.accept(tcp, first)).await;
         let too_slow =
             |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
         let (stream, told) = accepted.map_err(too_slow)??;
@@ -47,17 +63,37 @@ pub(super) async fn secure(
     Ok((Stream::Plain(tcp), peer))
 }
 
-/// Reads the request head. A malformed or oversized one is answered here; then, and when the
+/// What an HTTP/2 client sends first (RFC 9113 section 3.4), up to where a head would end.
+#[cfg(feature = "http2")]
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Reads the request head, or looks for HTTP/2. A malformed or oversized one is answered here; then, and when the
 /// peer leaves without a request, the result is `None`.
 pub(super) async fn read_head(
     mut stream: Stream,
     peer: Peer,
-    limits: HeadLimits,
-) -> io::Result<Option<Arrived>> {
+    shared: &Shared,
+) -> io::Result<Option<Arrival>> {
+    #[cfg(feature = "http2")]
+    if shared.config.http2 && agreed_on_http2(&peer) {
+        return Ok(Some(Arrival::Http2(
+            Rewind::new(Bytes::new(), stream),
+            peer,
+        )));
+    }
+    let limits: HeadLimits = shared.config.limits.head;
     let mut buffer = Vec::with_capacity(1024);
     let mut scanner = HeadScanner::default();
     let parsed = loop {
         match scanner.scan(&buffer, limits) {
+            #[cfg(feature = "http2")]
+            //= rfc9113#3.3: without TLS, HTTP/2 is spoken with prior knowledge only
+            Ok(Some(_)) if buffer.starts_with(PREFACE) && shared.config.http2 && !peer.secure => {
+                return Ok(Some(Arrival::Http2(
+                    Rewind::new(Bytes::from(buffer), stream),
+                    peer,
+                )));
+            }
             Ok(Some(len)) => {
                 let leftover = buffer.split_off(len);
                 break RequestHead::parse(Bytes::from(buffer), limits).map(|head| (head, leftover));
@@ -73,17 +109,27 @@ pub(super) async fn read_head(
         }
     };
     match parsed {
-        Ok((head, leftover)) => Ok(Some(Arrived {
+        Ok((head, leftover)) => Ok(Some(Arrival::Request(Arrived {
             stream,
             head,
             leftover,
             peer: Arc::new(peer),
-        })),
+        }))),
         Err(error) => {
             refuse(&mut stream, &error.into()).await?;
             Ok(None)
         }
     }
+}
+
+#[cfg(feature = "http2")]
+fn agreed_on_http2(peer: &Peer) -> bool {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &peer.tls {
+        return tls.alpn.as_deref() == Some(b"h2");
+    }
+    let _ = peer;
+    false
 }
 
 /// Answers with an HTTP error and ends the connection so that the answer arrives.

@@ -8,6 +8,8 @@ mod balancer;
 mod compression;
 mod driver;
 mod handler;
+#[cfg(feature = "http2")]
+mod http2;
 mod proxy;
 mod server;
 mod sharing;

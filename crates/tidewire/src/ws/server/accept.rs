@@ -8,8 +8,8 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use tidewire_proto::{
-    Connection,
-    handshake::{self, AcceptOptions, Refusal},
+    Config, Connection, DeflateParameters,
+    handshake::{self, AcceptOptions, Refusal, RequestHead},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, Unrouted};
 use crate::{
     listener::{self, Permit},
-    stream::Rewind,
+    stream::{Rewind, Stream},
     ws::{
-        Request, WebSocket, proxied,
-        upgrade::{self, Arrived},
+        Endpoint, Request, WebSocket, proxied,
+        upgrade::{self, Arrival, Arrived},
     },
 };
 
@@ -67,7 +67,8 @@ async fn connection(tcp: TcpStream, address: SocketAddr, mut permit: Permit, sha
     drop(permit);
 }
 
-type Serve = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What is run for an established connection.
+pub(super) type Serve = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The handshake, within its deadline.
 async fn establish(
@@ -104,8 +105,18 @@ async fn open(
         return Ok(None);
     };
     let (stream, peer) = upgrade::secure(tcp, peer, shared).await?;
-    let Some(arrived) = upgrade::read_head(stream, peer, shared.config.limits.head).await? else {
-        return Ok(None);
+    #[cfg_attr(
+        not(feature = "http2"),
+        expect(clippy::manual_let_else, reason = "there is a third arm with HTTP/2")
+    )]
+    let arrived = match upgrade::read_head(stream, peer, shared).await? {
+        Some(Arrival::Request(arrived)) => arrived,
+        #[cfg(feature = "http2")]
+        Some(Arrival::Http2(stream, peer)) => {
+            let serve = super::http2::handshake(stream, peer, shared).await?;
+            return Ok(Some(serve));
+        }
+        None => return Ok(None),
     };
     if arrived.head.wants_websocket() {
         return websocket(arrived, shared).await;
@@ -135,23 +146,13 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
     } = arrived;
     let request = Request {
         head: Arc::new(head),
-        peer: Arc::clone(&peer),
+        peer,
     };
-    let decided = match shared.routes.get(request.head.path()) {
-        None => Err(Refusal::new(404, "no WebSocket at this path")),
-        Some(endpoint) => endpoint.accept(&request).and_then(|response| {
-            let config = endpoint
-                .config()
-                .unwrap_or_else(|| Arc::clone(&shared.config.socket));
-            let options = AcceptOptions {
-                subprotocols: response.subprotocols,
-                deflate: config.deflate.as_ref(),
-            };
-            let accepted = handshake::accept(&request.head, options)?;
-            Ok((endpoint, config, accepted))
-        }),
-    };
-    let (endpoint, config, accepted) = match decided {
+    let Decided {
+        endpoint,
+        config,
+        accepted,
+    } = match decide(shared, &request, handshake::accept) {
         Ok(decided) => decided,
         Err(refusal) => {
             upgrade::refuse(&mut stream, &refusal).await?;
@@ -160,18 +161,77 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
     };
     stream.write_all(accepted.response.as_bytes()).await?;
     stream.flush().await?;
+    let terms = Terms {
+        config,
+        subprotocol: accepted.subprotocol,
+        deflate: accepted.deflate,
+    };
+    Ok(Some(session(
+        shared, endpoint, request, terms, stream, leftover,
+    )))
+}
+
+/// Who serves a request, and how.
+pub(super) struct Decided<'a, A> {
+    pub(super) endpoint: &'a dyn Endpoint,
+    pub(super) config: Arc<Config>,
+    pub(super) accepted: A,
+}
+
+/// Which endpoint serves a request, and what it agrees to.
+pub(super) fn decide<'a, A>(
+    shared: &'a Shared,
+    request: &Request,
+    negotiate: impl FnOnce(&RequestHead, AcceptOptions<'_>) -> Result<A, Refusal>,
+) -> Result<Decided<'a, A>, Refusal> {
+    let Some(endpoint) = shared.routes.get(request.head.path()) else {
+        return Err(Refusal::new(404, "no WebSocket at this path"));
+    };
+    let response = endpoint.accept(request)?;
+    let config = endpoint
+        .config()
+        .unwrap_or_else(|| Arc::clone(&shared.config.socket));
+    let options = AcceptOptions {
+        subprotocols: response.subprotocols,
+        deflate: config.deflate.as_ref(),
+    };
+    let accepted = negotiate(&request.head, options)?;
+    Ok(Decided {
+        endpoint: endpoint.as_ref(),
+        config,
+        accepted,
+    })
+}
+
+/// What a session's ends have agreed on.
+pub(super) struct Terms {
+    pub(super) config: Arc<Config>,
+    pub(super) subprotocol: Option<String>,
+    pub(super) deflate: Option<DeflateParameters>,
+}
+
+/// An open WebSocket, once the client has been told.
+pub(super) fn session(
+    shared: &Shared,
+    endpoint: &dyn Endpoint,
+    request: Request,
+    terms: Terms,
+    stream: Stream,
+    leftover: Vec<u8>,
+) -> Serve {
     shared.opened.fetch_add(1, Ordering::Relaxed);
-    let core = Connection::server(config, Instant::now().into_std()).with_deflate(accepted.deflate);
+    let core =
+        Connection::server(terms.config, Instant::now().into_std()).with_deflate(terms.deflate);
     let mut socket = WebSocket::new(stream, core, leftover).describe(
-        peer,
-        accepted.subprotocol.map(Arc::from),
+        Arc::clone(&request.peer),
+        terms.subprotocol.map(Arc::from),
         shared.config.limits.write_within,
     );
     socket.join(&shared.everyone);
     let entry = shared.sessions.open(socket.link());
     let serving = socket.serve(|socket| endpoint.serve(socket, request));
-    Ok(Some(Box::pin(async move {
+    Box::pin(async move {
         serving.await;
         drop(entry);
-    })))
+    })
 }

@@ -3,6 +3,8 @@
 //! In: a [`ServerConfig`] and endpoints by path. Out: a [`RunningServer`].
 
 mod accept; // a connection from accept to its endpoint
+#[cfg(feature = "http2")]
+mod http2; // many WebSockets on one connection
 mod running; // a running server, seen from outside
 
 use std::{
@@ -30,7 +32,8 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most connections at a time; more get 503. Default: no limit.
+    /// Most connections at a time; more get 503. Of an HTTP/2 connection every session counts
+    /// as one. Default: no limit.
     pub connections_max: usize,
     /// Most connections per remote address, as told by a trusted balancer if there is one; more
     /// get 503. Default: no limit.
@@ -42,6 +45,10 @@ pub struct Limits {
     pub tls_within: Duration,
     /// Bounds of the request head.
     pub head: HeadLimits,
+    /// Most sessions of one HTTP/2 connection at a time; it may send 64 KiB ahead for each.
+    /// Default 100, which RFC 9113 recommends as the least.
+    #[cfg(feature = "http2")]
+    pub streams_per_connection_max: u32,
     /// A peer that takes none of our bytes for this long is dropped. Default 10 s.
     pub write_within: Duration,
 }
@@ -54,6 +61,8 @@ impl Default for Limits {
             handshake_within: Duration::from_secs(10),
             tls_within: Duration::from_secs(5),
             head: HeadLimits::default(),
+            #[cfg(feature = "http2")]
+            streams_per_connection_max: 100,
             write_within: Duration::from_secs(10),
         }
     }
@@ -78,6 +87,14 @@ pub struct ServerConfig {
     /// Speak TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ServerTls>,
+    /// Speak HTTP/2 too (RFC 8441): with TLS when the client agrees by ALPN, without TLS when
+    /// it begins with HTTP/2's preface. Endpoints see no difference. Default false: HTTP/2 is a
+    /// larger thing to attack, and browsers need it only to share one connection.
+    ///
+    /// Requests that are no WebSocket do not reach the fallback; clients are told to come again
+    /// with HTTP/1.1 then.
+    #[cfg(feature = "http2")]
+    pub http2: bool,
 }
 
 impl ServerConfig {
@@ -92,6 +109,8 @@ impl ServerConfig {
             everyone: TopicConfig::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "http2")]
+            http2: false,
         }
     }
 }
@@ -139,6 +158,15 @@ pub(in crate::ws) struct Shared {
     tasks: TaskTracker,
     opened: AtomicU64,
     refused: AtomicU64,
+}
+
+impl Shared {
+    /// Nothing new begins, and sessions are closed first: HTTP/2 connections say GOAWAY behind
+    /// their sessions' close frames.
+    fn start_drain(&self) {
+        self.sessions.drain();
+        self.drain.cancel();
+    }
 }
 
 impl Server {

@@ -19,7 +19,7 @@ use crate::ws::{Sender, Topic};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Connections now, in whatever state.
+    /// Connections now, in whatever state; one of HTTP/2 counts for each of its sessions.
     pub connections: usize,
     /// Open WebSockets now.
     pub sessions: usize,
@@ -107,8 +107,7 @@ impl RunningServer {
     /// # Cancel safety
     /// Not cancel safe: when dropped, connections are aborted.
     pub async fn drain(mut self, within: Duration) -> bool {
-        self.shared.drain.cancel();
-        self.shared.sessions.drain();
+        self.shared.start_drain();
         let finished = timeout(within, self.shared.tasks.wait()).await.is_ok();
         self.abort.cancel();
         for thread in self.threads.drain(..) {
@@ -126,8 +125,7 @@ impl RunningServer {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        self.shared.drain.cancel();
-        self.shared.sessions.drain();
+        self.shared.start_drain();
         self.abort.cancel();
     }
 }

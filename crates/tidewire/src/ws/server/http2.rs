@@ -1,0 +1,306 @@
+//! Many WebSockets on one HTTP/2 connection (RFC 8441).
+//!
+//! In: a connection that speaks HTTP/2. Out: each extended CONNECT as a session of its endpoint,
+//! in a task of its own; every other request is refused. Invariants: a connection has at most
+//! [`Limits::streams_per_connection_max`](super::Limits) streams and each session counts for the
+//! server's limits; a connection without sessions ends after the handshake deadline.
+//!
+//! What floods (`h2` keeps at most one PING and one SETTINGS to be answered and reads no further
+//! before it is): opened and reset streams, our own resets, CONTINUATION (by the header
+//! list's size) and small DATA frames end the connection at the bounds in [`crate::http2`].
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, ext::Protocol, server::SendResponse};
+use http::{HeaderValue, Method, StatusCode, header};
+use tidewire_proto::handshake::{self, Refusal, RequestHead};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Shared,
+    accept::{self, Decided, Serve, Terms},
+};
+use crate::{
+    http2::{self, Http2Stream},
+    listener::{Admission, Permit},
+    stream::{Rewind, Stream},
+    ws::{Peer, Request},
+};
+
+type Connection = h2::server::Connection<Rewind<Stream>, Bytes>;
+
+/// Exchanges prefaces and settings; gives what is to be run for the connection.
+pub(super) async fn handshake(
+    stream: Rewind<Stream>,
+    peer: Peer,
+    shared: &Arc<Shared>,
+) -> io::Result<Serve> {
+    let limits = &shared.config.limits;
+    let streams_max = limits.streams_per_connection_max;
+    let connection = h2::server::Builder::new()
+        .enable_connect_protocol()
+        .initial_window_size(http2::STREAM_WINDOW)
+        .initial_connection_window_size(http2::connection_window(streams_max))
+        .max_header_list_size(u32::try_from(limits.head.bytes_max).unwrap_or(u32::MAX))
+        .header_table_size(http2::HEADER_TABLE)
+        .max_concurrent_streams(streams_max)
+        .max_concurrent_reset_streams(http2::RESET_STREAMS_MAX)
+        .reset_stream_duration(http2::RESET_STREAMS_FOR)
+        .max_pending_accept_reset_streams(http2::PEER_RESETS_MAX)
+        .max_local_error_reset_streams(Some(http2::LOCAL_RESETS_MAX))
+        .max_send_buffer_size(http2::SEND_BUFFER_MAX)
+        .data_frame_budget(http2::SMALL_FRAMES_BUDGET)
+        .handshake(stream)
+        .await
+        .map_err(http2::io_error)?;
+    let ip = peer.client_address().or(peer.address);
+    let multiplexed = Multiplexed {
+        places: Arc::new(Places::new(
+            &shared.admission,
+            ip.map(|address| address.ip()),
+        )),
+        peer: Arc::new(peer),
+        shared: Arc::clone(shared),
+    };
+    Ok(Box::pin(multiplexed.serve(connection)))
+}
+
+/// A connection and what its streams share.
+struct Multiplexed {
+    places: Arc<Places>,
+    peer: Arc<Peer>,
+    shared: Arc<Shared>,
+}
+
+impl Multiplexed {
+    /// Runs until the connection has ended. Sessions learn of that from their streams.
+    async fn serve(self, mut connection: Connection) {
+        let within = self.shared.config.limits.handshake_within;
+        let mut ending = false;
+        let mut idle_until = Instant::now() + within;
+        loop {
+            let idle = self.places.sessions() == 0;
+            tokio::select! {
+                accepted = connection.accept() => match accepted {
+                    Some(Ok((request, respond))) => self.answer(request, respond),
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "HTTP/2 connection failed");
+                        return;
+                    }
+                    None => return,
+                },
+                () = self.shared.drain.cancelled(), if !ending => {
+                    connection.graceful_shutdown();
+                    ending = true;
+                    idle_until = Instant::now() + within;
+                }
+                () = self.places.emptied.notified() => idle_until = Instant::now() + within,
+                () = sleep_until(idle_until), if idle => {
+                    if ending {
+                        // The peer did not answer to the end.
+                        return;
+                    }
+                    connection.graceful_shutdown();
+                    ending = true;
+                    idle_until = Instant::now() + within;
+                }
+            }
+        }
+    }
+
+    fn answer(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if self.shared.drain.is_cancelled() {
+            // Nothing was done for it: the client may try again elsewhere.
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
+        let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
+        let refusal = match (request.method(), protocol) {
+            (&Method::CONNECT, Some("websocket")) => match self.websocket(request, &mut respond) {
+                Ok(()) => return,
+                Err(refusal) => refusal,
+            },
+            (&Method::CONNECT, Some(_)) => Refusal::new(501, "expected :protocol websocket"),
+            (&Method::CONNECT, None) => Refusal::new(405, "this is no proxy"),
+            _ if self.shared.fallback.is_some() => {
+                respond.send_reset(Reason::HTTP_1_1_REQUIRED);
+                return;
+            }
+            _ if self.shared.routes.contains_key(request.uri().path()) => {
+                let mut refusal = Refusal::new(405, "this address speaks WebSocket only");
+                refusal.headers.push(("allow", "CONNECT".into()));
+                refusal
+            }
+            _ => Refusal::new(404, "this address speaks WebSocket only"),
+        };
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = refuse(&mut respond, &refusal) {
+            tracing::debug!(%error, "a refusal was not sent");
+        }
+    }
+
+    /// Opens the WebSocket and starts its task.
+    fn websocket(
+        &self,
+        request: http::Request<RecvStream>,
+        respond: &mut SendResponse<Bytes>,
+    ) -> Result<(), Refusal> {
+        let (parts, incoming) = request.into_parts();
+        let fields = parts.headers.iter();
+        let head = RequestHead::from_http2(
+            parts.method.as_str(),
+            parts
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+            parts
+                .uri
+                .authority()
+                .map_or("", |authority| authority.as_str()),
+            fields.map(|(name, value)| (name.as_str(), value.as_bytes())),
+            self.shared.config.limits.head,
+        )?;
+        let request = Request {
+            head: Arc::new(head),
+            peer: Arc::clone(&self.peer),
+        };
+        let Decided {
+            endpoint,
+            config,
+            accepted,
+        } = accept::decide(&self.shared, &request, handshake::accept_extended)?;
+        let Some(place) = self.places.take() else {
+            let mut refusal = Refusal::new(503, "too many connections");
+            refusal.headers.push(("retry-after", "5".into()));
+            return Err(refusal);
+        };
+        let mut response = http::Response::new(());
+        for (name, value) in &accepted.fields {
+            let value = HeaderValue::from_str(value)
+                .map_err(|_invalid| Refusal::new(500, "a header cannot be sent"))?;
+            response.headers_mut().append(*name, value);
+        }
+        let outgoing = match respond.send_response(response, false) {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                // The stream has gone meanwhile.
+                tracing::debug!(%error, "WebSocket not opened");
+                return Ok(());
+            }
+        };
+        let stream = Http2Stream::new(outgoing, incoming, None);
+        let serve = accept::session(
+            &self.shared,
+            endpoint,
+            request,
+            Terms {
+                config,
+                subprotocol: accepted.subprotocol,
+                deflate: accepted.deflate,
+            },
+            Stream::Http2(Box::new(stream)),
+            Vec::new(),
+        );
+        self.shared.tasks.spawn(async move {
+            serve.await;
+            drop(place);
+        });
+        Ok(())
+    }
+}
+
+/// Answers with an HTTP error.
+fn refuse(respond: &mut SendResponse<Bytes>, refusal: &Refusal) -> Result<(), h2::Error> {
+    let mut response = http::Response::new(());
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, text);
+    for (name, value) in refusal.http2_fields() {
+        // What cannot be sent could split the response over HTTP/1.1.
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    let mut body = respond.send_response(response, false)?;
+    body.send_data(Bytes::from(format!("{}\n", refusal.reason)), true)
+}
+
+/// Counts the sessions of a connection for the server's limits. The connection itself has a place,
+/// which its first session uses.
+struct Places {
+    admission: Arc<Admission>,
+    ip: Option<IpAddr>,
+    taken: Mutex<Taken>,
+    /// The last session has ended.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Taken {
+    sessions: usize,
+    /// One less than sessions.
+    permits: Vec<Permit>,
+}
+
+/// A counted session.
+struct Place(Arc<Places>);
+
+impl Places {
+    fn new(admission: &Arc<Admission>, ip: Option<IpAddr>) -> Self {
+        Self {
+            admission: Arc::clone(admission),
+            ip,
+            taken: Mutex::default(),
+            emptied: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> usize {
+        self.lock().sessions
+    }
+
+    /// A place for one more session, if the limits allow.
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let permit = match self.sessions() {
+            0 => None,
+            _ => Some(self.admission.admit(self.ip?)?),
+        };
+        let mut taken = self.lock();
+        taken.sessions += 1;
+        taken.permits.extend(permit);
+        // The only other session may have ended since.
+        let spare = (taken.permits.len() == taken.sessions).then(|| taken.permits.pop());
+        drop(taken);
+        drop(spare);
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.0.lock();
+        taken.sessions -= 1;
+        let empty = taken.sessions == 0;
+        let permit = taken.permits.pop();
+        drop(taken);
+        drop(permit);
+        if empty {
+            self.0.emptied.notify_one();
+        }
+    }
+}
