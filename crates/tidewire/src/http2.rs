@@ -21,7 +21,8 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::DropGuard;
+
+use crate::drain::DrainGuard;
 
 /// Bytes of one stream that the peer may send ahead of what is read.
 pub(crate) const STREAM_WINDOW: u32 = 64 << 10;
@@ -81,7 +82,7 @@ pub struct Http2Stream {
     /// Our direction has ended.
     ended: bool,
     /// Keeps the task of a client's connection; dropped last.
-    _connection: Option<Arc<DropGuard>>,
+    _connection: Option<Arc<DrainGuard>>,
 }
 
 impl fmt::Debug for Http2Stream {
@@ -96,7 +97,7 @@ impl Http2Stream {
     pub(crate) fn new(
         send: SendStream<Bytes>,
         recv: RecvStream,
-        connection: Option<Arc<DropGuard>>,
+        connection: Option<Arc<DrainGuard>>,
     ) -> Self {
         Self {
             send,

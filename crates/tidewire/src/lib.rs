@@ -35,8 +35,10 @@ pub mod stream; // plain, TLS or HTTP/2, with bytes put back in front
 mod http2; // a stream of an HTTP/2 connection as bytes
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod drain; // the wish to end, and waiting for the end
 mod buffer; // pooled read buffers: an idle connection owns none
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver
 
+pub use drain::Drain;
 pub use tidewire_proto as proto;

@@ -55,7 +55,7 @@ async fn serve(router: Router, options: HttpOptions, unrouted: Unrouted) {
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = drain.cancelled() => {
+        () = drain.started() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

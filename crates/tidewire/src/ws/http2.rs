@@ -19,10 +19,10 @@ use h2::{client::SendRequest, ext::Protocol};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tidewire_proto::handshake::{ExtendedConnect, HeadLimits, Url};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Client, ConnectError, Peer, WebSocket};
 use crate::{
+    drain::{Drain, DrainGuard},
     http2::{self, Http2Stream},
     stream::Stream,
 };
@@ -56,7 +56,7 @@ pub struct Http2Connection {
     peer: Arc<Peer>,
     requests: SendRequest<Bytes>,
     /// Ends the task; dropped last.
-    task: Arc<DropGuard>,
+    task: Arc<DrainGuard>,
 }
 
 impl fmt::Debug for Http2Connection {
@@ -186,13 +186,13 @@ impl Client {
                 host: self.url.host().to_owned(),
             });
         }
-        let unused = CancellationToken::new();
+        let unused = Drain::new();
         tokio::spawn(run(connection, unused.clone(), self.write_within));
         Ok(Http2Connection {
             url: self.url.clone(),
             peer: Arc::new(peer),
             requests,
-            task: Arc::new(unused.drop_guard()),
+            task: Arc::new(unused.guard()),
         })
     }
 }
@@ -241,7 +241,7 @@ fn agreed_on_http2(peer: &Peer) -> bool {
 }
 
 /// Moves the connection's frames while it is used, then says goodbye.
-async fn run(mut connection: Connection, unused: CancellationToken, end_within: Duration) {
+async fn run(mut connection: Connection, unused: Drain, end_within: Duration) {
     tokio::select! {
         ended = &mut connection => {
             if let Err(error) = ended {
@@ -249,7 +249,7 @@ async fn run(mut connection: Connection, unused: CancellationToken, end_within: 
             }
             return;
         }
-        () = unused.cancelled() => {}
+        () = unused.started() => {}
     }
     match timeout(end_within, connection).await {
         Ok(Ok(())) => {}

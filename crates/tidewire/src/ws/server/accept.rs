@@ -4,7 +4,12 @@
 //! the fallback, or refused. Invariants: nothing before the endpoint outlives the handshake
 //! deadline; a connection is counted from accept to end.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -16,32 +21,29 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{Shared, Unrouted};
 use crate::{
+    drain::Drain,
     listener::{self, Permit},
     stream::{Rewind, Stream},
     ws::{
-        Endpoint, Request, WebSocket, proxied,
+        Endpoint, Request, Serving, WebSocket, proxied,
+        sessions::Entry,
         upgrade::{self, Arrival, Arrived},
     },
 };
 
 /// A worker: accepts until the drain, then lives until its connections have ended.
-pub(super) async fn own_core(
-    listener: std::net::TcpListener,
-    shared: Arc<Shared>,
-    abort: CancellationToken,
-) {
+pub(super) async fn own_core(listener: std::net::TcpListener, shared: Arc<Shared>, abort: Drain) {
     match TcpListener::from_std(listener) {
         Ok(listener) => accept_loop(listener, Arc::clone(&shared)).await,
         Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
     }
     // All workers wait for all tasks: a connection's task never outlives its runtime.
     tokio::select! {
-        () = shared.tasks.wait() => {}
-        () = abort.cancelled() => {}
+        () = shared.tasks.ended() => {}
+        () = abort.started() => {}
     }
 }
 
@@ -49,39 +51,79 @@ pub(super) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         tokio::select! {
             biased;
-            () = shared.drain.cancelled() => return,
+            () = shared.drain.started() => return,
             (tcp, address, permit) = listener::accept(&listener, &shared.admission) => {
-                shared.tasks.spawn(connection(tcp, address, permit, Arc::clone(&shared)));
+                let handshake = connection(tcp, address, permit, Arc::clone(&shared));
+                shared.tasks.spawn(Box::pin(handshake));
             }
         }
     }
 }
 
-/// A connection from accept to end. The handshake's state is boxed, so that the task of an
-/// established connection does not carry it along.
+/// A connection until it is established; from then on a task of its own, which carries nothing
+/// of the handshake along.
 async fn connection(tcp: TcpStream, address: SocketAddr, mut permit: Permit, shared: Arc<Shared>) {
-    let established = Box::pin(establish(tcp, address, &mut permit, shared)).await;
-    if let Some(serve) = established {
-        serve.await;
+    if let Some(serve) = establish(tcp, address, &mut permit, &shared).await {
+        shared.tasks.spawn(Established {
+            serve,
+            _permit: permit,
+        });
     }
-    drop(permit);
 }
 
 /// What is run for an established connection.
-pub(super) type Serve = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) enum Serve {
+    /// A session.
+    Session(SessionTask),
+    /// HTTP, or many sessions.
+    Other(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+/// An endpoint at work on a session.
+pub(super) struct SessionTask {
+    serving: Serving<Stream, Pin<Box<dyn Future<Output = ()> + Send>>>,
+    _entry: Entry,
+}
+
+impl Future for SessionTask {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.serving).poll(cx)
+    }
+}
+
+/// An established connection, counted while it lives.
+struct Established {
+    serve: Serve,
+    _permit: Permit,
+}
+
+impl Future for Established {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.serve {
+            Serve::Session(session) => Pin::new(session).poll(cx),
+            Serve::Other(other) => other.as_mut().poll(cx),
+        }
+    }
+}
 
 /// The handshake, within its deadline.
 async fn establish(
     tcp: TcpStream,
     address: SocketAddr,
     permit: &mut Permit,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
 ) -> Option<Serve> {
     let within = shared.config.limits.handshake_within;
     let opened = tokio::select! {
         biased;
-        opened = timeout(within, open(tcp, address, permit, &shared)) => opened,
-        () = shared.drain.cancelled() => return None,
+        opened = timeout(within, open(tcp, address, permit, shared)) => opened,
+        () = shared.drain.started() => return None,
     };
     match opened {
         Ok(Ok(Some(serve))) => return Some(serve),
@@ -130,11 +172,11 @@ async fn open(
     };
     let mut before = arrived.head.as_bytes().to_vec();
     before.extend_from_slice(&arrived.leftover);
-    Ok(Some(fallback(Unrouted {
+    Ok(Some(Serve::Other(fallback(Unrouted {
         stream: Rewind::new(Bytes::from(before), arrived.stream),
         peer: arrived.peer,
         drain: shared.drain.clone(),
-    })))
+    }))))
 }
 
 async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Option<Serve>> {
@@ -166,9 +208,8 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
         subprotocol: accepted.subprotocol,
         deflate: accepted.deflate,
     };
-    Ok(Some(session(
-        shared, endpoint, request, terms, stream, leftover,
-    )))
+    let session = session(shared, endpoint, request, terms, stream, leftover);
+    Ok(Some(Serve::Session(session)))
 }
 
 /// Who serves a request, and how.
@@ -218,7 +259,7 @@ pub(super) fn session(
     terms: Terms,
     stream: Stream,
     leftover: Vec<u8>,
-) -> Serve {
+) -> SessionTask {
     shared.opened.fetch_add(1, Ordering::Relaxed);
     let core =
         Connection::server(terms.config, Instant::now().into_std()).with_deflate(terms.deflate);
@@ -229,9 +270,8 @@ pub(super) fn session(
     );
     socket.join(&shared.everyone);
     let entry = shared.sessions.open(socket.link());
-    let serving = socket.serve(|socket| endpoint.serve(socket, request));
-    Box::pin(async move {
-        serving.await;
-        drop(entry);
-    })
+    SessionTask {
+        serving: socket.serve(|socket| endpoint.serve(socket, request)),
+        _entry: entry,
+    }
 }

@@ -70,7 +70,7 @@ pub(super) async fn handshake(
         peer: Arc::new(peer),
         shared: Arc::clone(shared),
     };
-    Ok(Box::pin(multiplexed.serve(connection)))
+    Ok(Serve::Other(Box::pin(multiplexed.serve(connection))))
 }
 
 /// A connection and what its streams share.
@@ -97,7 +97,7 @@ impl Multiplexed {
                     }
                     None => return,
                 },
-                () = self.shared.drain.cancelled(), if !ending => {
+                () = self.shared.drain.started(), if !ending => {
                     connection.graceful_shutdown();
                     ending = true;
                     idle_until = Instant::now() + within;
@@ -117,7 +117,7 @@ impl Multiplexed {
     }
 
     fn answer(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        if self.shared.drain.is_cancelled() {
+        if self.shared.drain.is_started() {
             // Nothing was done for it: the client may try again elsewhere.
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
@@ -209,10 +209,10 @@ impl Multiplexed {
             Stream::Http2(Box::new(stream)),
             Vec::new(),
         );
-        self.shared.tasks.spawn(async move {
+        self.shared.tasks.spawn(Box::pin(async move {
             serve.await;
             drop(place);
-        });
+        }));
         Ok(())
     }
 }

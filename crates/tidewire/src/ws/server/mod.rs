@@ -18,11 +18,11 @@ use std::{
 
 use tidewire_proto::{Config, handshake::HeadLimits};
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::running::{RunningServer, ServerStats, Traffic};
 use super::{Endpoint, Peer, ProxyProtocol, StartError, Topic, TopicConfig, sessions::Sessions};
 use crate::{
+    drain::{Drain, Tasks},
     listener::{self, Admission},
     runtime::{self, Workers},
     stream::{Rewind, Stream},
@@ -123,8 +123,8 @@ pub struct Unrouted {
     pub stream: Rewind<Stream>,
     /// Who sent it.
     pub peer: Arc<Peer>,
-    /// Cancelled when the server drains.
-    pub drain: CancellationToken,
+    /// Started when the server drains.
+    pub drain: Drain,
 }
 
 /// Serves the requests that are no upgrade.
@@ -154,8 +154,8 @@ pub(in crate::ws) struct Shared {
     admission: Arc<Admission>,
     sessions: Arc<Sessions>,
     everyone: Topic,
-    drain: CancellationToken,
-    tasks: TaskTracker,
+    drain: Drain,
+    tasks: Tasks,
     opened: AtomicU64,
     refused: AtomicU64,
 }
@@ -165,7 +165,7 @@ impl Shared {
     /// their sessions' close frames.
     fn start_drain(&self) {
         self.sessions.drain();
-        self.drain.cancel();
+        self.drain.start();
     }
 }
 
@@ -230,12 +230,12 @@ impl Server {
             fallback: self.fallback.clone(),
             sessions: Arc::default(),
             everyone: Topic::new(self.config.everyone.clone()),
-            drain: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            drain: Drain::new(),
+            tasks: Tasks::new(),
             opened: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         });
-        let abort = CancellationToken::new();
+        let abort = Drain::new();
         let mut threads = Vec::new();
         for (number, listener) in listeners.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -243,7 +243,7 @@ impl Server {
                 Workers::Pool => {
                     let listener = TcpListener::from_std(listener).map_err(StartError::Runtime)?;
                     let tasks = shared.tasks.clone();
-                    tasks.spawn(accept::accept_loop(listener, shared));
+                    tasks.spawn(Box::pin(accept::accept_loop(listener, shared)));
                 }
                 Workers::PerCore(_) => {
                     let abort = abort.clone();
@@ -255,7 +255,6 @@ impl Server {
                 }
             }
         }
-        shared.tasks.close();
         Ok(RunningServer {
             address,
             shared,

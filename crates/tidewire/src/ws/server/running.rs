@@ -10,10 +10,12 @@ use std::{
 
 use tidewire_proto::{CloseCode, Stats};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use crate::ws::{Sender, Topic};
+use crate::{
+    drain::Drain,
+    ws::{Sender, Topic},
+};
 
 /// Counters of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub struct Traffic {
 pub struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) shared: Arc<Shared>,
-    pub(super) abort: CancellationToken,
+    pub(super) abort: Drain,
     pub(super) threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -108,8 +110,8 @@ impl RunningServer {
     /// Not cancel safe: when dropped, connections are aborted.
     pub async fn drain(mut self, within: Duration) -> bool {
         self.shared.start_drain();
-        let finished = timeout(within, self.shared.tasks.wait()).await.is_ok();
-        self.abort.cancel();
+        let finished = timeout(within, self.shared.tasks.ended()).await.is_ok();
+        self.abort.start();
         for thread in self.threads.drain(..) {
             // The thread ends as soon as it sees `abort`; a panic in it was reported already.
             if tokio::task::spawn_blocking(move || thread.join())
@@ -126,6 +128,6 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.shared.start_drain();
-        self.abort.cancel();
+        self.abort.start();
     }
 }
