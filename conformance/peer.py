@@ -54,7 +54,7 @@ class FuzzingProtocol:
         self.createWirelog = True
         self.txFrameStats = {}
         self.frames = []
-        self.started = time.monotonic()
+        self.started = self.opened = time.monotonic()
 
     def begin(self, case_class):
         """From now on the connection belongs to this case."""
@@ -70,6 +70,7 @@ class FuzzingProtocol:
     def onOpen(self):
         self.connectionWasOpen = True
         if self.run:
+            self.opened = time.monotonic()
             self.run.onOpen()
 
     def onMessage(self, payload, isBinary):
@@ -146,10 +147,14 @@ class FuzzingProtocol:
     def result(self):
         """What the report says about this case."""
         case = self.run
+        now = time.monotonic()
         report = {"case": case_id(type(case)),
                   "behavior": case.behavior, "behaviorClose": case.behaviorClose,
                   "remoteCloseCode": self.remoteCloseCode,
-                  "milliseconds": round(1000 * (time.monotonic() - self.started))}
+                  "milliseconds": round(1000 * (now - self.started))}
+        # A case closes when it has waited long enough; what comes only then can still be OK.
+        if now - self.opened >= getattr(case, "WAITSECS", float("inf")):
+            report["overdue"] = case.WAITSECS
         if (case.behavior, case.behaviorClose) != (case.OK, case.OK):
             extension = self._perMessageCompress
             report.update(result=case.result, resultClose=case.resultClose, frames=self.frames,

@@ -30,6 +30,8 @@ struct CaseResult {
     behavior: String,
     behavior_close: String,
     milliseconds: u64,
+    /// The seconds the case had, if they were not enough: something stalled.
+    overdue: Option<u64>,
     /// In words, where the verdict is not OK.
     #[serde(default)]
     result: String,
@@ -185,6 +187,9 @@ fn difference(wanted: Option<&Expectation>, result: Option<&CaseResult>) -> Opti
     let Some(wanted) = wanted else {
         return Some(format!("{found}, but nothing is expected yet"));
     };
+    if let Some(seconds) = result.overdue {
+        return Some(format!("{found}, but only when {seconds} s were over"));
+    }
     if (&wanted.behavior, &wanted.behavior_close) == (&result.behavior, &result.behavior_close) {
         return None;
     }
@@ -306,6 +311,20 @@ mod tests {
         assert!(is_among("1.1.1", "1,2"));
         assert!(!is_among("10.1.1", "1,2"));
         assert!(is_among("7.1.6", "7.1.6"));
+    }
+
+    #[test]
+    fn a_case_that_stalled_is_a_difference() {
+        let mut report = report(&["9.3.1"], &[("9.3.1", "OK", "OK")]);
+        let result = report.results.get_mut("9.3.1").expect("it ran");
+        *result = json!({
+            "behavior": "OK", "behaviorClose": "OK", "milliseconds": 100_000, "overdue": 100,
+        });
+        let found = differences(&expected(&[("9.3.1", "OK", "OK")]), &report, "9");
+        assert_eq!(
+            found,
+            ["9.3.1: OK, closing OK, but only when 100 s were over"]
+        );
     }
 
     #[test]
