@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// Test the echo endpoint of this `tidewire` binary instead of the example server.
     #[arg(long, value_name = "FILE")]
     bin: Option<PathBuf>,
-    /// Test this client instead of the example client.
+    /// Test this client, which gets URLs as its arguments, instead of the example client.
     #[arg(long, value_name = "FILE")]
     client: Option<PathBuf>,
 }

@@ -33,6 +33,8 @@ fragments_max = 100000
 pub(super) struct Subject {
     server: ServerProgram,
     client: PathBuf,
+    /// It is ours, and takes our options.
+    client_is_example: bool,
     /// Where they write.
     folder: PathBuf,
 }
@@ -84,6 +86,7 @@ impl Subject {
                 Some(client) => client.clone(),
                 None => example("conformance_client"),
             },
+            client_is_example: options.client.is_none(),
             folder: folder.to_owned(),
         })
     }
@@ -169,9 +172,11 @@ impl Client {
         urls: &[String],
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(&subject.client);
-        command.arg("--deflate");
-        if let Some(tls) = tls {
-            command.arg("--trust").arg(&tls.certificate);
+        if subject.client_is_example {
+            command.arg("--deflate");
+            if let Some(tls) = tls {
+                command.arg("--trust").arg(&tls.certificate);
+            }
         }
         command.args(urls);
         let log_file = subject.folder.join("client.log");
