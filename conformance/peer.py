@@ -2,14 +2,21 @@
 
 A case calls methods on `self.p`, here FuzzingProtocol, and is told what came
 back. Payloads cross as octet strings on the case's side and as bytes on the
-engine's (octets.py). The engine is autobahn 24.4.2; the cases and their
-published verdicts are older, so the few differences are undone here.
+engine's (octets.py). The engine is autobahn 24.4.2, which brings
+permessage-deflate for the cases that ask for it; the cases and their published
+verdicts are older, so the few differences are undone here.
+
+FuzzingClient tests a server, FuzzingServer a client.
 """
+import json
 import time
 
 import txaio
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.twisted.websocket import (
+    WebSocketClientFactory, WebSocketClientProtocol,
+    WebSocketServerFactory, WebSocketServerProtocol)
 from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.types import ConnectionDeny
 from twisted.internet import reactor
 
 from cases.octets import native, octets
@@ -24,6 +31,11 @@ WebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED = [
     code for code in WebSocketProtocol.CLOSE_STATUS_CODES_ALLOWED if code not in (1012, 1013)]
 
 
+def case_id(case_class):
+    """Case7_1_6 -> "7.1.6"."""
+    return case_class.__name__.removeprefix("Case").replace("_", ".")
+
+
 class ExactTimer:
     """The engine rounds its timers to 0.2 s; the cases measure more finely."""
 
@@ -33,16 +45,19 @@ class ExactTimer:
 
 
 class FuzzingProtocol:
-    """Stands left of the engine's protocol class and in front of one case."""
+    """Stands left of the engine's protocol class and in front of one case, if any."""
 
-    def __init__(self, factory, case_class):
+    def __init__(self):
         super().__init__()
-        self.factory = factory
+        self.run = None
         self.connectionWasOpen = False
         self.createWirelog = True
         self.txFrameStats = {}
         self.frames = []
-        self.started = time.monotonic()
+        self.started = self.opened = time.monotonic()
+
+    def begin(self, case_class):
+        """From now on the connection belongs to this case."""
         self.run = case_class(self)  # may set options of this connection
 
     # from the engine
@@ -54,16 +69,21 @@ class FuzzingProtocol:
 
     def onOpen(self):
         self.connectionWasOpen = True
-        self.run.onOpen()
+        if self.run:
+            self.opened = time.monotonic()
+            self.run.onOpen()
 
     def onMessage(self, payload, isBinary):
-        self.run.onMessage(native(payload), isBinary)
+        if self.run:
+            self.run.onMessage(native(payload), isBinary)
 
     def onPong(self, payload):
-        self.run.onPong(native(payload))
+        if self.run:
+            self.run.onPong(native(payload))
 
     def onClose(self, wasClean, code, reason):
-        self.run.onClose(wasClean, code, reason)
+        if self.run:
+            self.run.onClose(wasClean, code, reason)
 
     def onCloseFrame(self, code, reasonRaw):
         done = super().onCloseFrame(code, reasonRaw)
@@ -73,19 +93,22 @@ class FuzzingProtocol:
 
     def connectionLost(self, reason):
         super().connectionLost(reason)
-        self.run.onConnectionLost(self.failedByMe)
-        self.factory.finished(self)
+        if self.run:
+            self.run.onConnectionLost(self.failedByMe)
+            self.factory.done(self.result())
 
     def logRxFrame(self, frameHeader, payload):
-        self._log("received", frameHeader, b"".join(payload))
+        if self.createWirelog:
+            self._log("received", frameHeader, b"".join(payload))
 
     def logTxFrame(self, frameHeader, payload, repeatLength, chopsize, sync):
         sent = self.txFrameStats
         sent[frameHeader.opcode] = sent.get(frameHeader.opcode, 0) + 1
-        self._log("sent", frameHeader, payload)
+        if self.createWirelog:
+            self._log("sent", frameHeader, payload)
 
     def _log(self, direction, header, payload):
-        if self.createWirelog and len(self.frames) < FRAMES_KEPT:
+        if len(self.frames) < FRAMES_KEPT:
             self.frames.append("%s opcode=%d fin=%d rsv=%d length=%d %s" % (
                 direction, header.opcode, header.fin, header.rsv, header.length,
                 payload[:OCTETS_SHOWN].hex()))
@@ -124,35 +147,89 @@ class FuzzingProtocol:
     def result(self):
         """What the report says about this case."""
         case = self.run
-        report = {"behavior": case.behavior, "behaviorClose": case.behaviorClose,
+        now = time.monotonic()
+        report = {"case": case_id(type(case)),
+                  "behavior": case.behavior, "behaviorClose": case.behaviorClose,
                   "remoteCloseCode": self.remoteCloseCode,
-                  "milliseconds": round(1000 * (time.monotonic() - self.started))}
+                  "milliseconds": round(1000 * (now - self.started))}
+        # A case closes when it has waited long enough; what comes only then can still be OK.
+        if now - self.opened >= getattr(case, "WAITSECS", float("inf")):
+            report["overdue"] = case.WAITSECS
         if (case.behavior, case.behaviorClose) != (case.OK, case.OK):
-            report.update(result=case.result, resultClose=case.resultClose, frames=self.frames)
+            extension = self._perMessageCompress
+            report.update(result=case.result, resultClose=case.resultClose, frames=self.frames,
+                          compression=extension and extension.__json__())
         return report
 
 
-class ClientUnderCase(FuzzingProtocol, WebSocketClientProtocol):
-    """The fuzzing client: tests a server."""
+class FuzzingClient(FuzzingProtocol, WebSocketClientProtocol):
+    """Tests a server, in one case."""
 
 
-class ClientFactory(WebSocketClientFactory):
-    """One connection for one case; calls `done(protocol or None)` at its end."""
+class FuzzingClientFactory(WebSocketClientFactory):
+    """One connection for one case; calls `done(result)` at its end.
 
-    def __init__(self, url, case_class, done):
+    Without a connection it calls `refused(reason)`.
+    """
+
+    def __init__(self, url, case_class, done, refused):
         super().__init__(url, useragent="tidewire-conformance")
         self.case_class = case_class
         self.done = done
-        self.logFrames = True
-        self._batched_timer = ExactTimer()
-        # Answer a violation with a close frame, as RFC 6455 section 7.1.7 asks.
-        self.setProtocolOptions(failByDrop=False)
+        self.refused = refused
+        configure(self)
 
     def buildProtocol(self, addr):
-        return ClientUnderCase(self, self.case_class)
-
-    def finished(self, protocol):
-        self.done(protocol)
+        peer = FuzzingClient()
+        peer.factory = self
+        peer.begin(self.case_class)
+        return peer
 
     def clientConnectionFailed(self, connector, reason):
-        self.done(None)
+        self.refused(reason.getErrorMessage())
+
+
+class FuzzingServer(FuzzingProtocol, WebSocketServerProtocol):
+    """Tests a client, which asks by the path for what is to happen (conformance/README.md)."""
+
+    def onConnect(self, request):
+        self.path = request.path
+        if request.path == "/runCase":
+            number = int(request.params.get("case", ["0"])[0])
+            if not 1 <= number <= len(self.factory.cases):
+                raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "no such case")
+            self.factory.open_cases += 1
+            self.begin(self.factory.cases[number - 1])
+        elif request.path not in ("/getCaseCount", "/updateReports"):
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "no such path")
+
+    def onOpen(self):
+        super().onOpen()
+        if self.path == "/getCaseCount":
+            self.sendMessage(json.dumps(len(self.factory.cases)))
+        if not self.run:
+            self.sendClose()
+
+
+class FuzzingServerFactory(WebSocketServerFactory):
+    """Runs the case a client asks for by number; calls `done(result)` at the end of each."""
+
+    def __init__(self, cases, done):
+        super().__init__(server="tidewire-conformance")
+        self.protocol = FuzzingServer
+        self.cases = cases
+        self.open_cases = 0
+        self.report = done
+        configure(self)
+
+    def done(self, result):
+        self.open_cases -= 1
+        self.report(result)
+
+
+def configure(factory):
+    """What both roles need of the engine."""
+    factory.logFrames = True
+    factory._batched_timer = ExactTimer()
+    # Answer a violation with a close frame, as RFC 6455 section 7.1.7 asks.
+    factory.setProtocolOptions(failByDrop=False)

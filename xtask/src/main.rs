@@ -1,7 +1,7 @@
 //! `cargo xtask`: the project's automation. One folder per task; what they share stands here.
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
-//! - [`conformance`]: the Autobahn suite against the real binary
+//! - [`conformance`]: the Autobahn suite against our server and our client
 //! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
 //! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
 //! - [`bench`]: micro-benchmarks, and our server against other libraries

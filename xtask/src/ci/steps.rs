@@ -104,7 +104,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "conformance",
-        purpose: "the Autobahn suite against the release binary",
+        purpose: "the Autobahn suite against our server and our client, with and without TLS",
         run: |workspace| {
             let options = conformance::Options::default();
             success(conformance::run(workspace, &options)?)

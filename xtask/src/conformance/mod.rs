@@ -1,63 +1,118 @@
-//! `cargo xtask conformance`: the Autobahn suite against the real binary, compared case by
-//! case with the committed expectation.
+//! `cargo xtask conformance`: the Autobahn suite against our server and our client, compared
+//! case by case with the committed expectation.
 //!
-//! [`suite`] installs the suite and runs it, [`server`] owns the process under test,
-//! [`verdict`] compares. The server role is tested here; the client role (the suite
-//! listens, our client connects) becomes a second value of [`Options`] and a second
-//! expectation beside `expected-server.json`.
+//! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`run`] brings fuzzers and
+//! [`subject`], the program under test, together; [`verdict`] compares what comes out.
 
-mod server;
-mod suite;
-mod verdict;
+mod suite; // what is installed, and the cases it has
+mod fuzzer; // the suite's side of the connections
+mod subject; // our side
+mod run; // all cases of one role over one transport
+mod verdict; // found against expected
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::thread;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 
-use self::server::Server;
-use self::suite::{Report, Suite};
+use self::run::Run;
+use self::subject::Subject;
+use self::suite::{Certificate, Suite};
 use self::verdict::Comparison;
 use crate::workspace::Workspace;
 
 /// What is run, and against what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// `fast`: groups 1-7, 9, 10; `all`: also compression (12, 13); or a list: `6.4,7.1.6`.
+    /// Which of our roles is tested [default: both].
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// What the connections run over [default: both].
+    #[arg(long, value_enum)]
+    transport: Option<Transport>,
+    /// `fast`: what continuous integration runs; `all`; or a list: `6.4,7.1.6`.
     #[arg(long, default_value = "fast")]
     cases: String,
+    /// How many cases run at a time [default: one per core].
+    #[arg(long, value_name = "COUNT")]
+    jobs: Option<NonZeroUsize>,
     /// Test the server at this URL instead of starting one.
-    #[arg(long, value_name = "WS_URL")]
+    #[arg(long, value_name = "WS_URL", conflicts_with_all = ["role", "transport", "bin", "client"])]
     url: Option<String>,
-    /// The binary to start [default: the release binary].
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    /// Test the echo endpoint of this `tidewire` binary instead of the example server.
+    #[arg(long, value_name = "FILE")]
     bin: Option<PathBuf>,
+    /// Test this client, which gets URLs as its arguments, instead of the example client.
+    #[arg(long, value_name = "FILE")]
+    client: Option<PathBuf>,
 }
 
-/// Everything but compression: half a minute.
-const FAST: &str = "1,2,3,4,5,6,7,9,10";
-/// Compression takes 10 to 20 minutes more.
+/// Who is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Our server, by a fuzzing client.
+    Server,
+    /// Our client, by a fuzzing server.
+    Client,
+    /// One after the other.
+    Both,
+}
+
+/// What is below the WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// TCP.
+    Plain,
+    /// TLS over TCP.
+    Tls,
+    /// One after the other.
+    Both,
+}
+
+/// Everything but compression, and of that one case per set of parameters and one per size
+/// that differs in kind.
+const FAST: &str = "1,2,3,4,5,6,7,9,10,12.1.1,12.2.4,12.3.6,12.4.11,12.5.13,\
+                    13.1.1,13.2.4,13.3.4,13.4.4,13.5.5,13.6.4,13.7.4";
 const ALL: &str = "1,2,3,4,5,6,7,9,10,12,13";
-
-const FAST_LIMIT: Duration = Duration::from_mins(10);
-const ALL_LIMIT: Duration = Duration::from_hours(1);
-
-/// Cases of group 9 send messages of 16 MiB and of 65 537 fragments.
-const SERVER_CONFIG: &str = "\
-[server.echo_limits]
-message_bytes_max = \"32M\"
-fragments_max = 100000
-";
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            role: None,
+            transport: None,
             cases: "fast".to_owned(),
+            jobs: None,
             url: None,
             bin: None,
+            client: None,
         }
+    }
+}
+
+impl Options {
+    /// What is to be tested, in order.
+    fn subjects(&self) -> Vec<(Role, Transport)> {
+        if self.url.is_some() {
+            return vec![(Role::Server, Transport::Plain)];
+        }
+        let roles: &[Role] = match self.role.unwrap_or(Role::Both) {
+            Role::Server => &[Role::Server],
+            Role::Client => &[Role::Client],
+            Role::Both => &[Role::Server, Role::Client],
+        };
+        let transports: &[Transport] = match self.transport.unwrap_or(Transport::Both) {
+            Transport::Plain => &[Transport::Plain],
+            Transport::Tls => &[Transport::Tls],
+            Transport::Both => &[Transport::Plain, Transport::Tls],
+        };
+        roles
+            .iter()
+            .flat_map(|&role| transports.iter().map(move |&transport| (role, transport)))
+            .collect()
     }
 }
 
@@ -65,39 +120,78 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ex
     let folder = workspace.target_directory.join("conformance");
     fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
     let suite = Suite::install(&workspace.root.join("conformance"), &folder)?;
-    let (cases, limit) = match options.cases.as_str() {
-        "fast" => (FAST, FAST_LIMIT),
-        "all" => (ALL, ALL_LIMIT),
-        list => (list, ALL_LIMIT),
+    let wanted = match options.cases.as_str() {
+        "fast" => FAST,
+        "all" => ALL,
+        list => list,
     };
-    let report = if let Some(url) = &options.url {
-        suite.test_server(url, cases, limit)?
-    } else {
-        test_own_server(workspace, options, &suite, &folder, cases, limit)?
-    };
-    let expected_file = workspace.root.join("conformance/expected-server.json");
-    let expected = verdict::read_expected(&expected_file)?;
-    let comparison = Comparison::new(&expected, &report, cases);
-    print!("{comparison}");
-    println!("full report: {}", suite.report_file().display());
-    Ok(ExitCode::from(u8::from(!comparison.is_clean())))
+    let cases = suite.cases(wanted)?;
+    let subject = Subject::build(workspace, options, &folder)?;
+    let jobs = options
+        .jobs
+        .or_else(|| thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN);
+    let mut lines = Vec::new();
+    let mut is_clean = true;
+    for (role, transport) in options.subjects() {
+        let name = match role {
+            Role::Server | Role::Both => "server",
+            Role::Client => "client",
+        };
+        let certificate = (transport == Transport::Tls)
+            .then(|| Certificate::make(&suite))
+            .transpose()?;
+        let over = if certificate.is_some() {
+            "tls"
+        } else {
+            "plain"
+        };
+        println!("{name} over {over}: {} cases", cases.len());
+        let run = Run::new(&suite, &cases, jobs, certificate.as_ref());
+        let report = match role {
+            Role::Server | Role::Both => run.server(&subject)?,
+            Role::Client => run.client(&subject)?,
+        };
+        let file = folder.join(format!("report-{name}-{over}.json"));
+        report.write(&file)?;
+        let expected = workspace
+            .root
+            .join(format!("conformance/expected-{name}.json"));
+        let comparison = Comparison::new(&verdict::read_expected(&expected)?, &report, wanted);
+        print!("{comparison}");
+        println!("full report: {}", file.display());
+        is_clean &= comparison.is_clean();
+        lines.push(format!("{name} over {over}: {}", comparison.summary()));
+    }
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(ExitCode::from(u8::from(!is_clean)))
 }
 
-/// Starts our server, tests it, and ends it whatever happens.
-fn test_own_server(
-    workspace: &Workspace,
-    options: &Options,
-    suite: &Suite,
-    folder: &Path,
-    cases: &str,
-    limit: Duration,
-) -> anyhow::Result<Report> {
-    let release = || workspace.target_directory.join("release/tidewire");
-    let binary = options.bin.clone().unwrap_or_else(release);
-    let mut server = Server::start(&binary, &folder.join("server"), SERVER_CONFIG)?;
-    let mut report = suite.test_server(server.echo_url(), cases, limit)?;
-    if let Err(error) = server.stop() {
-        report.stopped = Some(format!("{error:#}"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_means_every_role_over_every_transport() {
+        assert_eq!(
+            Options::default().subjects(),
+            [
+                (Role::Server, Transport::Plain),
+                (Role::Server, Transport::Tls),
+                (Role::Client, Transport::Plain),
+                (Role::Client, Transport::Tls),
+            ]
+        );
     }
-    Ok(report)
+
+    #[test]
+    fn a_url_is_tested_alone() {
+        let options = Options {
+            url: Some("ws://127.0.0.1:9".to_owned()),
+            ..Options::default()
+        };
+        assert_eq!(options.subjects().len(), 1);
+    }
 }

@@ -1,13 +1,10 @@
-//! The Autobahn suite: its installation under the build output, and one run of it.
+//! The Autobahn suite: its installation under the build output, and the commands it has.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
 
 use crate::process;
 
@@ -21,28 +18,28 @@ pub(super) struct Suite {
     folder: PathBuf,
 }
 
-/// What a run has written down.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Report {
-    /// Every case that was asked for.
-    pub selected: Vec<String>,
-    /// Why the run ended early, if it did.
-    pub stopped: Option<String>,
-    pub results: BTreeMap<String, CaseResult>,
+/// A certificate for the loopback address and its key, in PEM files.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
-/// The verdict on one case.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CaseResult {
-    pub behavior: String,
-    pub behavior_close: String,
-    pub milliseconds: u64,
-    /// In words, where the verdict is not OK.
-    #[serde(default)]
-    pub result: String,
-    #[serde(default)]
-    pub result_close: String,
+impl Certificate {
+    /// Makes one that is valid for a day or two.
+    pub(super) fn make(suite: &Suite) -> anyhow::Result<Self> {
+        let made = Self {
+            certificate: suite.folder.join("certificate.pem"),
+            key: suite.folder.join("key.pem"),
+        };
+        process::run(
+            suite
+                .python()
+                .arg(suite.scripts.join("certificate.py"))
+                .args([&made.certificate, &made.key]),
+        )?;
+        Ok(made)
+    }
 }
 
 impl Suite {
@@ -102,43 +99,42 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Runs the cases against the server at `url`. A verdict of any kind is a success here.
-    pub(super) fn test_server(
-        &self,
-        url: &str,
-        cases: &str,
-        limit: Duration,
-    ) -> anyhow::Result<Report> {
-        let file = self.report_file();
-        remove(&file)?;
-        println!("running cases {cases} against {url}");
-        let mut child = self
-            .python()
-            .arg(self.scripts.join("fuzz.py"))
-            .args(["server", "--url", url, "--cases", cases])
-            .args(["--limit", &limit.as_secs().to_string()])
-            .arg("--suite")
-            .arg(self.folder.join("suite"))
-            .arg("--out")
-            .arg(&file)
-            // It ends by itself when this pipe closes, so it never outlives this task.
-            .stdin(Stdio::piped())
-            .spawn()
-            .context("cannot start the suite")?;
-        // `wait` would close the pipe at once.
-        let pipe = child.stdin.take();
-        let status = child.wait()?;
-        drop(pipe);
-        if !status.success() {
-            bail!("the suite ended with {status}");
+    /// The cases that the comma list means, in the order in which they should be run.
+    pub(super) fn cases(&self, list: &str) -> anyhow::Result<Vec<String>> {
+        let lines = process::read(self.fuzz("list").args(["--cases", list]))?;
+        let cases: Vec<String> = lines.lines().map(str::to_owned).collect();
+        if cases.is_empty() {
+            bail!("the suite has no case among {list}");
         }
-        let json = fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
-        serde_json::from_str(&json).with_context(|| format!("{}", file.display()))
+        Ok(cases)
     }
 
-    /// Verdicts, and the frames of every case that is not OK.
-    pub(super) fn report_file(&self) -> PathBuf {
-        self.folder.join("report-server.json")
+    /// A fuzzing client for the server at `url`.
+    pub(super) fn test_server(&self, url: &str) -> Command {
+        let mut command = self.fuzz("server");
+        command.args(["--url", url]);
+        command
+    }
+
+    /// A fuzzing server, with TLS if there is a certificate.
+    pub(super) fn test_client(&self, cases: &[String], tls: Option<&Certificate>) -> Command {
+        let mut command = self.fuzz("client");
+        command.args(["--cases", &cases.join(",")]);
+        if let Some(tls) = tls {
+            command.arg("--certificate").arg(&tls.certificate);
+            command.arg("--key").arg(&tls.key);
+        }
+        command
+    }
+
+    fn fuzz(&self, task: &str) -> Command {
+        let mut command = self.python();
+        command
+            .arg(self.scripts.join("fuzz.py"))
+            .arg(task)
+            .arg("--suite")
+            .arg(self.folder.join("suite"));
+        command
     }
 
     fn python(&self) -> Command {

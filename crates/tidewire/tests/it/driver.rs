@@ -14,7 +14,7 @@ use tidewire::{
     ws::{Incoming, RecvError, SendError, WebSocket},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    io::{AsyncRead, AsyncWrite, BufWriter, DuplexStream, ReadBuf, duplex},
     time::Instant,
 };
 
@@ -157,6 +157,42 @@ async fn a_message_sent_while_no_frame_waits_is_written_at_once() {
     let mut socket = server(script.clone(), Config::default());
     socket.send("now").await.unwrap();
     assert_eq!(script.writes.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_stream_holds_back_is_written_without_another_send() {
+    let (a, b) = duplex(16);
+    // Like TLS, it takes more than it can write.
+    let mut server = server(BufWriter::new(a), no_pings());
+    let mut client = client(b);
+    let text = "x".repeat(1000);
+    server.send(text.as_str()).await.unwrap();
+    let received = async {
+        tokio::select! {
+            message = client.recv() => message,
+            ended = server.recv() => ended,
+        }
+    };
+    let received = tokio::time::timeout(Duration::from_secs(1), received).await;
+    let message = received.unwrap().unwrap().unwrap();
+    assert_eq!(message.as_text(), Some(text.as_str()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_waits_for_what_the_stream_holds_back() {
+    let (a, b) = duplex(16);
+    let mut server = server(BufWriter::new(a), no_pings());
+    server.send("x".repeat(1000)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(1), server.flush())
+        .await
+        .unwrap_err();
+    let mut client = client(b);
+    let (flushed, message) = tokio::join!(server.flush(), client.recv());
+    flushed.unwrap();
+    assert_eq!(
+        message.unwrap().unwrap().as_text().map(str::len),
+        Some(1000)
+    );
 }
 
 #[tokio::test(start_paused = true)]

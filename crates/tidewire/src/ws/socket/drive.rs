@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.link.lock().queued() == 0 {
+        if self.link.lock().is_written() {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.

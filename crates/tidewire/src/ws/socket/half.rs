@@ -45,6 +45,8 @@ pub(crate) struct Half<S> {
     blocked: bool,
     /// It has taken everything since.
     drained: bool,
+    /// It was given everything but may hold some of that itself, as TLS does.
+    unflushed: bool,
     /// Why nothing more is sent, apart from the protocol's end.
     failed: Option<RecvError>,
     /// The stream has taken nothing; it must until then.
@@ -66,6 +68,7 @@ impl<S> Half<S> {
             wanted: false,
             blocked: false,
             drained: false,
+            unflushed: false,
             failed: None,
             write_deadline: None,
             write_within: Duration::from_secs(10),
@@ -182,6 +185,12 @@ impl<S> Half<S> {
         queued + self.later.bytes()
     }
 
+    /// Whether the stream has taken all that was queued, and holds nothing back.
+    #[inline]
+    pub(super) fn is_written(&self) -> bool {
+        self.queued() == 0 && !self.unflushed
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.stats;
         if let Some(outgoing) = &self.outgoing {
@@ -267,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
         let Some(outgoing) = &mut self.outgoing else {
             return Poll::Ready(Ok(()));
         };
-        if outgoing.queued() == 0 {
+        if outgoing.queued() == 0 && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         let Some(stream) = &mut self.stream else {
@@ -291,20 +300,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                     self.later.apply(outgoing);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
-                Poll::Pending => {
-                    self.blocked = true;
-                    if self.write_deadline.is_none() {
-                        self.write_deadline = Some(Instant::now() + self.write_within);
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.blocked(),
             }
         }
-        self.drained |= mem::take(&mut self.blocked);
         if let Some(buffer) = outgoing.reclaim_buffer() {
             buffer::keep_write_buffer(buffer);
         }
-        Pin::new(stream).poll_flush(cx).map_err(Arc::new)
+        self.unflushed = true;
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.unflushed = false;
+                self.write_deadline = None;
+                self.drained |= mem::take(&mut self.blocked);
+                Poll::Ready(flushed.map_err(Arc::new))
+            }
+            Poll::Pending => self.blocked(),
+        }
+    }
+
+    /// The stream takes nothing more for now.
+    fn blocked(&mut self) -> Poll<Written> {
+        self.blocked = true;
+        if self.write_deadline.is_none() {
+            self.write_deadline = Some(Instant::now() + self.write_within);
+        }
+        Poll::Pending
     }
 
     /// Reads once; `None` at the end of the stream.
