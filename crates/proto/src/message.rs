@@ -201,6 +201,14 @@ impl<'a> MessageRef<'a> {
         }
     }
 
+    /// The text, if it is a text message. Costs one fast validation pass, as [`Text::as_str`].
+    pub fn as_text(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Text => is_utf8(self.payload()),
+            Kind::Binary => None,
+        }
+    }
+
     /// An owned message. Copies a message that lies in the read buffer (so that a small
     /// message kept for long does not keep a large buffer), takes over a reassembled one.
     pub fn to_message(self) -> Message {

@@ -31,6 +31,17 @@ const PARTS_MAX: usize = 32;
 /// What a write came to.
 pub(super) type Written = Result<(), Arc<io::Error>>;
 
+/// How the stream takes what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// As it comes.
+    Even,
+    /// It did not take everything the last time.
+    Slow,
+    /// It had not, and has now.
+    Drained,
+}
+
 /// See the module.
 pub(crate) struct Half<S> {
     /// `None` once the socket was dropped.
@@ -41,10 +52,7 @@ pub(crate) struct Half<S> {
     later: Later,
     /// Somebody waits for the sending half to come back.
     wanted: bool,
-    /// The stream did not take everything the last time.
-    blocked: bool,
-    /// It has taken everything since.
-    drained: bool,
+    pace: Pace,
     /// It was given everything but may hold some of that itself, as TLS does.
     unflushed: bool,
     /// Why nothing more is sent, apart from the protocol's end.
@@ -66,8 +74,7 @@ impl<S> Half<S> {
             outgoing: Some(Box::new(outgoing)),
             later: Later::default(),
             wanted: false,
-            blocked: false,
-            drained: false,
+            pace: Pace::Even,
             unflushed: false,
             failed: None,
             write_deadline: None,
@@ -238,7 +245,11 @@ impl<S> Half<S> {
 
     /// Whether a slow peer has taken everything since the last call.
     pub(super) fn take_drained(&mut self) -> bool {
-        mem::take(&mut self.drained)
+        let drained = self.pace == Pace::Drained;
+        if drained {
+            self.pace = Pace::Even;
+        }
+        drained
     }
 
     /// Records why the connection ended; the first reason stays.
@@ -311,7 +322,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
             Poll::Ready(flushed) => {
                 self.unflushed = false;
                 self.write_deadline = None;
-                self.drained |= mem::take(&mut self.blocked);
+                if self.pace == Pace::Slow {
+                    self.pace = Pace::Drained;
+                }
                 Poll::Ready(flushed.map_err(Arc::new))
             }
             Poll::Pending => self.blocked(),
@@ -320,7 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// The stream takes nothing more for now.
     fn blocked(&mut self) -> Poll<Written> {
-        self.blocked = true;
+        self.pace = Pace::Slow;
         if self.write_deadline.is_none() {
             self.write_deadline = Some(Instant::now() + self.write_within);
         }
