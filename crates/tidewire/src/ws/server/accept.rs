@@ -225,7 +225,8 @@ pub(super) fn decide<'a, A>(
     request: &Request,
     negotiate: impl FnOnce(&RequestHead, AcceptOptions<'_>) -> Result<A, Refusal>,
 ) -> Result<Decided<'a, A>, Refusal> {
-    let Some(endpoint) = shared.routes.get(request.head.path()) else {
+    let route = shared.routes.get(request.head.path());
+    let Some(endpoint) = route.or(shared.elsewhere.as_ref()) else {
         return Err(Refusal::new(404, "no WebSocket at this path"));
     };
     let response = endpoint.accept(request)?;

@@ -135,6 +135,7 @@ pub type Fallback = Arc<dyn Fn(Unrouted) -> Pin<Box<dyn Future<Output = ()> + Se
 pub struct Server {
     config: ServerConfig,
     routes: HashMap<String, Arc<dyn Endpoint>>,
+    elsewhere: Option<Arc<dyn Endpoint>>,
     fallback: Option<Fallback>,
 }
 
@@ -150,6 +151,7 @@ impl fmt::Debug for Server {
 pub(in crate::ws) struct Shared {
     pub(in crate::ws) config: ServerConfig,
     routes: HashMap<String, Arc<dyn Endpoint>>,
+    elsewhere: Option<Arc<dyn Endpoint>>,
     fallback: Option<Fallback>,
     admission: Arc<Admission>,
     sessions: Arc<Sessions>,
@@ -175,6 +177,7 @@ impl Server {
         Self {
             config,
             routes: HashMap::new(),
+            elsewhere: None,
             fallback: None,
         }
     }
@@ -190,6 +193,13 @@ impl Server {
     #[must_use]
     pub fn route_shared(mut self, path: impl Into<String>, endpoint: Arc<dyn Endpoint>) -> Self {
         self.routes.insert(path.into(), endpoint);
+        self
+    }
+
+    /// Serves every path that has no route of its own.
+    #[must_use]
+    pub fn route_any(mut self, endpoint: impl Endpoint) -> Self {
+        self.elsewhere = Some(Arc::new(endpoint));
         self
     }
 
@@ -227,6 +237,7 @@ impl Server {
             ),
             config: self.config.clone(),
             routes: self.routes.clone(),
+            elsewhere: self.elsewhere.clone(),
             fallback: self.fallback.clone(),
             sessions: Arc::default(),
             everyone: Topic::new(self.config.everyone.clone()),
