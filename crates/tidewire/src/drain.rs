@@ -40,18 +40,15 @@ impl Drain {
     }
 
     /// Starts it when the guard is dropped.
-    #[cfg(feature = "http2")]
     pub(crate) fn guard(self) -> DrainGuard {
         DrainGuard(self)
     }
 }
 
 /// See [`Drain::guard`].
-#[cfg(feature = "http2")]
 #[derive(Debug)]
 pub(crate) struct DrainGuard(Drain);
 
-#[cfg(feature = "http2")]
 impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.0.start();
