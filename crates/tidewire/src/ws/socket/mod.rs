@@ -366,6 +366,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for WebSocket<S> {
     fn drop(&mut self) {
+        // What came with the close frame was not waited for, and counts all the same.
+        self.link.lock().count(&self.decoder);
         self.link.abandon();
     }
 }
