@@ -64,6 +64,15 @@ pub enum HandshakeError {
     /// Another status than 101.
     #[error("the server answered with HTTP status {0}")]
     Status(u16),
+    /// 429 or 503 with the number of seconds after which to try again (`Retry-After`, RFC 9110
+    /// section 10.2.3; a date there is not understood and comes as [`Status`](Self::Status)).
+    #[error("the server answered {status} and asks to try again in {seconds} s")]
+    Busy {
+        /// The status.
+        status: u16,
+        /// What the server asks for; unbounded.
+        seconds: u32,
+    },
     /// `Upgrade: websocket` is missing.
     #[error("expected Upgrade: websocket in the answer")]
     Upgrade,
@@ -79,6 +88,21 @@ pub enum HandshakeError {
     /// An extension we did not offer, or with parameters that are no answer to the offer.
     #[error("invalid extensions in the answer")]
     Extension(#[from] ExtensionError),
+}
+
+impl HandshakeError {
+    /// The HTTP status, when it was another than 101.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::Busy { status, .. } => Some(*status),
+            Self::Head(_)
+            | Self::Upgrade
+            | Self::Connection
+            | Self::Accept
+            | Self::Subprotocol
+            | Self::Extension(_) => None,
+        }
+    }
 }
 
 impl ClientRequest {
@@ -141,7 +165,7 @@ impl ClientRequest {
             return Err(HeadError::Malformed.into());
         }
         if head.status() != 101 {
-            return Err(HandshakeError::Status(head.status()));
+            return Err(refused(head.status(), head.values("retry-after").next()));
         }
         if !head.has_token("upgrade", "websocket") {
             return Err(HandshakeError::Upgrade);
@@ -173,6 +197,18 @@ impl ClientRequest {
             .find(|offered| offered.as_bytes() == subprotocol)
             .cloned()
             .ok_or(HandshakeError::Subprotocol)
+    }
+}
+
+/// What a status other than success means, with the value of `Retry-After`.
+pub(super) fn refused(status: u16, retry_after: Option<&[u8]>) -> HandshakeError {
+    let seconds = retry_after.and_then(|value| {
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(value).ok().filter(|_text| digits)
+    });
+    match seconds.and_then(|text| text.parse().ok()) {
+        Some(seconds) if matches!(status, 429 | 503) => HandshakeError::Busy { status, seconds },
+        Some(_) | None => HandshakeError::Status(status),
     }
 }
 
@@ -332,6 +368,34 @@ mod tests {
             ),
             Err(HandshakeError::Extension(ExtensionError::Parameters))
         );
+    }
+
+    #[test]
+    fn a_busy_server_tells_when_to_try_again() {
+        let request = request(&[], &[]).unwrap();
+        let answer = |status: u16, field: &str| {
+            let head = format!("HTTP/1.1 {status} X\r\n{field}\r\n");
+            verify(&request, &head).unwrap_err()
+        };
+        for status in [429, 503] {
+            let error = answer(status, "retry-after: 7\r\n");
+            assert_eq!(error, HandshakeError::Busy { status, seconds: 7 });
+            assert_eq!(error.status(), Some(status));
+        }
+        for (status, field) in [
+            (404, "Retry-After: 7\r\n"),
+            (503, ""),
+            (503, "Retry-After: \r\n"),
+            (503, "Retry-After: +7\r\n"),
+            (503, "Retry-After: 99999999999\r\n"),
+            (503, "Retry-After: Sat, 21 Nov 2026 07:00:00 GMT\r\n"),
+        ] {
+            assert_eq!(
+                answer(status, field),
+                HandshakeError::Status(status),
+                "{field}"
+            );
+        }
     }
 
     #[test]

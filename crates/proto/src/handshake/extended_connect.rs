@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     AcceptOptions, Agreed, HandshakeError, HeadError, HeadLimits, Refusal, RequestError,
     RequestHead, RequestOptions,
-    client::{check_header, is_token},
+    client::{check_header, is_token, refused},
     server::offers,
 };
 use crate::{DeflateConfig, DeflateParameters, deflate};
@@ -206,15 +206,15 @@ impl ExtendedConnect {
         status: u16,
         fields: &[(&'a str, &'a [u8])],
     ) -> Result<Agreed, HandshakeError> {
-        if !(200..300).contains(&status) {
-            return Err(HandshakeError::Status(status));
-        }
         let values = |wanted: &'static str| {
             fields
                 .iter()
                 .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
                 .map(|(_, value)| *value)
         };
+        if !(200..300).contains(&status) {
+            return Err(refused(status, values("retry-after").next()));
+        }
         let deflate = deflate::verify(values("sec-websocket-extensions"), self.deflate.as_ref())?;
         let mut subprotocol = None;
         for value in values("sec-websocket-protocol") {

@@ -195,7 +195,10 @@ async fn connections_are_counted_by_the_address_in_the_header() {
     assert!(first.0.is_ok());
     let again = open("203.0.113.1:2").await.0.unwrap_err();
     assert!(
-        matches!(again, ConnectError::Handshake(HandshakeError::Status(503))),
+        matches!(
+            again,
+            ConnectError::Handshake(HandshakeError::Busy { status: 503, .. })
+        ),
         "{again:?}"
     );
     let other = open("203.0.113.2:1").await;

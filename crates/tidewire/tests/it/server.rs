@@ -137,7 +137,13 @@ async fn connections_above_the_limits_get_503() {
     let _second = connect(&url(&server)).await.unwrap();
     let error = connect(&url(&server)).await.unwrap_err();
     assert!(
-        matches!(error, ConnectError::Handshake(HandshakeError::Status(503))),
+        matches!(
+            error,
+            ConnectError::Handshake(HandshakeError::Busy {
+                status: 503,
+                seconds: 5
+            })
+        ),
         "{error:?}"
     );
     drop(first);
