@@ -85,3 +85,22 @@ impl TlsVersion {
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
+
+/// Whether a handshake that failed so would fail again: the server's certificate is for another
+/// name or of an authority that is not trusted, or the name is none TLS can use.
+pub(crate) fn is_permanent(error: &std::io::Error) -> bool {
+    use rustls::{CertificateError, Error, pki_types::InvalidDnsNameError};
+    let Some(cause) = error.get_ref() else {
+        return false;
+    };
+    match cause.downcast_ref::<Error>() {
+        Some(Error::InvalidCertificate(reason)) => matches!(
+            reason,
+            CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. }
+                | CertificateError::UnknownIssuer
+        ),
+        Some(_) => false,
+        None => cause.is::<InvalidDnsNameError>(),
+    }
+}

@@ -138,6 +138,9 @@ pub enum ConnectError {
     /// Not done within the connect deadline.
     #[error("not connected in time")]
     TimedOut,
+    /// Only from blocking clients: the thread that drives them could not be started.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
 }
 
 /// A client found no way through its proxy.

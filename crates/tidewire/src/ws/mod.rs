@@ -14,6 +14,7 @@ mod http2; // client: many WebSockets on one connection
 mod dial; // client: resolve, try all addresses
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
+mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
 mod peer; // who is at the other end
 mod error; // what can go wrong, per operation
@@ -26,6 +27,10 @@ pub use http2::Http2Connection;
 pub use peer::Peer;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use proxy::Proxy;
+pub use reconnect::{
+    Backoff, ClientEvent, Closed, Delivery, DownReason, OutboxError, OutboxLimits, OutboxSender,
+    Reconnect, Reconnecting,
+};
 pub use server::{
     Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
 };

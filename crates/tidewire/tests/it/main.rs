@@ -11,6 +11,8 @@ mod handler;
 #[cfg(feature = "http2")]
 mod http2;
 mod proxy;
+#[cfg(feature = "tls")]
+mod reconnect;
 mod server;
 mod sharing;
 #[cfg(feature = "tls")]

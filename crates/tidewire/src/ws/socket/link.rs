@@ -272,6 +272,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         self.write_now(&mut half)
     }
 
+    /// As [`Self::try_send`]; gives the connection's byte count at the item's end. A failing write is
+    /// left to who waits for the connection: the item is queued all the same.
+    pub(super) fn try_send_counted(self: &Arc<Self>, item: Item<'_>) -> Result<u64, SendError> {
+        let mut half = self.lock();
+        half.check()?;
+        half.offer(item)?;
+        let end = half.stats().bytes_sent + half.queued() as u64;
+        if self.write_now(&mut half).is_err() {
+            tracing::trace!("a message could not be written");
+        }
+        Ok(end)
+    }
+
     /// Starts the closing handshake from anywhere; the receiving task goes on with it.
     pub(crate) fn start_close(self: &Arc<Self>, code: CloseCode, reason: &str) {
         {

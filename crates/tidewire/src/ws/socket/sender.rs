@@ -133,6 +133,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.link.try_send(Item::Prepared(prepared))
     }
 
+    /// As [`try_send`](Self::try_send); gives the number of bytes this connection has sent when the
+    /// message's last one has gone.
+    pub(in crate::ws) fn try_send_counted(&self, message: &Message) -> Result<u64, SendError> {
+        self.link.try_send_counted(Item::Message(message))
+    }
+
+    /// As [`try_send`](Self::try_send), for a ping of at most 125 bytes.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), and [`SendError::ControlTooLong`].
+    pub fn try_ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.link.try_send(Item::Ping(payload))
+    }
+
+    /// Bytes this connection has given to the system.
+    pub(in crate::ws) fn bytes_sent(&self) -> u64 {
+        self.link.stats().0.bytes_sent
+    }
+
     /// Waits until everything queued, by whomever, has been given to the system.
     ///
     /// # Errors
