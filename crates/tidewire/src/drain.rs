@@ -40,18 +40,18 @@ impl Drain {
     }
 
     /// Starts it when the guard is dropped.
-    #[cfg(feature = "http2")]
+    #[cfg(any(feature = "http2", feature = "blocking"))]
     pub(crate) fn guard(self) -> DrainGuard {
         DrainGuard(self)
     }
 }
 
 /// See [`Drain::guard`].
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "http2", feature = "blocking"))]
 #[derive(Debug)]
 pub(crate) struct DrainGuard(Drain);
 
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "http2", feature = "blocking"))]
 impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.0.start();

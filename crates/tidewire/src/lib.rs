@@ -24,7 +24,8 @@
 //!
 //! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
 //! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
-//! (RFC 8441) to servers and clients.
+//! (RFC 8441) to servers and clients; `blocking` (default) adds [`blocking`] and [`inbox`], and
+//! no crates.
 #![forbid(unsafe_code)]
 
 pub mod runtime; // a runtime per core, or one pool
@@ -40,6 +41,10 @@ mod buffer; // pooled read buffers: an idle connection owns none
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver
+#[cfg(feature = "blocking")]
+pub mod blocking; // a client for threads
+#[cfg(feature = "blocking")]
+pub mod inbox; // servers and clients whose messages are polled
 
 pub use drain::Drain;
 pub use tidewire_proto as proto;

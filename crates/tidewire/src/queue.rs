@@ -4,10 +4,12 @@
 //! items and `bytes_max` bytes wait, except that an empty queue takes one item of any size; a
 //! closed queue takes nothing more and still gives what it holds.
 
+#[cfg(feature = "blocking")]
+use std::time::{Duration, Instant};
 use std::{
     collections::VecDeque,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -44,6 +46,8 @@ struct State<T> {
 pub(crate) struct Queue<T> {
     bounds: Bounds,
     state: Mutex<State<T>>,
+    /// For threads.
+    blocked: Condvar,
     /// For tasks.
     waiting: Notify,
 }
@@ -57,6 +61,7 @@ impl<T> Queue<T> {
                 bytes: 0,
                 closed: false,
             }),
+            blocked: Condvar::new(),
             waiting: Notify::new(),
         }
     }
@@ -153,7 +158,77 @@ impl<T> Queue<T> {
     }
 
     fn changed(&self) {
+        self.blocked.notify_all();
         self.waiting.notify_waiters();
+    }
+}
+
+/// For the styles that poll and block.
+#[cfg(feature = "blocking")]
+impl<T> Queue<T> {
+    /// Waits for an item or the end, without taking it; false when nothing will come. Cancel
+    /// safe.
+    pub(crate) async fn filled(&self) -> bool {
+        loop {
+            let mut changed = pin!(self.waiting.notified());
+            changed.as_mut().enable();
+            {
+                let state = self.lock();
+                if !state.items.is_empty() {
+                    return true;
+                }
+                if state.closed {
+                    return false;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Blocks the thread until there is an item, the queue is closed, or `within` has passed
+    /// (`None`: however long it takes).
+    pub(crate) fn pop_blocking(&self, within: Option<Duration>) -> Option<T> {
+        let mut state = self.block_until_filled(within);
+        let popped = Self::take(&mut state);
+        drop(state);
+        if popped.is_some() {
+            self.changed();
+        }
+        popped
+    }
+
+    /// Blocks the thread until there is an item; false when it is closed and empty, or after
+    /// `within`.
+    pub(crate) fn filled_blocking(&self, within: Option<Duration>) -> bool {
+        !self.block_until_filled(within).items.is_empty()
+    }
+
+    fn block_until_filled(&self, within: Option<Duration>) -> MutexGuard<'_, State<T>> {
+        let deadline = within.and_then(|within| Instant::now().checked_add(within));
+        let mut state = self.lock();
+        while state.items.is_empty() && !state.closed {
+            let Some(deadline) = deadline else {
+                state = self
+                    .blocked
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let (again, _timeout) = self
+                .blocked
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = again;
+        }
+        state
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
     }
 }
 
@@ -207,5 +282,21 @@ mod tests {
         }
         assert_eq!(popped, (0..1000).collect::<Vec<_>>());
         assert!(!pushing.await.unwrap(), "closed");
+    }
+
+    #[cfg(feature = "blocking")]
+    #[test]
+    fn a_thread_waits_for_an_item_for_a_time_and_for_the_end() {
+        let queue = Arc::new(queue(1, 100));
+        assert_eq!(queue.pop_blocking(Some(Duration::ZERO)), None);
+        let other = Arc::clone(&queue);
+        let popping =
+            std::thread::spawn(move || (other.pop_blocking(None), other.pop_blocking(None)));
+        queue.try_push(7, 1).unwrap();
+        while !queue.is_empty() {
+            std::thread::yield_now();
+        }
+        queue.close();
+        assert_eq!(popping.join().unwrap(), (Some(7), None));
     }
 }

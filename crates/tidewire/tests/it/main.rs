@@ -4,16 +4,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod balancer;
+#[cfg(feature = "blocking")]
+mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
 mod driver;
 mod handler;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(all(feature = "blocking", feature = "tls"))]
+mod inbox;
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
 mod server;
+#[cfg(feature = "tls")]
+mod session_counts;
 mod sharing;
 #[cfg(feature = "tls")]
 mod tls;

@@ -15,13 +15,13 @@ pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-pub(super) fn servers_usage() -> CertificateParams {
+pub(crate) fn servers_usage() -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params
 }
 
-pub(super) fn clients_usage() -> CertificateParams {
+pub(crate) fn clients_usage() -> CertificateParams {
     let mut params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params
@@ -44,16 +44,16 @@ impl Authority {
         Self { dir, issuer }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub(super) fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
     /// Signs a certificate with a new key; gives the files `name.pem` and `name.key`.
-    pub(super) fn sign(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
+    pub(crate) fn sign(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         self.sign_key(name, params, &key)
     }
@@ -68,7 +68,7 @@ impl Authority {
         ServerTls::builder(identity).build().unwrap()
     }
 
-    pub(super) fn sign_key(
+    pub(crate) fn sign_key(
         &self,
         name: &str,
         params: &CertificateParams,
@@ -84,13 +84,13 @@ impl Authority {
         paths
     }
 
-    pub(super) fn identity(&self, name: &str, params: &CertificateParams) -> Identity {
+    pub(crate) fn identity(&self, name: &str, params: &CertificateParams) -> Identity {
         let (certificate, key) = self.sign(name, params);
         Identity::from_files(certificate, key)
     }
 
     /// A server for localhost that verifies no clients.
-    pub(super) fn server(&self) -> ServerTls {
+    pub(crate) fn server(&self) -> ServerTls {
         let identity = self.identity("server", &servers_usage());
         ServerTls::builder(identity).build().unwrap()
     }
@@ -101,7 +101,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority and shows a certificate of it.
-    pub(super) fn identified(&self, params: &CertificateParams) -> ClientTls {
+    pub(crate) fn identified(&self, params: &CertificateParams) -> ClientTls {
         ClientTls::builder()
             .ca_file(self.ca())
             .identity(self.identity("client", params))
@@ -110,7 +110,7 @@ impl Authority {
     }
 
     /// Writes a list that revokes `serials` and is to be followed by another until `until_year`.
-    pub(super) fn revoke(&self, serials: &[u64], until_year: i32) -> PathBuf {
+    pub(crate) fn revoke(&self, serials: &[u64], until_year: i32) -> PathBuf {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -133,16 +133,16 @@ impl Authority {
 }
 
 /// Writes a key as it should be: for its owner only.
-pub(super) fn write_key(path: &Path, pem: &str) {
+pub(crate) fn write_key(path: &Path, pem: &str) {
     std::fs::write(path, pem).unwrap();
     set_mode(path, 0o600);
 }
 
 #[cfg(unix)]
-pub(super) fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[cfg(not(unix))]
-pub(super) fn set_mode(_path: &Path, _mode: u32) {}
+pub(crate) fn set_mode(_path: &Path, _mode: u32) {}

@@ -1,6 +1,6 @@
 //! wss, mutual TLS and unverified TLS with certificates made for the test.
 
-mod authority; // a CA and what it signs
+pub(crate) mod authority; // a CA and what it signs
 mod verified; // usual TLS: names, hosts, what the peers know of each other
 mod mutual; // both sides verify
 mod danger; // nobody verifies

@@ -1,0 +1,56 @@
+//! A connection becomes a session: takes a number, fills its inbox, gives the number back.
+
+use std::{pin::Pin, sync::Arc};
+
+use tidewire_proto::CloseCode;
+
+use super::slots::Slots;
+use crate::ws::{Endpoint, Refusal, Request, Response, Sender, WebSocket};
+
+pub(super) struct Serving(pub(super) Arc<Slots>);
+
+impl Endpoint for Serving {
+    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+        if self.0.reserve(&request.head) {
+            Ok(Response::default())
+        } else {
+            let mut refusal = Refusal::new(503, "all sessions are taken");
+            refusal.headers.push(("Retry-After", "5".into()));
+            Err(refusal)
+        }
+    }
+
+    fn serve(
+        &self,
+        mut socket: WebSocket,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let slots = Arc::clone(&self.0);
+        let sender = socket.sender();
+        // Now, and not when the future is first polled: from here on the number has a session.
+        let opened = slots.open(&request.head, &sender);
+        Box::pin(async move {
+            drop(request);
+            let Some((id, pump)) = opened else {
+                socket.start_close(CloseCode::GOING_AWAY, "");
+                while let Ok(Some(_)) = socket.recv().await {}
+                return;
+            };
+            // Also when the task is aborted.
+            let _occupied = Occupied { slots, id, sender };
+            pump.run(socket).await;
+        })
+    }
+}
+
+struct Occupied {
+    slots: Arc<Slots>,
+    id: usize,
+    sender: Sender,
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.slots.ended(self.id, &self.sender);
+    }
+}
