@@ -40,15 +40,18 @@ impl Drain {
     }
 
     /// Starts it when the guard is dropped.
+    #[cfg(any(feature = "http2", feature = "blocking"))]
     pub(crate) fn guard(self) -> DrainGuard {
         DrainGuard(self)
     }
 }
 
 /// See [`Drain::guard`].
+#[cfg(any(feature = "http2", feature = "blocking"))]
 #[derive(Debug)]
 pub(crate) struct DrainGuard(Drain);
 
+#[cfg(any(feature = "http2", feature = "blocking"))]
 impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.0.start();

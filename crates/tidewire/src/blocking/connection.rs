@@ -157,12 +157,8 @@ impl Connection {
     /// [`RecvError`], when the peer did not take part.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<Option<CloseFrame>, RecvError> {
         self.pump.close(&self.sender.inner, code, reason);
-        if wait({
-            let ended = self.pump.ended.clone();
-            async move { ended.started().await }
-        })
-        .is_err()
-        {
+        let ended = self.pump.ended.clone();
+        if wait(async move { ended.started().await }).is_err() {
             self.task.0.abort();
         }
         self.pump.outcome().cloned().unwrap_or(Err(RecvError::Lost))
