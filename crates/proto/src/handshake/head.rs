@@ -94,6 +94,9 @@ impl RequestHead {
             Some(rest) => Bytes::from([b"GET / HTTP/", rest].concat()),
             None => bytes,
         };
+        if has_bare_line_end(&bytes) {
+            return Err(HeadError::Malformed);
+        }
         let mut storage = [httparse::EMPTY_HEADER; FIELDS_STORAGE];
         let mut request = httparse::Request::new(
             storage
@@ -281,6 +284,17 @@ fn too_large(limits: HeadLimits) -> HeadError {
     }
 }
 
+/// Whether a line ends otherwise than by CR LF. Some readers take that for a line end and others
+/// do not, so that they would see different fields (RFC 9112 section 11.2).
+fn has_bare_line_end(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|byte| {
+        let bare = (before == b'\r') != (*byte == b'\n');
+        before = *byte;
+        bare
+    })
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
@@ -330,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_head_is_found_in_any_cut_and_looked_for_once() {
+    fn item_08_the_end_of_a_head_is_found_in_any_cut_and_looked_for_once() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nleftover";
         for step in 1..head.len() {
             let mut scanner = HeadScanner::default();
@@ -342,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_above_the_limit_is_refused_before_its_end() {
+    fn item_08_threat_01_cve_2024_37890_a_head_above_the_limit_is_refused_before_its_end() {
         let limits = HeadLimits {
             bytes_max: 100,
             fields_max: 2,

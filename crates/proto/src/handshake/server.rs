@@ -124,6 +124,11 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     if head.minor_version() < 1 {
         return Err(Refusal::new(400, "a WebSocket needs HTTP/1.1"));
     }
+    // A body would be taken for frames here and for a body, or a second request, elsewhere.
+    let lengths_are_zero = head.values("content-length").all(|length| length == b"0");
+    if !lengths_are_zero || head.values("transfer-encoding").next().is_some() {
+        return Err(Refusal::new(400, "expected a request without a body"));
+    }
     if head.single("host").is_none() {
         return Err(Refusal::new(400, "expected exactly one Host header"));
     }
@@ -275,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_cannot_be_split_by_its_headers() {
+    fn item_11_threat_18_a_refusal_cannot_be_split_by_its_headers() {
         let mut refusal = Refusal::new(403, "no");
         refusal.headers.push(("X", "a\r\nSet-Cookie: b".into()));
         assert!(!refusal.to_response().contains("Set-Cookie"));

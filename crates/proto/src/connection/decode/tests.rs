@@ -198,7 +198,7 @@ fn rsv1_is_refused_where_it_was_not_agreed_on_or_has_no_meaning() {
 }
 
 #[test]
-fn fragments_inflate_with_control_frames_and_plain_messages_between_them() {
+fn item_04_fragments_inflate_with_control_frames_and_plain_messages_between_them() {
     let script = [
         frame(0x41, &HELLO[..2]),
         frame(0x89, b"ping"),

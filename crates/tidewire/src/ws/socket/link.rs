@@ -38,6 +38,8 @@ pub(crate) struct Link<S> {
     id: AtomicU64,
     /// There are senders: writes wake everyone.
     shared: AtomicBool,
+    /// The stream did not take everything the last time.
+    behind: AtomicBool,
     half: Mutex<Half<S>>,
     wakers: Mutex<Wakers>,
     peer: Arc<Peer>,
@@ -59,6 +61,7 @@ impl<S> Link<S> {
         Self {
             id: AtomicU64::new(0),
             shared: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             half: Mutex::new(Half::new(stream, outgoing)),
             wakers: Mutex::default(),
             peer: Arc::default(),
@@ -208,12 +211,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         half: &mut Half<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Written> {
-        if self.shared.load(Ordering::Acquire) {
+        let written = if self.shared.load(Ordering::Acquire) {
             let everyone = Waker::from(Arc::clone(self));
             half.poll_write(&mut Context::from_waker(&everyone))
         } else {
             half.poll_write(cx)
+        };
+        if written.is_pending() {
+            self.behind.store(true, Ordering::Relaxed);
         }
+        written
     }
 
     /// For a sender: queues something and writes it, waiting for room.
@@ -301,13 +308,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     fn write_now(self: &Arc<Self>, half: &mut Half<S>) -> Result<(), SendError> {
         let everyone = Waker::from(Arc::clone(self));
         let written = half.poll_write(&mut Context::from_waker(&everyone));
+        if written.is_pending() {
+            self.behind.store(true, Ordering::Relaxed);
+        }
         half.written(written)
+    }
+
+    /// Whether the end of a turn may have something to write: always when something was held back,
+    /// and else only when the stream did not take everything before.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// At the end of the owner's turn: writes what was held back in it, and what the stream did not
     /// take before.
     pub(super) fn end_turn(self: &Arc<Self>, cx: &mut Context<'_>) {
         let mut half = self.lock();
+        // Under the lock, so that a write that goes pending after this one is seen.
+        self.behind.store(false, Ordering::Relaxed);
         let written = self.poll_write(&mut half, cx);
         if half.written(written).is_err() {
             tracing::trace!("what was held back could not be written");

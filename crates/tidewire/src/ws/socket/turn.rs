@@ -80,6 +80,14 @@ impl<'a, S> Turn<'a, S> {
             held_before: HELD.take(),
         }
     }
+
+    /// Ends it; returns whether something was held back.
+    fn end(self) -> bool {
+        let held = HELD.take();
+        let held_back = held.is_some();
+        HELD.set(held);
+        held_back
+    }
 }
 
 impl<S> Drop for Turn<'_, S> {
@@ -123,8 +131,8 @@ where
         let this = &mut *self;
         let turn = Turn::of(&this.link);
         let result = Pin::new(&mut this.task).poll(cx);
-        drop(turn);
-        if result.is_pending() {
+        let held_back = turn.end();
+        if result.is_pending() && (held_back || this.link.is_behind()) {
             this.link.end_turn(cx);
         }
         result

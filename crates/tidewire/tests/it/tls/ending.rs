@@ -33,7 +33,7 @@ fn observed(tls: ServerTls) -> (RunningServer, mpsc::Receiver<Result<(), RecvErr
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_without_a_close_frame_is_lost_with_and_without_close_notify() {
+async fn item_14_a_peer_that_leaves_without_a_close_frame_is_lost_with_and_without_close_notify() {
     let authority = Authority::new();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for notify in [false, true] {
