@@ -181,17 +181,8 @@ impl Run {
             return;
         }
         self.received.extend_from_slice(read);
-        let (incoming, _) = self.connection.halves();
-        let completes = !incoming.is_finished() && incoming.completes_message(read);
-        let already = self.record.seen.len();
         self.connection.handle_activity(self.now);
         drive::receive_read(&mut self.connection, read, &mut self.record.seen);
-        let ends_something =
-            |seen: &Seen| matches!(seen, Seen::Message(..) | Seen::Close(_) | Seen::Error(_));
-        assert!(
-            !completes || self.record.seen[already..].iter().any(ends_something),
-            "a message was said to be complete"
-        );
     }
 
     fn send(

@@ -32,6 +32,9 @@ thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
+/// In place of the address of the turn around one that has ended; no link has it.
+const ENDED: usize = usize::MAX;
+
 fn address<S>(link: &Link<S>) -> usize {
     ptr::from_ref(link).addr()
 }
@@ -82,21 +85,27 @@ impl<'a, S> Turn<'a, S> {
     }
 
     /// Ends it; returns whether something was held back.
-    fn end(self) -> bool {
-        let held = HELD.take();
-        let held_back = held.is_some();
-        HELD.set(held);
+    fn end(mut self) -> bool {
+        let held_back = self.put_back();
+        self.before = ENDED;
         held_back
+    }
+
+    fn put_back(&mut self) -> bool {
+        NUMBER.set(NUMBER.get().wrapping_add(1));
+        CURRENT.set(self.before);
+        let Some(outgoing) = HELD.replace(self.held_before.take()) else {
+            return false;
+        };
+        self.link.check_in(outgoing);
+        true
     }
 }
 
 impl<S> Drop for Turn<'_, S> {
     fn drop(&mut self) {
-        NUMBER.set(NUMBER.get().wrapping_add(1));
-        let held = HELD.replace(self.held_before.take());
-        CURRENT.set(self.before);
-        if let Some(outgoing) = held {
-            self.link.check_in(outgoing);
+        if self.before != ENDED {
+            self.put_back();
         }
     }
 }
