@@ -41,7 +41,7 @@ async fn serve() {
         .unwrap();
     let mut out = std::io::stderr();
     writeln!(out, "port {}", server.local_addr().port()).unwrap();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn is_echoed(socket: &mut WebSocket, text: &str) {

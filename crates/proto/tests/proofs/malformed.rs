@@ -70,17 +70,17 @@ fn lengths_and_masks(receiver: Role, add: &mut impl FnMut(String, Vec<u8>, u16))
     let mask = if receiver == Role::Server { 0x80 } else { 0 };
     for first in [0x81_u8, 0x82, 0x01, 0x02] {
         for len in [0_u16, 1, 64, 125] {
-            let mut bytes = vec![first, mask | 126];
+            let mut bytes = vec![first, mask | 0x7e];
             bytes.extend_from_slice(&len.to_be_bytes());
             add(format!("{len} in 16 bits"), bytes, 1002);
         }
         for len in [0_u64, 1, 125, 126, 1000, 65_535] {
-            let mut bytes = vec![first, mask | 127];
+            let mut bytes = vec![first, mask | 0x7f];
             bytes.extend_from_slice(&len.to_be_bytes());
             add(format!("{len} in 64 bits"), bytes, 1002);
         }
         for len in [1_u64 << 63, u64::MAX, (1 << 63) | 5] {
-            let mut bytes = vec![first, mask | 127];
+            let mut bytes = vec![first, mask | 0x7f];
             bytes.extend_from_slice(&len.to_be_bytes());
             add(format!("length {len}"), bytes, 1002);
         }
@@ -250,7 +250,7 @@ fn item_13_every_close_code_is_taken_or_refused_as_the_registry_says() {
         let good = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
         let mut server = connection(Role::Server, Config::default());
         let bytes = frame(Role::Server, 0x88, &code.to_be_bytes());
-        let (_, verdict) = receive(&mut server, &bytes, usize::MAX.min(bytes.len()));
+        let (_, verdict) = receive(&mut server, &bytes, bytes.len());
         assert_eq!(verdict.is_ok(), good, "{code}");
         let answer = close_code(Role::Server, &sent(&mut server));
         assert_eq!(answer, Some(if good { code } else { 1002 }));

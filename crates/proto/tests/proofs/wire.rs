@@ -41,11 +41,11 @@ pub(crate) fn header(receiver: Role, first: u8, length: u64) -> Vec<u8> {
     match length {
         0..126 => header.push(mask | u8::try_from(length).unwrap()),
         126..65_536 => {
-            header.push(mask | 126);
+            header.push(mask | 0x7e);
             header.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
         _ => {
-            header.push(mask | 127);
+            header.push(mask | 0x7f);
             header.extend_from_slice(&length.to_be_bytes());
         }
     }
