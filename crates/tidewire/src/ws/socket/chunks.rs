@@ -46,28 +46,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<MessageChunk>, RecvError>> {
         loop {
-            if self.ending != Ending::No {
+            if self.inner.ending != Ending::No {
                 let ended = ready!(self.poll_end(cx))?;
                 debug_assert!(ended.is_none(), "nothing is received at the end");
                 return Poll::Ready(Ok(None));
             }
-            if let Some(error) = &self.failed {
+            if let Some(error) = &self.inner.failed {
                 return Poll::Ready(Err(error.clone()));
             }
             if let Some(chunk) = self.next_chunk() {
                 return Poll::Ready(Ok(Some(chunk)));
             }
-            if self.ending == Ending::No {
+            if self.inner.ending == Ending::No {
                 ready!(self.poll_input(cx))?;
             }
         }
     }
 
     fn next_chunk(&mut self) -> Option<MessageChunk> {
-        let input = self.input.as_mut()?;
+        let input = self.inner.input.as_mut()?;
         let mut found = None;
         while found.is_none() && !input.unread().is_empty() {
-            let (used, event) = self.decoder.receive_chunk(input.unread_mut());
+            let (used, event) = self.inner.decoder.receive_chunk(input.unread_mut());
             match event {
                 Ok(Some(Event::Chunk(chunk))) => {
                     found = Some(MessageChunk {
@@ -77,15 +77,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     });
                 }
                 Ok(Some(event)) => {
-                    self.link.lock().answer(&event);
+                    self.inner.link.lock().answer(&event);
                     if let Event::Close(frame) = event {
-                        self.close_frame = frame.map(Box::new);
+                        self.inner.close_frame = frame.map(Box::new);
                     }
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.link.lock().keep(Kept::Failed(error));
-                    self.failed = Some(RecvError::Protocol(error));
+                    self.inner.link.lock().keep(Kept::Failed(error));
+                    self.inner.failed = Some(RecvError::Protocol(error));
                 }
             }
             input.handled(used);

@@ -48,16 +48,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Incoming>, RecvError>> {
         loop {
-            if self.ending != Ending::No {
+            if self.inner.ending != Ending::No {
                 return self.poll_end(cx);
             }
-            if let Some(error) = &self.failed {
+            if let Some(error) = &self.inner.failed {
                 return Poll::Ready(Err(error.clone()));
             }
             if let Some(incoming) = self.next_buffered() {
                 return Poll::Ready(Ok(Some(incoming)));
             }
-            if self.ending == Ending::No {
+            if self.inner.ending == Ending::No {
                 ready!(self.poll_input(cx))?;
             }
         }
@@ -66,12 +66,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// The next thing in the bytes already read.
     #[inline]
     fn next_buffered(&mut self) -> Option<Incoming> {
-        let input = self.input.as_mut()?;
-        if let Some((used, message)) = self.decoder.receive_whole(input.unread_mut()) {
+        let input = self.inner.input.as_mut()?;
+        if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
             let message = message.to_message();
             input.handled(used);
             if input.unread().is_empty() {
-                self.input = None;
+                self.inner.input = None;
             }
             return Some(Incoming::Message(message));
         }
@@ -80,21 +80,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// The next thing in the bytes already read, when it is no small whole message.
     fn next_unusual(&mut self) -> Option<Incoming> {
-        let input = self.input.as_mut()?;
+        let input = self.inner.input.as_mut()?;
         let mut found = None;
         while found.is_none() && !input.unread().is_empty() {
-            let (used, event) = self.decoder.receive(input.unread_mut());
+            let (used, event) = self.inner.decoder.receive(input.unread_mut());
             match event {
                 Ok(Some(Event::Message(message))) => {
                     found = Some(Incoming::Message(message.to_message()));
                 }
                 Ok(Some(event)) => {
-                    self.link.lock().answer(&event);
+                    self.inner.link.lock().answer(&event);
                     found = match event {
                         Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
                         Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
                         Event::Close(frame) => {
-                            self.close_frame = frame.clone().map(Box::new);
+                            self.inner.close_frame = frame.clone().map(Box::new);
                             Some(Incoming::Closing(frame))
                         }
                         Event::Message(_) | Event::Chunk(_) | _ => None,
@@ -102,8 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.link.lock().keep(Kept::Failed(error));
-                    self.failed = Some(RecvError::Protocol(error));
+                    self.inner.link.lock().keep(Kept::Failed(error));
+                    self.inner.failed = Some(RecvError::Protocol(error));
                     found = Some(Incoming::Closing(None));
                 }
             }
@@ -117,17 +117,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// through.
     #[inline]
     pub(super) fn after_events(&mut self) {
-        if self.decoder.is_finished() {
+        if self.inner.decoder.is_finished() {
             self.begin_end();
             return;
         }
-        self.decoder.settle();
+        self.inner.decoder.settle();
         if self
+            .inner
             .input
             .as_ref()
             .is_some_and(|input| input.unread().is_empty())
         {
-            self.input = None;
+            self.inner.input = None;
         }
     }
 
@@ -135,8 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// there is something new to look at.
     pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
         let same_task = self.register(cx);
-        let mut half = self.link.lock();
-        half.count(&self.decoder);
+        let mut half = self.inner.link.lock();
+        half.count(&self.inner.decoder);
         if let Some(error) = half.failed().cloned() {
             drop(half);
             return Poll::Ready(Err(self.fail(error)));
@@ -145,8 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return Poll::Pending;
         }
         loop {
-            let more = hand_out(&mut self.memberships, &mut half, cx, same_task);
-            match self.link.poll_write(&mut half, cx) {
+            let more = hand_out(&mut self.inner.memberships, &mut half, cx, same_task);
+            match self.inner.link.poll_write(&mut half, cx) {
                 Poll::Ready(Ok(())) if more => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
                 Poll::Ready(Err(error)) => {
@@ -155,14 +156,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
             }
         }
-        let read = half.poll_read(cx, self.busy);
+        let read = half.poll_read(cx, self.inner.busy);
         if let Poll::Ready(Ok(Some(input))) = read {
             let now = Instant::now();
             half.handle_activity(now);
             drop(half);
-            self.read_at = turn::number(&self.link).map(|turn| (now, turn));
-            self.busy = input.is_full() || (self.busy && input.unread().len() > 4096);
-            self.input = Some(input);
+            self.inner.read_at = turn::number(&self.inner.link).map(|turn| (now, turn));
+            self.inner.busy = input.is_full() || (self.inner.busy && input.unread().len() > 4096);
+            self.inner.input = Some(input);
             return Poll::Ready(Ok(()));
         }
         let deadline = half.next_deadline();
@@ -179,12 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     #[inline]
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let same_task = self
+            .inner
             .registered
             .as_ref()
             .is_some_and(|waker| waker.will_wake(cx.waker()));
         if !same_task {
-            self.registered = Some(cx.waker().clone());
-            self.link.register_reader(cx.waker());
+            self.inner.registered = Some(cx.waker().clone());
+            self.inner.link.register_reader(cx.waker());
         }
         same_task
     }
@@ -196,13 +198,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
         mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
-        if self.input.is_some()
-            && turn::is_of(&self.link)
-            && let Some((Ok(()), queued)) =
-                turn::hold(&self.link, |outgoing| (queue(outgoing), outgoing.queued()))
+        if self.inner.input.is_some()
+            && turn::is_of(&self.inner.link)
+            && let Some((Ok(()), queued)) = turn::hold(&self.inner.link, |outgoing| {
+                (queue(outgoing), outgoing.queued())
+            })
         {
             if queued >= WRITE_AT {
-                self.link.end_turn(cx);
+                self.inner.link.end_turn(cx);
             }
             return Poll::Ready(Ok(()));
         }
@@ -215,20 +218,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let mut half = self.link.lock();
+            let mut half = self.inner.link.lock();
             half.check()?;
             if half.want() {
                 drop(half);
                 self.register(cx);
                 // It may have come back before this task could be woken for it.
-                if self.link.lock().want() {
+                if self.inner.link.lock().want() {
                     return Poll::Pending;
                 }
                 continue;
             }
             match half.queue(&mut queue) {
                 Ok(()) => {
-                    let written = self.link.poll_write(&mut half, cx);
+                    let written = self.inner.link.poll_write(&mut half, cx);
                     return Poll::Ready(half.written(written));
                 }
                 Err(SendError::Full) => {
@@ -247,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RecvError>> {
         self.register(cx);
-        let mut half = self.link.lock();
+        let mut half = self.inner.link.lock();
         if let Some(error) = half.failed().cloned() {
             drop(half);
             return Poll::Ready(Err(self.fail(error)));
@@ -265,18 +268,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.link.lock().is_written() {
+        if self.inner.link.lock().is_written() {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.
         let same_task = self.register(cx);
         loop {
-            let mut half = self.link.lock();
+            let mut half = self.inner.link.lock();
             half.check()?;
             if half.want() {
                 return Poll::Pending;
             }
-            let written = self.link.poll_write(&mut half, cx);
+            let written = self.inner.link.poll_write(&mut half, cx);
             if written.is_ready() {
                 return Poll::Ready(half.written(written));
             }
@@ -285,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             if !self.poll_due(cx, same_task, deadline) {
                 return Poll::Pending;
             }
-            if self.failed.is_some() {
+            if self.inner.failed.is_some() {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
         }
@@ -303,17 +306,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return false;
         };
         // A time in this very poll of the task tells what the timer knows, without a look at it.
-        let turn = turn::number(&self.link);
-        let read_at = self.read_at.take();
+        let turn = turn::number(&self.inner.link);
+        let read_at = self.inner.read_at.take();
         let now = read_at.and_then(|(now, read_in)| (Some(read_in) == turn).then_some(now));
-        if self.timer.poll(cx, same_task, deadline, now).is_pending() {
+        if self
+            .inner
+            .timer
+            .poll(cx, same_task, deadline, now)
+            .is_pending()
+        {
             return false;
         }
         // It may have fired early, for what has moved since: then it is set anew.
-        let mut half = self.link.lock();
+        let mut half = self.inner.link.lock();
         if half.handle_timeout(Instant::now()) {
             // The last word, if the system takes it at once.
-            let _last_word = self.link.poll_write(&mut half, cx);
+            let _last_word = self.inner.link.poll_write(&mut half, cx);
             drop(half);
             self.fail(RecvError::TimedOut);
         }
@@ -321,10 +329,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
-        self.input = None;
-        self.memberships = Vec::new();
-        let error = self.link.lock().fail(error);
-        self.failed.get_or_insert(error).clone()
+        self.inner.input = None;
+        self.inner.memberships = Vec::new();
+        let error = self.inner.link.lock().fail(error);
+        self.inner.failed.get_or_insert(error).clone()
     }
 }
 

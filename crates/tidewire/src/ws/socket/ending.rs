@@ -30,12 +30,12 @@ pub(super) enum Ending {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// The protocol is through.
     pub(super) fn begin_end(&mut self) {
-        self.ending = Ending::Writing {
-            deadline: Instant::now() + self.decoder.config().close_within,
+        self.inner.ending = Ending::Writing {
+            deadline: Instant::now() + self.inner.decoder.config().close_within,
         };
-        self.timer.unset();
-        self.input = None;
-        self.memberships = Vec::new();
+        self.inner.timer.unset();
+        self.inner.input = None;
+        self.inner.memberships = Vec::new();
     }
 
     pub(super) fn poll_end(
@@ -43,31 +43,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Incoming>, RecvError>> {
         loop {
-            let deadline = match self.ending {
+            let deadline = match self.inner.ending {
                 Ending::Writing { deadline } => {
-                    let mut half = self.link.lock();
-                    if self.link.poll_write(&mut half, cx).is_ready()
+                    let mut half = self.inner.link.lock();
+                    if self.inner.link.poll_write(&mut half, cx).is_ready()
                         && half.poll_shutdown(cx).is_ready()
                     {
-                        self.ending = Ending::Lingering { deadline };
+                        self.inner.ending = Ending::Lingering { deadline };
                         continue;
                     }
                     deadline
                 }
-                Ending::Lingering { deadline } => match self.link.lock().poll_read(cx, false) {
+                Ending::Lingering { deadline } => match self.inner.link.lock().poll_read(cx, false)
+                {
                     Poll::Ready(Ok(Some(_ignored))) if Instant::now() < deadline => continue,
                     Poll::Ready(_) => {
-                        self.ending = Ending::Done;
+                        self.inner.ending = Ending::Done;
                         continue;
                     }
                     Poll::Pending => deadline,
                 },
                 Ending::Done | Ending::No => {
-                    return Poll::Ready(self.failed.clone().map_or(Ok(None), Err));
+                    return Poll::Ready(self.inner.failed.clone().map_or(Ok(None), Err));
                 }
             };
-            ready!(self.timer.poll(cx, false, deadline, None));
-            self.ending = Ending::Done;
+            ready!(self.inner.timer.poll(cx, false, deadline, None));
+            self.inner.ending = Ending::Done;
         }
     }
 }

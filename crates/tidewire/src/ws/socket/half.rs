@@ -97,7 +97,18 @@ impl<S> Half<S> {
     /// Takes the sending half back; returns whether somebody waits for it.
     pub(super) fn check_in(&mut self, outgoing: Box<Outgoing>) -> bool {
         self.later.apply(self.outgoing.insert(outgoing));
+        self.reclaim();
         mem::take(&mut self.wanted)
+    }
+
+    /// Gives the buffer of an empty queue back to the pool, so that a connection with nothing to
+    /// send owns none.
+    #[inline]
+    fn reclaim(&mut self) {
+        let outgoing = self.outgoing.as_mut();
+        if let Some(buffer) = outgoing.and_then(|outgoing| outgoing.reclaim_buffer()) {
+            buffer::keep_write_buffer(buffer);
+        }
     }
 
     /// Whether the sending half is out; then the caller, who has registered, is woken when it is
@@ -155,6 +166,7 @@ impl<S> Half<S> {
             (Some(outgoing), _) => {
                 outgoing.lend_buffer(buffer::write_buffer);
                 outgoing.answer(event);
+                self.reclaim();
             }
             (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
             (None, Event::Close(frame)) => self.later.keep(Kept::Closed(frame.clone())),
@@ -240,7 +252,9 @@ impl<S> Half<S> {
             return false;
         };
         outgoing.lend_buffer(buffer::write_buffer);
-        outgoing.handle_timeout(now.into_std())
+        let over = outgoing.handle_timeout(now.into_std());
+        self.reclaim();
+        over
     }
 
     /// Whether a slow peer has taken everything since the last call.
@@ -314,10 +328,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                 Poll::Pending => return self.blocked(),
             }
         }
+        self.unflushed = true;
         if let Some(buffer) = outgoing.reclaim_buffer() {
             buffer::keep_write_buffer(buffer);
         }
-        self.unflushed = true;
         match Pin::new(stream).poll_flush(cx) {
             Poll::Ready(flushed) => {
                 self.unflushed = false;

@@ -200,19 +200,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             Ok(()) => poll_fn(|cx| self.poll_handle(cx, &mut handler)).await,
             Err(error) => Err(error),
         };
-        handler.closed(outcome.as_ref().map(|()| self.close_frame.as_deref()));
-        outcome.map(|()| self.close_frame.take().map(|frame| *frame))
+        handler.closed(outcome.as_ref().map(|()| self.inner.close_frame.as_deref()));
+        outcome.map(|()| self.inner.close_frame.take().map(|frame| *frame))
     }
 
     /// Calls with the connection, if the sending half is to be had.
     fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
-        let mut outgoing = self.link.check_out()?;
+        let mut outgoing = self.inner.link.check_out()?;
         let result = call(&mut Session {
-            link: &self.link,
+            link: &self.inner.link,
             outgoing: &mut outgoing,
-            memberships: &mut self.memberships,
+            memberships: &mut self.inner.memberships,
         });
-        self.link.check_in(outgoing);
+        self.inner.link.check_in(outgoing);
         Some(result)
     }
 
@@ -233,14 +233,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         handler: &mut impl Handler<S>,
     ) -> Poll<Result<(), RecvError>> {
         loop {
-            if self.ending != Ending::No {
+            if self.inner.ending != Ending::No {
                 ready!(self.poll_end(cx))?;
                 return Poll::Ready(Ok(()));
             }
-            if let Some(error) = &self.failed {
+            if let Some(error) = &self.inner.failed {
                 return Poll::Ready(Err(error.clone()));
             }
-            if self.input.is_some() {
+            if self.inner.input.is_some() {
                 let Some(full) = self.handle_buffered(handler) else {
                     // Somebody else's messages wait to be queued first.
                     ready!(self.poll_behind_others(cx))?;
@@ -248,16 +248,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 };
                 if full {
                     // The peer must take what is queued before more of its own is handled.
-                    if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
-                        let error = self.link.lock().failed().cloned();
+                    if ready!(self.poll_flush(cx)).is_err() && self.inner.failed.is_none() {
+                        let error = self.inner.link.lock().failed().cloned();
                         self.fail(error.unwrap_or(RecvError::Lost));
                     }
                     continue;
                 }
             }
-            if self.ending == Ending::No && self.failed.is_none() {
+            if self.inner.ending == Ending::No && self.inner.failed.is_none() {
                 let input = self.poll_input(cx);
-                if self.link.lock().take_drained() {
+                if self.inner.link.lock().take_drained() {
                     self.session(|session| handler.drained(session));
                     continue;
                 }
@@ -270,20 +270,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// `None` when the sending half is not to be had.
     #[inline]
     fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
-        let input = self.input.as_mut()?;
-        let mut outgoing = self.link.check_out()?;
+        let input = self.inner.input.as_mut()?;
+        let mut outgoing = self.inner.link.check_out()?;
         let mut session = Session {
-            link: &self.link,
+            link: &self.inner.link,
             outgoing: &mut outgoing,
-            memberships: &mut self.memberships,
+            memberships: &mut self.inner.memberships,
         };
         while !input.unread().is_empty() && session.outgoing.queued() < WRITE_AT {
-            if let Some((used, message)) = self.decoder.receive_whole(input.unread_mut()) {
+            if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
                 handler.message(&mut session, message);
                 input.handled(used);
                 continue;
             }
-            let (used, event) = self.decoder.receive(input.unread_mut());
+            let (used, event) = self.inner.decoder.receive(input.unread_mut());
             match event {
                 Ok(Some(Event::Message(message))) => handler.message(&mut session, message),
                 Ok(Some(event)) => {
@@ -291,21 +291,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
                         Event::Pong(body) => handler.pong(&mut session, body),
-                        Event::Close(frame) => self.close_frame = frame.map(Box::new),
+                        Event::Close(frame) => self.inner.close_frame = frame.map(Box::new),
                         Event::Message(_) | Event::Chunk(_) | _ => {}
                     }
                 }
                 Ok(None) => {}
                 Err(error) => {
                     session.outgoing.fail(error);
-                    self.failed = Some(RecvError::Protocol(error));
+                    self.inner.failed = Some(RecvError::Protocol(error));
                 }
             }
             input.handled(used);
         }
         let full = outgoing.queued() >= WRITE_AT;
-        self.link.check_in(outgoing);
+        self.inner.link.check_in(outgoing);
         self.after_events();
-        Some(full && self.ending == Ending::No)
+        Some(full && self.inner.ending == Ending::No)
     }
 }

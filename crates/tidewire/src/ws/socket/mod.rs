@@ -70,6 +70,11 @@ pub enum Incoming {
 /// that. Dropping it aborts the connection; [`close`](Self::close) ends it properly. To send from
 /// other tasks, take a [`sender`](Self::sender).
 pub struct WebSocket<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
+    /// Boxed, so that futures which hold and move a socket stay small.
+    inner: Box<Inner<S>>,
+}
+
+struct Inner<S> {
     link: Arc<Link<S>>,
     decoder: Decoder,
     /// Bytes read and not yet handled.
@@ -91,8 +96,8 @@ pub struct WebSocket<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for WebSocket<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("decoder", &self.decoder)
-            .field("peer", self.link.peer())
+            .field("decoder", &self.inner.decoder)
+            .field("peer", self.inner.link.peer())
             .finish_non_exhaustive()
     }
 }
@@ -102,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// read behind it.
     pub fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
         let (decoder, outgoing) = connection.split();
-        Self {
+        let inner = Box::new(Inner {
             link: Arc::new(Link::new(stream, outgoing)),
             decoder,
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
@@ -114,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             failed: None,
             close_frame: None,
             memberships: Vec::new(),
-        }
+        });
+        Self { inner }
     }
 
     /// Before anything is done with it.
@@ -124,21 +130,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         subprotocol: Option<Arc<str>>,
         write_within: Duration,
     ) -> Self {
-        if let Some(link) = Arc::get_mut(&mut self.link) {
+        if let Some(link) = Arc::get_mut(&mut self.inner.link) {
             link.describe(peer, subprotocol, write_within);
         }
         self
     }
 
     pub(crate) fn link(&self) -> &Arc<Link<S>> {
-        &self.link
+        &self.inner.link
     }
 
     /// Runs `task` with this socket, so that sent messages may wait for the rest of a batch
     /// (auto-cork): what was held back is written whenever the task yields. Servers do this for
     /// their endpoints; without it every message is written at once.
     pub fn serve<F: Future + Unpin>(self, task: impl FnOnce(Self) -> F) -> Serving<S, F> {
-        let link = Arc::clone(&self.link);
+        let link = Arc::clone(&self.inner.link);
         Serving::new(link, task(self))
     }
 
@@ -255,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
-        let mut half = self.link.lock();
+        let mut half = self.inner.link.lock();
         half.check()?;
         half.offer(item)
     }
@@ -287,17 +293,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ) -> Result<Option<CloseFrame>, RecvError> {
         self.start_close(code, reason);
         while self.recv().await?.is_some() {}
-        Ok(self.close_frame.as_deref().cloned())
+        Ok(self.inner.close_frame.as_deref().cloned())
     }
 
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
-        self.link.lock().close(CloseFrame::new(code, reason));
+        self.inner.link.lock().close(CloseFrame::new(code, reason));
     }
 
     /// A handle to send from other tasks and threads.
     pub fn sender(&self) -> Sender<S> {
-        Sender::new(Arc::clone(&self.link))
+        Sender::new(Arc::clone(&self.inner.link))
     }
 
     /// Takes the socket apart into a part that receives and one that sends. The part that receives
@@ -310,56 +316,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// From now on, while this socket is received from, everything that is published to `topic`
     /// is sent on it; nothing when it is a member already.
     pub fn join(&mut self, topic: &Topic) {
-        if self.memberships.iter().all(|member| !member.is_of(topic)) {
-            self.memberships.reserve_exact(1);
-            self.memberships.push(topic.join());
+        if self
+            .inner
+            .memberships
+            .iter()
+            .all(|member| !member.is_of(topic))
+        {
+            self.inner.memberships.reserve_exact(1);
+            self.inner.memberships.push(topic.join());
         }
     }
 
     /// Ends the membership in `topic`.
     pub fn leave(&mut self, topic: &Topic) {
-        self.memberships.retain(|member| !member.is_of(topic));
+        self.inner.memberships.retain(|member| !member.is_of(topic));
     }
 
     /// The membership in `topic`, to publish to everybody else in it.
     pub fn membership(&self, topic: &Topic) -> Option<&Membership> {
-        self.memberships.iter().find(|member| member.is_of(topic))
+        self.inner
+            .memberships
+            .iter()
+            .find(|member| member.is_of(topic))
     }
 
     /// The close frame the peer sent.
     pub fn close_frame(&self) -> Option<&CloseFrame> {
-        self.close_frame.as_deref()
+        self.inner.close_frame.as_deref()
     }
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.link.lock().queued()
+        self.inner.link.lock().queued()
     }
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        self.failed.is_none() && self.link.lock().is_open()
+        self.inner.failed.is_none() && self.inner.link.lock().is_open()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
     pub fn id(&self) -> u64 {
-        self.link.id()
+        self.inner.link.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        self.link.peer()
+        self.inner.link.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.link.subprotocol()
+        self.inner.link.subprotocol()
     }
 
     /// Counters of this connection.
     pub fn stats(&self) -> Stats {
-        let mut half = self.link.lock();
-        half.count(&self.decoder);
+        let mut half = self.inner.link.lock();
+        half.count(&self.inner.decoder);
         half.stats()
     }
 }
@@ -367,8 +381,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for WebSocket<S> {
     fn drop(&mut self) {
         // What came with the close frame was not waited for, and counts all the same.
-        self.link.lock().count(&self.decoder);
-        self.link.abandon();
+        self.inner.link.lock().count(&self.inner.decoder);
+        self.inner.link.abandon();
     }
 }
 
