@@ -216,6 +216,21 @@ async fn members_of_a_topic_get_what_is_published_in_order_and_in_one_write_per_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_published_before_a_close_is_sent_before_it() {
+    let topic = Topic::default();
+    let (mut socket, mut peer) = pair(1024);
+    socket.join(&topic);
+    topic.publish_text("last words");
+    let closing = tokio::spawn(async move { socket.close(CloseCode::NORMAL, "").await });
+    assert_eq!(
+        peer.recv().await.unwrap(),
+        Some(Message::text("last words"))
+    );
+    assert_eq!(peer.recv().await.unwrap(), None);
+    closing.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_publication_can_spare_its_author() {
     let topic = Topic::default();
     let (mut author, mut author_peer) = pair(1024);

@@ -339,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 /// Queues what was published to the topics this socket is a member of, as far as there is room;
 /// returns whether there may be more.
 #[inline]
-fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
     memberships: &mut [Membership],
     half: &mut Half<S>,
     cx: &Context<'_>,

@@ -26,7 +26,13 @@ mod ending; // the end of the stream, after the end of the protocol
 mod chunks; // messages too large to hold
 mod handling; // handler style: callbacks with borrowed messages
 
-use std::{fmt, future::poll_fn, sync::Arc, task::Waker, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -297,8 +303,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
+    /// What was published to its topics before goes out first, as far as there is room.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
-        self.inner.link.lock().close(CloseFrame::new(code, reason));
+        let mut half = self.inner.link.lock();
+        // Nobody waits for more: the socket is closing.
+        let nobody = Context::from_waker(Waker::noop());
+        drive::hand_out(&mut self.inner.memberships, &mut half, &nobody, false);
+        half.close(CloseFrame::new(code, reason));
     }
 
     /// A handle to send from other tasks and threads.
