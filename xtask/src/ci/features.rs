@@ -23,12 +23,12 @@ const BUDGETS: &[Budget] = &[
     Budget {
         library: "tidewire",
         features: "",
-        crates_max: 31,
+        crates_max: 22,
     },
     Budget {
         library: "tidewire",
         features: "deflate",
-        crates_max: 32,
+        crates_max: 23,
     },
 ];
 

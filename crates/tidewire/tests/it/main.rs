@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(feature = "tls")]
 mod balancer;
 #[cfg(feature = "blocking")]
 mod blocking;
@@ -15,6 +16,7 @@ mod hostile;
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]
 mod inbox;
+#[cfg(feature = "tls")]
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
