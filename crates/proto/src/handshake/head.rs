@@ -137,7 +137,7 @@ impl RequestHead {
         })
     }
 
-    /// The head as it came.
+    /// The head as it came, but for an empty request target, which has become `/`.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }

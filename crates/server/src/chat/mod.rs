@@ -53,7 +53,7 @@ impl Chat {
     /// Begins the session, or says how to close.
     fn begin(&self, request: &Request) -> Result<tidewire_hub::Session, End> {
         if let Err(denied) = self.access.auth.check(&HeadHeaders(&request.head)) {
-            tracing::info!(peer = ?request.peer.address, %denied, "connection without valid credentials");
+            tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
             return Err(End::new(code::UNAUTHORIZED, "Unauthorized"));
         }
         let user = identity::user(request.head.query())?;

@@ -1,6 +1,6 @@
 //! The client: connect to `ws://` and `wss://`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -34,7 +34,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 }
 
 /// What to connect to, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     pub(super) url: Url,
     headers: Vec<(String, String)>,
@@ -48,6 +48,20 @@ pub struct Client {
     tls: Option<crate::tls::ClientTls>,
     #[cfg(feature = "http2")]
     http2: bool,
+}
+
+impl fmt::Debug for Client {
+    /// Without the values of headers and the query of the address, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Client")
+            .field("host", &self.url.host())
+            .field("port", &self.url.port())
+            .field("secure", &self.url.is_secure())
+            .field("headers", &headers)
+            .field("subprotocols", &self.subprotocols)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {

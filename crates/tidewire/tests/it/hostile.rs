@@ -208,6 +208,18 @@ async fn threat_15_requests_that_others_may_read_differently_are_refused() {
     assert_eq!(&answer, b"HTTP/1.1 101");
 }
 
+#[test]
+fn a_client_is_printed_without_its_secrets() {
+    let client = tidewire::ws::Client::new("ws://example.org/?token=hidden")
+        .unwrap()
+        .header("Authorization", "Bearer hidden");
+    let printed = format!("{client:?}");
+    assert!(
+        printed.contains("Authorization") && !printed.contains("hidden"),
+        "{printed}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn threat_10_a_flood_of_pings_from_a_peer_that_does_not_read_ends_with_it() {
     let (a, mut b) = duplex(4096);

@@ -403,8 +403,9 @@ impl Outgoing {
 
 /// Results.
 impl Outgoing {
-    /// When to call [`Self::handle_timeout`] next. It only ever moves later between calls
-    /// (except by [`Self::close`]), so a driver may let its timer run and ask again then.
+    /// When to call [`Self::handle_timeout`] next. Mostly it moves later, with what is received; it
+    /// moves earlier by [`Self::close`], and when `pong_within` is longer than `ping_every`. A
+    /// driver may let its timer run and ask again then, if it asks before it waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.state, self.keep_alive, self.config.ping_every) {
             (State::CloseSent { deadline }, ..)
