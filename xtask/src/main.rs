@@ -4,7 +4,7 @@
 //! - [`conformance`]: the Autobahn suite against our server and our client
 //! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
 //! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
-//! - [`bench`]: micro-benchmarks, and our server against other libraries
+//! - [`mod@bench`]: micro-benchmarks, and our server against other libraries
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a task's report is its output")]

@@ -9,7 +9,7 @@ use std::{
 use tidewire::ws::{Message, WebSocket, connect};
 use tokio::sync::Semaphore;
 
-use crate::{child::MessagingServer, echo::median};
+use crate::child::MessagingServer;
 
 /// Options of `chat`.
 #[derive(clap::Args)]
@@ -164,4 +164,11 @@ async fn offline(
         sender.send(message.clone()).await?;
     }
     Ok(count)
+}
+
+/// The middle value.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

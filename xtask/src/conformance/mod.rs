@@ -1,7 +1,7 @@
 //! `cargo xtask conformance`: the Autobahn suite against our server and our client, compared
 //! case by case with the committed expectation.
 //!
-//! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`run`] brings fuzzers and
+//! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`mod@run`] brings fuzzers and
 //! [`subject`], the program under test, together; [`verdict`] compares what comes out.
 
 mod suite; // what is installed, and the cases it has
