@@ -85,11 +85,16 @@ pub struct RequestHead {
 impl RequestHead {
     /// Reads a whole head as found by [`HeadScanner`].
     ///
-    /// An empty request target (`GET  HTTP/1.1`, as `rusty_socket` sends it) is read as `/`.
+    /// An empty request target (`GET  HTTP/1.1`, as `rusty_socket` sends it) is read as `/`. A
+    /// line feed alone ends no line (RFC 9112 section 2.2 leaves the choice): where a proxy in front
+    /// reads one line and we two, a request could be smuggled past it.
     ///
     /// # Errors
     /// [`HeadError`].
     pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        if has_bare_line_feed(&bytes) {
+            return Err(HeadError::Malformed);
+        }
         let bytes = match bytes.strip_prefix(b"GET  HTTP/") {
             Some(rest) => Bytes::from([b"GET / HTTP/", rest].concat()),
             None => bytes,
@@ -281,6 +286,13 @@ fn too_large(limits: HeadLimits) -> HeadError {
     }
 }
 
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n')
+        .rev()
+        .skip(1) // behind the last one
+        .any(|line| !line.ends_with(b"\r"))
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
@@ -390,6 +402,8 @@ mod tests {
             "\0\r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\0\r\n\r\n",
+            "GET / HTTP/1.1\na: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\n\r\n",
         ] {
             assert_eq!(parse(bad).unwrap_err(), HeadError::Malformed, "{bad:?}");
         }
