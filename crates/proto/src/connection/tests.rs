@@ -528,7 +528,7 @@ fn frames_encoded_for_many_are_refused_by_a_client() {
 
 proptest! {
     #[test]
-    fn events_do_not_depend_on_how_bytes_arrive(
+    fn a3_events_do_not_depend_on_how_bytes_arrive(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         script in prop::collection::vec((prop::sample::select(vec![0x81_u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
             prop::collection::vec(any::<u8>(), 0..140)), 0..8),

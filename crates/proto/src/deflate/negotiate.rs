@@ -375,7 +375,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_wrong_offer_is_declined_and_the_next_one_looked_at() {
+    fn item_07_a_wrong_offer_is_declined_and_the_next_one_looked_at() {
         for wrong in WRONG {
             let offer = format!("permessage-deflate; {wrong}");
             assert_eq!(answer(&offer, &free()), None, "{wrong}");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_answer_fails_the_handshake() {
+    fn item_07_a_wrong_answer_fails_the_handshake() {
         for wrong in WRONG.iter().chain(&["client_max_window_bits"]) {
             assert_eq!(
                 verified(&format!("permessage-deflate; {wrong}"), &free()),

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_injected_into_the_request() {
+    fn item_11_nothing_can_be_injected_into_the_request() {
         assert!(matches!(
             request(&[("a b", "c")], &[]),
             Err(RequestError::HeaderName(_))
