@@ -399,6 +399,17 @@ fn a_client_masks_every_frame_with_a_fresh_key() {
 }
 
 #[test]
+fn threat_42_an_answer_holds_nothing_of_what_its_buffer_held_before() {
+    let mut server = server();
+    let used = b"secret of another user, secret of another user".to_vec();
+    server.halves().1.lend_buffer(|| used);
+    server.ping(b"hi").unwrap();
+    assert_eq!(sent(&mut server), b"\x89\x02hi");
+    server.close(CloseCode::NORMAL, "bye", Instant::now());
+    assert_eq!(sent(&mut server), b"\x88\x05\x03\xe8bye");
+}
+
+#[test]
 fn the_core_of_an_idle_connection_is_small() {
     assert!(
         size_of::<Connection>() <= 384,

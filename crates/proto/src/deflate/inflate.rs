@@ -9,6 +9,8 @@
 //! received, at most the window agreed on, and every message ends with a decompressor that
 //! can be asked whether it is at the end of a block.
 
+use std::collections::VecDeque;
+
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::{DeflateConfig, DeflateParameters, DeflatePool, config::BITS_MAX};
@@ -21,8 +23,9 @@ pub(crate) struct Inflater {
     ratio_max: u32,
     /// While a message is under way.
     engine: Option<Box<Engine>>,
-    /// End of the messages before, oldest first; what the peer may refer to.
-    history: Vec<u8>,
+    /// End of the messages before, oldest first; what the peer may refer to. A ring: a message
+    /// that comes byte by byte must not move the whole window for each.
+    history: VecDeque<u8>,
     /// Most bytes of it: 0 without context takeover.
     history_max: usize,
 }
@@ -60,12 +63,12 @@ impl Inflater {
             pool: config.pool.clone(),
             ratio_max: config.ratio_max,
             engine: None,
-            history: Vec::new(),
+            history: VecDeque::new(),
             history_max: if takeover { window } else { 0 },
         }
     }
 
-    /// Inflates the next piece onto the end of `message`.
+    /// Inflates the next piece onto the end of `message`; up to an error, if there is one.
     ///
     /// # Errors
     /// [`ProtocolError::CorruptDeflate`], [`ProtocolError::MessageTooBig`] above `bytes_max`,
@@ -121,7 +124,7 @@ impl Inflater {
             if !self.history.is_empty() {
                 engine
                     .inflate
-                    .set_dictionary(&self.history)
+                    .set_dictionary(self.history.make_contiguous())
                     .map_err(|_| ProtocolError::CorruptDeflate)?;
             }
             self.engine = Some(engine);
@@ -150,7 +153,7 @@ impl Inflater {
         }
         let start = message.len().saturating_sub(from_message);
         self.history
-            .extend_from_slice(message.get(start..).unwrap_or_default());
+            .extend(message.get(start..).unwrap_or_default());
     }
 
     /// Bytes this connection owns between two messages.
@@ -158,6 +161,13 @@ impl Inflater {
     pub(super) fn idle_bytes(&self) -> usize {
         assert!(self.engine.is_none(), "no message is under way");
         self.history.capacity()
+    }
+
+    /// Where the byte lies that came `ago` bytes before the newest.
+    #[cfg(test)]
+    pub(super) fn remembered_at(&self, ago: usize) -> Option<*const u8> {
+        let index = self.history.len().checked_sub(ago.saturating_add(1))?;
+        self.history.get(index).map(std::ptr::from_ref)
     }
 }
 
@@ -215,8 +225,7 @@ impl Engine {
             let (before, made_before) = (self.inflate.total_in(), self.inflate.total_out());
             let status = self
                 .inflate
-                .decompress(input, &mut self.scratch, InflateFlush::NoFlush)
-                .map_err(|_| ProtocolError::CorruptDeflate)?;
+                .decompress(input, &mut self.scratch, InflateFlush::NoFlush);
             let used = self.inflate.total_in().saturating_sub(before);
             let made = self.inflate.total_out().saturating_sub(made_before);
             self.taken = self.taken.saturating_add(used);
@@ -224,8 +233,16 @@ impl Engine {
             self.fresh &= used == 0;
             let made = usize::try_from(made).unwrap_or(usize::MAX);
             let output = self.scratch.get(..made).unwrap_or_default();
-            limits.check(message.len().saturating_add(made), self.taken, self.made)?;
-            append(message, output, limits.bytes_max);
+            // What came out before the error is the caller's: it may break a rule earlier.
+            let len = message.len().saturating_add(made);
+            let room = limits.bytes_max.saturating_sub(message.len());
+            append(
+                message,
+                output.get(..room).unwrap_or(output),
+                limits.bytes_max,
+            );
+            limits.check(len, self.taken, self.made)?;
+            let status = status.map_err(|_| ProtocolError::CorruptDeflate)?;
             input = usize::try_from(used)
                 .ok()
                 .and_then(|used| input.get(used..))

@@ -388,6 +388,24 @@ fn a_message_from_elsewhere_does_not_confuse_the_compressor() {
     }
 }
 
+/// Otherwise each fragment of one byte would cost the move of a window.
+#[test]
+fn a7_what_is_remembered_stays_where_it_is_while_a_message_comes_byte_by_byte() {
+    let mut inflater = inflater(true);
+    let message = noise(50_000);
+    assert_eq!(inflate(&mut inflater, &stored(&message)), Ok(message));
+    let compressed = stored(&[b'x'; 100]);
+    let mut message = Vec::new();
+    for (came, piece) in compressed.chunks(1).enumerate().take(50) {
+        let len = message.len();
+        let before = inflater.remembered_at(1000).unwrap();
+        inflater.push(piece, &mut message, MAX).unwrap();
+        let after = inflater.remembered_at(1000 + message.len() - len);
+        assert_eq!(after, Some(before), "byte {came} moved it");
+    }
+    assert!(message.len() > 20);
+}
+
 #[test]
 fn a_message_in_pieces_is_inflated_piece_by_piece() {
     for takeover in [false, true] {

@@ -85,7 +85,9 @@ pub struct RequestHead {
 impl RequestHead {
     /// Reads a whole head as found by [`HeadScanner`].
     ///
-    /// An empty request target (`GET  HTTP/1.1`, as `rusty_socket` sends it) is read as `/`.
+    /// An empty request target (`GET  HTTP/1.1`, as `rusty_socket` sends it) is read as `/`. A
+    /// line feed alone ends no line (RFC 9112 section 2.2 leaves the choice): where a proxy in front
+    /// reads one line and we two, a request could be smuggled past it.
     ///
     /// # Errors
     /// [`HeadError`].
@@ -404,6 +406,8 @@ mod tests {
             "\0\r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\0\r\n\r\n",
+            "GET / HTTP/1.1\na: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\n\r\n",
         ] {
             assert_eq!(parse(bad).unwrap_err(), HeadError::Malformed, "{bad:?}");
         }

@@ -35,7 +35,7 @@ pub struct Refusal {
     pub status: u16,
     /// One line for people: the response's body.
     pub reason: String,
-    /// Further header fields; names and values must not hold CR, LF or NUL.
+    /// Further header fields; one whose value holds control characters is left out.
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Refusal {
             self.reason.len().saturating_add(1),
         );
         for (name, value) in &self.headers {
-            if !value.contains(['\r', '\n', '\0']) {
+            if !value.chars().any(|c| c.is_control() && c != '\t') {
                 write!(out, "{name}: {value}\r\n").expect("writing to a string cannot fail");
             }
         }
@@ -124,13 +124,15 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     if head.minor_version() < 1 {
         return Err(Refusal::new(400, "a WebSocket needs HTTP/1.1"));
     }
-    // A body would be taken for frames here and for a body, or a second request, elsewhere.
-    let lengths_are_zero = head.values("content-length").all(|length| length == b"0");
-    if !lengths_are_zero || head.values("transfer-encoding").next().is_some() {
-        return Err(Refusal::new(400, "expected a request without a body"));
-    }
     if head.single("host").is_none() {
         return Err(Refusal::new(400, "expected exactly one Host header"));
+    }
+    // What follows would be taken for frames here, and for a body by a proxy in front.
+    let lengths = head.values("content-length").count();
+    if head.values("transfer-encoding").next().is_some()
+        || (lengths > 0 && head.single("content-length") != Some(b"0"))
+    {
+        return Err(Refusal::new(400, "expected a request without a body"));
     }
     if !head.has_token("upgrade", "websocket") || !head.has_token("connection", "upgrade") {
         let mut refusal = Refusal::new(426, "expected Upgrade: websocket and Connection: Upgrade");

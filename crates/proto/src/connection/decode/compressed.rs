@@ -59,15 +59,21 @@ impl Decoder {
         };
         let last = piece.frame_ends && header.fin;
         let start = self.assembly.len();
-        inflater.push(piece.data, &mut self.assembly, bytes_max)?;
-        if last {
-            inflater.finish(&mut self.assembly, bytes_max)?;
+        let mut inflated = inflater.push(piece.data, &mut self.assembly, bytes_max);
+        if last && inflated.is_ok() {
+            inflated = inflater.finish(&mut self.assembly, bytes_max);
         }
-        if kind == Kind::Text {
-            let inflated = self.assembly.get(start..).unwrap_or_default();
-            if !open.utf8.push(inflated) || (last && !open.utf8.is_complete()) {
-                return Err(ProtocolError::InvalidUtf8);
-            }
+        // The first broken rule counts, not the one seen first: that depends on the cut.
+        if kind == Kind::Text
+            && !open
+                .utf8
+                .push(self.assembly.get(start..).unwrap_or_default())
+        {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        inflated?;
+        if last && kind == Kind::Text && !open.utf8.is_complete() {
+            return Err(ProtocolError::InvalidUtf8);
         }
         if last {
             self.open = None;
