@@ -10,6 +10,7 @@ mod blocking;
 mod compression;
 mod driver;
 mod handler;
+mod hostile;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]
