@@ -1,92 +1,120 @@
-//! D6: a server that runs out of file descriptors goes on serving those it has.
-//!
-//! The server is this program again, as a child with few descriptors, so that the peers that
-//! exhaust it do not run out themselves.
+//! Out of file descriptors: a program of its own, since the limit is the process's.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
-    env,
-    io::{BufRead as _, BufReader, Write as _},
+    fs,
     net::TcpStream,
-    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
-use tidewire::ws::{Message, Server, ServerConfig, WebSocket, connect};
+use rlimit::Resource;
+use tidewire::{
+    runtime::Workers,
+    ws::{Server, ServerConfig, WebSocket, connect},
+};
+use tracing::{Event, Level, Metadata, span};
 
-const CHILD: &str = "TIDEWIRE_TEST_FEW_DESCRIPTORS";
-const DESCRIPTORS: u64 = 64;
+/// How often the server could not accept.
+static REFUSED_BY_SYSTEM: AtomicUsize = AtomicUsize::new(0);
 
-struct Few(Child);
+/// Counts errors in the log; the only one here is that of accepting.
+struct Errors;
 
-impl Drop for Few {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+impl tracing::Subscriber for Errors {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR && metadata.target().starts_with("tidewire::listener")
+    }
+
+    fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
+
+    fn event(&self, _event: &Event<'_>) {
+        REFUSED_BY_SYSTEM.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _span: &span::Id) {}
+
+    fn exit(&self, _span: &span::Id) {}
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            break;
+        }
     }
 }
 
-/// What the child does instead of the test.
-async fn serve() {
-    rlimit::setrlimit(rlimit::Resource::NOFILE, DESCRIPTORS, DESCRIPTORS).unwrap();
-    let server = Server::new(ServerConfig::new(([127, 0, 0, 1], 0).into()))
-        .route_any(|mut socket: WebSocket| async move {
-            while let Ok(Some(message)) = socket.recv().await {
-                if socket.send(message).await.is_err() {
-                    break;
-                }
-            }
-        })
-        .start()
-        .unwrap();
-    let mut out = std::io::stderr();
-    writeln!(out, "port {}", server.local_addr().port()).unwrap();
-    std::future::pending::<()>().await;
-}
-
-async fn is_echoed(socket: &mut WebSocket, text: &str) {
+async fn exchange(socket: &mut WebSocket, text: &str) {
     socket.send(text).await.unwrap();
-    assert_eq!(socket.recv().await.unwrap(), Some(Message::text(text)));
+    let answer = socket.recv().await.unwrap().unwrap();
+    assert_eq!(answer.as_text(), Some(text));
 }
 
-#[tokio::test]
-async fn d6_threat_12_without_descriptors_those_connected_are_served_and_others_come_later() {
-    if env::var_os(CHILD).is_some() {
-        return serve().await;
-    }
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "--nocapture"])
-        .arg("d6_threat_12_without_descriptors_those_connected_are_served_and_others_come_later")
-        .env(CHILD, "1")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+/// The highest descriptor in use, as far as the system tells.
+fn descriptors() -> u64 {
+    let open = fs::read_dir("/proc/self/fd")
+        .or_else(|_| fs::read_dir("/dev/fd"))
         .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let child = Few(child);
-    let port = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.strip_prefix("port ")?.parse::<u16>().ok())
-        .unwrap();
-    let url = format!("ws://127.0.0.1:{port}/");
-    let mut early = connect(&url).await.unwrap();
-    is_echoed(&mut early, "before").await;
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.max().unwrap_or(0)
+}
 
-    // More than it can accept; the system keeps the rest waiting.
-    let crowd: Vec<TcpStream> = (0..200)
-        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
-        .collect();
-    for number in 0..100 {
-        is_echoed(&mut early, &format!("while it is full {number}")).await;
+#[tokio::test(start_paused = true)]
+async fn d6_without_descriptors_connections_live_on_accepting_waits_and_recovers() {
+    tracing::subscriber::set_global_default(Errors).unwrap();
+    let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into());
+    config.workers = Workers::Pool;
+    let server = Server::new(config).route("/", echo).start().unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let mut before = connect(&url).await.unwrap();
+    exchange(&mut before, "before").await;
+
+    // From here on there are 40 descriptors left, and those who dial take them all.
+    let (_, hard) = Resource::NOFILE.get().unwrap();
+    Resource::NOFILE.set(descriptors() + 41, hard).unwrap();
+    let mut dialed = Vec::new();
+    let error = loop {
+        match TcpStream::connect(server.local_addr()) {
+            Ok(stream) => dialed.push(stream),
+            Err(error) => break error,
+        }
+        assert!(dialed.len() <= 1000, "the limit holds");
+    };
+    assert_eq!(error.raw_os_error(), Some(24), "{error}"); // EMFILE
+    let accepted_at_first = server.stats().connections;
+
+    // Ten seconds: the others notice nothing, and it is tried every 50 ms at most.
+    for second in 0..10 {
+        exchange(&mut before, &format!("second {second}")).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    drop(crowd);
-    // As soon as it has noticed that they left, there is room again.
-    let mut late = loop {
-        if let Ok(late) = connect(&url).await {
-            break late;
+    let tried = REFUSED_BY_SYSTEM.load(Ordering::Relaxed);
+    assert!(
+        (1..=201).contains(&tried),
+        "accepting was tried {tried} times in 10 s"
+    );
+    assert_eq!(
+        server.stats().connections,
+        accepted_at_first,
+        "nothing is free"
+    );
+
+    // Those who wait are let in as soon as there is room.
+    drop(dialed);
+    let mut after = loop {
+        match connect(&url).await {
+            Ok(socket) => break socket,
+            Err(_) => tokio::task::yield_now().await, // they are being let go
         }
     };
-    is_echoed(&mut late, "after").await;
-    is_echoed(&mut early, "after").await;
-    drop(child);
+    exchange(&mut after, "after").await;
+    exchange(&mut before, "and the first one too").await;
 }

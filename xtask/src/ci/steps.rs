@@ -1,5 +1,7 @@
 //! The steps of continuous integration, in order: cheap and telling ones first.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::bail;
@@ -99,7 +101,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "clients",
-        purpose: "the release binary, used from Node and Python",
+        purpose: "the release binary and the library, used from Node and Python",
         run: clients,
     },
     Step {
@@ -134,7 +136,8 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Tests written in other languages; each gets the binary in `SERVER_BIN`.
+/// Tests written in other languages; each gets the binary in `SERVER_BIN`, and the library's
+/// server and client in `LIBRARY_SERVER` and `LIBRARY_CLIENT`.
 fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let binary = workspace.target_directory.join("release/tidewire");
     if !binary.is_file() {
@@ -150,6 +153,7 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             bail!("{} is missing", workspace.relative(folder).display());
         }
     }
+    let examples = library_examples(workspace)?;
     process::run(
         Command::new("npm")
             .args(["ci", "--no-audit", "--no-fund"])
@@ -159,6 +163,7 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
         Command::new("node")
             .arg("--test")
             .env("SERVER_BIN", &binary)
+            .envs(&examples)
             .current_dir(&node),
     )?;
     let venv = workspace.target_directory.join("clients-venv");
@@ -174,9 +179,30 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
         Command::new(&interpreter)
             .args(["-m", "unittest", "discover"])
             .env("SERVER_BIN", &binary)
+            .envs(&examples)
             .current_dir(&python),
     )?;
     Ok(Outcome::Passed)
+}
+
+/// Builds the programs that show the library to foreign peers, as the binary is built; gives the
+/// variables that name them.
+fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static str, PathBuf>> {
+    let mut cargo = process::cargo();
+    cargo
+        .args(["build", "--release", "--locked", "--package", "tidewire"])
+        .current_dir(&workspace.root);
+    let mut examples = HashMap::new();
+    for (variable, example) in [
+        ("LIBRARY_SERVER", "conformance_server"),
+        ("LIBRARY_CLIENT", "conformance_client"),
+    ] {
+        cargo.args(["--example", example]);
+        let path = workspace.target_directory.join("release/examples");
+        examples.insert(variable, path.join(example));
+    }
+    process::run(&mut cargo)?;
+    Ok(examples)
 }
 
 fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<Outcome> {

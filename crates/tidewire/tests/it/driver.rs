@@ -160,7 +160,7 @@ async fn a_message_sent_while_no_frame_waits_is_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_stream_holds_back_is_written_without_another_send() {
+async fn item_18_what_the_stream_holds_back_is_written_without_another_send() {
     let (a, b) = duplex(16);
     // Like TLS, it takes more than it can write.
     let mut server = server(BufWriter::new(a), no_pings());
@@ -179,7 +179,7 @@ async fn what_the_stream_holds_back_is_written_without_another_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flush_waits_for_what_the_stream_holds_back() {
+async fn item_18_flush_waits_for_what_the_stream_holds_back() {
     let (a, b) = duplex(16);
     let mut server = server(BufWriter::new(a), no_pings());
     server.send("x".repeat(1000)).await.unwrap();
@@ -220,7 +220,7 @@ async fn item_01_dropping_recv_at_any_byte_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_behind_the_handshake_are_the_first_messages() {
+async fn item_03_bytes_behind_the_handshake_are_the_first_messages() {
     let (a, _b) = duplex(1024);
     let core = Connection::server(Arc::default(), Instant::now().into_std());
     let mut socket = WebSocket::new(a, core, client_bytes(&["early", "bird"]));

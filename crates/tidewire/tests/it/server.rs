@@ -154,7 +154,7 @@ async fn threat_12_connections_above_the_limits_get_503() {
 }
 
 #[tokio::test]
-async fn a_drain_closes_everyone_with_1001_and_refuses_newcomers() {
+async fn item_15_a_drain_closes_everyone_with_1001_and_refuses_newcomers() {
     let server = start(config());
     let mut sockets = Vec::new();
     for _ in 0..20 {
