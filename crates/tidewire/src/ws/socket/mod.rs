@@ -299,6 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
         self.inner.link.lock().close(CloseFrame::new(code, reason));
+        self.inner.link.wake_senders();
     }
 
     /// A handle to send from other tasks and threads.
