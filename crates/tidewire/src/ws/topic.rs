@@ -245,12 +245,17 @@ impl Membership {
         Arc::ptr_eq(&self.topic.shared, &topic.shared)
     }
 
-    /// The next segment for this member. `same_task` tells that the waker is the one of the last
-    /// call.
-    pub(super) fn take(&mut self, waker: &Waker, same_task: bool) -> Taken {
+    /// Another task waits from now on.
+    pub(super) fn forget_task(&mut self) {
+        self.seen = None;
+    }
+
+    /// The next segment for this member; `waker` is the one of the last call, or
+    /// [`Self::forget_task`] was called since.
+    pub(super) fn take(&mut self, waker: &Waker) -> Taken {
         let shared = &self.topic.shared;
         let published = shared.published.load(Ordering::Acquire);
-        if same_task && self.seen == Some(published) {
+        if self.seen == Some(published) {
             return Taken::Nothing;
         }
         let mut state = shared.lock();

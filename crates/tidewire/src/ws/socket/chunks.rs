@@ -141,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MessageWriter<'_, S> {
     pub async fn finish(mut self) -> Result<(), SendError> {
         self.fragment(b"", true).await?;
         self.begun = false;
+        self.socket.inner.link.wake_senders();
         Ok(())
     }
 

@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Everything read has been handled: one write for all answers, then the next read. Ready when
     /// there is something new to look at.
     pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
-        let same_task = self.register(cx);
+        self.register(cx);
         let mut half = self.inner.link.lock();
         half.count(&self.inner.decoder);
         if let Some(error) = half.failed().cloned() {
@@ -146,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return Poll::Pending;
         }
         loop {
-            let more = hand_out(&mut self.inner.memberships, &mut half, cx, same_task);
+            let more = hand_out(&mut self.inner.memberships, &mut half, cx);
             match self.inner.link.poll_write(&mut half, cx) {
                 Poll::Ready(Ok(())) if more => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
@@ -171,14 +171,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         match read {
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
-            Poll::Pending if self.poll_due(cx, same_task, deadline) => Poll::Ready(Ok(())),
+            Poll::Pending if self.poll_due(cx, deadline) => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Makes this task the one that is woken; returns whether it was already.
+    /// Makes this task the one that is woken. What knows another one is told, whether it is looked
+    /// at in this poll or not: the next one sees no change any more.
     #[inline]
-    fn register(&mut self, cx: &Context<'_>) -> bool {
+    pub(super) fn register(&mut self, cx: &Context<'_>) {
         let same_task = self
             .inner
             .registered
@@ -187,8 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         if !same_task {
             self.inner.registered = Some(cx.waker().clone());
             self.inner.link.register_reader(cx.waker());
+            self.inner.timer.forget_task();
+            let memberships = self.inner.memberships.iter_mut();
+            memberships.for_each(Membership::forget_task);
         }
-        same_task
     }
 
     /// Queues something and writes it, unless it may wait for the rest of the batch.
@@ -272,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.
-        let same_task = self.register(cx);
+        self.register(cx);
         loop {
             let mut half = self.inner.link.lock();
             half.check()?;
@@ -285,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             }
             let deadline = half.next_deadline();
             drop(half);
-            if !self.poll_due(cx, same_task, deadline) {
+            if !self.poll_due(cx, deadline) {
                 return Poll::Pending;
             }
             if self.inner.failed.is_some() {
@@ -296,12 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Does what is due; true when something was done and the caller should look again.
     /// Otherwise the task is woken at `deadline`, or before.
-    fn poll_due(
-        &mut self,
-        cx: &mut Context<'_>,
-        same_task: bool,
-        deadline: Option<Instant>,
-    ) -> bool {
+    fn poll_due(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else {
             return false;
         };
@@ -309,12 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         let turn = turn::number(&self.inner.link);
         let read_at = self.inner.read_at.take();
         let now = read_at.and_then(|(now, read_in)| (Some(read_in) == turn).then_some(now));
-        if self
-            .inner
-            .timer
-            .poll(cx, same_task, deadline, now)
-            .is_pending()
-        {
+        if self.inner.timer.poll(cx, deadline, now).is_pending() {
             return false;
         }
         // It may have fired early, for what has moved since: then it is set anew.
@@ -343,7 +336,6 @@ pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
     memberships: &mut [Membership],
     half: &mut Half<S>,
     cx: &Context<'_>,
-    same_task: bool,
 ) -> bool {
     let mut more = false;
     for member in memberships {
@@ -358,7 +350,7 @@ pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
                 more = true;
                 break;
             }
-            match member.take(cx.waker(), same_task) {
+            match member.take(cx.waker()) {
                 Taken::Nothing => break,
                 Taken::Frames(frames, count) => half.publication(&frames, count),
                 Taken::TooSlow(end) => {

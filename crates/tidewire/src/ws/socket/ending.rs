@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     return Poll::Ready(self.inner.failed.clone().map_or(Ok(None), Err));
                 }
             };
-            ready!(self.inner.timer.poll(cx, false, deadline, None));
+            ready!(self.inner.timer.poll(cx, deadline, None));
             self.inner.ending = Ending::Done;
         }
     }

@@ -73,6 +73,14 @@ pub(super) enum Kept {
 }
 
 impl Kept {
+    /// A control frame that is no message of the application: never held back by one.
+    fn is_answer_or_end(&self) -> bool {
+        match self {
+            Self::Pinged(_) | Self::Closed(_) | Self::Failed(_) | Self::Close(..) => true,
+            Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_) | Self::Ping(_) => false,
+        }
+    }
+
     fn queue(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
         match self {
             Self::Message(message) => return outgoing.send(message),
@@ -96,8 +104,24 @@ pub(super) struct Later(Option<Box<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Kept>,
+    /// With what they cost.
+    items: VecDeque<(Kept, usize)>,
     bytes: usize,
+}
+
+impl Queue {
+    fn remove(&mut self, at: usize) -> Option<Kept> {
+        let (kept, cost) = self.items.remove(at)?;
+        self.bytes = self.bytes.saturating_sub(cost);
+        Some(kept)
+    }
+
+    /// While a message in pieces is under way: takes the first thing that may go in between.
+    fn remove_answer_or_end(&mut self) -> Option<Kept> {
+        let mut items = self.items.iter();
+        let at = items.position(|(kept, _)| kept.is_answer_or_end())?;
+        self.remove(at)
+    }
 }
 
 impl Later {
@@ -129,20 +153,28 @@ impl Later {
 
     fn push(&mut self, kept: Kept, cost: usize) {
         let queue = self.0.get_or_insert_default();
-        queue.items.push_back(kept);
+        queue.items.push_back((kept, cost));
         queue.bytes = queue.bytes.saturating_add(cost);
     }
 
-    /// Queues what there is room for.
+    /// Queues what there is room for. Messages wait for the end of one in pieces; answers and the
+    /// end of the connection do not.
     pub(super) fn apply(&mut self, outgoing: &mut Outgoing) {
         let Some(queue) = &mut self.0 else { return };
-        while let Some(first) = queue.items.front() {
+        while let Some((first, _)) = queue.items.front() {
             match first.queue(outgoing) {
-                Err(SendError::Full | SendError::InFragments) => return,
+                Err(SendError::Full) => return,
+                Err(SendError::InFragments) => {
+                    let Some(kept) = queue.remove_answer_or_end() else {
+                        return;
+                    };
+                    kept.queue(outgoing).ok(); // such are never refused
+                    continue;
+                }
                 Ok(()) => {}
                 Err(error) => tracing::debug!(%error, "a message was not sent"),
             }
-            queue.items.pop_front();
+            queue.remove(0);
         }
         self.0 = None;
     }

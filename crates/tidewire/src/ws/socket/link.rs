@@ -163,6 +163,12 @@ impl<S> Link<S> {
         }
     }
 
+    /// Has senders look again: a message in pieces is over, or the connection is ending.
+    pub(super) fn wake_senders(&self) {
+        let senders = mem::take(&mut self.wakers().senders);
+        senders.into_iter().for_each(Waker::wake);
+    }
+
     fn wake_all(&self) {
         let (reader, senders) = {
             let mut wakers = self.wakers();
@@ -245,7 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
                     registered = true;
                 }
                 Err(SendError::Full | SendError::InFragments) => {
-                    if half.want() || half.queued() == 0 {
+                    // With nothing to write it is a message in pieces that has to end first.
+                    if half.want() || half.outgoing().is_none_or(|it| it.queued() == 0) {
                         return Poll::Pending;
                     }
                     let written = ready!(self.poll_write(&mut half, cx));

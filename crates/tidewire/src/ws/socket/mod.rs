@@ -308,8 +308,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         let mut half = self.inner.link.lock();
         // Nobody waits for more: the socket is closing.
         let nobody = Context::from_waker(Waker::noop());
-        drive::hand_out(&mut self.inner.memberships, &mut half, &nobody, false);
+        drive::hand_out(&mut self.inner.memberships, &mut half, &nobody);
         half.close(CloseFrame::new(code, reason));
+        drop(half);
+        self.inner.link.wake_senders();
     }
 
     /// A handle to send from other tasks and threads.

@@ -18,22 +18,23 @@ pub(super) struct Timer(Option<Set>);
 struct Set {
     sleep: Pin<Box<Sleep>>,
     at: Instant,
+    /// It wakes the task that waits now, as far as is known.
+    knows_task: bool,
 }
 
 impl Timer {
     /// Ready once `deadline` has passed, or a time it had been set to before; then it is unset.
-    /// `same_task`: the task is the one of the last call. `now`: a time within the current poll of
-    /// the task, if known; were the timer due before, it would have woken another poll.
+    /// `now`: a time within the current poll of the task, if known; were the timer due before, it
+    /// would have woken another poll.
     #[inline]
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        same_task: bool,
         deadline: Instant,
         now: Option<Instant>,
     ) -> Poll<()> {
         if let Some(set) = &self.0
-            && same_task
+            && set.knows_task
             && set.at <= deadline
             && now.is_some_and(|now| now < set.at)
         {
@@ -46,14 +47,23 @@ impl Timer {
         let set = self.0.get_or_insert_with(|| Set {
             sleep: Box::pin(sleep_until(deadline)),
             at: deadline,
+            knows_task: true,
         });
         if set.at > deadline {
             set.sleep.as_mut().reset(deadline);
             set.at = deadline;
         }
+        set.knows_task = true;
         ready!(set.sleep.as_mut().poll(cx));
         self.0 = None;
         Poll::Ready(())
+    }
+
+    /// Another task waits from now on.
+    pub(super) fn forget_task(&mut self) {
+        if let Some(set) = &mut self.0 {
+            set.knows_task = false;
+        }
     }
 
     /// Forgets what it was set to.
