@@ -1,0 +1,131 @@
+//! Deadlines of a connection against peers that flood, dawdle or vanish, in virtual time.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tidewire::{
+    proto::{CloseCode, Config, Message},
+    ws::RecvError,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, duplex},
+    time::{advance, sleep},
+};
+
+use crate::driver::{client_bytes, no_pings, server};
+
+/// A peer that sends without end; it reads or not.
+struct Flood {
+    message: Vec<u8>,
+    reads: bool,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buf.put_slice(&self.message);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.reads {
+            Poll::Ready(Ok(buf.len()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_floods_instead_of_answering_a_close_is_given_up_in_time() {
+    let message = client_bytes(&["flood"]);
+    let mut socket = server(
+        Flood {
+            message,
+            reads: true,
+        },
+        no_pings(),
+    );
+    socket.start_close(CloseCode::POLICY_VIOLATION, "too much");
+    for second in 0..=6 {
+        match socket.recv().await {
+            Ok(message) => assert!(message.is_some()),
+            Err(RecvError::TimedOut) if second >= 5 => return,
+            Err(error) => panic!("after {second} s: {error}"),
+        }
+        advance(Duration::from_secs(1)).await;
+    }
+    panic!("never given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_floods_and_takes_nothing_is_given_up_in_time() {
+    let message = client_bytes(&["flood"]);
+    let mut socket = server(
+        Flood {
+            message,
+            reads: false,
+        },
+        no_pings(),
+    );
+    for second in 0..=11 {
+        socket.try_send(&Message::text("answer")).unwrap();
+        match socket.recv().await {
+            Ok(message) => assert!(message.is_some()),
+            Err(RecvError::TimedOut) if second >= 10 => return,
+            Err(error) => panic!("after {second} s: {error}"),
+        }
+        advance(Duration::from_secs(1)).await;
+    }
+    panic!("never given up");
+}
+
+/// Takes `step` bytes per second and answers pings.
+async fn slow_reader(mut stream: tokio::io::DuplexStream, step: usize, len: usize) {
+    let mut taken = vec![0; step];
+    let mut left = len;
+    while left > 0 {
+        let count = stream.read(&mut taken).await.unwrap();
+        assert!(
+            count > 0,
+            "the connection was given up with {left} bytes left"
+        );
+        left = left.saturating_sub(count);
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_sends_much_and_receives_nothing_meanwhile_does_not_take_the_peer_for_silent() {
+    let (a, b) = duplex(1000);
+    let mut config = Config::default();
+    config.send_queue_bytes_max = 10_000;
+    let mut socket = server(a, config);
+    let reading = tokio::spawn(slow_reader(b, 1000, 100_000));
+    for _ in 0..10 {
+        socket.send(vec![0; 10_000]).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    reading.await.unwrap();
+}
