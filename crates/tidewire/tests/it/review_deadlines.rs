@@ -13,10 +13,13 @@ use tidewire::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, duplex},
-    time::{advance, sleep},
+    time::{Instant, advance, sleep, timeout},
 };
 
 use crate::driver::{client_bytes, no_pings, server};
+
+/// Long enough for anything that happens at all, in virtual time.
+const HANG: Duration = Duration::from_hours(1);
 
 /// A peer that sends without end; it reads or not.
 struct Flood {
@@ -101,6 +104,22 @@ async fn a_peer_that_floods_and_takes_nothing_is_given_up_in_time() {
     panic!("never given up");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_of_what_senders_send_is_given_up_in_time() {
+    let (a, _never_reads) = duplex(64);
+    let (mut socket, sender) = server(a, no_pings()).split();
+    let receiving = tokio::spawn(async move { socket.recv().await });
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    sender.try_send(&Message::binary(vec![0; 1000])).unwrap();
+    let ended = timeout(HANG, receiving)
+        .await
+        .expect("it is given up")
+        .unwrap();
+    assert!(matches!(ended, Err(RecvError::TimedOut)), "{ended:?}");
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
 /// Takes `step` bytes per second and answers pings.
 async fn slow_reader(mut stream: tokio::io::DuplexStream, step: usize, len: usize) {
     let mut taken = vec![0; step];
@@ -128,4 +147,14 @@ async fn a_task_that_sends_much_and_receives_nothing_meanwhile_does_not_take_the
     }
     socket.flush().await.unwrap();
     reading.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_vanishes_behind_a_large_message_is_given_up() {
+    let (a, _never_reads) = duplex(1000);
+    let mut socket = server(a, Config::default());
+    socket.send(vec![0; 100_000]).await.unwrap();
+    let start = Instant::now();
+    assert!(matches!(socket.recv().await, Err(RecvError::TimedOut)));
+    assert_eq!(start.elapsed().as_secs(), 10, "the write deadline");
 }
