@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, advance, sleep, timeout},
 };
 
-use crate::driver::{client_bytes, no_pings, server};
+use crate::driver::{client, client_bytes, no_pings, server};
 
 /// Long enough for anything that happens at all, in virtual time.
 const HANG: Duration = Duration::from_hours(1);
@@ -136,6 +136,17 @@ async fn slow_reader(mut stream: tokio::io::DuplexStream, step: usize, len: usiz
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_a_large_message_slowly_is_not_silent() {
+    let (a, b) = duplex(1000);
+    let mut socket = server(a, Config::default());
+    socket.send(vec![0; 100_000]).await.unwrap();
+    let reading = tokio::spawn(slow_reader(b, 1000, 100_000));
+    let receiving = tokio::spawn(async move { socket.recv().await });
+    reading.await.unwrap();
+    drop(receiving);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_sends_much_and_receives_nothing_meanwhile_does_not_take_the_peer_for_silent() {
     let (a, b) = duplex(1000);
     let mut config = Config::default();
@@ -157,4 +168,22 @@ async fn a_peer_that_vanishes_behind_a_large_message_is_given_up() {
     let start = Instant::now();
     assert!(matches!(socket.recv().await, Err(RecvError::TimedOut)));
     assert_eq!(start.elapsed().as_secs(), 10, "the write deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_deadline_longer_than_the_time_between_pings_delays_no_ping() {
+    let mut config = Config::default();
+    config.ping_every = Some(Duration::from_secs(5));
+    config.pong_within = Duration::from_mins(1);
+    let (a, b) = duplex(1000);
+    let (mut socket, mut peer) = (server(a, config), client(b));
+    let receiving = tokio::spawn(async move { socket.recv().await });
+    let start = Instant::now();
+    for ping in 1..10 {
+        let received = peer.recv_any().await.unwrap();
+        assert!(matches!(received, Some(tidewire::ws::Incoming::Ping(_))));
+        assert_eq!(start.elapsed().as_secs(), 5 * ping);
+        peer.flush().await.unwrap();
+    }
+    receiving.abort();
 }
