@@ -37,7 +37,8 @@ pub struct Config {
     /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
     /// below the usual 30 to 60 s after which NATs and proxies forget a connection.
     pub ping_every: Option<Duration>,
-    /// How long after our ping something must have been received. Default 10 s.
+    /// How long after our ping something must have been received. Default 10 s. While the ping
+    /// waits behind other bytes, it is enough that some of those are taken.
     pub pong_within: Duration,
     /// The last word to a peer that did not answer in time, should it still be listening.
     /// Default 1011.

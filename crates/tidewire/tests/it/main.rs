@@ -20,6 +20,7 @@ mod inbox;
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
+mod review_deadlines;
 mod review_waking;
 mod server;
 #[cfg(feature = "tls")]

@@ -43,7 +43,19 @@ enum KeepAlive {
     /// Ping when nothing was received since.
     Quiet { since: Instant },
     /// Our ping is out; something must be received before.
-    Pinged { deadline: Instant },
+    Pinged {
+        deadline: Instant,
+        unsent: Option<Unsent>,
+    },
+}
+
+/// A ping that waits behind other bytes: while those move, the peer is not silent.
+#[derive(Clone, Copy, Debug)]
+struct Unsent {
+    /// Bytes sent when it will have gone.
+    end: u64,
+    /// Bytes sent when last looked at.
+    sent: u64,
 }
 
 /// The sending half of a [`Connection`](super::Connection).
@@ -356,13 +368,29 @@ impl Outgoing {
         };
         match self.keep_alive {
             KeepAlive::Quiet { since } if now >= after(since, ping_every) => {
+                let waits = self.transmit.len() > 0;
+                // A full queue is a ping of its own: its bytes must be acknowledged.
+                let over = self.ping(b"").is_err() && self.is_finished();
+                let end = self.bytes.saturating_add(self.transmit.len() as u64);
+                let sent = self.bytes;
                 self.keep_alive = KeepAlive::Pinged {
                     deadline: after(now, self.config.pong_within),
+                    unsent: waits.then_some(Unsent { end, sent }),
                 };
-                // A full queue is a ping of its own: its bytes must be acknowledged.
-                self.ping(b"").is_err() && self.is_finished()
+                over
             }
-            KeepAlive::Pinged { deadline } if now >= deadline => {
+            KeepAlive::Pinged {
+                deadline,
+                unsent: Some(Unsent { end, sent }),
+            } if now >= deadline && self.bytes > sent => {
+                let sent = self.bytes;
+                self.keep_alive = KeepAlive::Pinged {
+                    deadline: after(now, self.config.pong_within),
+                    unsent: (sent < end).then_some(Unsent { end, sent }),
+                };
+                false
+            }
+            KeepAlive::Pinged { deadline, .. } if now >= deadline => {
                 let body = self.config.silence.encode();
                 self.close_frame(&body);
                 self.state = State::Closed;
@@ -403,13 +431,14 @@ impl Outgoing {
 
 /// Results.
 impl Outgoing {
-    /// When to call [`Self::handle_timeout`] next. Mostly it moves later, with what is received; it
-    /// moves earlier by [`Self::close`], and when `pong_within` is longer than `ping_every`. A
-    /// driver may let its timer run and ask again then, if it asks before it waits.
+    /// When to call [`Self::handle_timeout`] next. Between calls it moves later, so a driver may
+    /// let its timer run and ask again then; except by [`Self::close`], and by
+    /// [`Self::handle_activity`] when [`Config::pong_within`] is longer than
+    /// [`Config::ping_every`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.state, self.keep_alive, self.config.ping_every) {
             (State::CloseSent { deadline }, ..)
-            | (State::Open, KeepAlive::Pinged { deadline }, Some(_)) => Some(deadline),
+            | (State::Open, KeepAlive::Pinged { deadline, .. }, Some(_)) => Some(deadline),
             (State::Open, KeepAlive::Quiet { since }, Some(ping_every)) => {
                 Some(after(since, ping_every))
             }

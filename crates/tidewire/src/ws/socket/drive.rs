@@ -16,7 +16,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Ending, Incoming, WebSocket, half::Half, later::Kept, turn};
+use super::{
+    Ending, Incoming, WebSocket,
+    half::{Half, Waiting},
+    later::Kept,
+    turn,
+};
 use crate::ws::{Membership, RecvError, SendError, topic::Taken};
 
 /// Queued bytes from which on a batch is written although it is not through.
@@ -160,18 +165,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         if let Poll::Ready(Ok(Some(input))) = read {
             let now = Instant::now();
             half.handle_activity(now);
+            // A peer that floods must not keep the connection: then the timer is never looked at.
+            let overdue = half.is_overdue(now);
             drop(half);
             self.inner.read_at = turn::number(&self.inner.link).map(|turn| (now, turn));
             self.inner.busy = input.is_full() || (self.inner.busy && input.unread().len() > 4096);
             self.inner.input = Some(input);
+            if overdue {
+                self.handle_timeout(cx, now, Waiting::ToReceive);
+            }
             return Poll::Ready(Ok(()));
         }
-        let deadline = half.next_deadline();
+        let deadline = half.next_deadline(Waiting::ToReceive);
         drop(half);
         match read {
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
-            Poll::Pending if self.poll_due(cx, deadline) => Poll::Ready(Ok(())),
+            Poll::Pending if self.poll_due(cx, deadline, Waiting::ToReceive) => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -286,9 +296,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             if written.is_ready() {
                 return Poll::Ready(half.written(written));
             }
-            let deadline = half.next_deadline();
+            let deadline = half.next_deadline(Waiting::ToWrite);
             drop(half);
-            if !self.poll_due(cx, deadline) {
+            if !self.poll_due(cx, deadline, Waiting::ToWrite) {
                 return Poll::Pending;
             }
             if self.inner.failed.is_some() {
@@ -299,7 +309,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Does what is due; true when something was done and the caller should look again.
     /// Otherwise the task is woken at `deadline`, or before.
-    fn poll_due(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
+    fn poll_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Option<Instant>,
+        waiting: Waiting,
+    ) -> bool {
         let Some(deadline) = deadline else {
             return false;
         };
@@ -311,14 +326,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return false;
         }
         // It may have fired early, for what has moved since: then it is set anew.
+        self.handle_timeout(cx, Instant::now(), waiting);
+        true
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
         let mut half = self.inner.link.lock();
-        if half.handle_timeout(Instant::now()) {
+        if half.handle_timeout(now, waiting) {
             // The last word, if the system takes it at once.
             let _last_word = self.inner.link.poll_write(&mut half, cx);
             drop(half);
             self.fail(RecvError::TimedOut);
         }
-        true
     }
 
     pub(super) fn fail(&mut self, error: RecvError) -> RecvError {

@@ -42,6 +42,15 @@ enum Pace {
     Drained,
 }
 
+/// What the socket's task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Everything.
+    ToReceive,
+    /// For the stream to take bytes, reading nothing: so it cannot tell a silent peer.
+    ToWrite,
+}
+
 /// See the module.
 pub(crate) struct Half<S> {
     /// `None` once the socket was dropped.
@@ -228,8 +237,9 @@ impl<S> Half<S> {
 
     /// When something has to happen although nothing arrives.
     #[inline]
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, waiting: Waiting) -> Option<Instant> {
         let outgoing = self.outgoing.as_ref();
+        let outgoing = outgoing.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
         let protocol = outgoing.and_then(|outgoing| outgoing.poll_timeout());
         let protocol = protocol.map(Instant::from_std);
         protocol.into_iter().chain(self.write_deadline).min()
@@ -243,14 +253,24 @@ impl<S> Half<S> {
         }
     }
 
+    /// Whether something should have happened before `now`.
+    #[inline]
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let deadline = self.next_deadline(Waiting::ToReceive);
+        deadline.is_some_and(|deadline| now >= deadline)
+    }
+
     /// The time is `now`: does what is due; returns whether the peer is to be given up.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+    pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
         if self.write_deadline.is_some_and(|deadline| now >= deadline) {
             return true;
         }
         let Some(outgoing) = &mut self.outgoing else {
             return false;
         };
+        if waiting == Waiting::ToWrite && outgoing.is_open() {
+            return false;
+        }
         outgoing.lend_buffer(buffer::write_buffer);
         let over = outgoing.handle_timeout(now.into_std());
         self.reclaim();

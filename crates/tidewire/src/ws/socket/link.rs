@@ -241,8 +241,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
             half.check()?;
             match half.offer(item) {
                 Ok(()) => {
-                    let written = self.poll_write(&mut half, cx);
-                    return Poll::Ready(half.written(written));
+                    return Poll::Ready(self.writing(half, |half| {
+                        let written = self.poll_write(half, cx);
+                        half.written(written)
+                    }));
                 }
                 // Before it is tried again, so that no wake is missed.
                 Err(SendError::Full | SendError::InFragments) if !registered => {
@@ -255,8 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
                     if half.want() || half.outgoing().is_none_or(|it| it.queued() == 0) {
                         return Poll::Pending;
                     }
-                    let written = ready!(self.poll_write(&mut half, cx));
-                    half.written(Poll::Ready(written))?;
+                    ready!(self.writing(half, |half| self.poll_write_all(half, cx)))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -274,8 +275,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         if half.want() {
             return Poll::Pending;
         }
-        let written = ready!(self.poll_write(&mut half, cx));
+        self.writing(half, |half| self.poll_write_all(half, cx))
+    }
+
+    fn poll_write_all(
+        self: &Arc<Self>,
+        half: &mut Half<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let written = ready!(self.poll_write(half, cx));
         Poll::Ready(half.written(Poll::Ready(written)))
+    }
+
+    /// For others than the socket's task: writes, and has that task watch the write deadline, if
+    /// it has begun with this.
+    fn writing<R>(
+        &self,
+        mut half: MutexGuard<'_, Half<S>>,
+        write: impl FnOnce(&mut Half<S>) -> R,
+    ) -> R {
+        let watched = half.write_deadline.is_some();
+        let result = write(&mut half);
+        let begun = !watched && half.write_deadline.is_some();
+        drop(half);
+        if begun {
+            self.wake_reader();
+        }
+        result
     }
 
     /// For a sender: queues something and writes what the stream takes at once.
@@ -283,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         let mut half = self.lock();
         half.check()?;
         half.offer(item)?;
-        self.write_now(&mut half)
+        self.writing(half, |half| self.write_now(half))
     }
 
     /// As [`Self::try_send`]; gives the connection's byte count at the item's end. A failing write is
@@ -293,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         half.check()?;
         half.offer(item)?;
         let end = half.stats().bytes_sent + half.queued() as u64;
-        if self.write_now(&mut half).is_err() {
+        if self.writing(half, |half| self.write_now(half)).is_err() {
             tracing::trace!("a message could not be written");
         }
         Ok(end)
