@@ -42,6 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Incoming>, RecvError>> {
+        self.register(cx);
         loop {
             let deadline = match self.inner.ending {
                 Ending::Writing { deadline } => {

@@ -360,7 +360,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         let mut half = self.lock();
         // Under the lock, so that a write that goes pending after this one is seen.
         self.behind.store(false, Ordering::Relaxed);
-        let written = self.poll_write(&mut half, cx);
+        let mut written = self.poll_write(&mut half, cx);
+        if written.is_pending() {
+            // The turn's task goes on with it, which may never have received anything.
+            self.register_sender(cx.waker());
+            written = self.poll_write(&mut half, cx);
+        }
         if half.written(written).is_err() {
             tracing::trace!("what was held back could not be written");
         }
