@@ -226,3 +226,15 @@ async fn a_peer_that_dawdles_cannot_hold_a_close_up_behind_what_was_sent_before(
     assert_eq!(start.elapsed().as_secs(), 5);
     dawdling.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_never_comes_is_no_panic() {
+    let mut config = no_pings();
+    config.close_within = Duration::MAX;
+    let (a, b) = duplex(64);
+    let (mut socket, mut peer) = (server(a, config), client(b));
+    let closing = tokio::spawn(async move { socket.close(CloseCode::NORMAL, "").await });
+    assert_eq!(peer.recv().await.unwrap(), None);
+    drop(peer);
+    closing.await.unwrap().unwrap();
+}

@@ -19,7 +19,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::later::{Item, Kept, Later};
+use super::{
+    later::{Item, Kept, Later},
+    timer::after,
+};
 use crate::{
     buffer::{self, ReadBuffer},
     ws::{RecvError, SendError},
@@ -384,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     fn blocked(&mut self) -> Poll<Written> {
         self.pace = Pace::Slow;
         if self.write_deadline.is_none() {
-            self.write_deadline = Some(Instant::now() + self.write_within);
+            self.write_deadline = Some(after(self.write_within));
         }
         Poll::Pending
     }
@@ -437,7 +440,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// Starts the closing handshake.
     pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.later.close(frame, Instant::now() + self.close_within);
+        self.later.close(frame, after(self.close_within));
         self.apply_later();
     }
 }
