@@ -21,6 +21,7 @@ mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
 mod review_deadlines;
+mod review_server;
 mod review_waking;
 mod server;
 #[cfg(feature = "tls")]

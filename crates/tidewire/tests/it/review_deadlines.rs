@@ -12,7 +12,7 @@ use tidewire::{
     ws::RecvError,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex},
     time::{Instant, advance, sleep, timeout},
 };
 
@@ -186,4 +186,55 @@ async fn a_pong_deadline_longer_than_the_time_between_pings_delays_no_ping() {
         peer.flush().await.unwrap();
     }
     receiving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_dawdles_cannot_hold_a_close_up_behind_what_was_sent_before() {
+    let mut config = no_pings();
+    config.send_queue_bytes_max = 1000;
+    let (a, mut b) = duplex(512);
+    b.write_all(&client_bytes(&["first", "second"]))
+        .await
+        .unwrap();
+    let socket = server(a, config);
+    let sender = socket.sender();
+    let serving = tokio::spawn(socket.serve(|mut socket| {
+        Box::pin(async move {
+            socket.recv().await.unwrap().unwrap();
+            socket.send(vec![0; 1000]).await.unwrap();
+            // The sending half stays with this task, so this waits for its end.
+            let sender = socket.sender();
+            let other = move || sender.try_send(&Message::binary(vec![0; 1000])).unwrap();
+            std::thread::spawn(other).join().unwrap();
+            socket.recv().await.unwrap().unwrap();
+            socket.recv().await
+        })
+    }));
+    sleep(Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        sender.close(CloseCode::POLICY_VIOLATION, "too slow");
+    }
+    let start = Instant::now();
+    let dawdling = tokio::spawn(async move {
+        loop {
+            b.read_exact(&mut [0]).await.ok();
+            sleep(Duration::from_secs(4)).await;
+        }
+    });
+    let ended = timeout(HANG, serving).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(RecvError::TimedOut)), "{ended:?}");
+    assert_eq!(start.elapsed().as_secs(), 5);
+    dawdling.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_never_comes_is_no_panic() {
+    let mut config = no_pings();
+    config.close_within = Duration::MAX;
+    let (a, b) = duplex(64);
+    let (mut socket, mut peer) = (server(a, config), client(b));
+    let closing = tokio::spawn(async move { socket.close(CloseCode::NORMAL, "").await });
+    assert_eq!(peer.recv().await.unwrap(), None);
+    drop(peer);
+    closing.await.unwrap().unwrap();
 }

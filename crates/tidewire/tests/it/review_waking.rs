@@ -1,11 +1,12 @@
 //! Who is woken when a connection is shared by several tasks or moves from one to another.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -13,7 +14,10 @@ use tidewire::{
     proto::{Kind, Message},
     ws::Topic,
 };
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, duplex},
+    time::timeout,
+};
 
 use crate::driver::{Script, client_bytes, no_pings, pair, server};
 
@@ -158,4 +162,69 @@ async fn a_sender_waits_and_does_not_spin_while_a_message_in_pieces_is_under_way
         })
     }));
     timeout(HANG, serving.as_mut()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_at_the_end_goes_out_from_a_new_task() {
+    let (a, mut b) = duplex(16);
+    let mut socket = server(a, no_pings());
+    let _sender = socket.sender();
+    let first = Waker::from(Arc::new(Task::default()));
+    let mut cx = Context::from_waker(&first);
+    socket.try_send(&Message::binary(vec![7; 100])).unwrap();
+    assert!(socket.poll_recv(&mut cx).is_pending());
+    tokio::io::AsyncWriteExt::write_all(&mut b, b"\x88\x80\0\0\0\0")
+        .await
+        .unwrap();
+    let Poll::Ready(Ok(Some(_closing))) = socket.poll_recv_any(&mut cx) else {
+        panic!("the peer's close frame");
+    };
+    let ending = tokio::spawn(async move { socket.recv().await });
+    tokio::task::yield_now().await;
+    let start = tokio::time::Instant::now();
+    let mut received = Vec::new();
+    b.read_to_end(&mut received).await.unwrap();
+    assert_eq!(
+        start.elapsed(),
+        Duration::ZERO,
+        "no deadline was waited for"
+    );
+    assert!(received.ends_with(b"\x88\x00"));
+    drop(b);
+    ending.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_only_sends_goes_on_writing_on_a_shared_connection() {
+    let (a, mut b) = duplex(16);
+    let socket = server(a, no_pings());
+    let _sender = socket.sender();
+    let serving = tokio::spawn(socket.serve(|mut socket| {
+        Box::pin(async move {
+            socket.send(vec![7; 100]).await.unwrap();
+            std::future::pending::<()>().await;
+        })
+    }));
+    let mut received = [0; 102];
+    timeout(HANG, b.read_exact(&mut received))
+        .await
+        .expect("all of it")
+        .unwrap();
+    serving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_held_back_is_written_when_it_ends_and_the_socket_lives_on() {
+    let script = Script::default();
+    script.push(client_bytes(&["first", "second"]));
+    let serving = server(script.clone(), no_pings()).serve(|mut socket| {
+        Box::pin(async move {
+            let first = socket.recv().await.unwrap().unwrap();
+            socket.send(first).await.unwrap();
+            socket
+        })
+    });
+    let socket = pin!(serving).await;
+    assert_eq!(script.writes().concat(), b"\x81\x05first");
+    drop(socket);
 }

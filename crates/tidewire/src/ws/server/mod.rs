@@ -242,7 +242,7 @@ impl Server {
             sessions: Arc::default(),
             everyone: Topic::new(self.config.everyone.clone()),
             drain: Drain::new(),
-            tasks: Tasks::new(),
+            tasks: Tasks::new(matches!(self.config.workers, Workers::PerCore(_))),
             opened: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         });

@@ -41,7 +41,8 @@ pub struct Traffic {
     pub bytes_queued: usize,
 }
 
-/// A server that accepts connections until [`drain`](Self::drain) or drop.
+/// A server that accepts connections until [`drain`](Self::drain) or drop. Dropping it tells its
+/// sessions and aborts them.
 pub struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) shared: Arc<Shared>,
@@ -112,6 +113,7 @@ impl RunningServer {
         self.shared.start_drain();
         let finished = timeout(within, self.shared.tasks.ended()).await.is_ok();
         self.abort.start();
+        self.shared.tasks.abort();
         for thread in self.threads.drain(..) {
             // The thread ends as soon as it sees `abort`; a panic in it was reported already.
             if tokio::task::spawn_blocking(move || thread.join())
@@ -129,5 +131,6 @@ impl Drop for RunningServer {
     fn drop(&mut self) {
         self.shared.start_drain();
         self.abort.start();
+        self.shared.tasks.abort();
     }
 }

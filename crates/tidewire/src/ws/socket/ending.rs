@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Incoming, WebSocket};
+use super::{Incoming, WebSocket, timer::after};
 use crate::ws::RecvError;
 
 /// How far the end of a connection is.
@@ -31,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// The protocol is through.
     pub(super) fn begin_end(&mut self) {
         self.inner.ending = Ending::Writing {
-            deadline: Instant::now() + self.inner.decoder.config().close_within,
+            deadline: after(self.inner.decoder.config().close_within),
         };
         self.inner.timer.unset();
         self.inner.input = None;
@@ -42,6 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Incoming>, RecvError>> {
+        self.register(cx);
         loop {
             let deadline = match self.inner.ending {
                 Ending::Writing { deadline } => {

@@ -19,7 +19,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::later::{Item, Kept, Later};
+use super::{
+    later::{Item, Kept, Later},
+    timer::after,
+};
 use crate::{
     buffer::{self, ReadBuffer},
     ws::{RecvError, SendError},
@@ -71,6 +74,8 @@ pub(crate) struct Half<S> {
     pub(super) write_within: Duration,
     /// The bound of `later`.
     queue_bytes_max: usize,
+    /// How long a wish to close may wait in `later`.
+    close_within: Duration,
     /// Counters of the receiving half, and of the sending half when it went out.
     stats: Stats,
 }
@@ -80,6 +85,7 @@ impl<S> Half<S> {
         Self {
             stream: Some(stream),
             queue_bytes_max: outgoing.config().send_queue_bytes_max,
+            close_within: outgoing.config().close_within,
             outgoing: Some(Box::new(outgoing)),
             later: Later::default(),
             wanted: false,
@@ -160,9 +166,13 @@ impl<S> Half<S> {
         Ok(queue(outgoing)?)
     }
 
-    /// Takes an answer or a wish to close, which is never refused.
+    /// Takes an answer, which is never refused.
     pub(super) fn keep(&mut self, kept: Kept) {
         self.later.keep(kept);
+        self.apply_later();
+    }
+
+    fn apply_later(&mut self) {
         if let Some(outgoing) = &mut self.outgoing {
             outgoing.lend_buffer(buffer::write_buffer);
             self.later.apply(outgoing);
@@ -242,7 +252,11 @@ impl<S> Half<S> {
         let outgoing = outgoing.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
         let protocol = outgoing.and_then(|outgoing| outgoing.poll_timeout());
         let protocol = protocol.map(Instant::from_std);
-        protocol.into_iter().chain(self.write_deadline).min()
+        protocol
+            .into_iter()
+            .chain(self.write_deadline)
+            .chain(self.later.close_deadline())
+            .min()
     }
 
     /// Something was received at `now`.
@@ -262,7 +276,11 @@ impl<S> Half<S> {
 
     /// The time is `now`: does what is due; returns whether the peer is to be given up.
     pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
-        if self.write_deadline.is_some_and(|deadline| now >= deadline) {
+        let ours = self.write_deadline.into_iter();
+        if ours
+            .chain(self.later.close_deadline())
+            .any(|deadline| now >= deadline)
+        {
             return true;
         }
         let Some(outgoing) = &mut self.outgoing else {
@@ -369,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     fn blocked(&mut self) -> Poll<Written> {
         self.pace = Pace::Slow;
         if self.write_deadline.is_none() {
-            self.write_deadline = Some(Instant::now() + self.write_within);
+            self.write_deadline = Some(after(self.write_within));
         }
         Poll::Pending
     }
@@ -422,6 +440,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// Starts the closing handshake.
     pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.keep(Kept::Close(frame.code, frame.reason.into()));
+        self.later.close(frame, after(self.close_within));
+        self.apply_later();
     }
 }

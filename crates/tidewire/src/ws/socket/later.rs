@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use tidewire_proto::{
-    CloseCode, CloseFrame, Event, Kind, Message, Outgoing, Prepared, ProtocolError, SendError,
+    CloseFrame, Event, Kind, Message, Outgoing, Prepared, ProtocolError, SendError,
 };
 use tokio::time::Instant;
 
@@ -69,14 +69,14 @@ pub(super) enum Kept {
     /// The peer broke a rule.
     Failed(ProtocolError),
     /// Our wish to close.
-    Close(CloseCode, Box<str>),
+    Close(CloseFrame),
 }
 
 impl Kept {
     /// A control frame that is no message of the application: never held back by one.
     fn is_answer_or_end(&self) -> bool {
         match self {
-            Self::Pinged(_) | Self::Closed(_) | Self::Failed(_) | Self::Close(..) => true,
+            Self::Pinged(_) | Self::Closed(_) | Self::Failed(_) | Self::Close(_) => true,
             Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_) | Self::Ping(_) => false,
         }
     }
@@ -90,8 +90,8 @@ impl Kept {
             Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),
             Self::Closed(frame) => outgoing.answer(&Event::Close(frame.clone())),
             Self::Failed(error) => outgoing.fail(*error),
-            Self::Close(code, reason) => {
-                outgoing.close(*code, reason, Instant::now().into_std());
+            Self::Close(frame) => {
+                outgoing.close(frame.code, &frame.reason, Instant::now().into_std());
             }
         }
         Ok(())
@@ -107,6 +107,8 @@ struct Queue {
     /// With what they cost.
     items: VecDeque<(Kept, usize)>,
     bytes: usize,
+    /// The wish to close is among them; it need not wait longer.
+    close_deadline: Option<Instant>,
 }
 
 impl Queue {
@@ -146,9 +148,26 @@ impl Later {
         Ok(())
     }
 
-    /// Takes an answer or a wish to close: those are few.
+    /// Takes an answer: those are few.
     pub(super) fn keep(&mut self, kept: Kept) {
         self.push(kept, 0);
+    }
+
+    /// Takes a wish to close, unless there is one: the first counts. It keeps its place behind the
+    /// messages, whose peer must take them until `deadline`.
+    pub(super) fn close(&mut self, frame: CloseFrame, deadline: Instant) {
+        if self.close_deadline().is_none() {
+            self.keep(Kept::Close(frame));
+        }
+        if let Some(queue) = &mut self.0 {
+            queue.close_deadline.get_or_insert(deadline);
+        }
+    }
+
+    /// Until when a wish to close may wait here.
+    #[inline]
+    pub(super) fn close_deadline(&self) -> Option<Instant> {
+        self.0.as_ref().and_then(|queue| queue.close_deadline)
     }
 
     fn push(&mut self, kept: Kept, cost: usize) {

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use tidewire_proto::{CloseCode, Outgoing, Stats};
+use tidewire_proto::{CloseCode, CloseFrame, Outgoing, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     half::{Half, Written},
-    later::{Item, Kept},
+    later::Item,
     turn,
 };
 use crate::ws::{Peer, RecvError, SendError};
@@ -329,12 +329,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     pub(crate) fn start_close(self: &Arc<Self>, code: CloseCode, reason: &str) {
         {
             let mut half = self.lock();
-            half.keep(Kept::Close(code, reason.into()));
+            half.close(CloseFrame::new(code, reason));
             if self.write_now(&mut half).is_err() {
                 tracing::trace!("the close frame could not be written");
             }
         }
-        self.wake_reader();
+        self.wake_all();
     }
 
     /// Writes what the stream takes, from outside of any task.
@@ -360,7 +360,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         let mut half = self.lock();
         // Under the lock, so that a write that goes pending after this one is seen.
         self.behind.store(false, Ordering::Relaxed);
-        let written = self.poll_write(&mut half, cx);
+        let mut written = self.poll_write(&mut half, cx);
+        if written.is_pending() {
+            // The turn's task goes on with it, which may never have received anything.
+            self.register_sender(cx.waker());
+            written = self.poll_write(&mut half, cx);
+        }
         if half.written(written).is_err() {
             tracing::trace!("what was held back could not be written");
         }

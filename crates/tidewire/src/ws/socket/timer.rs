@@ -8,9 +8,17 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A deadline from now on; one past the end of time never comes.
+pub(super) fn after(wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_hours(8760);
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + FAR)
+}
 
 #[derive(Default)]
 pub(super) struct Timer(Option<Set>);

@@ -141,7 +141,7 @@ where
         let turn = Turn::of(&this.link);
         let result = Pin::new(&mut this.task).poll(cx);
         let held_back = turn.end();
-        if result.is_pending() && (held_back || this.link.is_behind()) {
+        if held_back || this.link.is_behind() {
             this.link.end_turn(cx);
         }
         result
