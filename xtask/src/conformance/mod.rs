@@ -1,5 +1,5 @@
 //! `cargo xtask conformance`: the Autobahn suite against our server and our client, compared
-//! case by case with the committed expectation.
+//! case by case with the committed expectation (promise a1).
 //!
 //! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`mod@run`] brings fuzzers and
 //! [`subject`], the program under test, together; [`verdict`] compares what comes out.

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: looks for inputs that break a promise.
+//! `cargo xtask fuzz`: looks for inputs that break a promise (among them a5: no input ends or fills a parser).
 //!
 //! The targets are plain functions (`fuzz/targets`); here libFuzzer runs them, guided by
 //! coverage. That needs only flags which a stable compiler takes, so neither nightly nor
