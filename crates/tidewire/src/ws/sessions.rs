@@ -19,15 +19,19 @@ use crate::stream::Stream;
 /// So that sessions of several workers seldom wait for one another.
 const SHARDS: usize = 16;
 
-type Shard = HashMap<u64, Arc<Link<Stream>>>;
+#[derive(Default)]
+struct Shard {
+    open: HashMap<u64, Arc<Link<Stream>>>,
+    /// Counters of the sessions that have ended. Beside the open ones, so that whoever adds up
+    /// sees a session once, whenever it ends.
+    ended: Stats,
+}
 
 #[derive(Default)]
 pub(super) struct Sessions {
     next: AtomicU64,
     draining: AtomicBool,
     shards: [Mutex<Shard>; SHARDS],
-    /// Counters of the sessions that have ended.
-    ended: Mutex<Stats>,
 }
 
 /// A session's entry; dropping it removes the session.
@@ -41,7 +45,7 @@ impl Sessions {
     pub(super) fn open(self: &Arc<Self>, link: &Arc<Link<Stream>>) -> Entry {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         link.set_id(id);
-        self.shard(id).insert(id, Arc::clone(link));
+        self.shard(id).open.insert(id, Arc::clone(link));
         // After it can be found: a drain either finds it or is seen here.
         if self.draining.load(Ordering::SeqCst) {
             link.start_close(CloseCode::GOING_AWAY, SHUTTING_DOWN);
@@ -54,12 +58,12 @@ impl Sessions {
 
     pub(super) fn len(&self) -> usize {
         (0..SHARDS)
-            .map(|shard| self.shard(shard as u64).len())
+            .map(|shard| self.shard(shard as u64).open.len())
             .sum()
     }
 
     pub(super) fn find(&self, id: u64) -> Option<Sender> {
-        let link = self.shard(id).get(&id).cloned()?;
+        let link = self.shard(id).open.get(&id).cloned()?;
         Some(Sender::new(link))
     }
 
@@ -82,22 +86,25 @@ impl Sessions {
 
     /// Counters of all sessions, open and ended, and the bytes now queued for sending.
     pub(super) fn stats(&self) -> (Stats, usize) {
-        let mut total = *self.ended();
-        let mut queued = 0;
-        for link in self.links() {
-            let (stats, len) = link.stats();
-            total += stats;
-            queued += len;
+        let (mut total, mut queued) = (Stats::default(), 0);
+        for shard in 0..SHARDS {
+            let (ended, links) = {
+                let shard = self.shard(shard as u64);
+                (shard.ended, shard.links())
+            };
+            total += ended;
+            for link in links {
+                let (stats, len) = link.stats();
+                total += stats;
+                queued += len;
+            }
         }
         (total, queued)
     }
 
     fn links(&self) -> Vec<Arc<Link<Stream>>> {
         (0..SHARDS)
-            .flat_map(|shard| {
-                let shard = self.shard(shard as u64);
-                shard.values().cloned().collect::<Vec<_>>()
-            })
+            .flat_map(|shard| self.shard(shard as u64).links())
             .collect()
     }
 
@@ -106,18 +113,23 @@ impl Sessions {
         let shard = &self.shards[at];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn ended(&self) -> MutexGuard<'_, Stats> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shard {
+    fn links(&self) -> Vec<Arc<Link<Stream>>> {
+        self.open.values().cloned().collect()
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let link = self.sessions.shard(self.id).remove(&self.id);
-        if let Some(link) = link {
-            *self.sessions.ended() += link.stats().0;
-        }
+        let link = self.sessions.shard(self.id).open.get(&self.id).cloned();
+        let stats = link.map(|link| link.stats().0).unwrap_or_default();
+        let mut shard = self.sessions.shard(self.id);
+        let link = shard.open.remove(&self.id);
+        shard.ended += stats;
+        drop(shard);
+        drop(link); // outside of the lock
     }
 }
 

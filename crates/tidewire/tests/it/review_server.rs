@@ -44,3 +44,32 @@ async fn what_remains_at_the_drain_deadline_is_aborted_in_both_scaling_designs()
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sessions_have_moved_never_becomes_less_while_they_come_and_go() {
+    let mut config = config();
+    config.workers = Workers::PerCore(NonZeroUsize::MIN);
+    let server = Server::new(config)
+        .route("/", crate::server::echo)
+        .start()
+        .unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let coming = tokio::spawn(async move {
+        for _ in 0..300 {
+            let mut socket = connect(&url).await.unwrap();
+            socket.send("counted").await.unwrap();
+            socket.recv().await.unwrap();
+            drop(socket);
+        }
+    });
+    let mut before = 0;
+    while !coming.is_finished() {
+        for _ in 0..100 {
+            let now = server.traffic().total.bytes_received;
+            assert!(now >= before, "{now} after {before}");
+            before = now;
+        }
+        tokio::task::yield_now().await;
+    }
+    coming.await.unwrap();
+}
