@@ -371,3 +371,17 @@ async fn nothing_is_sent_after_leaving_a_topic() {
     assert_eq!(peer.recv().await.unwrap(), None, "nothing after leaving");
     closing.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_outlives_the_connection_keeps_nothing_of_it() {
+    let (a, _never_reads) = duplex(64);
+    let (receiver, sender) = server(a, no_pings()).split();
+    let payload = bytes::Bytes::from(vec![0; 10_000]);
+    sender.try_send(&Message::Binary(payload.clone())).unwrap();
+    let sent = receiver.stats().messages_sent;
+    assert_eq!((sent, payload.is_unique()), (1, false));
+    drop(receiver);
+    sender.close(CloseCode::NORMAL, "");
+    assert_eq!((sender.queued(), sender.is_open()), (0, false));
+    assert!(payload.is_unique(), "the queue is gone");
+}

@@ -113,6 +113,9 @@ impl<S> Half<S> {
     pub(super) fn check_in(&mut self, outgoing: Box<Outgoing>) -> bool {
         self.later.apply(self.outgoing.insert(outgoing));
         self.reclaim();
+        if self.stream.is_none() {
+            self.abandon();
+        }
         mem::take(&mut self.wanted)
     }
 
@@ -313,11 +316,13 @@ impl<S> Half<S> {
         self.failed.as_ref()
     }
 
-    /// The owner is gone; gives the stream, to be dropped.
-    pub(super) fn abandon(&mut self) -> Option<S> {
+    /// The owner is gone; gives the stream and what was queued, to be dropped: a forgotten sender
+    /// must not keep it.
+    pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Outgoing>>) {
         self.failed.get_or_insert(RecvError::Lost);
         self.later = Later::default();
-        self.stream.take()
+        self.stats = self.stats();
+        (self.stream.take(), self.outgoing.take())
     }
 
     /// What a write attempt came to; a pending one goes on later.

@@ -184,8 +184,8 @@ impl<S> Link<S> {
 
     /// The socket was dropped: the stream ends, senders are told.
     pub(super) fn abandon(&self) {
-        let stream = self.lock().abandon();
-        drop(stream);
+        let (stream, outgoing) = self.lock().abandon();
+        drop((stream, outgoing));
         self.wake_all();
     }
 
