@@ -289,6 +289,25 @@ async fn threat_09_a_peer_that_never_reads_stops_the_sender_and_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_send_goes_on_as_soon_as_there_is_room_for_it() {
+    let mut config = no_pings();
+    config.send_queue_bytes_max = 10_000;
+    let (a, mut b) = duplex(4096);
+    let mut socket = server(a, config);
+    socket.try_send(&Message::binary(vec![0; 9000])).unwrap();
+    // The stream takes 4 KiB in this very call, which makes room, and nothing more.
+    let sent = tokio::time::timeout(Duration::from_secs(1), socket.send(vec![0; 3000]));
+    sent.await
+        .expect("nobody reads, and it need not wait")
+        .unwrap();
+    assert!(socket.queued() > 7000, "{} wait", socket.queued());
+    let mut first = [0];
+    tokio::io::AsyncReadExt::read_exact(&mut b, &mut first)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_stream_is_an_error_not_a_close() {
     let (mut server, client) = pair(1024);
     drop(client);

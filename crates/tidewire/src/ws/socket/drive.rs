@@ -248,8 +248,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     return Poll::Ready(half.written(written));
                 }
                 Err(SendError::Full) => {
+                    let queued = half.queued();
                     drop(half);
-                    ready!(self.poll_flush(cx))?;
+                    match self.poll_flush(cx) {
+                        Poll::Ready(flushed) => flushed?,
+                        // A part of the queue was written: there may be room now.
+                        Poll::Pending if self.inner.link.lock().queued() < queued => {}
+                        Poll::Pending => return Poll::Pending,
+                    }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
