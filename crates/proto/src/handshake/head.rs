@@ -149,15 +149,26 @@ impl RequestHead {
         text(&self.bytes, &self.method)
     }
 
-    /// The request target, as sent: path and query.
+    /// The request target, as sent: path and query, usually.
     pub fn target(&self) -> &str {
         text(&self.bytes, &self.target)
     }
 
-    /// The target up to the query.
+    /// The target's path. Of a target in absolute form (`GET http://host/path`), which servers must
+    /// take too (RFC 9112 section 3.2.2), the path in it.
     pub fn path(&self) -> &str {
         let target = self.target();
-        target.split_once('?').map_or(target, |(path, _)| path)
+        let (target, root) = match absolute_form(target) {
+            Some((_, rest)) => (rest, "/"),
+            None => (target, ""),
+        };
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        if path.is_empty() { root } else { path }
+    }
+
+    /// The authority in a target in absolute form.
+    pub(super) fn target_authority(&self) -> Option<&str> {
+        absolute_form(self.target()).map(|(authority, _)| authority)
     }
 
     /// What follows the first `?` of the target.
@@ -297,6 +308,15 @@ fn has_bare_line_end(head: &[u8]) -> bool {
     })
 }
 
+/// Authority and the rest of a target in absolute form (RFC 6455 section 4.2.1).
+fn absolute_form(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once("://")?;
+    let known = ["http", "https", "ws", "wss"];
+    let known = known.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    known.then(|| rest.split_at(end))
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
@@ -396,6 +416,27 @@ mod tests {
             parse("GET  HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().path(),
             "/"
         );
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_read_as_its_path() {
+        for (target, path, query, authority) in [
+            ("http://a/chat?id=1", "/chat", Some("id=1"), Some("a")),
+            ("WSS://a:443/", "/", None, Some("a:443")),
+            ("http://a", "/", None, Some("a")),
+            ("http://a?id=1", "/", Some("id=1"), Some("a")),
+            ("/see?u=http://a/b", "/see", Some("u=http://a/b"), None),
+            ("//a/b", "//a/b", None, None),
+            ("gopher://a/b", "gopher://a/b", None, None),
+            ("*", "*", None, None),
+        ] {
+            let head = parse(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+            assert_eq!(
+                (head.path(), head.query(), head.target_authority()),
+                (path, query, authority),
+                "{target}"
+            );
+        }
     }
 
     #[test]

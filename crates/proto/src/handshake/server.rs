@@ -49,10 +49,20 @@ impl Refusal {
         }
     }
 
+    /// 426, which names the protocol that is spoken (RFC 9110 section 15.5.22).
+    pub fn upgrade_required(reason: impl Into<String>) -> Self {
+        let mut refusal = Self::new(426, reason);
+        refusal.headers.push(("Upgrade", "websocket".into()));
+        refusal
+    }
+
     /// The whole response, with `Connection: close`.
     pub fn to_response(&self) -> String {
+        //= rfc9110#7.8: who sends Upgrade names it in Connection
+        let upgrade = self.headers.iter().any(|(name, _)| *name == "Upgrade");
+        let upgrade = if upgrade { ", upgrade" } else { "" };
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {} {}\r\nConnection: close{upgrade}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
             self.status,
             phrase(self.status),
             self.reason.len().saturating_add(1),
@@ -134,14 +144,19 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     {
         return Err(Refusal::new(400, "expected a request without a body"));
     }
+    //= rfc9112#3.2.2: the authority in the target counts; one that differs is meant to deceive
+    if let (Some(authority), Some(host)) = (head.target_authority(), head.single("host"))
+        && !host.eq_ignore_ascii_case(authority.as_bytes())
+    {
+        return Err(Refusal::new(400, "expected a Host header as in the target"));
+    }
     if !head.has_token("upgrade", "websocket") || !head.has_token("connection", "upgrade") {
-        let mut refusal = Refusal::new(426, "expected Upgrade: websocket and Connection: Upgrade");
-        refusal.headers.push(("Upgrade", "websocket".into()));
-        return Err(refusal);
+        let expected = "expected Upgrade: websocket and Connection: Upgrade";
+        return Err(Refusal::upgrade_required(expected));
     }
     //= rfc6455#4.4: the server answers with the versions it supports
     if head.single("sec-websocket-version") != Some(b"13") {
-        let mut refusal = Refusal::new(426, "expected Sec-WebSocket-Version: 13");
+        let mut refusal = Refusal::upgrade_required("expected Sec-WebSocket-Version: 13");
         refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
         return Err(refusal);
     }
@@ -217,6 +232,32 @@ mod tests {
                 answer(GOOD, ours).unwrap().subprotocol.as_deref(),
                 chosen,
                 "{ours:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_accepted_with_the_same_host() {
+        let host = "http://Server.example.com/chat";
+        answer(&GOOD.replace("/chat", host), &[]).unwrap();
+        let other = answer(&GOOD.replace("/chat", "http://other/chat"), &[]);
+        assert_eq!(other.unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn an_answer_426_names_the_upgrade_as_http_demands() {
+        for bad in [
+            GOOD.replace("Version: 13", "Version: 8"),
+            GOOD.replace("Connection: Upgrade", "Connection: close"),
+        ] {
+            let response = answer(&bad, &[]).unwrap_err().to_response();
+            assert!(
+                response.contains("\r\nUpgrade: websocket\r\n"),
+                "{response}"
+            );
+            assert!(
+                response.contains("\r\nConnection: close, upgrade\r\n"),
+                "{response}"
             );
         }
     }

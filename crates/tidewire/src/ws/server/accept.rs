@@ -165,8 +165,7 @@ async fn open(
     }
     let Some(fallback) = &shared.fallback else {
         let mut stream = arrived.stream;
-        let mut refusal = Refusal::new(426, "this address speaks WebSocket only");
-        refusal.headers.push(("Upgrade", "websocket".into()));
+        let refusal = Refusal::upgrade_required("this address speaks WebSocket only");
         upgrade::refuse(&mut stream, &refusal).await?;
         return Ok(None);
     };
