@@ -38,6 +38,7 @@ mod http2; // a stream of an HTTP/2 connection as bytes
 pub mod tls; // certificates, mutual TLS
 mod drain; // the wish to end, and waiting for the end
 mod buffer; // pooled read buffers: an idle connection owns none
+pub mod relay; // bytes between two streams
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver

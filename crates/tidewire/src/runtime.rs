@@ -4,7 +4,7 @@
 //! migrates, nothing is stolen. *Pool*: one work-stealing runtime. Which is better depends on
 //! the load: per core for many alike connections, the pool when single connections are heavy.
 
-use std::{io, num::NonZeroUsize, thread};
+use std::{io, net::TcpListener, num::NonZeroUsize, thread};
 
 /// How a server uses the machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,21 @@ impl Workers {
             Self::PerCore(count) => count.get(),
             Self::Pool => 1,
         }
+    }
+
+    /// Gives each worker its listeners: at least one, and none is left over, since connections that wait
+    /// there would never be accepted.
+    pub(crate) fn share(self, listeners: Vec<TcpListener>) -> io::Result<Vec<Vec<TcpListener>>> {
+        let workers = self.listeners();
+        let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let without = shares.iter_mut().skip(listeners.len());
+        for (share, listener) in without.zip(listeners.iter().cycle()) {
+            share.push(listener.try_clone()?);
+        }
+        for (number, listener) in listeners.into_iter().enumerate() {
+            shares[number % workers].push(listener);
+        }
+        Ok(shares)
     }
 }
 

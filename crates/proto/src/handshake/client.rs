@@ -24,6 +24,9 @@ pub struct Agreed {
     pub subprotocol: Option<String>,
     /// The compression, for [`Connection::with_deflate`](crate::Connection::with_deflate).
     pub deflate: Option<DeflateParameters>,
+    /// The extensions of the answer as they came, when the offer was
+    /// [passed on](ClientRequest::passing_on).
+    pub extensions: Option<String>,
 }
 
 /// An upgrade request to be sent.
@@ -33,7 +36,16 @@ pub struct ClientRequest {
     pub request: String,
     accept: String,
     subprotocols: Vec<String>,
-    deflate: Option<DeflateConfig>,
+    extensions: Extensions,
+}
+
+/// Who negotiates extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extensions {
+    /// We, with these settings.
+    Ours(Option<DeflateConfig>),
+    /// Somebody whose offer is passed on.
+    PassedOn,
 }
 
 /// A request could not be made: an argument would break the head (CVE-2026-1527).
@@ -115,10 +127,40 @@ impl ClientRequest {
         nonce: [u8; 16],
         options: RequestOptions<'_>,
     ) -> Result<Self, RequestError> {
+        let offer = options.deflate.map(deflate::offer);
+        let extensions = Extensions::Ours(options.deflate.cloned());
+        Self::build(url, nonce, options, offer.as_deref(), extensions)
+    }
+
+    /// As [`new`](Self::new), for a gateway that speaks for a client and does not look into what
+    /// follows: the client's offer of extensions goes out as it is, and the answer comes back
+    /// as it is in [`Agreed::extensions`]. `options.deflate` does not count.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`RequestError::HeaderValue`] for an offer that cannot be sent.
+    pub fn passing_on(
+        url: &Url,
+        nonce: [u8; 16],
+        options: RequestOptions<'_>,
+        extensions: Option<&str>,
+    ) -> Result<Self, RequestError> {
+        if let Some(offer) = extensions {
+            check_value(EXTENSIONS, offer)?;
+        }
+        Self::build(url, nonce, options, extensions, Extensions::PassedOn)
+    }
+
+    fn build(
+        url: &Url,
+        nonce: [u8; 16],
+        options: RequestOptions<'_>,
+        offer: Option<&str>,
+        extensions: Extensions,
+    ) -> Result<Self, RequestError> {
         let RequestOptions {
             headers,
             subprotocols,
-            deflate,
+            deflate: _,
         } = options;
         let key = base64(&nonce);
         let mut request = format!(
@@ -138,10 +180,8 @@ impl ClientRequest {
             )
             .expect("writing to a string cannot fail");
         }
-        if let Some(config) = deflate {
-            let offer = deflate::offer(config);
-            write!(request, "Sec-WebSocket-Extensions: {offer}\r\n")
-                .expect("writing to a string cannot fail");
+        if let Some(offer) = offer {
+            write!(request, "{EXTENSIONS}: {offer}\r\n").expect("writing to a string cannot fail");
         }
         for (name, value) in headers {
             check_header(name, value)?;
@@ -152,7 +192,7 @@ impl ClientRequest {
             request,
             accept: accept_key(key.as_bytes()),
             subprotocols: subprotocols.to_vec(),
-            deflate: deflate.cloned(),
+            extensions,
         })
     }
 
@@ -177,8 +217,11 @@ impl ClientRequest {
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(HandshakeError::Accept);
         }
-        let extensions = head.values("sec-websocket-extensions");
-        let deflate = deflate::verify(extensions, self.deflate.as_ref())?;
+        let answered = head.values("sec-websocket-extensions");
+        let (deflate, extensions) = match &self.extensions {
+            Extensions::Ours(config) => (deflate::verify(answered, config.as_ref())?, None),
+            Extensions::PassedOn => (None, joined(answered)),
+        };
         let mut chosen = head.values("sec-websocket-protocol");
         let subprotocol = match (chosen.next(), chosen.next()) {
             (None, _) => None,
@@ -188,6 +231,7 @@ impl ClientRequest {
         Ok(Agreed {
             subprotocol,
             deflate,
+            extensions,
         })
     }
 
@@ -198,6 +242,14 @@ impl ClientRequest {
             .cloned()
             .ok_or(HandshakeError::Subprotocol)
     }
+}
+
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
+/// The values of a list header as one.
+fn joined<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+    let values: Vec<_> = values.map(String::from_utf8_lossy).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 /// What a status other than success means, with the value of `Retry-After`.
@@ -216,9 +268,7 @@ pub(super) fn check_header(name: &str, value: &str) -> Result<(), RequestError> 
     if !is_token(name) {
         return Err(RequestError::HeaderName(name.to_owned()));
     }
-    if value.chars().any(|c| c.is_control() && c != '\t') {
-        return Err(RequestError::HeaderValue(name.to_owned()));
-    }
+    check_value(name, value)?;
     let lower = name.to_ascii_lowercase();
     let reserved = [
         "upgrade",
@@ -230,6 +280,13 @@ pub(super) fn check_header(name: &str, value: &str) -> Result<(), RequestError> 
     .contains(&lower.as_str());
     if reserved || lower.starts_with("sec-websocket-") {
         return Err(RequestError::Reserved(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_value(name: &str, value: &str) -> Result<(), RequestError> {
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(RequestError::HeaderValue(name.to_owned()));
     }
     Ok(())
 }

@@ -87,20 +87,7 @@ pub fn accept_extended(
     head: &RequestHead,
     options: AcceptOptions<'_>,
 ) -> Result<ExtendedAccepted, Refusal> {
-    if head.method() != "CONNECT" {
-        let mut refusal = Refusal::new(405, "a WebSocket is opened with CONNECT over HTTP/2");
-        refusal.headers.push(("Allow", "CONNECT".into()));
-        return Err(refusal);
-    }
-    if head.single("host").is_none_or(<[u8]>::is_empty) {
-        return Err(Refusal::new(400, "expected :authority"));
-    }
-    // 426 would have to name an upgrade, which HTTP/2 does not have.
-    if head.single("sec-websocket-version") != Some(b"13") {
-        let mut refusal = Refusal::new(400, "expected Sec-WebSocket-Version: 13");
-        refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
-        return Err(refusal);
-    }
+    check_extended(head)?;
     let mut accepted = ExtendedAccepted::default();
     if let Some(ours) = options.subprotocols.iter().find(|ours| offers(head, ours)) {
         accepted
@@ -118,6 +105,25 @@ pub fn accept_extended(
         }
     }
     Ok(accepted)
+}
+
+/// Whether a request keeps the rules of an extended CONNECT.
+pub(super) fn check_extended(head: &RequestHead) -> Result<(), Refusal> {
+    if head.method() != "CONNECT" {
+        let mut refusal = Refusal::new(405, "a WebSocket is opened with CONNECT over HTTP/2");
+        refusal.headers.push(("Allow", "CONNECT".into()));
+        return Err(refusal);
+    }
+    if head.single("host").is_none_or(<[u8]>::is_empty) {
+        return Err(Refusal::new(400, "expected :authority"));
+    }
+    // 426 would have to name an upgrade, which HTTP/2 does not have.
+    if head.single("sec-websocket-version") != Some(b"13") {
+        let mut refusal = Refusal::new(400, "expected Sec-WebSocket-Version: 13");
+        refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
+        return Err(refusal);
+    }
+    Ok(())
 }
 
 impl Refusal {
@@ -230,6 +236,7 @@ impl ExtendedConnect {
         Ok(Agreed {
             subprotocol,
             deflate,
+            extensions: None,
         })
     }
 }

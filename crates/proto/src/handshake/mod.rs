@@ -16,6 +16,8 @@ pub(crate) use accept_key::base64;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
-pub use server::{AcceptOptions, Accepted, Refusal, accept};
+pub use server::{
+    AcceptOptions, Accepted, Answer, AnswerFields, Refusal, accept, answer_with, check_request,
+};
 pub(crate) use url::authority;
 pub use url::{Url, UrlError};

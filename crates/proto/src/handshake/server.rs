@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{HeadError, RequestHead, accept_key, accept_key::is_valid_key};
+use super::{
+    HeadError, RequestHead, accept_key, accept_key::is_valid_key, client::check_header,
+    extended_connect::check_extended,
+};
 use crate::{DeflateConfig, DeflateParameters, deflate};
 
 /// What an endpoint can agree on.
@@ -92,36 +95,99 @@ impl From<HeadError> for Refusal {
 /// # Errors
 /// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
 pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted, Refusal> {
-    let key = check(head)?;
-    let subprotocol = options
-        .subprotocols
-        .iter()
-        .find(|ours| offers(head, ours))
-        .map(|ours| (*ours).to_owned());
-    let extension = match options.deflate {
-        Some(config) => deflate::accept(head.values("sec-websocket-extensions"), config)
-            //= rfc6455#9.1: a malformed list of extensions MUST fail the connection
-            .map_err(|error| Refusal::new(400, error.to_string()))?,
-        None => None,
+    let subprotocol = options.subprotocols.iter().find(|ours| offers(head, ours));
+    let answer = Answer {
+        subprotocol: subprotocol.copied(),
+        deflate: options.deflate,
+        ..Answer::default()
     };
+    answer_with(head, &answer)
+}
+
+/// What to answer when somebody else has chosen: a gateway passes on what its upstream said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answer<'a> {
+    /// The chosen subprotocol, one of those the client offered.
+    pub subprotocol: Option<&'a str>,
+    /// Take an offer of permessage-deflate that these settings can meet.
+    pub deflate: Option<&'a DeflateConfig>,
+    /// Extensions chosen by somebody else, instead of `deflate`.
+    pub extensions: Option<&'a str>,
+    /// Further header fields; one that is no field or that the handshake sets itself is left
+    /// out.
+    pub headers: &'a [(String, String)],
+}
+
+/// Whether a request may be accepted at all: by [`answer_with`], or for HTTP/2 with the fields of
+/// [`Answer::fields`].
+///
+/// # Errors
+/// The answer for a request that breaks a rule of section 4.2.1, or of RFC 8441.
+pub fn check_request(head: &RequestHead) -> Result<(), Refusal> {
+    if head.is_http2() {
+        return check_extended(head);
+    }
+    check(head).map(|_key| ())
+}
+
+/// Checks an upgrade request and makes the 101 answer.
+///
+/// # Errors
+/// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
+pub fn answer_with(head: &RequestHead, answer: &Answer<'_>) -> Result<Accepted, Refusal> {
+    let key = check(head)?;
+    let (fields, deflate) = answer.fields(head)?;
     let mut response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
         accept_key(key),
     );
-    if let Some(subprotocol) = &subprotocol {
-        write!(response, "Sec-WebSocket-Protocol: {subprotocol}\r\n")
-            .expect("writing to a string cannot fail");
-    }
-    if let Some((_, answer)) = &extension {
-        write!(response, "Sec-WebSocket-Extensions: {answer}\r\n")
-            .expect("writing to a string cannot fail");
+    for (name, value) in fields {
+        write!(response, "{name}: {value}\r\n").expect("writing to a string cannot fail");
     }
     response.push_str("\r\n");
     Ok(Accepted {
         response,
-        subprotocol,
-        deflate: extension.map(|(agreed, _)| agreed),
+        subprotocol: answer.subprotocol.map(str::to_owned),
+        deflate,
     })
+}
+
+/// Header fields, and the compression agreed on.
+pub type AnswerFields = (Vec<(String, String)>, Option<DeflateParameters>);
+
+impl Answer<'_> {
+    /// The header fields of the answer besides those that every one has, and the compression
+    /// agreed on.
+    ///
+    /// # Errors
+    /// 400 for a malformed offer of extensions.
+    pub fn fields(&self, head: &RequestHead) -> Result<AnswerFields, Refusal> {
+        let mut fields = Vec::new();
+        if let Some(subprotocol) = self.subprotocol {
+            fields.push(("Sec-WebSocket-Protocol".to_owned(), subprotocol.to_owned()));
+        }
+        let mut agreed = None;
+        if let Some(extensions) = self.extensions {
+            let printable = !extensions.chars().any(char::is_control);
+            fields.extend(
+                printable.then(|| ("Sec-WebSocket-Extensions".to_owned(), extensions.to_owned())),
+            );
+        } else if let Some(config) = self.deflate {
+            let accepted = deflate::accept(head.values("sec-websocket-extensions"), config)
+                //= rfc6455#9.1: a malformed list of extensions MUST fail the connection
+                .map_err(|error| Refusal::new(400, error.to_string()))?;
+            if let Some((parameters, text)) = accepted {
+                fields.push(("Sec-WebSocket-Extensions".to_owned(), text));
+                agreed = Some(parameters);
+            }
+        }
+        let sendable = self
+            .headers
+            .iter()
+            .filter(|(name, value)| check_header(name, value).is_ok());
+        fields.extend(sendable.cloned());
+        Ok((fields, agreed))
+    }
 }
 
 /// The key of a request that keeps the rules.
@@ -185,7 +251,10 @@ fn phrase(status: u16) -> &'static str {
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         _ => "Refused",
     }
 }

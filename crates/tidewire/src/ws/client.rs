@@ -44,6 +44,7 @@ pub struct Client {
     pub(super) write_within: Duration,
     address: Option<SocketAddr>,
     proxy: Option<Proxy>,
+    preface: Bytes,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
     #[cfg(feature = "http2")]
@@ -79,6 +80,7 @@ impl Client {
             write_within: Duration::from_secs(10),
             address: None,
             proxy: None,
+            preface: Bytes::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "http2")]
@@ -119,6 +121,14 @@ impl Client {
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Proxy>) -> Self {
         self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// Sends these bytes before everything else, TLS included: a header of the PROXY protocol
+    /// (see [`proxy::Header`](crate::proto::proxy::Header)). Default: none.
+    #[must_use]
+    pub fn preface(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.preface = bytes.into();
         self
     }
 
@@ -196,7 +206,7 @@ impl Client {
     }
 
     /// TCP to the server, and the time left.
-    async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
+    pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
         let started = Instant::now();
         let tcp = timeout(self.connect_within, Box::pin(self.reach()))
             .await
@@ -283,7 +293,7 @@ impl Client {
     /// TLS, if the address wants it; `alpn` is offered instead of the usual.
     pub(super) async fn stream(
         &self,
-        tcp: TcpStream,
+        mut tcp: TcpStream,
         alpn: Option<&[u8]>,
     ) -> Result<(Stream, Peer), ConnectError> {
         let mut peer = Peer {
@@ -291,6 +301,9 @@ impl Client {
             secure: self.url.is_secure(),
             ..Peer::default()
         };
+        tcp.write_all(&self.preface)
+            .await
+            .map_err(ConnectError::Lost)?;
         let stream = if self.url.is_secure() {
             self.secure(tcp, &mut peer, alpn).await?
         } else {
@@ -346,7 +359,9 @@ fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
 }
 
 /// Reads the answer's head and what came behind it.
-async fn read_answer(stream: &mut Stream) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
+pub(super) async fn read_answer(
+    stream: &mut Stream,
+) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let limits = HeadLimits::default();
     let mut buffer = Vec::with_capacity(512);
     let mut scanner = HeadScanner::default();

@@ -11,6 +11,7 @@ mod sessions; // the open sessions of a server
 mod client; // connect
 #[cfg(feature = "http2")]
 mod http2; // client: many WebSockets on one connection
+mod tunnel; // client: open for somebody else
 mod dial; // client: resolve, try all addresses
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
@@ -32,7 +33,8 @@ pub use reconnect::{
     Reconnect, Reconnecting,
 };
 pub use server::{
-    Fallback, Limits, RunningServer, Server, ServerConfig, ServerStats, Traffic, Unrouted,
+    Established, Fallback, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig,
+    ServerStats, Traffic, Unrouted,
 };
 pub use socket::{
     Handler, Incoming, MessageChunk, MessageWriter, Sender, Serving, Session, WebSocket,
@@ -40,10 +42,11 @@ pub use socket::{
 pub use tidewire_proto::{
     CloseCode, CloseFrame, Config, DeflateConfig, Kind, Message, MessageRef, Prepared,
     ProtocolError, Role, Stats, Text,
-    handshake::{HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
+    handshake::{Answer, HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
     proxy::{
         Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
         ProxyUrlError, SocksReply, TunnelError,
     },
 };
 pub use topic::{Membership, TooSlow, Topic, TopicConfig};
+pub use tunnel::{Tunnel, TunnelAnswer};

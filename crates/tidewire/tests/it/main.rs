@@ -16,6 +16,8 @@ mod hostile;
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]
 mod inbox;
+#[cfg(feature = "deflate")]
+mod opening;
 #[cfg(feature = "tls")]
 mod proxy;
 #[cfg(feature = "tls")]

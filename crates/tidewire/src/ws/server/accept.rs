@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Shared, Unrouted};
+use super::{Opening, Shared, Unrouted, opening::Wire};
 use crate::{
     drain::Drain,
     listener::{self, Permit},
@@ -35,11 +35,21 @@ use crate::{
 };
 
 /// A worker: accepts until the drain, then lives until its connections have ended.
-pub(super) async fn own_core(listener: std::net::TcpListener, shared: Arc<Shared>, abort: Drain) {
-    match TcpListener::from_std(listener) {
-        Ok(listener) => accept_loop(listener, Arc::clone(&shared)).await,
-        Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+pub(super) async fn own_core(
+    listeners: Vec<std::net::TcpListener>,
+    shared: Arc<Shared>,
+    abort: Drain,
+) {
+    for listener in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let accept = accept_loop(listener, Arc::clone(&shared));
+                shared.tasks.spawn(Box::pin(accept));
+            }
+            Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+        }
     }
+    shared.drain.started().await;
     // All workers wait for all tasks: a connection's task never outlives its runtime.
     tokio::select! {
         () = shared.tasks.ended() => {}
@@ -64,19 +74,22 @@ pub(super) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
 /// of the handshake along.
 async fn connection(tcp: TcpStream, address: SocketAddr, mut permit: Permit, shared: Arc<Shared>) {
     if let Some(serve) = establish(tcp, address, &mut permit, &shared).await {
-        shared.tasks.spawn(Established {
+        shared.tasks.spawn(Counted {
             serve,
             _permit: permit,
         });
     }
 }
 
+/// What is run for a connection that an [`Interceptor`](super::Interceptor) has opened.
+pub type Established = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is run for an established connection.
 pub(super) enum Serve {
     /// A session.
     Session(SessionTask),
     /// HTTP, or many sessions.
-    Other(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Other(Established),
 }
 
 /// An endpoint at work on a session.
@@ -95,12 +108,12 @@ impl Future for SessionTask {
 }
 
 /// An established connection, counted while it lives.
-struct Established {
+struct Counted {
     serve: Serve,
     _permit: Permit,
 }
 
-impl Future for Established {
+impl Future for Counted {
     type Output = ();
 
     #[inline]
@@ -189,6 +202,14 @@ async fn websocket(arrived: Arrived, shared: &Arc<Shared>) -> std::io::Result<Op
         head: Arc::new(head),
         peer,
     };
+    if let Some(interceptor) = &shared.interceptor {
+        if let Err(refusal) = handshake::check_request(&request.head) {
+            upgrade::refuse(&mut stream, &refusal).await?;
+            return Ok(None);
+        }
+        let opening = Opening::new(request, Wire::Http1(stream, leftover), Arc::clone(shared));
+        return Ok(interceptor(opening).await.map(Serve::Other));
+    }
     let Decided {
         endpoint,
         config,

@@ -21,12 +21,13 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tidewire_proto::handshake::{self, Refusal, RequestHead};
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    Shared,
+    Interceptor, Opening, Shared,
     accept::{self, Decided, Serve, Terms},
+    opening::Wire,
 };
 use crate::{
     http2::{self, Http2Stream},
@@ -123,6 +124,11 @@ impl Multiplexed {
             return;
         }
         let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
+        if let (&Method::CONNECT, Some("websocket"), Some(interceptor)) =
+            (request.method(), protocol, &self.shared.interceptor)
+        {
+            return self.intercept(interceptor, request, respond);
+        }
         let refusal = match (request.method(), protocol) {
             (&Method::CONNECT, Some("websocket")) => match self.websocket(request, &mut respond) {
                 Ok(()) => return,
@@ -141,18 +147,11 @@ impl Multiplexed {
             }
             _ => Refusal::new(404, "this address speaks WebSocket only"),
         };
-        self.shared.refused.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = refuse(&mut respond, &refusal) {
-            tracing::debug!(%error, "a refusal was not sent");
-        }
+        self.refuse(&mut respond, &refusal);
     }
 
-    /// Opens the WebSocket and starts its task.
-    fn websocket(
-        &self,
-        request: http::Request<RecvStream>,
-        respond: &mut SendResponse<Bytes>,
-    ) -> Result<(), Refusal> {
+    /// The head of a request as endpoints know it, and what follows.
+    fn read(&self, request: http::Request<RecvStream>) -> Result<(Request, RecvStream), Refusal> {
         let (parts, incoming) = request.into_parts();
         let fields = parts.headers.iter();
         let head = RequestHead::from_http2(
@@ -172,16 +171,62 @@ impl Multiplexed {
             head: Arc::new(head),
             peer: Arc::clone(&self.peer),
         };
+        Ok((request, incoming))
+    }
+
+    /// Gives the request to the interceptor, in a task of its own.
+    fn intercept(
+        &self,
+        interceptor: &Interceptor,
+        request: http::Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        let valid = self.read(request).and_then(|(request, incoming)| {
+            handshake::check_request(&request.head)?;
+            Ok((request, incoming, self.place()?))
+        });
+        let (request, incoming, place) = match valid {
+            Ok(valid) => valid,
+            Err(refusal) => return self.refuse(&mut respond, &refusal),
+        };
+        let wire = Wire::Http2(Unanswered { respond, incoming });
+        let opened = Box::pin(interceptor(Opening::new(
+            request,
+            wire,
+            Arc::clone(&self.shared),
+        )));
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(Box::pin(async move {
+            match timeout(shared.config.limits.handshake_within, opened).await {
+                Ok(Some(established)) => established.await,
+                Ok(None) | Err(_) => {
+                    shared.refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            drop(place);
+        }));
+    }
+
+    fn refuse(&self, respond: &mut SendResponse<Bytes>, refusal: &Refusal) {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = refuse(respond, refusal) {
+            tracing::debug!(%error, "a refusal was not sent");
+        }
+    }
+
+    /// Opens the WebSocket and starts its task.
+    fn websocket(
+        &self,
+        request: http::Request<RecvStream>,
+        respond: &mut SendResponse<Bytes>,
+    ) -> Result<(), Refusal> {
+        let (request, incoming) = self.read(request)?;
         let Decided {
             endpoint,
             config,
             accepted,
         } = accept::decide(&self.shared, &request, handshake::accept_extended)?;
-        let Some(place) = self.places.take() else {
-            let mut refusal = Refusal::new(503, "too many connections");
-            refusal.headers.push(("retry-after", "5".into()));
-            return Err(refusal);
-        };
+        let place = self.place()?;
         let mut response = http::Response::new(());
         for (name, value) in &accepted.fields {
             let value = HeaderValue::from_str(value)
@@ -214,6 +259,41 @@ impl Multiplexed {
             drop(place);
         }));
         Ok(())
+    }
+
+    /// A place for one more session.
+    fn place(&self) -> Result<Place, Refusal> {
+        self.places.take().ok_or_else(|| {
+            let mut refusal = Refusal::new(503, "too many connections");
+            refusal.headers.push(("retry-after", "5".into()));
+            refusal
+        })
+    }
+}
+
+/// A WebSocket request that was not answered yet.
+pub(super) struct Unanswered {
+    respond: SendResponse<Bytes>,
+    incoming: RecvStream,
+}
+
+impl Unanswered {
+    pub(super) fn refuse(mut self, refusal: &Refusal) -> io::Result<()> {
+        refuse(&mut self.respond, refusal).map_err(http2::io_error)
+    }
+
+    pub(super) fn accept(mut self, fields: &[(String, String)]) -> io::Result<Http2Stream> {
+        let mut response = http::Response::new(());
+        for (name, value) in fields {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
+            let value = HeaderValue::from_str(value).map_err(io::Error::other)?;
+            response.headers_mut().append(name, value);
+        }
+        let outgoing = self
+            .respond
+            .send_response(response, false)
+            .map_err(http2::io_error)?;
+        Ok(Http2Stream::new(outgoing, self.incoming, None))
     }
 }
 

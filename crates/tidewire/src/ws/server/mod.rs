@@ -3,6 +3,7 @@
 //! In: a [`ServerConfig`] and endpoints by path. Out: a [`RunningServer`].
 
 mod accept; // a connection from accept to its endpoint
+mod opening; // a request that is answered by somebody else
 #[cfg(feature = "http2")]
 mod http2; // many WebSockets on one connection
 mod running; // a running server, seen from outside
@@ -19,7 +20,11 @@ use std::{
 use tidewire_proto::{Config, handshake::HeadLimits};
 use tokio::net::TcpListener;
 
-pub use self::running::{RunningServer, ServerStats, Traffic};
+pub use self::{
+    accept::Established,
+    opening::{Interceptor, Opening},
+    running::{RunningServer, ServerStats, Traffic},
+};
 use super::{Endpoint, Peer, ProxyProtocol, StartError, Topic, TopicConfig, sessions::Sessions};
 use crate::{
     drain::{Drain, Tasks},
@@ -136,6 +141,7 @@ pub struct Server {
     config: ServerConfig,
     routes: HashMap<String, Arc<dyn Endpoint>>,
     any: Option<Arc<dyn Endpoint>>,
+    interceptor: Option<Interceptor>,
     fallback: Option<Fallback>,
 }
 
@@ -152,6 +158,7 @@ pub(in crate::ws) struct Shared {
     pub(in crate::ws) config: ServerConfig,
     routes: HashMap<String, Arc<dyn Endpoint>>,
     any: Option<Arc<dyn Endpoint>>,
+    interceptor: Option<Interceptor>,
     fallback: Option<Fallback>,
     admission: Arc<Admission>,
     sessions: Arc<Sessions>,
@@ -178,6 +185,7 @@ impl Server {
             config,
             routes: HashMap::new(),
             any: None,
+            interceptor: None,
             fallback: None,
         }
     }
@@ -203,6 +211,14 @@ impl Server {
         self
     }
 
+    /// Gives every valid WebSocket request, whatever its path, to `interceptor` before it is
+    /// answered; routes do not count then.
+    #[must_use]
+    pub fn intercept(mut self, interceptor: Interceptor) -> Self {
+        self.interceptor = Some(interceptor);
+        self
+    }
+
     /// Gives requests that are no upgrade to an HTTP server; without one they get 426.
     #[must_use]
     pub fn fallback(mut self, fallback: Fallback) -> Self {
@@ -225,10 +241,39 @@ impl Server {
         };
         let listeners = listener::bind(self.config.address, self.config.workers.listeners())
             .map_err(bind_error)?;
-        let address = listeners
-            .first()
-            .map_or(Ok(self.config.address), std::net::TcpListener::local_addr);
-        let address = address.map_err(bind_error)?;
+        self.start_on(listeners)
+    }
+
+    /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process
+    /// that this one succeeds (see [`RunningServer::listeners`]). All must listen on the same address.
+    ///
+    /// # Errors
+    /// [`StartError`]; also when there is no listener.
+    ///
+    /// # Panics
+    /// With [`Workers::Pool`], outside of a tokio runtime.
+    pub fn start_on(
+        &self,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> Result<RunningServer, StartError> {
+        let bind_error = |source| StartError::Bind {
+            address: self.config.address,
+            source,
+        };
+        let first = listeners.first();
+        let none = || std::io::ErrorKind::NotFound.into();
+        let address = first
+            .ok_or_else(none)
+            .and_then(std::net::TcpListener::local_addr)
+            .map_err(bind_error)?;
+        let kept = listeners
+            .iter()
+            .map(std::net::TcpListener::try_clone)
+            .collect::<std::io::Result<_>>()
+            .map_err(bind_error)?;
+        for listener in &listeners {
+            listener.set_nonblocking(true).map_err(bind_error)?;
+        }
         let shared = Arc::new(Shared {
             admission: Admission::new(
                 self.config.limits.connections_max,
@@ -238,6 +283,7 @@ impl Server {
             config: self.config.clone(),
             routes: self.routes.clone(),
             any: self.any.clone(),
+            interceptor: self.interceptor.clone(),
             fallback: self.fallback.clone(),
             sessions: Arc::default(),
             everyone: Topic::new(self.config.everyone.clone()),
@@ -248,19 +294,23 @@ impl Server {
         });
         let abort = Drain::new();
         let mut threads = Vec::new();
-        for (number, listener) in listeners.into_iter().enumerate() {
+        let shares = self.config.workers.share(listeners).map_err(bind_error)?;
+        for (number, listeners) in shares.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
             match shared.config.workers {
                 Workers::Pool => {
-                    let listener = TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-                    let tasks = shared.tasks.clone();
-                    tasks.spawn(Box::pin(accept::accept_loop(listener, shared)));
+                    for listener in listeners {
+                        let listener =
+                            TcpListener::from_std(listener).map_err(StartError::Runtime)?;
+                        let accept = accept::accept_loop(listener, Arc::clone(&shared));
+                        shared.tasks.spawn(Box::pin(accept));
+                    }
                 }
                 Workers::PerCore(_) => {
                     let abort = abort.clone();
                     let thread =
                         runtime::on_own_thread(format!("tidewire-{number}"), move || async move {
-                            accept::own_core(listener, shared, abort).await;
+                            accept::own_core(listeners, shared, abort).await;
                         });
                     threads.push(thread.map_err(StartError::Runtime)?);
                 }
@@ -268,6 +318,7 @@ impl Server {
         }
         Ok(RunningServer {
             address,
+            listeners: kept,
             shared,
             abort,
             threads,

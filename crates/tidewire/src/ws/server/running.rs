@@ -45,6 +45,7 @@ pub struct Traffic {
 /// sessions and aborts them.
 pub struct RunningServer {
     pub(super) address: SocketAddr,
+    pub(super) listeners: Vec<std::net::TcpListener>,
     pub(super) shared: Arc<Shared>,
     pub(super) abort: Drain,
     pub(super) threads: Vec<thread::JoinHandle<()>>,
@@ -62,6 +63,18 @@ impl RunningServer {
     /// The address it listens on, with the port that was picked.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it accepts from, to be given to a server that succeeds this one: connections that wait
+    /// to be accepted are then lost to neither.
+    pub fn listeners(&self) -> &[std::net::TcpListener] {
+        &self.listeners
+    }
+
+    /// Begins the drain without waiting for its end: stops accepting, closes every WebSocket with 1001.
+    pub fn start_drain(&mut self) {
+        self.listeners.clear();
+        self.shared.start_drain();
     }
 
     /// A snapshot of the counters.
@@ -110,7 +123,7 @@ impl RunningServer {
     /// # Cancel safety
     /// Not cancel safe: when dropped, connections are aborted.
     pub async fn drain(mut self, within: Duration) -> bool {
-        self.shared.start_drain();
+        self.start_drain();
         let finished = timeout(within, self.shared.tasks.ended()).await.is_ok();
         self.abort.start();
         self.shared.tasks.abort();

@@ -1,0 +1,117 @@
+//! The opening handshake on behalf of somebody else: what follows is passed on, not read.
+//!
+//! In: a [`Client`]. Out: the bare stream behind a valid 101, or the server's refusal as it came.
+//! Invariant: a stream is handed out only behind an answer that proves the server has
+//! understood the handshake, so that nobody is given a tunnel into a server that speaks HTTP still.
+
+use bytes::Bytes;
+use tidewire_proto::handshake::{ClientRequest, HandshakeError, ResponseHead};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+
+use super::{Client, ConnectError, client::read_answer};
+use crate::{
+    entropy,
+    stream::{Rewind, Stream},
+};
+
+/// Most bytes of a refusal's body that are read.
+const BODY_MAX: usize = 16 << 10;
+
+/// An open WebSocket as a bare stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Tunnel {
+    /// Frames of the server come out, masked frames go in.
+    pub stream: Rewind<Stream>,
+    /// The answer.
+    pub head: ResponseHead,
+    /// The chosen subprotocol.
+    pub subprotocol: Option<String>,
+    /// The chosen extensions as they came.
+    pub extensions: Option<String>,
+}
+
+/// What a server said to the handshake.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TunnelAnswer {
+    /// It agreed.
+    Open(Box<Tunnel>),
+    /// It answered with another status than 101.
+    Refused {
+        /// The answer.
+        head: ResponseHead,
+        /// Its body; empty if it is above 16 KiB or of unknown length.
+        body: Bytes,
+    },
+}
+
+impl Client {
+    /// Opens a WebSocket without speaking it: offers `extensions` as they are, and gives the
+    /// stream behind the answer.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; an answer other than 101 is none.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    pub async fn tunnel(&self, extensions: Option<&str>) -> Result<TunnelAnswer, ConnectError> {
+        let request =
+            ClientRequest::passing_on(&self.url, entropy::random(), self.options(), extensions)?;
+        let (tcp, left) = self.reach_in_time().await?;
+        let shake = async {
+            let (stream, _peer) = self.stream(tcp, None).await?;
+            open(stream, &request).await
+        };
+        timeout(left, Box::pin(shake))
+            .await
+            .map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+}
+
+async fn open(mut stream: Stream, request: &ClientRequest) -> Result<TunnelAnswer, ConnectError> {
+    let lost = ConnectError::Lost;
+    stream
+        .write_all(request.request.as_bytes())
+        .await
+        .map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let (head, leftover) = read_answer(&mut stream).await?;
+    match request.verify(&head) {
+        Ok(agreed) => Ok(TunnelAnswer::Open(Box::new(Tunnel {
+            stream: Rewind::new(Bytes::from(leftover), stream),
+            head,
+            subprotocol: agreed.subprotocol,
+            extensions: agreed.extensions,
+        }))),
+        Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
+            let body = body(&mut stream, &head, leftover).await;
+            Ok(TunnelAnswer::Refused { head, body })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A small body of known length.
+async fn body(stream: &mut Stream, head: &ResponseHead, mut read: Vec<u8>) -> Bytes {
+    let mut lengths = head.values("content-length");
+    let length = match (lengths.next(), lengths.next()) {
+        (Some(length), None) => std::str::from_utf8(length).ok(),
+        _ => None,
+    };
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    let Some(length) = length.filter(|length| *length <= BODY_MAX) else {
+        return Bytes::new();
+    };
+    while read.len() < length {
+        match stream.read_buf(&mut read).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Bytes::new(),
+        }
+    }
+    read.truncate(length);
+    Bytes::from(read)
+}

@@ -1,0 +1,160 @@
+//! Requests that are answered by somebody else: tunnels through a server to another one.
+
+use std::sync::Arc;
+
+use tidewire::{
+    relay::{Relay, RelayLimits},
+    ws::{
+        Answer, Client, ConnectError, Established, Opening, Refusal, RunningServer, Server,
+        ServerConfig, TunnelAnswer, WebSocket,
+    },
+};
+use tokio::io::AsyncWriteExt as _;
+
+/// A guard against hanging, no statement about speed.
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, work).await.unwrap()
+}
+
+fn plain(build: impl FnOnce(ServerConfig) -> Server) -> RunningServer {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    build(config).start().unwrap()
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// A server that asks `upstream` before it answers.
+fn proxy(upstream: &RunningServer) -> RunningServer {
+    let upstream = upstream.local_addr();
+    let interceptor = move |opening: Opening| {
+        Box::pin(async move { pass_on(opening, &format!("ws://{upstream}")).await }) as _
+    };
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    let server = Server::new(config).intercept(Arc::new(interceptor));
+    server.start().unwrap()
+}
+
+async fn pass_on(opening: Opening, upstream: &str) -> Option<Established> {
+    let path = opening.request().head.path().to_owned();
+    let extensions = opening.request().head.values("sec-websocket-extensions");
+    let extensions = extensions
+        .last()
+        .map(|value| String::from_utf8_lossy(value).into_owned());
+    let client = Client::new(&format!("{upstream}{path}")).unwrap();
+    match client.tunnel(extensions.as_deref()).await.unwrap() {
+        TunnelAnswer::Open(tunnel) => {
+            let answer = Answer {
+                extensions: tunnel.extensions.as_deref(),
+                ..Answer::default()
+            };
+            let stream = opening.accept_raw(&answer).await.ok()?;
+            let mut relay = Relay::new(stream, tunnel.stream, RelayLimits::default());
+            Some(Box::pin(async move {
+                relay.run().await;
+            }))
+        }
+        TunnelAnswer::Refused { head, .. } => {
+            let refusal = Refusal::new(head.status(), "refused upstream");
+            opening.refuse(&refusal).await.ok()?;
+            None
+        }
+        _ => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_carries_messages_compression_and_the_close_from_end_to_end() {
+    let upstream = plain(|mut config| {
+        Arc::make_mut(&mut config.socket).deflate = Some(tidewire::ws::DeflateConfig::default());
+        Server::new(config).route("/echo", echo)
+    });
+    let server = proxy(&upstream);
+    let mut config = tidewire::ws::Config::default();
+    config.deflate = Some(tidewire::ws::DeflateConfig::default());
+    let url = format!("ws://{}/echo", server.local_addr());
+    let client = Client::new(&url).unwrap().config(config);
+    in_time(async {
+        let mut socket = client.connect().await.unwrap();
+        let text = "again and again ".repeat(1000);
+        socket.send(text.as_str()).await.unwrap();
+        assert_eq!(
+            socket.recv().await.unwrap().unwrap().as_text(),
+            Some(text.as_str())
+        );
+        let code = tidewire::ws::CloseCode(4321);
+        let answer = socket.close(code, "enough").await.unwrap().unwrap();
+        assert_eq!(answer.code, code);
+    })
+    .await;
+    assert_eq!(server.stats().opened, 1);
+}
+
+#[tokio::test]
+async fn the_refusal_of_the_upstream_reaches_the_client() {
+    let upstream = plain(|config| Server::new(config).route("/echo", echo));
+    let server = proxy(&upstream);
+    let url = format!("ws://{}/other", server.local_addr());
+    let refused = in_time(tidewire::ws::connect(&url)).await.unwrap_err();
+    assert!(
+        matches!(&refused, ConnectError::Handshake(error) if error.status() == Some(404)),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn threat_16_an_answer_without_proof_opens_no_tunnel() {
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let client = Client::new(&url).unwrap();
+        let fake = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let (opened, _stream) = in_time(async { tokio::join!(client.tunnel(None), fake) }).await;
+        assert!(
+            matches!(opened, Err(ConnectError::Handshake(_))),
+            "{opened:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn listeners_are_handed_to_a_successor_without_losing_a_connection() {
+    let build = |config| Server::new(config).route("/echo", echo);
+    let mut first = plain(build);
+    let address = first.local_addr();
+    let listeners = first
+        .listeners()
+        .iter()
+        .map(|listener| listener.try_clone().unwrap());
+    let listeners: Vec<_> = listeners.collect();
+    first.start_drain();
+    // Nobody accepts now; the system keeps the connection for the successor.
+    let waiting = tokio::net::TcpStream::connect(address).await.unwrap();
+    let second = build(ServerConfig::new(address))
+        .start_on(listeners)
+        .unwrap();
+    assert_eq!(second.local_addr(), address);
+    drop(waiting);
+    let url = format!("ws://{address}/echo");
+    in_time(async {
+        let mut socket = tidewire::ws::connect(&url).await.unwrap();
+        socket.send("x").await.unwrap();
+        socket.recv().await.unwrap().unwrap();
+    })
+    .await;
+}
