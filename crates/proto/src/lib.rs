@@ -61,6 +61,7 @@
 pub mod proxy; // balancers in front of servers, proxies in front of clients
 pub mod handshake; // opening handshake, both roles
 mod frame; // frame headers: read and write
+mod outline; // where frames end, for those who pass them on unread
 mod mask; // XOR with the masking key
 mod utf8; // incremental validation of text
 mod close; // close codes and the close frame's body
@@ -80,6 +81,7 @@ pub use deflate::DeflatePool;
 pub use deflate::{DeflateConfig, DeflateParameters};
 pub use error::{ExtensionError, ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
+pub use outline::FrameOutline;
 pub use prepared::Prepared;
 
 /// Which end of the connection this is: it decides who masks (RFC 6455 section 5.1).

@@ -125,6 +125,11 @@ impl ReadBuffer {
         &mut self.bytes[self.start..self.end]
     }
 
+    /// Forgets what is unread behind its first `len` bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start + len);
+    }
+
     /// `count` bytes were handled.
     pub(crate) fn handled(&mut self, count: usize) {
         self.start += count;

@@ -1,4 +1,4 @@
-//! Relays bytes between two streams without looking at them.
+//! Relays bytes between two streams; of WebSockets, it knows where frames end.
 //!
 //! In: two streams, for example a client's and an upstream's, both behind their handshakes. Out:
 //! how much went each way, and how it ended. Invariants: what one side does not take is not read from the
@@ -14,12 +14,13 @@ use std::{
     time::Duration,
 };
 
+use tidewire_proto::{CloseFrame, FrameOutline};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
-use crate::buffer::ReadBuffer;
+use crate::{buffer::ReadBuffer, entropy};
 
 /// Deadlines of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Relay<A, B> {
     forth: Flow,
     back: Flow,
     limits: RelayLimits,
+    /// Both ends were told to close: what they still send is thrown away.
+    closing: bool,
     /// Runs while somebody is waited for that might never come.
     watch: Option<Watch>,
 }
@@ -111,8 +114,31 @@ where
             forth: Flow::default(),
             back: Flow::default(),
             limits,
+            closing: false,
             watch: None,
         }
+    }
+
+    /// As [`new`](Self::new), for a client and a server that speak WebSocket through the relay: it can be
+    /// [closed](Self::start_close) properly then.
+    pub fn of_websocket(client: A, server: B, limits: RelayLimits) -> Self {
+        let mut relay = Self::new(client, server, limits);
+        relay.forth.outline = Some(FrameOutline::default());
+        relay.back.outline = Some(FrameOutline::default());
+        relay
+    }
+
+    /// Closes a relay [of WebSockets](Self::of_websocket): each side gets the close frame meant for it behind the frame that
+    /// is under way, unless the other side has sent one already, and then the end of the stream. What
+    /// they still send is thrown away. [`run`](Self::run) goes on until both have ended, or the
+    /// deadline. Of other streams only the end is told.
+    pub fn start_close(&mut self, client: &CloseFrame, server: &CloseFrame) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        self.forth.last = Some(server.to_bytes(Some(entropy::random())).to_vec());
+        self.back.last = Some(client.to_bytes(None).to_vec());
     }
 
     /// Relays until both sides have ended, or one failed. The end of one side is passed on to the
@@ -151,7 +177,18 @@ where
             Err(Failed::Target(error)) => return Poll::Ready(RelayEnd::FirstFailed(error)),
         };
         if forth == FlowState::Ended && back == FlowState::Ended {
-            return Poll::Ready(RelayEnd::Ended);
+            // What is not read would reset the connection, and take our close frame with it.
+            let closing = self.closing;
+            let read = |ended: bool| closing && !ended;
+            if read(self.forth.source_ended) {
+                self.forth.discard(&mut self.first, cx);
+            }
+            if read(self.back.source_ended) {
+                self.back.discard(&mut self.second, cx);
+            }
+            if !closing || (self.forth.source_ended && self.back.source_ended) {
+                return Poll::Ready(RelayEnd::Ended);
+            }
         }
         let waits = forth != FlowState::Quiet || back != FlowState::Quiet;
         if waits || self.limits.idle_within.is_some() || self.watch.is_some() {
@@ -206,6 +243,10 @@ struct Flow {
     busy: bool,
     unflushed: bool,
     end: FlowEnd,
+    source_ended: bool,
+    outline: Option<FrameOutline>,
+    /// A close frame to be written when no frame is under way.
+    last: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -254,10 +295,38 @@ impl Flow {
                     Poll::Ready(Err(error)) => return Err(Failed::Target(error)),
                     Poll::Pending => return Ok(FlowState::Stuck),
                 },
+                FlowEnd::No if self.last.is_some() && self.may_end() => {
+                    self.end = FlowEnd::Read;
+                    let closed = self.outline.is_none_or(|outline| outline.has_closed());
+                    let last = self.last.take().filter(|_frame| !closed);
+                    self.buffer = last.map(ReadBuffer::holding);
+                }
                 FlowEnd::No => {
                     if !self.read(source, cx)? {
                         return self.flush(target, cx);
                     }
+                }
+            }
+        }
+    }
+
+    /// Whether no frame is under way.
+    fn may_end(&self) -> bool {
+        self.outline
+            .is_none_or(|outline| outline.is_between_frames())
+    }
+
+    /// Reads to nowhere, to the end of the source.
+    fn discard(&mut self, source: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) {
+        let mut sink = [0; 1024];
+        loop {
+            let mut space = ReadBuf::new(&mut sink);
+            match Pin::new(&mut *source).poll_read(cx, &mut space) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !space.filled().is_empty() => {}
+                Poll::Ready(Ok(()) | Err(_)) => {
+                    self.source_ended = true;
+                    return;
                 }
             }
         }
@@ -279,9 +348,19 @@ impl Flow {
         let count = space.filled().len();
         if count == 0 {
             self.end = FlowEnd::Read;
+            self.source_ended = true;
             return Ok(true);
         }
         buffer.filled(count);
+        match &mut self.outline {
+            // Nothing goes behind the frame under way but the close frame.
+            Some(outline) if self.last.is_some() => {
+                let len = outline.advance_in_frame(buffer.unread());
+                buffer.truncate(len);
+            }
+            Some(outline) => outline.advance(buffer.unread()),
+            None => {}
+        }
         self.busy = buffer.is_full() || (self.busy && count > 4096);
         self.buffer = Some(buffer);
         Ok(true)
@@ -384,6 +463,43 @@ mod tests {
         };
         assert_eq!(relay.relayed(), expected);
         assert!(!relay.into_parts().2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_is_put_behind_the_frame_under_way_and_the_rest_is_thrown_away() {
+        let (mut client, first) = duplex(64);
+        let (mut upstream, second) = duplex(64);
+        let mut relay = Relay::of_websocket(first, second, RelayLimits::default());
+        let outer = async {
+            upstream.write_all(&[0x82, 4, 1, 2]).await.unwrap();
+            let mut head = [0; 4];
+            client.read_exact(&mut head).await.unwrap();
+            head
+        };
+        let head = tokio::select! {
+            end = relay.run() => panic!("{end:?}"),
+            head = outer => head,
+        };
+        assert_eq!(head, [0x82, 4, 1, 2]);
+        let code = tidewire_proto::CloseCode::SERVICE_RESTART;
+        let frame = CloseFrame::new(code, "x");
+        relay.start_close(&frame, &frame);
+        let outer = async {
+            upstream.write_all(&[3, 4, 0x81, 1, b'!']).await.unwrap();
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            let mut asked = Vec::new();
+            upstream.read_to_end(&mut asked).await.unwrap();
+            client.write_all(b"ignored").await.unwrap();
+            drop(client);
+            drop(upstream);
+            (rest, asked)
+        };
+        let (end, (rest, asked)) = tokio::join!(relay.run(), outer);
+        assert!(matches!(end, RelayEnd::Ended), "{end:?}");
+        assert_eq!(rest, [3, 4, 0x88, 3, 0x03, 0xf4, b'x']);
+        assert_eq!(asked.len(), 9, "a masked close frame");
+        assert_eq!(asked[..2], [0x88, 0x83]);
     }
 
     #[tokio::test(start_paused = true)]

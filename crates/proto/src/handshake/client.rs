@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64};
+use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64, authority};
 use crate::{DeflateConfig, DeflateParameters, ExtensionError, deflate};
 
 /// What a client asks for besides the address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions<'a> {
-    /// Further header fields.
+    /// Further header fields; `Host` stands instead of the address's host.
     pub headers: &'a [(String, String)],
     /// Subprotocols offered, best first.
     pub subprotocols: &'a [String],
@@ -167,7 +167,7 @@ impl ClientRequest {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
             url.target(),
-            url.host_header(),
+            host(headers)?.map_or_else(|| url.host_header(), str::to_owned),
         );
         if let Some(bad) = subprotocols.iter().find(|name| !is_token(name)) {
             return Err(RequestError::Subprotocol(bad.clone()));
@@ -183,7 +183,7 @@ impl ClientRequest {
         if let Some(offer) = offer {
             write!(request, "{EXTENSIONS}: {offer}\r\n").expect("writing to a string cannot fail");
         }
-        for (name, value) in headers {
+        for (name, value) in headers.iter().filter(|(name, _)| !is_host(name)) {
             check_header(name, value)?;
             write!(request, "{name}: {value}\r\n").expect("writing to a string cannot fail");
         }
@@ -242,6 +242,23 @@ impl ClientRequest {
             .cloned()
             .ok_or(HandshakeError::Subprotocol)
     }
+}
+
+fn is_host(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host")
+}
+
+/// The host to ask for instead of the address's.
+fn host(headers: &[(String, String)]) -> Result<Option<&str>, RequestError> {
+    let mut hosts = headers.iter().filter(|(name, _)| is_host(name));
+    let Some((name, host)) = hosts.next() else {
+        return Ok(None);
+    };
+    if hosts.next().is_some() {
+        return Err(RequestError::Reserved(name.clone()));
+    }
+    authority(host).map_err(|_invalid| RequestError::HeaderValue(name.clone()))?;
+    Ok(Some(host))
 }
 
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";

@@ -63,6 +63,21 @@ impl Url {
         })
     }
 
+    /// The same server with another path and query.
+    ///
+    /// # Errors
+    /// [`UrlError::Target`].
+    pub fn with_target(&self, target: &str) -> Result<Self, UrlError> {
+        let plain = |c: char| !c.is_control() && !c.is_whitespace();
+        if !target.starts_with('/') || !target.chars().all(plain) {
+            return Err(UrlError::Target);
+        }
+        Ok(Self {
+            target: target.to_owned(),
+            ..self.clone()
+        })
+    }
+
     /// Whether this is `wss://`.
     pub fn is_secure(&self) -> bool {
         self.secure

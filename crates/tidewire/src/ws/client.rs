@@ -71,8 +71,13 @@ impl Client {
     /// # Errors
     /// [`ConnectError::Url`].
     pub fn new(url: &str) -> Result<Self, ConnectError> {
-        Ok(Self {
-            url: Url::parse(url)?,
+        Ok(Self::to(Url::parse(url)?))
+    }
+
+    /// A client for an address that was parsed before.
+    pub fn to(url: Url) -> Self {
+        Self {
+            url,
             headers: Vec::new(),
             subprotocols: Vec::new(),
             config: Arc::default(),
@@ -85,10 +90,10 @@ impl Client {
             tls: None,
             #[cfg(feature = "http2")]
             http2: false,
-        })
+        }
     }
 
-    /// Sends a further request header.
+    /// Sends a further request header; `Host` instead of the address's host.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
