@@ -5,3 +5,4 @@
 #![forbid(unsafe_code)]
 
 pub mod settings; // what the operator wants, checked
+pub mod upstream; // which upstream a connection gets, and which are usable

@@ -1,0 +1,128 @@
+//! [`Lease`]: the right to one connection to a picked upstream.
+//!
+//! In: what becomes of the connection. Invariant: it counts as active from the pick until the
+//! lease is dropped, whatever happens to the task that holds it.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    breaker::{Row, Trial},
+    member::UpstreamId,
+    pool::Shared,
+    roster::{News, Picked},
+};
+use crate::settings::Upstream;
+
+/// The right to one connection to an upstream. Report what becomes of it; drop it when the
+/// connection is over. Dropped without any report it says nothing about the upstream (the client
+/// went away first).
+pub struct Lease {
+    shared: Arc<Shared>,
+    id: UpstreamId,
+    upstream: Arc<Upstream>,
+    stage: Stage,
+}
+
+enum Stage {
+    Opening { trial: Option<Trial> },
+    Open { since: Instant, before: Row },
+    Reported,
+}
+
+/// A connection that broke before it was this old counts as a failed opening: who accepts and then falls
+/// over is as bad as who does not accept.
+pub const EARLY: Duration = Duration::from_secs(1);
+
+impl Lease {
+    pub(super) fn new(shared: Arc<Shared>, picked: Picked) -> Self {
+        Self {
+            shared,
+            id: picked.id,
+            upstream: picked.upstream,
+            stage: Stage::Opening {
+                trial: picked.trial,
+            },
+        }
+    }
+
+    /// The opening succeeded. Later calls do nothing.
+    pub fn succeeded(&mut self, now: Instant) {
+        let Stage::Opening { trial } = self.stage else {
+            return;
+        };
+        let before = self
+            .shared
+            .tell(|roster| roster.succeeded(now, self.id, trial));
+        self.stage = Stage::Open { since: now, before };
+    }
+
+    /// The opening failed by the upstream's fault: not reached, refused, no answer in time, an
+    /// answer that is none. Not for a refusal that the client caused (401, 404 for its path): that is
+    /// a [success](Self::succeeded) of the upstream.
+    pub fn failed(self, now: Instant) {
+        self.broke(now);
+    }
+
+    /// The established connection broke: reset, silent, or ended without a closing handshake. Within
+    /// [`EARLY`] after its opening it counts as a failed opening, later as nothing but a number.
+    pub fn lost(self, now: Instant) {
+        self.broke(now);
+    }
+
+    /// The stage tells what it was, whatever the caller thinks.
+    fn broke(mut self, now: Instant) {
+        let id = self.id;
+        match std::mem::replace(&mut self.stage, Stage::Reported) {
+            Stage::Opening { trial } => self.shared.tell(|roster| {
+                roster.failed(now, id, trial);
+                ((), News::None)
+            }),
+            Stage::Open { since, before } => self.shared.tell(|roster| {
+                let early = now.saturating_duration_since(since) < EARLY;
+                roster.lost(now, id, early.then_some(before));
+                ((), News::None)
+            }),
+            Stage::Reported => {}
+        }
+    }
+
+    /// Its name, for `tried` of the next [`pick`](super::Pool::pick).
+    pub fn id(&self) -> UpstreamId {
+        self.id
+    }
+
+    /// The settings it was picked with.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Whether its active checks fail by now: a connection that is silent may then be given up.
+    pub fn is_unhealthy(&self) -> bool {
+        self.shared.look(|roster| roster.is_unhealthy(self.id))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let trial = match self.stage {
+            Stage::Opening { trial } => trial,
+            Stage::Open { .. } | Stage::Reported => None,
+        };
+        let id = self.id;
+        self.shared.tell(|roster| ((), roster.released(id, trial)));
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("id", &self.id)
+            .field("host", &self.upstream.url.host())
+            .field("port", &self.upstream.url.port())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,27 @@
+//! Which upstream of an endpoint a new connection gets, and which of them are usable.
+//!
+//! In: an [`Endpoint`](crate::settings::Endpoint)'s upstreams, balance, ejection and health. Out: a
+//! [`Lease`] per connection. All decisions are in [`roster`] and below it, pure functions of
+//! settings, reports and the time; [`Pool`] shares them behind one small lock.
+
+mod pool; // shared by all who open connections
+mod lease; // one connection to one upstream
+mod roster; // the members, picked and judged
+mod no_upstream; // nobody can be picked
+mod balance; // whose turn it is
+mod hash; // which key belongs where
+mod member; // one upstream and all that is known about it
+mod breaker; // what openings teach
+mod health; // what checks teach
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    breaker::BreakerState,
+    health::HealthStatus,
+    lease::{EARLY, Lease},
+    member::{Totals, UpstreamId, UpstreamSnapshot},
+    no_upstream::{NoUpstream, Reason},
+    pool::{Pool, PoolSnapshot},
+    roster::ClientKey,
+};

@@ -1,0 +1,131 @@
+//! [`Pool`]: the upstreams of an endpoint, shared by all who open connections to it.
+//!
+//! In: picks, reports of leases and checks, reloads. Out: leases, and word to those who wait.
+//! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await;
+//! watchers are woken without it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    lease::Lease,
+    member::{UpstreamId, UpstreamSnapshot},
+    no_upstream::NoUpstream,
+    roster::{ClientKey, News, Roster},
+};
+use crate::settings::Endpoint;
+
+/// The upstreams of one endpoint. Clones share everything.
+#[derive(Clone)]
+pub struct Pool {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    roster: Mutex<Roster>,
+    usable: watch::Sender<u64>,
+}
+
+/// A pool, for the admin page and the metrics.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// In the order of the settings, behind them those removed and still connected.
+    pub upstreams: Vec<UpstreamSnapshot>,
+    /// Every upstream is unhealthy; health is left aside.
+    pub panicking: bool,
+}
+
+impl Pool {
+    /// The upstreams of `endpoint`, all taken for usable until something else is known.
+    pub fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                roster: Mutex::new(Roster::new(endpoint)),
+                usable: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Picks an upstream for a new connection; `tried` are those that failed for this client
+    /// already. Costs a look at each upstream.
+    ///
+    /// # Errors
+    /// [`NoUpstream`]: wait for [`usable_changed`](Self::usable_changed) (subscribed before the
+    /// pick, so that nothing is missed) or until its `retry_at`.
+    pub fn pick(
+        &self,
+        now: Instant,
+        client: &ClientKey<'_>,
+        tried: &[UpstreamId],
+    ) -> Result<Lease, NoUpstream> {
+        let picked = self.shared.lock().pick(now, client, tried)?;
+        Ok(Lease::new(Arc::clone(&self.shared), picked))
+    }
+
+    /// Takes new settings after a reload. Upstreams with the same address keep their counters, health,
+    /// ejection and connections; new ones start as usable; removed ones are never picked again and
+    /// go with their last connection.
+    pub fn update(&self, endpoint: &Endpoint) {
+        self.shared
+            .tell(|roster| (roster.update(endpoint), News::Usable));
+    }
+
+    /// An active check of an upstream ended, with the reason if it failed.
+    pub fn checked(&self, now: Instant, id: UpstreamId, result: Result<(), String>) {
+        self.shared
+            .tell(|roster| ((), roster.checked(now, id, result)));
+    }
+
+    /// The endpoint's process is ready again: nobody waits for ejections to end, each ejected
+    /// upstream gets a trial at once.
+    pub fn came_back(&self) {
+        self.shared.tell(|roster| ((), roster.came_back()));
+    }
+
+    /// Changes when a pick that found nobody may find somebody: an upstream became healthy, closed its
+    /// breaker, got room again or was added, or health is left aside from now on. The end of an ejection is
+    /// no change; see [`NoUpstream::retry_at`].
+    pub fn usable_changed(&self) -> watch::Receiver<u64> {
+        self.shared.usable.subscribe()
+    }
+
+    /// How everything stands.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        self.shared.look(|roster| PoolSnapshot {
+            upstreams: roster.snapshot(),
+            panicking: roster.is_panicking(),
+        })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.snapshot()).finish()
+    }
+}
+
+impl Shared {
+    /// Changes the roster, then wakes those who wait if there is news.
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
+        let (result, news) = change(&mut self.lock());
+        if news == News::Usable {
+            self.usable
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        result
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Roster> {
+        // Nothing under the lock panics half-way through a change.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

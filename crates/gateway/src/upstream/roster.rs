@@ -1,0 +1,321 @@
+//! [`Roster`]: the members of a pool, picked and judged. Pure: the time is an argument.
+//!
+//! In: settings, picks, outcomes, results of checks. Out: who is picked, and whether something
+//! became usable that was not. Invariants: nobody is picked who was tried, is full, ejected or
+//! removed; nobody unhealthy is picked unless all are unhealthy.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use super::{
+    balance,
+    breaker::{Breaker, Row, Trial},
+    health::Condition,
+    member::{Member, Standing, UpstreamId, UpstreamSnapshot},
+    no_upstream::{NoUpstream, Reason},
+};
+use crate::settings::{Balance, Ejection, Endpoint, HashKey, Health, Upstream};
+
+/// Who asks for an upstream: what [`Balance::Hash`] looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientKey<'a> {
+    /// The client's address, for [`HashKey::Ip`].
+    pub ip: Option<IpAddr>,
+    /// The header, query parameter or cookie that [`HashKey`] names, if the request has it.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The members of a pool.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// In the order of the settings.
+    members: Vec<Member>,
+    /// No longer in the settings, still leased.
+    removed: Vec<Member>,
+    next_id: u64,
+    balance: Balance,
+    zone: Option<String>,
+    ejection: Option<Ejection>,
+    health: Option<Health>,
+}
+
+/// Who was picked.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) id: UpstreamId,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) trial: Option<Trial>,
+}
+
+/// Whether something changed that somebody who waits for an upstream should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum News {
+    None,
+    Usable,
+}
+
+impl News {
+    fn when(condition: bool) -> Self {
+        if condition { Self::Usable } else { Self::None }
+    }
+}
+
+impl Roster {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        let mut roster = Self {
+            members: Vec::new(),
+            removed: Vec::new(),
+            next_id: 0,
+            balance: Balance::default(),
+            zone: None,
+            ejection: None,
+            health: None,
+        };
+        roster.update(endpoint);
+        roster
+    }
+
+    /// Takes new settings. Members whose address stays keep all that is known about them.
+    pub(super) fn update(&mut self, endpoint: &Endpoint) {
+        self.balance = endpoint.balance.clone();
+        self.zone.clone_from(&endpoint.zone);
+        self.ejection = endpoint.ejection;
+        self.health.clone_from(&endpoint.health);
+        let mut known = std::mem::take(&mut self.members);
+        known.append(&mut self.removed);
+        for upstream in &endpoint.upstreams {
+            let same = known
+                .iter()
+                .position(|member| member.upstream.url == upstream.url);
+            let mut member = if let Some(index) = same {
+                known.remove(index)
+            } else {
+                self.next_id += 1;
+                Member::new(UpstreamId(self.next_id), upstream)
+            };
+            member.upstream = Arc::new(upstream.clone());
+            member.turn = 0; // credits are worth something only among the same weights
+            if self.health.is_none() {
+                member.condition = Condition::default();
+            }
+            if self.ejection.is_none() {
+                member.breaker = Breaker::default();
+            }
+            self.members.push(member);
+        }
+        known.retain(|member| member.active > 0);
+        self.removed = known;
+    }
+
+    /// Picks a member for a new connection and counts it.
+    pub(super) fn pick(
+        &mut self,
+        now: Instant,
+        client: &ClientKey<'_>,
+        tried: &[UpstreamId],
+    ) -> Result<Picked, NoUpstream> {
+        let panic = self.is_panicking();
+        let zone = self.zone.as_deref();
+        let near = |member: &Member| zone.is_some() && member.upstream.zone.as_deref() == zone;
+        let mut candidates: Vec<&mut Member> = self
+            .members
+            .iter_mut()
+            .filter(|member| !tried.contains(&member.id))
+            .filter(|member| member.standing(now, panic) == Standing::Usable)
+            .collect();
+        if candidates.iter().any(|member| near(member)) {
+            candidates.retain(|member| near(member));
+        }
+        let picked = match &self.balance {
+            Balance::RoundRobin => balance::by_turns(candidates),
+            Balance::LeastConnections => balance::least_connections(candidates),
+            Balance::Hash(key) => match hashed(key, client) {
+                Some(bytes) => balance::by_key(candidates, &bytes),
+                None => balance::by_turns(candidates),
+            },
+        };
+        let Some(member) = picked else {
+            return Err(self.nobody(now, tried));
+        };
+        member.active += 1;
+        member.totals.picked += 1;
+        Ok(Picked {
+            id: member.id,
+            upstream: Arc::clone(&member.upstream),
+            trial: member.breaker.enter(),
+        })
+    }
+
+    /// An opening succeeded. Gives the failures in a row before it.
+    pub(super) fn succeeded(
+        &mut self,
+        now: Instant,
+        id: UpstreamId,
+        trial: Option<Trial>,
+    ) -> (Row, News) {
+        let Some(member) = self.find(id) else {
+            return (Row::default(), News::None);
+        };
+        member.totals.opened += 1;
+        let (row, closed) = member.breaker.succeeded(now, trial);
+        (row, News::when(closed))
+    }
+
+    /// An opening failed.
+    pub(super) fn failed(&mut self, now: Instant, id: UpstreamId, trial: Option<Trial>) {
+        let may_eject = self.may_eject(id);
+        let ejection = self.ejection;
+        let Some(member) = self.find(id) else { return };
+        member.totals.failed += 1;
+        if let Some(settings) = ejection
+            && member.breaker.failed(now, trial, &settings, may_eject)
+        {
+            member.totals.ejected += 1;
+        }
+    }
+
+    /// A connection broke; `early` tells the failures before its opening if it lasted only
+    /// shortly.
+    pub(super) fn lost(&mut self, now: Instant, id: UpstreamId, early: Option<Row>) {
+        let may_eject = self.may_eject(id);
+        let ejection = self.ejection;
+        let Some(member) = self.find(id) else { return };
+        member.totals.lost += 1;
+        if let (Some(settings), Some(row)) = (ejection, early)
+            && member.breaker.lost_early(now, row, &settings, may_eject)
+        {
+            member.totals.ejected += 1;
+        }
+    }
+
+    /// A connection is gone. `trial`: its opening was one and ended without outcome.
+    pub(super) fn released(&mut self, id: UpstreamId, trial: Option<Trial>) -> News {
+        let Some(member) = self.find(id) else {
+            return News::None;
+        };
+        let was_full = member.is_full();
+        member.active -= 1;
+        let trial_free = member.breaker.give_up(trial);
+        let news = News::when(was_full || trial_free);
+        self.removed.retain(|member| member.active > 0);
+        news
+    }
+
+    /// An active check ended.
+    pub(super) fn checked(
+        &mut self,
+        now: Instant,
+        id: UpstreamId,
+        result: Result<(), String>,
+    ) -> News {
+        let Some(settings) = self.health.clone() else {
+            return News::None; // it began under older settings
+        };
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
+            return News::None;
+        };
+        if result.is_err() {
+            member.totals.checks_failed += 1;
+        }
+        let learnt = member.condition.checked(now, result, &settings);
+        let back = learnt.recovered && member.breaker.end_ejection();
+        // Turning unhealthy is news too: if it was the last, health is left aside from now on.
+        News::when(learnt.changed || back)
+    }
+
+    /// Something outside knows that the upstreams are back: ejections end, each with a trial.
+    pub(super) fn came_back(&mut self) -> News {
+        let mut news = News::None;
+        for member in &mut self.members {
+            if member.breaker.end_ejection() {
+                news = News::Usable;
+            }
+        }
+        news
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<UpstreamSnapshot> {
+        let present = self.members.iter().map(|member| member.snapshot(false));
+        let removed = self.removed.iter().map(|member| member.snapshot(true));
+        present.chain(removed).collect()
+    }
+
+    /// Whether health is left aside: when every member is unhealthy, the checks are more likely to
+    /// be wrong than useful, and there is nobody better to ask.
+    pub(super) fn is_panicking(&self) -> bool {
+        self.members
+            .iter()
+            .all(|member| member.condition.is_unhealthy())
+    }
+
+    /// Whether the member is present and its checks failed often enough.
+    pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.id == id && member.condition.is_unhealthy())
+    }
+
+    /// The members in the settings.
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether one more may be ejected besides those that are, should `id` fail too often.
+    fn may_eject(&self, id: UpstreamId) -> bool {
+        let percent = self.ejection.map_or(0, |settings| settings.percent_max) as usize;
+        let most = (self.members.len() * percent / 100).max(1);
+        let ejected = self
+            .members
+            .iter()
+            .filter(|member| member.id != id && member.breaker.is_ejected())
+            .count();
+        ejected < most
+    }
+
+    fn find(&mut self, id: UpstreamId) -> Option<&mut Member> {
+        self.members
+            .iter_mut()
+            .chain(&mut self.removed)
+            .find(|member| member.id == id)
+    }
+
+    /// Why nobody could be picked: what is easiest to change first.
+    fn nobody(&self, now: Instant, tried: &[UpstreamId]) -> NoUpstream {
+        let panic = self.is_panicking();
+        let untried = || {
+            self.members
+                .iter()
+                .filter(|member| !tried.contains(&member.id))
+        };
+        let some = |standing| untried().any(|member| member.standing(now, panic) == standing);
+        let reason = if some(Standing::Full) {
+            Reason::Full
+        } else if some(Standing::Ejected) {
+            Reason::Ejected
+        } else if some(Standing::Unhealthy) {
+            Reason::Unhealthy
+        } else {
+            Reason::Tried
+        };
+        let waiting = untried().filter(|member| panic || !member.condition.is_unhealthy());
+        NoUpstream {
+            reason,
+            retry_at: waiting
+                .filter_map(|member| member.breaker.ejected_until())
+                .min(),
+        }
+    }
+}
+
+/// The bytes that are hashed; `None`: the request has no key.
+fn hashed(key: &HashKey, client: &ClientKey<'_>) -> Option<Vec<u8>> {
+    match key {
+        HashKey::Ip => client.ip.map(|ip| match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        }),
+        HashKey::Header(_) | HashKey::Query(_) | HashKey::Cookie(_) => {
+            client.value.map(<[u8]>::to_vec)
+        }
+    }
+}
