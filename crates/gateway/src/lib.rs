@@ -1,8 +1,26 @@
 //! The gateway: one address in front of many named WebSocket endpoints, self-healing.
 //!
-//! In: [`Settings`](settings::Settings). Out: a running gateway. Knows no users and no messages'
+//! In: [`Settings`](settings::Settings). Out: a [`Running`] gateway. Knows no users and no messages'
 //! meaning: no messaging code is in it.
+//!
+//! The way of a connection, room by room: `lifecycle` (listeners) → `entrance` (which dialect,
+//! which endpoint, may it?) → `reach` (open an upstream of the endpoint's [`upstream::Pool`]) →
+//! `pinned` (bytes or messages of one socket), or the dialects that carry many.
 #![forbid(unsafe_code)]
 
 pub mod settings; // what the operator wants, checked
+mod lifecycle; // start, reload, drain, stop
+mod gateway; // what all connections share
+mod entrance; // a request: which dialect, which endpoint?
+mod request; // its parts
+mod table; // names and routes → endpoints
+mod target; // a live endpoint
+mod admission; // origin, credentials, numbers
+mod pinned; // a plain client, connected through
+mod forward; // the request as the upstream gets it
+mod reach; // open an upstream, or another one
 pub mod upstream; // which upstream a connection gets, and which are usable
+mod session; // what runs, and how it is asked to end
+mod access_log; // what has run
+
+pub use lifecycle::{Running, StartError, start};

@@ -40,6 +40,9 @@ pub struct Endpoint {
     pub resume: Option<Resume>,
     /// Who negotiates compression of pinned connections.
     pub extensions: Extensions,
+    /// The upstream gets the `Host` that the client asked for (as its check of the origin may
+    /// need); otherwise the upstream's own. Default true.
+    pub preserve_host: bool,
     /// Request headers set towards the upstream; an empty value takes one away.
     pub request_headers: Vec<(String, String)>,
     /// Send a PROXY protocol header to the upstream.
@@ -240,4 +243,91 @@ pub struct Process {
     pub crash_window: Duration,
     /// After SIGTERM, until SIGKILL; default 10 s.
     pub stop_within: Duration,
+}
+
+impl Endpoint {
+    /// Everything at its default.
+    pub fn new(name: impl Into<String>, upstreams: Vec<Upstream>) -> Self {
+        Self {
+            name: name.into(),
+            aliases: Vec::new(),
+            upstreams,
+            balance: Balance::default(),
+            zone: None,
+            health: None,
+            ejection: Some(Ejection::default()),
+            opening: Opening::default(),
+            tls: None,
+            auth: None,
+            origins: Origins::default(),
+            rates: Rates::default(),
+            connections_max: usize::MAX,
+            per_client_max: usize::MAX,
+            resume: None,
+            extensions: Extensions::default(),
+            preserve_host: true,
+            request_headers: Vec::new(),
+            proxy_protocol: None,
+            process: None,
+        }
+    }
+}
+
+impl Upstream {
+    /// A sole upstream.
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            weight: 1,
+            zone: None,
+            connections_max: usize::MAX,
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(5),
+            within: Duration::from_secs(2),
+            path: None,
+            unhealthy_after: 2,
+            healthy_after: 1,
+        }
+    }
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            ejected_for: Duration::from_secs(1),
+            ejected_max: Duration::from_secs(30),
+            percent_max: 50,
+        }
+    }
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(5),
+            retries: 2,
+        }
+    }
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(30),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            messages_max: 1000,
+            bytes_max: 1 << 20,
+            overflow: Overflow::default(),
+            replay: Replay::default(),
+            codes: vec![1001, 1006, 1012, 1013],
+        }
+    }
 }

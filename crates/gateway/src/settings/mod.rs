@@ -142,3 +142,83 @@ pub enum AccessLog {
     /// Appended to a file, which is reopened on SIGHUP.
     File(PathBuf),
 }
+
+impl Settings {
+    /// Everything at its default behind one plain listener.
+    pub fn new(address: SocketAddr, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            listeners: vec![Listener::new(address)],
+            workers: None,
+            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            routes: Vec::new(),
+            pin_by_name: true,
+            classic: Classic::default(),
+            mux: Mux::default(),
+            limits: Limits::default(),
+            drain: Drain::default(),
+            admin: None,
+            handover: None,
+            access_log: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Listener {
+    /// A plain listener.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: None,
+            proxy_protocol: ProxyProtocol::Off,
+            trusted_proxies: Vec::new(),
+            http2: false,
+        }
+    }
+}
+
+impl Default for Classic {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            handshake_within: Duration::from_secs(10),
+            bare_ack: false,
+            message_bytes_max: 1 << 20,
+            routes_max: 64,
+            queue_bytes_max: 1 << 20,
+            paths: Vec::new(),
+        }
+    }
+}
+
+impl Default for Mux {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            streams_max: 256,
+            credit: 64 << 10,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: usize::MAX,
+            per_ip_max: 1024,
+            handshake_within: Duration::from_secs(15),
+            write_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(25),
+            idle_within: None,
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            per_second: 200,
+            within: Duration::from_secs(30),
+        }
+    }
+}

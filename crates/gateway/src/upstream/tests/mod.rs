@@ -49,6 +49,7 @@ pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
         per_client_max: usize::MAX,
         resume: None,
         extensions: Extensions::default(),
+        preserve_host: true,
         request_headers: Vec::new(),
         proxy_protocol: None,
         process: None,

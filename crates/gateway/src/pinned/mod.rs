@@ -1,0 +1,69 @@
+//! A plain client, connected through to one endpoint.
+//!
+//! In: a request and its target. Out: the relay that is run until either side ends. Where no rule of the endpoint looks
+//! into messages, bytes are relayed as they come, whatever the ends have agreed on; otherwise the
+//! gateway speaks WebSocket with each.
+
+mod raw; // bytes
+
+use std::sync::Arc;
+
+use tidewire::ws::{Established, Opening};
+
+use crate::{
+    admission,
+    entrance::refuse,
+    gateway::{Gateway, Visitor},
+    request::{self, ROUTE_NAME},
+    session::{Begin, Dialect},
+    settings::{Endpoint, Extensions},
+    table::Pinned,
+    target::add,
+};
+
+/// Admits the client, opens an upstream, answers.
+pub(crate) async fn open(
+    gateway: Arc<Gateway>,
+    visitor: Visitor,
+    pinned: Pinned,
+    opening: Opening,
+) -> Option<Established> {
+    let target = Arc::clone(&pinned.target);
+    let endpoint = target.endpoint();
+    let head = Arc::clone(&visitor.request.head);
+    let admitted = admission::admit(&visitor, &endpoint, &target.places);
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            add(&target.counters.refused, 1);
+            return refuse(opening, &refusal).await;
+        }
+    };
+    let query = head.query().map(|query| match pinned.by_query {
+        true => request::query_without(query, ROUTE_NAME),
+        false => query.to_owned(),
+    });
+    let mut ask = visitor.ask(&endpoint, query);
+    ask.subprotocols = request::subprotocols(&head);
+    ask.strip_prefix.clone_from(&pinned.strip_prefix);
+    let begin = Begin {
+        parent: None,
+        endpoint: Some(endpoint.name.as_str().into()),
+        dialect: Dialect::Pinned,
+        client: visitor.client.ip,
+        request: Some(visitor.request_line()),
+    };
+    let open = raw::Open {
+        gateway,
+        target,
+        ask,
+        begin,
+        admitted,
+    };
+    open.run(opening, &endpoint).await
+}
+
+/// Whether messages have to be looked at.
+fn looks_inside(endpoint: &Endpoint) -> bool {
+    endpoint.rates.any() || endpoint.resume.is_some() || endpoint.extensions == Extensions::PerHop
+}

@@ -1,0 +1,144 @@
+//! A pinned connection relayed as bytes: subprotocol and extensions are what client and upstream have agreed
+//! on, close codes and payloads pass untouched, a message of any size takes no memory.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tidewire::{
+    proto::handshake::ResponseHead,
+    relay::{Relay, RelayEnd, RelayLimits},
+    stream::{Rewind, Stream},
+    ws::{Answer, CloseCode, CloseFrame, Established, Opening},
+};
+
+use crate::{
+    admission::Admitted,
+    entrance::refuse,
+    gateway::{Gateway, now},
+    reach::{self, Ask},
+    request,
+    session::{Begin, Session},
+    settings::Endpoint,
+    target::{Target, add},
+    upstream::Lease,
+};
+
+/// What is needed to open the upstream.
+pub(super) struct Open {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) target: Arc<Target>,
+    pub(super) ask: Ask,
+    pub(super) begin: Begin,
+    pub(super) admitted: Admitted,
+}
+
+impl Open {
+    pub(super) async fn run(self, opening: Opening, _endpoint: &Endpoint) -> Option<Established> {
+        let offer = request::extensions(&opening.request().head);
+        let reached = reach::tunnel(&self.target, &self.ask, offer.as_deref()).await;
+        let (lease, tunnel) = match reached {
+            Ok(reached) => reached,
+            Err(unreachable) => {
+                add(&self.target.counters.refused, 1);
+                return refuse(opening, &unreachable.refusal()).await;
+            }
+        };
+        let headers = answer_headers(&tunnel.head);
+        let answer = Answer {
+            subprotocol: tunnel.subprotocol.as_deref(),
+            extensions: tunnel.extensions.as_deref(),
+            headers: &headers,
+            ..Answer::default()
+        };
+        let client = match opening.accept_raw(&answer).await {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::debug!(%error, "the client has gone");
+                return None;
+            }
+        };
+        add(&self.target.counters.opened, 1);
+        let limits = &self.gateway.table().settings.limits;
+        let limits = RelayLimits {
+            write_within: limits.write_within,
+            idle_within: limits.idle_within,
+        };
+        let session = self.gateway.sessions.open(self.begin);
+        session
+            .record
+            .served_by(&lease.upstream().url.host_header());
+        Some(Box::pin(run(
+            Relay::of_websocket(client, tunnel.stream, limits),
+            session,
+            lease,
+            self.target,
+            self.admitted,
+        )))
+    }
+}
+
+/// What the client gets of the upstream's answer besides what the handshake agrees on.
+fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
+    let hop = [
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "content-length",
+        "transfer-encoding",
+        "date",
+    ];
+    let fields = head.fields().filter(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        !hop.contains(&name.as_str()) && !name.starts_with("sec-websocket-")
+    });
+    fields
+        .filter_map(|(name, value)| {
+            let value = std::str::from_utf8(value).ok()?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+async fn run(
+    mut relay: Relay<Rewind<Stream>, Rewind<Stream>>,
+    session: Session,
+    lease: Lease,
+    target: Arc<Target>,
+    admitted: Admitted,
+) {
+    let asked = tokio::select! {
+        end = relay.run() => Err(end),
+        frame = session.record.asked_to_end() => Ok(frame),
+    };
+    let (code, end) = match asked {
+        Err(end) => (None, end),
+        Ok(frame) => {
+            let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
+            relay.start_close(&frame, &away);
+            (Some(frame.code), relay.run().await)
+        }
+    };
+    let relayed = relay.relayed();
+    add(&target.counters.bytes_in, relayed.forth);
+    add(&target.counters.bytes_out, relayed.back);
+    session
+        .record
+        .bytes_in
+        .store(relayed.forth, Ordering::Relaxed);
+    session
+        .record
+        .bytes_out
+        .store(relayed.back, Ordering::Relaxed);
+    let why = match end {
+        RelayEnd::Ended => "ended",
+        RelayEnd::Stalled => "stalled",
+        RelayEnd::Idle => "idle",
+        RelayEnd::FirstFailed(_) => "client lost",
+        RelayEnd::SecondFailed(_) => {
+            lease.lost(now());
+            "backend lost"
+        }
+        _ => "failed",
+    };
+    session.ended(code, why);
+    drop(admitted);
+}

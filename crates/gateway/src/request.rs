@@ -1,0 +1,158 @@
+//! The parts of a request that routes, hashes and credentials look at.
+//!
+//! In: a request head. Out: text. Invariant: what occurs twice where one is meant counts as
+//! absent, so that the gateway and a backend cannot mean different ones.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use tidewire::proto::handshake::RequestHead;
+
+/// The query parameter and header that pins a connection to an endpoint (M-29).
+pub(crate) const ROUTE_NAME: &str = "ROUTENAME";
+
+/// The only value of a header as text.
+pub(crate) fn header<'a>(head: &'a RequestHead, name: &str) -> Option<&'a str> {
+    head.single(name)
+        .and_then(|value| std::str::from_utf8(value).ok())
+}
+
+/// The `Host` header without port, in lower case.
+pub(crate) fn host(head: &RequestHead) -> Option<String> {
+    let host = header(head, "host")?;
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    Some(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+/// A query parameter, decoded; `None` if it is absent or there are several.
+pub(crate) fn query<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str>> {
+    let mut found = pairs(head.query()?).filter(|(key, _)| decode(key) == name);
+    let first = found.next();
+    if found.next().is_some() {
+        return None;
+    }
+    first.map(|(_, value)| decode(value))
+}
+
+/// The query without the parameters called `name`, as it came.
+pub(crate) fn query_without(query: &str, name: &str) -> String {
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| decode(pair.split('=').next().unwrap_or_default()) != name)
+        .collect();
+    kept.join("&")
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    let spaced = if text.contains('+') {
+        Cow::Owned(text.replace('+', " "))
+    } else {
+        Cow::Borrowed(text)
+    };
+    match spaced {
+        Cow::Borrowed(text) => percent_decode_str(text).decode_utf8_lossy(),
+        Cow::Owned(text) => Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned()),
+    }
+}
+
+/// A cookie; `None` if it is absent or there are several.
+pub(crate) fn cookie<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a str> {
+    let mut found = head
+        .values("cookie")
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(key, _)| *key == name);
+    let first = found.next();
+    if found.next().is_some() {
+        return None;
+    }
+    first.map(|(_, value)| value.trim_matches('"'))
+}
+
+/// The subprotocols the client offers, best first.
+pub(crate) fn subprotocols(head: &RequestHead) -> Vec<String> {
+    list(head, "sec-websocket-protocol")
+}
+
+/// The members of a header that is a list.
+fn list(head: &RequestHead, name: &str) -> Vec<String> {
+    head.values(name)
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|member| member.trim().to_owned())
+        .filter(|member| !member.is_empty())
+        .collect()
+}
+
+/// What the client offers as extensions, in one line.
+pub(crate) fn extensions(head: &RequestHead) -> Option<String> {
+    let offers = list_as_sent(head, "sec-websocket-extensions");
+    (!offers.is_empty()).then(|| offers.join(", "))
+}
+
+fn list_as_sent(head: &RequestHead, name: &str) -> Vec<String> {
+    head.values(name)
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The members of the `Connection` header, in lower case: header fields that end here.
+pub(crate) fn connection_fields(head: &RequestHead) -> Vec<String> {
+    let mut fields = list(head, "connection");
+    fields
+        .iter_mut()
+        .for_each(|field| field.make_ascii_lowercase());
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire::proto::handshake::HeadLimits;
+
+    use super::*;
+
+    fn head(lines: &str) -> RequestHead {
+        let text = format!("{}\r\n\r\n", lines.trim().replace('\n', "\r\n"));
+        RequestHead::parse(text.into(), HeadLimits::default()).unwrap()
+    }
+
+    #[test]
+    fn parts_are_found_and_decoded() {
+        let head = head(
+            "GET /a?ROUTENAME=End%70oint+1&x=1&x=2&flag HTTP/1.1\nHost: Chat.Example.com.:8080\n\
+             Cookie: a=1; sid=\"x y\"; twice=1; twice=2\nSec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c",
+        );
+        assert_eq!(query(&head, "ROUTENAME").as_deref(), Some("Endpoint 1"));
+        assert_eq!(query(&head, "x"), None, "two are none");
+        assert_eq!(query(&head, "flag").as_deref(), Some(""));
+        assert_eq!(host(&head).as_deref(), Some("chat.example.com"));
+        assert_eq!(cookie(&head, "sid"), Some("x y"));
+        assert_eq!(cookie(&head, "twice"), None);
+        assert_eq!(subprotocols(&head), ["a", "b", "c"]);
+        let rest = query_without(head.query().unwrap(), "ROUTENAME");
+        assert_eq!(rest, "x=1&x=2&flag");
+    }
+
+    #[test]
+    fn an_ipv6_host_keeps_its_brackets() {
+        assert_eq!(
+            host(&head("GET / HTTP/1.1\nHost: [::1]:80")).as_deref(),
+            Some("[::1]")
+        );
+        assert_eq!(
+            host(&head("GET / HTTP/1.1\nHost: [::1]")).as_deref(),
+            Some("[::1]")
+        );
+    }
+}

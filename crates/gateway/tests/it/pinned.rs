@@ -1,0 +1,114 @@
+//! Plain clients, connected through.
+
+use tidewire::ws::{Client, CloseCode, ConnectError, connect};
+use tidewire_gateway::{
+    settings::{Condition, Pattern, Route, Source},
+    start,
+};
+
+use crate::support::{endpoint, in_time, settings, telling, url};
+
+#[tokio::test]
+async fn m29_a_name_in_header_or_query_pins_a_connection() {
+    let backend = telling();
+    let endpoint = endpoint("endpoint1", &[url(&backend, "/own?token=t")]);
+    let gateway = start(settings(vec![endpoint])).unwrap();
+    let address = gateway.addresses()[0];
+    in_time(async {
+        let by_header = Client::new(&format!("ws://{address}/x?a=1"))
+            .unwrap()
+            .header("ROUTENAME", "Endpoint1")
+            .header("X-Forwarded-For", "6.6.6.6")
+            .header("X-Own", "kept")
+            .subprotocol("chat.v1");
+        let mut socket = by_header.connect().await.unwrap();
+        assert_eq!(socket.subprotocol(), Some("chat.v1"));
+        let head = socket.recv().await.unwrap().unwrap();
+        let head = head.as_text().unwrap().to_lowercase();
+        assert!(
+            head.starts_with("get /own?token=t&a=1 http/1.1\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("\r\nx-own: kept\r\n"), "{head}");
+        assert!(
+            head.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("\r\nx-forwarded-proto: http\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nhost: {address}\r\n")), "{head}");
+        assert!(!head.contains("routename"), "{head}");
+        let big = "x".repeat(3_000_000);
+        socket.send(big.as_str()).await.unwrap();
+        assert_eq!(
+            socket.recv().await.unwrap().unwrap().as_text(),
+            Some(big.as_str())
+        );
+        let answer = socket.close(CloseCode(4242), "bye").await.unwrap().unwrap();
+        assert_eq!(
+            (answer.code, answer.reason.as_str()),
+            (CloseCode(4242), "bye")
+        );
+
+        let by_query = format!("ws://{address}/?ROUTENAME=ENDPOINT1&b=2");
+        let mut socket = connect(&by_query).await.unwrap();
+        let head = socket.recv().await.unwrap().unwrap();
+        let head = head.as_text().unwrap();
+        assert!(
+            head.starts_with("GET /own?token=t&b=2 HTTP/1.1\r\n"),
+            "{head}"
+        );
+
+        let unknown = connect(&format!("ws://{address}/?ROUTENAME=other")).await;
+        let Err(ConnectError::Handshake(error)) = unknown else {
+            panic!("{unknown:?}")
+        };
+        assert_eq!(error.status(), Some(404));
+    })
+    .await;
+    assert!(in_time(gateway.stop()).await);
+}
+
+#[tokio::test]
+async fn routes_choose_by_path_host_header_query_subprotocol_and_cookie() {
+    let backend = telling();
+    let names = ["path", "host", "header", "query", "subprotocol", "cookie"];
+    let endpoints = names.map(|name| endpoint(name, &[url(&backend, &format!("/{name}"))]));
+    let mut settings = settings(endpoints.into());
+    let rules = [
+        (Source::Path, "/app/*"),
+        (Source::Host, "re:(a|b)\\.example"),
+        (Source::Header("X-Tenant".into()), "gold"),
+        (Source::Query("room".into()), "r*"),
+        (Source::Subprotocol, "chat.*"),
+        (Source::Cookie("sid".into()), "42"),
+    ];
+    for (name, (source, pattern)) in names.iter().zip(rules) {
+        settings.routes.push(Route {
+            endpoint: (*name).into(),
+            conditions: vec![Condition {
+                source,
+                pattern: Pattern::parse(pattern).unwrap(),
+            }],
+            strip_prefix: (*name == "path").then(|| "/app".to_owned()),
+        });
+    }
+    let gateway = start(settings).unwrap();
+    let base = format!("ws://{}", gateway.addresses()[0]);
+    let client = |path: &str| Client::new(&format!("{base}{path}")).unwrap();
+    in_time(async {
+        for (client, expected) in [
+            (client("/app/deep/er?x=1"), "/path/deep/er?x=1"),
+            (client("/").header("Host", "b.example:99"), "/host"),
+            (client("/").header("X-Tenant", "gold"), "/header"),
+            (client("/?room=r1"), "/query?room=r1"),
+            (client("/").subprotocol("chat.v2"), "/subprotocol"),
+            (client("/").header("Cookie", "x=1; sid=42"), "/cookie"),
+        ] {
+            let mut socket = client.connect().await.unwrap();
+            let head = socket.recv().await.unwrap().unwrap();
+            let line = head.as_text().unwrap().lines().next().unwrap().to_owned();
+            assert_eq!(line, format!("GET {expected} HTTP/1.1"));
+        }
+    })
+    .await;
+}

@@ -1,0 +1,68 @@
+//! Backends, and gateways in front of them.
+
+use std::time::Duration;
+
+use tidewire::ws::{Request, RunningServer, Server, ServerConfig, Url, WebSocket};
+use tidewire_gateway::settings::{Endpoint, Settings, Upstream};
+
+/// A guard against hanging, no statement about speed.
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), work)
+        .await
+        .expect("done in time")
+}
+
+/// Sends every message back.
+pub(crate) async fn echo(mut socket: WebSocket) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// An endpoint that tells its client the request it got, then echoes.
+pub(crate) struct Telling;
+
+impl tidewire::ws::Endpoint for Telling {
+    fn accept(&self, _request: &Request) -> Result<tidewire::ws::Response, tidewire::ws::Refusal> {
+        let mut response = tidewire::ws::Response::default();
+        response.subprotocols = &["chat.v2", "chat.v1"];
+        Ok(response)
+    }
+
+    fn serve(
+        &self,
+        mut socket: WebSocket,
+        request: Request,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let head = String::from_utf8_lossy(request.head.as_bytes()).into_owned();
+            if socket.send(head).await.is_ok() {
+                echo(socket).await;
+            }
+        })
+    }
+}
+
+/// A server that tells and echoes on every path.
+pub(crate) fn telling() -> RunningServer {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    Server::new(config).route_any(Telling).start().unwrap()
+}
+
+/// An endpoint called `name` with these addresses behind it.
+pub(crate) fn endpoint(name: &str, urls: &[String]) -> Endpoint {
+    let upstream = |url: &String| Upstream::new(Url::parse(url).unwrap());
+    Endpoint::new(name, urls.iter().map(upstream).collect())
+}
+
+/// The address of a server.
+pub(crate) fn url(server: &RunningServer, path: &str) -> String {
+    format!("ws://{}{path}", server.local_addr())
+}
+
+/// Settings on a free port.
+pub(crate) fn settings(endpoints: Vec<Endpoint>) -> Settings {
+    Settings::new("127.0.0.1:0".parse().unwrap(), endpoints)
+}
