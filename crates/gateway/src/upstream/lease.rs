@@ -77,14 +77,13 @@ impl Lease {
     fn broke(mut self, now: Instant) {
         let id = self.id;
         match std::mem::replace(&mut self.stage, Stage::Reported) {
-            Stage::Opening { trial } => self.shared.tell(|roster| {
-                roster.failed(now, id, trial);
-                ((), News::None)
-            }),
+            Stage::Opening { trial } => self
+                .shared
+                .tell(|roster| ((), roster.failed(now, id, trial))),
             Stage::Open { since, before } => self.shared.tell(|roster| {
                 let early = now.saturating_duration_since(since) < EARLY;
                 roster.lost(now, id, early.then_some(before));
-                ((), News::None)
+                ((), News::Nothing)
             }),
             Stage::Reported => {}
         }

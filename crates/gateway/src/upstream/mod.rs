@@ -2,10 +2,13 @@
 //!
 //! In: an [`Endpoint`](crate::settings::Endpoint)'s upstreams, balance, ejection and health. Out: a
 //! [`Lease`] per connection. All decisions are in [`roster`] and below it, pure functions of
-//! settings, reports and the time; [`Pool`] shares them behind one small lock.
+//! settings, reports and the time; [`Pool`] shares them behind one small lock; a [`Prober`] per pool
+//! checks. Told to operators in `docs/gateway/upstreams.md`.
 
 mod pool; // shared by all who open connections
 mod lease; // one connection to one upstream
+mod prober; // asks again and again who is alive
+mod check; // asks once
 mod roster; // the members, picked and judged
 mod no_upstream; // nobody can be picked
 mod balance; // whose turn it is
@@ -22,6 +25,7 @@ pub use self::{
     lease::{EARLY, Lease},
     member::{Totals, UpstreamId, UpstreamSnapshot},
     no_upstream::{NoUpstream, Reason},
-    pool::{Pool, PoolSnapshot},
-    roster::ClientKey,
+    pool::Pool,
+    prober::Prober,
+    roster::{ClientKey, PoolSnapshot},
 };

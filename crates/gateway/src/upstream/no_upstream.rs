@@ -25,7 +25,7 @@ pub enum Reason {
     /// Its checks fail, while others are healthy and were tried, full or ejected.
     #[error("all that are healthy were tried")]
     Unhealthy,
-    /// There is no other.
+    /// There is no other: wait, and begin again with none tried.
     #[error("all were tried")]
     Tried,
 }

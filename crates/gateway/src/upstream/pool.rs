@@ -7,16 +7,17 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
 use super::{
+    check::Plan,
     lease::Lease,
-    member::{UpstreamId, UpstreamSnapshot},
+    member::UpstreamId,
     no_upstream::NoUpstream,
-    roster::{ClientKey, News, Roster},
+    roster::{ClientKey, News, PoolSnapshot, Roster},
 };
 use crate::settings::Endpoint;
 
@@ -29,24 +30,20 @@ pub struct Pool {
 pub(super) struct Shared {
     roster: Mutex<Roster>,
     usable: watch::Sender<u64>,
-}
-
-/// A pool, for the admin page and the metrics.
-#[derive(Clone, Debug)]
-pub struct PoolSnapshot {
-    /// In the order of the settings, behind them those removed and still connected.
-    pub upstreams: Vec<UpstreamSnapshot>,
-    /// Every upstream is unhealthy; health is left aside.
-    pub panicking: bool,
+    /// What is checked; see [`Prober`](super::Prober).
+    plan: watch::Sender<Arc<Plan>>,
 }
 
 impl Pool {
     /// The upstreams of `endpoint`, all taken for usable until something else is known.
     pub fn new(endpoint: &Endpoint) -> Self {
+        let roster = Roster::new(endpoint);
+        let plan = Plan::new(endpoint, roster.targets());
         Self {
             shared: Arc::new(Shared {
-                roster: Mutex::new(Roster::new(endpoint)),
+                roster: Mutex::new(roster),
                 usable: watch::Sender::new(0),
+                plan: watch::Sender::new(Arc::new(plan)),
             }),
         }
     }
@@ -71,8 +68,12 @@ impl Pool {
     /// ejection and connections; new ones start as usable; removed ones are never picked again and
     /// go with their last connection.
     pub fn update(&self, endpoint: &Endpoint) {
-        self.shared
-            .tell(|roster| (roster.update(endpoint), News::Usable));
+        let targets = self.shared.tell(|roster| {
+            roster.update(endpoint);
+            (roster.targets(), News::AskAgain)
+        });
+        let plan = Plan::new(endpoint, targets);
+        self.shared.plan.send_replace(Arc::new(plan));
     }
 
     /// An active check of an upstream ended, with the reason if it failed.
@@ -87,19 +88,28 @@ impl Pool {
         self.shared.tell(|roster| ((), roster.came_back()));
     }
 
-    /// Changes when a pick that found nobody may find somebody: an upstream became healthy, closed its
-    /// breaker, got room again or was added, or health is left aside from now on. The end of an ejection is
-    /// no change; see [`NoUpstream::retry_at`].
+    /// Changes when those whose pick found nobody should ask again: an upstream became healthy, a trial
+    /// ended, there is room again, a reload came, or health is left aside from now on. The end of an
+    /// ejection is no change; see [`NoUpstream::retry_at`].
     pub fn usable_changed(&self) -> watch::Receiver<u64> {
         self.shared.usable.subscribe()
     }
 
+    /// What is checked, now and after reloads.
+    pub(super) fn plans(&self) -> watch::Receiver<Arc<Plan>> {
+        self.shared.plan.subscribe()
+    }
+
+    /// How long from the beginning of an upstream's last check to that of the next; `None`: it is
+    /// not to be checked.
+    pub(super) fn next_check_after(&self, id: UpstreamId, random: u32) -> Option<Duration> {
+        self.shared
+            .look(|roster| roster.next_check_after(id, random))
+    }
+
     /// How everything stands.
     pub fn snapshot(&self) -> PoolSnapshot {
-        self.shared.look(|roster| PoolSnapshot {
-            upstreams: roster.snapshot(),
-            panicking: roster.is_panicking(),
-        })
+        self.shared.look(Roster::snapshot)
     }
 }
 
@@ -113,7 +123,7 @@ impl Shared {
     /// Changes the roster, then wakes those who wait if there is news.
     pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
         let (result, news) = change(&mut self.lock());
-        if news == News::Usable {
+        if news == News::AskAgain {
             self.usable
                 .send_modify(|count| *count = count.wrapping_add(1));
         }

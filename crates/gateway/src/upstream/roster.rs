@@ -4,7 +4,11 @@
 //! became usable that was not. Invariants: nobody is picked who was tried, is full, ejected or
 //! removed; nobody unhealthy is picked unless all are unhealthy.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     balance,
@@ -36,6 +40,19 @@ pub(super) struct Roster {
     zone: Option<String>,
     ejection: Option<Ejection>,
     health: Option<Health>,
+    /// Picks that found nobody.
+    refused: u64,
+}
+
+/// A pool, for the admin page and the metrics.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// In the order of the settings, behind them those removed and still connected.
+    pub upstreams: Vec<UpstreamSnapshot>,
+    /// Every upstream is unhealthy; health is left aside.
+    pub panicking: bool,
+    /// Picks that found nobody.
+    pub refused: u64,
 }
 
 /// Who was picked.
@@ -46,17 +63,21 @@ pub(super) struct Picked {
     pub(super) trial: Option<Trial>,
 }
 
-/// Whether something changed that somebody who waits for an upstream should know.
+/// Whether those who wait for an upstream should ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum News {
-    None,
-    Usable,
+    Nothing,
+    AskAgain,
 }
 
 impl News {
     fn when(condition: bool) -> Self {
-        if condition { Self::Usable } else { Self::None }
+        if condition {
+            Self::AskAgain
+        } else {
+            Self::Nothing
+        }
     }
 }
 
@@ -70,6 +91,7 @@ impl Roster {
             zone: None,
             ejection: None,
             health: None,
+            refused: 0,
         };
         roster.update(endpoint);
         roster
@@ -135,6 +157,7 @@ impl Roster {
             },
         };
         let Some(member) = picked else {
+            self.refused += 1;
             return Err(self.nobody(now, tried));
         };
         member.active += 1;
@@ -154,7 +177,7 @@ impl Roster {
         trial: Option<Trial>,
     ) -> (Row, News) {
         let Some(member) = self.find(id) else {
-            return (Row::default(), News::None);
+            return (Row::default(), News::Nothing);
         };
         member.totals.opened += 1;
         let (row, closed) = member.breaker.succeeded(now, trial);
@@ -162,16 +185,20 @@ impl Roster {
     }
 
     /// An opening failed.
-    pub(super) fn failed(&mut self, now: Instant, id: UpstreamId, trial: Option<Trial>) {
+    pub(super) fn failed(&mut self, now: Instant, id: UpstreamId, trial: Option<Trial>) -> News {
         let may_eject = self.may_eject(id);
         let ejection = self.ejection;
-        let Some(member) = self.find(id) else { return };
+        let Some(member) = self.find(id) else {
+            return News::Nothing;
+        };
         member.totals.failed += 1;
-        if let Some(settings) = ejection
-            && member.breaker.failed(now, trial, &settings, may_eject)
-        {
-            member.totals.ejected += 1;
-        }
+        let Some(settings) = ejection else {
+            return News::Nothing;
+        };
+        let ejected = member.breaker.failed(now, trial, &settings, may_eject);
+        member.totals.ejected += u64::from(ejected);
+        // Who waits for the outcome of the trial now learns when the next one is.
+        News::when(ejected && trial.is_some())
     }
 
     /// A connection broke; `early` tells the failures before its opening if it lasted only
@@ -181,17 +208,16 @@ impl Roster {
         let ejection = self.ejection;
         let Some(member) = self.find(id) else { return };
         member.totals.lost += 1;
-        if let (Some(settings), Some(row)) = (ejection, early)
-            && member.breaker.lost_early(now, row, &settings, may_eject)
-        {
-            member.totals.ejected += 1;
+        if let (Some(settings), Some(row)) = (ejection, early) {
+            let ejected = member.breaker.lost_early(now, row, &settings, may_eject);
+            member.totals.ejected += u64::from(ejected);
         }
     }
 
     /// A connection is gone. `trial`: its opening was one and ended without outcome.
     pub(super) fn released(&mut self, id: UpstreamId, trial: Option<Trial>) -> News {
         let Some(member) = self.find(id) else {
-            return News::None;
+            return News::Nothing;
         };
         let was_full = member.is_full();
         member.active -= 1;
@@ -209,10 +235,10 @@ impl Roster {
         result: Result<(), String>,
     ) -> News {
         let Some(settings) = self.health.clone() else {
-            return News::None; // it began under older settings
+            return News::Nothing; // it began under older settings
         };
         let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
-            return News::None;
+            return News::Nothing;
         };
         if result.is_err() {
             member.totals.checks_failed += 1;
@@ -225,24 +251,28 @@ impl Roster {
 
     /// Something outside knows that the upstreams are back: ejections end, each with a trial.
     pub(super) fn came_back(&mut self) -> News {
-        let mut news = News::None;
+        let mut news = News::Nothing;
         for member in &mut self.members {
             if member.breaker.end_ejection() {
-                news = News::Usable;
+                news = News::AskAgain;
             }
         }
         news
     }
 
-    pub(super) fn snapshot(&self) -> Vec<UpstreamSnapshot> {
+    pub(super) fn snapshot(&self) -> PoolSnapshot {
         let present = self.members.iter().map(|member| member.snapshot(false));
         let removed = self.removed.iter().map(|member| member.snapshot(true));
-        present.chain(removed).collect()
+        PoolSnapshot {
+            upstreams: present.chain(removed).collect(),
+            panicking: self.is_panicking(),
+            refused: self.refused,
+        }
     }
 
     /// Whether health is left aside: when every member is unhealthy, the checks are more likely to
     /// be wrong than useful, and there is nobody better to ask.
-    pub(super) fn is_panicking(&self) -> bool {
+    fn is_panicking(&self) -> bool {
         self.members
             .iter()
             .all(|member| member.condition.is_unhealthy())
@@ -256,8 +286,18 @@ impl Roster {
     }
 
     /// The members in the settings.
-    pub(super) fn members(&self) -> &[Member] {
-        &self.members
+    pub(super) fn targets(&self) -> Vec<(UpstreamId, Arc<Upstream>)> {
+        let members = self.members.iter();
+        members
+            .map(|member| (member.id, Arc::clone(&member.upstream)))
+            .collect()
+    }
+
+    /// How long from the beginning of a member's last check to that of the next.
+    pub(super) fn next_check_after(&self, id: UpstreamId, random: u32) -> Option<Duration> {
+        let settings = self.health.as_ref()?;
+        let member = self.members.iter().find(|member| member.id == id)?;
+        Some(member.condition.next_check_after(settings, random))
     }
 
     /// Whether one more may be ejected besides those that are, should `id` fail too often.
@@ -302,6 +342,7 @@ impl Roster {
             reason,
             retry_at: waiting
                 .filter_map(|member| member.breaker.ejected_until())
+                .filter(|until| *until > now)
                 .min(),
         }
     }

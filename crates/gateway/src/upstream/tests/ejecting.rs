@@ -31,6 +31,22 @@ fn a_trial_that_is_dropped_without_outcome_leaves_room_for_the_next_and_tells_wh
 }
 
 #[test]
+fn who_waits_for_a_trial_that_fails_learns_when_the_next_is() {
+    let mut bench = Bench::of(&["a"]);
+    bench.fail("a", 3);
+    bench.wait(1_000);
+    let trial = bench.pick().unwrap();
+    let mut changed = bench.pool.usable_changed();
+    assert_eq!(bench.pick().unwrap_err().retry_at, None);
+    trial.failed(bench.now);
+    assert!(changed.has_changed().unwrap());
+    changed.mark_unchanged();
+    let retry_at = bench.pick().unwrap_err().retry_at;
+    assert_eq!(retry_at, Some(bench.now + Duration::from_secs(2)));
+    assert_eq!(bench.pool.snapshot().refused, 2);
+}
+
+#[test]
 fn a_sole_upstream_is_ejected_too_and_openings_fail_at_once() {
     let mut bench = Bench::of(&["a"]);
     bench.fail("a", 3);

@@ -11,8 +11,10 @@ use crate::settings::{
     Balance, Ejection, Endpoint, Extensions, HashKey, Health, Opening, Origins, Rates, Upstream,
 };
 
+mod breaking;
 mod ejecting;
 mod picking;
+mod probing;
 mod reloading;
 mod sequences;
 

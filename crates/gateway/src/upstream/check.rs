@@ -1,0 +1,171 @@
+//! One active check: a WebSocket handshake, a ping, its pong, a close.
+//!
+//! In: where and how. Out: whether the upstream answered. Invariant: over by the deadline, whatever
+//! the upstream does. A process that is stopped still has its connections accepted by the kernel;
+//! only an answer proves that it lives.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use tidewire::{
+    proto::proxy,
+    tls::ClientTls,
+    ws::{Client, CloseCode, CloseFrame, ConnectError, Incoming, RecvError, SendError, WebSocket},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::member::UpstreamId;
+use crate::settings::{Endpoint, Health, OutgoingProxyProtocol, Upstream};
+
+/// What is checked, and how: everything the checks of a pool need of the settings.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// `None`: nothing is checked.
+    pub(super) health: Option<Health>,
+    pub(super) targets: Vec<(UpstreamId, Arc<Upstream>)>,
+    tls: Option<ClientTls>,
+    headers: Vec<(String, String)>,
+    proxy_protocol: Option<OutgoingProxyProtocol>,
+}
+
+/// One upstream to be checked.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    pub(super) url: String,
+    pub(super) within: Duration,
+    plan: Arc<Plan>,
+}
+
+/// Why an upstream does not count as alive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckError {
+    #[error("no handshake within {0:?}")]
+    NoHandshake(Duration),
+    #[error("no pong within {0:?}")]
+    NoPong(Duration),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the ping was not sent")]
+    Send(#[from] SendError),
+    #[error("lost before the pong")]
+    Receive(#[from] RecvError),
+    #[error("closed before the pong{}", code(.0.as_ref()))]
+    Closed(Option<CloseFrame>),
+}
+
+impl Plan {
+    pub(super) fn new(endpoint: &Endpoint, targets: Vec<(UpstreamId, Arc<Upstream>)>) -> Self {
+        let is_secure = |upstream: &Upstream| upstream.url.is_secure();
+        let secure = endpoint.health.is_some() && endpoint.upstreams.iter().any(is_secure);
+        // Read once, not for every check; without them each check tells what is wrong.
+        let system_roots = || secure.then(ClientTls::system_roots)?.ok();
+        Self {
+            health: endpoint.health.clone(),
+            targets,
+            tls: endpoint.tls.clone().or_else(system_roots),
+            headers: endpoint.request_headers.clone(),
+            proxy_protocol: endpoint.proxy_protocol,
+        }
+    }
+
+    /// The check of an upstream; `None`: it is not to be checked.
+    pub(super) fn check(self: &Arc<Self>, id: UpstreamId) -> Option<Check> {
+        let health = self.health.as_ref()?;
+        let (_, upstream) = self.targets.iter().find(|(target, _)| *target == id)?;
+        let url = &upstream.url;
+        let scheme = if url.is_secure() { "wss" } else { "ws" };
+        let path = health.path.as_deref().unwrap_or_else(|| url.target());
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Some(Check {
+            url: format!("{scheme}://{}{slash}{path}", url.host_header()),
+            within: health.within,
+            plan: Arc::clone(self),
+        })
+    }
+}
+
+impl Check {
+    /// Runs the check.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the connection is aborted.
+    pub(super) async fn run(self) -> Result<(), CheckError> {
+        let deadline = Instant::now() + self.within;
+        let client = self.client()?;
+        let mut socket = match Box::pin(client.connect()).await {
+            Ok(socket) => socket,
+            Err(ConnectError::TimedOut) => return Err(CheckError::NoHandshake(self.within)),
+            Err(error) => return Err(error.into()),
+        };
+        timeout_at(deadline, pong(&mut socket))
+            .await
+            .map_err(|_elapsed| CheckError::NoPong(self.within))??;
+        // It has shown that it lives. The close is a courtesy; what becomes of it tells nothing more.
+        drop(timeout_at(deadline, socket.close(CloseCode::NORMAL, "")).await);
+        Ok(())
+    }
+
+    fn client(&self) -> Result<Client, ConnectError> {
+        let mut client = Client::new(&self.url)?
+            .connect_within(self.within)
+            .write_within(self.within);
+        for (name, value) in &self.plan.headers {
+            if !value.is_empty() && !is_of_the_handshake(name) {
+                client = client.header(name, value);
+            }
+        }
+        if let Some(tls) = &self.plan.tls {
+            client = client.tls(tls.clone());
+        }
+        let own = proxy::Header::local(); // no client is behind this connection
+        Ok(match self.plan.proxy_protocol {
+            None => client,
+            Some(OutgoingProxyProtocol::V1) => client.preface(own.encode_v1()),
+            Some(OutgoingProxyProtocol::V2) => client.preface(
+                own.encode_v2(false)
+                    .expect("a header without TLVs is short"),
+            ),
+        })
+    }
+}
+
+/// Pings and waits for the pong; messages that come meanwhile are dropped.
+async fn pong(socket: &mut WebSocket) -> Result<(), CheckError> {
+    const PAYLOAD: &[u8] = b"tidewire health check";
+    socket.ping(PAYLOAD).await?;
+    loop {
+        match socket.recv_any().await? {
+            Some(Incoming::Pong(payload)) if payload == PAYLOAD => return Ok(()),
+            Some(Incoming::Closing(frame)) => return Err(CheckError::Closed(frame)),
+            None => return Err(CheckError::Closed(None)),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Headers the client writes itself, and may not be given.
+fn is_of_the_handshake(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("sec-websocket-")
+        || matches!(
+            name.as_str(),
+            "host" | "upgrade" | "connection" | "content-length" | "transfer-encoding"
+        )
+}
+
+/// An error with its causes, on one line of bounded length.
+pub(super) fn explain(error: &dyn Error) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(CHARS_MAX).collect()
+}
+
+fn code(frame: Option<&CloseFrame>) -> String {
+    frame.map_or_else(String::new, |frame| format!(" with {}", frame.code))
+}
