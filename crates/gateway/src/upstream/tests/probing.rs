@@ -11,12 +11,18 @@ use std::{
 };
 
 use tidewire::{
+    proto::handshake::{AcceptOptions, RequestHead, accept},
     runtime::Workers,
     ws::{
-        ProxyProtocol, Refusal, Request, Response, RunningServer, Server, ServerConfig, WebSocket,
+        CloseCode, HeadLimits, ProxyProtocol, Refusal, Request, Response, RunningServer, Server,
+        ServerConfig, WebSocket,
     },
 };
-use tokio::time::{Instant as TokioInstant, advance, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::{Instant as TokioInstant, advance, timeout},
+};
 
 use super::*;
 use crate::{settings::OutgoingProxyProtocol, upstream::check::CheckError};
@@ -92,6 +98,37 @@ async fn h04_a_listener_that_accepts_and_never_answers_is_unhealthy() {
     assert!(started.elapsed() <= Duration::from_secs(10));
     let error = pool.snapshot().upstreams[0].health_error.clone();
     assert_eq!(error.as_deref(), Some("no handshake within 2s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn h04_a_server_that_shakes_hands_and_then_never_answers_is_unhealthy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pool = Pool::new(&endpoint(vec![upstream(&address.to_string())]));
+    let serve = async {
+        let mut held = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let head = RequestHead::parse(request.into(), HeadLimits::default()).unwrap();
+            let accepted = accept(&head, AcceptOptions::default()).unwrap();
+            stream
+                .write_all(accepted.response.as_bytes())
+                .await
+                .unwrap();
+            held.push(stream);
+        }
+    };
+    let _prober = Prober::start(&pool);
+    tokio::select! {
+        () = until(&pool, HealthStatus::Unhealthy) => {}
+        () = serve => {}
+    }
+    let error = pool.snapshot().upstreams[0].health_error.clone();
+    assert_eq!(error.as_deref(), Some("no pong within 2s"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,6 +225,22 @@ async fn a_server_that_goes_and_comes_back_is_followed_and_those_who_wait_are_wo
     let _running = server(address);
     until(&pool, HealthStatus::Healthy).await;
     assert_eq!(pool.snapshot().upstreams[0].health_error, None);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_the_connection_before_the_pong_is_unhealthy() {
+    let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into());
+    config.workers = Workers::Pool;
+    let route = |mut socket: WebSocket| async move {
+        socket.start_close(CloseCode::INTERNAL_ERROR, "");
+        drop(socket.flush().await);
+    };
+    let running = Server::new(config).route_any(route).start().unwrap();
+    let pool = Pool::new(&eager(running.local_addr(), None));
+    let _prober = Prober::start(&pool);
+    until(&pool, HealthStatus::Unhealthy).await;
+    let error = pool.snapshot().upstreams[0].health_error.clone().unwrap();
+    assert!(error.contains("before the pong"), "{error}");
 }
 
 #[tokio::test]
