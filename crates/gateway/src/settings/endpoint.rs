@@ -93,7 +93,8 @@ pub enum HashKey {
 /// Active checks: a WebSocket handshake, a ping, its pong, a close.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Default 5 s, with 10 % jitter.
+    /// From the beginning of a check to that of the next; default 5 s, less up to 10 % jitter. After
+    /// a check that failed, a fifth of it.
     pub every: Duration,
     /// The whole check within; default 2 s.
     pub within: Duration,
@@ -101,7 +102,8 @@ pub struct Health {
     pub path: Option<String>,
     /// Checks that fail in a row until it counts as unhealthy; default 2.
     pub unhealthy_after: u32,
-    /// Checks that succeed in a row until it counts as healthy again; default 1.
+    /// Checks that succeed in a row until it counts as healthy again; default 1. The very first
+    /// check makes healthy at once.
     pub healthy_after: u32,
 }
 

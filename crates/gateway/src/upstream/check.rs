@@ -9,7 +9,9 @@ use std::{error::Error, sync::Arc, time::Duration};
 use tidewire::{
     proto::proxy,
     tls::ClientTls,
-    ws::{Client, CloseCode, CloseFrame, ConnectError, Incoming, RecvError, SendError, WebSocket},
+    ws::{
+        Client, CloseCode, CloseFrame, ConnectError, Incoming, RecvError, SendError, Url, WebSocket,
+    },
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -30,7 +32,7 @@ pub(super) struct Plan {
 /// One upstream to be checked.
 #[derive(Clone, Debug)]
 pub(super) struct Check {
-    pub(super) url: String,
+    pub(super) url: Url,
     pub(super) within: Duration,
     plan: Arc<Plan>,
 }
@@ -71,12 +73,8 @@ impl Plan {
     pub(super) fn check(self: &Arc<Self>, id: UpstreamId) -> Option<Check> {
         let health = self.health.as_ref()?;
         let (_, upstream) = self.targets.iter().find(|(target, _)| *target == id)?;
-        let url = &upstream.url;
-        let scheme = if url.is_secure() { "wss" } else { "ws" };
-        let path = health.path.as_deref().unwrap_or_else(|| url.target());
-        let slash = if path.starts_with('/') { "" } else { "/" };
         Some(Check {
-            url: format!("{scheme}://{}{slash}{path}", url.host_header()),
+            url: upstream.url.clone(),
             within: health.within,
             plan: Arc::clone(self),
         })
@@ -105,7 +103,13 @@ impl Check {
     }
 
     fn client(&self) -> Result<Client, ConnectError> {
-        let mut client = Client::new(&self.url)?
+        let path = self.plan.health.as_ref().and_then(|it| it.path.as_deref());
+        let url = match path {
+            Some(path) if path.starts_with('/') => self.url.with_target(path)?,
+            Some(path) => self.url.with_target(&format!("/{path}"))?,
+            None => self.url.clone(),
+        };
+        let mut client = Client::to(url)
             .connect_within(self.within)
             .write_within(self.within);
         for (name, value) in &self.plan.headers {
