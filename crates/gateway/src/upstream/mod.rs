@@ -1,7 +1,7 @@
 //! Which upstream of an endpoint a new connection gets, and which of them are usable.
 //!
 //! In: an [`Endpoint`](crate::settings::Endpoint)'s upstreams, balance, ejection and health. Out: a
-//! [`Lease`] per connection. All decisions are in [`roster`] and below it, pure functions of
+//! [`Lease`] per connection. All decisions are in `roster` and below it, pure functions of
 //! settings, reports and the time; [`Pool`] shares them behind one small lock; a [`Prober`] per pool
 //! checks. Told to operators in `docs/gateway/upstreams.md`.
 
