@@ -72,6 +72,8 @@ mod deflate; // permessage-deflate: negotiate, compress, inflate
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
 mod connection; // the state machine
+#[cfg(feature = "smhandshake")]
+pub mod smhandshake; // SocketMaster's dialect: messages that name their route
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;

@@ -216,3 +216,36 @@ fn an_owned_echo_allocates_once_per_message() {
     assert_eq!(messages, MESSAGES_PER_READ as u64);
     assert_eq!(info.count_total, messages);
 }
+
+/// A message of a named route costs nothing but its look-up: line, payload and prefix are borrowed.
+#[cfg(feature = "smhandshake")]
+#[test]
+fn m28_route_lines_allocate_nothing() {
+    use tidewire_proto::smhandshake::{Incoming, Limits, Prefix, Reaction, RouteLine, Session};
+
+    const MESSAGE: &str = "ROUTENAME=Endpoint1\r\n\r\nthirty-two bytes of plain ASCII.";
+    let known = |name: &str| name.eq_ignore_ascii_case("endpoint1").then_some(1);
+    let mut session = Session::new(Limits::default());
+    for text in [
+        "{event: SMHandshake, data: SYN}",
+        "{event: SMHandshake, data: ACK}",
+        "{event: SMHandshakeEnd}",
+    ] {
+        session.receive(Incoming::Text(text), known);
+    }
+    let first = RouteLine::parse(MESSAGE.as_bytes()).expect("a route line");
+    let mut prefix = Prefix::of(&first);
+    let used = measure(|| {
+        for message in [
+            Incoming::Text(MESSAGE),
+            Incoming::Binary(MESSAGE.as_bytes()),
+        ] {
+            let Reaction::Forward { route: 1, line } = session.receive(message, known) else {
+                panic!("not forwarded");
+            };
+            prefix.follow(&line);
+            assert_eq!(MESSAGE.len() - line.payload_at, PAYLOAD.len());
+        }
+    });
+    assert_eq!(used.count_total, 0);
+}

@@ -11,6 +11,7 @@ mod model; // RFC 6455's receiving rules, written slowly
 mod drive; // feeds a connection in pieces and notes what happens
 mod handshake; // target: heads, addresses, accept keys
 mod proxy; // target: PROXY headers, answers of proxies
+mod smhandshake; // target: SocketMaster's events, opening, route lines
 mod frames; // target: received bytes against the model, in any cut, within the limits
 mod chunks; // target: messages taken in pieces, against the model
 mod connection; // target: random operations on one connection
@@ -56,6 +57,18 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "proxy_tunnel",
         run: proxy::tunnel,
+    },
+    Target {
+        name: "smhandshake_event",
+        run: smhandshake::event,
+    },
+    Target {
+        name: "smhandshake_session",
+        run: smhandshake::session,
+    },
+    Target {
+        name: "route_line",
+        run: smhandshake::route_line,
     },
     Target {
         name: "frames",
