@@ -71,6 +71,7 @@ mod deflate; // permessage-deflate: negotiate, compress, inflate
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
 mod connection; // the state machine
+pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
