@@ -151,4 +151,22 @@ pub enum FlowError {
         /// The stream.
         stream: u32,
     },
+    /// The client sent something else than CLOSE before ACCEPT.
+    #[error("expected only CLOSE before ACCEPT on stream {stream}")]
+    BeforeAccept {
+        /// The stream.
+        stream: u32,
+    },
+    /// The gateway sent something else before ACCEPT or REJECT.
+    #[error("expected ACCEPT or REJECT first on stream {stream}")]
+    NotAnswered {
+        /// The stream.
+        stream: u32,
+    },
+    /// A second ACCEPT or REJECT.
+    #[error("expected stream {stream} to be accepted or rejected once")]
+    AnsweredTwice {
+        /// The stream.
+        stream: u32,
+    },
 }

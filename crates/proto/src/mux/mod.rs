@@ -22,12 +22,14 @@ mod decode; // bytes to frames
 mod encode; // frames to bytes
 mod credit; // flow control of a stream, both directions
 mod streams; // numbers of streams, frames of a message
+mod life; // opening, open, closing, gone
 mod error; // which rule was broken: the reason of close 1002
 
 pub use credit::{ReceiveCredit, SendCredit};
 pub use encode::data_header;
 pub use error::{Expected, FlowError, FrameError};
 pub use frame::{Body, Close, DataFlags, Frame, FrameType, Open, Side};
+pub use life::{Received, StreamLife};
 pub use streams::{MessageFrames, StreamIds};
 
 /// The WebSocket subprotocol.
