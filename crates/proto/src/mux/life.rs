@@ -117,6 +117,11 @@ impl StreamLife {
         self.phase == Phase::Open
     }
 
+    /// Whether this end has sent CLOSE and waits for the other's.
+    pub fn is_closing(&self) -> bool {
+        self.phase == Phase::Closing
+    }
+
     /// Whether both ends are done with it: its owner forgets it.
     pub fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
