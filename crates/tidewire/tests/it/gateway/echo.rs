@@ -58,7 +58,13 @@ pub(super) async fn run(mut script: Script, window: u32) -> usize {
                 closed += 1;
                 script.say(number, Body::Close(None)).await;
             }
-            other => panic!("{other:?}"),
+            Body::Accept { .. }
+            | Body::Reject { .. }
+            | Body::Ping(_)
+            | Body::Pong(_)
+            | Body::Down { .. }
+            | Body::Up
+            | Body::GoAway { .. } => panic!("{frame:?} was not asked for"),
         }
     }
     closed

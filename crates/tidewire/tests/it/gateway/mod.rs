@@ -7,3 +7,5 @@ mod opening; // endpoints that open, or do not
 mod messages; // order, pieces, many sockets at once
 mod credit; // who waits for whom
 mod ending; // close, loss, broken rules
+mod example; // what the example prints
+mod lifetime; // the runtime of a connection
