@@ -74,6 +74,7 @@ mod error; // which rule was broken, and by whom
 mod connection; // the state machine
 #[cfg(feature = "smhandshake")]
 pub mod smhandshake; // SocketMaster's dialect: messages that name their route
+pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;

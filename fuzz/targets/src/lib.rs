@@ -17,6 +17,7 @@ mod chunks; // target: messages taken in pieces, against the model
 mod connection; // target: random operations on one connection
 mod utf8; // target: text validation against std
 mod close_frame; // target: close codes and reasons, in and out
+mod mux; // target: tidewire.mux.v1, its frames, credit and streams
 mod random; // seeded inputs and mutations, for runs without libFuzzer
 
 pub use drive::{Seen, receive_all};
@@ -93,5 +94,13 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "close_frame",
         run: close_frame::run,
+    },
+    Target {
+        name: "mux_frame",
+        run: mux::frame,
+    },
+    Target {
+        name: "mux_stream",
+        run: mux::stream,
     },
 ];

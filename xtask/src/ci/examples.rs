@@ -13,11 +13,18 @@ struct Run {
     arguments: &'static [&'static str],
 }
 
-const RUNS: &[Run] = &[Run {
-    package: "tidewire-engine",
-    example: "enqueue",
-    arguments: &["4", "200", "32"],
-}];
+const RUNS: &[Run] = &[
+    Run {
+        package: "tidewire-engine",
+        example: "enqueue",
+        arguments: &["4", "200", "32"],
+    },
+    Run {
+        package: "tidewire",
+        example: "gateway_client",
+        arguments: &["crates/tidewire/examples/gateway_client/expected_configuration.txt"],
+    },
+];
 
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     process::run(

@@ -13,6 +13,7 @@ mod extended_connect; // the same over HTTP/2 (RFC 8441), both roles
 
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
+pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};

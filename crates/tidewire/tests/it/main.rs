@@ -10,6 +10,7 @@ mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
 mod driver;
+mod gateway;
 mod handler;
 mod hostile;
 #[cfg(feature = "http2")]
