@@ -41,7 +41,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         poll_fn(|cx| self.poll_recv_chunk(cx)).await
     }
 
-    fn poll_recv_chunk(
+    /// As [`recv_chunk`](Self::recv_chunk), for those who write futures by hand.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv_chunk(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<MessageChunk>, RecvError>> {
@@ -92,6 +96,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
         self.after_events();
         found
+    }
+
+    /// Queues the next piece of a message, or a whole one, as a frame of its own, without writing it; see
+    /// [`try_send`](Self::try_send). `kind` counts with the first piece, `last` ends the message. Until then other
+    /// messages are refused. Pieces of a text message may cut a character; the whole must be UTF-8.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`]; the piece was not queued.
+    pub fn try_send_fragment(
+        &mut self,
+        kind: Kind,
+        piece: &[u8],
+        last: bool,
+    ) -> Result<(), SendError> {
+        let mut half = self.inner.link.lock();
+        half.check()?;
+        half.queue(|outgoing| outgoing.send_fragment(kind, piece, last))
     }
 
     /// Begins a message that is sent in pieces, each as a fragment (RFC 6455 section 5.4).
