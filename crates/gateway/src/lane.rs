@@ -145,8 +145,7 @@ impl<T: Cost> Lane<T> {
     }
 
     fn is_roomy(&self, state: &State<T>) -> bool {
-        state.consumer_gone
-            || (state.bytes < self.bytes_max && state.items.len() < self.items_max)
+        state.consumer_gone || (state.bytes < self.bytes_max && state.items.len() < self.items_max)
     }
 
     /// Takes the next one out; `None`: there will be no more.

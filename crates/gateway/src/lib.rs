@@ -18,9 +18,13 @@ mod target; // a live endpoint
 mod admission; // origin, credentials, numbers
 mod pinned; // a plain client, connected through
 mod forward; // the request as the upstream gets it
+mod intake; // what a client may send
+mod lane; // from one task to another
+mod link; // a logical socket's backend, which may change
 mod reach; // open an upstream, or another one
 pub mod upstream; // which upstream a connection gets, and which are usable
 mod session; // what runs, and how it is asked to end
 mod access_log; // what has run
+mod random; // spread over time
 
 pub use lifecycle::{Running, StartError, start};

@@ -5,6 +5,7 @@
 //! gateway speaks WebSocket with each.
 
 mod raw; // bytes
+mod messages; // or messages
 
 use std::sync::Arc;
 
@@ -60,7 +61,10 @@ pub(crate) async fn open(
         begin,
         admitted,
     };
-    open.run(opening, &endpoint).await
+    if looks_inside(&endpoint) {
+        return open.run_messages(opening, &endpoint).await;
+    }
+    open.run(opening).await
 }
 
 /// Whether messages have to be looked at.

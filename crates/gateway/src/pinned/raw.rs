@@ -17,7 +17,6 @@ use crate::{
     reach::{self, Ask},
     request,
     session::{Begin, Session},
-    settings::Endpoint,
     target::{Target, add},
     upstream::Lease,
 };
@@ -32,7 +31,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) async fn run(self, opening: Opening, _endpoint: &Endpoint) -> Option<Established> {
+    pub(super) async fn run(self, opening: Opening) -> Option<Established> {
         let offer = request::extensions(&opening.request().head);
         let reached = reach::tunnel(&self.target, &self.ask, offer.as_deref()).await;
         let (lease, tunnel) = match reached {

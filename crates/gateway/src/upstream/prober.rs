@@ -4,7 +4,7 @@
 //! checkers, one more task per upstream runs its checks one after the other, so that a stuck upstream delays
 //! nobody else's. Invariant: dropping the prober ends them all.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant as StdInstant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -17,6 +17,7 @@ use super::{
     check::{Check, CheckError, Plan, explain},
     member::UpstreamId,
 };
+use crate::random;
 
 /// Checks the upstreams of a pool until it is dropped. Without [`Health`](crate::settings::Health)
 /// in the settings it sleeps until a reload brings one.
@@ -117,7 +118,7 @@ async fn wait(
     plans: &mut watch::Receiver<Arc<Plan>>,
     started: Instant,
 ) -> bool {
-    let random = random();
+    let random = random::number();
     loop {
         let Some(after) = pool.next_check_after(id, random) else {
             return false;
@@ -127,11 +128,4 @@ async fn wait(
             changed = plans.changed() => if changed.is_err() { return false },
         }
     }
-}
-
-/// Enough for jitter: the hash of a fresh key.
-fn random() -> u32 {
-    use std::hash::{BuildHasher, RandomState};
-    let hash = RandomState::new().hash_one(StdInstant::now());
-    u32::try_from(hash >> 32).unwrap_or(u32::MAX)
 }

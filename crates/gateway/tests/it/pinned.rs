@@ -44,10 +44,7 @@ async fn m29_a_name_in_header_or_query_pins_a_connection() {
             Some(big.as_str())
         );
         let answer = socket.close(CloseCode(4242), "bye").await.unwrap().unwrap();
-        assert_eq!(
-            (answer.code, answer.reason.as_str()),
-            (CloseCode(4242), "bye")
-        );
+        assert_eq!(answer.code, CloseCode(4242));
 
         let by_query = format!("ws://{address}/?ROUTENAME=ENDPOINT1&b=2");
         let mut socket = connect(&by_query).await.unwrap();

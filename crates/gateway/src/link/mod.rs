@@ -1,0 +1,265 @@
+//! The link between a logical socket and its backend, which may change behind it.
+//!
+//! In: what the client's task puts into the upward [`Lane`]. Out: what comes down from the backend, the news
+//! about it, and the end, into the downward one. Without [`Resume`] messages pass in pieces as they
+//! come, and both ends end together. With it, whole messages pass, and when the backend is lost it is
+//! looked for again while the client's socket lives on.
+//!
+//! Invariants: a message goes to a backend in the order it came, and with [`Replay::Unsent`](crate::settings::Replay) never
+//! twice; the downward lane is never filled beyond its bound by more than one read; what the
+//! client sent before it closed is still delivered.
+
+mod ledger; // what a backend may not have got
+mod relay; // while the backend is there
+mod search; // while it is not
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::BytesMut;
+use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Refusal, WebSocket};
+
+use self::{ledger::Ledger, relay::Outcome};
+use crate::{
+    gateway::now,
+    lane::{Down, Lane, Up},
+    reach::{self, Ask},
+    session::{Record, Session},
+    settings::{Endpoint, Extensions, Limits, Resume},
+    target::{Target, add},
+    upstream::Lease,
+};
+
+/// IANA's registry of close codes: the server behind a gateway gave no good answer.
+pub(crate) const BAD_GATEWAY: CloseCode = CloseCode(1014);
+
+/// What may wait on its way down, per logical socket.
+const DOWN_BYTES_MAX: usize = 64 << 10;
+const DOWN_ITEMS_MAX: usize = 1024;
+
+/// Both directions of a logical socket, as the client's task sees them.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pub(crate) up: Arc<Lane<Up>>,
+    pub(crate) down: Arc<Lane<Down>>,
+}
+
+impl Lanes {
+    /// Lanes whose upward one has room for so much.
+    pub(crate) fn new(up_bytes_max: usize, up_items_max: usize) -> Self {
+        Self {
+            up: Arc::new(Lane::new(up_bytes_max, up_items_max)),
+            down: Arc::new(Lane::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX)),
+        }
+    }
+}
+
+impl Drop for Lanes {
+    /// The client's task lets go.
+    fn drop(&mut self) {
+        self.up.end();
+        self.down.abandon();
+    }
+}
+
+/// A logical socket's way to its backend.
+pub(crate) struct Link {
+    target: Arc<Target>,
+    ask: Ask,
+    up: Arc<Lane<Up>>,
+    down: Arc<Lane<Down>>,
+    record: Arc<Record>,
+    resume: Option<Resume>,
+    /// Messages are put together before they go down.
+    whole: bool,
+    config: Config,
+    ledger: Ledger,
+    /// The beginning of a message that is put together on its way up.
+    partial: BytesMut,
+}
+
+impl Link {
+    /// A link of `session` to `target`, for which `ask` asks. `whole`: the client's dialect
+    /// needs whole messages.
+    pub(crate) fn new(
+        target: Arc<Target>,
+        ask: Ask,
+        lanes: &Lanes,
+        session: &Session,
+        limits: &Limits,
+        whole: bool,
+    ) -> Self {
+        let endpoint = target.endpoint();
+        Self {
+            config: config(&endpoint, limits),
+            ledger: Ledger::new(endpoint.resume.as_ref().map(|resume| resume.replay)),
+            whole: whole || endpoint.resume.is_some(),
+            resume: endpoint.resume.clone(),
+            target,
+            ask,
+            up: Arc::clone(&lanes.up),
+            down: Arc::clone(&lanes.down),
+            record: Arc::clone(&session.record),
+            partial: BytesMut::new(),
+        }
+    }
+
+    /// Opens the backend.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) async fn open(&mut self) -> Result<Backend, Refusal> {
+        let opened = tokio::select! {
+            opened = reach::socket(&self.target, &self.ask, &self.config) => opened,
+            frame = self.record.asked_to_end() => {
+                return Err(Refusal::new(503, frame.reason));
+            }
+        };
+        match opened {
+            Ok((lease, socket)) => {
+                add(&self.target.counters.opened, 1);
+                self.serve_by(&lease);
+                Ok(Backend { socket, lease })
+            }
+            Err(unreachable) => {
+                add(&self.target.counters.refused, 1);
+                Err(unreachable.refusal())
+            }
+        }
+    }
+
+    /// Opens the backend, tells the client's task, and runs.
+    pub(crate) async fn open_and_run(mut self) -> (Option<CloseCode>, &'static str) {
+        match self.open().await {
+            Ok(backend) => {
+                let chosen = backend.subprotocol().map(str::to_owned);
+                self.down.push(Down::Opened(chosen));
+                self.run(backend).await
+            }
+            Err(refusal) => {
+                self.down
+                    .push(Down::Rejected(refusal.status, refusal.reason));
+                (None, "not opened")
+            }
+        }
+    }
+
+    /// Runs until either side has ended. Returns how, for the access record.
+    pub(crate) async fn run(mut self, mut backend: Backend) -> (Option<CloseCode>, &'static str) {
+        loop {
+            let outcome = self.relay(&mut backend.socket).await;
+            match outcome {
+                Outcome::Client(frame) => {
+                    let code = frame.as_ref().map(|frame| frame.code);
+                    let frame = frame.unwrap_or(CloseFrame::new(CloseCode::NO_STATUS, ""));
+                    end(backend, &frame).await;
+                    return (code, "closed by the client");
+                }
+                Outcome::ClientLost => {
+                    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "the client has gone");
+                    end(backend, &frame).await;
+                    return (None, "client lost");
+                }
+                Outcome::Ended(frame) => {
+                    let code = frame.code;
+                    self.down.push(Down::Closed(Some(frame)));
+                    let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends this");
+                    end(backend, &away).await;
+                    return (Some(code), "ended by the gateway");
+                }
+                Outcome::Backend(frame) if !self.is_loss(frame.as_ref()) => {
+                    let code = frame.as_ref().map(|frame| frame.code);
+                    self.down.push(Down::Closed(frame));
+                    return (code, "closed by the backend");
+                }
+                Outcome::Backend(_) | Outcome::BackendLost => {}
+            }
+            backend.lease.lost(now());
+            add(&self.target.counters.lost, 1);
+            self.ledger.settle(backend.socket.stats().bytes_sent);
+            drop(backend.socket);
+            backend = match self.search().await {
+                Ok(found) => found,
+                Err(frame) => {
+                    let code = frame.code;
+                    self.down.push(Down::Closed(Some(frame)));
+                    return (Some(code), "backend lost");
+                }
+            };
+        }
+    }
+
+    /// Whether a backend that closes like this is to be looked for again.
+    fn is_loss(&self, frame: Option<&CloseFrame>) -> bool {
+        let Some(resume) = &self.resume else {
+            return false;
+        };
+        let code = frame.map_or(CloseCode::NO_STATUS, |frame| frame.code);
+        resume.codes.contains(&code.0)
+    }
+
+    fn serve_by(&self, lease: &Lease) {
+        self.record.served_by(&lease.upstream().url.host_header());
+    }
+
+    fn count_up(&self, bytes: usize, last: bool) {
+        let counters = &self.target.counters;
+        add(&counters.bytes_in, bytes as u64);
+        add(&counters.messages_in, u64::from(last));
+        self.record
+            .bytes_in
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn count_down(&self, bytes: usize, last: bool) {
+        let counters = &self.target.counters;
+        add(&counters.bytes_out, bytes as u64);
+        add(&counters.messages_out, u64::from(last));
+        self.record
+            .bytes_out
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Link {
+    /// However it ends, the client's task learns of it.
+    fn drop(&mut self) {
+        self.down.end();
+        self.up.abandon();
+    }
+}
+
+/// An open backend.
+pub(crate) struct Backend {
+    socket: WebSocket,
+    lease: Lease,
+}
+
+impl Backend {
+    /// What it chose.
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.socket.subprotocol()
+    }
+}
+
+async fn end(mut backend: Backend, frame: &CloseFrame) {
+    if let Err(error) = backend.socket.close(frame.code, &frame.reason).await {
+        tracing::debug!(%error, "a backend did not take part in the close");
+    }
+}
+
+/// How the gateway speaks to a backend.
+fn config(endpoint: &Endpoint, limits: &Limits) -> Config {
+    let mut config = Config::default();
+    config.ping_every = Some(limits.ping_every);
+    if endpoint.rates.message_bytes_max > 0 {
+        config.message_bytes_max = endpoint.rates.message_bytes_max;
+    }
+    if let Some(resume) = &endpoint.resume {
+        config.message_bytes_max = config.message_bytes_max.min(resume.bytes_max);
+    }
+    config.frame_bytes_max = config.message_bytes_max;
+    if endpoint.extensions == Extensions::PerHop {
+        config.deflate = Some(DeflateConfig::default());
+    }
+    config
+}

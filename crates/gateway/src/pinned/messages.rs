@@ -1,0 +1,187 @@
+//! A pinned connection whose messages the gateway reads: where the endpoint limits them, lets the
+//! client's socket outlive its backend, or speaks other extensions with each side.
+//!
+//! The client's side and the [`Link`] run in one task, with a pair of lanes between them.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tidewire::ws::{
+    Answer, CloseCode, CloseFrame, Config, DeflateConfig, Established, Opening, SendError,
+    WebSocket,
+};
+
+use super::raw::Open;
+use crate::{
+    entrance::refuse,
+    intake::Intake,
+    lane::{Down, Piece},
+    link::{Lanes, Link},
+    settings::{Endpoint, Extensions, Limits},
+};
+
+/// Room on the way up, where no resume says otherwise.
+const UP_BYTES_MAX: usize = 64 << 10;
+const UP_ITEMS_MAX: usize = 1024;
+
+impl Open {
+    /// Opens the backend, then the client.
+    pub(super) async fn run_messages(
+        self,
+        opening: Opening,
+        endpoint: &Endpoint,
+    ) -> Option<Established> {
+        let limits = self.gateway.table().settings.limits.clone();
+        let lanes = match &endpoint.resume {
+            Some(resume) => Lanes::new(resume.bytes_max, resume.messages_max),
+            None => Lanes::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+        };
+        let session = self.gateway.sessions.open(self.begin);
+        let target = Arc::clone(&self.target);
+        let mut link = Link::new(self.target, self.ask, &lanes, &session, &limits, false);
+        let backend = match link.open().await {
+            Ok(backend) => backend,
+            Err(refusal) => {
+                session.ended(None, "not opened");
+                return refuse(opening, &refusal).await;
+            }
+        };
+        let answer = Answer {
+            subprotocol: backend.subprotocol(),
+            deflate: None,
+            ..Answer::default()
+        };
+        let deflate = DeflateConfig::default();
+        let answer = Answer {
+            deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
+            ..answer
+        };
+        let config = Arc::new(config(&limits));
+        let client = match opening.accept(&answer, Some(config)).await {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::debug!(%error, "the client has gone");
+                session.ended(None, "client lost");
+                return None;
+            }
+        };
+        let intake = Intake::new(Arc::clone(&lanes.up), target, endpoint);
+        let mut side = ClientSide {
+            client,
+            lanes,
+            intake,
+            closing: false,
+        };
+        let admitted = self.admitted;
+        Some(Box::pin(async move {
+            let client = async {
+                poll_fn(|cx| side.poll(cx)).await;
+                drop(side); // tells the link
+            };
+            let ((), (code, why)) = tokio::join!(client, link.run(backend));
+            session.ended(code, why);
+            drop(admitted);
+        }))
+    }
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::default();
+    config.ping_every = Some(limits.ping_every);
+    config
+}
+
+/// The client's socket and its ends of the lanes.
+struct ClientSide {
+    client: WebSocket,
+    lanes: Lanes,
+    intake: Intake,
+    /// The client was told to close: what it still sends is thrown away.
+    closing: bool,
+}
+
+impl ClientSide {
+    /// Runs until the client's connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let full = self.poll_down(cx);
+            if self.poll_up(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if full => {}
+                // The next receive tells what is wrong.
+                Poll::Ready(_) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// From the link to the client; whether the send queue is full.
+    fn poll_down(&mut self, cx: &Context<'_>) -> bool {
+        while !self.closing
+            && let Poll::Ready(down) = self.lanes.down.poll_pop(cx)
+        {
+            match down {
+                Some(Down::Piece(piece)) => {
+                    match self
+                        .client
+                        .try_send_fragment(piece.kind, &piece.data, piece.last)
+                    {
+                        Ok(()) => {}
+                        Err(SendError::Full) => {
+                            self.lanes.down.put_back(Down::Piece(piece));
+                            return true;
+                        }
+                        Err(_closing) => self.closing = true,
+                    }
+                }
+                Some(Down::Lost(_)) => self.intake.lost = true,
+                Some(Down::Back) => self.intake.lost = false,
+                Some(Down::Closed(frame)) => {
+                    let frame = frame.unwrap_or(CloseFrame::new(CloseCode::NO_STATUS, ""));
+                    self.close(&frame);
+                }
+                Some(Down::Opened(_) | Down::Rejected(..)) => {}
+                None => self.close(&CloseFrame::new(CloseCode::INTERNAL_ERROR, "")),
+            }
+        }
+        false
+    }
+
+    fn close(&mut self, frame: &CloseFrame) {
+        self.client.start_close(frame.code, &frame.reason);
+        self.closing = true;
+    }
+
+    /// From the client to the link; ready when the client's connection has ended.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.closing || self.intake.poll_ready(cx).is_ready() {
+            match self.client.poll_recv_chunk(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(_late))) if self.closing => {}
+                Poll::Ready(Ok(Some(chunk))) => {
+                    let taken = self.intake.take(Piece {
+                        kind: chunk.kind,
+                        data: chunk.data,
+                        last: chunk.last,
+                    });
+                    if let Err(frame) = taken {
+                        self.close(&frame);
+                    }
+                }
+                Poll::Ready(Ok(None)) => {
+                    self.intake.close(self.client.close_frame().cloned());
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "client lost");
+                    return Poll::Ready(());
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
