@@ -26,9 +26,8 @@ pub async fn connect(url: &str) -> Result<Gateway, ConnectError> {
 }
 
 /// Connects by a client with headers, TLS, a proxy, limits. It offers `tidewire.mux.v1` besides what
-/// the client was told to offer. The client's
-/// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max) is what all sockets together may
-/// have queued; its [`ping_every`](tidewire_proto::Config::ping_every) finds a dead connection.
+/// the client was told to offer. The client's [`ping_every`](tidewire_proto::Config::ping_every) finds a
+/// dead connection.
 ///
 /// # Errors
 /// [`ConnectError`].
@@ -81,6 +80,7 @@ impl Gateway {
         let driver = Driver {
             socket,
             streams: Arc::clone(&streams),
+            refused: None,
         };
         tokio::spawn(driver.run());
         let handle = Arc::new(Handle { streams });

@@ -63,7 +63,7 @@ impl Endpoint {
     }
 
     /// How many bytes the gateway may send before this end has received them, frame headers included:
-    /// what a socket that nobody receives from holds at most. Default 65 536; from 16 390 to 2^31 - 1,
+    /// what a socket that nobody receives from holds at most, and some 100 bytes for each frame. Default 65 536; from 16 390 to 2^31 - 1,
     /// what is beyond counts as that.
     pub fn credit(mut self, bytes: u32) -> Self {
         self.wanted.credit = bytes.clamp(FIRST_CREDIT_MIN, CREDIT_MAX);

@@ -294,3 +294,59 @@ impl Streams {
             .for_each(|stream| stream.fail(lost));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(streams: &Streams, stream: u32, body: Body<'_>) {
+        let frame = Frame { stream, body }.encode().unwrap();
+        streams.receive(&Bytes::from(frame)).unwrap();
+    }
+
+    fn open(streams: &Streams, number: u32) -> Arc<Stream> {
+        let stream = Arc::new(Stream::new(65_536));
+        let wanted = Wanted {
+            name: "any".into(),
+            query: String::new(),
+            subprotocols: Vec::new(),
+            credit: 65_536,
+        };
+        streams.want(&stream, wanted).unwrap();
+        assert!(streams.next_frame().unwrap().is_some(), "OPEN");
+        let accept = Body::Accept {
+            credit: 65_536,
+            subprotocol: None,
+        };
+        say(streams, number, accept);
+        stream
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_whoever_closed_first() {
+        let streams = Streams::new();
+        let by_us = open(&streams, 1);
+        let by_the_gateway = open(&streams, 2);
+        let refused = Arc::new(Stream::new(65_536));
+        streams.table().open.insert(3, Arc::clone(&refused));
+        streams.table().ids.open(3).unwrap();
+        refused.lock().opened(3);
+        assert_eq!(streams.table().open.len(), 3);
+        by_us
+            .lock()
+            .abort(CloseFrame::new(tidewire_proto::CloseCode::NORMAL, ""));
+        streams.ready(&by_us);
+        assert!(streams.next_frame().unwrap().is_some(), "CLOSE");
+        say(&streams, 1, Body::Close(None));
+        say(&streams, 2, Body::Close(None));
+        assert!(streams.next_frame().unwrap().is_some(), "its answer");
+        let reject = Body::Reject {
+            status: 404,
+            reason: "",
+        };
+        say(&streams, 3, reject);
+        assert!(streams.next_frame().unwrap().is_none());
+        assert!(streams.table().open.is_empty());
+        assert!(by_the_gateway.lock().is_gone());
+    }
+}

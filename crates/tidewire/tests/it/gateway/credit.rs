@@ -2,7 +2,7 @@
 
 use tidewire::{
     gateway::{Lost, RecvError, SendError},
-    proto::mux::{Body, FIRST_CREDIT_MIN},
+    proto::mux::{Body, CREDIT_MAX, FIRST_CREDIT_MIN},
     ws::Message,
 };
 
@@ -107,6 +107,31 @@ async fn h5_more_than_the_credit_ends_the_connection_with_1002() {
         assert!(matches!(error, RecvError::Lost(Lost::Protocol(_))));
         let error = socket.send("too late").await.unwrap_err();
         assert!(matches!(error, SendError::Lost(Lost::Protocol(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn receiving_goes_on_while_the_gateway_reads_nothing() {
+    within(async {
+        let (gateway, mut script) = start().await;
+        let mut socket = script.open(&gateway, 1, CREDIT_MAX).await;
+        let large = 24 << 20; // more than all buffers on the way
+        socket.send(Message::binary(vec![3; large])).await.unwrap();
+        for _ in 0..100 {
+            script.text(1, b"heard", true).await;
+            assert!(socket.recv().await.unwrap().is_some());
+        }
+        let mut arrived = 0;
+        loop {
+            let (_, flags, payload) = script.expect_data().await;
+            assert!(payload.iter().all(|byte| *byte == 3));
+            arrived += payload.len();
+            if flags.last {
+                break;
+            }
+        }
+        assert_eq!(arrived, large);
     })
     .await;
 }
