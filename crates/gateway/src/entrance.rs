@@ -13,7 +13,7 @@ use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
     gateway::{self, Gateway, Visitor},
-    pinned,
+    mux, pinned,
     settings::Listener,
 };
 
@@ -34,6 +34,9 @@ pub(crate) async fn enter(
     let address = door.address.get().unwrap_or(&door.listener.address);
     let visitor = Visitor::new(opening.request().clone(), &door.listener, *address);
     let table = gateway.table();
+    if table.settings.mux.enabled && mux::is_offered(&visitor) {
+        return mux::open(gateway, visitor, opening).await;
+    }
     let refusal = match table.pinned(&visitor.request.head) {
         Ok(Some(pinned)) => return pinned::open(gateway, visitor, pinned, opening).await,
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),

@@ -93,7 +93,10 @@ impl Visitor {
         let hashed = match &endpoint.balance {
             Balance::Hash(HashKey::Header(name)) => request::header(head, name).map(str::to_owned),
             Balance::Hash(HashKey::Query(name)) => {
-                request::query(head, name).map(std::borrow::Cow::into_owned)
+                let value = query
+                    .as_deref()
+                    .and_then(|query| request::query_value(query, name));
+                value.map(std::borrow::Cow::into_owned)
             }
             Balance::Hash(HashKey::Cookie(name)) => request::cookie(head, name).map(str::to_owned),
             Balance::Hash(HashKey::Ip) | Balance::RoundRobin | Balance::LeastConnections => None,

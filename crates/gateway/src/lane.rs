@@ -72,6 +72,14 @@ impl Cost for Down {
     }
 }
 
+/// What was taken out of a lane so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Bytes of payload.
+    pub(crate) bytes: u64,
+    pub(crate) items: u64,
+}
+
 /// A queue from one task to another.
 #[derive(Debug)]
 pub(crate) struct Lane<T> {
@@ -84,8 +92,7 @@ pub(crate) struct Lane<T> {
 struct State<T> {
     items: VecDeque<T>,
     bytes: usize,
-    /// Bytes taken out so far.
-    taken: u64,
+    taken: Taken,
     producer: Option<Waker>,
     consumer: Option<Waker>,
     producer_gone: bool,
@@ -99,7 +106,7 @@ impl<T: Cost> Lane<T> {
             state: Mutex::new(State {
                 items: VecDeque::new(),
                 bytes: 0,
-                taken: 0,
+                taken: Taken::default(),
                 producer: None,
                 consumer: None,
                 producer_gone: false,
@@ -159,7 +166,8 @@ impl<T: Cost> Lane<T> {
             return Poll::Pending;
         };
         state.bytes -= item.cost();
-        state.taken += item.cost() as u64;
+        state.taken.bytes += item.cost() as u64;
+        state.taken.items += 1;
         let producer = state.producer.take();
         drop(state);
         wake(producer);
@@ -170,25 +178,16 @@ impl<T: Cost> Lane<T> {
     pub(crate) fn put_back(&self, item: T) {
         let mut state = self.lock();
         state.bytes += item.cost();
-        state.taken = state.taken.saturating_sub(item.cost() as u64);
+        state.taken.bytes = state.taken.bytes.saturating_sub(item.cost() as u64);
+        state.taken.items = state.taken.items.saturating_sub(1);
         state.items.push_front(item);
     }
 
-    /// Bytes taken out so far; `cx` is woken when it changes.
-    pub(crate) fn taken(&self, cx: &Context<'_>) -> u64 {
+    /// What was taken out so far; `cx` is woken when it changes.
+    pub(crate) fn taken(&self, cx: &Context<'_>) -> Taken {
         let mut state = self.lock();
         register(&mut state.producer, cx);
         state.taken
-    }
-
-    /// Waits until the producer has gone, whatever still waits.
-    pub(crate) fn poll_abandoned(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.producer_gone {
-            return Poll::Ready(());
-        }
-        register(&mut state.consumer, cx);
-        Poll::Pending
     }
 
     /// Whether nothing waits.
@@ -271,7 +270,7 @@ mod tests {
         assert!(lane.poll_room(&from).is_pending());
         assert!(matches!(lane.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "abc"));
         assert_eq!(producer.0.load(Ordering::Relaxed), 1);
-        assert_eq!(lane.taken(&from), 3);
+        assert_eq!(lane.taken(&from), Taken { bytes: 3, items: 1 });
         lane.end();
         assert!(matches!(lane.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "d"));
         assert!(matches!(lane.poll_pop(&to), Poll::Ready(None)));

@@ -29,7 +29,12 @@ pub(crate) fn host(head: &RequestHead) -> Option<String> {
 
 /// A query parameter, decoded; `None` if it is absent or there are several.
 pub(crate) fn query<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str>> {
-    let mut found = pairs(head.query()?).filter(|(key, _)| decode(key) == name);
+    query_value(head.query()?, name)
+}
+
+/// A parameter of a query, decoded; `None` if it is absent or there are several.
+pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut found = pairs(query).filter(|(key, _)| decode(key) == name);
     let first = found.next();
     if found.next().is_some() {
         return None;

@@ -1,0 +1,319 @@
+//! The frames of one connection: received and given to their streams, collected from the streams and
+//! sent.
+//!
+//! Invariants: streams take turns frame by frame, so that a busy one delays another by one frame;
+//! nothing is read from the client while what is to be sent to it waits; an error of the protocol ends
+//! the connection with 1002 and says what was expected.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tidewire::{
+    Drain,
+    proto::mux::{Body, DataFlags, FlowError, Frame, FrameError, Open, Side, StreamIds},
+    ws::{CloseCode, CloseFrame, Kind, Message, WebSocket},
+};
+use tokio::task::JoinSet;
+
+use super::stream::{Stream, Turn};
+use crate::{
+    admission,
+    gateway::{self, Gateway, Visitor},
+    lane::Piece,
+    link::{Lanes, Link},
+    ready::{Bell, Ready},
+    session::{Begin, Dialect, Record},
+    target::add,
+};
+
+/// What may wait for the client before its streams and its frames wait, too.
+const QUEUED_MAX: usize = 64 << 10;
+
+/// Items a credit's worth of frames may consist of.
+const UP_ITEMS_MAX: usize = usize::MAX;
+
+/// One client's connection.
+pub(super) struct MuxSession {
+    gateway: Arc<Gateway>,
+    visitor: Visitor,
+    client: WebSocket,
+    record: Arc<Record>,
+    ids: StreamIds,
+    streams: HashMap<u32, Stream>,
+    ready: Arc<Ready>,
+    links: JoinSet<()>,
+    /// No stream is opened any more.
+    going_away: bool,
+    closing: bool,
+    scratch: Vec<u8>,
+}
+
+/// The client broke a rule.
+enum Broken {
+    Frame(FrameError),
+    Flow(FlowError),
+    /// A text message.
+    Text,
+}
+
+impl From<FrameError> for Broken {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<FlowError> for Broken {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
+}
+
+impl Broken {
+    fn frame(&self) -> CloseFrame {
+        let reason = match self {
+            Self::Frame(error) => error.to_string(),
+            Self::Flow(error) => error.to_string(),
+            Self::Text => "expected binary messages only".to_owned(),
+        };
+        CloseFrame::new(CloseCode::PROTOCOL_ERROR, reason)
+    }
+}
+
+impl MuxSession {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        visitor: Visitor,
+        client: WebSocket,
+        record: Arc<Record>,
+    ) -> Self {
+        Self {
+            gateway,
+            visitor,
+            client,
+            record,
+            ids: StreamIds::default(),
+            streams: HashMap::new(),
+            ready: Arc::default(),
+            links: JoinSet::new(),
+            going_away: false,
+            closing: false,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Runs until the connection and all its links have ended.
+    pub(super) async fn run(
+        mut self,
+        drain: Drain,
+        within: Duration,
+    ) -> (Option<CloseCode>, &'static str) {
+        let record = Arc::clone(&self.record);
+        let ended = loop {
+            tokio::select! {
+                ended = poll_fn(|cx| self.poll(cx)) => break ended,
+                () = drain.started(), if !self.going_away => self.go_away(within),
+                frame = record.asked_to_end(), if !self.closing => self.close(&frame),
+            }
+        };
+        self.streams.clear(); // tells the links
+        while self.links.join_next().await.is_some() {}
+        ended
+    }
+
+    fn go_away(&mut self, within: Duration) {
+        self.going_away = true;
+        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        self.send(0, Body::GoAway { within_ms });
+    }
+
+    fn close(&mut self, frame: &CloseFrame) {
+        self.client.start_close(frame.code, &frame.reason);
+        self.closing = true;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<CloseCode>, &'static str)> {
+        self.ready.register(cx);
+        while let Poll::Ready(Some(_ended)) = self.links.poll_join_next(cx) {}
+        loop {
+            while self.closing || self.client.queued() < QUEUED_MAX {
+                match self.client.poll_recv(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(Some(_late))) if self.closing => {}
+                    Poll::Ready(Ok(Some(message))) => {
+                        if let Err(broken) = self.receive(message) {
+                            self.close(&broken.frame());
+                        }
+                    }
+                    Poll::Ready(Ok(None)) => {
+                        let code = self.client.close_frame().map(|frame| frame.code);
+                        return Poll::Ready((code, "closed by the client"));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, "client lost");
+                        return Poll::Ready((None, "client lost"));
+                    }
+                }
+            }
+            while !self.closing && self.client.queued() < QUEUED_MAX {
+                let Some(number) = self.ready.next() else {
+                    break;
+                };
+                self.turn(number);
+            }
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if !self.closing && !self.ready.is_empty() => {}
+                // The next receive tells what is wrong.
+                Poll::Ready(_) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// A stream's turn: at most one frame of data.
+    fn turn(&mut self, number: u32) {
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return;
+        };
+        let (client, scratch) = (&mut self.client, &mut self.scratch);
+        let turn = stream.turn(|body| send(client, scratch, number, body));
+        if turn == Turn::Gone {
+            self.streams.remove(&number);
+        }
+    }
+
+    fn send(&mut self, stream: u32, body: Body<'_>) {
+        send(&mut self.client, &mut self.scratch, stream, body);
+    }
+
+    /// A frame of the client.
+    fn receive(&mut self, message: Message) -> Result<(), Broken> {
+        let bytes = match message.kind() {
+            Kind::Binary => message.payload().clone(),
+            Kind::Text => return Err(Broken::Text),
+        };
+        let frame = Frame::decode(&bytes, Side::Client)?;
+        let number = frame.stream;
+        match frame.body {
+            Body::Open(open) => {
+                self.ids.open(number)?;
+                if let Err((status, reason)) = self.open(number, &open) {
+                    let reason = &reason[..reason.floor_char_boundary(123)];
+                    self.send(number, Body::Reject { status, reason });
+                }
+                return Ok(());
+            }
+            Body::Ping(payload) => {
+                self.send(number, Body::Pong(payload));
+                return Ok(());
+            }
+            Body::Pong(_) => return Ok(()),
+            _ => {}
+        }
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return Ok(self.ids.gone(number)?);
+        };
+        let (client, scratch) = (&mut self.client, &mut self.scratch);
+        let mut send = |body: Body<'_>| send(client, scratch, number, body);
+        let turn = match frame.body {
+            Body::Data { flags, payload } => {
+                let piece = piece(&bytes, payload.len(), flags);
+                stream.data(flags, piece, &mut send)?
+            }
+            Body::Credit(more) => stream.credit(more)?,
+            Body::Close(close) => {
+                let frame = close.map(|close| CloseFrame::new(close.code, close.reason));
+                stream.closed_by_client(frame, &mut send)?
+            }
+            // Decoding has refused what only a gateway sends.
+            _ => Turn::Goes,
+        };
+        if turn == Turn::Gone {
+            self.streams.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// Opens a stream, or says why not.
+    fn open(&mut self, number: u32, open: &Open<'_>) -> Result<(), (u16, String)> {
+        let table = self.gateway.table();
+        let mux = &table.settings.mux;
+        if self.going_away {
+            return Err((503, "the gateway is going away".to_owned()));
+        }
+        if self.streams.len() >= mux.streams_max {
+            let why = format!("expected at most {} streams at a time", mux.streams_max);
+            return Err((429, why));
+        }
+        let Some(target) = table.by_name(open.name) else {
+            let refusal = gateway::unknown(open.name);
+            return Err((refusal.status, refusal.reason));
+        };
+        let endpoint = target.endpoint();
+        let admitted = admission::admit(&self.visitor, &endpoint, &target.places);
+        let admitted = admitted.map_err(|refusal| {
+            add(&target.counters.refused, 1);
+            (refusal.status, refusal.reason)
+        })?;
+        let query = (!open.query.is_empty()).then(|| open.query.to_owned());
+        let mut ask = self.visitor.ask(&endpoint, query);
+        ask.subprotocols = open
+            .subprotocols
+            .iter()
+            .map(|name| (*name).into())
+            .collect();
+        let session = self.gateway.sessions.open(Begin {
+            parent: Some(self.record.id),
+            endpoint: Some(endpoint.name.as_str().into()),
+            dialect: Dialect::Mux,
+            client: self.visitor.client.ip,
+            request: None,
+        });
+        let credit = mux.credit;
+        let lanes = Lanes::new(credit as usize, UP_ITEMS_MAX);
+        let limits = &table.settings.limits;
+        let link = Link::new(Arc::clone(target), ask, &lanes, &session, limits, false);
+        self.links.spawn(async move {
+            let (code, why) = link.open_and_run().await;
+            session.ended(code, why);
+            drop(admitted);
+        });
+        let bell = Bell::new(&self.ready, number);
+        let stream = Stream::new(number, bell, lanes, target, &endpoint, credit, open.credit);
+        // Its first turn waits for the link.
+        stream.ring();
+        self.streams.insert(number, stream);
+        Ok(())
+    }
+}
+
+/// The payload of a DATA frame, without copying it.
+fn piece(frame: &Bytes, payload_len: usize, flags: DataFlags) -> Piece {
+    Piece {
+        kind: if flags.binary {
+            Kind::Binary
+        } else {
+            Kind::Text
+        },
+        data: frame.slice(frame.len() - payload_len..),
+        last: flags.last,
+    }
+}
+
+fn send(client: &mut WebSocket, scratch: &mut Vec<u8>, stream: u32, body: Body<'_>) {
+    scratch.clear();
+    let frame = Frame { stream, body };
+    if let Err(error) = frame.encode_into(scratch) {
+        tracing::error!(%error, "a frame of the gateway is not valid");
+        return;
+    }
+    // There is room: nothing is sent while more than a part of the queue's bound waits. A client that is
+    // closing gets no more.
+    if let Err(error) = client.try_send_fragment(Kind::Binary, scratch, true) {
+        tracing::debug!(%error, "a frame was not sent");
+    }
+}
