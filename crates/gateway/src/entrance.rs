@@ -12,6 +12,7 @@ use std::{
 use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
+    classic,
     gateway::{self, Gateway, Visitor},
     mux, pinned,
     settings::Listener,
@@ -39,6 +40,9 @@ pub(crate) async fn enter(
     }
     let refusal = match table.pinned(&visitor.request.head) {
         Ok(Some(pinned)) => return pinned::open(gateway, visitor, pinned, opening).await,
+        Ok(None) if classic::is_served(&table.settings, &visitor) => {
+            return classic::open(gateway, visitor, opening).await;
+        }
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),
         Err(unknown) => gateway::unknown(&unknown.0),
     };

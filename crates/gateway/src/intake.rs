@@ -24,7 +24,8 @@ pub(crate) struct Intake {
     target: Arc<Target>,
     messages: Option<Bucket>,
     bytes: Option<Bucket>,
-    message_bytes_max: usize,
+    /// Largest message; `usize::MAX`: any.
+    pub(crate) message_bytes_max: usize,
     /// Of the message under way.
     message_len: usize,
     overflow: Overflow,

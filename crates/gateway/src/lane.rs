@@ -97,6 +97,8 @@ struct State<T> {
     consumer: Option<Waker>,
     producer_gone: bool,
     consumer_gone: bool,
+    /// Items that the consumer left behind.
+    left: usize,
 }
 
 impl<T: Cost> Lane<T> {
@@ -111,6 +113,7 @@ impl<T: Cost> Lane<T> {
                 consumer: None,
                 producer_gone: false,
                 consumer_gone: false,
+                left: 0,
             }),
             bytes_max,
             items_max,
@@ -204,16 +207,19 @@ impl<T: Cost> Lane<T> {
         wake(consumer);
     }
 
-    /// Nothing more will be taken out.
-    pub(crate) fn abandon(&self) {
+    /// Nothing more will be taken out. Returns how many items were left behind so far.
+    pub(crate) fn abandon(&self) -> usize {
         let mut state = self.lock();
         state.consumer_gone = true;
+        state.left += state.items.len();
+        let left = state.left;
         state.bytes = 0;
         let items = std::mem::take(&mut state.items);
         let producer = state.producer.take();
         drop(state);
         drop(items);
         wake(producer);
+        left
     }
 }
 

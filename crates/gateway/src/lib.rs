@@ -18,6 +18,7 @@ mod target; // a live endpoint
 mod admission; // origin, credentials, numbers
 mod pinned; // a plain client, connected through
 mod forward; // the request as the upstream gets it
+mod classic; // a client that speaks SMHandshake
 mod mux; // a client with many logical sockets
 mod ready; // which of them have something to do
 mod intake; // what a client may send

@@ -78,22 +78,33 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link of `session` to `target`, for which `ask` asks. `whole`: the client's dialect
-    /// needs whole messages.
+    /// A link of `session` to `target`, for which `ask` asks.
     pub(crate) fn new(
         target: Arc<Target>,
         ask: Ask,
         lanes: &Lanes,
         session: &Session,
         limits: &Limits,
-        whole: bool,
+    ) -> Self {
+        let endpoint = target.endpoint();
+        Self::with_resume(target, ask, lanes, session, limits, endpoint.resume.clone())
+    }
+
+    /// As [`new`](Self::new), with a resume of the client's dialect.
+    pub(crate) fn with_resume(
+        target: Arc<Target>,
+        ask: Ask,
+        lanes: &Lanes,
+        session: &Session,
+        limits: &Limits,
+        resume: Option<Resume>,
     ) -> Self {
         let endpoint = target.endpoint();
         Self {
-            config: config(&endpoint, limits),
-            ledger: Ledger::new(endpoint.resume.as_ref().map(|resume| resume.replay)),
-            whole: whole || endpoint.resume.is_some(),
-            resume: endpoint.resume.clone(),
+            config: config(&endpoint, resume.as_ref(), limits),
+            ledger: Ledger::new(resume.as_ref().map(|resume| resume.replay)),
+            whole: resume.is_some(),
+            resume,
             target,
             ask,
             up: Arc::clone(&lanes.up),
@@ -127,20 +138,28 @@ impl Link {
         }
     }
 
-    /// Opens the backend, tells the client's task, and runs.
-    pub(crate) async fn open_and_run(mut self) -> (Option<CloseCode>, &'static str) {
-        match self.open().await {
-            Ok(backend) => {
-                let chosen = backend.subprotocol().map(str::to_owned);
-                self.down.push(Down::Opened(chosen));
-                self.run(backend).await
+    /// Opens the backend, tells the client's task, and runs. `patient`: a backend that is not there yet
+    /// is looked for like one that was lost.
+    pub(crate) async fn open_and_run(mut self, patient: bool) -> (Option<CloseCode>, &'static str) {
+        let opened = match self.open().await {
+            Err(refusal) if patient && refusal.status >= 502 => {
+                self.search().await.map_err(|frame| {
+                    self.down.push(Down::Closed(Some(frame)));
+                })
             }
             Err(refusal) => {
                 self.down
                     .push(Down::Rejected(refusal.status, refusal.reason));
-                (None, "not opened")
+                Err(())
             }
-        }
+            Ok(backend) => Ok(backend),
+        };
+        let Ok(backend) = opened else {
+            return (None, "not opened");
+        };
+        let chosen = backend.subprotocol().map(str::to_owned);
+        self.down.push(Down::Opened(chosen));
+        self.run(backend).await
     }
 
     /// Runs until either side has ended. Returns how, for the access record.
@@ -248,13 +267,13 @@ async fn end(mut backend: Backend, frame: &CloseFrame) {
 }
 
 /// How the gateway speaks to a backend.
-fn config(endpoint: &Endpoint, limits: &Limits) -> Config {
+fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_every = Some(limits.ping_every);
     if endpoint.rates.message_bytes_max > 0 {
         config.message_bytes_max = endpoint.rates.message_bytes_max;
     }
-    if let Some(resume) = &endpoint.resume {
+    if let Some(resume) = resume {
         config.message_bytes_max = config.message_bytes_max.min(resume.bytes_max);
     }
     config.frame_bytes_max = config.message_bytes_max;

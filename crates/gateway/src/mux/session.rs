@@ -276,9 +276,9 @@ impl MuxSession {
         let credit = mux.credit;
         let lanes = Lanes::new(credit as usize, UP_ITEMS_MAX);
         let limits = &table.settings.limits;
-        let link = Link::new(Arc::clone(target), ask, &lanes, &session, limits, false);
+        let link = Link::new(Arc::clone(target), ask, &lanes, &session, limits);
         self.links.spawn(async move {
-            let (code, why) = link.open_and_run().await;
+            let (code, why) = link.open_and_run(false).await;
             session.ended(code, why);
             drop(admitted);
         });

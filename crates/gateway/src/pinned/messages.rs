@@ -41,7 +41,7 @@ impl Open {
         };
         let session = self.gateway.sessions.open(self.begin);
         let target = Arc::clone(&self.target);
-        let mut link = Link::new(self.target, self.ask, &lanes, &session, &limits, false);
+        let mut link = Link::new(self.target, self.ask, &lanes, &session, &limits);
         let backend = match link.open().await {
             Ok(backend) => backend,
             Err(refusal) => {

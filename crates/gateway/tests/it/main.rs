@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod classic;
+mod mux;
 mod pinned;
 mod resume;
 mod support;
