@@ -154,7 +154,7 @@ export class Session implements StreamOwner {
   }
 
   message(data: string | Bytes): void {
-    if (this.readyState === OPEN) this.#events.message(data);
+    this.#events.message(data);
   }
 
   down(retryMs: number): void {

@@ -177,8 +177,6 @@ export class Stream {
       if (data === undefined) return this.#fail(1007, "expected UTF-8 in a text message");
       this.#owner.message(data);
     }
-    // The handlers of the message may have ended the stream.
-    if (this.#phase !== "open" && this.#phase !== "flushing") return;
     const credit = this.#receiveCredit.giveBack(length);
     if (credit > 0) this.#port.sendNow(encodeCredit(this.id, credit));
   }

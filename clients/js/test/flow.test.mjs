@@ -29,6 +29,19 @@ test("a message is cut into frames of 16 KiB, as far as the credit goes", async 
   assert.equal(socket.bufferedAmount, 0);
 });
 
+test("an empty message goes out with credit for its header alone", async () => {
+  const { socket, connection } = await opened({ accept: { credit: 16_390 } });
+  socket.send(new Uint8Array(16_378));
+  socket.send("");
+  socket.send("");
+  await settle();
+  assert.deepEqual(connection.take().map(({ payload }) => payload.length), [16_378, 0]);
+  connection.frame("credit", 1, { credit: 5 });
+  assert.deepEqual(connection.take(), []);
+  connection.frame("credit", 1, { credit: 1 });
+  assert.deepEqual(connection.take().map(({ payload }) => payload.length), [0]);
+});
+
 test("sockets take turns frame by frame, and one without credit delays nobody", async () => {
   const { gateway, socket, connection } = await opened({ accept: { credit: 16_390 } });
   const others = [gateway.endpoint("b"), gateway.endpoint("c")];
@@ -76,10 +89,12 @@ test("close waits for what was sent before, credit or not", async () => {
   await settle();
   assert.deepEqual(connection.takeTypes(), ["data"]);
   connection.frame("data", 1, { payload: "too late" });
+  connection.frame("down", 1, { retry_ms: 100 });
+  connection.frame("up", 1);
   connection.frame("credit", 1, { credit: 10_000 });
   assert.deepEqual(connection.takeTypes(), ["data", "close"]);
   connection.frame("close", 1);
-  assert.deepEqual(log, ["close 1000 done clean"], "messages are not dispatched after close, as in a browser");
+  assert.deepEqual(log, ["close 1000 done clean"], "nothing else is dispatched after close, as in a browser");
 });
 
 test("a gateway that does not answer close is waited for 10 s", async () => {

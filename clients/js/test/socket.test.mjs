@@ -75,6 +75,14 @@ test("close refuses other codes and longer reasons, and changes nothing then", a
   assert.deepEqual(connection.take(), [{ type: "close", stream: 1, code: 4999, reason: "ö".repeat(61) }]);
 });
 
+test("a REJECT that answers CLOSE ends the socket as well", async () => {
+  const { socket, connection, log } = await opened();
+  socket.close(3000, "enough");
+  await settle();
+  connection.frame("reject", 1, { status: 503 });
+  assert.deepEqual(log, ["close 3000 enough clean"]);
+});
+
 test("close without a code sends none, and is told as 1005", async () => {
   const { socket, connection, log } = await opened();
   socket.close();
