@@ -137,7 +137,6 @@ export class Gateway extends EventTarget {
   // ---- private ---------------------------------------------------------------------------------------------------------
 
   #place(session: Session): void {
-    if (this.#isClosed || !session.isWaiting) return;
     if (this.#current === undefined) this.#connect();
     else if (this.#current.isOpen) session.attach(this.#current);
   }
@@ -203,9 +202,9 @@ export class Gateway extends EventTarget {
     if (this.#isClosed) return 0;
     const retryMs = this.#reconnect ? this.#backoff.nextMs() : 0;
     if (this.#reconnect) this.#connectAfter(retryMs);
-    const waiting = [...this.#sessions].filter((session) => session.isWaiting);
+    const sessions = [...this.#sessions];
     this.dispatchEvent(new DownEvent(retryMs, "connection"));
-    for (const session of waiting) session.attemptFailed(reason, retryMs);
+    for (const session of sessions) session.attemptFailed(reason, retryMs);
     return retryMs;
   }
 

@@ -84,6 +84,7 @@ test("of many pings the newest only is answered when the WebSocket is full", asy
 
 test("close waits for what was sent before, credit or not", async () => {
   const { socket, connection, log } = await opened({ accept: { credit: 16_390 } });
+  connection.frame("down", 1, { retry_ms: 100 });
   socket.send(new Uint8Array(20_000));
   socket.close(1000, "done");
   await settle();
@@ -94,7 +95,7 @@ test("close waits for what was sent before, credit or not", async () => {
   connection.frame("credit", 1, { credit: 10_000 });
   assert.deepEqual(connection.takeTypes(), ["data", "close"]);
   connection.frame("close", 1);
-  assert.deepEqual(log, ["close 1000 done clean"], "nothing else is dispatched after close, as in a browser");
+  assert.deepEqual(log, ["down backend 100", "close 1000 done clean"], "nothing else is dispatched after close, as in a browser");
 });
 
 test("a gateway that does not answer close is waited for 10 s", async () => {

@@ -173,6 +173,31 @@ test("close while down ends the socket, and opens no stream any more", async () 
   assert.deepEqual(accept(network.last()), []);
 });
 
+test("close while a socket is being reopened gives the new stream up", async () => {
+  const { network, socket, connection, log } = await opened(UP_TO_DATE);
+  connection.drop();
+  mock.timers.tick(500);
+  network.last().open();
+  socket.close(1000);
+  await settle();
+  assert.deepEqual(network.last().takeTypes(), ["open", "close"]);
+  network.last().frame("accept", 1);
+  network.last().frame("close", 1);
+  assert.deepEqual(log, ["down connection 500", "close 1006 unclean"]);
+});
+
+test("a socket ends once, even if two reasons meet", async () => {
+  const { socket, connection, log } = await opened(UP_TO_DATE);
+  class Unreadable extends Blob {
+    arrayBuffer = () => Promise.reject(new DOMException("gone", "NotReadableError"));
+  }
+  connection.drop();
+  socket.send(new Unreadable(["x"]));
+  socket.close();
+  await settle();
+  assert.equal(log.filter((line) => line.startsWith("close")).length, 1, String(log));
+});
+
 test("close in the handler of down is the last that is heard", async () => {
   const { network, socket, connection, log } = await opened(UP_TO_DATE);
   socket.ondown = () => socket.close();
