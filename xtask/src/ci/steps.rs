@@ -101,7 +101,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "clients",
-        purpose: "the release binary and the library, used from Node and Python",
+        purpose: "the JavaScript client; the release binary and the library, used from Node and Python",
         run: clients,
     },
     Step {
@@ -136,9 +136,11 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Tests written in other languages; each gets the binary in `SERVER_BIN`, and the library's
-/// server and client in `LIBRARY_SERVER` and `LIBRARY_CLIENT`.
+/// Tests written in other languages: of our own client, and of our servers with clients of others.
+/// The latter get the binary in `SERVER_BIN`, and the library's server and client in
+/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`.
 fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    javascript_client(workspace)?;
     let binary = workspace.target_directory.join("release/tidewire");
     if !binary.is_file() {
         bail!(
@@ -183,6 +185,14 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             .current_dir(&python),
     )?;
     Ok(Outcome::Passed)
+}
+
+/// Builds, type checks and tests `clients/js`, in Node and in Chromium.
+fn javascript_client(workspace: &Workspace) -> anyhow::Result<()> {
+    let folder = workspace.root.join("clients/js");
+    let install = ["ci", "--no-audit", "--no-fund"];
+    process::run(Command::new("npm").args(install).current_dir(&folder))?;
+    process::run(Command::new("npm").arg("test").current_dir(&folder))
 }
 
 /// Builds the programs that show the library to foreign peers, as the binary is built; gives the
