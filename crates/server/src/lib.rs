@@ -17,7 +17,6 @@ mod http; // requests that are no upgrade: hyper under axum
 mod rest; // the REST API and its description
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
-mod descriptors; // how many connections fit
 mod lifecycle; // start and graceful stop
 
 pub use lifecycle::{Running, StartError, start};

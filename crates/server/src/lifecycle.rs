@@ -29,7 +29,6 @@ use crate::{
     config::{
         AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
     },
-    descriptors,
     echo::Echo,
     http::{HttpOptions, fallback},
     rest::{self, Rest},
@@ -309,7 +308,9 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
     };
     listener.limits.connections_max = from
         .connections_max
-        .map_or_else(descriptors::connections_max, |limit| limit.get() as usize);
+        .map_or_else(tidewire_config::connections_max, |limit| {
+            limit.get() as usize
+        });
     listener.limits.per_ip_max = count(from.connections_per_ip_max);
     listener.limits.handshake_within = from.handshake_timeout;
     listener.limits.head.bytes_max = from.head_bytes_max;

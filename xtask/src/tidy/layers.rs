@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
         "tidewire-fuzz",
     ],
     &["tidewire-notify"],
-    &["tidewire-hub"],
+    &["tidewire-hub", "tidewire-config"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],
     &["tidewire-proto"],
 ];

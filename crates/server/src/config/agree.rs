@@ -2,119 +2,124 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    AllowedOrigins, Config, RestSettings, ServerSettings, Settings, check::Checker, error::Rule,
-    settings::Warning,
-};
+use tidewire_config::{Checker, Rule};
 
-impl Checker<'_> {
-    /// Checks the rules between keys. The listeners are `None` when they were wrong by
-    /// themselves or are not served.
-    pub(super) fn agreement(
-        &mut self,
-        config: &Config,
-        server: Option<&ServerSettings>,
-        rest: Option<&RestSettings>,
-    ) {
-        self.keep_alive_agreement(config);
-        self.mailbox_agreement(config);
-        if let Some(server) = server {
-            if server.allowed_origins == AllowedOrigins::Any
-                && server.auth.uses_ambient_credentials()
-            {
-                self.complain(
-                    "server.allowed_origins",
-                    Rule::AnyOriginWithAmbientCredentials,
-                );
-            }
-            if is_exposed(server.listen, server.auth.is_open()) {
-                self.exposed(config, "server", server.listen);
-            }
+use super::{AllowedOrigins, Config, RestSettings, ServerSettings, Settings, settings::Warning};
+
+/// Checks the rules between keys. The listeners are `None` when they were wrong by
+/// themselves or are not served.
+pub(super) fn agreement(
+    check: &mut Checker<'_>,
+    config: &Config,
+    server: Option<&ServerSettings>,
+    rest: Option<&RestSettings>,
+) {
+    keep_alive_agreement(check, config);
+    mailbox_agreement(check, config);
+    if let Some(server) = server {
+        if server.allowed_origins == AllowedOrigins::Any && server.auth.uses_ambient_credentials() {
+            check.complain(
+                "server.allowed_origins",
+                Rule::AnyOriginWithAmbientCredentials {
+                    found: "\"*\"",
+                    auth: "server.auth".to_owned(),
+                },
+            );
         }
-        if let Some(rest) = rest
-            && is_exposed(rest.listen, rest.auth.is_open())
-        {
-            self.exposed(config, "rest", rest.listen);
-        }
-        if let (Some(server), Some(rest)) = (server, rest) {
-            let port = rest.listen.port();
-            if port != 0 && port == server.listen.port() {
-                self.complain(
-                    "rest.listen",
-                    Rule::PortTaken {
-                        port,
-                        other: "server.listen".to_owned(),
-                    },
-                );
-            }
+        if is_exposed(server.listen, server.auth.is_open()) {
+            exposed(check, config, "server", server.listen);
         }
     }
-
-    fn exposed(&mut self, config: &Config, table: &str, listen: SocketAddr) {
-        if config.server.public_without_auth {
-            return;
+    if let Some(rest) = rest
+        && is_exposed(rest.listen, rest.auth.is_open())
+    {
+        exposed(check, config, "rest", rest.listen);
+    }
+    if let (Some(server), Some(rest)) = (server, rest) {
+        let port = rest.listen.port();
+        if port != 0 && port == server.listen.port() {
+            check.complain(
+                "rest.listen",
+                Rule::PortTaken {
+                    port,
+                    other: "server.listen".to_owned(),
+                },
+            );
         }
-        self.complain(
-            &format!("{table}.listen"),
-            Rule::PublicWithoutAuth {
-                listen: listen.to_string(),
-                auth: format!("{table}.auth"),
+    }
+}
+
+fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: SocketAddr) {
+    if config.server.public_without_auth {
+        return;
+    }
+    check.complain(
+        &format!("{table}.listen"),
+        Rule::PublicWithoutAuth {
+            listen: listen.to_string(),
+            auth: format!("{table}.auth"),
+            unless: Some("server.public_without_auth".to_owned()),
+        },
+    );
+}
+
+/// A second ping while the first is unanswered would say nothing new.
+fn keep_alive_agreement(check: &mut Checker<'_>, config: &Config) {
+    let keep_alive = &config.chat.keep_alive;
+    if keep_alive.ping_seconds != 0 && keep_alive.pong_seconds >= keep_alive.ping_seconds {
+        check.complain(
+            "chat.keep_alive.pong_seconds",
+            Rule::NotBelowOther {
+                found: keep_alive.pong_seconds.to_string(),
+                other: "chat.keep_alive.ping_seconds".to_owned(),
+                bound: keep_alive.ping_seconds.to_string(),
             },
         );
     }
+}
 
-    /// A second ping while the first is unanswered would say nothing new.
-    fn keep_alive_agreement(&mut self, config: &Config) {
-        let keep_alive = &config.chat.keep_alive;
-        if keep_alive.ping_seconds != 0 && keep_alive.pong_seconds >= keep_alive.ping_seconds {
-            self.complain(
-                "chat.keep_alive.pong_seconds",
-                Rule::NotBelowOther {
-                    found: keep_alive.pong_seconds.to_string(),
-                    other: "chat.keep_alive.ping_seconds".to_owned(),
-                    bound: keep_alive.ping_seconds.to_string(),
-                },
-            );
-        }
+/// What is accepted must fit where it is kept, or it could never be delivered.
+fn mailbox_agreement(check: &mut Checker<'_>, config: &Config) {
+    let mailbox = &config.mailbox;
+    let sizes = [
+        (
+            ("mailbox.user_bytes_max", mailbox.user_bytes_max),
+            ("chat.message_bytes_max", config.chat.message_bytes_max),
+        ),
+        (
+            ("mailbox.bytes_max", mailbox.bytes_max),
+            ("mailbox.user_bytes_max", mailbox.user_bytes_max),
+        ),
+    ];
+    for (outer, inner) in &sizes {
+        at_least(check, outer, inner);
     }
+    at_least(
+        check,
+        &("mailbox.messages_max", mailbox.messages_max),
+        &("mailbox.user_messages_max", mailbox.user_messages_max),
+    );
+    at_least(
+        check,
+        &("mailbox.ttl_seconds_max", mailbox.ttl_seconds_max),
+        &("mailbox.ttl_seconds", mailbox.ttl_seconds),
+    );
+}
 
-    /// What is accepted must fit where it is kept, or it could never be delivered.
-    fn mailbox_agreement(&mut self, config: &Config) {
-        let mailbox = &config.mailbox;
-        let sizes = [
-            (
-                ("mailbox.user_bytes_max", mailbox.user_bytes_max),
-                ("chat.message_bytes_max", config.chat.message_bytes_max),
-            ),
-            (
-                ("mailbox.bytes_max", mailbox.bytes_max),
-                ("mailbox.user_bytes_max", mailbox.user_bytes_max),
-            ),
-        ];
-        for (outer, inner) in &sizes {
-            self.at_least(outer, inner);
-        }
-        self.at_least(
-            &("mailbox.messages_max", mailbox.messages_max),
-            &("mailbox.user_messages_max", mailbox.user_messages_max),
+fn at_least<T: PartialOrd + ToString>(
+    check: &mut Checker<'_>,
+    outer: &(&str, T),
+    inner: &(&str, T),
+) {
+    if outer.1 < inner.1 {
+        check.complain(
+            outer.0,
+            Rule::BelowOther {
+                found: outer.1.to_string(),
+                other: inner.0.to_owned(),
+                least: inner.1.to_string(),
+            },
         );
-        self.at_least(
-            &("mailbox.ttl_seconds_max", mailbox.ttl_seconds_max),
-            &("mailbox.ttl_seconds", mailbox.ttl_seconds),
-        );
-    }
-
-    fn at_least<T: PartialOrd + ToString>(&mut self, outer: &(&str, T), inner: &(&str, T)) {
-        if outer.1 < inner.1 {
-            self.complain(
-                outer.0,
-                Rule::BelowOther {
-                    found: outer.1.to_string(),
-                    other: inner.0.to_owned(),
-                    least: inner.1.to_string(),
-                },
-            );
-        }
     }
 }
 

@@ -6,8 +6,9 @@
 
 use serde::Deserialize;
 use tidewire_auth::AuthConfig;
+use tidewire_config::{ByteSize, LogFormat};
 
-use super::value::{ByteSize, Confirm, LogFormat, Runtime};
+use super::value::{Confirm, Runtime};
 
 /// The whole configuration. [`Config::check`] turns it into [`Settings`](super::Settings).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -14,8 +14,9 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tidewire_auth::Authenticator;
+use tidewire_config::LogFormat;
 
-use super::value::{Confirm, LogFormat, Runtime};
+use super::value::{Confirm, Runtime};
 
 /// What the server runs by.
 #[derive(Clone, Debug)]

@@ -10,19 +10,23 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::error::Source;
+use crate::Source;
 
 /// The keys of one source.
 #[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub(super) kind: LayerKind,
-    pub(super) keys: Dict,
+pub struct Layer {
+    /// What it was read from.
+    pub kind: LayerKind,
+    /// Its keys, tables within tables.
+    pub keys: Dict,
 }
 
 /// What a layer was read from.
 #[derive(Clone, Debug)]
-pub(super) enum LayerKind {
+pub enum LayerKind {
+    /// The program.
     Default,
+    /// A file.
     File(PathBuf),
     /// Key path (joined by dots) → variable.
     Environment(BTreeMap<String, String>),
@@ -76,11 +80,11 @@ impl Provider for Layer {
 
 /// All sources, weakest first. The first one is the defaults and has every key.
 #[derive(Clone, Debug)]
-pub(super) struct Layers(pub(super) Vec<Layer>);
+pub(crate) struct Layers(pub(crate) Vec<Layer>);
 
 impl Layers {
     /// The layers joined: a stronger one replaces values and lists, and joins tables.
-    pub(super) fn figment(&self) -> Figment {
+    pub(crate) fn figment(&self) -> Figment {
         self.0
             .iter()
             .fold(Figment::new(), |below, layer| below.merge(layer.clone()))
@@ -88,7 +92,7 @@ impl Layers {
 
     /// The sources of the value at `path`. A table that several sources contribute to names
     /// them all; the defaults are only named when nobody else sets it.
-    pub(super) fn sources_of(&self, path: &[String]) -> Vec<Source> {
+    pub(crate) fn sources_of(&self, path: &[String]) -> Vec<Source> {
         let setters: Vec<&Layer> = self
             .0
             .iter()
@@ -118,13 +122,13 @@ impl Layers {
     }
 
     /// The strongest value at `path`.
-    pub(super) fn find(&self, path: &[String]) -> Option<&Value> {
+    pub(crate) fn find(&self, path: &[String]) -> Option<&Value> {
         self.0.iter().rev().find_map(|layer| layer.find(path))
     }
 
     /// Takes the value at `path` out of every layer above the defaults, so that the rest can
     /// be checked without it. `false` when there is nothing to take out.
-    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+    pub(crate) fn remove(&mut self, path: &[String]) -> bool {
         let mut removed = false;
         for layer in self.0.iter_mut().skip(1) {
             removed |= remove(&mut layer.keys, path);
@@ -133,7 +137,7 @@ impl Layers {
     }
 }
 
-fn find<'a>(keys: &'a Dict, path: &[String]) -> Option<&'a Value> {
+pub(crate) fn find<'a>(keys: &'a Dict, path: &[String]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
     rest.iter()
         .try_fold(keys.get(first)?, |value, key| match value {
@@ -156,8 +160,35 @@ fn remove(keys: &mut Dict, path: &[String]) -> bool {
     }
     match keys.get_mut(first) {
         Some(Value::Dict(_, table)) => remove(table, rest),
-        // A single item cannot be taken out of a list without moving the others.
-        Some(Value::Array(..)) => keys.remove(first).is_some(),
+        Some(Value::Array(_, items)) => match rest.split_first() {
+            Some((index, within)) if !within.is_empty() => {
+                let item = index.parse::<usize>().ok().and_then(|at| items.get_mut(at));
+                let removed = match item {
+                    Some(Value::Dict(_, table)) => remove(table, within),
+                    _ => false,
+                };
+                removed || keys.remove(first).is_some()
+            }
+            // A single item cannot be taken out of a list without moving the others.
+            _ => keys.remove(first).is_some(),
+        },
         _ => false,
+    }
+}
+
+/// Sets the value at `path`, making the tables on the way.
+pub(crate) fn insert(keys: &mut Dict, path: &[String], value: Value) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    if rest.is_empty() {
+        keys.insert(first.clone(), value);
+        return;
+    }
+    let table = keys
+        .entry(first.clone())
+        .or_insert_with(|| Value::from(Dict::new()));
+    if let Value::Dict(_, inner) = table {
+        insert(inner, rest, value);
     }
 }

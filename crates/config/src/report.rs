@@ -7,14 +7,11 @@ use figment::{
     value::{Num, Value},
 };
 
-use super::{
-    error::{Problem, Rule},
-    layer::Layers,
-};
+use crate::{Problem, Rule, Schema, layer::Layers};
 
-pub(super) fn problem_of(error: &figment::Error, layers: &Layers) -> Problem {
+pub(crate) fn problem_of(error: &figment::Error, layers: &Layers, schema: &Schema) -> Problem {
     let path = error.path.as_slice();
-    let is_secret = auth_table_of(path).is_some();
+    let is_secret = schema.auth_table_of(path).is_some();
     let found = || match layers.find(path) {
         Some(value) => describe(value, is_secret),
         None => "nothing".to_owned(),
@@ -61,12 +58,6 @@ pub(super) fn problem_of(error: &figment::Error, layers: &Layers) -> Problem {
     }
 }
 
-/// The path down to the key `auth`, when `path` is at or below one.
-pub(super) fn auth_table_of(path: &[String]) -> Option<&[String]> {
-    let position = path.iter().position(|key| key == "auth")?;
-    path.get(..=position)
-}
-
 /// A value as the operator would recognise it, cut to a sensible length.
 fn describe(value: &Value, is_secret: bool) -> String {
     match value {
@@ -93,7 +84,7 @@ fn describe_number(number: Num) -> String {
 }
 
 /// A text in quotes, control characters escaped, cut to a sensible length.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let mut shown: String = text.chars().take(CHARS_MAX).collect();
     if shown.len() < text.len() {

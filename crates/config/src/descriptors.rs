@@ -6,8 +6,9 @@
 /// Descriptors kept free for everything that is no connection.
 const KEPT_FREE_MIN: u64 = 32;
 
-/// The most connections to accept when the configuration names no limit.
-pub(crate) fn connections_max() -> usize {
+/// The most connections to accept when the configuration names no limit. Raises the limit of
+/// descriptors.
+pub fn connections_max() -> usize {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(descriptors) => usize::try_from(leave_room(descriptors)).unwrap_or(usize::MAX),
         Err(error) => {

@@ -14,7 +14,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// `None` when there is nothing to complain about.
-    pub(super) fn of(problems: Vec<Problem>) -> Option<Self> {
+    pub(crate) fn of(problems: Vec<Problem>) -> Option<Self> {
         (!problems.is_empty()).then_some(Self { problems })
     }
 
@@ -200,21 +200,55 @@ pub enum Rule {
     },
     /// Anybody on the network could connect.
     #[error(
-        "{listen} is reachable from other machines and {auth} lets everybody pass: set {auth}, \
-         listen on 127.0.0.1, or set server.public_without_auth = true"
+        "{listen} is reachable from other machines and {auth} lets everybody pass: set {auth}{}",
+        ways_out(.unless.as_deref())
     )]
     PublicWithoutAuth {
         /// The address.
         listen: String,
         /// The key of the authentication.
         auth: String,
+        /// The key that allows it, if there is one.
+        unless: Option<String>,
     },
     /// Any web page could use the credentials of whoever visits it.
     #[error(
-        "found \"*\", but server.auth uses credentials that browsers attach on their own (basic, \
+        "found {found}, but {auth} uses credentials that browsers attach on their own (basic, \
          cookie): list the origins one by one"
     )]
-    AnyOriginWithAmbientCredentials,
+    AnyOriginWithAmbientCredentials {
+        /// How any origin was allowed.
+        found: &'static str,
+        /// The key of the authentication.
+        auth: String,
+    },
+    /// Something is there twice that must be unique.
+    #[error("found {found}, which {other} has too: expected names that differ in more than case")]
+    NameTaken {
+        /// The name.
+        found: String,
+        /// The other key.
+        other: String,
+    },
+    /// Certificates, keys or authorities cannot be used together.
+    #[error("{message}")]
+    Tls {
+        /// What is wrong, with the file.
+        message: String,
+    },
+    /// Something is missing that must be there.
+    #[error("{what}")]
+    Missing {
+        /// What, and how to write it.
+        what: String,
+    },
+}
+
+fn ways_out(unless: Option<&str>) -> String {
+    unless.map_or_else(
+        || " or listen on 127.0.0.1".to_owned(),
+        |key| format!(", listen on 127.0.0.1, or set {key} = true"),
+    )
 }
 
 fn expected_list(expected: &[String]) -> String {

@@ -10,23 +10,26 @@ use figment::{
     value::{Dict, Value},
 };
 
-use super::{
-    error::{Problem, Rule, Source},
-    layer::{Layer, LayerKind},
+use crate::{
+    Layer, LayerKind, Problem, Rule, Schema, Source,
+    layer::{find, insert},
 };
 
-/// Reads the variables with our prefix; `defaults` tells which keys there are.
-pub(super) fn layer(
+/// Reads the variables with our prefix. Names in the layers `below` are found in any case, for
+/// variables are written in capitals.
+pub(crate) fn layer(
     variables: &BTreeMap<String, String>,
-    defaults: &Dict,
+    schema: &Schema,
+    below: &[Layer],
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let mut keys = Dict::new();
     let mut names = BTreeMap::new();
     for (name, text) in variables {
-        let Some(path) = key_path(name) else {
+        let Some(path) = key_path(name, schema) else {
             continue;
         };
+        let path = as_written(path, schema, below);
         let key = path.join(".");
         let mut complain = |rule| {
             problems.push(Problem {
@@ -35,7 +38,7 @@ pub(super) fn layer(
                 rule,
             });
         };
-        match shape_of(defaults, &path) {
+        match shape_of(schema, &path) {
             Shape::Unknown(expected) => complain(Rule::UnknownKey { expected }),
             Shape::Table => complain(Rule::IsTable),
             Shape::Text | Shape::Number | Shape::Boolean | Shape::List
@@ -56,17 +59,17 @@ pub(super) fn layer(
 }
 
 /// Whether a variable is one of ours.
-pub(super) fn is_ours(name: &str) -> bool {
-    key_path(name).is_some()
+pub(crate) fn is_ours(name: &str, schema: &Schema) -> bool {
+    key_path(name, schema).is_some()
 }
 
 /// The key a variable names: the part behind the prefix in lower case, split at `__`.
 ///
-/// Without a meaning for us are `TIDEWIRE_CONFIG`, which the command line reads, and the
-/// variables Kubernetes sets for a service called `tidewire`.
-fn key_path(name: &str) -> Option<Vec<String>> {
-    let (prefix, key) = name.split_at_checked(PREFIX.len())?;
-    if !prefix.eq_ignore_ascii_case(PREFIX) {
+/// Without a meaning for us are `config`, which the command line reads, and the variables
+/// Kubernetes sets for a service of the program's name.
+fn key_path(name: &str, schema: &Schema) -> Option<Vec<String>> {
+    let (prefix, key) = name.split_at_checked(schema.prefix.len())?;
+    if !prefix.eq_ignore_ascii_case(schema.prefix) {
         return None;
     }
     let key = key.to_ascii_lowercase();
@@ -74,8 +77,30 @@ fn key_path(name: &str) -> Option<Vec<String>> {
         || key.starts_with("service_port")
         || key
             .strip_prefix("port_")
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        || (schema.is_foreign)(&key);
     (!is_foreign).then(|| key.split("__").map(str::to_owned).collect())
+}
+
+/// The path with the name in it, if there is one, as the layers below write it.
+fn as_written(mut path: Vec<String>, schema: &Schema, below: &[Layer]) -> Vec<String> {
+    let [table, name, ..] = path.as_mut_slice() else {
+        return path;
+    };
+    if schema.member_of(table).is_some() {
+        let written = below.iter().rev().find_map(|layer| {
+            match find(&layer.keys, std::slice::from_ref(table)) {
+                Some(Value::Dict(_, members)) => {
+                    members.keys().find(|key| key.eq_ignore_ascii_case(name))
+                }
+                _ => None,
+            }
+        });
+        if let Some(written) = written {
+            name.clone_from(written);
+        }
+    }
+    path
 }
 
 /// What kind of value a key holds.
@@ -105,8 +130,16 @@ impl Shape {
     }
 }
 
-fn shape_of(defaults: &Dict, path: &[String]) -> Shape {
-    let mut table = defaults;
+fn shape_of(schema: &Schema, path: &[String]) -> Shape {
+    let (mut table, path) = match path {
+        [first, rest @ ..] if schema.member_of(first).is_some() => {
+            match (schema.member_of(first), rest) {
+                (Some(member), [_name, within @ ..]) => (member, within),
+                _ => return Shape::Table,
+            }
+        }
+        _ => (&schema.defaults, path),
+    };
     for (index, key) in path.iter().enumerate() {
         let is_last = index + 1 == path.len();
         let is_auth = index > 0 && path.get(index - 1).is_some_and(|table| table == "auth");
@@ -146,21 +179,4 @@ fn list(text: &str) -> Option<Value> {
     ))
 }
 
-fn insert(keys: &mut Dict, path: &[String], value: Value) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    if rest.is_empty() {
-        keys.insert(first.clone(), value);
-        return;
-    }
-    let table = keys
-        .entry(first.clone())
-        .or_insert_with(|| Value::from(Dict::new()));
-    if let Value::Dict(_, inner) = table {
-        insert(inner, rest, value);
-    }
-}
-
-const PREFIX: &str = "TIDEWIRE_";
 const AUTH_TEXTS: &[&str] = &["user", "password", "name", "value"];

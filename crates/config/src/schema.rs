@@ -1,0 +1,80 @@
+//! [`Schema`]: which keys a program has.
+
+use figment::{
+    providers::{Format, Toml},
+    value::Dict,
+};
+
+/// The keys of a program, their defaults and the name of their variables.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    /// How the program's environment variables begin, in upper case, with an underscore at the
+    /// end.
+    pub prefix: &'static str,
+    /// Variables with that prefix that are none of ours: gets the part behind it in lower case.
+    /// What Kubernetes sets for a service of the program's name is left alone anyway.
+    pub is_foreign: fn(&str) -> bool,
+    /// The weakest layer. Has every key, but for tables with names.
+    pub defaults: Dict,
+    /// Tables whose keys are names that the operator chooses (`endpoints`), each with what one of
+    /// its members may hold. A table within that is empty takes any key.
+    pub named: Vec<(&'static str, Dict)>,
+}
+
+impl Schema {
+    /// The keys of a TOML text that is part of the program.
+    ///
+    /// # Panics
+    /// When it is not TOML.
+    pub fn keys_of(text: &'static str) -> Dict {
+        Toml::from_str(text).expect("a text within the program is TOML: a test reads it")
+    }
+
+    /// What a member of the table `key` may hold, if its members have names.
+    pub(crate) fn member_of(&self, key: &str) -> Option<&Dict> {
+        self.named
+            .iter()
+            .find_map(|(table, member)| (*table == key).then_some(member))
+    }
+
+    /// The path down to the key `auth`, when `path` is at or below one.
+    pub(crate) fn auth_table_of<'a>(&self, path: &'a [String]) -> Option<&'a [String]> {
+        let is_name = |index: usize| {
+            index == 1
+                && path
+                    .first()
+                    .is_some_and(|table| self.member_of(table).is_some())
+        };
+        let position = path
+            .iter()
+            .enumerate()
+            .position(|(index, key)| key == "auth" && !is_name(index))?;
+        path.get(..=position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_authentication_table() {
+        let schema = Schema {
+            prefix: "X_",
+            is_foreign: |_| false,
+            defaults: Dict::new(),
+            named: vec![("endpoints", Dict::new())],
+        };
+        for (key, table) in [
+            ("server.auth.value", Some("server.auth")),
+            ("auth", Some("auth")),
+            ("endpoints.a.auth.value", Some("endpoints.a.auth")),
+            ("endpoints.auth.zone", None),
+            ("endpoints.auth.auth.value", Some("endpoints.auth.auth")),
+        ] {
+            let path = crate::load::split(key);
+            let found = schema.auth_table_of(&path).map(|path| path.join("."));
+            assert_eq!(found.as_deref(), table, "{key}");
+        }
+    }
+}

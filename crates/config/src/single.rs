@@ -1,0 +1,135 @@
+//! The rules for one value each.
+
+use std::{
+    fmt::Display, fs::File, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration,
+};
+
+use tidewire_auth::{AuthConfig, Authenticator};
+
+use crate::{ByteSize, Checker, Rule, Span, is_log_filter, listen_address, origin, quote};
+
+impl Checker<'_> {
+    /// Whether a value lies in its range; if not, that is noted.
+    pub fn range<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: &T,
+        range: RangeInclusive<T>,
+    ) -> bool {
+        if !range.contains(value) {
+            let expected = format!("{} to {}", range.start(), range.end());
+            self.value(key, value, &expected);
+            return false;
+        }
+        true
+    }
+
+    /// A count from `least` to `most`.
+    pub fn count(&mut self, key: &str, value: u32, least: u32, most: u32) -> usize {
+        self.range(key, &value, least..=most);
+        value as usize
+    }
+
+    /// Whole seconds from `least` to `most`.
+    pub fn seconds(&mut self, key: &str, value: u32, least: u32, most: u32) -> Duration {
+        self.range(key, &value, least..=most);
+        Duration::from_secs(value.into())
+    }
+
+    /// A time from `least` to `most`.
+    pub fn span(&mut self, key: &str, value: Span, least: Span, most: Span) -> Duration {
+        self.range(key, &value, least..=most);
+        value.0
+    }
+
+    /// Bytes from `least` to `most`.
+    pub fn size(&mut self, key: &str, value: ByteSize, least: ByteSize, most: ByteSize) -> usize {
+        self.range(key, &value, least..=most);
+        usize::try_from(value.0).unwrap_or(usize::MAX)
+    }
+
+    /// Where to listen: `ip:port`, `localhost:port` or `*:port`. `example` shows the form.
+    pub fn listen(&mut self, key: &str, text: &str, example: &str) -> Option<SocketAddr> {
+        let address = listen_address(text);
+        if address.is_none() {
+            self.value(
+                key,
+                &quote(text),
+                &format!("ip:port, localhost:port or *:port, such as {example}"),
+            );
+        }
+        address
+    }
+
+    /// A list of origins, in the spelling of browsers; `None` when it is `["*"]`: any.
+    pub fn origins(&mut self, key: &str, texts: &[String]) -> Option<Vec<String>> {
+        if texts.len() > LIST_LENGTH_MAX {
+            self.value(key, &format_args!("{} origins", texts.len()), "at most 256");
+        }
+        if texts.iter().any(|text| text == "*") {
+            if texts.len() > 1 {
+                self.value(
+                    key,
+                    &"\"*\" beside others",
+                    "\"*\" alone or a list without it",
+                );
+            }
+            return None;
+        }
+        let mut origins = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match origin(text) {
+                Some(origin) => origins.push(origin),
+                None => self.value(
+                    &format!("{key}[{index}]"),
+                    &quote(text),
+                    "exactly scheme://host or scheme://host:port, or \"*\" for any",
+                ),
+            }
+        }
+        Some(origins)
+    }
+
+    /// A file that must be there.
+    pub fn file(&mut self, key: &str, path: &str) {
+        let path = Path::new(path);
+        let reason = match File::open(path).and_then(|file| file.metadata()) {
+            Ok(metadata) if metadata.is_file() => return,
+            Ok(_) => "not a file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let path = path.to_owned();
+        self.complain(key, Rule::File { path, reason });
+    }
+
+    /// What stands in an authentication table, references looked up.
+    pub fn auth(&mut self, table: &str, config: &AuthConfig) -> Option<Authenticator> {
+        match config.resolve(self.lookup) {
+            Ok(authenticator) => Some(authenticator),
+            Err(error) => {
+                let key = if error.path.is_empty() {
+                    table.to_owned()
+                } else {
+                    format!("{table}.{}", error.path)
+                };
+                self.complain(&key, Rule::Auth(error.rule));
+                None
+            }
+        }
+    }
+
+    /// A filter of log events.
+    pub fn log_level(&mut self, key: &str, filter: &str) {
+        if !is_log_filter(filter) {
+            self.value(
+                key,
+                &quote(filter),
+                "off, error, warn, info, debug or trace, with exceptions such as \
+                 info,tidewire=debug",
+            );
+        }
+    }
+}
+
+/// The longest list of texts; each is compared one by one.
+pub const LIST_LENGTH_MAX: usize = 256;
