@@ -12,8 +12,8 @@ use crate::{
 
 /// A checked authentication, made by [`AuthConfig::resolve`](crate::AuthConfig::resolve).
 ///
-/// Share it between threads; a check allocates at most a few small boxes and never blocks.
-#[derive(Clone, Debug)]
+/// Equal are those that demand the same, secrets included. Share it between threads; a check allocates at most a few small boxes and never blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticator {
     root: Node,
 }
@@ -77,7 +77,7 @@ impl Authenticator {
 }
 
 /// One checked member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     NoAuth,
     Basic { user: Secret, password: Secret },

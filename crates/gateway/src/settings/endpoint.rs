@@ -6,7 +6,7 @@ use tidewire::{tls::ClientTls, ws::Url};
 use tidewire_auth::Authenticator;
 
 /// A named target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// The name, as written.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct Endpoint {
 }
 
 /// One address behind an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// `ws://` or `wss://` with path.
     pub url: Url,
@@ -91,7 +91,7 @@ pub enum HashKey {
 }
 
 /// Active checks: a WebSocket handshake, a ping, its pong, a close.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Health {
     /// From the beginning of a check to that of the next; default 5 s, less up to 10 % jitter. After
     /// a check that failed, a fifth of it.
@@ -108,7 +108,7 @@ pub struct Health {
 }
 
 /// What failing connections teach about an upstream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
     /// Openings that fail in a row until it is ejected (the breaker opens); default 5.
     pub failures: u32,
@@ -123,7 +123,7 @@ pub struct Ejection {
 }
 
 /// How an upstream is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// One attempt within; default 5 s.
     pub within: Duration,
@@ -132,7 +132,7 @@ pub struct Opening {
 }
 
 /// Which pages may connect.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// Requests without `Origin`, and pages whose origin has the same host as the request.
     #[default]
@@ -144,7 +144,7 @@ pub enum Origins {
 }
 
 /// What one client may do per second. Zero: no limit. Where one is set, the gateway reads the messages.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Messages of a client per second, with a burst of twice that.
     pub messages_per_second: u32,
@@ -162,7 +162,7 @@ impl Rates {
 }
 
 /// The client's socket outlives its backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
     /// The backend must be back within; default 30 s. Then the client is closed with 1014.
     pub within: Duration,
@@ -224,7 +224,7 @@ pub enum OutgoingProxyProtocol {
 }
 
 /// A process to run and supervise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Process {
     /// Program and arguments; no shell.
     pub command: Vec<String>,

@@ -21,7 +21,7 @@ pub use self::{
 };
 
 /// Everything a gateway is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
@@ -53,7 +53,7 @@ pub struct Settings {
 }
 
 /// An address clients connect to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Address; port 0 picks one.
     pub address: SocketAddr,
@@ -68,7 +68,7 @@ pub struct Listener {
 }
 
 /// The `SMHandshake` dialect (M-08 … M-28).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Classic {
     /// Default true.
     pub enabled: bool,
@@ -88,7 +88,7 @@ pub struct Classic {
 }
 
 /// The `tidewire.mux.v1` dialect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mux {
     /// Default true.
     pub enabled: bool,
@@ -99,7 +99,7 @@ pub struct Mux {
 }
 
 /// Bounds around all connections.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Most client connections; default 90 % of the descriptors, halved since each may need two.
     pub connections_max: usize,
@@ -117,7 +117,7 @@ pub struct Limits {
 }
 
 /// How connections are ended when the gateway stops, or an endpoint is drained.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     /// Connections ended per second; default 200.
     pub per_second: u32,
@@ -126,7 +126,7 @@ pub struct Drain {
 }
 
 /// The admin listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// Address; loopback unless `auth` is given.
     pub address: SocketAddr,
@@ -135,7 +135,7 @@ pub struct Admin {
 }
 
 /// Where access records go: one JSON object per connection and logical socket, when it ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AccessLog {
     /// Standard output.
     Stdout,

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 /// Requests that meet every condition go to one endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Name of the endpoint.
     pub endpoint: String,
@@ -15,7 +15,7 @@ pub struct Route {
 }
 
 /// One condition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// What is looked at.
     pub source: Source,
@@ -49,6 +49,18 @@ pub enum Pattern {
     Wildcard(Regex),
     /// A regular expression over the whole.
     Regex(Regex),
+}
+
+impl PartialEq for Pattern {
+    /// Whether they were written alike.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(ours), Self::Exact(theirs)) => ours == theirs,
+            (Self::Wildcard(ours), Self::Wildcard(theirs))
+            | (Self::Regex(ours), Self::Regex(theirs)) => ours.as_str() == theirs.as_str(),
+            (Self::Exact(_) | Self::Wildcard(_) | Self::Regex(_), _) => false,
+        }
+    }
 }
 
 /// A pattern cannot be read.

@@ -41,7 +41,7 @@ pub struct ClientTlsBuilder {
     reload_every: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct ClientPlan {
     system_roots: bool,
     ca: Vec<Source>,
@@ -142,6 +142,15 @@ impl ClientTls {
         Ok((TlsStream::Client(stream), peer))
     }
 }
+
+/// Equal are those with the same settings, whatever the files they name hold at the moment.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.live.plan() == other.live.plan()
+    }
+}
+
+impl Eq for ClientTls {}
 
 impl ClientTlsBuilder {
     /// Trusts the system's certificate authorities.

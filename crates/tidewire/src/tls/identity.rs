@@ -12,7 +12,7 @@ use super::{TlsError, private_key, source::Source};
 /// Nothing is read before the server or client is built; files are read again at every reload.
 /// On Unix a key file that others than its owner and group can read (mode above 0640) is an
 /// error.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     chain: Chain,
     key: Source,
@@ -20,7 +20,7 @@ pub struct Identity {
     exposed_key_allowed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Chain {
     Pem(Source),
     /// Made from the key, anew at every load.

@@ -41,7 +41,7 @@ pub struct ServerTlsBuilder {
     reload_every: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct ServerPlan {
     identity: Identity,
     client_ca: Vec<Source>,
@@ -123,6 +123,15 @@ impl ServerTls {
         Ok((TlsStream::Server(stream), peer))
     }
 }
+
+/// Equal are those with the same settings, whatever the files they name hold at the moment.
+impl PartialEq for ServerTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.live.plan() == other.live.plan()
+    }
+}
+
+impl Eq for ServerTls {}
 
 impl ServerTlsBuilder {
     /// Mutual TLS: clients must show a certificate of a CA in this PEM file, and one without is

@@ -20,8 +20,8 @@ use super::TlsError;
 /// Largest file that is read. Revocation lists of public CAs have some ten MiB.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// PEM text.
-#[derive(Clone)]
+/// PEM text. Files are equal by path.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Source {
     File(PathBuf),
     Memory {

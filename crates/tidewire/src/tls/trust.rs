@@ -7,7 +7,7 @@ use rustls::{RootCertStore, pki_types::CertificateRevocationListDer};
 use super::{TlsError, source::Source};
 
 /// Revocation lists of one side's authorities.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Revocation {
     pub(super) lists: Vec<Source>,
     /// Let in whose status no current list tells.
