@@ -1,7 +1,7 @@
 //! Environment variables → [`Layer`].
 //!
 //! `TIDEWIRE_SERVER__LISTEN` sets `server.listen`. A variable is text; what it becomes is
-//! decided by the type of the key's default, so that a password of digits stays a text.
+//! decided by the kind of the key's value, so that a password of digits stays a text.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ fn shape_of(schema: &Schema, path: &[String]) -> Shape {
                 _ => return Shape::Table,
             }
         }
-        _ => (&schema.defaults, path),
+        _ => (&schema.keys, path),
     };
     for (index, key) in path.iter().enumerate() {
         let is_last = index + 1 == path.len();

@@ -78,7 +78,7 @@ impl Provider for Layer {
     }
 }
 
-/// All sources, weakest first. The first one is the defaults and has every key.
+/// All sources, weakest first. The first one is the defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers(pub(crate) Vec<Layer>);
 

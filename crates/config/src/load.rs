@@ -178,6 +178,11 @@ fn read<T: DeserializeOwned + Default>(
     T::default()
 }
 
+/// Whether a text is TOML at all.
+pub fn is_toml(text: &str) -> bool {
+    toml_keys(text).is_ok()
+}
+
 pub(crate) fn split(key: &str) -> Vec<String> {
     key.split(['.', '[', ']'])
         .filter(|segment| !segment.is_empty())

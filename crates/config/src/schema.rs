@@ -14,10 +14,13 @@ pub struct Schema {
     /// Variables with that prefix that are none of ours: gets the part behind it in lower case.
     /// What Kubernetes sets for a service of the program's name is left alone anyway.
     pub is_foreign: fn(&str) -> bool,
-    /// The weakest layer. Has every key, but for tables with names.
+    /// Every key with a value of its kind, but for tables with names: what a variable's text
+    /// becomes. A table within that is empty takes no variables.
+    pub keys: Dict,
+    /// The weakest layer. May lack what the raw type has a default for.
     pub defaults: Dict,
     /// Tables whose keys are names that the operator chooses (`endpoints`), each with what one of
-    /// its members may hold. A table within that is empty takes any key.
+    /// its members may hold.
     pub named: Vec<(&'static str, Dict)>,
 }
 
@@ -62,6 +65,7 @@ mod tests {
         let schema = Schema {
             prefix: "X_",
             is_foreign: |_| false,
+            keys: Dict::new(),
             defaults: Dict::new(),
             named: vec![("endpoints", Dict::new())],
         };

@@ -1,7 +1,12 @@
 //! The rules for one value each.
 
 use std::{
-    fmt::Display, fs::File, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration,
+    fmt::Display,
+    fs::{File, Metadata},
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::Path,
+    time::Duration,
 };
 
 use tidewire_auth::{AuthConfig, Authenticator};
@@ -90,16 +95,32 @@ impl Checker<'_> {
         Some(origins)
     }
 
-    /// A file that must be there.
-    pub fn file(&mut self, key: &str, path: &str) {
+    /// Whether a file is there; if not, that is noted.
+    pub fn file(&mut self, key: &str, path: &str) -> bool {
+        self.opened(key, path, Metadata::is_file, "not a file")
+    }
+
+    /// Whether a directory is there; if not, that is noted.
+    pub fn directory(&mut self, key: &str, path: &str) -> bool {
+        self.opened(key, path, Metadata::is_dir, "not a directory")
+    }
+
+    fn opened(
+        &mut self,
+        key: &str,
+        path: &str,
+        is_right: fn(&Metadata) -> bool,
+        otherwise: &str,
+    ) -> bool {
         let path = Path::new(path);
         let reason = match File::open(path).and_then(|file| file.metadata()) {
-            Ok(metadata) if metadata.is_file() => return,
-            Ok(_) => "not a file".to_owned(),
+            Ok(metadata) if is_right(&metadata) => return true,
+            Ok(_) => otherwise.to_owned(),
             Err(error) => error.to_string(),
         };
         let path = path.to_owned();
         self.complain(key, Rule::File { path, reason });
+        false
     }
 
     /// What stands in an authentication table, references looked up.

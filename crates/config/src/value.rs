@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 
 /// A number of bytes, written as a number or as `64K`, `10M`, `4G` (× 1024); `KiB`, `MiB`,
 /// `GiB` mean the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
 impl ByteSize {

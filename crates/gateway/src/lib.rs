@@ -8,6 +8,7 @@
 //! `pinned` (bytes or messages of one socket), or the dialects that carry many.
 #![forbid(unsafe_code)]
 
+pub mod config; // files, environment, flags → settings
 pub mod settings; // what the operator wants, checked
 mod lifecycle; // start, reload, drain, stop
 mod gateway; // what all connections share

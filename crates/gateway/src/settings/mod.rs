@@ -11,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tidewire::{tls::ServerTls, ws::ProxyProtocol};
 use tidewire_auth::Authenticator;
+use tidewire_config::LogFormat;
 
 pub use self::{
     endpoint::{
@@ -48,6 +49,8 @@ pub struct Settings {
     pub handover: Option<PathBuf>,
     /// Where access records go; `None`: nowhere.
     pub access_log: Option<AccessLog>,
+    /// What is logged, and where.
+    pub log: Log,
     /// Things that are allowed and probably not meant.
     pub warnings: Vec<String>,
 }
@@ -143,6 +146,17 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
+/// What is logged, and where. The gateway itself only makes events: its program writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Which events: a filter in the syntax of `tracing`. Default `info`.
+    pub level: String,
+    /// The shape of a line. Default text.
+    pub format: LogFormat,
+    /// File to append to; `None` (default): the standard error.
+    pub file: Option<PathBuf>,
+}
+
 impl Settings {
     /// Everything at its default behind one plain listener.
     pub fn new(address: SocketAddr, endpoints: Vec<Endpoint>) -> Self {
@@ -159,6 +173,7 @@ impl Settings {
             admin: None,
             handover: None,
             access_log: None,
+            log: Log::default(),
             warnings: Vec::new(),
         }
     }
@@ -219,6 +234,16 @@ impl Default for Drain {
         Self {
             per_second: 200,
             within: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            file: None,
         }
     }
 }

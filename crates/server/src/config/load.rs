@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidewire_config::{ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value};
+use tidewire_config::{ConfigError, Flag, Loader, Schema, Surroundings, Value};
 
 use super::{Config, Settings, example::DEFAULT_TOML};
 
@@ -77,11 +77,13 @@ impl Overrides {
 }
 
 fn schema() -> Schema {
+    let defaults = Schema::keys_of(DEFAULT_TOML);
     Schema {
         prefix: "TIDEWIRE_",
         // The gateway's variables begin with ours.
         is_foreign: |key| key.starts_with("gateway_"),
-        defaults: Schema::keys_of(DEFAULT_TOML),
-        named: Vec::<(&'static str, Dict)>::new(),
+        keys: defaults.clone(),
+        defaults,
+        named: Vec::new(),
     }
 }

@@ -1,0 +1,174 @@
+//! The rules between keys: values that are fine alone and wrong together.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use tidewire_config::{Checker, Rule, listen_address, quote};
+
+use super::Config;
+use crate::settings::{Endpoint, Origins, Settings};
+
+/// Checks the rules between keys. The listeners are `None` when one of them was wrong by itself.
+pub(super) fn agreement(
+    check: &mut Checker<'_>,
+    config: &Config,
+    listeners: Option<&[crate::settings::Listener]>,
+) {
+    if config.endpoints.is_empty() {
+        let what = "there is none: expected at least one, such as [endpoints.chat] with \
+                    upstreams = [\"ws://127.0.0.1:9001/\"]";
+        let what = what.to_owned();
+        check.complain("endpoints", Rule::Missing { what });
+    }
+    names(check, config);
+    ports(check, config, listeners.unwrap_or_default());
+    for (name, endpoint) in &config.endpoints {
+        let at = format!("endpoints.{name}");
+        if let Some(resume) = endpoint.resume.as_ref().filter(|resume| resume.enabled)
+            && resume.bytes_max < endpoint.rates.message_bytes_max
+        {
+            check.complain(
+                &format!("{at}.resume.bytes_max"),
+                Rule::BelowOther {
+                    found: resume.bytes_max.to_string(),
+                    other: format!("{at}.rates.message_bytes_max"),
+                    least: endpoint.rates.message_bytes_max.to_string(),
+                },
+            );
+        }
+    }
+    let classic = &config.classic;
+    if classic.queue_bytes_max < classic.message_bytes_max {
+        check.complain(
+            "classic.queue_bytes_max",
+            Rule::BelowOther {
+                found: classic.queue_bytes_max.to_string(),
+                other: "classic.message_bytes_max".to_owned(),
+                least: classic.message_bytes_max.to_string(),
+            },
+        );
+    }
+}
+
+/// A name leads to one endpoint, in any case of letters (M-21).
+fn names(check: &mut Checker<'_>, config: &Config) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let own = config
+        .endpoints
+        .keys()
+        .map(|name| (format!("endpoints.{name}"), name));
+    let aliases = config.endpoints.iter().flat_map(|(name, endpoint)| {
+        let key = move |index| format!("endpoints.{name}.aliases[{index}]");
+        (0..).map(key).zip(&endpoint.aliases)
+    });
+    for (key, name) in own.chain(aliases) {
+        if let Some(other) = taken.get(&name.to_ascii_lowercase()) {
+            let rule = Rule::NameTaken {
+                found: quote(name),
+                other: other.clone(),
+            };
+            check.complain(&key, rule);
+        } else {
+            taken.insert(name.to_ascii_lowercase(), key);
+        }
+    }
+}
+
+/// Two listeners cannot have the same address.
+fn ports(check: &mut Checker<'_>, config: &Config, listeners: &[crate::settings::Listener]) {
+    let mut all: Vec<(String, SocketAddr)> = Vec::new();
+    let admin = config
+        .admin
+        .as_ref()
+        .filter(|admin| admin.enabled)
+        .and_then(|admin| listen_address(&admin.address))
+        .map(|address| ("admin.address".to_owned(), address));
+    let listeners = listeners
+        .iter()
+        .enumerate()
+        .map(|(index, listener)| (format!("listeners[{index}].address"), listener.address));
+    for (key, address) in listeners.chain(admin) {
+        let clash = all.iter().find(|(_, other)| {
+            address.port() != 0
+                && address.port() == other.port()
+                && (address.ip() == other.ip()
+                    || address.ip().is_unspecified()
+                    || other.ip().is_unspecified())
+        });
+        if let Some((other, _)) = clash {
+            let rule = Rule::PortTaken {
+                port: address.port(),
+                other: other.clone(),
+            };
+            check.complain(&key, rule);
+        }
+        all.push((key, address));
+    }
+}
+
+impl Config {
+    /// What to say in the log although it is allowed.
+    pub(super) fn warnings(&self, settings: &Settings) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for endpoint in &settings.endpoints {
+            self.endpoint_warnings(endpoint, &mut warnings);
+        }
+        if let Some(admin) = &self.admin
+            && admin.enabled
+            && admin.auth.has_inline_secret()
+        {
+            warnings.push(inline_secret("admin.auth"));
+        }
+        let all = settings
+            .routes
+            .iter()
+            .position(|route| route.conditions.is_empty());
+        if let Some(all) = all
+            && all + 1 < settings.routes.len()
+        {
+            warnings.push(format!(
+                "routes[{all}] has no condition, so no route after it is ever used"
+            ));
+        }
+        if !(self.classic.enabled || self.mux.enabled || self.pin_by_name)
+            && settings.routes.is_empty()
+        {
+            warnings.push(
+                "nothing leads to an endpoint: there are no routes, and classic, mux and \
+                 pin_by_name are off"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
+    fn endpoint_warnings(&self, endpoint: &Endpoint, warnings: &mut Vec<String>) {
+        let name = &endpoint.name;
+        let Some(config) = self.endpoints.get(name) else {
+            return;
+        };
+        if endpoint.origins == Origins::Any {
+            warnings.push(format!(
+                "endpoints.{name}.origins is \"any\": every web page may connect"
+            ));
+        }
+        if config.auth.has_inline_secret() {
+            warnings.push(inline_secret(&format!("endpoints.{name}.auth")));
+        }
+        if let Some(tls) = config.tls.as_ref().filter(|tls| tls.enabled) {
+            if tls.danger_unverified {
+                warnings.push(format!(
+                    "endpoints.{name}.tls.danger_unverified is true: nobody knows who answers"
+                ));
+            }
+            if !endpoint.upstreams.iter().any(|one| one.url.is_secure()) {
+                warnings.push(format!(
+                    "endpoints.{name}.tls has no effect: no upstream is wss://"
+                ));
+            }
+        }
+    }
+}
+
+fn inline_secret(key: &str) -> String {
+    format!("{key} contains a secret: refer to it with ${{env:NAME}} or ${{file:/path}}")
+}

@@ -1,0 +1,467 @@
+//! [`EndpointConfig`] → [`Endpoint`].
+
+use std::{path::PathBuf, sync::Arc};
+
+use tidewire::{tls::ClientTls, ws::Url};
+use tidewire_auth::{AuthConfig, Authenticator};
+use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, quote};
+
+use super::{
+    check::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
+    raw_endpoint::{
+        ClientTlsConfig, EjectionConfig, EndpointConfig, HealthConfig, OpeningConfig,
+        ProcessConfig, RatesConfig, ResumeConfig, UpstreamConfig,
+    },
+    value::{OriginsConfig, is_token},
+};
+use crate::settings::{
+    Ejection, Endpoint, Extensions, Health, Opening, Origins, Process, Rates, Resume, Upstream,
+};
+
+/// Checks the endpoint `name`.
+pub(super) fn endpoint(
+    check: &mut Checker<'_>,
+    name: &str,
+    config: &EndpointConfig,
+) -> Option<Endpoint> {
+    let at = format!("endpoints.{name}");
+    endpoint_name(check, &at, name);
+    for (index, alias) in config.aliases.iter().enumerate() {
+        endpoint_name(check, &format!("{at}.aliases[{index}]"), alias);
+    }
+    let upstreams = upstreams(check, &at, &config.upstreams);
+    let balance = config.balance.0.clone();
+    if balance.is_none() {
+        let what = "is missing: expected what to hash, such as \"ip\"".to_owned();
+        check.complain(&format!("{at}.balance.hash"), Rule::Missing { what });
+    }
+    let opening = opening(check, &at, &config.opening);
+    let health = config.health.as_ref().filter(|health| health.enabled);
+    let resume = config.resume.as_ref().filter(|resume| resume.enabled);
+    let process = config.process.as_ref().filter(|process| process.enabled);
+    let tls = config.tls.as_ref().filter(|tls| tls.enabled);
+    let ejection = &config.ejection;
+    let health = health.map(|health| self::health(check, &at, health));
+    let ejection = ejection
+        .enabled
+        .then(|| self::ejection(check, &at, ejection));
+    let rates = rates(check, &at, &config.rates);
+    let resume = resume.map(|resume| self::resume(check, &at, resume));
+    let process = process.map(|process| self::process(check, &at, process));
+    let tls = tls.map(|tls| client_tls(check, &at, tls));
+    let origins = origins(check, &at, &config.origins);
+    let request_headers = request_headers(check, &at, config);
+    let auth = check.auth(&format!("{at}.auth"), &config.auth);
+    if origins == Origins::Any
+        && auth
+            .as_ref()
+            .is_some_and(Authenticator::uses_ambient_credentials)
+    {
+        let rule = Rule::AnyOriginWithAmbientCredentials {
+            found: "any origin",
+            auth: format!("{at}.auth"),
+        };
+        check.complain(&format!("{at}.origins"), rule);
+    }
+    let looks_inside = resume.is_some() || rates.any();
+    Some(Endpoint {
+        name: name.to_owned(),
+        aliases: config.aliases.clone(),
+        upstreams: upstreams?,
+        balance: balance?,
+        zone: text_of(&config.zone),
+        health,
+        ejection,
+        opening,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        auth: auth.filter(|_| config.auth != AuthConfig::NoAuth),
+        origins,
+        rates,
+        connections_max: or_no_limit(config.connections_max),
+        per_client_max: or_no_limit(config.per_client_max),
+        resume,
+        extensions: if looks_inside {
+            Extensions::PerHop
+        } else {
+            config.extensions.0
+        },
+        request_headers,
+        proxy_protocol: config.proxy_protocol.0,
+        process,
+    })
+}
+
+/// What may be a name in every dialect: not what is a word of the handshake (M-25), not what
+/// its unquoted form could not tell apart (M-23), not longer than a mux frame holds.
+fn endpoint_name(check: &mut Checker<'_>, key: &str, name: &str) {
+    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name)) {
+        let expected = "any other name, for SYN, ACK, SYN/ACK and NACK belong to the handshake";
+        check.value(key, &quote(name), expected);
+    } else if name.is_empty()
+        || name.len() > NAME_BYTES_MAX
+        || name.trim() != name
+        || name
+            .chars()
+            .any(|letter| letter.is_control() || "{}\"',\\".contains(letter))
+    {
+        let expected = "a name of 1 to 255 bytes without {}, quotes, commas, backslashes, \
+                        control characters, and blanks at its ends";
+        check.value(key, &quote(name), expected);
+    }
+}
+
+fn upstreams(
+    check: &mut Checker<'_>,
+    at: &str,
+    configs: &[UpstreamConfig],
+) -> Option<Vec<Upstream>> {
+    let key = format!("{at}.upstreams");
+    if configs.is_empty() {
+        let what = "is missing: expected at least one address, such as \
+                    upstreams = [\"ws://127.0.0.1:9001/\"]";
+        let what = what.to_owned();
+        check.complain(&key, Rule::Missing { what });
+        return None;
+    }
+    if configs.len() > UPSTREAMS_MAX {
+        check.value(
+            &key,
+            &format_args!("{} upstreams", configs.len()),
+            "at most 1024",
+        );
+    }
+    let mut upstreams = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let key = format!("{key}[{index}]");
+        check.range(&format!("{key}.weight"), &config.weight, 1..=1000);
+        match Url::parse(&config.url) {
+            Ok(url) => upstreams.push(Upstream {
+                url,
+                weight: config.weight,
+                zone: text_of(&config.zone),
+                connections_max: or_no_limit(config.connections_max),
+            }),
+            Err(error) => {
+                let expected = format!("an address such as ws://127.0.0.1:9001/: {error}");
+                check.value(&key, &quote(&config.url), &expected);
+            }
+        }
+    }
+    (upstreams.len() == configs.len()).then_some(upstreams)
+}
+
+fn opening(check: &mut Checker<'_>, at: &str, config: &OpeningConfig) -> Opening {
+    let at = format!("{at}.opening");
+    check.range(&format!("{at}.retries"), &config.retries, 0..=100);
+    Opening {
+        within: check.span(
+            &format!("{at}.within"),
+            config.within,
+            Span::millis(10),
+            Span::seconds(300),
+        ),
+        retries: config.retries,
+    }
+}
+
+fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -> Health {
+    let at = format!("{at}.health");
+    if !config.path.is_empty()
+        && (!config.path.starts_with('/')
+            || config
+                .path
+                .contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
+    {
+        let expected = "a path with query that begins with /";
+        check.value(&format!("{at}.path"), &quote(&config.path), expected);
+    }
+    for (key, count) in [
+        ("unhealthy_after", config.unhealthy_after),
+        ("healthy_after", config.healthy_after),
+    ] {
+        check.range(&format!("{at}.{key}"), &count, 1..=100);
+    }
+    let every = check.span(
+        &format!("{at}.every"),
+        config.every,
+        Span::millis(100),
+        HOUR,
+    );
+    let within = check.span(
+        &format!("{at}.within"),
+        config.within,
+        Span::millis(10),
+        Span::seconds(300),
+    );
+    not_below(
+        check,
+        &at,
+        ("every", config.every),
+        ("within", config.within),
+    );
+    Health {
+        every,
+        within,
+        path: text_of(&config.path),
+        unhealthy_after: config.unhealthy_after,
+        healthy_after: config.healthy_after,
+    }
+}
+
+fn ejection(check: &mut Checker<'_>, at: &str, config: &EjectionConfig) -> Ejection {
+    let at = format!("{at}.ejection");
+    check.range(&format!("{at}.failures"), &config.failures, 1..=1000);
+    check.range(&format!("{at}.percent_max"), &config.percent_max, 0..=100);
+    let least = Span::millis(10);
+    let ejected_for = check.span(&format!("{at}.ejected_for"), config.ejected_for, least, DAY);
+    let ejected_max = check.span(&format!("{at}.ejected_max"), config.ejected_max, least, DAY);
+    not_below(
+        check,
+        &at,
+        ("ejected_max", config.ejected_max),
+        ("ejected_for", config.ejected_for),
+    );
+    Ejection {
+        failures: config.failures,
+        ejected_for,
+        ejected_max,
+        percent_max: config.percent_max,
+    }
+}
+
+fn rates(check: &mut Checker<'_>, at: &str, config: &RatesConfig) -> Rates {
+    let key = format!("{at}.rates.bytes_per_second");
+    check.range(
+        &key,
+        &config.bytes_per_second,
+        ByteSize(0)..=ByteSize(1 << 40),
+    );
+    Rates {
+        messages_per_second: config.messages_per_second,
+        bytes_per_second: config.bytes_per_second.0,
+        message_bytes_max: check.size(
+            &format!("{at}.rates.message_bytes_max"),
+            config.message_bytes_max,
+            ByteSize(0),
+            ByteSize::gib(1),
+        ),
+    }
+}
+
+fn resume(check: &mut Checker<'_>, at: &str, config: &ResumeConfig) -> Resume {
+    let at = format!("{at}.resume");
+    for (index, code) in config.codes.iter().enumerate() {
+        check.range(&format!("{at}.codes[{index}]"), code, 1000..=4999);
+    }
+    if config.codes.len() > LIST_LENGTH_MAX {
+        check.value(&format!("{at}.codes"), &config.codes.len(), "at most 256");
+    }
+    not_below(
+        check,
+        &at,
+        ("backoff_max", config.backoff_max),
+        ("backoff_min", config.backoff_min),
+    );
+    let least = Span::millis(10);
+    Resume {
+        within: check.span(
+            &format!("{at}.within"),
+            config.within,
+            Span::millis(100),
+            DAY,
+        ),
+        backoff_min: check.span(
+            &format!("{at}.backoff_min"),
+            config.backoff_min,
+            least,
+            HOUR,
+        ),
+        backoff_max: check.span(
+            &format!("{at}.backoff_max"),
+            config.backoff_max,
+            least,
+            HOUR,
+        ),
+        messages_max: check.count(
+            &format!("{at}.messages_max"),
+            config.messages_max,
+            1,
+            1_000_000,
+        ),
+        bytes_max: check.size(
+            &format!("{at}.bytes_max"),
+            config.bytes_max,
+            ByteSize::kib(1),
+            ByteSize::gib(1),
+        ),
+        overflow: config.overflow.0,
+        replay: config.replay.0,
+        codes: config.codes.clone(),
+    }
+}
+
+fn process(check: &mut Checker<'_>, at: &str, config: &ProcessConfig) -> Process {
+    let at = format!("{at}.process");
+    if config.command.first().is_none_or(String::is_empty) {
+        let what = "is missing: expected a program and its arguments, such as [\"node\", \"a.js\"]";
+        let what = what.to_owned();
+        check.complain(&format!("{at}.command"), Rule::Missing { what });
+    }
+    if config.command.iter().any(|word| word.contains('\0')) {
+        check.value(
+            &format!("{at}.command"),
+            &"a NUL character",
+            "words without",
+        );
+    }
+    if !config.directory.is_empty() {
+        check.directory(&format!("{at}.directory"), &config.directory);
+    }
+    for (name, value) in &config.environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let key = format!("{at}.environment");
+            check.value(&key, &quote(name), "the name and value of a variable");
+        }
+    }
+    check.range(&format!("{at}.crash_loop"), &config.crash_loop, 1..=1000);
+    not_below(
+        check,
+        &at,
+        ("backoff_max", config.backoff_max),
+        ("backoff_min", config.backoff_min),
+    );
+    let least = Span::millis(10);
+    Process {
+        command: config.command.clone(),
+        directory: text_of(&config.directory).map(PathBuf::from),
+        environment: config.environment.clone().into_iter().collect(),
+        ready_within: check.span(
+            &format!("{at}.ready_within"),
+            config.ready_within,
+            Span::millis(100),
+            HOUR,
+        ),
+        backoff_min: check.span(
+            &format!("{at}.backoff_min"),
+            config.backoff_min,
+            least,
+            HOUR,
+        ),
+        backoff_max: check.span(
+            &format!("{at}.backoff_max"),
+            config.backoff_max,
+            least,
+            HOUR,
+        ),
+        crash_loop: config.crash_loop,
+        crash_window: check.span(
+            &format!("{at}.crash_window"),
+            config.crash_window,
+            Span::seconds(1),
+            DAY,
+        ),
+        stop_within: check.span(
+            &format!("{at}.stop_within"),
+            config.stop_within,
+            Span::seconds(0),
+            HOUR,
+        ),
+    }
+}
+
+fn client_tls(check: &mut Checker<'_>, at: &str, config: &ClientTlsConfig) -> Option<ClientTls> {
+    let at = format!("{at}.tls");
+    let has_ca = is_there_if_named(check, &format!("{at}.ca"), &config.ca);
+    let has_identity = !(config.certificate.is_empty() && config.key.is_empty());
+    let identity = identity(check, &at, &config.certificate, &config.key, false);
+    if !has_ca {
+        return None;
+    }
+    if config.danger_unverified && (config.system_roots || !config.ca.is_empty()) {
+        let what = "contradicts ca and system_roots: it verifies nothing".to_owned();
+        check.complain(&format!("{at}.danger_unverified"), Rule::Missing { what });
+        return None;
+    }
+    let mut builder = ClientTls::builder().reload_every(FILES_LOOKED_AT_EVERY);
+    if config.danger_unverified {
+        builder = builder.danger_unverified();
+    } else if config.system_roots || config.ca.is_empty() {
+        builder = builder.system_roots();
+    }
+    if !config.ca.is_empty() {
+        builder = builder.ca_file(&config.ca);
+    }
+    if has_identity {
+        builder = builder.identity(identity?);
+    }
+    built(check, &at, builder.build())
+}
+
+fn origins(check: &mut Checker<'_>, at: &str, config: &OriginsConfig) -> Origins {
+    match config {
+        OriginsConfig::Same => Origins::Same,
+        OriginsConfig::Any => Origins::Any,
+        OriginsConfig::List(texts) => check
+            .origins(&format!("{at}.origins"), texts)
+            .map_or(Origins::Any, |origins| Origins::List(Arc::from(origins))),
+    }
+}
+
+/// Values are not repeated in errors: they may be credentials.
+fn request_headers(
+    check: &mut Checker<'_>,
+    at: &str,
+    config: &EndpointConfig,
+) -> Vec<(String, String)> {
+    let table = format!("{at}.request_headers");
+    for (name, value) in &config.request_headers {
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            check.value(&table, &quote(name), "the name of a header");
+        } else if HOP.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            let expected = "any header but those of the handshake itself";
+            check.value(&table, &quote(name), expected);
+        }
+        if value.trim() != value
+            || value
+                .chars()
+                .any(|letter| letter.is_control() && letter != '\t')
+        {
+            let expected = "a text without control characters and without blanks at its ends";
+            check.value(&format!("{table}.{name}"), &"another text", expected);
+        }
+    }
+    config.request_headers.clone().into_iter().collect()
+}
+
+fn not_below(check: &mut Checker<'_>, at: &str, outer: (&str, Span), inner: (&str, Span)) {
+    if outer.1 < inner.1 {
+        let rule = Rule::BelowOther {
+            found: outer.1.to_string(),
+            other: format!("{at}.{}", inner.0),
+            least: inner.1.to_string(),
+        };
+        check.complain(&format!("{at}.{}", outer.0), rule);
+    }
+}
+
+fn text_of(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Words of the handshake (M-25, M-26).
+const RESERVED: &[&str] = &["SYN", "ACK", "SYN/ACK", "NACK"];
+/// What a mux frame holds.
+const NAME_BYTES_MAX: usize = 255;
+const UPSTREAMS_MAX: usize = 1024;
+/// Headers that the gateway's own handshake with the upstream decides.
+const HOP: &[&str] = &[
+    "connection",
+    "upgrade",
+    "content-length",
+    "transfer-encoding",
+    "te",
+];

@@ -1,0 +1,116 @@
+//! Defaults, file, environment, flags → [`Settings`].
+
+use std::path::Path;
+
+use tidewire_config::{ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value, is_toml};
+
+use super::{Config, example::EXAMPLE_TOML, ini};
+use crate::settings::Settings;
+
+/// What command line flags set; `None` leaves a key to the other layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`: `listen`.
+    pub listen: Option<String>,
+    /// `--log`: `log.file`.
+    pub log: Option<String>,
+    /// `--verbose`: `log.level` is `debug`.
+    pub verbose: bool,
+}
+
+/// Reads the configuration: defaults, then `file`, then the variables of `env` that start
+/// with `TIDEWIRE_GATEWAY_`, then `overrides`. References such as `${env:NAME}` are looked up in
+/// `env` too, and files named by keys are read.
+///
+/// A file ending in `.ini` is SocketMaster's, one ending in `.toml` is TOML; any other is what it
+/// looks like. Without a file there is no endpoint unless the environment names one.
+///
+/// # Errors
+/// Every problem of the first step that has any: the layers and the types of their values
+/// first, then the rules of values and between them.
+pub fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    overrides: &Overrides,
+) -> Result<Settings, ConfigError> {
+    load_with(file, &schema(), Surroundings::new(env), overrides)
+}
+
+/// [`load`] with the variables of this process: the only place that reads them.
+///
+/// # Errors
+/// As for [`load`]; also when one of our variables is not valid UTF-8.
+pub fn load_from_process(
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Settings, ConfigError> {
+    let schema = schema();
+    let surroundings = Surroundings::of_process(&schema)?;
+    load_with(file, &schema, surroundings, overrides)
+}
+
+fn load_with(
+    file: Option<&Path>,
+    schema: &Schema,
+    surroundings: Surroundings,
+    overrides: &Overrides,
+) -> Result<Settings, ConfigError> {
+    let mut loader = Loader::new(schema, surroundings);
+    let mut warnings = Vec::new();
+    if let Some(path) = file
+        && let Some(text) = loader.text_of(path)
+    {
+        if is_ini(path, &text) {
+            warnings = ini::add(&mut loader, path, &text);
+        } else {
+            loader.toml(path, &text);
+        }
+    }
+    loader.environment();
+    loader.flags(overrides.flags());
+    let mut settings = loader.read::<Config>()?.check(Config::check_with)?;
+    settings.warnings.splice(..0, warnings);
+    Ok(settings)
+}
+
+fn is_ini(path: &Path, text: &str) -> bool {
+    let ends_in = |ending: &str| {
+        path.extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+    };
+    ends_in("ini") || (!ends_in("toml") && !is_toml(text) && ini::is_ini(text))
+}
+
+impl Overrides {
+    fn flags(&self) -> impl Iterator<Item = Flag> {
+        let text = |value: &Option<String>| value.as_deref().map(Value::from);
+        let verbose = self.verbose.then(|| Value::from("debug"));
+        [
+            ("listen", "--listen", text(&self.listen)),
+            ("log.file", "--log", text(&self.log)),
+            ("log.level", "--verbose", verbose),
+        ]
+        .into_iter()
+        .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+    }
+}
+
+/// The keys are those of the example, whose endpoint tells what any endpoint may have. The
+/// defaults are those of the raw types: as a layer the example would switch off what it shows off.
+fn schema() -> Schema {
+    let mut keys = Schema::keys_of(EXAMPLE_TOML);
+    let endpoint = match keys.remove("endpoints") {
+        Some(Value::Dict(_, mut endpoints)) => endpoints.remove("chat"),
+        _ => None,
+    };
+    let Some(Value::Dict(_, endpoint)) = endpoint else {
+        unreachable!("the example has the endpoint: a test reads it");
+    };
+    Schema {
+        prefix: "TIDEWIRE_GATEWAY_",
+        is_foreign: |_| false,
+        keys,
+        defaults: Dict::new(),
+        named: vec![("endpoints", endpoint)],
+    }
+}
