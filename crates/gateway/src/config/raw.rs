@@ -2,8 +2,8 @@
 //!
 //! What a key means, its unit, its default and what it costs stand in `example.toml`, from which a test
 //! takes that every key has its default there; the settings of the same name say what the
-//! gateway does with it. Every struct has defaults, for tables under a name of the operator's have no
-//! layer with defaults below them.
+//! gateway does with it. Every struct has the defaults of the settings, for tables under a name of the
+//! operator's have no layer with defaults below them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use tidewire_auth::AuthConfig;
 use tidewire_config::{ByteSize, LogFormat, Span};
 
-use super::raw_endpoint::{EndpointConfig, RouteConfig};
+use super::raw_endpoint::{EndpointConfig, RouteConfig, number};
+use crate::settings::{Classic, Drain, Limits, Log, Mux};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -160,46 +161,50 @@ impl Default for TlsConfig {
 
 impl Default for ClassicConfig {
     fn default() -> Self {
+        let default = Classic::default();
         Self {
-            enabled: true,
-            handshake_within: Span::seconds(10),
-            bare_ack: false,
-            message_bytes_max: ByteSize::mib(1),
-            routes_max: 64,
-            queue_bytes_max: ByteSize::mib(1),
-            paths: Vec::new(),
+            enabled: default.enabled,
+            handshake_within: Span(default.handshake_within),
+            bare_ack: default.bare_ack,
+            message_bytes_max: ByteSize(default.message_bytes_max as u64),
+            routes_max: number(default.routes_max),
+            queue_bytes_max: ByteSize(default.queue_bytes_max as u64),
+            paths: default.paths,
         }
     }
 }
 
 impl Default for MuxConfig {
     fn default() -> Self {
+        let default = Mux::default();
         Self {
-            enabled: true,
-            streams_max: 256,
-            credit: ByteSize::kib(64),
+            enabled: default.enabled,
+            streams_max: number(default.streams_max),
+            credit: ByteSize(default.credit.into()),
         }
     }
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
+        let default = Limits::default();
         Self {
             connections_max: 0,
-            per_ip_max: 1024,
-            handshake_within: Span::seconds(15),
-            write_within: Span::seconds(10),
-            ping_every: Span::seconds(25),
-            idle_within: Span::seconds(0),
+            per_ip_max: number(default.per_ip_max),
+            handshake_within: Span(default.handshake_within),
+            write_within: Span(default.write_within),
+            ping_every: Span(default.ping_every),
+            idle_within: Span(default.idle_within.unwrap_or_default()),
         }
     }
 }
 
 impl Default for DrainConfig {
     fn default() -> Self {
+        let Drain { per_second, within } = Drain::default();
         Self {
-            per_second: 200,
-            within: Span::seconds(30),
+            per_second,
+            within: Span(within),
         }
     }
 }
@@ -216,9 +221,10 @@ impl Default for AdminConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
+        let Log { level, format, .. } = Log::default();
         Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
+            level,
+            format,
             file: String::new(),
         }
     }

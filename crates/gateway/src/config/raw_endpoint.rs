@@ -9,7 +9,7 @@ use tidewire_config::{ByteSize, Span};
 use super::value::{
     BalanceConfig, ExtensionsConfig, OriginsConfig, OutgoingConfig, OverflowConfig, ReplayConfig,
 };
-use crate::settings::{Extensions, Overflow, Replay};
+use crate::settings::{Ejection, Extensions, Health, Opening, Resume};
 
 /// `[endpoints.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,6 +23,7 @@ pub(super) struct EndpointConfig {
     pub(super) connections_max: u32,
     pub(super) per_client_max: u32,
     pub(super) extensions: ExtensionsConfig,
+    pub(super) preserve_host: bool,
     pub(super) proxy_protocol: OutgoingConfig,
     pub(super) request_headers: BTreeMap<String, String>,
     pub(super) auth: AuthConfig,
@@ -151,7 +152,8 @@ impl Default for EndpointConfig {
             origins: OriginsConfig::default(),
             connections_max: 0,
             per_client_max: 0,
-            extensions: ExtensionsConfig(Extensions::EndToEnd),
+            extensions: ExtensionsConfig(Extensions::default()),
+            preserve_host: true,
             proxy_protocol: OutgoingConfig(None),
             request_headers: BTreeMap::new(),
             auth: AuthConfig::NoAuth,
@@ -192,50 +194,54 @@ impl Default for ClientTlsConfig {
 
 impl Default for OpeningConfig {
     fn default() -> Self {
+        let Opening { within, retries } = Opening::default();
         Self {
-            within: Span::seconds(5),
-            retries: 2,
+            within: Span(within),
+            retries,
         }
     }
 }
 
 impl Default for HealthConfig {
     fn default() -> Self {
+        let default = Health::default();
         Self {
             enabled: true,
-            every: Span::seconds(5),
-            within: Span::seconds(2),
-            path: String::new(),
-            unhealthy_after: 2,
-            healthy_after: 1,
+            every: Span(default.every),
+            within: Span(default.within),
+            path: default.path.unwrap_or_default(),
+            unhealthy_after: default.unhealthy_after,
+            healthy_after: default.healthy_after,
         }
     }
 }
 
 impl Default for EjectionConfig {
     fn default() -> Self {
+        let default = Ejection::default();
         Self {
             enabled: true,
-            failures: 5,
-            ejected_for: Span::seconds(1),
-            ejected_max: Span::seconds(30),
-            percent_max: 50,
+            failures: default.failures,
+            ejected_for: Span(default.ejected_for),
+            ejected_max: Span(default.ejected_max),
+            percent_max: default.percent_max,
         }
     }
 }
 
 impl Default for ResumeConfig {
     fn default() -> Self {
+        let default = Resume::default();
         Self {
             enabled: true,
-            within: Span::seconds(30),
-            backoff_min: Span::millis(100),
-            backoff_max: Span::seconds(30),
-            messages_max: 1000,
-            bytes_max: ByteSize::mib(1),
-            overflow: OverflowConfig(Overflow::Close),
-            replay: ReplayConfig(Replay::Unsent),
-            codes: vec![1001, 1006, 1012, 1013],
+            within: Span(default.within),
+            backoff_min: Span(default.backoff_min),
+            backoff_max: Span(default.backoff_max),
+            messages_max: number(default.messages_max),
+            bytes_max: ByteSize(default.bytes_max as u64),
+            overflow: OverflowConfig(default.overflow),
+            replay: ReplayConfig(default.replay),
+            codes: default.codes,
         }
     }
 }
@@ -255,4 +261,9 @@ impl Default for ProcessConfig {
             stop_within: Span::seconds(10),
         }
     }
+}
+
+/// A number of the settings as the operator writes it.
+pub(super) fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

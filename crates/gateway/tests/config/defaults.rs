@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tidewire::ws::Url;
 use tidewire_gateway::{
     config::{EXAMPLE_TOML, Rule},
-    settings::{Balance, Extensions, Origins},
+    settings::{Balance, Endpoint, Extensions, Origins, Settings, Upstream},
 };
 
 use crate::{CHAT, endpoint, load_toml, settings};
@@ -144,6 +145,17 @@ fn what_is_commented_out_in_the_example_is_valid() {
     assert_eq!(settings.routes[0].conditions.len(), 6);
     assert_eq!(settings.routes[0].strip_prefix.as_deref(), Some("/chat"));
     assert_eq!(endpoint(&settings).request_headers.len(), 1);
+}
+
+#[test]
+fn the_settings_made_in_code_have_the_same_defaults() {
+    let upstream = Upstream::new(Url::parse("ws://127.0.0.1:9001/").expect("an address"));
+    let address = "127.0.0.1:8090".parse().expect("an address");
+    let mut code = Settings::new(address, vec![Endpoint::new("chat", vec![upstream])]);
+    let file = settings(CHAT);
+    // Who writes code knows how many descriptors there are.
+    code.limits.connections_max = file.limits.connections_max;
+    assert_eq!(code, file);
 }
 
 #[test]
