@@ -3,11 +3,13 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    chat::ChatArguments, check_config::CheckConfigArguments, default_config,
-    exit_codes::exit_codes, serve::ServeArguments,
+    chat::ChatArguments, check_config::CheckConfigArguments,
+    default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
+    serve::ServeArguments,
 };
 
-/// WebSocket messaging: a server for durable messages, and a client for the terminal.
+/// WebSocket messaging: a server for durable messages, a gateway in front of many backends, and a
+/// client for the terminal.
 #[derive(Debug, Parser)]
 #[command(
     name = "tidewire",
@@ -18,6 +20,7 @@ use crate::{
         "EXAMPLES\n",
         "  tidewire                                        serve on 127.0.0.1\n",
         "  tidewire serve --config /etc/tidewire.toml      serve as configured\n",
+        "  tidewire gateway --config config.ini            one address for many backends\n",
         "  tidewire default-config > tidewire.toml         begin a configuration\n",
         "  tidewire check-config --config tidewire.toml    check it\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
@@ -35,11 +38,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(ServeArguments),
+    Gateway(GatewayArguments),
     Chat(ChatArguments),
     CheckConfig(CheckConfigArguments),
-    /// Print the documented default configuration.
-    #[command(after_help = default_config::HELP)]
-    DefaultConfig,
+    DefaultConfig(DefaultConfigArguments),
 }
 
 impl Arguments {

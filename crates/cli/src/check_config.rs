@@ -1,38 +1,66 @@
-//! `tidewire check-config`: tells whether the server would take a configuration.
+//! `tidewire check-config`: tells whether the server, or the gateway, would take a configuration.
 
 use std::{
+    env,
+    fmt::Display,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-use tidewire_server::config::{Overrides, load_from_process};
+use tidewire_gateway::config as gateway;
+use tidewire_server::config as server;
 
 use crate::{exit_codes::exit_codes, output, report::WrongUsage};
 
-/// Check the configuration without starting the server.
+/// Check the configuration without starting anything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = concat!(
     "Checks what `tidewire serve` would take: the file and the TIDEWIRE_ variables of the ",
-    "environment.\n\n",
+    "environment; or what `tidewire gateway` would take: the file (TOML or config.ini) and the ",
+    "TIDEWIRE_GATEWAY_ variables.\n\n",
     "EXAMPLES\n",
     "  tidewire check-config\n",
-    "  tidewire check-config --config /etc/tidewire.toml\n\n",
+    "  tidewire check-config --config /etc/tidewire.toml\n",
+    "  tidewire check-config --gateway --config config.ini\n\n",
     exit_codes!()
 ))]
 pub(crate) struct CheckConfigArguments {
-    /// TOML file with the configuration
-    #[arg(short, long, value_name = "FILE", env = "TIDEWIRE_CONFIG")]
+    /// The file; without it, `TIDEWIRE_CONFIG` or, for the gateway, `TIDEWIRE_GATEWAY_CONFIG` names it
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Check for the gateway instead of the server
+    #[arg(long)]
+    gateway: bool,
 }
 
 pub(crate) fn run(arguments: &CheckConfigArguments) -> anyhow::Result<ExitCode> {
-    let settings = load_from_process(arguments.config.as_deref(), &Overrides::default())
-        .context(WrongUsage("invalid configuration"))?;
-    for warning in &settings.warnings {
-        writeln!(io::stderr(), "warning: {warning}").context("cannot write the warnings")?;
+    let variable = if arguments.gateway {
+        "TIDEWIRE_GATEWAY_CONFIG"
+    } else {
+        "TIDEWIRE_CONFIG"
+    };
+    // Not by the argument itself: which variable counts depends on another argument.
+    let from_variable = || env::var_os(variable).map(PathBuf::from);
+    let file = arguments.config.clone().or_else(from_variable);
+    let file = file.as_deref();
+    if arguments.gateway {
+        let settings = gateway::load_from_process(file, &gateway::Overrides::default())
+            .context(WrongUsage("invalid configuration"))?;
+        warn(&settings.warnings)?;
+    } else {
+        let settings = server::load_from_process(file, &server::Overrides::default())
+            .context(WrongUsage("invalid configuration"))?;
+        warn(&settings.warnings)?;
     }
     output::print("configuration is valid\n").context("cannot write the result")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn warn(warnings: &[impl Display]) -> anyhow::Result<()> {
+    for warning in warnings {
+        writeln!(io::stderr(), "warning: {warning}").context("cannot write the warnings")?;
+    }
+    Ok(())
 }

@@ -3,18 +3,32 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tidewire_gateway::config::EXAMPLE_TOML;
 use tidewire_server::config::DEFAULT_TOML;
 
 use crate::{exit_codes::exit_codes, output};
 
-pub(crate) const HELP: &str = concat!(
+/// Print the documented default configuration.
+#[derive(Debug, clap::Args)]
+#[command(after_help = concat!(
     "Every key with its meaning and its default; what is left out of a file keeps its default.\n\n",
     "EXAMPLES\n",
-    "  tidewire default-config > tidewire.toml\n\n",
+    "  tidewire default-config > tidewire.toml\n",
+    "  tidewire default-config --gateway > gateway.toml\n\n",
     exit_codes!()
-);
+))]
+pub(crate) struct DefaultConfigArguments {
+    /// That of the gateway instead of the server's
+    #[arg(long)]
+    gateway: bool,
+}
 
-pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    output::print(DEFAULT_TOML).context("cannot write the configuration")?;
+pub(crate) fn run(arguments: &DefaultConfigArguments) -> anyhow::Result<ExitCode> {
+    let text = if arguments.gateway {
+        EXAMPLE_TOML
+    } else {
+        DEFAULT_TOML
+    };
+    output::print(text).context("cannot write the configuration")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,30 +1,100 @@
-//! Events → standard error, as the configuration says.
+//! Events → standard error or a file, as the configuration says.
 
 use std::{
     env::{self, VarError},
+    fs::File,
     io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, anyhow};
-use tidewire_server::config::{LogFormat, Settings};
+use tidewire_server::config::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 use crate::report::WrongUsage;
 
+/// Where events go.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    StandardError,
+    File(LogFile),
+}
+
 /// Starts logging for the whole process.
-pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn start(level: &str, format: LogFormat, target: &Target) -> anyhow::Result<()> {
+    let target = target.clone();
     let events = tracing_subscriber::fmt()
-        .with_env_filter(filter(&settings.log_level)?)
-        .with_writer(io::stderr)
+        .with_env_filter(filter(level)?)
         // Their report goes to the standard error too, and would panic when that is closed.
         .log_internal_errors(false)
-        .with_ansi(is_colourful());
-    let started = if settings.log_format == LogFormat::Json {
+        .with_ansi(target.is_colourful())
+        .with_writer(move || target.clone());
+    let started = if format == LogFormat::Json {
         events.json().try_init()
     } else {
         events.try_init()
     };
     started.map_err(|error| anyhow!(error).context("cannot start logging"))
+}
+
+impl Target {
+    /// See <https://no-color.org>.
+    fn is_colourful(&self) -> bool {
+        match self {
+            Self::StandardError => {
+                let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                io::stderr().is_terminal() && !no_colour
+            }
+            Self::File(_) => false,
+        }
+    }
+}
+
+impl io::Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::StandardError => io::stderr().write(bytes),
+            Self::File(file) => file.lock().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::StandardError => io::stderr().flush(),
+            Self::File(file) => file.lock().flush(),
+        }
+    }
+}
+
+/// A file that is appended to, and can be opened again after somebody moved it away.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(Mutex::new(append(path)?)),
+        })
+    }
+
+    /// On an error the file that was open stays in use.
+    pub(crate) fn reopen(&self) -> io::Result<()> {
+        *self.lock() = append(&self.path)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
 }
 
 /// `RUST_LOG` is the word of the moment and beats the configuration. It is read here and not
@@ -40,11 +110,6 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
         }
     };
     EnvFilter::try_new(text).context(WrongUsage(INVALID))
-}
-
-/// See <https://no-color.org>.
-fn is_colourful() -> bool {
-    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 const VARIABLE: &str = "RUST_LOG";

@@ -7,10 +7,12 @@
 
 mod arguments; // what can be asked for
 mod serve; // run the server
+mod gateway; // run the gateway
 mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
-mod logs; // events → standard error
+mod signals; // what a running program is told
+mod logs; // events → standard error or a file
 mod output; // results → standard output
 mod report; // errors → standard error and an exit code
 mod exit_codes; // what the exit code means
@@ -36,8 +38,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Gateway(arguments) => gateway::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
-        Command::DefaultConfig => default_config::run(),
+        Command::DefaultConfig(arguments) => default_config::run(&arguments),
     }
 }

@@ -13,3 +13,33 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
         written => written,
     }
 }
+
+/// Writes one line per URL.
+pub(crate) fn print_urls(urls: &[(&'static str, String)]) -> io::Result<()> {
+    print(&lines(urls))
+}
+
+/// The labels stand in a column.
+fn lines(urls: &[(&'static str, String)]) -> String {
+    urls.iter()
+        .map(|(label, url)| format!("{label:<11}{url}\n"))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stand_in_a_column() {
+        let urls = [
+            ("messaging", "ws://a/chat".to_owned()),
+            ("rest", "http://b/".to_owned()),
+        ];
+        assert_eq!(
+            lines(&urls),
+            "messaging  ws://a/chat\nrest       http://b/\n"
+        );
+    }
+}

@@ -8,7 +8,13 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use tidewire_server::config::{Overrides, Runtime, Settings, load_from_process};
 
-use crate::{exit_codes::exit_codes, logs, output, report::WrongUsage};
+use crate::{
+    exit_codes::exit_codes,
+    logs::{self, Target},
+    output,
+    report::WrongUsage,
+    signals::Signals,
+};
 
 /// Run the messaging server.
 #[derive(Debug, clap::Args)]
@@ -56,7 +62,11 @@ impl ServeArguments {
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let settings = load_from_process(arguments.config.as_deref(), &arguments.overrides())
         .context(WrongUsage("invalid configuration"))?;
-    logs::start(&settings)?;
+    logs::start(
+        &settings.log_level,
+        settings.log_format,
+        &Target::StandardError,
+    )?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -82,7 +92,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let running = tidewire_server::start(&settings).context("cannot start the server")?;
     // Only from here on: a start that takes long (checking a large store) ends at once.
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    output::print(&lines(running.urls())).context("cannot print the URLs")?;
+    output::print_urls(running.urls()).context("cannot print the URLs")?;
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
@@ -100,75 +110,5 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             tracing::warn!(signal, "ending at once");
             Ok(ExitCode::FAILURE)
         }
-    }
-}
-
-/// One line per URL, the labels in a column.
-fn lines(urls: &[(&'static str, String)]) -> String {
-    urls.iter()
-        .map(|(label, url)| format!("{label:<11}{url}\n"))
-        .collect::<Vec<_>>()
-        .concat()
-}
-
-/// The signals that ask for an end.
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The name of the next one. Cancel safe.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// The signals that ask for an end.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// The name of the next one. Cancel safe.
-    async fn next(&mut self) -> &'static str {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        "Ctrl-C"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_stand_in_a_column() {
-        let urls = [
-            ("messaging", "ws://a/chat".to_owned()),
-            ("rest", "http://b/".to_owned()),
-        ];
-        assert_eq!(
-            lines(&urls),
-            "messaging  ws://a/chat\nrest       http://b/\n"
-        );
     }
 }

@@ -20,6 +20,7 @@ mod ledger; // what was promised, what arrived
 // What is tested.
 mod usage; // help, version, exit codes, configuration commands
 mod serve; // ready, stop, what stands in the way
+mod gateway; // the gateway: start, reload, stop
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted

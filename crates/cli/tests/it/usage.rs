@@ -24,6 +24,7 @@ fn help_goes_to_the_standard_output_with_examples_and_exit_codes() {
         &["--help"] as &[&str],
         &["help"],
         &["serve", "--help"],
+        &["gateway", "--help"],
         &["help", "chat"],
         &["check-config", "-h"],
         &["default-config", "--help"],
@@ -70,6 +71,12 @@ fn wrong_usage_is_told_with_code_2() {
             &["serve", "--config", "none.toml"],
             "file none.toml: cannot be read",
         ),
+        (
+            &["gateway", "--config", "none.ini"],
+            "file none.ini: cannot be read",
+        ),
+        (&["gateway", "--port", "1"], "unexpected argument '--port'"),
+        (&["check-config", "--gateway"], "endpoints: there is none"),
         (&["chat", "http://a/"], "cannot connect as asked"),
         (&["chat", "ws://a", "--header", "x"], "expected NAME: VALUE"),
         (&["chat", "wss://a", "--ca", "none.pem"], "none.pem"),
@@ -172,6 +179,58 @@ fn the_default_configuration_is_accepted() {
     assert_eq!((default.code, default.stderr.as_str()), (Some(0), ""));
     let checked = check_config(&default.stdout);
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+}
+
+#[test]
+fn the_gateways_configuration_is_checked_when_asked_for() {
+    let directory = tempdir().expect("a temporary directory");
+    let check = |name: &str, text: &str, variables: &[(&str, &str)]| {
+        fs::write(directory.path().join(name), text).expect("writable");
+        let arguments = ["check-config", "--gateway"];
+        let mut check = tidewire(directory.path(), &arguments);
+        check.env("TIDEWIRE_GATEWAY_CONFIG", name);
+        check.envs(variables.iter().copied());
+        end(check, "")
+    };
+    let default = run(&["default-config", "--gateway"]);
+    assert_eq!((default.code, default.stderr.as_str()), (Some(0), ""));
+    let whole = check("gateway.toml", &default.stdout, &[]);
+    assert_eq!(whole.stdout, "configuration is valid\n");
+    assert_eq!((whole.code, whole.stderr.as_str()), (Some(0), ""));
+
+    let prose = check("config.ini", "[A]\nPort = 80\nUsage\n", &[]);
+    assert_eq!(prose.code, Some(0));
+    assert!(
+        prose.stderr.starts_with("warning: file config.ini: line 3"),
+        "{}",
+        prose.stderr
+    );
+
+    let wrong = [("TIDEWIRE_GATEWAY_WORKERS", "many")];
+    let wrong = check("config.ini", "[A]\nPort = x\n", &wrong);
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
+    for part in [
+        "file config.ini: line 2: [A] Port: found \"x\"",
+        "environment variable TIDEWIRE_GATEWAY_WORKERS: workers: found \"many\"",
+    ] {
+        assert!(wrong.stderr.contains(part), "{}", wrong.stderr);
+    }
+}
+
+#[test]
+fn the_variables_of_the_gateway_are_not_the_servers() {
+    let directory = tempdir().expect("a temporary directory");
+    let mut check = tidewire(directory.path(), &["check-config"]);
+    check.env("TIDEWIRE_GATEWAY_WORKERS", "many");
+    assert_eq!(end(check, "").code, Some(0));
+}
+
+#[test]
+fn m_05_a_gateway_without_a_configuration_says_what_socketmaster_says() {
+    let ended = run(&["gateway"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stderr, "Error: Configuration file not specified\n");
+    assert_eq!(ended.stdout, "");
 }
 
 #[test]

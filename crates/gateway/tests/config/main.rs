@@ -4,6 +4,7 @@
 mod defaults; // the example is the default
 mod mutants; // one mistake each, none accepted
 mod precedence; // which layer wins
+mod reference; // the documentation is the example
 mod rules; // what is checked beyond types
 mod socketmaster; // config.ini as in SocketMaster's README
 

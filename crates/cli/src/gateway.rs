@@ -1,0 +1,170 @@
+//! `tidewire gateway`: runs the gateway until a signal.
+//!
+//! The first SIGTERM or Ctrl-C stops it gracefully, a second one ends the process at once. SIGHUP
+//! reads the configuration again; one that is wrong is told, and the old one stays.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use tidewire_gateway::{
+    Running,
+    config::{Overrides, load_from_process},
+    settings::Settings,
+};
+
+use crate::{
+    exit_codes::exit_codes,
+    logs::{self, LogFile, Target},
+    output,
+    report::{self, WrongUsage},
+    signals::{Hangups, Signals},
+};
+
+/// Run the gateway: one address in front of many named WebSocket endpoints.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = concat!(
+    "The configuration is TOML (`tidewire default-config --gateway` prints it) or a config.ini of ",
+    "SocketMaster. When ready, the gateway prints one line per URL. SIGHUP reads the configuration ",
+    "again and opens log files anew. SIGTERM or Ctrl-C stops it gracefully; a second one ends it at ",
+    "once. Options go before TIDEWIRE_GATEWAY_ environment variables, those go before the file. ",
+    "RUST_LOG goes before log.level.\n\n",
+    "EXAMPLES\n",
+    "  tidewire gateway --config config.ini\n",
+    "  tidewire gateway --config gateway.toml --listen 127.0.0.1:0\n",
+    "  tidewire gateway --config gateway.toml --log server.log --verbose\n\n",
+    exit_codes!(),
+    "\n\nWithout --config it ends with 1, as SocketMaster does."
+))]
+pub(crate) struct GatewayArguments {
+    /// File with the configuration: TOML, or config.ini
+    #[arg(short, long, value_name = "FILE", env = "TIDEWIRE_GATEWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of the first listener; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Append events to this file instead of the standard error
+    #[arg(long, value_name = "FILE")]
+    log: Option<String>,
+    /// Tell more: the same as log.level = "debug"
+    #[arg(long)]
+    verbose: bool,
+}
+
+impl GatewayArguments {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            log: self.log.clone(),
+            verbose: self.verbose,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &GatewayArguments) -> anyhow::Result<ExitCode> {
+    let Some(file) = &arguments.config else {
+        // SocketMaster's words and exit code, which its users' scripts may know.
+        drop(writeln!(
+            io::stderr(),
+            "Error: Configuration file not specified"
+        ));
+        return Ok(ExitCode::FAILURE);
+    };
+    let settings = load_from_process(Some(file), &arguments.overrides())
+        .context(WrongUsage("invalid configuration"))?;
+    let target = target(settings.log.file.as_deref())?;
+    logs::start(&settings.log.level, settings.log.format, &target)?;
+    warn(&settings);
+    // Of everything but the connections, whose threads have runtimes of their own.
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let code = runtime.block_on(serve(settings, arguments, &target));
+    // After a second signal a stop may still be under way; waiting for it is not wanted.
+    runtime.shutdown_background();
+    code
+}
+
+fn target(file: Option<&Path>) -> anyhow::Result<Target> {
+    let Some(path) = file else {
+        return Ok(Target::StandardError);
+    };
+    let file = LogFile::open(path)
+        .with_context(|| format!("cannot open the log file {}", path.display()))?;
+    Ok(Target::File(file))
+}
+
+fn warn(settings: &Settings) {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+async fn serve(
+    settings: Settings,
+    arguments: &GatewayArguments,
+    target: &Target,
+) -> anyhow::Result<ExitCode> {
+    let listeners = settings.listeners.clone();
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut hangups = Hangups::new().context("cannot listen for signals")?;
+    let running = tidewire_gateway::start(settings).context("cannot start the gateway")?;
+    let urls: Vec<(&'static str, String)> = listeners
+        .iter()
+        .zip(running.addresses())
+        .map(|(listener, address)| {
+            let scheme = if listener.tls.is_some() { "wss" } else { "ws" };
+            ("gateway", format!("{scheme}://{address}/"))
+        })
+        .collect();
+    output::print_urls(&urls).context("cannot print the URLs")?;
+
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = hangups.next() => reload(&running, arguments, target).await,
+        }
+    };
+    tracing::info!(signal, "stopping");
+    // A task of its own, so that a second signal need not wait for it to be dropped.
+    let stop = tokio::spawn(running.stop());
+    tokio::select! {
+        stopped = stop => {
+            if !stopped.context("the stop failed")? {
+                tracing::warn!("some connections did not end in time and were cut");
+            }
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "ending at once");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Reads the configuration again, on a thread that may wait for disks.
+async fn reload(running: &Running, arguments: &GatewayArguments, target: &Target) {
+    if let Target::File(file) = target
+        && let Err(error) = file.reopen()
+    {
+        tracing::error!(%error, "the log file cannot be opened again; going on with the old one");
+    }
+    let asked = arguments.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        load_from_process(asked.config.as_deref(), &asked.overrides())
+    });
+    match loaded.await {
+        Ok(Ok(settings)) => {
+            warn(&settings);
+            running.reload(settings);
+            tracing::info!("the configuration was read again");
+        }
+        Ok(Err(error)) => {
+            let error = report::line(&error);
+            tracing::error!(error, "wrong configuration: the old one stays in use");
+        }
+        Err(error) => tracing::error!(%error, "reading the configuration failed"),
+    }
+}
