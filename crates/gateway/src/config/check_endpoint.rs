@@ -2,21 +2,17 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tidewire::{tls::ClientTls, ws::Url};
 use tidewire_auth::{AuthConfig, Authenticator};
 use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, quote};
+use tidewire_proto::smhandshake::is_reserved;
 
 use super::{
-    check::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
-    raw_endpoint::{
-        ClientTlsConfig, EjectionConfig, EndpointConfig, HealthConfig, OpeningConfig,
-        ProcessConfig, RatesConfig, ResumeConfig, UpstreamConfig,
-    },
+    check::{DAY, HOUR, or_no_limit},
+    check_upstream::{client_tls, ejection, health, not_below, opening, text_of, upstreams},
+    raw_endpoint::{EndpointConfig, ProcessConfig, RatesConfig, ResumeConfig},
     value::{OriginsConfig, is_token},
 };
-use crate::settings::{
-    Ejection, Endpoint, Extensions, Health, Opening, Origins, Process, Rates, Resume, Upstream,
-};
+use crate::settings::{Endpoint, Extensions, Origins, Process, Rates, Resume};
 
 /// Checks the endpoint `name`.
 pub(super) fn endpoint(
@@ -36,19 +32,14 @@ pub(super) fn endpoint(
         check.complain(&format!("{at}.balance.hash"), Rule::Missing { what });
     }
     let opening = opening(check, &at, &config.opening);
-    let health = config.health.as_ref().filter(|health| health.enabled);
-    let resume = config.resume.as_ref().filter(|resume| resume.enabled);
-    let process = config.process.as_ref().filter(|process| process.enabled);
-    let tls = config.tls.as_ref().filter(|tls| tls.enabled);
-    let ejection = &config.ejection;
-    let health = health.map(|health| self::health(check, &at, health));
-    let ejection = ejection
-        .enabled
-        .then(|| self::ejection(check, &at, ejection));
+    let health = on(&config.health, |it| it.enabled).map(|it| health(check, &at, it));
+    let ejection = Some(&config.ejection)
+        .filter(|it| it.enabled)
+        .map(|it| ejection(check, &at, it));
     let rates = rates(check, &at, &config.rates);
-    let resume = resume.map(|resume| self::resume(check, &at, resume));
-    let process = process.map(|process| self::process(check, &at, process));
-    let tls = tls.map(|tls| client_tls(check, &at, tls));
+    let resume = on(&config.resume, |it| it.enabled).map(|it| resume(check, &at, it));
+    let process = on(&config.process, |it| it.enabled).map(|it| process(check, &at, it));
+    let tls = on(&config.tls, |it| it.enabled).map(|it| client_tls(check, &at, it));
     let origins = origins(check, &at, &config.origins);
     let request_headers = request_headers(check, &at, config);
     let auth = check.auth(&format!("{at}.auth"), &config.auth);
@@ -95,10 +86,15 @@ pub(super) fn endpoint(
     })
 }
 
+/// A table that is there and on.
+fn on<T>(table: &Option<T>, is_enabled: impl FnOnce(&T) -> bool) -> Option<&T> {
+    table.as_ref().filter(|table| is_enabled(table))
+}
+
 /// What may be a name in every dialect: not what is a word of the handshake (M-25), not what
 /// its unquoted form could not tell apart (M-23), not longer than a mux frame holds.
 fn endpoint_name(check: &mut Checker<'_>, key: &str, name: &str) {
-    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name)) {
+    if is_reserved(name) {
         let expected = "any other name, for SYN, ACK, SYN/ACK and NACK belong to the handshake";
         check.value(key, &quote(name), expected);
     } else if name.is_empty()
@@ -111,125 +107,6 @@ fn endpoint_name(check: &mut Checker<'_>, key: &str, name: &str) {
         let expected = "a name of 1 to 255 bytes without {}, quotes, commas, backslashes, \
                         control characters, and blanks at its ends";
         check.value(key, &quote(name), expected);
-    }
-}
-
-fn upstreams(
-    check: &mut Checker<'_>,
-    at: &str,
-    configs: &[UpstreamConfig],
-) -> Option<Vec<Upstream>> {
-    let key = format!("{at}.upstreams");
-    if configs.is_empty() {
-        let what = "is missing: expected at least one address, such as \
-                    upstreams = [\"ws://127.0.0.1:9001/\"]";
-        let what = what.to_owned();
-        check.complain(&key, Rule::Missing { what });
-        return None;
-    }
-    if configs.len() > UPSTREAMS_MAX {
-        check.value(
-            &key,
-            &format_args!("{} upstreams", configs.len()),
-            "at most 1024",
-        );
-    }
-    let mut upstreams = Vec::new();
-    for (index, config) in configs.iter().enumerate() {
-        let key = format!("{key}[{index}]");
-        check.range(&format!("{key}.weight"), &config.weight, 1..=1000);
-        match Url::parse(&config.url) {
-            Ok(url) => upstreams.push(Upstream {
-                url,
-                weight: config.weight,
-                zone: text_of(&config.zone),
-                connections_max: or_no_limit(config.connections_max),
-            }),
-            Err(error) => {
-                let expected = format!("an address such as ws://127.0.0.1:9001/: {error}");
-                check.value(&key, &quote(&config.url), &expected);
-            }
-        }
-    }
-    (upstreams.len() == configs.len()).then_some(upstreams)
-}
-
-fn opening(check: &mut Checker<'_>, at: &str, config: &OpeningConfig) -> Opening {
-    let at = format!("{at}.opening");
-    check.range(&format!("{at}.retries"), &config.retries, 0..=100);
-    Opening {
-        within: check.span(
-            &format!("{at}.within"),
-            config.within,
-            Span::millis(10),
-            Span::seconds(300),
-        ),
-        retries: config.retries,
-    }
-}
-
-fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -> Health {
-    let at = format!("{at}.health");
-    if !config.path.is_empty()
-        && (!config.path.starts_with('/')
-            || config
-                .path
-                .contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
-    {
-        let expected = "a path with query that begins with /";
-        check.value(&format!("{at}.path"), &quote(&config.path), expected);
-    }
-    for (key, count) in [
-        ("unhealthy_after", config.unhealthy_after),
-        ("healthy_after", config.healthy_after),
-    ] {
-        check.range(&format!("{at}.{key}"), &count, 1..=100);
-    }
-    let every = check.span(
-        &format!("{at}.every"),
-        config.every,
-        Span::millis(100),
-        HOUR,
-    );
-    let within = check.span(
-        &format!("{at}.within"),
-        config.within,
-        Span::millis(10),
-        Span::seconds(300),
-    );
-    not_below(
-        check,
-        &at,
-        ("every", config.every),
-        ("within", config.within),
-    );
-    Health {
-        every,
-        within,
-        path: text_of(&config.path),
-        unhealthy_after: config.unhealthy_after,
-        healthy_after: config.healthy_after,
-    }
-}
-
-fn ejection(check: &mut Checker<'_>, at: &str, config: &EjectionConfig) -> Ejection {
-    let at = format!("{at}.ejection");
-    check.range(&format!("{at}.failures"), &config.failures, 1..=1000);
-    check.range(&format!("{at}.percent_max"), &config.percent_max, 0..=100);
-    let least = Span::millis(10);
-    let ejected_for = check.span(&format!("{at}.ejected_for"), config.ejected_for, least, DAY);
-    let ejected_max = check.span(&format!("{at}.ejected_max"), config.ejected_max, least, DAY);
-    not_below(
-        check,
-        &at,
-        ("ejected_max", config.ejected_max),
-        ("ejected_for", config.ejected_for),
-    );
-    Ejection {
-        failures: config.failures,
-        ejected_for,
-        ejected_max,
-        percent_max: config.percent_max,
     }
 }
 
@@ -373,34 +250,6 @@ fn process(check: &mut Checker<'_>, at: &str, config: &ProcessConfig) -> Process
     }
 }
 
-fn client_tls(check: &mut Checker<'_>, at: &str, config: &ClientTlsConfig) -> Option<ClientTls> {
-    let at = format!("{at}.tls");
-    let has_ca = is_there_if_named(check, &format!("{at}.ca"), &config.ca);
-    let has_identity = !(config.certificate.is_empty() && config.key.is_empty());
-    let identity = identity(check, &at, &config.certificate, &config.key, false);
-    if !has_ca {
-        return None;
-    }
-    if config.danger_unverified && (config.system_roots || !config.ca.is_empty()) {
-        let what = "contradicts ca and system_roots: it verifies nothing".to_owned();
-        check.complain(&format!("{at}.danger_unverified"), Rule::Missing { what });
-        return None;
-    }
-    let mut builder = ClientTls::builder().reload_every(FILES_LOOKED_AT_EVERY);
-    if config.danger_unverified {
-        builder = builder.danger_unverified();
-    } else if config.system_roots || config.ca.is_empty() {
-        builder = builder.system_roots();
-    }
-    if !config.ca.is_empty() {
-        builder = builder.ca_file(&config.ca);
-    }
-    if has_identity {
-        builder = builder.identity(identity?);
-    }
-    built(check, &at, builder.build())
-}
-
 fn origins(check: &mut Checker<'_>, at: &str, config: &OriginsConfig) -> Origins {
     match config {
         OriginsConfig::Same => Origins::Same,
@@ -438,26 +287,8 @@ fn request_headers(
     config.request_headers.clone().into_iter().collect()
 }
 
-fn not_below(check: &mut Checker<'_>, at: &str, outer: (&str, Span), inner: (&str, Span)) {
-    if outer.1 < inner.1 {
-        let rule = Rule::BelowOther {
-            found: outer.1.to_string(),
-            other: format!("{at}.{}", inner.0),
-            least: inner.1.to_string(),
-        };
-        check.complain(&format!("{at}.{}", outer.0), rule);
-    }
-}
-
-fn text_of(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Words of the handshake (M-25, M-26).
-const RESERVED: &[&str] = &["SYN", "ACK", "SYN/ACK", "NACK"];
 /// What a mux frame holds.
 const NAME_BYTES_MAX: usize = 255;
-const UPSTREAMS_MAX: usize = 1024;
 /// Headers that the gateway's own handshake with the upstream decides.
 const HOP: &[&str] = &[
     "connection",

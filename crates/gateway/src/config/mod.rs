@@ -16,6 +16,7 @@ mod raw_endpoint; // the keys as written: an endpoint, a route
 mod value; // choices, and values in more than one form
 mod check; // raw → settings: the whole
 mod check_endpoint; // raw → settings: an endpoint
+mod check_upstream; // raw → settings: how an endpoint reaches its upstreams
 mod check_route; // raw → settings: a route
 mod agree; // the rules between keys
 

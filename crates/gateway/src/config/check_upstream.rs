@@ -1,0 +1,185 @@
+//! How an endpoint reaches its upstreams: addresses, TLS, opening, health, ejection.
+
+use tidewire::{tls::ClientTls, ws::Url};
+use tidewire_config::{Checker, Rule, Span, quote};
+
+use super::{
+    check::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
+    raw_endpoint::{ClientTlsConfig, EjectionConfig, HealthConfig, OpeningConfig, UpstreamConfig},
+};
+use crate::settings::{Ejection, Health, Opening, Upstream};
+
+pub(super) fn upstreams(
+    check: &mut Checker<'_>,
+    at: &str,
+    configs: &[UpstreamConfig],
+) -> Option<Vec<Upstream>> {
+    let key = format!("{at}.upstreams");
+    if configs.is_empty() {
+        let what = "is missing: expected at least one address, such as \
+                    upstreams = [\"ws://127.0.0.1:9001/\"]";
+        let what = what.to_owned();
+        check.complain(&key, Rule::Missing { what });
+        return None;
+    }
+    if configs.len() > UPSTREAMS_MAX {
+        check.value(
+            &key,
+            &format_args!("{} upstreams", configs.len()),
+            "at most 1024",
+        );
+    }
+    let mut upstreams = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let key = format!("{key}[{index}]");
+        check.range(&format!("{key}.weight"), &config.weight, 1..=1000);
+        match Url::parse(&config.url) {
+            Ok(url) => upstreams.push(Upstream {
+                url,
+                weight: config.weight,
+                zone: text_of(&config.zone),
+                connections_max: or_no_limit(config.connections_max),
+            }),
+            Err(error) => {
+                let expected = format!("an address such as ws://127.0.0.1:9001/: {error}");
+                check.value(&key, &quote(&config.url), &expected);
+            }
+        }
+    }
+    (upstreams.len() == configs.len()).then_some(upstreams)
+}
+
+pub(super) fn opening(check: &mut Checker<'_>, at: &str, config: &OpeningConfig) -> Opening {
+    let at = format!("{at}.opening");
+    check.range(&format!("{at}.retries"), &config.retries, 0..=100);
+    Opening {
+        within: check.span(
+            &format!("{at}.within"),
+            config.within,
+            Span::millis(10),
+            Span::seconds(300),
+        ),
+        retries: config.retries,
+    }
+}
+
+pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -> Health {
+    let at = format!("{at}.health");
+    if !config.path.is_empty()
+        && (!config.path.starts_with('/')
+            || config
+                .path
+                .contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
+    {
+        let expected = "a path with query that begins with /";
+        check.value(&format!("{at}.path"), &quote(&config.path), expected);
+    }
+    for (key, count) in [
+        ("unhealthy_after", config.unhealthy_after),
+        ("healthy_after", config.healthy_after),
+    ] {
+        check.range(&format!("{at}.{key}"), &count, 1..=100);
+    }
+    let every = check.span(
+        &format!("{at}.every"),
+        config.every,
+        Span::millis(100),
+        HOUR,
+    );
+    let within = check.span(
+        &format!("{at}.within"),
+        config.within,
+        Span::millis(10),
+        Span::seconds(300),
+    );
+    not_below(
+        check,
+        &at,
+        ("every", config.every),
+        ("within", config.within),
+    );
+    Health {
+        every,
+        within,
+        path: text_of(&config.path),
+        unhealthy_after: config.unhealthy_after,
+        healthy_after: config.healthy_after,
+    }
+}
+
+pub(super) fn ejection(check: &mut Checker<'_>, at: &str, config: &EjectionConfig) -> Ejection {
+    let at = format!("{at}.ejection");
+    check.range(&format!("{at}.failures"), &config.failures, 1..=1000);
+    check.range(&format!("{at}.percent_max"), &config.percent_max, 0..=100);
+    let least = Span::millis(10);
+    let ejected_for = check.span(&format!("{at}.ejected_for"), config.ejected_for, least, DAY);
+    let ejected_max = check.span(&format!("{at}.ejected_max"), config.ejected_max, least, DAY);
+    not_below(
+        check,
+        &at,
+        ("ejected_max", config.ejected_max),
+        ("ejected_for", config.ejected_for),
+    );
+    Ejection {
+        failures: config.failures,
+        ejected_for,
+        ejected_max,
+        percent_max: config.percent_max,
+    }
+}
+
+pub(super) fn client_tls(
+    check: &mut Checker<'_>,
+    at: &str,
+    config: &ClientTlsConfig,
+) -> Option<ClientTls> {
+    let at = format!("{at}.tls");
+    let has_ca = is_there_if_named(check, &format!("{at}.ca"), &config.ca);
+    let has_identity = !(config.certificate.is_empty() && config.key.is_empty());
+    let identity = identity(check, &at, &config.certificate, &config.key, false);
+    if !has_ca {
+        return None;
+    }
+    if config.danger_unverified && (config.system_roots || !config.ca.is_empty()) {
+        let what = "contradicts ca and system_roots: it verifies nothing".to_owned();
+        check.complain(&format!("{at}.danger_unverified"), Rule::Missing { what });
+        return None;
+    }
+    let mut builder = ClientTls::builder().reload_every(FILES_LOOKED_AT_EVERY);
+    if config.danger_unverified {
+        builder = builder.danger_unverified();
+    } else if config.system_roots || config.ca.is_empty() {
+        builder = builder.system_roots();
+    }
+    if !config.ca.is_empty() {
+        builder = builder.ca_file(&config.ca);
+    }
+    if has_identity {
+        builder = builder.identity(identity?);
+    }
+    built(check, &at, builder.build())
+}
+
+/// Notes when one time is below another that it has to reach.
+pub(super) fn not_below(
+    check: &mut Checker<'_>,
+    at: &str,
+    outer: (&str, Span),
+    inner: (&str, Span),
+) {
+    if outer.1 < inner.1 {
+        let rule = Rule::BelowOther {
+            found: outer.1.to_string(),
+            other: format!("{at}.{}", inner.0),
+            least: inner.1.to_string(),
+        };
+        check.complain(&format!("{at}.{}", outer.0), rule);
+    }
+}
+
+/// `None` for an empty text.
+pub(super) fn text_of(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+const UPSTREAMS_MAX: usize = 1024;
