@@ -3,7 +3,7 @@
 //! Figment joins the layers and reports where in the joined tree a value is wrong. Which source
 //! that value came from is looked up here, because a table may come from several.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -13,7 +13,7 @@ use figment::{
 use crate::Source;
 
 /// The keys of one source.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Layer {
     /// What it was read from.
     pub kind: LayerKind,
@@ -32,6 +32,16 @@ pub enum LayerKind {
     Environment(BTreeMap<String, String>),
     /// Key path (joined by dots) → flag.
     Flags(BTreeMap<&'static str, &'static str>),
+}
+
+/// Tells its keys, not their values, which may be secrets.
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("kind", &self.kind)
+            .field("keys", &self.keys.keys())
+            .finish()
+    }
 }
 
 impl Layer {

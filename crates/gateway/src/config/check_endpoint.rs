@@ -32,28 +32,34 @@ pub(super) fn endpoint(
         check.complain(&format!("{at}.balance.hash"), Rule::Missing { what });
     }
     let opening = opening(check, &at, &config.opening);
-    let health = on(&config.health, |it| it.enabled).map(|it| health(check, &at, it));
+    let health = config
+        .health
+        .as_ref()
+        .filter(|it| it.enabled)
+        .map(|it| health(check, &at, it));
     let ejection = Some(&config.ejection)
         .filter(|it| it.enabled)
         .map(|it| ejection(check, &at, it));
     let rates = rates(check, &at, &config.rates);
-    let resume = on(&config.resume, |it| it.enabled).map(|it| resume(check, &at, it));
-    let process = on(&config.process, |it| it.enabled).map(|it| process(check, &at, it));
-    let tls = on(&config.tls, |it| it.enabled).map(|it| client_tls(check, &at, it));
+    let resume = config
+        .resume
+        .as_ref()
+        .filter(|it| it.enabled)
+        .map(|it| resume(check, &at, it));
+    let process = config
+        .process
+        .as_ref()
+        .filter(|it| it.enabled)
+        .map(|it| process(check, &at, it));
+    let tls = config
+        .tls
+        .as_ref()
+        .filter(|it| it.enabled)
+        .map(|it| client_tls(check, &at, it));
     let origins = origins(check, &at, &config.origins);
     let request_headers = request_headers(check, &at, config);
     let auth = check.auth(&format!("{at}.auth"), &config.auth);
-    if origins == Origins::Any
-        && auth
-            .as_ref()
-            .is_some_and(Authenticator::uses_ambient_credentials)
-    {
-        let rule = Rule::AnyOriginWithAmbientCredentials {
-            found: "any origin",
-            auth: format!("{at}.auth"),
-        };
-        check.complain(&format!("{at}.origins"), rule);
-    }
+    origins_and_auth(check, &at, &origins, auth.as_ref());
     let looks_inside = resume.is_some() || rates.any();
     Some(Endpoint {
         name: name.to_owned(),
@@ -86,9 +92,20 @@ pub(super) fn endpoint(
     })
 }
 
-/// A table that is there and on.
-fn on<T>(table: &Option<T>, is_enabled: impl FnOnce(&T) -> bool) -> Option<&T> {
-    table.as_ref().filter(|table| is_enabled(table))
+/// Any web page could use credentials that browsers attach on their own.
+fn origins_and_auth(
+    check: &mut Checker<'_>,
+    at: &str,
+    origins: &Origins,
+    auth: Option<&Authenticator>,
+) {
+    if *origins == Origins::Any && auth.is_some_and(Authenticator::uses_ambient_credentials) {
+        let rule = Rule::AnyOriginWithAmbientCredentials {
+            found: "any origin",
+            auth: format!("{at}.auth"),
+        };
+        check.complain(&format!("{at}.origins"), rule);
+    }
 }
 
 /// What may be a name in every dialect: not what is a word of the handshake (M-25), not what

@@ -1,5 +1,6 @@
 //! `config.ini` as in SocketMaster's README.
 
+use proptest::prelude::*;
 use tidewire_gateway::{
     config::Overrides,
     settings::{Resume, Settings},
@@ -222,4 +223,25 @@ fn environment_and_flags_go_before_the_file() {
     assert_eq!(settings.listeners[0].address.port(), 4);
     assert_eq!(settings.log.file, Some("a.log".into()));
     assert_eq!(settings.log.level, "debug");
+}
+
+proptest! {
+    /// Whatever a file holds: settings, or problems with its name.
+    #[test]
+    fn m_22_no_text_breaks_the_reader(
+        pieces in proptest::collection::vec(
+            prop_oneof![
+                "(\\[[a-zA-Z/]{0,6}\\]|Name|Port|URL|host|path|command|resume| = |=|[0-9]{1,6})\n?",
+                "\\PC{0,12}\n?",
+                "\\[SocketMaster\\]\n(Port|Host|Workers|Admin|BareAck|Log) = [*0-9:.a]{0,12}\n",
+                "\\[[A-E]\\]\n(name = [a-e]\n)?port = [0-9]{1,5}\n(command = [a-z\"' ]{0,8}\n)?",
+            ],
+            0..12,
+        ),
+    ) {
+        match load_ini(&pieces.concat()) {
+            Ok(settings) => prop_assert!(!settings.endpoints.is_empty()),
+            Err(error) => prop_assert!(!error.problems().is_empty()),
+        }
+    }
 }
