@@ -177,7 +177,7 @@ fn write_all(
             match append(path) {
                 Ok(opened) => file = Some(opened),
                 Err(error) => {
-                    tracing::error!(%error, path = %path.display(), "access log not reopened")
+                    tracing::error!(%error, path = %path.display(), "access log not reopened");
                 }
             }
         }

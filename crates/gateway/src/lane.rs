@@ -194,7 +194,8 @@ impl<T: Cost> Lane<T> {
     }
 
     /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.lock().items.is_empty()
     }
 

@@ -115,9 +115,9 @@ fn list_as_sent(head: &RequestHead, name: &str) -> Vec<String> {
 /// The members of the `Connection` header, in lower case: header fields that end here.
 pub(crate) fn connection_fields(head: &RequestHead) -> Vec<String> {
     let mut fields = list(head, "connection");
-    fields
-        .iter_mut()
-        .for_each(|field| field.make_ascii_lowercase());
+    for field in &mut fields {
+        field.make_ascii_lowercase();
+    }
     fields
 }
 

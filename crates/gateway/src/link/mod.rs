@@ -32,6 +32,11 @@ use crate::{
 /// IANA's registry of close codes: the server behind a gateway gave no good answer.
 pub(crate) const BAD_GATEWAY: CloseCode = CloseCode(1014);
 
+/// The close frame of who gives no code.
+pub(crate) fn no_status() -> CloseFrame {
+    CloseFrame::new(CloseCode::NO_STATUS, "")
+}
+
 /// What may wait on its way down, per logical socket.
 const DOWN_BYTES_MAX: usize = 64 << 10;
 const DOWN_ITEMS_MAX: usize = 1024;
@@ -169,7 +174,7 @@ impl Link {
             match outcome {
                 Outcome::Client(frame) => {
                     let code = frame.as_ref().map(|frame| frame.code);
-                    let frame = frame.unwrap_or(CloseFrame::new(CloseCode::NO_STATUS, ""));
+                    let frame = frame.unwrap_or_else(no_status);
                     end(backend, &frame).await;
                     return (code, "closed by the client");
                 }

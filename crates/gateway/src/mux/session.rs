@@ -16,7 +16,9 @@ use std::{
 use bytes::Bytes;
 use tidewire::{
     Drain,
-    proto::mux::{Body, DataFlags, FlowError, Frame, FrameError, Open, Side, StreamIds},
+    proto::mux::{
+        Body, DataFlags, FlowError, Frame, FrameError, Open, REASON_BYTES_MAX, Side, StreamIds,
+    },
     ws::{CloseCode, CloseFrame, Kind, Message, WebSocket},
 };
 use tokio::task::JoinSet;
@@ -146,7 +148,7 @@ impl MuxSession {
                     Poll::Pending => break,
                     Poll::Ready(Ok(Some(_late))) if self.closing => {}
                     Poll::Ready(Ok(Some(message))) => {
-                        if let Err(broken) = self.receive(message) {
+                        if let Err(broken) = self.receive(&message) {
                             self.close(&broken.frame());
                         }
                     }
@@ -191,7 +193,7 @@ impl MuxSession {
     }
 
     /// A frame of the client.
-    fn receive(&mut self, message: Message) -> Result<(), Broken> {
+    fn receive(&mut self, message: &Message) -> Result<(), Broken> {
         let bytes = match message.kind() {
             Kind::Binary => message.payload().clone(),
             Kind::Text => return Err(Broken::Text),
@@ -202,7 +204,7 @@ impl MuxSession {
             Body::Open(open) => {
                 self.ids.open(number)?;
                 if let Err((status, reason)) = self.open(number, &open) {
-                    let reason = &reason[..reason.floor_char_boundary(123)];
+                    let reason = line(&reason);
                     self.send(number, Body::Reject { status, reason });
                 }
                 return Ok(());
@@ -211,8 +213,14 @@ impl MuxSession {
                 self.send(number, Body::Pong(payload));
                 return Ok(());
             }
-            Body::Pong(_) => return Ok(()),
-            _ => {}
+            Body::Data { .. } | Body::Credit(_) | Body::Close(_) => {}
+            // Decoding has refused what only a gateway sends.
+            Body::Pong(_)
+            | Body::Accept { .. }
+            | Body::Reject { .. }
+            | Body::Down { .. }
+            | Body::Up
+            | Body::GoAway { .. } => return Ok(()),
         }
         let Some(stream) = self.streams.get_mut(&number) else {
             return Ok(self.ids.gone(number)?);
@@ -229,8 +237,14 @@ impl MuxSession {
                 let frame = close.map(|close| CloseFrame::new(close.code, close.reason));
                 stream.closed_by_client(frame, &mut send)?
             }
-            // Decoding has refused what only a gateway sends.
-            _ => Turn::Goes,
+            Body::Open(_)
+            | Body::Accept { .. }
+            | Body::Reject { .. }
+            | Body::Ping(_)
+            | Body::Pong(_)
+            | Body::Down { .. }
+            | Body::Up
+            | Body::GoAway { .. } => Turn::Goes,
         };
         if turn == Turn::Gone {
             self.streams.remove(&number);
@@ -302,6 +316,13 @@ fn piece(frame: &Bytes, payload_len: usize, flags: DataFlags) -> Piece {
         data: frame.slice(frame.len() - payload_len..),
         last: flags.last,
     }
+}
+
+/// As much of a reason as a frame may hold.
+pub(super) fn line(reason: &str) -> &str {
+    reason
+        .get(..reason.floor_char_boundary(REASON_BYTES_MAX))
+        .unwrap_or_default()
 }
 
 fn send(client: &mut WebSocket, scratch: &mut Vec<u8>, stream: u32, body: Body<'_>) {

@@ -18,6 +18,7 @@ use tidewire::{
     ws::{CloseCode, CloseFrame, Kind},
 };
 
+use super::session;
 use crate::{
     intake::Intake,
     lane::{Down, Piece, Taken},
@@ -165,7 +166,7 @@ impl Stream {
                 }
                 Some(Down::Rejected(status, reason)) => {
                     self.life.closed(FrameType::Reject);
-                    let reason = &reason[..reason.floor_char_boundary(123)];
+                    let reason = session::line(&reason);
                     let status = if (400..600).contains(&status) {
                         status
                     } else {

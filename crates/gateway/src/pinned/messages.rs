@@ -19,7 +19,7 @@ use crate::{
     entrance::refuse,
     intake::Intake,
     lane::{Down, Piece},
-    link::{Lanes, Link},
+    link::{self, Lanes, Link},
     settings::{Endpoint, Extensions, Limits},
 };
 
@@ -141,7 +141,7 @@ impl ClientSide {
                 Some(Down::Lost(_)) => self.intake.lost = true,
                 Some(Down::Back) => self.intake.lost = false,
                 Some(Down::Closed(frame)) => {
-                    let frame = frame.unwrap_or(CloseFrame::new(CloseCode::NO_STATUS, ""));
+                    let frame = frame.unwrap_or_else(link::no_status);
                     self.close(&frame);
                 }
                 Some(Down::Opened(_) | Down::Rejected(..)) => {}

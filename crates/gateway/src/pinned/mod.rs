@@ -40,9 +40,12 @@ pub(crate) async fn open(
             return refuse(opening, &refusal).await;
         }
     };
-    let query = head.query().map(|query| match pinned.by_query {
-        true => request::query_without(query, ROUTE_NAME),
-        false => query.to_owned(),
+    let query = head.query().map(|query| {
+        if pinned.by_query {
+            request::query_without(query, ROUTE_NAME)
+        } else {
+            query.to_owned()
+        }
     });
     let mut ask = visitor.ask(&endpoint, query);
     ask.subprotocols = request::subprotocols(&head);

@@ -1,4 +1,4 @@
-//! Clients that speak `SMHandshake`, as SocketMaster's README says.
+//! Clients that speak `SMHandshake`, as `SocketMaster`'s README says.
 
 use std::time::Duration;
 

@@ -142,7 +142,6 @@ fn cve_2026_1527_the_fields_of_the_upgrade_cannot_be_set_from_outside() {
         "upgrade",
         "UPGRADE",
         "Connection",
-        "Host",
         "Sec-WebSocket-Key",
         "sec-websocket-version",
         "Sec-WebSocket-Extensions",
@@ -162,6 +161,24 @@ fn cve_2026_1527_the_fields_of_the_upgrade_cannot_be_set_from_outside() {
             );
         }
     }
+}
+
+/// A gateway asks for the host that its client asked for.
+#[test]
+fn a_host_from_outside_is_one_authority_and_stands_alone() {
+    let one = |value: &str| [("host".to_owned(), value.to_owned())];
+    let made = request("ws://a/", &one("b.example:99"), &[]).unwrap();
+    assert_eq!(read(&made).single("host"), Some(&b"b.example:99"[..]));
+    for value in ["", "b c", "b\r\nX-Injected: 1", "u@b", "b/c", "b:99999"] {
+        let error = request("ws://a/", &one(value), &[]).unwrap_err();
+        assert!(
+            matches!(error, RequestError::HeaderValue(_)),
+            "{value:?}: {error}"
+        );
+    }
+    let two = [one("b"), one("c")].concat();
+    let error = request("ws://a/", &two, &[]).unwrap_err();
+    assert!(matches!(error, RequestError::Reserved(_)), "{error}");
 }
 
 #[test]

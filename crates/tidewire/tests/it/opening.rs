@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 /// A guard against hanging, no statement about speed.
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    let limit = std::time::Duration::from_secs(60);
+    let limit = std::time::Duration::from_mins(1);
     tokio::time::timeout(limit, work).await.unwrap()
 }
 
