@@ -6,16 +6,18 @@
 use std::{
     collections::HashMap,
     fmt,
+    future::poll_fn,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::SystemTime,
 };
 
 use tidewire::ws::{CloseCode, CloseFrame};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use crate::access_log::AccessLog;
 
@@ -67,7 +69,8 @@ pub(crate) struct Record {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     ending: OnceLock<CloseFrame>,
-    asked: Notify,
+    /// Who waits to be asked to end.
+    waiting: Mutex<Option<Waker>>,
 }
 
 /// A session's place in the list.
@@ -126,7 +129,7 @@ impl Sessions {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             ending: OnceLock::new(),
-            asked: Notify::new(),
+            waiting: Mutex::default(),
         });
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.insert(id, Arc::clone(&record));
@@ -171,7 +174,14 @@ impl Record {
     /// Asks the session to end with this close code; the first call counts.
     pub(crate) fn end(&self, code: CloseCode, reason: &str) {
         if self.ending.set(CloseFrame::new(code, reason)).is_ok() {
-            self.asked.notify_one();
+            let waiting = self
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(waker) = waiting {
+                waker.wake();
+            }
         }
     }
 
@@ -180,12 +190,20 @@ impl Record {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn asked_to_end(&self) -> CloseFrame {
-        loop {
-            if let Some(frame) = self.ending.get() {
-                return frame.clone();
-            }
-            self.asked.notified().await;
+        poll_fn(|cx| self.poll_end(cx)).await
+    }
+
+    /// As [`asked_to_end`](Self::asked_to_end).
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<CloseFrame> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = self.ending.get() {
+            return Poll::Ready(frame.clone());
         }
+        match &*waiting {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            Some(_) | None => *waiting = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
     /// Which upstream serves it from now on.

@@ -1,7 +1,11 @@
 //! A pinned connection relayed as bytes: subprotocol and extensions are what client and upstream have agreed
 //! on, close codes and payloads pass untouched, a message of any size takes no memory.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
 
 use tidewire::{
     proto::handshake::ResponseHead,
@@ -104,10 +108,13 @@ async fn run(
     target: Arc<Target>,
     admitted: Admitted,
 ) {
-    let asked = tokio::select! {
-        end = relay.run() => Err(end),
-        frame = session.record.asked_to_end() => Ok(frame),
-    };
+    // By hand: this is polled for every message.
+    let record = &session.record;
+    let asked = poll_fn(|cx| match relay.poll_run(cx) {
+        Poll::Ready(end) => Poll::Ready(Err(end)),
+        Poll::Pending => record.poll_end(cx).map(Ok),
+    })
+    .await;
     let (code, end) = match asked {
         Err(end) => (None, end),
         Ok(frame) => {
