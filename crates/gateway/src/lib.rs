@@ -27,6 +27,8 @@ mod lane; // from one task to another
 mod link; // a logical socket's backend, which may change
 mod reach; // open an upstream, or another one
 pub mod upstream; // which upstream a connection gets, and which are usable
+#[cfg(unix)]
+pub mod process; // the program behind an endpoint, kept running
 mod session; // what runs, and how it is asked to end
 mod access_log; // what has run
 mod random; // spread over time

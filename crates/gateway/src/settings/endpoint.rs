@@ -238,10 +238,10 @@ pub struct Process {
     pub backoff_min: Duration,
     /// Default 30 s.
     pub backoff_max: Duration,
-    /// So many ends within `crash_window` are a crash loop: reported, and the next restart waits
-    /// `backoff_max`; default 5.
+    /// So many ends within `crash_window` are a crash loop: reported, and from now on each restart waits
+    /// `backoff_max`; default 5; 0: never.
     pub crash_loop: u32,
-    /// Default 60 s.
+    /// Default 60 s. Ready for so long, and the crash loop is over.
     pub crash_window: Duration,
     /// After SIGTERM, until SIGKILL; default 10 s.
     pub stop_within: Duration,

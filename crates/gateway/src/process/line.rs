@@ -1,0 +1,149 @@
+//! [`Lines`]: bytes cut into lines of bounded length; [`harmless`]: a line that cannot fool who reads a log.
+//!
+//! In: what a process writes. Out: text without line breaks and control characters. Invariant: holds
+//! [`LINE_MAX`] bytes at most, whatever comes.
+
+use std::fmt::Write;
+
+/// Bytes of a line that are kept.
+pub(super) const LINE_MAX: usize = 8 * 1024;
+
+/// Cuts bytes into lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    line: Vec<u8>,
+    left_out: u64,
+}
+
+impl Lines {
+    /// Takes the next bytes; gives every line that they complete.
+    pub(super) fn push(&mut self, bytes: &[u8], mut give: impl FnMut(String)) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match part.strip_suffix(b"\n") {
+                Some(end) => {
+                    self.keep(end);
+                    give(self.take());
+                }
+                None => self.keep(part),
+            }
+        }
+    }
+
+    /// The last line, if no line break has ended it.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        (!self.line.is_empty()).then(|| self.take())
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LINE_MAX - self.line.len();
+        let (kept, left_out) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        self.line.extend_from_slice(kept);
+        self.left_out = self.left_out.saturating_add(left_out.len() as u64);
+    }
+
+    fn take(&mut self) -> String {
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        let mut text = harmless(line);
+        if self.left_out > 0 {
+            write!(text, " … ({} bytes left out)", self.left_out).expect("a string takes all");
+        }
+        self.line.clear();
+        self.left_out = 0;
+        text
+    }
+}
+
+/// Text without control characters, line breaks and changes of the direction of writing; bytes that
+/// are no UTF-8 as `\xNN`.
+fn harmless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_harmful(c) {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("a string takes all");
+        }
+    }
+    text
+}
+
+/// Moves the cursor of a terminal, ends a line, or turns the direction of writing.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+        let mut lines = Lines::default();
+        let mut given = Vec::new();
+        for part in parts {
+            lines.push(part, |line| given.push(line));
+        }
+        given.extend(lines.finish());
+        given
+    }
+
+    #[test]
+    fn lines_end_with_lf_or_crlf_and_the_last_one_with_the_stream() {
+        let cases: [(&str, &[&str]); 5] = [
+            ("", &[]),
+            ("a\nb\r\n", &["a", "b"]),
+            ("a\n\nb", &["a", "", "b"]),
+            ("a\rb", &["a\\rb"]),
+            ("\n", &[""]),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(lines([input.as_bytes()]), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn threat_30_nothing_harmful_reaches_the_log() {
+        let cases: [(&[u8], &str); 6] = [
+            (b"\x1b[2J\x07\0\t", "\\u{1b}[2J\\u{7}\\u{0}\\t"),
+            (b"\xc2\x9bx", "\\u{9b}x"),
+            ("a\u{202e}b\u{2066}".as_bytes(), "a\\u{202e}b\\u{2066}"),
+            ("a\u{2028}b\u{85}".as_bytes(), "a\\u{2028}b\\u{85}"),
+            (b"a\xff\xc3(", "a\\xff\\xc3("),
+            ("Grüße, 世界 👋".as_bytes(), "Grüße, 世界 👋"),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(lines([input]), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        for excess in [0, 1, 100_000] {
+            let mut input = vec![b'x'; LINE_MAX + excess];
+            input.extend_from_slice(b"\nnext\n");
+            let note = match excess {
+                0 => String::new(),
+                excess => format!(" … ({excess} bytes left out)"),
+            };
+            let expected = ["x".repeat(LINE_MAX) + &note, "next".to_owned()];
+            assert_eq!(lines([&input[..]]), expected);
+            assert_eq!(lines(input.chunks(7)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_cuts_of_the_input_change_nothing(input: Vec<u8>, size in 1..9_usize) {
+            let whole = lines([&input[..]]);
+            prop_assert!(whole.iter().flat_map(|line| line.chars()).all(|c| !is_harmful(c)));
+            prop_assert_eq!(whole, lines(input.chunks(size)));
+        }
+    }
+}
