@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use tidewire_gateway::{
-    Running,
+    NobodyOwns, Running,
     config::{Overrides, load_from_process},
     settings::Settings,
 };
@@ -109,7 +109,11 @@ async fn serve(
     let listeners = settings.listeners.clone();
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut hangups = Hangups::new().context("cannot listen for signals")?;
-    let running = tidewire_gateway::start(settings).context("cannot start the gateway")?;
+    let mut running = tidewire_gateway::start(settings).context("cannot start the gateway")?;
+    let admin = running
+        .serve_admin(std::sync::Arc::new(NobodyOwns))
+        .context("cannot start the admin listener")?;
+    let admin = admin.map(|address| ("admin", format!("http://{address}/")));
     let urls: Vec<(&'static str, String)> = listeners
         .iter()
         .zip(running.addresses())
@@ -117,6 +121,7 @@ async fn serve(
             let scheme = if listener.tls.is_some() { "wss" } else { "ws" };
             ("gateway", format!("{scheme}://{address}/"))
         })
+        .chain(admin)
         .collect();
     output::print_urls(&urls).context("cannot print the URLs")?;
 

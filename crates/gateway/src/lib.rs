@@ -31,6 +31,8 @@ pub mod upstream; // which upstream a connection gets, and which are usable
 pub mod process; // the program behind an endpoint, kept running
 mod session; // what runs, and how it is asked to end
 mod access_log; // what has run
+mod admin; // what the operator sees and does
 mod random; // spread over time
 
+pub use admin::{NobodyOwns, Outcome, Owner, ProcessPhase, ProcessState};
 pub use lifecycle::{Running, StartError, start};

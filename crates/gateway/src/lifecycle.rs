@@ -19,6 +19,7 @@ use tokio::time::{Instant, interval};
 
 use crate::{
     access_log::AccessLog,
+    admin::{self, Owner},
     entrance::{self, Door},
     gateway::Gateway,
     settings::{Listener, Settings},
@@ -29,8 +30,11 @@ use crate::{
 #[non_exhaustive]
 pub enum StartError {
     /// A listener cannot be bound.
-    #[error("cannot listen for clients")]
+    #[error("cannot listen")]
     Listen(#[from] tidewire::ws::StartError),
+    /// The admin listener would let everybody in from everywhere.
+    #[error("the admin listener at {0} is not on loopback and needs authentication")]
+    AdminOpen(SocketAddr),
     /// The access log cannot be opened.
     #[error("cannot open the access log")]
     AccessLog(#[source] io::Error),
@@ -40,6 +44,7 @@ pub enum StartError {
 pub struct Running {
     gateway: Arc<Gateway>,
     servers: Vec<RunningServer>,
+    admin: Option<RunningServer>,
 }
 
 impl fmt::Debug for Running {
@@ -67,7 +72,11 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     for (listener, config) in listeners.into_iter().zip(configs) {
         servers.push(serve(&gateway, listener, config)?);
     }
-    Ok(Running { gateway, servers })
+    Ok(Running {
+        gateway,
+        servers,
+        admin: None,
+    })
 }
 
 fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
@@ -113,6 +122,26 @@ impl Running {
         self.servers.iter().map(RunningServer::local_addr).collect()
     }
 
+    /// Begins to serve the [admin listener](crate::settings::Settings::admin), if one is wanted; `owner` is asked
+    /// for what it cannot do itself. Returns its address, with the port that was picked.
+    ///
+    /// # Errors
+    /// [`StartError`]; the gateway itself goes on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn serve_admin(&mut self, owner: Arc<dyn Owner>) -> Result<Option<SocketAddr>, StartError> {
+        let settings = Arc::clone(&self.gateway.table().settings);
+        let Some(admin) = &settings.admin else {
+            return Ok(None);
+        };
+        let gateway = Arc::clone(&self.gateway);
+        let server = admin::start(admin, gateway, owner, &self.addresses())?;
+        let address = server.local_addr();
+        self.admin = Some(server);
+        Ok(Some(address))
+    }
+
     /// Takes other settings: endpoints, routes and limits change for what comes; open connections stay.
     pub fn reload(&self, settings: Settings) {
         self.gateway.reload(settings);
@@ -134,6 +163,10 @@ impl Running {
         for server in self.servers {
             let left = deadline.saturating_duration_since(Instant::now());
             finished &= server.drain(left.max(Duration::from_secs(1))).await;
+        }
+        // Last, so that the end can be watched.
+        if let Some(admin) = self.admin {
+            finished &= admin.drain(Duration::from_secs(1)).await;
         }
         self.gateway.sessions.log().close();
         finished

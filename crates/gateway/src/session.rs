@@ -4,7 +4,7 @@
 //! is listed exactly while its [`Session`] lives, and its access record is written exactly once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::poll_fn,
     net::IpAddr,
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::access_log::AccessLog;
 
 /// How a client speaks to the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Dialect {
     /// A plain client, connected through.
     Pinned,
@@ -162,6 +162,18 @@ impl Sessions {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len()
+    }
+
+    /// How many there are, by endpoint and dialect.
+    pub(crate) fn census(&self) -> BTreeMap<(Option<Arc<str>>, Dialect), usize> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |mut census: BTreeMap<_, _>, record: &Arc<Record>| {
+            *census
+                .entry((record.endpoint.clone(), record.dialect))
+                .or_default() += 1;
+            census
+        };
+        open.values().fold(BTreeMap::new(), count)
     }
 
     /// Where ended sessions are told.

@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{admission::Places, settings::Endpoint, upstream::Pool};
+use crate::{
+    admission::Places,
+    settings::Endpoint,
+    upstream::{Pool, Prober},
+};
 
 /// An endpoint at work.
 #[derive(Debug)]
@@ -14,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) pool: Pool,
     pub(crate) places: Arc<Places>,
     pub(crate) counters: Counters,
+    /// Checks the upstreams as long as the endpoint lives.
+    _prober: Prober,
 }
 
 /// What went through an endpoint since the gateway started.
@@ -45,9 +51,15 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Target {
+    /// Begins to check the upstreams, if that is wanted.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        let pool = Pool::new(&endpoint);
         Self {
-            pool: Pool::new(&endpoint),
+            _prober: Prober::start(&pool),
+            pool,
             endpoint: RwLock::new(endpoint),
             places: Arc::default(),
             counters: Counters::default(),

@@ -4,12 +4,12 @@
 use std::{
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use tidewire::{
     proto::handshake::ResponseHead,
-    relay::{Relay, RelayEnd, RelayLimits},
+    relay::{Relay, RelayEnd, RelayLimits, Relayed},
     stream::{Rewind, Stream},
     ws::{Answer, CloseCode, CloseFrame, Established, Opening},
 };
@@ -20,8 +20,8 @@ use crate::{
     gateway::{Gateway, now},
     reach::{self, Ask},
     request,
-    session::{Begin, Session},
-    target::{Target, add},
+    session::{Begin, Record, Session},
+    target::{Counters, Target, add},
     upstream::Lease,
 };
 
@@ -102,17 +102,20 @@ fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
 }
 
 async fn run(
-    mut relay: Relay<Rewind<Stream>, Rewind<Stream>>,
+    mut relay: RawRelay,
     session: Session,
     lease: Lease,
     target: Arc<Target>,
     admitted: Admitted,
 ) {
+    let told = Told {
+        record: &session.record,
+        counters: &target.counters,
+    };
     // By hand: this is polled for every message.
-    let record = &session.record;
-    let asked = poll_fn(|cx| match relay.poll_run(cx) {
+    let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
         Poll::Ready(end) => Poll::Ready(Err(end)),
-        Poll::Pending => record.poll_end(cx).map(Ok),
+        Poll::Pending => told.record.poll_end(cx).map(Ok),
     })
     .await;
     let (code, end) = match asked {
@@ -120,20 +123,10 @@ async fn run(
         Ok(frame) => {
             let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
             relay.start_close(&frame, &away);
-            (Some(frame.code), relay.run().await)
+            let end = poll_fn(|cx| told.poll_run(&mut relay, cx)).await;
+            (Some(frame.code), end)
         }
     };
-    let relayed = relay.relayed();
-    add(&target.counters.bytes_in, relayed.forth);
-    add(&target.counters.bytes_out, relayed.back);
-    session
-        .record
-        .bytes_in
-        .store(relayed.forth, Ordering::Relaxed);
-    session
-        .record
-        .bytes_out
-        .store(relayed.back, Ordering::Relaxed);
     let why = match end {
         RelayEnd::Ended => "ended",
         RelayEnd::Stalled => "stalled",
@@ -147,4 +140,42 @@ async fn run(
     };
     session.ended(code, why);
     drop(admitted);
+}
+
+type RawRelay = Relay<Rewind<Stream>, Rewind<Stream>>;
+
+/// Who is told what passes, while it passes: a connection may last for months.
+struct Told<'a> {
+    record: &'a Record,
+    counters: &'a Counters,
+}
+
+impl Told<'_> {
+    fn poll_run(&self, relay: &mut RawRelay, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let end = relay.poll_run(cx);
+        self.tell(relay.relayed());
+        end
+    }
+
+    /// Adds what is new. The record has this one writer, so it tells what is old.
+    fn tell(&self, relayed: Relayed) {
+        for (all, kept, counter) in [
+            (
+                relayed.forth,
+                &self.record.bytes_in,
+                &self.counters.bytes_in,
+            ),
+            (
+                relayed.back,
+                &self.record.bytes_out,
+                &self.counters.bytes_out,
+            ),
+        ] {
+            let before = kept.load(Ordering::Relaxed);
+            if all != before {
+                kept.store(all, Ordering::Relaxed);
+                add(counter, all - before);
+            }
+        }
+    }
 }

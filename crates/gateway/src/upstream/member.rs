@@ -17,6 +17,13 @@ use crate::settings::Upstream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub(super) u64);
 
+impl UpstreamId {
+    /// The number, for the admin API.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// One upstream of a pool.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -26,6 +33,8 @@ pub(super) struct Member {
     pub(super) place: u64,
     /// Leases that exist: connections being opened, open, and closing.
     pub(super) active: usize,
+    /// Switched off by the operator: gets no new connection.
+    pub(super) disabled: bool,
     /// Its credit in the smooth round robin.
     pub(super) turn: i64,
     pub(super) breaker: Breaker,
@@ -54,6 +63,7 @@ pub struct Totals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Usable,
+    Disabled,
     Full,
     Ejected,
     Unhealthy,
@@ -66,6 +76,8 @@ pub struct UpstreamSnapshot {
     pub id: UpstreamId,
     /// Its address without query, which may hold secrets.
     pub address: String,
+    /// Its host, with the port where it is not the scheme's own.
+    pub host: String,
     /// Where it stands.
     pub zone: Option<String>,
     /// Its share.
@@ -74,6 +86,8 @@ pub struct UpstreamSnapshot {
     pub connections_max: usize,
     /// Connections being opened, open, and closing.
     pub active: usize,
+    /// Switched off by the operator: gets no new connection.
+    pub disabled: bool,
     /// No longer in the settings: never picked again, gone with its last connection.
     pub removed: bool,
     /// What the active checks say.
@@ -95,6 +109,7 @@ impl Member {
             upstream: Arc::new(upstream.clone()),
             place: hash::of(upstream.url.to_string().as_bytes()),
             active: 0,
+            disabled: false,
             turn: 0,
             breaker: Breaker::default(),
             condition: Condition::default(),
@@ -104,7 +119,9 @@ impl Member {
 
     /// Whether it may be picked; `panic` leaves health aside.
     pub(super) fn standing(&self, now: Instant, panic: bool) -> Standing {
-        if self.condition.is_unhealthy() && !panic {
+        if self.disabled {
+            Standing::Disabled
+        } else if self.condition.is_unhealthy() && !panic {
             Standing::Unhealthy
         } else if !self.breaker.admits(now) {
             Standing::Ejected
@@ -127,10 +144,12 @@ impl Member {
         UpstreamSnapshot {
             id: self.id,
             address: address(&self.upstream),
+            host: self.upstream.url.host_header(),
             zone: self.upstream.zone.clone(),
             weight: self.upstream.weight,
             connections_max: self.upstream.connections_max,
             active: self.active,
+            disabled: self.disabled,
             removed,
             health: self.condition.status(),
             health_since: self.condition.since(),

@@ -25,6 +25,9 @@ pub enum Reason {
     /// Its checks fail, while others are healthy and were tried, full or ejected.
     #[error("all that are healthy were tried")]
     Unhealthy,
+    /// The operator has switched it off.
+    #[error("all others are switched off")]
+    Disabled,
     /// There is no other: wait, and begin again with none tried.
     #[error("all were tried")]
     Tried,

@@ -88,6 +88,16 @@ impl Pool {
         self.shared.tell(|roster| ((), roster.came_back()));
     }
 
+    /// The operator switches an upstream on or off: what is off gets no new connection, not even a last
+    /// resort; its connections stay, its checks go on. Lasts until it is switched on or leaves the
+    /// settings. Returns whether there is such an upstream.
+    pub fn enable(&self, id: UpstreamId, enabled: bool) -> bool {
+        self.shared.tell(|roster| {
+            let news = roster.enable(id, enabled);
+            (news.is_some(), news.unwrap_or(News::Nothing))
+        })
+    }
+
     /// Changes when those whose pick found nobody should ask again: an upstream became healthy, a trial
     /// ended, there is room again, a reload came, or health is left aside from now on. The end of an
     /// ejection is no change; see [`NoUpstream::retry_at`].

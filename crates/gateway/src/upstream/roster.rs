@@ -1,8 +1,8 @@
 //! [`Roster`]: the members of a pool, picked and judged. Pure: the time is an argument.
 //!
 //! In: settings, picks, outcomes, results of checks. Out: who is picked, and whether something
-//! became usable that was not. Invariants: nobody is picked who was tried, is full, ejected or
-//! removed; nobody unhealthy is picked unless all are unhealthy.
+//! became usable that was not. Invariants: nobody is picked who was tried, is full, ejected, switched
+//! off or removed; nobody unhealthy is picked unless all are unhealthy.
 
 use std::{
     net::IpAddr,
@@ -270,12 +270,20 @@ impl Roster {
         }
     }
 
-    /// Whether health is left aside: when every member is unhealthy, the checks are more likely to
-    /// be wrong than useful, and there is nobody better to ask.
+    /// The operator switches a member on or off. `None`: there is no such member.
+    pub(super) fn enable(&mut self, id: UpstreamId, enabled: bool) -> Option<News> {
+        let member = self.members.iter_mut().find(|member| member.id == id)?;
+        let changed = member.disabled == enabled;
+        member.disabled = !enabled;
+        // Switching off is news too: if the others are unhealthy, health is left aside from now on.
+        Some(News::when(changed))
+    }
+
+    /// Whether health is left aside: when every member in use is unhealthy, the checks are more
+    /// likely to be wrong than useful, and there is nobody better to ask.
     fn is_panicking(&self) -> bool {
-        self.members
-            .iter()
-            .all(|member| member.condition.is_unhealthy())
+        let mut in_use = self.members.iter().filter(|member| !member.disabled);
+        in_use.all(|member| member.condition.is_unhealthy())
     }
 
     /// Whether the member is present and its checks failed often enough.
@@ -334,10 +342,14 @@ impl Roster {
             Reason::Ejected
         } else if some(Standing::Unhealthy) {
             Reason::Unhealthy
+        } else if some(Standing::Disabled) {
+            Reason::Disabled
         } else {
             Reason::Tried
         };
-        let waiting = untried().filter(|member| panic || !member.condition.is_unhealthy());
+        let waiting = untried()
+            .filter(|member| !member.disabled)
+            .filter(|member| panic || !member.condition.is_unhealthy());
         NoUpstream {
             reason,
             retry_at: waiting

@@ -206,3 +206,25 @@ fn snapshots_tell_no_query() {
     let lease = bench.pick().unwrap();
     assert!(!format!("{snapshot:?} {:?} {lease:?}", bench.pool).contains("secret"));
 }
+
+#[test]
+fn an_upstream_that_is_switched_off_gets_nothing_until_it_is_on_again() {
+    let bench = Bench::of(&["a", "b"]);
+    assert!(bench.pool.enable(bench.id("a"), false));
+    assert_eq!(bench.picks(3), "bbb");
+    assert!(bench.snapshot("a").disabled);
+    // The other is unhealthy, but the only one in use: still better than nobody.
+    bench.make_unhealthy("b");
+    assert_eq!(bench.picks(2), "bb");
+    assert!(bench.pool.enable(bench.id("b"), false));
+    assert_eq!(bench.pick().unwrap_err().reason, Reason::Disabled);
+    let waiting = bench.pool.usable_changed();
+    assert!(bench.pool.enable(bench.id("a"), true));
+    assert!(waiting.has_changed().unwrap(), "those who wait are told");
+    assert_eq!(bench.picks(2), "aa");
+    bench
+        .pool
+        .update(&endpoint(vec![upstream("a"), upstream("b")]));
+    assert_eq!(bench.picks(2), "aa", "a reload does not switch on");
+    assert!(!bench.pool.enable(UpstreamId(99), false));
+}

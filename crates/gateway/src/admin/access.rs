@@ -1,0 +1,285 @@
+//! Who may use the admin listener: host, origin, kind of request, credentials.
+//!
+//! In: a request's fields. Out: yes, or an HTTP refusal. Invariants: a page of another origin gets nothing and changes
+//! nothing by riding on the operator's network position (DNS rebinding) or on credentials the browser
+//! remembers (cross-site request forgery). There are no cookies of ours.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use tidewire_auth::{Authenticator, Headers};
+
+use super::{AdminError, Shared};
+use crate::settings;
+
+/// A field that pages of other origins cannot send without being allowed to, which they never are.
+const OWN_HEADER: &str = "x-tidewire-admin";
+
+/// Everything from this server, nothing from elsewhere, no frame around the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+/// The rules of the listener.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    auth: Option<Authenticator>,
+    /// Nobody is asked for credentials: only the names of loopback may be asked for. A page that
+    /// rebinds its own name to 127.0.0.1 is of the same origin as that name.
+    loopback_names_only: bool,
+}
+
+impl Access {
+    /// `None`: everybody could come in from everywhere.
+    pub(super) fn new(settings: &settings::Admin) -> Option<Self> {
+        let auth = settings.auth.clone().filter(|auth| !auth.is_open());
+        let is_open = auth.is_none();
+        (!is_open || settings.address.ip().to_canonical().is_loopback()).then_some(Self {
+            auth,
+            loopback_names_only: is_open,
+        })
+    }
+
+    fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), AdminError> {
+        let host = single(headers, header::HOST).unwrap_or_default();
+        if self.loopback_names_only && !is_loopback_name(host) {
+            return Err(AdminError::new(
+                421,
+                "without authentication only localhost may be asked for; see admin.auth",
+            ));
+        }
+        if headers.contains_key(header::ORIGIN) {
+            let origin = single(headers, header::ORIGIN).unwrap_or_default();
+            if !is_same_origin(origin, host) {
+                return Err(AdminError::new(403, "this origin may not call"));
+            }
+        }
+        if method != Method::GET && method != Method::HEAD && !is_ours(headers) {
+            return Err(AdminError::new(
+                403,
+                "a change needs Content-Type: application/json or the field X-Tidewire-Admin",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The answer to a request without valid credentials.
+    fn denial(&self, headers: &HeaderMap) -> Option<Response> {
+        let auth = self.auth.as_ref()?;
+        let denied = auth.check(&Fields(headers)).err()?;
+        tracing::debug!(%denied, "refused on the admin listener");
+        let mut response = AdminError::new(401, "valid credentials are needed").into_response();
+        let challenge = auth.challenge().map(HeaderValue::from_str);
+        if let Some(Ok(challenge)) = challenge {
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Some(response)
+    }
+
+    /// Whether a browser can ask for the credentials before it loads the page. Otherwise the page must come
+    /// first, so that it can ask.
+    fn browser_asks(&self) -> bool {
+        let auth = self.auth.as_ref();
+        auth.is_some_and(|auth| auth.challenge().is_some())
+    }
+}
+
+/// Host, origin and kind of request, before anything else.
+pub(super) async fn origin(State(desk): State<Shared>, request: Request, next: Next) -> Response {
+    let checked = desk
+        .access
+        .check_origin(request.method(), request.headers());
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    let fields = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fields {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    let kept = response.headers_mut().entry(header::CACHE_CONTROL);
+    kept.or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Credentials of everything but the page.
+pub(super) async fn credentials(
+    State(desk): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match desk.access.denial(request.headers()) {
+        None => next.run(request).await,
+        Some(denial) => denial,
+    }
+}
+
+/// Credentials of the page's files, where a browser can ask for them.
+pub(super) async fn page_credentials(
+    State(desk): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if desk.access.browser_asks() {
+        return credentials(State(desk), request, next).await;
+    }
+    next.run(request).await
+}
+
+/// Whether a request is of a kind that a browser lets foreign pages send only after asking us.
+fn is_ours(headers: &HeaderMap) -> bool {
+    let json = single(headers, header::CONTENT_TYPE).is_some_and(|kind| {
+        let essence = kind.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("application/json")
+    });
+    json || headers.contains_key(OWN_HEADER)
+}
+
+/// Scheme aside: a proxy in front may do TLS.
+fn is_same_origin(origin: &str, host: &str) -> bool {
+    let plain = origin.strip_prefix("http://").map(|rest| (rest, ":80"));
+    let secure = || origin.strip_prefix("https://").map(|rest| (rest, ":443"));
+    let Some((rest, port)) = plain.or_else(secure) else {
+        return false;
+    };
+    !rest.is_empty() && rest.eq_ignore_ascii_case(host.strip_suffix(port).unwrap_or(host))
+}
+
+/// `localhost` or an address of loopback, with or without a port.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _port)) => address,
+        None => host.split_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// The value of the only field with this name.
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    first.to_str().ok()
+}
+
+/// The fields for the authenticator.
+struct Fields<'a>(&'a HeaderMap);
+
+impl Headers for Fields<'_> {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        Box::new(self.0.get_all(name).iter().map(HeaderValue::as_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_auth::{AuthConfig, NoLookup};
+
+    use super::*;
+
+    fn access(address: &str, auth: &str) -> Option<Access> {
+        let auth: AuthConfig = serde_json::from_str(auth).unwrap();
+        Access::new(&settings::Admin {
+            address: address.parse().unwrap(),
+            auth: Some(auth.resolve(&NoLookup).unwrap()),
+        })
+    }
+
+    fn check(access: &Access, method: &Method, fields: &[(&str, &str)]) -> u16 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        let checked = access.check_origin(method, &headers);
+        checked.map_or_else(|error| error.into_response().status().as_u16(), |()| 200)
+    }
+
+    const OPEN: &str = r#"{"type": "noauth"}"#;
+    const BEARER: &str = r#"{"type": "bearer", "value": "t"}"#;
+
+    #[test]
+    fn who_is_reachable_from_elsewhere_asks_for_credentials() {
+        assert!(access("127.0.0.1:0", OPEN).is_some());
+        assert!(access("[::1]:0", OPEN).is_some());
+        assert!(access("0.0.0.0:0", OPEN).is_none());
+        assert!(access("192.0.2.1:0", OPEN).is_none());
+        assert!(access("0.0.0.0:0", BEARER).is_some());
+    }
+
+    #[test]
+    fn without_credentials_only_loopback_names_are_served() {
+        let open = access("127.0.0.1:0", OPEN).unwrap();
+        let closed = access("127.0.0.1:0", BEARER).unwrap();
+        for (host, status) in [
+            ("localhost:8091", 200),
+            ("127.0.0.1:8091", 200),
+            ("[::1]:8091", 200),
+            ("127.8.8.8", 200),
+            ("rebound.example:8091", 421),
+            ("localhost.example", 421),
+            ("127.0.0.1.example", 421),
+            ("", 421),
+        ] {
+            let fields = [("host", host)];
+            assert_eq!(check(&open, &Method::GET, &fields), status, "{host}");
+            assert_eq!(check(&closed, &Method::GET, &fields), 200, "{host}");
+        }
+        let twice = [("host", "localhost"), ("host", "localhost")];
+        assert_eq!(check(&open, &Method::GET, &twice), 421);
+    }
+
+    #[test]
+    fn pages_of_other_origins_get_nothing() {
+        let closed = access("127.0.0.1:0", BEARER).unwrap();
+        for (origin, status) in [
+            ("http://gateway.example:8091", 200),
+            ("https://GATEWAY.example:8091", 200),
+            ("http://gateway.example", 403),
+            ("http://evil.example", 403),
+            ("http://", 403),
+            ("null", 403),
+            ("", 403),
+        ] {
+            let fields = [("host", "gateway.example:8091"), ("origin", origin)];
+            assert_eq!(check(&closed, &Method::GET, &fields), status, "{origin}");
+        }
+        let fields = [("host", ""), ("origin", "http://")];
+        assert_eq!(check(&closed, &Method::GET, &fields), 403);
+    }
+
+    #[test]
+    fn a_change_needs_what_a_foreign_form_cannot_send() {
+        let access = access("127.0.0.1:0", OPEN).unwrap();
+        let host = ("host", "localhost");
+        for (field, status) in [
+            (("content-type", "application/json"), 200),
+            (("content-type", "Application/JSON; charset=utf-8"), 200),
+            (("x-tidewire-admin", "1"), 200),
+            (("content-type", "text/plain"), 403),
+            (("content-type", "text/plain; application/json"), 403),
+            (("content-type", "application/x-www-form-urlencoded"), 403),
+            (("accept", "application/json"), 403),
+        ] {
+            for method in &[Method::POST, Method::PUT, Method::DELETE] {
+                assert_eq!(check(&access, method, &[host, field]), status, "{field:?}");
+            }
+            assert_eq!(check(&access, &Method::GET, &[host, field]), 200);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Ends the sessions of one endpoint or upstream at the drain's pace, while all others stay.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+};
+use serde::Serialize;
+use tidewire::ws::CloseCode;
+use tokio::time::interval;
+use utoipa::ToSchema;
+
+use super::{AdminError, Desk, Shared, endpoints};
+use crate::session::Record;
+
+/// What the clients are told.
+const REASON: &str = "drained by the operator";
+
+/// A drain has begun.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Draining {
+    /// How many sessions are told to end.
+    ending: usize,
+    /// So many per second.
+    per_second: u32,
+}
+
+impl Desk {
+    /// Whether the sessions of this endpoint are being ended.
+    pub(super) fn is_draining(&self, endpoint: &str) -> bool {
+        self.drains().contains(endpoint)
+    }
+
+    fn drains(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the sessions that an endpoint has now with 1012, at the drain's pace.
+#[utoipa::path(post, path = "/api/v1/endpoints/{name}/drain", tag = "endpoints",
+    params(("name" = String, Path, description = "Name or alias")), responses(
+    (status = 202, description = "Begun", body = Draining),
+    (status = 401, description = "Valid credentials are needed", body = AdminError),
+    (status = 404, description = "No such endpoint", body = AdminError),
+    (status = 409, description = "A drain is under way", body = AdminError)))]
+pub(super) async fn endpoint(
+    State(desk): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Draining>), AdminError> {
+    let name = desk.endpoint_name(&name)?;
+    let mut records = desk.gateway.sessions.all();
+    records.retain(|record| record.endpoint.as_deref() == Some(&name));
+    begin(&desk, name, records)
+}
+
+/// Ends the sessions that an upstream serves now with 1012, at the drain's pace. Disable it first if they shall
+/// not come back to it.
+#[utoipa::path(post, path = "/api/v1/endpoints/{name}/upstreams/{id}/drain", tag = "upstreams",
+    params(("name" = String, Path, description = "Name or alias"), ("id" = u64, Path, description = "The upstream")), responses(
+    (status = 202, description = "Begun", body = Draining),
+    (status = 401, description = "Valid credentials are needed", body = AdminError),
+    (status = 404, description = "No such endpoint or upstream", body = AdminError),
+    (status = 409, description = "A drain is under way", body = AdminError)))]
+pub(super) async fn upstream(
+    State(desk): State<Shared>,
+    path: Result<Path<(String, u64)>, PathRejection>,
+) -> Result<(StatusCode, Json<Draining>), AdminError> {
+    let Path((name, id)) = path?;
+    let target = desk.target(&name)?;
+    let name = target.endpoint().name.clone();
+    let (_id, host) = endpoints::find(&target, id)?;
+    let mut records = desk.gateway.sessions.all();
+    records.retain(|record| {
+        record.endpoint.as_deref() == Some(&name) && record.upstream().as_deref() == Some(&host)
+    });
+    // A name has no line feed, so this is no endpoint's.
+    begin(&desk, format!("{name}\n{id}"), records)
+}
+
+fn begin(
+    desk: &Shared,
+    what: String,
+    records: Vec<Arc<Record>>,
+) -> Result<(StatusCode, Json<Draining>), AdminError> {
+    if !desk.drains().insert(what.clone()) {
+        return Err(AdminError::new(409, "this is being drained already"));
+    }
+    let guard = Underway {
+        desk: Arc::clone(desk),
+        what,
+    };
+    let per_second = desk.gateway.table().settings.drain.per_second;
+    let ending = records.len();
+    tracing::info!(what = %guard.what.escape_debug(), ending, per_second, "drained by the operator");
+    // Bounded: one task per endpoint or upstream, which lasts as long as the drain.
+    drop(tokio::spawn(async move {
+        end_all(&records, per_second).await;
+        drop(guard);
+    }));
+    Ok((StatusCode::ACCEPTED, Json(Draining { ending, per_second })))
+}
+
+/// Asks these to end, so many per second.
+async fn end_all(records: &[Arc<Record>], per_second: u32) {
+    let per_second = per_second.max(1);
+    let mut ticks = interval(Duration::from_secs(1) / per_second.min(TICKS_PER_SECOND));
+    let at_a_time = per_second.div_ceil(TICKS_PER_SECOND) as usize;
+    for records in records.chunks(at_a_time) {
+        ticks.tick().await;
+        for record in records {
+            record.end(CloseCode::SERVICE_RESTART, REASON);
+        }
+    }
+}
+
+/// Above this pace several end at a time.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// Under way until dropped, whatever becomes of the task.
+struct Underway {
+    desk: Shared,
+    what: String,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.desk.drains().remove(&self.what);
+    }
+}

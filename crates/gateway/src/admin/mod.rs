@@ -1,0 +1,216 @@
+//! The admin listener: page, API and metrics for the operator.
+//!
+//! In: HTTP requests on an address of its own. Out: how the gateway stands, as JSON, metrics or a page, and what
+//! the operator wants done. Invariants: nothing but `/health` and the page's own files is told without
+//! credentials where some are demanded; nothing is changed by a request that a foreign page could have made;
+//! no payload, query or header of a client is ever shown.
+
+mod access; // who may come in
+mod http; // requests → router
+mod page; // the page's files
+mod status; // the gateway as a whole
+mod endpoints; // endpoints and their upstreams
+mod drain; // end the sessions of one of them
+mod sessions; // what is connected
+mod metrics; // counters for Prometheus
+mod process; // of endpoints that are run by the gateway
+mod error; // the error body
+mod description; // OpenAPI
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    future::ready,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{MethodRouter, get, post},
+};
+use tidewire::{
+    runtime::Workers,
+    ws::{RunningServer, Server, ServerConfig},
+};
+use tokio::time::Instant;
+
+pub use self::process::{ProcessPhase, ProcessState};
+use self::{access::Access, error::AdminError, metrics::Metrics, status::Listening};
+use crate::{gateway::Gateway, lifecycle::StartError, settings};
+
+/// What came of a reload: what has changed, or why nothing has; for the operator.
+pub type Outcome = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+/// Who owns the gateway, and is asked for what the admin API cannot do itself.
+pub trait Owner: Send + Sync + fmt::Debug {
+    /// Reads the configuration again and takes it; one that is wrong changes nothing.
+    fn reload(&self) -> Outcome;
+
+    /// Begins to stop the gateway: accepts nothing more, ends all sessions at the drain's pace. Returns at
+    /// once.
+    fn stop(&self);
+
+    /// How the process of an endpoint stands; `None`: none is supervised.
+    fn process(&self, endpoint: &str) -> Option<ProcessState> {
+        let _ = endpoint;
+        None
+    }
+
+    /// Begins to restart the process of an endpoint. Returns at once; `false`: none is supervised.
+    fn restart(&self, endpoint: &str) -> bool {
+        let _ = endpoint;
+        false
+    }
+}
+
+/// For programs that reload and stop the gateway by other means.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NobodyOwns;
+
+impl Owner for NobodyOwns {
+    fn reload(&self) -> Outcome {
+        let error = "this gateway has no configuration that could be read again";
+        Box::pin(ready(Err(error.to_owned())))
+    }
+
+    fn stop(&self) {
+        tracing::warn!("the admin API asks for a stop, and nobody listens");
+    }
+}
+
+/// What the handlers need.
+#[derive(Debug)]
+struct Desk {
+    gateway: Arc<Gateway>,
+    owner: Arc<dyn Owner>,
+    access: Access,
+    listeners: Vec<Listening>,
+    started: Instant,
+    metrics: Metrics,
+    /// Endpoints and upstreams whose drain is under way: one at a time each.
+    draining: Mutex<BTreeSet<String>>,
+}
+
+type Shared = Arc<Desk>;
+
+/// Largest request body: a close reason fits many times.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Most connections to the admin listener: a few operators, a few scrapers.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Begins to serve the admin listener; `clients` is where the gateway itself listens.
+///
+/// # Errors
+/// [`StartError`]: the address is reachable from elsewhere and asks for no credentials, or cannot be
+/// bound.
+pub(crate) fn start(
+    settings: &settings::Admin,
+    gateway: Arc<Gateway>,
+    owner: Arc<dyn Owner>,
+    clients: &[SocketAddr],
+) -> Result<RunningServer, StartError> {
+    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
+    let table = gateway.table();
+    let listeners = table.settings.listeners.iter().zip(clients);
+    let desk = Arc::new(Desk {
+        metrics: Metrics::new(&gateway, &owner),
+        listeners: listeners
+            .map(|(listener, address)| Listening::new(listener, *address))
+            .collect(),
+        gateway,
+        owner,
+        access,
+        started: Instant::now(),
+        draining: Mutex::default(),
+    });
+    let mut config = ServerConfig::new(settings.address);
+    config.workers = Workers::Pool;
+    config.limits.connections_max = CONNECTIONS_MAX;
+    let router = router(desk);
+    let fallback = Arc::new(move |unrouted| Box::pin(http::serve(router.clone(), unrouted)) as _);
+    let server = Server::new(config).fallback(fallback).start()?;
+    Ok(server)
+}
+
+/// All that needs credentials, by path.
+fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    vec![
+        ("/api/v1/status", get(status::status)),
+        ("/api/v1/reload", post(status::reload)),
+        ("/api/v1/drain", post(status::drain)),
+        ("/api/v1/endpoints", get(endpoints::list)),
+        ("/api/v1/endpoints/{name}/drain", post(drain::endpoint)),
+        ("/api/v1/endpoints/{name}/restart", post(endpoints::restart)),
+        (
+            "/api/v1/endpoints/{name}/upstreams/{id}/drain",
+            post(drain::upstream),
+        ),
+        (
+            "/api/v1/endpoints/{name}/upstreams/{id}/disable",
+            post(endpoints::disable),
+        ),
+        (
+            "/api/v1/endpoints/{name}/upstreams/{id}/enable",
+            post(endpoints::enable),
+        ),
+        ("/api/v1/sessions", get(sessions::list)),
+        ("/api/v1/sessions/{id}/close", post(sessions::close)),
+        ("/metrics", get(metrics::metrics)),
+        ("/openapi.json", get(description::openapi)),
+    ]
+}
+
+fn router(desk: Shared) -> Router {
+    let guarded = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, handler)| {
+            router.route(path, handler)
+        })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&desk),
+            access::credentials,
+        ));
+    let page = page::router().layer(middleware::from_fn_with_state(
+        Arc::clone(&desk),
+        access::page_credentials,
+    ));
+    guarded
+        .merge(page)
+        .route("/health", get(status::health))
+        .fallback(|| async { AdminError::new(404, "there is nothing here") })
+        .method_not_allowed_fallback(|| async { AdminError::new(405, "not by this method") })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(http::in_time))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&desk),
+            access::origin,
+        ))
+        .with_state(desk)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_description_lists_every_route_and_no_other() {
+        let described = serde_json::to_value(description::api()).unwrap();
+        let described: BTreeSet<_> = described["paths"].as_object().unwrap().keys().collect();
+        let health = "/health".to_owned();
+        let served: Vec<_> = routes()
+            .into_iter()
+            .map(|(path, _)| path.to_owned())
+            .collect();
+        // The description need not describe itself.
+        let served = served.iter().filter(|path| *path != "/openapi.json");
+        let served: BTreeSet<_> = served.chain([&health]).collect();
+        assert_eq!(described, served);
+    }
+}

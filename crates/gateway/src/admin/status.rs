@@ -1,0 +1,142 @@
+//! The gateway as a whole: how it stands, reload, stop.
+
+use std::net::SocketAddr;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{AdminError, Shared};
+use crate::{session::Dialect, settings};
+
+/// How the gateway stands.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Status {
+    /// Of the program.
+    version: &'static str,
+    /// Seconds since the gateway started.
+    uptime_seconds: u64,
+    /// Where clients connect.
+    listeners: Vec<Listening>,
+    /// How many endpoints there are.
+    endpoints: usize,
+    /// What is connected.
+    sessions: SessionCounts,
+    /// Lines of the access log that found no room.
+    access_log_dropped: u64,
+}
+
+/// Sessions by dialect: connections of clients, and the logical sockets in them.
+#[derive(Default, Serialize, ToSchema)]
+struct SessionCounts {
+    /// All.
+    total: usize,
+    /// Plain clients.
+    pinned: usize,
+    /// `SMHandshake`.
+    classic: usize,
+    /// `tidewire.mux.v1`.
+    mux: usize,
+}
+
+/// An address where clients connect.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Listening {
+    /// With the port that was picked.
+    #[schema(value_type = String, example = "0.0.0.0:8090")]
+    address: SocketAddr,
+    /// Speaks TLS.
+    tls: bool,
+    /// Speaks HTTP/2 too.
+    http2: bool,
+}
+
+/// What came of a reload.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Reloaded {
+    /// What is worth telling, such as warnings.
+    message: String,
+}
+
+/// Something was begun.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Begun {
+    /// What.
+    begun: &'static str,
+}
+
+impl Begun {
+    pub(super) fn of(what: &'static str) -> (StatusCode, Json<Self>) {
+        (StatusCode::ACCEPTED, Json(Self { begun: what }))
+    }
+}
+
+/// Alive.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+impl Listening {
+    pub(super) fn new(listener: &settings::Listener, address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: listener.tls.is_some(),
+            http2: listener.http2,
+        }
+    }
+}
+
+/// How the gateway stands.
+#[utoipa::path(get, path = "/api/v1/status", tag = "gateway", responses(
+    (status = 200, description = "How the gateway stands", body = Status),
+    (status = 401, description = "Valid credentials are needed", body = AdminError)))]
+pub(super) async fn status(State(desk): State<Shared>) -> Json<Status> {
+    let mut sessions = SessionCounts::default();
+    for ((_endpoint, dialect), count) in desk.gateway.sessions.census() {
+        sessions.total += count;
+        match dialect {
+            Dialect::Pinned => sessions.pinned += count,
+            Dialect::Classic => sessions.classic += count,
+            Dialect::Mux => sessions.mux += count,
+        }
+    }
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: desk.started.elapsed().as_secs(),
+        listeners: desk.listeners.clone(),
+        endpoints: desk.gateway.table().targets().len(),
+        sessions,
+        access_log_dropped: desk.gateway.sessions.log().dropped(),
+    })
+}
+
+/// Reads the configuration again; open connections stay.
+#[utoipa::path(post, path = "/api/v1/reload", tag = "gateway", responses(
+    (status = 200, description = "The new configuration holds", body = Reloaded),
+    (status = 401, description = "Valid credentials are needed", body = AdminError),
+    (status = 422, description = "The configuration is wrong; the old one stays", body = AdminError)))]
+pub(super) async fn reload(State(desk): State<Shared>) -> Result<Json<Reloaded>, AdminError> {
+    match desk.owner.reload().await {
+        Ok(message) => Ok(Json(Reloaded { message })),
+        Err(error) => Err(AdminError::new(422, error)),
+    }
+}
+
+/// Stops the gateway: accepts nothing more, ends all sessions at the drain's pace.
+#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", responses(
+    (status = 202, description = "Begun", body = Begun),
+    (status = 401, description = "Valid credentials are needed", body = AdminError)))]
+pub(super) async fn drain(State(desk): State<Shared>) -> (StatusCode, Json<Begun>) {
+    tracing::info!("the admin API asks for a stop");
+    desk.owner.stop();
+    Begun::of("drain")
+}
+
+/// Whether the gateway is alive; needs no credentials and tells no more.
+#[utoipa::path(get, path = "/health", tag = "gateway", responses(
+    (status = 200, description = "Alive", body = Health)))]
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
