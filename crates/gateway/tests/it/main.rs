@@ -7,4 +7,5 @@ mod classic;
 mod mux;
 mod pinned;
 mod resume;
+mod secure;
 mod support;
