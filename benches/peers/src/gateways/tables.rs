@@ -13,7 +13,7 @@ use crate::{
 pub(super) const PINNED: &str = "pinned, 200 x 1";
 
 /// The same number of logical sockets.
-pub(super) const MULTIPLEXED: &str = "multiplexed, 10 x 20";
+pub(super) const MULTIPLEXED: &str = "mux, 10 x 20";
 
 /// Whose ratios are told, if it was measured.
 const OURS: &str = "tidewire";

@@ -308,17 +308,23 @@ fn whole_frame(input: &[u8]) -> anyhow::Result<Option<(&[u8], usize)>> {
     let [first, second, ..] = *input else {
         return Ok(None);
     };
-    let (header, len) = match (second, input) {
-        (0..=125, _) => (2, usize::from(second)),
-        (126, [_, _, a, b, ..]) => (4, usize::from(u16::from_be_bytes([*a, *b]))),
-        (127, [_, _, a, b, c, d, e, f, g, h, ..]) => {
-            let len = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
-            (10, usize::try_from(len)?)
+    let (header, len) = match second {
+        0..=125 => (2, Some(u64::from(second))),
+        126 => {
+            let len = input[2..].first_chunk().copied();
+            (4, len.map(u16::from_be_bytes).map(u64::from))
         }
-        (126 | 127, _) => return Ok(None),
-        (128.., _) => anyhow::bail!("a server does not mask"),
+        127 => {
+            let len = input[2..].first_chunk().copied();
+            (10, len.map(u64::from_be_bytes))
+        }
+        128.. => anyhow::bail!("a server does not mask"),
     };
-    let end = header + len.min(READ_BUFFER);
+    let Some(len) = len else {
+        return Ok(None);
+    };
+    // What is larger never gets complete; the full buffer tells.
+    let end = header + usize::try_from(len)?.min(READ_BUFFER);
     let Some(content) = input.get(header..end) else {
         return Ok(None);
     };
