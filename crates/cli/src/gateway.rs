@@ -1,7 +1,8 @@
 //! `tidewire gateway`: runs the gateway until a signal.
 //!
 //! The first SIGTERM or Ctrl-C stops it gracefully, a second one ends the process at once. SIGHUP
-//! reads the configuration again; one that is wrong is told, and the old one stays.
+//! reads the configuration again; one that is wrong is told, and the old one stays. A gateway whose
+//! listeners a new process has taken over ends by itself.
 
 use std::{
     io::{self, Write as _},
@@ -11,7 +12,6 @@ use std::{
 
 use anyhow::Context as _;
 use tidewire_gateway::{
-    NobodyOwns, Running,
     config::{Overrides, load_from_process},
     settings::Settings,
 };
@@ -109,9 +109,12 @@ async fn serve(
     let listeners = settings.listeners.clone();
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut hangups = Hangups::new().context("cannot listen for signals")?;
-    let mut running = tidewire_gateway::start(settings).context("cannot start the gateway")?;
+    let mut running = tidewire_gateway::start_or_take_over(settings)
+        .await
+        .context("cannot start the gateway")?;
+    let (operator, requests) = running.operator();
     let admin = running
-        .serve_admin(std::sync::Arc::new(NobodyOwns))
+        .serve_admin(std::sync::Arc::new(operator.clone()))
         .context("cannot start the admin listener")?;
     let admin = admin.map(|address| ("admin", format!("http://{address}/")));
     let urls: Vec<(&'static str, String)> = listeners
@@ -125,51 +128,46 @@ async fn serve(
         .collect();
     output::print_urls(&urls).context("cannot print the URLs")?;
 
-    let signal = loop {
-        tokio::select! {
-            signal = signals.next() => break signal,
-            () = hangups.next() => reload(&running, arguments, target).await,
-        }
-    };
-    tracing::info!(signal, "stopping");
     // A task of its own, so that a second signal need not wait for it to be dropped.
-    let stop = tokio::spawn(running.stop());
-    tokio::select! {
-        stopped = stop => {
-            if !stopped.context("the stop failed")? {
-                tracing::warn!("some connections did not end in time and were cut");
+    let mut operated = tokio::spawn(running.operate(requests, load(arguments)));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut operated => {
+                if !ended.context("the gateway failed")? {
+                    tracing::warn!("some connections did not end in time and were cut");
+                }
+                tracing::info!("stopped");
+                return Ok(ExitCode::SUCCESS);
             }
-            tracing::info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-        signal = signals.next() => {
-            tracing::warn!(signal, "ending at once");
-            Ok(ExitCode::FAILURE)
+            signal = signals.next() => {
+                if stopping {
+                    tracing::warn!(signal, "ending at once");
+                    return Ok(ExitCode::FAILURE);
+                }
+                tracing::info!(signal, "stopping");
+                stopping = true;
+                operator.stop();
+            }
+            () = hangups.next() => {
+                if let Target::File(file) = target
+                    && let Err(error) = file.reopen()
+                {
+                    tracing::error!(%error, "the log file cannot be opened again; going on with the old one");
+                }
+                operator.request_reload();
+            }
         }
     }
 }
 
-/// Reads the configuration again, on a thread that may wait for disks.
-async fn reload(running: &Running, arguments: &GatewayArguments, target: &Target) {
-    if let Target::File(file) = target
-        && let Err(error) = file.reopen()
-    {
-        tracing::error!(%error, "the log file cannot be opened again; going on with the old one");
-    }
+/// Reads the configuration again.
+fn load(arguments: &GatewayArguments) -> tidewire_gateway::Load {
     let asked = arguments.clone();
-    let loaded = tokio::task::spawn_blocking(move || {
-        load_from_process(asked.config.as_deref(), &asked.overrides())
-    });
-    match loaded.await {
-        Ok(Ok(settings)) => {
-            warn(&settings);
-            running.reload(settings);
-            tracing::info!("the configuration was read again");
-        }
-        Ok(Err(error)) => {
-            let error = report::line(&error);
-            tracing::error!(error, "wrong configuration: the old one stays in use");
-        }
-        Err(error) => tracing::error!(%error, "reading the configuration failed"),
-    }
+    Box::new(move || {
+        let settings = load_from_process(asked.config.as_deref(), &asked.overrides())
+            .map_err(|error| report::line(&error))?;
+        warn(&settings);
+        Ok(settings)
+    })
 }

@@ -1,10 +1,11 @@
 //! What lies around a program: its environment variables, and small files.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tidewire_auth::{Lookup, LookupError, Secret};
@@ -15,6 +16,8 @@ use crate::{ConfigError, Problem, Rule, Schema, Source, environment};
 #[derive(Clone, Default)]
 pub struct Surroundings {
     pub(crate) variables: BTreeMap<String, String>,
+    /// Shared by clones.
+    looked_up: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// Tells how many variables there are; they may be secrets.
@@ -22,7 +25,7 @@ impl std::fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Surroundings")
             .field("variables", &self.variables.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,7 +34,17 @@ impl Surroundings {
     pub fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
         Self {
             variables: variables.collect(),
+            looked_up: Arc::default(),
         }
+    }
+
+    /// The files that references have led to, through this one and its clones.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self
+            .looked_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        files.iter().cloned().collect()
     }
 
     /// With the variables of this process: the only place that reads them.
@@ -56,7 +69,10 @@ impl Surroundings {
                 (Ok(_) | Err(_), _) => {}
             }
         }
-        Ok(Self { variables })
+        Ok(Self {
+            variables,
+            looked_up: Arc::default(),
+        })
     }
 }
 
@@ -69,6 +85,10 @@ impl Lookup for Surroundings {
     }
 
     fn file(&self, path: &str) -> Result<Secret, LookupError> {
+        self.looked_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(PathBuf::from(path));
         read_text(Path::new(path), SECRET_FILE_BYTES_MAX)
             .map(Secret::new)
             .map_err(|reason| LookupError::Unreadable { reason })

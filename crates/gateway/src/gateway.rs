@@ -1,24 +1,46 @@
 //! [`Gateway`]: what all connections share.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+};
 
-use tidewire::ws::{Refusal, Request, TrustedProxies};
+use tidewire::{
+    Drain,
+    ws::{Refusal, Request, TrustedProxies},
+};
+use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
     access_log::AccessLog,
+    admin::ProcessState,
     forward, request,
     session::Sessions,
     settings::{Balance, Endpoint, HashKey, Listener, Settings},
     table::Table,
+    target::Target,
 };
 
 /// A gateway at work.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     table: RwLock<Arc<Table>>,
-    /// One reload at a time.
-    reloading: Mutex<()>,
+    /// Where the targets' checks run.
+    runtime: Handle,
     pub(crate) sessions: Arc<Sessions>,
+    /// The gateway stops: clients that can move without being cut may do so.
+    pub(crate) draining: Drain,
+    processes: Mutex<Processes>,
+    /// Where clients connect, with the ports that were picked.
+    listening: RwLock<Vec<(Listener, SocketAddr)>>,
+}
+
+/// The processes of the endpoints.
+#[derive(Debug, Default)]
+struct Processes {
+    keepers: JoinSet<()>,
+    /// Not while a predecessor's still run: they would have the same addresses.
+    started: bool,
 }
 
 /// Who connects, and where.
@@ -27,16 +49,82 @@ pub(crate) struct Visitor {
     pub(crate) request: Request,
     pub(crate) client: forward::Client,
     /// Where the client connected to.
-    pub(crate) listener: std::net::SocketAddr,
+    pub(crate) listener: SocketAddr,
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: Settings, log: AccessLog) -> Self {
-        Self {
-            table: RwLock::new(Arc::new(Table::new(settings, None))),
-            reloading: Mutex::default(),
+    /// Begins to check upstreams on `runtime`.
+    pub(crate) fn new(settings: Settings, log: AccessLog, runtime: Handle) -> Self {
+        let table = Arc::new(Table::new(settings, None));
+        let gateway = Self {
+            table: RwLock::new(Arc::clone(&table)),
+            runtime,
             sessions: Sessions::new(log),
+            draining: Drain::new(),
+            processes: Mutex::default(),
+            listening: RwLock::default(),
+        };
+        table.targets().iter().for_each(|it| gateway.begin(it));
+        gateway
+    }
+
+    /// Begins to work for a target.
+    fn begin(&self, target: &Target) {
+        let mut processes = self.lock_processes();
+        while processes.keepers.try_join_next().is_some() {}
+        let keeper = target.start(&self.runtime);
+        processes.keepers.spawn_on(keeper, &self.runtime);
+        if processes.started {
+            target.want_process();
         }
+    }
+
+    /// From now on the processes of the endpoints run.
+    pub(crate) fn start_processes(&self) {
+        let mut processes = self.lock_processes();
+        processes.started = !self.draining.is_started();
+        if processes.started {
+            let table = self.table();
+            table.targets().iter().for_each(|it| it.want_process());
+        }
+    }
+
+    /// How the process of an endpoint stands; `None`: it has none.
+    pub(crate) fn process(&self, endpoint: &str) -> Option<ProcessState> {
+        self.table().by_name(endpoint)?.process.state()
+    }
+
+    /// Begins to restart the process of an endpoint; `false`: it has none.
+    pub(crate) fn restart_process(&self, endpoint: &str) -> bool {
+        let table = self.table();
+        table
+            .by_name(endpoint)
+            .is_some_and(|target| target.process.restart())
+    }
+
+    /// Stops the processes of all endpoints, also of the `removed` ones, and waits until nothing is left
+    /// of them. None is started again.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: when dropped, the processes are killed.
+    pub(crate) async fn stop_processes(&self, removed: &[Weak<Target>]) {
+        let mut keepers = {
+            let mut processes = self.lock_processes();
+            processes.started = false;
+            std::mem::take(&mut processes.keepers)
+        };
+        let removed = removed.iter().filter_map(Weak::upgrade);
+        for target in self.table().targets().iter().cloned().chain(removed) {
+            target.retire();
+            target.end_process();
+        }
+        while keepers.join_next().await.is_some() {}
+    }
+
+    fn lock_processes(&self) -> MutexGuard<'_, Processes> {
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The routes as they are now.
@@ -44,26 +132,48 @@ impl Gateway {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the routes; targets of the same name live on. Returns the table before.
-    pub(crate) fn reload(&self, settings: Settings) -> Arc<Table> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Replaces the routes; targets of the same name live on. Returns those that do not. One call at a
+    /// time.
+    pub(crate) fn apply(&self, settings: Settings) -> Vec<Arc<Target>> {
         let before = self.table();
         let table = Arc::new(Table::new(settings, Some(&before)));
+        let is_in = |table: &Table, target: &Arc<Target>| {
+            table.targets().iter().any(|it| Arc::ptr_eq(it, target))
+        };
+        let new = table.targets().iter().filter(|it| !is_in(&before, it));
+        new.for_each(|target| self.begin(target));
+        let gone = before.targets().iter().filter(|it| !is_in(&table, it));
+        let gone: Vec<_> = gone.cloned().collect();
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
-        before
+        for target in &gone {
+            target.retire();
+        }
+        gone
+    }
+
+    /// Where clients connect, with the ports that were picked.
+    pub(crate) fn listening(&self) -> Vec<(Listener, SocketAddr)> {
+        let listening = self.listening.read();
+        listening.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_listening(&self, now: Vec<(Listener, SocketAddr)>) {
+        let mut listening = self
+            .listening
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *listening = now;
+    }
+
+    /// Where the gateway's own tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 }
 
 impl Visitor {
     /// Reads who asks from a request that came in at `listener`.
-    pub(crate) fn new(
-        request: Request,
-        listener: &Listener,
-        address: std::net::SocketAddr,
-    ) -> Self {
+    pub(crate) fn new(request: Request, listener: &Listener, address: SocketAddr) -> Self {
         let trusted = TrustedProxies {
             networks: listener.trusted_proxies.clone(),
             ..TrustedProxies::default()

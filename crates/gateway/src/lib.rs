@@ -11,11 +11,20 @@
 pub mod config; // files, environment, flags → settings
 pub mod settings; // what the operator wants, checked
 mod lifecycle; // start, reload, drain, stop
+mod operate; // the loop that owns a running gateway
+mod control; // what may be asked of it
+mod watch; // files that have changed
+#[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
+mod handover; // listeners from process to process
+mod listeners; // the addresses clients connect to
+mod reload; // what other settings mean for what is open
+mod pace; // ends many, not all at once
 mod gateway; // what all connections share
 mod entrance; // a request: which dialect, which endpoint?
 mod request; // its parts
 mod table; // names and routes → endpoints
 mod target; // a live endpoint
+mod keeper; // its process, as it is wanted
 mod admission; // origin, credentials, numbers
 mod pinned; // a plain client, connected through
 mod forward; // the request as the upstream gets it
@@ -35,4 +44,9 @@ mod admin; // what the operator sees and does
 mod random; // spread over time
 
 pub use admin::{NobodyOwns, Outcome, Owner, ProcessPhase, ProcessState};
-pub use lifecycle::{Running, StartError, start};
+pub use control::{Operator, Requests};
+pub use handover::HandoverError;
+pub use lifecycle::{Running, StartError, start, start_or_take_over};
+pub use listeners::Changed;
+pub use operate::Load;
+pub use reload::Reloaded;

@@ -4,13 +4,15 @@
 //! is listed exactly while its [`Session`] lives, and its access record is written exactly once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     future::poll_fn,
+    mem,
     net::IpAddr,
+    ops::Bound,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::SystemTime,
@@ -46,9 +48,9 @@ impl Dialect {
 /// All open sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    open: Mutex<HashMap<u64, Arc<Record>>>,
+    open: Mutex<BTreeMap<u64, Arc<Record>>>,
     next: AtomicU64,
-    log: AccessLog,
+    log: RwLock<AccessLog>,
 }
 
 /// What is known of a session: of a client's connection, or a logical socket in it.
@@ -68,6 +70,7 @@ pub(crate) struct Record {
     pub(crate) upstream: Mutex<Option<Arc<str>>>,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
+    over: AtomicBool,
     ending: OnceLock<CloseFrame>,
     /// Who waits to be asked to end.
     waiting: Mutex<Option<Waker>>,
@@ -108,13 +111,15 @@ impl Sessions {
     /// Ended sessions are told to `log`.
     pub(crate) fn new(log: AccessLog) -> Arc<Self> {
         Arc::new(Self {
-            log,
+            log: RwLock::new(log),
             ..Self::default()
         })
     }
 
     /// Lists a session.
     pub(crate) fn open(self: &Arc<Self>, begin: Begin) -> Session {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: whoever has seen a session has seen all with smaller numbers.
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let record = Arc::new(Record {
             id,
@@ -128,10 +133,10 @@ impl Sessions {
             upstream: Mutex::default(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            over: AtomicBool::new(false),
             ending: OnceLock::new(),
             waiting: Mutex::default(),
         });
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.insert(id, Arc::clone(&record));
         drop(open);
         Session {
@@ -143,25 +148,20 @@ impl Sessions {
 
     /// All sessions, in the order they were opened.
     pub(crate) fn all(&self) -> Vec<Arc<Record>> {
+        self.after(0)
+    }
+
+    /// The sessions that were opened after the one with this id, in that order.
+    pub(crate) fn after(&self, id: u64) -> Vec<Arc<Record>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = open.values().cloned().collect();
-        drop(open);
-        all.sort_unstable_by_key(|record| record.id);
-        all
+        let later = open.range((Bound::Excluded(id), Bound::Unbounded));
+        later.map(|(_id, record)| Arc::clone(record)).collect()
     }
 
     /// The session with this id.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Record>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(&id).cloned()
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
     }
 
     /// How many there are, by endpoint and dialect.
@@ -177,15 +177,25 @@ impl Sessions {
     }
 
     /// Where ended sessions are told.
-    pub(crate) fn log(&self) -> &AccessLog {
-        &self.log
+    pub(crate) fn log(&self) -> AccessLog {
+        self.log
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From now on they are told elsewhere. Returns where they were told before.
+    pub(crate) fn set_log(&self, log: AccessLog) -> AccessLog {
+        let mut place = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut place, log)
     }
 }
 
 impl Record {
-    /// Asks the session to end with this close code; the first call counts.
-    pub(crate) fn end(&self, code: CloseCode, reason: &str) {
-        if self.ending.set(CloseFrame::new(code, reason)).is_ok() {
+    /// Asks the session to end with this close code; the first call counts. Returns whether this was it.
+    pub(crate) fn end(&self, code: CloseCode, reason: &str) -> bool {
+        let first = self.ending.set(CloseFrame::new(code, reason)).is_ok();
+        if first {
             let waiting = self
                 .waiting
                 .lock()
@@ -195,6 +205,17 @@ impl Record {
                 waker.wake();
             }
         }
+        first
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
+        self.ending.get().is_some()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Waits until it is asked to end. One waiter at a time.
@@ -251,7 +272,8 @@ impl Drop for Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         open.remove(&self.record.id);
+        self.record.over.store(true, Ordering::Relaxed);
         drop(open);
-        self.sessions.log.write(&self.record, self.end.as_ref());
+        self.sessions.log().write(&self.record, self.end.as_ref());
     }
 }

@@ -43,7 +43,7 @@ impl Table {
         let mut targets = Vec::new();
         let mut names = HashMap::new();
         for endpoint in &settings.endpoints {
-            let known = before.and_then(|table| table.by_name(&endpoint.name));
+            let known = before.and_then(|table| table.named(&endpoint.name));
             let target = match known {
                 Some(target) => {
                     target.update(Arc::clone(endpoint));
@@ -75,6 +75,13 @@ impl Table {
             .get(name)
             .or_else(|| self.names.get(&name.to_lowercase()))?;
         self.targets.get(*found)
+    }
+
+    /// The endpoint with this name, which is nobody's alias, in any case of letters.
+    fn named(&self, name: &str) -> Option<&Arc<Target>> {
+        let found = self.by_name(name)?;
+        let same = found.endpoint().name.to_lowercase() == name.to_lowercase();
+        same.then_some(found)
     }
 
     /// The endpoint that a request is pinned to; `None`: to none.

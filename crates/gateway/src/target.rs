@@ -1,12 +1,15 @@
 //! A live endpoint: what a reload changes in place, and everything that outlives one.
 
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, Mutex, PoisonError, RwLock,
     atomic::{AtomicU64, Ordering},
 };
 
+use tokio::{runtime::Handle, sync::watch};
+
 use crate::{
     admission::Places,
+    keeper::{self, Current, Wanted},
     settings::Endpoint,
     upstream::{Pool, Prober},
 };
@@ -18,8 +21,12 @@ pub(crate) struct Target {
     pub(crate) pool: Pool,
     pub(crate) places: Arc<Places>,
     pub(crate) counters: Counters,
-    /// Checks the upstreams as long as the endpoint lives.
-    _prober: Prober,
+    /// From its start to its retirement; follows reloads by itself.
+    prober: Mutex<Option<Prober>>,
+    /// Which process is wanted, told to its [keeper](keeper::keep).
+    wanted: watch::Sender<Wanted>,
+    /// Its process, while there is one.
+    pub(crate) process: Arc<Current>,
 }
 
 /// What went through an endpoint since the gateway started.
@@ -51,19 +58,44 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Target {
-    /// Begins to check the upstreams, if that is wanted.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        let pool = Pool::new(&endpoint);
         Self {
-            _prober: Prober::start(&pool),
-            pool,
+            pool: Pool::new(&endpoint),
             endpoint: RwLock::new(endpoint),
             places: Arc::default(),
             counters: Counters::default(),
+            prober: Mutex::default(),
+            wanted: watch::Sender::default(),
+            process: Arc::default(),
         }
+    }
+
+    /// Begins to check the upstreams. Gives what keeps its process, to be run.
+    pub(crate) fn start(&self, runtime: &Handle) -> impl Future<Output = ()> + Send + use<> {
+        let _context = runtime.enter();
+        let prober = Prober::start(&self.pool);
+        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Some(prober);
+        let (wanted, process) = (self.wanted.subscribe(), Arc::clone(&self.process));
+        keeper::keep(self.pool.clone(), wanted, process)
+    }
+
+    /// From now on there is a process, if one is configured.
+    pub(crate) fn want_process(&self) {
+        self.wanted.send_replace(Wanted::Running(self.endpoint()));
+    }
+
+    /// It is in the settings no more, or the gateway stops: its upstreams are not checked from now on. Its
+    /// connections are ended by others.
+    pub(crate) fn retire(&self) {
+        let mut prober = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = prober.take();
+        drop(prober);
+        drop(ended);
+    }
+
+    /// Begins to stop its process.
+    pub(crate) fn end_process(&self) {
+        self.wanted.send_replace(Wanted::Stopped);
     }
 
     /// What is configured now.
@@ -77,6 +109,13 @@ impl Target {
         *self
             .endpoint
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&endpoint);
+        self.wanted.send_if_modified(|wanted| {
+            let running = matches!(wanted, Wanted::Running(_));
+            if running {
+                *wanted = Wanted::Running(endpoint);
+            }
+            running
+        });
     }
 }

@@ -17,12 +17,20 @@ use tokio::{sync::watch, task::AbortHandle};
 #[derive(Clone, Debug)]
 pub struct Drain(Arc<watch::Sender<bool>>);
 
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drain {
-    pub(crate) fn new() -> Self {
+    /// Nobody wishes to end yet.
+    pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    pub(crate) fn start(&self) {
+    /// It is time to end, for ever.
+    pub fn start(&self) {
         self.0.send_replace(true);
     }
 

@@ -63,6 +63,12 @@ pub(crate) struct Admission {
     per_ip_max: usize,
     /// Balancers: their own addresses do not count, those they tell do.
     uncounted: Vec<Network>,
+    counts: Arc<Counts>,
+}
+
+/// What there is, whatever the limits were when it came.
+#[derive(Debug, Default)]
+struct Counts {
     connections: AtomicUsize,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -86,19 +92,33 @@ impl Admission {
             connections_max,
             per_ip_max,
             uncounted: uncounted.to_vec(),
-            connections: AtomicUsize::new(0),
-            per_ip: Mutex::default(),
+            counts: Arc::default(),
+        })
+    }
+
+    /// Other limits for what comes; what there is counts for them, and per address if it did before.
+    pub(crate) fn with_limits(
+        &self,
+        connections_max: usize,
+        per_ip_max: usize,
+        uncounted: &[Network],
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            per_ip_max,
+            uncounted: uncounted.to_vec(),
+            counts: Arc::clone(&self.counts),
         })
     }
 
     /// Live connections.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.counts.connections.load(Ordering::Relaxed)
     }
 
     /// Takes a place for a connection from `ip`, if there is one.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
-        let count = self.connections.fetch_add(1, Ordering::Relaxed);
+        let count = self.counts.connections.fetch_add(1, Ordering::Relaxed);
         // From here on dropping the permit gives the place back.
         let mut permit = Permit {
             admission: Arc::clone(self),
@@ -122,6 +142,7 @@ impl Permit {
         let ip = ip.to_canonical();
         let mut per_ip = self
             .admission
+            .counts
             .per_ip
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -138,13 +159,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+        let counts = &self.admission.counts;
+        counts.connections.fetch_sub(1, Ordering::Relaxed);
         let Some(ip) = self.ip else { return };
-        let mut per_ip = self
-            .admission
-            .per_ip
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = per_ip.get_mut(&ip) {
             *count -= 1;
             if *count == 0 {
@@ -154,17 +172,18 @@ impl Drop for Permit {
     }
 }
 
-/// The next connection that is admitted. One above the limits gets 503 and is dropped.
+/// The next connection that is admitted, by the limits as they are when it comes. One above them gets
+/// 503 and is dropped.
 ///
 /// Cancel safe.
 pub(crate) async fn accept(
     listener: &TcpListener,
-    admission: &Arc<Admission>,
+    admission: impl Fn() -> Arc<Admission>,
 ) -> (TcpStream, SocketAddr, Permit) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                if let Some(permit) = admission.admit(address.ip()) {
+                if let Some(permit) = admission().admit(address.ip()) {
                     // A message is written whole; waiting for more to send only delays it.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY could not be set");
@@ -213,7 +232,21 @@ mod tests {
         drop(first);
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_some());
-        assert_eq!(admission.per_ip.lock().unwrap().len(), 2);
+        assert_eq!(admission.counts.per_ip.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_came_under_other_limits_counts_for_the_new_ones() {
+        let wide = Admission::new(9, 9, &[]);
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = wide.admit(a).expect("room");
+        let narrow = wide.with_limits(2, 1, &[]);
+        assert!(narrow.admit(a).is_none(), "one per address");
+        let _second = narrow.admit(b).expect("room");
+        assert!(narrow.admit(b).is_none(), "two in all");
+        drop(first);
+        assert_eq!((wide.connections(), narrow.connections()), (1, 1));
+        assert!(narrow.admit(a).is_some());
     }
 
     #[test]
@@ -228,7 +261,7 @@ mod tests {
         permits.remove(0);
         assert!(permits[0].count_from(mapped));
         drop(permits);
-        assert!(admission.per_ip.lock().unwrap().is_empty());
+        assert!(admission.counts.per_ip.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -4,10 +4,14 @@ use std::{
     fs::{self, File},
     path::Path,
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tempfile::TempDir;
-use tidewire::ws::{Client, Message, RunningServer, Server, ServerConfig, WebSocket};
+use tidewire::ws::{Client, CloseCode, Message, RunningServer, Server, ServerConfig, WebSocket};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Child,
@@ -35,7 +39,7 @@ fn backend(name: &'static str) -> RunningServer {
 
 /// A running gateway; killed when dropped.
 struct Gateway {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     child: Child,
     url: String,
 }
@@ -45,14 +49,17 @@ impl Gateway {
     async fn start(config: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("config.ini"), config).expect("writable");
-        let errors = File::create(directory.path().join("errors")).expect("writable");
-        let first = [
-            "gateway",
-            "--config",
-            "config.ini",
-            "--listen",
-            "127.0.0.1:0",
-        ];
+        Self::start_in(Arc::new(directory), "config.ini", arguments).await
+    }
+
+    /// With the configuration that is there.
+    async fn start_in(directory: Arc<TempDir>, config: &str, arguments: &[&str]) -> Self {
+        let errors = File::options()
+            .append(true)
+            .create(true)
+            .open(directory.path().join("errors"))
+            .expect("writable");
+        let first = ["gateway", "--config", config, "--listen", "127.0.0.1:0"];
         let mut command = tidewire(directory.path(), &[&first, arguments].concat());
         command
             .stdin(Stdio::null())
@@ -153,7 +160,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_when_it_is_wrong() {
 
         gateway.write_config("[A]\nPort = none\n");
         gateway.signal("HUP");
-        gateway.until("errors", "the old one stays in use").await;
+        gateway.until("errors", "stays in use").await;
         let errors = gateway.text_of("errors");
         assert!(errors.contains("config.ini: line 2: [A] Port"), "{errors}");
         assert_eq!(gateway.ask("a").await.as_deref(), Some("one"));
@@ -198,4 +205,70 @@ fn a_log_file_that_cannot_be_opened_is_told_with_code_1() {
         "{}",
         ended.stderr
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_process_takes_over_and_no_connection_is_refused() {
+    run(async {
+        let one = backend("one");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = format!(
+            "handover = \"handover.sock\"\n[drain]\nper_second = 20\n[endpoints.a]\nupstreams = [\"ws://{}/\"]\n",
+            one.local_addr()
+        );
+        fs::write(directory.path().join("gateway.toml"), config).expect("writable");
+        let directory = Arc::new(directory);
+        let mut old = Gateway::start_in(Arc::clone(&directory), "gateway.toml", &[]).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let url = format!("{}?ROUTENAME=a", old.url);
+        let connecting = tokio::spawn(keep_connecting(url.clone(), Arc::clone(&stop)));
+        for _ in 0..3 {
+            let mut sockets = Vec::new();
+            for _ in 0..5 {
+                let client = Client::new(&url).expect("a URL");
+                sockets.push(client.connect().await.expect("it accepts"));
+            }
+            let new = Gateway::start_in(Arc::clone(&directory), "gateway.toml", &[]).await;
+            assert_eq!(new.url, old.url);
+            for socket in &mut sockets {
+                assert!(socket.recv().await.expect("a close").is_none());
+                let code = socket.close_frame().map(|frame| frame.code);
+                assert_eq!(code, Some(CloseCode::SERVICE_RESTART));
+            }
+            let status = old.child.wait().await.expect("a child");
+            assert_eq!(status.code(), Some(0), "{}", old.text_of("errors"));
+            old = new;
+        }
+        // One that is killed on the way changes nothing.
+        let mut socket =
+            std::os::unix::net::UnixStream::connect(directory.path().join("handover.sock"))
+                .expect("it waits for the next");
+        std::io::Write::write_all(&mut socket, b"{\"hello\":{\"version\":1}}\n").expect("open");
+        drop(socket);
+        old.until("errors", "not handed over").await;
+        stop.store(true, Ordering::Relaxed);
+        let count = connecting.await.expect("no panic");
+        assert!(count > 10, "{count}");
+        old.stop().await;
+        assert!(!directory.path().join("handover.sock").exists());
+    });
+}
+
+/// Connects again and again; gives how often. Who is ended by a drain is ended in good form.
+async fn keep_connecting(url: String, stop: Arc<AtomicBool>) -> usize {
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let client = Client::new(&url).expect("a URL");
+        let mut socket = client.connect().await.expect("somebody accepts");
+        let sent = socket.send(Message::text("who?")).await;
+        let answer = socket.recv().await;
+        match &answer {
+            Ok(Some(Message::Text(text))) if text.as_str() == "one" => {}
+            Ok(None) if socket.close_frame().is_some() => {}
+            _ => panic!("{sent:?} {answer:?} after {count}"),
+        }
+        count += 1;
+    }
+    count
 }

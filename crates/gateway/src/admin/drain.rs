@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use axum::{
@@ -12,12 +11,13 @@ use axum::{
     http::StatusCode,
 };
 use serde::Serialize;
-use tidewire::ws::CloseCode;
-use tokio::time::interval;
 use utoipa::ToSchema;
 
 use super::{AdminError, Desk, Shared, endpoints};
-use crate::session::Record;
+use crate::{
+    pace::{self, Pace},
+    session::Record,
+};
 
 /// What the clients are told.
 const REASON: &str = "drained by the operator";
@@ -100,27 +100,12 @@ fn begin(
     tracing::info!(what = %guard.what.escape_debug(), ending, per_second, "drained by the operator");
     // Bounded: one task per endpoint or upstream, which lasts as long as the drain.
     drop(tokio::spawn(async move {
-        end_all(&records, per_second).await;
+        let mut pace = Pace::new(per_second, None);
+        pace::end_each(&records, ending, &mut pace, REASON).await;
         drop(guard);
     }));
     Ok((StatusCode::ACCEPTED, Json(Draining { ending, per_second })))
 }
-
-/// Asks these to end, so many per second.
-async fn end_all(records: &[Arc<Record>], per_second: u32) {
-    let per_second = per_second.max(1);
-    let mut ticks = interval(Duration::from_secs(1) / per_second.min(TICKS_PER_SECOND));
-    let at_a_time = per_second.div_ceil(TICKS_PER_SECOND) as usize;
-    for records in records.chunks(at_a_time) {
-        ticks.tick().await;
-        for record in records {
-            record.end(CloseCode::SERVICE_RESTART, REASON);
-        }
-    }
-}
-
-/// Above this pace several end at a time.
-const TICKS_PER_SECOND: u32 = 100;
 
 /// Under way until dropped, whatever becomes of the task.
 struct Underway {

@@ -21,7 +21,6 @@ use std::{
     collections::BTreeSet,
     fmt,
     future::ready,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -39,7 +38,7 @@ use tidewire::{
 use tokio::time::Instant;
 
 pub use self::process::{ProcessPhase, ProcessState};
-use self::{access::Access, error::AdminError, metrics::Metrics, status::Listening};
+use self::{access::Access, error::AdminError, metrics::Metrics};
 use crate::{gateway::Gateway, lifecycle::StartError, settings};
 
 /// What came of a reload: what has changed, or why nothing has; for the operator.
@@ -88,7 +87,6 @@ struct Desk {
     gateway: Arc<Gateway>,
     owner: Arc<dyn Owner>,
     access: Access,
-    listeners: Vec<Listening>,
     started: Instant,
     metrics: Metrics,
     /// Endpoints and upstreams whose drain is under way: one at a time each.
@@ -103,7 +101,8 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 /// Most connections to the admin listener: a few operators, a few scrapers.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Begins to serve the admin listener; `clients` is where the gateway itself listens.
+/// Begins to serve the admin listener; on `sockets` that are bound already, if
+/// there are such.
 ///
 /// # Errors
 /// [`StartError`]: the address is reachable from elsewhere and asks for no credentials, or cannot be
@@ -112,16 +111,11 @@ pub(crate) fn start(
     settings: &settings::Admin,
     gateway: Arc<Gateway>,
     owner: Arc<dyn Owner>,
-    clients: &[SocketAddr],
+    sockets: Option<Vec<std::net::TcpListener>>,
 ) -> Result<RunningServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
-    let table = gateway.table();
-    let listeners = table.settings.listeners.iter().zip(clients);
     let desk = Arc::new(Desk {
         metrics: Metrics::new(&gateway, &owner),
-        listeners: listeners
-            .map(|(listener, address)| Listening::new(listener, *address))
-            .collect(),
         gateway,
         owner,
         access,
@@ -133,8 +127,9 @@ pub(crate) fn start(
     config.limits.connections_max = CONNECTIONS_MAX;
     let router = router(desk);
     let fallback = Arc::new(move |unrouted| Box::pin(http::serve(router.clone(), unrouted)) as _);
-    let server = Server::new(config).fallback(fallback).start()?;
-    Ok(server)
+    let server = Server::new(config).fallback(fallback);
+    let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
+    Ok(server.start_on(sockets)?)
 }
 
 /// All that needs credentials, by path.

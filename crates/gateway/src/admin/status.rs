@@ -102,10 +102,14 @@ pub(super) async fn status(State(desk): State<Shared>) -> Json<Status> {
             Dialect::Mux => sessions.mux += count,
         }
     }
+    let listening = desk.gateway.listening();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: desk.started.elapsed().as_secs(),
-        listeners: desk.listeners.clone(),
+        listeners: listening
+            .iter()
+            .map(|(listener, address)| Listening::new(listener, *address))
+            .collect(),
         endpoints: desk.gateway.table().targets().len(),
         sessions,
         access_log_dropped: desk.gateway.sessions.log().dropped(),

@@ -76,6 +76,8 @@ impl Config {
                 None => None,
             },
             handover: path_of(&self.handover),
+            watch: self.watch,
+            files: Vec::new(),
             access_log: match self.access_log.as_str() {
                 "" => None,
                 "stdout" => Some(AccessLog::Stdout),

@@ -36,7 +36,8 @@ pub fn load(
     load_with(file, &schema(), Surroundings::new(env), overrides)
 }
 
-/// [`load`] with the variables of this process: the only place that reads them.
+/// [`load`] with the variables of this process: the only place that reads them. Notes the
+/// [files](Settings::files).
 ///
 /// # Errors
 /// As for [`load`]; also when one of our variables is not valid UTF-8.
@@ -46,7 +47,11 @@ pub fn load_from_process(
 ) -> Result<Settings, ConfigError> {
     let schema = schema();
     let surroundings = Surroundings::of_process(&schema)?;
-    load_with(file, &schema, surroundings, overrides)
+    let looked_up = surroundings.clone();
+    let mut settings = load_with(file, &schema, surroundings, overrides)?;
+    settings.files = file.map(Path::to_owned).into_iter().collect();
+    settings.files.extend(looked_up.files());
+    Ok(settings)
 }
 
 fn load_with(

@@ -43,7 +43,7 @@ pub(crate) async fn open(
         subprotocol: Some(SUBPROTOCOL),
         ..Answer::default()
     };
-    let drain = opening.drain().clone();
+    let drain = gateway.draining.clone();
     let client = match opening.accept(&answer, Some(Arc::new(config))).await {
         Ok(client) => client,
         Err(error) => {

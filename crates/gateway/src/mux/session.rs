@@ -118,6 +118,7 @@ impl MuxSession {
         let record = Arc::clone(&self.record);
         let ended = loop {
             tokio::select! {
+                biased; // GOAWAY goes before a close
                 ended = poll_fn(|cx| self.poll(cx)) => break ended,
                 () = drain.started(), if !self.going_away => self.go_away(within),
                 frame = record.asked_to_end(), if !self.closing => self.close(&frame),

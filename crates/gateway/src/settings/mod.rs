@@ -47,6 +47,10 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// Unix socket over which a new process takes the listeners over; `None`: off.
     pub handover: Option<PathBuf>,
+    /// Reload by itself when the configuration's files change. Default false.
+    pub watch: bool,
+    /// The files that these settings were read from.
+    pub files: Vec<PathBuf>,
     /// Where access records go; `None`: nowhere.
     pub access_log: Option<AccessLog>,
     /// What is logged, and where.
@@ -172,6 +176,8 @@ impl Settings {
             drain: Drain::default(),
             admin: None,
             handover: None,
+            watch: false,
+            files: Vec::new(),
             access_log: None,
             log: Log::default(),
             warnings: Vec::new(),

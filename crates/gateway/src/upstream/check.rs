@@ -81,6 +81,22 @@ impl Plan {
     }
 }
 
+/// Whether the endpoint's first upstream answers a check, whether or not there are checks otherwise; if not,
+/// why.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the connection is aborted.
+pub(crate) async fn answers(endpoint: Arc<Endpoint>) -> Result<(), String> {
+    let mut endpoint = (*endpoint).clone();
+    endpoint.health.get_or_insert_default();
+    let id = UpstreamId(0);
+    let first = endpoint.upstreams.first().cloned();
+    let targets = first.map(|upstream| (id, Arc::new(upstream)));
+    let plan = Arc::new(Plan::new(&endpoint, targets.into_iter().collect()));
+    let check = plan.check(id).ok_or("there is no upstream")?;
+    check.run().await.map_err(|error| explain(&error))
+}
+
 impl Check {
     /// Runs the check.
     ///

@@ -19,6 +19,7 @@ mod health; // what checks teach
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::check::answers;
 pub use self::{
     breaker::BreakerState,
     health::HealthStatus,

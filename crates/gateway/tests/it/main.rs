@@ -5,6 +5,7 @@
 mod admin;
 mod classic;
 mod mux;
+mod operate;
 mod pinned;
 mod resume;
 mod secure;

@@ -66,3 +66,9 @@ pub(crate) fn url(server: &RunningServer, path: &str) -> String {
 pub(crate) fn settings(endpoints: Vec<Endpoint>) -> Settings {
     Settings::new("127.0.0.1:0".parse().unwrap(), endpoints)
 }
+
+/// A server that echoes on every path.
+pub(crate) fn echoing() -> RunningServer {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    Server::new(config).route_any(echo).start().unwrap()
+}

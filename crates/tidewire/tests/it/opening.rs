@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tidewire::{
     relay::{Relay, RelayLimits},
     ws::{
-        Answer, Client, ConnectError, Established, Opening, Refusal, RunningServer, Server,
-        ServerConfig, TunnelAnswer, WebSocket,
+        Answer, Client, CloseCode, ConnectError, Established, Opening, Refusal, RunningServer,
+        Server, ServerConfig, TunnelAnswer, WebSocket,
     },
 };
 use tokio::io::AsyncWriteExt as _;
@@ -157,4 +157,75 @@ async fn listeners_are_handed_to_a_successor_without_losing_a_connection() {
         socket.recv().await.unwrap().unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn another_configuration_is_for_new_connections_and_leaves_the_others() {
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    let mut running = Server::new(config.clone())
+        .route("/echo", echo)
+        .start()
+        .unwrap();
+    let address = running.local_addr();
+    let mut old = in_time(tidewire::ws::connect(&format!("ws://{address}/echo"))).await;
+    let old = old.as_mut().unwrap();
+    config.limits.connections_max = 2;
+    running.reconfigure(&Server::new(config).route("/other", echo));
+
+    let gone = in_time(tidewire::ws::connect(&format!("ws://{address}/echo"))).await;
+    assert!(
+        matches!(&gone, Err(ConnectError::Handshake(error)) if error.status() == Some(404)),
+        "{gone:?}"
+    );
+    let url = format!("ws://{address}/other");
+    // The refused one may still be counted for a moment.
+    let _new = in_time(async {
+        loop {
+            if let Ok(socket) = tidewire::ws::connect(&url).await {
+                return socket;
+            }
+        }
+    })
+    .await;
+    let full = in_time(tidewire::ws::connect(&url)).await;
+    assert!(
+        matches!(&full, Err(ConnectError::Handshake(error)) if error.status() == Some(503)),
+        "{full:?}"
+    );
+    running.stop_accepting();
+    in_time(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        old.send("x").await.unwrap();
+        old.recv().await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_opening_goes_on_while_nothing_more_is_accepted() {
+    let (asked, mut arrivals) = tokio::sync::mpsc::channel(1);
+    let go_on = Arc::new(tokio::sync::Notify::new());
+    let wait = Arc::clone(&go_on);
+    let interceptor = Arc::new(move |opening: Opening| {
+        let (asked, wait) = (asked.clone(), Arc::clone(&wait));
+        Box::pin(async move {
+            asked.send(()).await.unwrap();
+            wait.notified().await;
+            let answer = Answer::default();
+            let mut socket = opening.accept(&answer, None).await.ok()?;
+            let session = async move { while let Ok(Some(_)) = socket.recv().await {} };
+            Some(Box::pin(session) as Established)
+        }) as _
+    });
+    let mut running = plain(|config| Server::new(config).intercept(interceptor));
+    let url = format!("ws://{}/", running.local_addr());
+    let connecting = tokio::spawn(async move { tidewire::ws::connect(&url).await });
+    in_time(arrivals.recv()).await.unwrap();
+    running.stop_accepting();
+    go_on.notify_one();
+    let mut socket = in_time(connecting).await.unwrap().unwrap();
+    socket.close(CloseCode::NORMAL, "").await.ok();
+    in_time(running.ended()).await;
 }

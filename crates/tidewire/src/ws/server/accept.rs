@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Opening, Shared, Unrouted, opening::Wire};
+use super::{Current, Opening, Shared, Unrouted, opening::Wire};
 use crate::{
     drain::Drain,
     listener::{self, Permit},
@@ -37,13 +37,14 @@ use crate::{
 /// A worker: accepts until the drain, then lives until its connections have ended.
 pub(super) async fn own_core(
     listeners: Vec<std::net::TcpListener>,
-    shared: Arc<Shared>,
+    current: Arc<Current>,
     abort: Drain,
 ) {
+    let shared = current.get();
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
-                let accept = accept_loop(listener, Arc::clone(&shared));
+                let accept = accept_loop(listener, Arc::clone(&current));
                 shared.tasks.spawn(Box::pin(accept));
             }
             Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
@@ -57,12 +58,14 @@ pub(super) async fn own_core(
     }
 }
 
-pub(super) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn accept_loop(listener: TcpListener, current: Arc<Current>) {
+    let full = current.get().full.clone();
     loop {
         tokio::select! {
             biased;
-            () = shared.drain.started() => return,
-            (tcp, address, permit) = listener::accept(&listener, &shared.admission) => {
+            () = full.started() => return,
+            (tcp, address, permit) = listener::accept(&listener, || current.admission()) => {
+                let shared = current.get();
                 let handshake = connection(tcp, address, permit, Arc::clone(&shared));
                 shared.tasks.spawn(Box::pin(handshake));
             }

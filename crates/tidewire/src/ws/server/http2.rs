@@ -98,7 +98,7 @@ impl Multiplexed {
                     }
                     None => return,
                 },
-                () = self.shared.drain.started(), if !ending => {
+                () = self.shared.full.started(), if !ending => {
                     connection.graceful_shutdown();
                     ending = true;
                     idle_until = Instant::now() + within;

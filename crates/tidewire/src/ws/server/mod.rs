@@ -13,7 +13,7 @@ use std::{
     fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -153,7 +153,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What all connections of a server share.
+/// What all connections of a server share. Replaced as a whole by
+/// [`RunningServer::reconfigure`], where the last seven stay the same.
 pub(in crate::ws) struct Shared {
     pub(in crate::ws) config: ServerConfig,
     routes: HashMap<String, Arc<dyn Endpoint>>,
@@ -163,10 +164,12 @@ pub(in crate::ws) struct Shared {
     admission: Arc<Admission>,
     sessions: Arc<Sessions>,
     everyone: Topic,
+    /// Nothing is accepted any more.
+    full: Drain,
     drain: Drain,
     tasks: Tasks,
-    opened: AtomicU64,
-    refused: AtomicU64,
+    opened: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -174,7 +177,25 @@ impl Shared {
     /// their sessions' close frames.
     fn start_drain(&self) {
         self.sessions.drain();
+        self.full.start();
         self.drain.start();
+    }
+}
+
+/// What new connections share.
+pub(in crate::ws) struct Current(RwLock<Arc<Shared>>);
+
+impl Current {
+    fn get(&self) -> Arc<Shared> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.get().admission)
+    }
+
+    fn set(&self, shared: Shared) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shared);
     }
 }
 
@@ -235,13 +256,16 @@ impl Server {
     /// # Panics
     /// With [`Workers::Pool`], outside of a tokio runtime.
     pub fn start(&self) -> Result<RunningServer, StartError> {
-        let bind_error = |source| StartError::Bind {
-            address: self.config.address,
-            source,
-        };
-        let listeners = listener::bind(self.config.address, self.config.workers.listeners())
-            .map_err(bind_error)?;
-        self.start_on(listeners)
+        self.start_on(self.bind()?)
+    }
+
+    /// Binds without starting: connections wait for [`start_on`](Self::start_on).
+    ///
+    /// # Errors
+    /// [`StartError::Bind`].
+    pub fn bind(&self) -> Result<Vec<std::net::TcpListener>, StartError> {
+        let workers = self.config.workers.listeners();
+        listener::bind(self.config.address, workers).map_err(|source| self.bind_error(source))
     }
 
     /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process
@@ -256,10 +280,7 @@ impl Server {
         &self,
         listeners: Vec<std::net::TcpListener>,
     ) -> Result<RunningServer, StartError> {
-        let bind_error = |source| StartError::Bind {
-            address: self.config.address,
-            source,
-        };
+        let bind_error = |source| self.bind_error(source);
         let first = listeners.first();
         let none = || std::io::ErrorKind::NotFound.into();
         let address = first
@@ -274,54 +295,77 @@ impl Server {
         for listener in &listeners {
             listener.set_nonblocking(true).map_err(bind_error)?;
         }
-        let shared = Arc::new(Shared {
-            admission: Admission::new(
-                self.config.limits.connections_max,
-                self.config.limits.per_ip_max,
-                self.config.proxy_protocol.trusted(),
-            ),
+        let shares = self.config.workers.share(listeners).map_err(bind_error)?;
+        // Dropped by an error, it ends the workers that have begun.
+        let shared = self.shared(None);
+        let mut running = RunningServer {
+            address,
+            listeners: kept,
+            everyone: shared.everyone.clone(),
+            current: Arc::new(Current(RwLock::new(Arc::new(shared)))),
+            abort: Drain::new(),
+            threads: Vec::new(),
+        };
+        let current = &running.current;
+        for (number, listeners) in shares.into_iter().enumerate() {
+            match self.config.workers {
+                Workers::Pool => {
+                    for listener in listeners {
+                        let listener =
+                            TcpListener::from_std(listener).map_err(StartError::Runtime)?;
+                        let accept = accept::accept_loop(listener, Arc::clone(current));
+                        current.get().tasks.spawn(Box::pin(accept));
+                    }
+                }
+                Workers::PerCore(_) => {
+                    let (current, abort) = (Arc::clone(current), running.abort.clone());
+                    let thread =
+                        runtime::on_own_thread(format!("tidewire-{number}"), move || async move {
+                            accept::own_core(listeners, current, abort).await;
+                        });
+                    running.threads.push(thread.map_err(StartError::Runtime)?);
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    fn bind_error(&self, source: std::io::Error) -> StartError {
+        StartError::Bind {
+            address: self.config.address,
+            source,
+        }
+    }
+
+    /// What connections share from now on; those of `before` stay in the same counts, topics and drain.
+    fn shared(&self, before: Option<&Shared>) -> Shared {
+        let limits = &self.config.limits;
+        let (connections_max, per_ip_max) = (limits.connections_max, limits.per_ip_max);
+        let uncounted = self.config.proxy_protocol.trusted();
+        let own_runtime = matches!(self.config.workers, Workers::PerCore(_));
+        Shared {
+            admission: match before {
+                Some(before) => {
+                    let admission = &before.admission;
+                    admission.with_limits(connections_max, per_ip_max, uncounted)
+                }
+                None => Admission::new(connections_max, per_ip_max, uncounted),
+            },
             config: self.config.clone(),
             routes: self.routes.clone(),
             any: self.any.clone(),
             interceptor: self.interceptor.clone(),
             fallback: self.fallback.clone(),
-            sessions: Arc::default(),
-            everyone: Topic::new(self.config.everyone.clone()),
-            drain: Drain::new(),
-            tasks: Tasks::new(matches!(self.config.workers, Workers::PerCore(_))),
-            opened: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        });
-        let abort = Drain::new();
-        let mut threads = Vec::new();
-        let shares = self.config.workers.share(listeners).map_err(bind_error)?;
-        for (number, listeners) in shares.into_iter().enumerate() {
-            let shared = Arc::clone(&shared);
-            match shared.config.workers {
-                Workers::Pool => {
-                    for listener in listeners {
-                        let listener =
-                            TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-                        let accept = accept::accept_loop(listener, Arc::clone(&shared));
-                        shared.tasks.spawn(Box::pin(accept));
-                    }
-                }
-                Workers::PerCore(_) => {
-                    let abort = abort.clone();
-                    let thread =
-                        runtime::on_own_thread(format!("tidewire-{number}"), move || async move {
-                            accept::own_core(listeners, shared, abort).await;
-                        });
-                    threads.push(thread.map_err(StartError::Runtime)?);
-                }
-            }
+            sessions: before.map_or_else(Arc::default, |it| Arc::clone(&it.sessions)),
+            everyone: before.map_or_else(
+                || Topic::new(self.config.everyone.clone()),
+                |it| it.everyone.clone(),
+            ),
+            full: before.map_or_else(Drain::new, |it| it.full.clone()),
+            drain: before.map_or_else(Drain::new, |it| it.drain.clone()),
+            tasks: before.map_or_else(|| Tasks::new(own_runtime), |it| it.tasks.clone()),
+            opened: before.map_or_else(Arc::default, |it| Arc::clone(&it.opened)),
+            refused: before.map_or_else(Arc::default, |it| Arc::clone(&it.refused)),
         }
-        Ok(RunningServer {
-            address,
-            listeners: kept,
-            shared,
-            abort,
-            threads,
-        })
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use tidewire_proto::{CloseCode, Stats};
 use tokio::time::timeout;
 
-use super::Shared;
+use super::{Current, Server};
 use crate::{
     drain::Drain,
     ws::{Sender, Topic},
@@ -46,9 +46,10 @@ pub struct Traffic {
 pub struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) listeners: Vec<std::net::TcpListener>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) current: Arc<Current>,
     pub(super) abort: Drain,
     pub(super) threads: Vec<thread::JoinHandle<()>>,
+    pub(super) everyone: Topic,
 }
 
 impl fmt::Debug for RunningServer {
@@ -71,26 +72,49 @@ impl RunningServer {
         &self.listeners
     }
 
+    /// Serves the connections to come as `server` says: TLS, routes, limits and all. Those that are
+    /// there stay as they are, and count for the new limits. Address, workers and the topic of
+    /// [everyone](Self::everyone) stay the same.
+    pub fn reconfigure(&self, server: &Server) {
+        self.current.set(server.shared(Some(&self.current.get())));
+    }
+
+    /// Accepts nothing more and lets go of the listeners; what was accepted goes on, handshakes too.
+    /// Connections of HTTP/2 are told to open no more streams.
+    pub fn stop_accepting(&mut self) {
+        self.listeners.clear();
+        self.current.get().full.start();
+    }
+
+    /// After [`stop_accepting`](Self::stop_accepting): waits until all connections have ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ended(&self) {
+        let tasks = self.current.get().tasks.clone();
+        tasks.ended().await;
+    }
+
     /// Begins the drain without waiting for its end: stops accepting, closes every WebSocket with 1001.
     pub fn start_drain(&mut self) {
         self.listeners.clear();
-        self.shared.start_drain();
+        self.current.get().start_drain();
     }
 
     /// A snapshot of the counters.
     pub fn stats(&self) -> ServerStats {
         ServerStats {
-            connections: self.shared.admission.connections(),
-            sessions: self.shared.sessions.len(),
-            opened: self.shared.opened.load(Ordering::Relaxed),
-            refused: self.shared.refused.load(Ordering::Relaxed),
+            connections: self.current.get().admission.connections(),
+            sessions: self.current.get().sessions.len(),
+            opened: self.current.get().opened.load(Ordering::Relaxed),
+            refused: self.current.get().refused.load(Ordering::Relaxed),
         }
     }
 
     /// What the sessions have moved. Looks at every session; what a session has received counts
     /// once it waits for more.
     pub fn traffic(&self) -> Traffic {
-        let (total, bytes_queued) = self.shared.sessions.stats();
+        let (total, bytes_queued) = self.current.get().sessions.stats();
         Traffic {
             total,
             bytes_queued,
@@ -99,22 +123,22 @@ impl RunningServer {
 
     /// The open session with this [id](crate::ws::WebSocket::id).
     pub fn session(&self, id: u64) -> Option<Sender> {
-        self.shared.sessions.find(id)
+        self.current.get().sessions.find(id)
     }
 
     /// All open sessions.
     pub fn sessions(&self) -> Vec<Sender> {
-        self.shared.sessions.all()
+        self.current.get().sessions.all()
     }
 
     /// The topic that every session is a member of: publish to it to reach them all.
     pub fn everyone(&self) -> &Topic {
-        &self.shared.everyone
+        &self.everyone
     }
 
     /// Starts the closing handshake with every session there is now.
     pub fn close_all(&self, code: CloseCode, reason: &str) {
-        self.shared.sessions.close_all(code, reason);
+        self.current.get().sessions.close_all(code, reason);
     }
 
     /// Stops accepting, closes every WebSocket with 1001 and waits until all connections have
@@ -124,9 +148,11 @@ impl RunningServer {
     /// Not cancel safe: when dropped, connections are aborted.
     pub async fn drain(mut self, within: Duration) -> bool {
         self.start_drain();
-        let finished = timeout(within, self.shared.tasks.ended()).await.is_ok();
+        let finished = timeout(within, self.current.get().tasks.ended())
+            .await
+            .is_ok();
         self.abort.start();
-        self.shared.tasks.abort();
+        self.current.get().tasks.abort();
         for thread in self.threads.drain(..) {
             // The thread ends as soon as it sees `abort`; a panic in it was reported already.
             if tokio::task::spawn_blocking(move || thread.join())
@@ -142,8 +168,8 @@ impl RunningServer {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        self.shared.start_drain();
+        self.current.get().start_drain();
         self.abort.start();
-        self.shared.tasks.abort();
+        self.current.get().tasks.abort();
     }
 }

@@ -1,0 +1,108 @@
+//! The loop that owns a running gateway: reloads, hands over, stops.
+//!
+//! In: requests, changed files, a successor. Out: the gateway's end. One thing at a time; a stop does not
+//! wait for any of them.
+
+use std::sync::Arc;
+
+use crate::{
+    control::{Requests, Told},
+    lifecycle::Running,
+    settings::Settings,
+    watch::Watch,
+};
+
+/// Reads the configuration; may block. The error is for the operator.
+pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+impl Running {
+    /// Does what is asked for until a stop is, or until a successor has taken over; then
+    /// [stops](Self::stop). With [`watch`](Settings::watch) the configuration is also read again when its
+    /// [files](Settings::files) change. Returns whether all sessions ended in time.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: when dropped, connections are cut.
+    pub async fn operate(mut self, mut requests: Requests, load: Load) -> bool {
+        let load = Arc::new(load);
+        let stop = requests.stop().clone();
+        let mut watch = Watch::new(watched(&self));
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.started() => break,
+                successor = self.handover.successor() => {
+                    let handed = tokio::select! {
+                        handed = self.hand_over(successor) => handed,
+                        () = stop.started() => break,
+                    };
+                    if handed {
+                        break;
+                    }
+                }
+                reloads = requests.next() => {
+                    let outcome = tokio::select! {
+                        outcome = self.load_and_reload(&load) => outcome,
+                        () = stop.started() => break,
+                    };
+                    for reload in reloads {
+                        reload.answer(&outcome);
+                    }
+                    watch.follow(&watched(&self));
+                }
+                () = watch.changed() => {
+                    tokio::select! {
+                        _told = self.load_and_reload(&load) => {}
+                        () = stop.started() => break,
+                    }
+                    watch.follow(&watched(&self));
+                }
+            }
+        }
+        drop(requests); // nobody waits for an answer now
+        self.stop().await
+    }
+
+    /// Reads the configuration again and takes it; logs what comes of it.
+    async fn load_and_reload(&self, load: &Arc<Load>) -> Told {
+        // Whatever becomes of the rest: the file may have been rotated.
+        self.gateway.sessions.log().reopen();
+        let load = Arc::clone(load);
+        let loaded = tokio::task::spawn_blocking(move || load()).await;
+        let loaded = loaded.unwrap_or_else(|_panic| Err("reading the configuration failed".into()));
+        let outcome = loaded.and_then(|settings| {
+            let reloaded = self.reload(settings);
+            reloaded.map_err(|error| causes(&error))
+        });
+        match outcome {
+            Ok(reloaded) => {
+                tracing::info!(%reloaded, "the configuration was read again");
+                Ok(reloaded.to_string())
+            }
+            Err(error) => {
+                tracing::error!(error, "not reloaded: the old configuration stays in use");
+                Err(error)
+            }
+        }
+    }
+}
+
+fn watched(running: &Running) -> Vec<std::path::PathBuf> {
+    let table = running.gateway.table();
+    if table.settings.watch {
+        table.settings.files.clone()
+    } else {
+        Vec::new()
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
