@@ -16,17 +16,14 @@ pub(crate) struct Row {
 
 /// Medians of a rival's rounds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Summary {
+struct Summary {
     rate: f64,
-    /// As in [`Figure`].
-    pub(crate) cost: f64,
+    cost: f64,
     /// The lowest cost: what noise hides least.
     best: f64,
     /// How far the costs lie apart, as a part of their median.
-    pub(crate) spread: f64,
+    spread: f64,
     busy: f64,
-    /// As in [`Figure`].
-    pub(crate) resident: f64,
 }
 
 impl Row {
@@ -43,13 +40,7 @@ impl Row {
         self.rivals[index].1.push(figure);
     }
 
-    /// What it is called.
-    pub(crate) fn scenario(&self) -> &'static str {
-        self.scenario
-    }
-
-    /// Medians of a rival's rounds, if it has any.
-    pub(crate) fn summary(&self, rival: &str) -> Option<Summary> {
+    fn summary(&self, rival: &str) -> Option<Summary> {
         let (_, figures) = self.rivals.iter().find(|(name, _)| name == rival)?;
         if figures.is_empty() {
             return None;
@@ -64,8 +55,6 @@ impl Row {
             best: low,
             spread: (high - low) / cost,
             busy: median(figures.iter().map(|figure| figure.busy)),
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            resident: median(figures.iter().map(|figure| figure.resident as f64)),
         })
     }
 }
@@ -172,7 +161,7 @@ impl fmt::Display for Table {
 }
 
 /// The middle value; the upper one of two.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

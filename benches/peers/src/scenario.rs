@@ -19,13 +19,6 @@ pub(crate) enum Work {
         size: usize,
         kind: Kind,
     },
-    /// Through a gateway: each connection carries `streams` logical sockets of
-    /// `tidewire.mux.v1`, each of which keeps one message of `size` bytes under way.
-    Multiplexed {
-        connections: usize,
-        streams: usize,
-        size: usize,
-    },
     /// One publisher; a publication is done when all receivers have it, then the next starts.
     Broadcast {
         receivers: usize,
@@ -56,7 +49,7 @@ impl Work {
     /// What is counted.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::Echo { .. } | Self::Multiplexed { .. } => Unit::Messages,
+            Self::Echo { .. } => Unit::Messages,
             Self::Broadcast { .. } => Unit::Deliveries,
             Self::Handshakes { .. } => Unit::Handshakes,
             Self::Idle { .. } => Unit::Connections,
@@ -116,8 +109,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
 ];
 
-/// A scenario of echoes.
-pub(crate) const fn echo(
+const fn echo(
     name: &'static str,
     connections: usize,
     in_flight: usize,

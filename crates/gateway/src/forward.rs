@@ -54,9 +54,12 @@ pub(crate) fn headers(
     let connection = request::connection_fields(head);
     let mut out: Vec<(String, String)> = Vec::new();
     for (name, value) in head.fields() {
-        let lower = name.to_ascii_lowercase();
+        // Some servers read `X_Real_IP` as `X-Real-IP` (CGI variables know no hyphen).
+        let lower = name.to_ascii_lowercase().replace('_', "-");
         let ends_here = HOP.contains(&lower.as_str())
-            || connection.contains(&lower)
+            || connection
+                .iter()
+                .any(|field| field.eq_ignore_ascii_case(name))
             || lower.starts_with("sec-websocket-")
             || lower.eq_ignore_ascii_case(ROUTE_NAME)
             || (lower.starts_with("x-forwarded-") && !client.trusted_proxy)

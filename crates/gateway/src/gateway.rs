@@ -211,7 +211,7 @@ impl Visitor {
             Balance::Hash(HashKey::Cookie(name)) => request::cookie(head, name).map(str::to_owned),
             Balance::Hash(HashKey::Ip) | Balance::RoundRobin | Balance::LeastConnections => None,
         };
-        let source = self.request.peer.client_address();
+        let source = self.client_address();
         let preface = endpoint
             .proxy_protocol
             .map(|version| forward::proxy_header(version, source, self.listener));
@@ -224,6 +224,15 @@ impl Visitor {
             preface: preface.unwrap_or_default().into(),
             ip: self.client.ip,
             hashed: hashed.map(String::into_bytes),
+        }
+    }
+
+    /// The client's address, with its port as far as that is known: a trusted proxy tells none.
+    fn client_address(&self) -> Option<std::net::SocketAddr> {
+        let nearest = self.request.peer.client_address()?;
+        match self.client.ip {
+            Some(ip) if ip.to_canonical() != nearest.ip().to_canonical() => Some((ip, 0).into()),
+            Some(_) | None => Some(nearest),
         }
     }
 

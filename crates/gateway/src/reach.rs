@@ -163,10 +163,9 @@ impl<'a> Round<'a> {
             return Err(self.last.take().unwrap_or(Unreachable::None));
         };
         self.tried.push(lease.id());
-        let client = self.client(&lease.upstream().url);
-        match client {
+        match self.client(&lease.upstream().url) {
             Ok(client) => Ok((lease, client)),
-            Err(error) => Err(Unreachable::Failed(error)),
+            Err(_cannot_be_said) => Err(not_passed_on()),
         }
     }
 
@@ -203,10 +202,7 @@ impl<'a> Round<'a> {
     fn failed(&mut self, lease: Lease, error: ConnectError) -> Result<(), Unreachable> {
         // What the client asked for cannot be sent: no upstream's fault.
         if matches!(error, ConnectError::Request(_) | ConnectError::Url(_)) {
-            return Err(Unreachable::Refused(Box::new(Refusal::new(
-                400,
-                "the request cannot be passed on",
-            ))));
+            return Err(not_passed_on());
         }
         tracing::debug!(upstream = %lease.upstream().url.host_header(), %error, "not opened");
         lease.failed(now());
@@ -225,12 +221,20 @@ pub(crate) fn trust(endpoint: &Endpoint, upstream: &Url) -> Option<ClientTls> {
     SYSTEM.get_or_init(read).clone()
 }
 
+/// What the client asked for cannot be said in a request.
+fn not_passed_on() -> Unreachable {
+    let refusal = Refusal::new(400, "the request cannot be passed on");
+    Unreachable::Refused(Box::new(refusal))
+}
+
 /// Header fields of an upstream's refusal that the client gets.
 const PASSED_ON: &[&str] = &["Location", "Retry-After", "WWW-Authenticate"];
 
 fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
     let text = std::str::from_utf8(body).ok().map(str::trim_end);
-    let text = text.filter(|text| !text.is_empty());
+    // What comes with a success is no reason to refuse, but perhaps somebody's page.
+    let refused = (400..600).contains(&head.status());
+    let text = text.filter(|text| refused && !text.is_empty());
     let mut refusal = Refusal::new(
         as_refusal(head.status()),
         text.unwrap_or("the backend refused the WebSocket"),

@@ -51,6 +51,17 @@ pub(crate) fn query_without(query: &str, name: &str) -> String {
     kept.join("&")
 }
 
+/// Whether a path has a segment that leads upwards, in any of the ways that servers read as one: encoded,
+/// behind a backslash, with parameters. Put behind an upstream's own path it could leave that.
+pub(crate) fn climbs(path: &str) -> bool {
+    let path = percent_decode_str(path).collect::<Vec<u8>>();
+    // What was encoded twice is decoded by those servers that decode twice.
+    let path = percent_encoding::percent_decode(&path).collect::<Vec<u8>>();
+    path.split(|byte| matches!(byte, b'/' | b'\\'))
+        .map(|segment| segment.split(|byte| *byte == b';').next())
+        .any(|segment| segment == Some(b".."))
+}
+
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query
         .split('&')
@@ -147,6 +158,36 @@ mod tests {
         assert_eq!(subprotocols(&head), ["a", "b", "c"]);
         let rest = query_without(head.query().unwrap(), "ROUTENAME");
         assert_eq!(rest, "x=1&x=2&flag");
+    }
+
+    #[test]
+    fn threat_17_a_path_that_leads_upwards_is_told_in_every_disguise() {
+        for path in [
+            "/app/..",
+            "/app/../x",
+            "/..",
+            "/app/%2e%2e/x",
+            "/app/%2E./x",
+            "/app/..%2fx",
+            "/app/x%2f..%2Fy",
+            "/app\\..\\x",
+            "/app%5c..%5cx",
+            "/app/..;a=b/x",
+            "/app/%252e%252e/x",
+            "/app/%2e%2e%3bx/y",
+        ] {
+            assert!(climbs(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/app/...",
+            "/a..b/..c",
+            "/app/.well-known",
+            "/%2e%2ex",
+            "//x//",
+        ] {
+            assert!(!climbs(path), "{path}");
+        }
     }
 
     #[test]

@@ -5,14 +5,14 @@
 //! message on the way back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tidewire::ws::{CloseCode, CloseFrame, Kind, Message, WebSocket};
+use tidewire::ws::{CloseCode, CloseFrame, Kind, Message, SendError, WebSocket};
 use tidewire_proto::smhandshake::{self, Incoming, Reaction, Refusal, RouteLine};
 use tokio::{task::JoinSet, time::sleep};
 
@@ -29,6 +29,9 @@ use crate::{
 /// What may wait for the client before its routes and its messages wait, too.
 const QUEUED_MAX: usize = 256 << 10;
 
+/// Messages of the client that are looked at before its routes and other connections have their turn.
+const MESSAGES_PER_POLL: u32 = 256;
+
 /// Most messages that wait for a route's backend.
 const UP_ITEMS_MAX: usize = 4096;
 
@@ -44,6 +47,9 @@ pub(super) struct ClassicSession {
     next: u32,
     ready: Arc<Ready>,
     links: JoinSet<()>,
+    /// What the send queue had no room for: a large message of a route behind others, or the errors for
+    /// all that one has lost. Nothing else is done before it is sent.
+    waiting: VecDeque<(Kind, Vec<u8>)>,
     closing: bool,
 }
 
@@ -69,6 +75,7 @@ impl ClassicSession {
             next: 0,
             ready: Arc::default(),
             links: JoinSet::new(),
+            waiting: VecDeque::new(),
             closing: false,
         }
     }
@@ -103,8 +110,15 @@ impl ClassicSession {
         self.ready.register(cx);
         while let Poll::Ready(Some(_ended)) = self.links.poll_join_next(cx) {}
         let opening = !self.dialogue.is_ready();
+        let mut budget = MESSAGES_PER_POLL;
         loop {
-            while self.closing || self.client.queued() < QUEUED_MAX {
+            self.send_waiting();
+            while self.closing || self.has_room() {
+                if budget == 0 {
+                    cx.waker().wake_by_ref(); // after the others' turn
+                    break;
+                }
+                budget -= 1;
                 match self.client.poll_recv(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(Some(_late))) if self.closing => {}
@@ -119,7 +133,7 @@ impl ClassicSession {
                     }
                 }
             }
-            while !self.closing && self.client.queued() < QUEUED_MAX {
+            while !self.closing && self.has_room() {
                 let Some(number) = self.ready.next() else {
                     break;
                 };
@@ -130,7 +144,7 @@ impl ClassicSession {
                 cx.waker().wake_by_ref();
             }
             match self.client.poll_flush(cx) {
-                Poll::Ready(Ok(())) if !self.closing && !self.ready.is_empty() => {}
+                Poll::Ready(Ok(())) if !self.closing && self.has_more() => {}
                 // The next receive tells what is wrong.
                 Poll::Ready(_) | Poll::Pending => return Poll::Pending,
             }
@@ -158,9 +172,34 @@ impl ClassicSession {
         }
     }
 
+    /// Whether something more may be done for which the client is told something.
+    fn has_room(&self) -> bool {
+        self.waiting.is_empty() && self.client.queued() < QUEUED_MAX
+    }
+
+    /// Whether there is something for the client that found no room before.
+    fn has_more(&self) -> bool {
+        !self.waiting.is_empty() || !self.ready.is_empty()
+    }
+
     fn send(&mut self, kind: Kind, message: &[u8]) {
-        if let Err(error) = self.client.try_send_fragment(kind, message, true) {
-            tracing::debug!(%error, "a message was not sent");
+        if !self.waiting.is_empty() {
+            return self.waiting.push_back((kind, message.to_vec()));
+        }
+        match self.client.try_send_fragment(kind, message, true) {
+            Ok(()) => {}
+            Err(SendError::Full) => self.waiting.push_back((kind, message.to_vec())),
+            Err(error) => tracing::debug!(%error, "a message was not sent"),
+        }
+    }
+
+    /// As far as there is room.
+    fn send_waiting(&mut self) {
+        while let Some((kind, message)) = self.waiting.front() {
+            match self.client.try_send_fragment(*kind, message, true) {
+                Err(SendError::Full) => return,
+                Ok(()) | Err(_) => self.waiting.pop_front(),
+            };
         }
     }
 

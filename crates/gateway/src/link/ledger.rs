@@ -1,16 +1,16 @@
 //! What a backend may not have got: the messages to be sent again to its successor.
 //!
 //! In: messages as they are queued, and how far the system has taken them or a pong has confirmed
-//! them. Out: those to replay, in order. Invariant: bounded by the send queue of one
-//! socket ([`Replay::Unsent`]), or by what may be unconfirmed ([`Replay::Unconfirmed`]).
+//! them. Out: those to replay, in order. Invariant: so many bytes and messages are kept, and not more:
+//! beyond, none is sent.
 
 use std::collections::VecDeque;
 
 use crate::{lane::Piece, settings::Replay};
 
-/// Most bytes and messages that may be unconfirmed; beyond, no more are sent before a pong.
-const UNCONFIRMED_BYTES_MAX: usize = 1 << 20;
-const UNCONFIRMED_MAX: usize = 1024;
+/// Most bytes and messages that are kept, whatever their size.
+const BYTES_MAX: usize = 1 << 20;
+const MESSAGES_MAX: usize = 1024;
 
 /// Messages on their way to a backend.
 #[derive(Debug)]
@@ -44,8 +44,12 @@ impl Ledger {
 
     /// Whether another message may be sent.
     pub(super) fn has_room(&self) -> bool {
-        self.replay != Some(Replay::Unconfirmed)
-            || (self.bytes < UNCONFIRMED_BYTES_MAX && self.under_way.len() < UNCONFIRMED_MAX)
+        self.bytes < BYTES_MAX && self.under_way.len() < MESSAGES_MAX
+    }
+
+    /// Whether a full ledger has room again once the system has taken what was sent.
+    pub(super) fn is_settled_by_sending(&self) -> bool {
+        self.replay == Some(Replay::Unsent)
     }
 
     /// A message was queued; `end` is the position of its last byte among all bytes of the connection.
@@ -128,6 +132,19 @@ mod tests {
         ledger.settle(19);
         assert_eq!(left(&mut ledger), ["b", "c"]);
         assert_eq!(ledger.bytes, 0);
+    }
+
+    #[test]
+    fn h5_no_more_messages_are_kept_than_so_many_however_small_they_are() {
+        let mut ledger = Ledger::new(Some(Replay::Unsent));
+        let mut count = 0;
+        while ledger.has_room() {
+            count += 1;
+            ledger.sent(piece(b""), count);
+        }
+        assert_eq!(count, 1024);
+        ledger.settle(1);
+        assert!(ledger.has_room());
     }
 
     #[test]

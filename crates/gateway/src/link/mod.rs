@@ -13,10 +13,14 @@ mod ledger; // what a backend may not have got
 mod relay; // while the backend is there
 mod search; // while it is not
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::BytesMut;
-use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Refusal, WebSocket};
+use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket};
+use tokio::time::Instant;
 
 use self::{ledger::Ledger, relay::Outcome};
 use crate::{
@@ -31,6 +35,10 @@ use crate::{
 
 /// IANA's registry of close codes: the server behind a gateway gave no good answer.
 pub(crate) const BAD_GATEWAY: CloseCode = CloseCode(1014);
+
+/// What may wait for one backend's system to take it. A client may have hundreds of logical sockets, so
+/// this is much less than a socket's default; a message of any size fits an empty queue.
+const SEND_QUEUE_BYTES_MAX: usize = 64 << 10;
 
 /// The close frame of who gives no code.
 pub(crate) fn no_status() -> CloseFrame {
@@ -78,8 +86,12 @@ pub(crate) struct Link {
     whole: bool,
     config: Config,
     ledger: Ledger,
+    /// How long was waited before the last attempt, and when the backend was there then.
+    backoff: Option<(Duration, Instant)>,
     /// The beginning of a message that is put together on its way up.
     partial: BytesMut,
+    /// What it is the beginning of.
+    partial_kind: Kind,
 }
 
 impl Link {
@@ -115,7 +127,9 @@ impl Link {
             up: Arc::clone(&lanes.up),
             down: Arc::clone(&lanes.down),
             record: Arc::clone(&session.record),
+            backoff: None,
             partial: BytesMut::new(),
+            partial_kind: Kind::Binary,
         }
     }
 
@@ -275,6 +289,7 @@ async fn end(mut backend: Backend, frame: &CloseFrame) {
 fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_every = Some(limits.ping_every);
+    config.send_queue_bytes_max = SEND_QUEUE_BYTES_MAX;
     if endpoint.rates.message_bytes_max > 0 {
         config.message_bytes_max = endpoint.rates.message_bytes_max;
     }

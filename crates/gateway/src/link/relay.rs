@@ -28,6 +28,9 @@ pub(super) enum Outcome {
     BackendLost,
 }
 
+/// Pongs that a backend may send before others have their turn.
+const PONGS_PER_POLL: u32 = 256;
+
 /// How far one direction has come.
 enum Step {
     /// Nothing more can be done now.
@@ -102,6 +105,9 @@ impl Link {
         {
             tracing::debug!("a ping found no room; the next one confirms as much");
         }
+        if !self.ledger.has_room() && self.ledger.is_settled_by_sending() {
+            return Step::Full;
+        }
         Step::Waits
     }
 
@@ -118,6 +124,7 @@ impl Link {
             return Ok(Some(piece));
         }
         self.partial.extend_from_slice(&piece.data);
+        self.partial_kind = piece.kind;
         Ok(piece.last.then(|| Piece {
             kind: piece.kind,
             data: self.partial.split().freeze(),
@@ -164,7 +171,7 @@ impl Link {
         socket: &mut WebSocket,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, RecvError>> {
-        loop {
+        for _ in 0..PONGS_PER_POLL {
             return match socket.poll_recv_any(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -183,6 +190,8 @@ impl Link {
                 Poll::Ready(Ok(Some(_other))) => continue,
             };
         }
+        cx.waker().wake_by_ref(); // after the others' turn
+        Poll::Pending
     }
 }
 

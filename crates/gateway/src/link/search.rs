@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{BAD_GATEWAY, Backend, Link};
 use crate::{
-    lane::{Down, Up},
+    lane::{Down, Piece, Up},
     random, reach,
     settings::Resume,
     target::add,
@@ -21,11 +21,9 @@ impl Link {
         let Some(resume) = self.resume.clone() else {
             return Err(CloseFrame::new(BAD_GATEWAY, "the backend is gone"));
         };
-        for piece in self.ledger.take().into_iter().rev() {
-            self.up.put_back(Up::Piece(piece));
-        }
+        self.put_back();
         let deadline = Instant::now() + resume.within;
-        let mut wait = resume.backoff_min;
+        let mut wait = self.first_wait(&resume);
         let mut changed = self.target.pool.usable_changed();
         loop {
             let pause = jittered(wait).min(deadline.saturating_duration_since(Instant::now()));
@@ -48,6 +46,7 @@ impl Link {
             };
             if let Ok(Ok((lease, socket))) = reached {
                 self.serve_by(&lease);
+                self.backoff = Some((wait, Instant::now()));
                 add(&self.target.counters.resumed, 1);
                 self.down.push(Down::Back);
                 return Ok(Backend { socket, lease });
@@ -57,6 +56,30 @@ impl Link {
                 return Err(CloseFrame::new(BAD_GATEWAY, why));
             }
             wait = next(wait, &resume);
+        }
+    }
+
+    /// What the backend may not have got goes in front of what it was not sent, and of the beginning of a
+    /// message in particular, which is put together anew.
+    fn put_back(&mut self) {
+        if !self.partial.is_empty() {
+            self.up.put_back(Up::Piece(Piece {
+                kind: self.partial_kind,
+                data: self.partial.split().freeze(),
+                last: false,
+            }));
+        }
+        for piece in self.ledger.take().into_iter().rev() {
+            self.up.put_back(Up::Piece(piece));
+        }
+    }
+
+    /// A backend that lives on after its return is looked for at once when it is lost again. One that comes
+    /// only to go is looked for less and less often.
+    fn first_wait(&self, resume: &Resume) -> Duration {
+        match self.backoff {
+            Some((wait, since)) if since.elapsed() < wait => next(wait, resume),
+            Some(_) | None => resume.backoff_min,
         }
     }
 }

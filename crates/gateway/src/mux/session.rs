@@ -3,7 +3,8 @@
 //!
 //! Invariants: streams take turns frame by frame, so that a busy one delays another by one frame;
 //! nothing is read from the client while what is to be sent to it waits; an error of the protocol ends
-//! the connection with 1002 and says what was expected.
+//! the connection with 1002 and says what was expected; a client that opens and closes streams faster than
+//! their backends come and go is refused.
 
 use std::{
     collections::HashMap,
@@ -37,8 +38,8 @@ use crate::{
 /// What may wait for the client before its streams and its frames wait, too.
 const QUEUED_MAX: usize = 64 << 10;
 
-/// Items a credit's worth of frames may consist of.
-const UP_ITEMS_MAX: usize = usize::MAX;
+/// Frames of the client that are looked at before its streams and other connections have their turn.
+const FRAMES_PER_POLL: u32 = 256;
 
 /// One client's connection.
 pub(super) struct MuxSession {
@@ -143,8 +144,14 @@ impl MuxSession {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<CloseCode>, &'static str)> {
         self.ready.register(cx);
         while let Poll::Ready(Some(_ended)) = self.links.poll_join_next(cx) {}
+        let mut budget = FRAMES_PER_POLL;
         loop {
             while self.closing || self.client.queued() < QUEUED_MAX {
+                if budget == 0 {
+                    cx.waker().wake_by_ref(); // after the others' turn
+                    break;
+                }
+                budget -= 1;
                 match self.client.poll_recv(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(Some(_late))) if self.closing => {}
@@ -260,9 +267,10 @@ impl MuxSession {
         if self.going_away {
             return Err((503, "the gateway is going away".to_owned()));
         }
-        if self.streams.len() >= mux.streams_max {
-            let why = format!("expected at most {} streams at a time", mux.streams_max);
-            return Err((429, why));
+        // A stream that its client has closed is gone at once, its link when its backend has all.
+        let most = mux.streams_max;
+        if self.streams.len() >= most || self.links.len() >= most.saturating_mul(2) {
+            return Err((429, format!("expected at most {most} streams at a time")));
         }
         let Some(target) = table.by_name(open.name) else {
             let refusal = gateway::unknown(open.name);
@@ -289,7 +297,9 @@ impl MuxSession {
             request: None,
         });
         let credit = mux.credit;
-        let lanes = Lanes::new(credit as usize, UP_ITEMS_MAX);
+        // Credit bounds what waits for the backend, besides what comes back from one that was lost: a client
+        // that keeps to its credit is not told that it has sent too much.
+        let lanes = Lanes::new(usize::MAX, usize::MAX);
         let limits = &table.settings.limits;
         let link = Link::new(Arc::clone(target), ask, &lanes, &session, limits);
         self.links.spawn(async move {

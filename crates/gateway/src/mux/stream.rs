@@ -218,6 +218,7 @@ impl Stream {
     /// Tells the client that it may send as much again as the link has taken.
     fn give_credit(&mut self, send: &mut impl FnMut(Body<'_>)) {
         let taken = self.lanes.up.taken(&Context::from_waker(&self.waker));
+        // What was taken and put back counts as taken: at most one piece above the window.
         let items = taken.items - self.passed.items;
         if items == 0 {
             return;

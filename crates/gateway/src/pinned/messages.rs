@@ -27,6 +27,9 @@ use crate::{
 const UP_BYTES_MAX: usize = 64 << 10;
 const UP_ITEMS_MAX: usize = 1024;
 
+/// Pieces of the client's messages that are looked at before others have their turn.
+const CHUNKS_PER_POLL: u32 = 1024;
+
 impl Open {
     /// Opens the backend, then the client.
     pub(super) async fn run_messages(
@@ -158,7 +161,13 @@ impl ClientSide {
 
     /// From the client to the link; ready when the client's connection has ended.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut budget = CHUNKS_PER_POLL;
         while self.closing || self.intake.poll_ready(cx).is_ready() {
+            if budget == 0 {
+                cx.waker().wake_by_ref(); // after the others' turn
+                break;
+            }
+            budget -= 1;
             match self.client.poll_recv_chunk(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(_late))) if self.closing => {}

@@ -9,7 +9,7 @@ mod messages; // or messages
 
 use std::sync::Arc;
 
-use tidewire::ws::{Established, Opening};
+use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
     admission,
@@ -32,6 +32,18 @@ pub(crate) async fn open(
     let target = Arc::clone(&pinned.target);
     let endpoint = target.endpoint();
     let head = Arc::clone(&visitor.request.head);
+    let climbs = |prefix: &str| {
+        request::climbs(
+            head.path()
+                .strip_prefix(prefix)
+                .unwrap_or_else(|| head.path()),
+        )
+    };
+    if pinned.strip_prefix.as_deref().is_some_and(climbs) {
+        add(&target.counters.refused, 1);
+        let refusal = Refusal::new(400, "expected a path without dot segments");
+        return refuse(opening, &refusal).await;
+    }
     let admitted = admission::admit(&visitor, &endpoint, &target.places);
     let admitted = match admitted {
         Ok(admitted) => admitted,

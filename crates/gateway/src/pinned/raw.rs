@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tidewire::{
@@ -13,6 +14,7 @@ use tidewire::{
     stream::{Rewind, Stream},
     ws::{Answer, CloseCode, CloseFrame, Established, Opening},
 };
+use tokio::time::timeout;
 
 use crate::{
     admission::Admitted,
@@ -60,10 +62,10 @@ impl Open {
             }
         };
         add(&self.target.counters.opened, 1);
-        let limits = &self.gateway.table().settings.limits;
+        let settings = Arc::clone(&self.gateway.table().settings);
         let limits = RelayLimits {
-            write_within: limits.write_within,
-            idle_within: limits.idle_within,
+            write_within: settings.limits.write_within,
+            idle_within: settings.limits.idle_within,
         };
         let session = self.gateway.sessions.open(self.begin);
         session
@@ -75,6 +77,7 @@ impl Open {
             lease,
             self.target,
             self.admitted,
+            settings.drain.within,
         )))
     }
 }
@@ -85,13 +88,18 @@ fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
         "connection",
         "upgrade",
         "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
         "content-length",
         "transfer-encoding",
         "date",
     ];
     let fields = head.fields().filter(|(name, _)| {
-        let name = name.to_ascii_lowercase();
-        !hop.contains(&name.as_str()) && !name.starts_with("sec-websocket-")
+        let lower = name.to_ascii_lowercase();
+        !hop.contains(&lower.as_str())
+            && !lower.starts_with("sec-websocket-")
+            && !head.has_token("connection", name)
     });
     fields
         .filter_map(|(name, value)| {
@@ -107,6 +115,7 @@ async fn run(
     lease: Lease,
     target: Arc<Target>,
     admitted: Admitted,
+    close_within: Duration,
 ) {
     let told = Told {
         record: &session.record,
@@ -123,8 +132,9 @@ async fn run(
         Ok(frame) => {
             let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
             relay.start_close(&frame, &away);
-            let end = poll_fn(|cx| told.poll_run(&mut relay, cx)).await;
-            (Some(frame.code), end)
+            // A frame that goes on for ever, drop by drop, puts the close off no longer than this.
+            let end = timeout(close_within, poll_fn(|cx| told.poll_run(&mut relay, cx))).await;
+            (Some(frame.code), end.unwrap_or(RelayEnd::Stalled))
         }
     };
     let why = match end {

@@ -1,12 +1,32 @@
 //! The gateway over loopback sockets, with servers and clients of the toolkit at its sides.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a backend tells its test what it got without waiting for it"
+)]
+#![expect(
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test knows its text and what it looks for"
+)]
 
 mod admin;
 mod classic;
+mod dead_peers;
+mod h2;
+mod h3;
+mod h5_mux;
+mod interleaving;
 mod mux;
 mod operate;
 mod pinned;
 mod resume;
 mod secure;
+mod smhandshake_bytes;
 mod support;
+mod threat_16;
+mod threat_17;
+mod threat_19;
+mod threat_41;
+mod wire;

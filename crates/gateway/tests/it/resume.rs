@@ -13,14 +13,14 @@ use tokio::sync::mpsc;
 use crate::support::{echo, endpoint, in_time, settings};
 
 /// A backend that can be killed and started again at the same address, and tells what it got.
-struct Backend {
+pub(crate) struct Backend {
     server: Option<RunningServer>,
     address: std::net::SocketAddr,
     got: mpsc::UnboundedSender<String>,
 }
 
 impl Backend {
-    fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (got, all) = mpsc::unbounded_channel();
         let mut backend = Self {
             server: None,
@@ -31,7 +31,7 @@ impl Backend {
         (backend, all)
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let got = self.got.clone();
         let serve = move |mut socket: WebSocket| {
             let got = got.clone();
@@ -51,13 +51,13 @@ impl Backend {
     }
 
     /// Ends it at once; connections are cut.
-    async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         if let Some(server) = self.server.take() {
             server.drain(Duration::ZERO).await;
         }
     }
 
-    fn endpoint(&self, resume: Resume) -> Endpoint {
+    pub(crate) fn endpoint(&self, resume: Resume) -> Endpoint {
         let mut endpoint = endpoint("one", &[format!("ws://{}/", self.address)]);
         endpoint.resume = Some(resume);
         endpoint.ejection = None;
@@ -65,7 +65,7 @@ impl Backend {
     }
 }
 
-fn quick() -> Resume {
+pub(crate) fn quick() -> Resume {
     Resume {
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(20),

@@ -71,4 +71,28 @@ pub(crate) fn settings(endpoints: Vec<Endpoint>) -> Settings {
 pub(crate) fn echoing() -> RunningServer {
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
     Server::new(config).route_any(echo).start().unwrap()
+/// Whether this test has its process for itself. Otherwise it is run again in one of its own, and has passed
+/// when this returns.
+pub(crate) fn alone(test: &str) -> bool {
+    const ALONE: &str = "TIDEWIRE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child.args(["--exact", test, "--nocapture"]).env(ALONE, "1");
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+/// Bytes of memory that this process has now.
+pub(crate) fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages = statm.split_whitespace().nth(1).unwrap();
+    pages.parse::<usize>().unwrap() * 4096
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidewire_proto::{CloseCode, Event, Kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, WebSocket, later::Kept};
+use super::{Ending, WebSocket, drive::READS_MAX, later::Kept};
 use crate::ws::{RecvError, SendError};
 
 /// A piece of a received message.
@@ -49,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<MessageChunk>, RecvError>> {
+        let mut reads = 0;
         loop {
             if self.inner.ending != Ending::No {
                 let ended = ready!(self.poll_end(cx))?;
@@ -62,6 +63,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 return Poll::Ready(Ok(Some(chunk)));
             }
             if self.inner.ending == Ending::No {
+                if reads == READS_MAX {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                reads += 1;
                 ready!(self.poll_input(cx))?;
             }
         }

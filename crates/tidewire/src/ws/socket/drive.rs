@@ -27,6 +27,14 @@ use crate::ws::{Membership, RecvError, SendError, topic::Taken};
 /// Queued bytes from which on a batch is written although it is not through.
 pub(super) const WRITE_AT: usize = 64 << 10;
 
+/// After a read that brought nothing for the application, other tasks have their turn. A peer that
+/// sends nothing but empty fragments or pings would otherwise have 128 (tokio's budget), and millions of
+/// frames, before anybody else.
+pub(super) const READS_MAX: u32 = 1;
+
+/// After so many control frames, likewise.
+const CONTROLS_MAX: u32 = 256;
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// [`recv`](Self::recv) as a poll function.
     ///
@@ -34,13 +42,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
-        loop {
+        for _ in 0..CONTROLS_MAX {
             match ready!(self.poll_recv_any(cx))? {
                 Some(Incoming::Message(message)) => return Poll::Ready(Ok(Some(message))),
                 Some(Incoming::Ping(_) | Incoming::Pong(_) | Incoming::Closing(_)) => {}
                 None => return Poll::Ready(Ok(None)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// [`recv_any`](Self::recv_any) as a poll function.
@@ -52,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Incoming>, RecvError>> {
+        let mut reads = 0;
         loop {
             if self.inner.ending != Ending::No {
                 return self.poll_end(cx);
@@ -63,6 +74,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 return Poll::Ready(Ok(Some(incoming)));
             }
             if self.inner.ending == Ending::No {
+                if reads == READS_MAX {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                reads += 1;
                 ready!(self.poll_input(cx))?;
             }
         }

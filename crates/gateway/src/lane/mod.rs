@@ -1,8 +1,11 @@
 //! One direction of a logical socket, between the task of its client and the task of its backend.
 //!
 //! In: what one task has for the other. Out: the same, in order. Invariants: what is waiting is counted in
-//! bytes and items; a producer that looks at [`Lane::poll_room`] before it pushes keeps both bounded; each
-//! side learns when the other has gone; no waker is called under the lock.
+//! bytes and items; a producer that looks at [`Lane::poll_room`] before it pushes keeps both bounded; many
+//! small pieces take little more memory than their bytes; each side learns when the other has gone; no waker
+//! is called under the lock.
+
+mod run; // small pieces side by side
 
 use std::{
     collections::VecDeque,
@@ -13,10 +16,17 @@ use std::{
 use bytes::Bytes;
 use tidewire::ws::{CloseFrame, Kind};
 
-/// What waits in a lane has a size.
-pub(crate) trait Cost {
+use self::run::Run;
+
+/// What waits in a lane: mostly pieces of messages.
+pub(crate) trait Item: From<Piece> {
+    /// The piece that it is, if it is one.
+    fn piece(&self) -> Option<&Piece>;
+
     /// Bytes of payload.
-    fn cost(&self) -> usize;
+    fn cost(&self) -> usize {
+        self.piece().map_or(0, |piece| piece.data.len())
+    }
 }
 
 /// A message, or a piece of one.
@@ -52,27 +62,39 @@ pub(crate) enum Down {
     Closed(Option<CloseFrame>),
 }
 
-impl Cost for Up {
-    fn cost(&self) -> usize {
+impl From<Piece> for Up {
+    fn from(piece: Piece) -> Self {
+        Self::Piece(piece)
+    }
+}
+
+impl Item for Up {
+    fn piece(&self) -> Option<&Piece> {
         match self {
-            Self::Piece(piece) => piece.data.len(),
-            Self::Close(_) => 0,
+            Self::Piece(piece) => Some(piece),
+            Self::Close(_) => None,
         }
     }
 }
 
-impl Cost for Down {
-    fn cost(&self) -> usize {
+impl From<Piece> for Down {
+    fn from(piece: Piece) -> Self {
+        Self::Piece(piece)
+    }
+}
+
+impl Item for Down {
+    fn piece(&self) -> Option<&Piece> {
         match self {
-            Self::Piece(piece) => piece.data.len(),
+            Self::Piece(piece) => Some(piece),
             Self::Opened(_) | Self::Rejected(..) | Self::Lost(_) | Self::Back | Self::Closed(_) => {
-                0
+                None
             }
         }
     }
 }
 
-/// What was taken out of a lane so far.
+/// What was taken out of a lane so far, each once, even if it was put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// Bytes of payload.
@@ -90,9 +112,13 @@ pub(crate) struct Lane<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    items: VecDeque<T>,
+    slots: VecDeque<Slot<T>>,
+    /// In all slots.
+    items: usize,
     bytes: usize,
     taken: Taken,
+    /// So many items in front were taken out before, and counted.
+    again: usize,
     producer: Option<Waker>,
     consumer: Option<Waker>,
     producer_gone: bool,
@@ -101,14 +127,23 @@ struct State<T> {
     left: usize,
 }
 
-impl<T: Cost> Lane<T> {
+/// A place in the queue.
+#[derive(Debug)]
+enum Slot<T> {
+    One(T),
+    Run(Run),
+}
+
+impl<T: Item> Lane<T> {
     /// A lane which has room while it holds less than this.
     pub(crate) fn new(bytes_max: usize, items_max: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                items: VecDeque::new(),
+                slots: VecDeque::new(),
+                items: 0,
                 bytes: 0,
                 taken: Taken::default(),
+                again: 0,
                 producer: None,
                 consumer: None,
                 producer_gone: false,
@@ -131,8 +166,7 @@ impl<T: Cost> Lane<T> {
         if state.consumer_gone {
             return;
         }
-        state.bytes += item.cost();
-        state.items.push_back(item);
+        state.push_back(item);
         let consumer = state.consumer.take();
         drop(state);
         wake(consumer);
@@ -155,35 +189,35 @@ impl<T: Cost> Lane<T> {
     }
 
     fn is_roomy(&self, state: &State<T>) -> bool {
-        state.consumer_gone || (state.bytes < self.bytes_max && state.items.len() < self.items_max)
+        state.consumer_gone || (state.bytes < self.bytes_max && state.items < self.items_max)
     }
 
     /// Takes the next one out; `None`: there will be no more.
     pub(crate) fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<T>> {
         let mut state = self.lock();
-        let Some(item) = state.items.pop_front() else {
+        let Some(item) = state.pop_front() else {
             if state.producer_gone {
                 return Poll::Ready(None);
             }
             register(&mut state.consumer, cx);
             return Poll::Pending;
         };
-        state.bytes -= item.cost();
-        state.taken.bytes += item.cost() as u64;
-        state.taken.items += 1;
         let producer = state.producer.take();
         drop(state);
         wake(producer);
         Poll::Ready(Some(item))
     }
 
-    /// Puts something back in front that was taken out and could not be used yet.
+    /// Puts something back in front that was taken out and could not be used. It is not counted again.
     pub(crate) fn put_back(&self, item: T) {
         let mut state = self.lock();
+        if state.consumer_gone {
+            return;
+        }
+        state.items += 1;
+        state.again += 1;
         state.bytes += item.cost();
-        state.taken.bytes = state.taken.bytes.saturating_sub(item.cost() as u64);
-        state.taken.items = state.taken.items.saturating_sub(1);
-        state.items.push_front(item);
+        state.slots.push_front(Slot::One(item));
     }
 
     /// What was taken out so far; `cx` is woken when it changes.
@@ -196,7 +230,7 @@ impl<T: Cost> Lane<T> {
     /// Whether nothing waits.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        self.lock().items == 0
     }
 
     /// Nothing more will be put in.
@@ -212,15 +246,66 @@ impl<T: Cost> Lane<T> {
     pub(crate) fn abandon(&self) -> usize {
         let mut state = self.lock();
         state.consumer_gone = true;
-        state.left += state.items.len();
+        state.left += state.items;
         let left = state.left;
-        state.bytes = 0;
-        let items = std::mem::take(&mut state.items);
+        (state.items, state.bytes, state.again) = (0, 0, 0);
+        let items = std::mem::take(&mut state.slots);
         let producer = state.producer.take();
         drop(state);
         drop(items);
         wake(producer);
         left
+    }
+}
+
+impl<T: Item> State<T> {
+    fn push_back(&mut self, item: T) {
+        self.items += 1;
+        self.bytes += item.cost();
+        let Some(piece) = item.piece().filter(|piece| Run::is_small(piece)) else {
+            self.slots.push_back(Slot::One(item));
+            return;
+        };
+        match self.slots.back_mut() {
+            Some(Slot::Run(run)) if run.has_room(piece) => run.push(piece),
+            Some(last) => {
+                let before = match last {
+                    Slot::One(before) => before.piece().filter(|piece| Run::is_small(piece)),
+                    Slot::Run(_) => None,
+                };
+                let Some(before) = before else {
+                    self.slots.push_back(Slot::One(item));
+                    return;
+                };
+                let mut run = Run::default();
+                run.push(before);
+                run.push(piece);
+                *last = Slot::Run(run);
+            }
+            None => self.slots.push_back(Slot::One(item)),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        let item = match self.slots.pop_front()? {
+            Slot::One(item) => item,
+            Slot::Run(mut run) => {
+                let piece = run.pop()?; // a run in the queue is not empty
+                if !run.is_empty() {
+                    self.slots.push_front(Slot::Run(run));
+                }
+                T::from(piece)
+            }
+        };
+        self.items -= 1;
+        self.bytes -= item.cost();
+        if self.again > 0 {
+            self.again -= 1;
+        } else {
+            self.taken.bytes += item.cost() as u64;
+            self.taken.items += 1;
+        }
+        Some(item)
     }
 }
 
@@ -296,5 +381,72 @@ mod tests {
         assert!(lane.poll_room(&cx).is_ready());
         lane.push(piece("y"));
         assert!(lane.is_empty());
+    }
+
+    fn take(lane: &Lane<Up>) -> Option<Piece> {
+        let waker = Arc::new(Count::default()).into();
+        match lane.poll_pop(&Context::from_waker(&waker)) {
+            Poll::Ready(Some(Up::Piece(piece))) => Some(piece),
+            Poll::Ready(Some(Up::Close(_)) | None) | Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn small_and_large_pieces_come_out_as_they_went_in() {
+        let lane = Lane::new(usize::MAX, usize::MAX);
+        let lens = [0, 1, 255, 256, 3, 0, 4000, 7, 200, 200, 200];
+        let pieces: Vec<Piece> = (0..2000_usize)
+            .map(|number| Piece {
+                kind: if number % 3 == 0 {
+                    Kind::Text
+                } else {
+                    Kind::Binary
+                },
+                data: vec![number.to_le_bytes()[0]; lens[number % lens.len()]].into(),
+                last: number % 2 == 0,
+            })
+            .collect();
+        for piece in &pieces {
+            lane.push(Up::Piece(piece.clone()));
+        }
+        for piece in &pieces {
+            assert_eq!(take(&lane).as_ref(), Some(piece));
+        }
+        assert_eq!(take(&lane), None);
+        assert!(lane.is_empty());
+        assert!(lane.lock().slots.is_empty());
+        assert_eq!(lane.lock().bytes, 0);
+    }
+
+    #[test]
+    fn h5_tiny_pieces_take_few_places() {
+        let lane = Lane::new(usize::MAX, usize::MAX);
+        for _ in 0..10_922 {
+            lane.push(piece(""));
+        }
+        let state = lane.lock();
+        assert_eq!(state.items, 10_922);
+        assert!(state.slots.len() < 20, "{}", state.slots.len());
+    }
+
+    #[test]
+    fn what_was_put_back_counts_once_as_taken() {
+        let lane = Lane::new(10, 10);
+        let waker = Arc::new(Count::default()).into();
+        let cx = Context::from_waker(&waker);
+        lane.push(piece("abc"));
+        lane.push(piece("de"));
+        let first = take(&lane).unwrap();
+        let second = take(&lane).unwrap();
+        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
+        lane.put_back(Up::Piece(second));
+        lane.put_back(Up::Piece(first));
+        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
+        lane.push(piece("f"));
+        assert_eq!(take(&lane).unwrap().data, "abc");
+        assert_eq!(take(&lane).unwrap().data, "de");
+        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
+        assert_eq!(take(&lane).unwrap().data, "f");
+        assert_eq!(lane.taken(&cx), Taken { bytes: 6, items: 3 });
     }
 }
