@@ -71,6 +71,8 @@ pub(crate) fn settings(endpoints: Vec<Endpoint>) -> Settings {
 pub(crate) fn echoing() -> RunningServer {
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
     Server::new(config).route_any(echo).start().unwrap()
+}
+
 /// Whether this test has its process for itself. Otherwise it is run again in one of its own, and has passed
 /// when this returns.
 pub(crate) fn alone(test: &str) -> bool {
