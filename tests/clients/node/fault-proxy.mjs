@@ -10,6 +10,8 @@ export class FaultProxy {
   #script = NOTHING;
   #pairs = new Set();
   #changed = [];
+  /** How many connections were cut by the script. */
+  cuts = 0;
 
   /** In front of a port of this host. */
   static async start(port) {
@@ -72,7 +74,10 @@ export class FaultProxy {
         passed += piece.length;
         rest = rest.subarray(piece.length);
         if (piece.length > 0 && !to.write(piece)) await once(to, "drain");
-        if (isForth && passed >= cutAfter) throw new Error("cut");
+        if (isForth && passed >= cutAfter) {
+          this.cuts += 1;
+          throw new Error("cut");
+        }
         // A piece is a segment of its own.
         if (Number.isFinite(slice)) await new Promise((resolve) => setImmediate(resolve));
       }

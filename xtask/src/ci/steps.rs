@@ -106,9 +106,11 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "conformance",
-        purpose: "the Autobahn suite against our server and our client, with and without TLS",
+        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway",
         run: |workspace| {
             let options = conformance::Options::default();
+            success(conformance::run(workspace, &options)?)?;
+            let options = conformance::Options::through_gateway();
             success(conformance::run(workspace, &options)?)
         },
     },
@@ -137,8 +139,8 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
 }
 
 /// Tests written in other languages: of our own client, and of our servers with clients of others.
-/// The latter get the binary in `SERVER_BIN`, and the library's server and client in
-/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`.
+/// The latter get the binary in `SERVER_BIN`, the library's server and client in
+/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`, and its client of gateways in `GATEWAY_CLIENT`.
 fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
     javascript_client(workspace)?;
     let binary = workspace.target_directory.join("release/tidewire");
@@ -206,6 +208,7 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
     for (variable, example) in [
         ("LIBRARY_SERVER", "conformance_server"),
         ("LIBRARY_CLIENT", "conformance_client"),
+        ("GATEWAY_CLIENT", "gateway_client"),
     ] {
         cargo.args(["--example", example]);
         let path = workspace.target_directory.join("release/examples");
