@@ -101,7 +101,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "clients",
-        purpose: "the JavaScript client; the release binary and the library, used from Node and Python",
+        purpose: "the JavaScript client; the release binary and the library, used from Node and Python; dying backends",
         run: clients,
     },
     Step {
@@ -186,6 +186,12 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             .envs(&examples)
             .current_dir(&python),
     )?;
+    let bench = workspace.target_directory.join("release/tidewire-bench");
+    process::run(
+        Command::new(bench)
+            .args(["faults", "--seconds", "10", "--program"])
+            .arg(&binary),
+    )?;
     Ok(Outcome::Passed)
 }
 
@@ -197,12 +203,13 @@ fn javascript_client(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(Command::new("npm").arg("test").current_dir(&folder))
 }
 
-/// Builds the programs that show the library to foreign peers, as the binary is built; gives the
-/// variables that name them.
+/// Builds the programs that show the library to foreign peers, and the one that kills backends behind the gateway, as
+/// the binary is built; gives the variables that name the former.
 fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static str, PathBuf>> {
     let mut cargo = process::cargo();
     cargo
         .args(["build", "--release", "--locked", "--package", "tidewire"])
+        .args(["--package", "tidewire-bench", "--bin", "tidewire-bench"])
         .current_dir(&workspace.root);
     let mut examples = HashMap::new();
     for (variable, example) in [
