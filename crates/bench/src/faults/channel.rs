@@ -21,7 +21,7 @@ pub(super) enum Told {
 pub(super) enum Channel {
     /// One of the logical sockets of a connection.
     Mux(LogicalSocket),
-    /// A connection of the SMHandshake dialect, with the line before each message.
+    /// A connection of SocketMaster's dialect, with the line before each message.
     Classic(WebSocket, String),
     /// A plain connection.
     Pinned(WebSocket),

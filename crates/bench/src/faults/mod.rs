@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// How long backends are killed.
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// Clients: a third each over mux, SMHandshake and plain sockets.
+    /// Clients: a third each over mux, `SMHandshake` and plain sockets.
     #[arg(long, default_value_t = 1000)]
     clients: usize,
     /// Endpoints, each with a backend.

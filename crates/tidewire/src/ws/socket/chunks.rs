@@ -77,7 +77,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         let mut found: Option<(Kind, Vec<u8>)> = None;
         let mut last = false;
         while !last && !input.unread().is_empty() {
-            if found.as_ref().is_some_and(|(_, data)| data.len() >= GATHERED_MIN) {
+            if found
+                .as_ref()
+                .is_some_and(|(_, data)| data.len() >= GATHERED_MIN)
+            {
                 break;
             }
             let (used, event) = self.inner.decoder.receive_chunk(input.unread_mut());
