@@ -97,12 +97,20 @@ impl Link {
                 }
             }
         }
-        if let Some(ping) = self.ledger.ping()
-            && socket.try_ping(&ping).is_err()
-        {
-            tracing::debug!("a ping found no room; the next one confirms as much");
+        let Some(ping) = self.ledger.ping() else {
+            return Step::Waits;
+        };
+        match socket.try_ping(&ping) {
+            Ok(()) => Step::Waits,
+            // Without a pong nothing more might ever be sent: it is tried again.
+            Err(error) => {
+                self.ledger.not_pinged();
+                match error {
+                    SendError::Full => Step::Full,
+                    _closing => Step::Waits,
+                }
+            }
         }
-        Step::Waits
     }
 
     /// Where a message may have to be sent again, it goes up whole.
