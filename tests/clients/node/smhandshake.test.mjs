@@ -1,14 +1,34 @@
 // SocketMaster's dialect (docs/protocols/smhandshake.md) with the client `ws`, in both of its forms.
 //
-// GATEWAY_URL names a gateway with two endpoints, `endpoint1` and `endpoint2`, that echo; skipped without it.
+// GATEWAY_URL names a gateway with two endpoints, `endpoint1` and `endpoint2`, that echo; without it one is started that is
+// configured as in SocketMaster's README.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import WebSocket from "ws";
+import { Backend } from "./backend.mjs";
+import { Gateway } from "./gateway.mjs";
 
-const url = process.env.GATEWAY_URL;
-const skip = url ? false : "GATEWAY_URL is not set";
-const options = { skip, timeout: 30_000 };
+let url = process.env.GATEWAY_URL;
+const options = { timeout: 30_000 };
+const started = [];
+
+before(async () => {
+  if (url) return;
+  const ports = [];
+  for (const name of ["one", "two"]) {
+    const backend = await Backend.start({ name });
+    started.push(backend);
+    ports.push(backend.port);
+  }
+  const gateway = await Gateway.socketMaster(ports);
+  started.push(gateway);
+  url = gateway.url;
+});
+
+after(async () => {
+  for (const thing of started.reverse()) await thing.remove();
+});
 
 /** How each form writes an event, and what it says about a route in answers. */
 const forms = {

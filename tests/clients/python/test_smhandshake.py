@@ -1,6 +1,7 @@
 """SocketMaster's dialect (docs/protocols/smhandshake.md) with the client of `websockets`, in both of its forms.
 
-GATEWAY_URL names a gateway with two endpoints, `endpoint1` and `endpoint2`, that echo; skipped without it.
+GATEWAY_URL names a gateway with two endpoints, `endpoint1` and `endpoint2`, that echo; without it one is started that is
+configured by a config.ini.
 """
 
 import asyncio
@@ -8,11 +9,28 @@ import json
 import os
 import unittest
 
+from gateway import Gateway, python_backend
 from server import GUARD_SECONDS
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 URL = os.environ.get("GATEWAY_URL")
+STARTED = []
+
+
+def setUpModule():
+    global URL
+    if URL:
+        return
+    STARTED.extend(python_backend(name) for name in ("one", "two"))
+    sections = (f"[Endpoint{at}]\nName = endpoint{at}\nPort = {backend.port}\n" for at, backend in enumerate(STARTED, 1))
+    STARTED.append(Gateway("\n".join(sections), ".ini", ("--verbose",)))
+    URL = STARTED[-1].url
+
+
+def tearDownModule():
+    for program in reversed(STARTED):
+        program.stop()
 
 
 def in_json(event, data=None, route=None):
@@ -36,7 +54,6 @@ def guarded(test):
     return both
 
 
-@unittest.skipUnless(URL, "GATEWAY_URL is not set")
 class SmHandshake(unittest.IsolatedAsyncioTestCase):
     async def ask(self, socket, message, answer):
         await socket.send(message)

@@ -36,6 +36,16 @@ const NEEDS: &[Need] = &[
         package: "chromium",
     },
     Need {
+        program: "nginx",
+        probe: &["-v"],
+        package: "nginx",
+    },
+    Need {
+        program: "haproxy",
+        probe: &["-v"],
+        package: "haproxy",
+    },
+    Need {
         program: "strace",
         probe: &["--version"],
         package: "strace",

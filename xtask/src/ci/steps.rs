@@ -101,14 +101,16 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "clients",
-        purpose: "the JavaScript client; the release binary and the library, used from Node and Python",
+        purpose: "the JavaScript client; the release binary and the library, used from Node and Python; dying backends",
         run: clients,
     },
     Step {
         name: "conformance",
-        purpose: "the Autobahn suite against our server and our client, with and without TLS",
+        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway",
         run: |workspace| {
             let options = conformance::Options::default();
+            success(conformance::run(workspace, &options)?)?;
+            let options = conformance::Options::through_gateway();
             success(conformance::run(workspace, &options)?)
         },
     },
@@ -137,8 +139,8 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
 }
 
 /// Tests written in other languages: of our own client, and of our servers with clients of others.
-/// The latter get the binary in `SERVER_BIN`, and the library's server and client in
-/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`.
+/// The latter get the binary in `SERVER_BIN`, the library's server and client in
+/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`, and its client of gateways in `GATEWAY_CLIENT`.
 fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
     javascript_client(workspace)?;
     let binary = workspace.target_directory.join("release/tidewire");
@@ -184,6 +186,12 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             .envs(&examples)
             .current_dir(&python),
     )?;
+    let bench = workspace.target_directory.join("release/tidewire-bench");
+    process::run(
+        Command::new(bench)
+            .args(["faults", "--seconds", "10", "--program"])
+            .arg(&binary),
+    )?;
     Ok(Outcome::Passed)
 }
 
@@ -195,17 +203,19 @@ fn javascript_client(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(Command::new("npm").arg("test").current_dir(&folder))
 }
 
-/// Builds the programs that show the library to foreign peers, as the binary is built; gives the
-/// variables that name them.
+/// Builds the programs that show the library to foreign peers, and the one that kills backends behind the gateway, as
+/// the binary is built; gives the variables that name the former.
 fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static str, PathBuf>> {
     let mut cargo = process::cargo();
     cargo
         .args(["build", "--release", "--locked", "--package", "tidewire"])
+        .args(["--package", "tidewire-bench", "--bin", "tidewire-bench"])
         .current_dir(&workspace.root);
     let mut examples = HashMap::new();
     for (variable, example) in [
         ("LIBRARY_SERVER", "conformance_server"),
         ("LIBRARY_CLIENT", "conformance_client"),
+        ("GATEWAY_CLIENT", "gateway_client"),
     ] {
         cargo.args(["--example", example]);
         let path = workspace.target_directory.join("release/examples");

@@ -2,11 +2,13 @@
 //! case by case with the committed expectation (promise a1).
 //!
 //! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`mod@run`] brings fuzzers and
-//! [`subject`], the program under test, together; [`verdict`] compares what comes out.
+//! [`subject`], the program under test, together, with or without [`gateway`] between them; [`verdict`]
+//! compares what comes out.
 
 mod suite; // what is installed, and the cases it has
 mod fuzzer; // the suite's side of the connections
 mod subject; // our side
+mod gateway; // what may stand between the two
 mod run; // all cases of one role over one transport
 mod verdict; // found against expected
 
@@ -19,6 +21,7 @@ use std::thread;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use self::gateway::Through;
 use self::run::Run;
 use self::subject::Subject;
 use self::suite::{Certificate, Suite};
@@ -49,6 +52,12 @@ pub(crate) struct Options {
     /// Test this client, which gets URLs as its arguments, instead of the example client.
     #[arg(long, value_name = "FILE")]
     client: Option<PathBuf>,
+    /// Test the server through `tidewire gateway`, which must change no verdict.
+    #[arg(long, value_enum, conflicts_with_all = ["role", "transport", "url", "client"])]
+    through: Option<Through>,
+    /// The `tidewire` binary whose gateway is meant [default: that of the release build].
+    #[arg(long, value_name = "FILE", requires = "through")]
+    gateway: Option<PathBuf>,
 }
 
 /// Who is tested.
@@ -89,14 +98,24 @@ impl Default for Options {
             url: None,
             bin: None,
             client: None,
+            through: None,
+            gateway: None,
         }
     }
 }
 
 impl Options {
+    /// The server behind the gateway, whose rules do not look into messages.
+    pub(crate) fn through_gateway() -> Self {
+        Self {
+            through: Some(Through::Relay),
+            ..Self::default()
+        }
+    }
+
     /// What is to be tested, in order.
     fn subjects(&self) -> Vec<(Role, Transport)> {
-        if self.url.is_some() {
+        if self.url.is_some() || self.through.is_some() {
             return vec![(Role::Server, Transport::Plain)];
         }
         let roles: &[Role] = match self.role.unwrap_or(Role::Both) {
@@ -141,10 +160,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ex
         let certificate = (transport == Transport::Tls)
             .then(|| Certificate::make(&suite))
             .transpose()?;
-        let over = if certificate.is_some() {
+        let transport_name = if certificate.is_some() {
             "tls"
         } else {
             "plain"
+        };
+        let over = match options.through {
+            Some(through) => format!("{transport_name}, through a gateway ({})", through.name()),
+            None => transport_name.to_owned(),
         };
         println!("{name} over {over}: {} cases", cases.len());
         let run = Run::new(&suite, &cases, jobs, certificate.as_ref());
@@ -152,7 +175,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ex
             Role::Server | Role::Both => run.server(&subject)?,
             Role::Client => run.client(&subject)?,
         };
-        let file = folder.join(format!("report-{name}-{over}.json"));
+        let kind = options.through.map_or(transport_name, Through::name);
+        let file = folder.join(format!("report-{name}-{kind}.json"));
         report.write(&file)?;
         let expected = workspace
             .root
@@ -193,5 +217,13 @@ mod tests {
             ..Options::default()
         };
         assert_eq!(options.subjects().len(), 1);
+    }
+
+    #[test]
+    fn what_stands_behind_a_gateway_is_the_server() {
+        assert_eq!(
+            Options::through_gateway().subjects(),
+            [(Role::Server, Transport::Plain)]
+        );
     }
 }

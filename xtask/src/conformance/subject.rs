@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::gateway::{Gateway, Through};
 use super::suite::Certificate;
 use super::{Options, Role};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// From start to the line with the echo URL.
+/// From start to the line with the URL.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The example programs, built as the binary is: compression in a debug build takes minutes.
@@ -35,6 +36,8 @@ pub(super) struct Subject {
     client: PathBuf,
     /// It is ours, and takes our options.
     client_is_example: bool,
+    /// The binary whose gateway stands before the server, and how it works.
+    through: Option<(PathBuf, Through)>,
     /// Where they write.
     folder: PathBuf,
 }
@@ -87,6 +90,10 @@ impl Subject {
                 None => example("conformance_client"),
             },
             client_is_example: options.client.is_none(),
+            through: options.through.map(|through| {
+                let built = || workspace.target_directory.join("release/tidewire");
+                (options.gateway.clone().unwrap_or_else(built), through)
+            }),
             folder: folder.to_owned(),
         })
     }
@@ -97,6 +104,8 @@ impl Subject {
 pub(super) struct Server {
     /// `None`: it was not started here.
     child: Option<Child>,
+    /// It is reached through this.
+    gateway: Option<Gateway>,
     url: String,
 }
 
@@ -107,6 +116,7 @@ impl Server {
             ServerProgram::Url(url) => {
                 return Ok(Self {
                     child: None,
+                    gateway: None,
                     url: url.clone(),
                 });
             }
@@ -124,10 +134,16 @@ impl Server {
         let (child, stdout) = spawn(command, &log_file)?;
         let mut server = Self {
             child: Some(child),
+            gateway: None,
             url: String::new(),
         };
-        server.url = await_echo_url(stdout)
+        server.url = await_url(stdout, "echo")
             .with_context(|| format!("the server did not get ready, see {}", log_file.display()))?;
+        if let Some((binary, through)) = &subject.through {
+            let gateway = Gateway::start(binary, *through, &server.url, &subject.folder)?;
+            gateway.url().clone_into(&mut server.url);
+            server.gateway = Some(gateway);
+        }
         Ok(server)
     }
 
@@ -135,8 +151,11 @@ impl Server {
         &self.url
     }
 
-    /// Ends the process; fails if it had ended by itself.
+    /// Ends the processes; fails if one had ended by itself.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(mut gateway) = self.gateway.take() {
+            gateway.stop()?;
+        }
         let Some(child) = &mut self.child else {
             return Ok(());
         };
@@ -237,7 +256,7 @@ fn serve(binary: &Path, folder: &Path, tls: Option<&Certificate>) -> anyhow::Res
     Ok(command)
 }
 
-fn spawn(mut command: Command, log_file: &Path) -> anyhow::Result<(Child, ChildStdout)> {
+pub(super) fn spawn(mut command: Command, log_file: &Path) -> anyhow::Result<(Child, ChildStdout)> {
     let log = File::create(log_file).with_context(|| format!("{}", log_file.display()))?;
     let program = command.get_program().display().to_string();
     let mut child = command
@@ -253,18 +272,18 @@ fn spawn(mut command: Command, log_file: &Path) -> anyhow::Result<(Child, ChildS
     Ok((child, stdout))
 }
 
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     // Both fail only if the process is gone, which is what is wanted.
     drop(child.kill());
     drop(child.wait());
 }
 
-/// Reads until the echo URL; then keeps reading, so that the server can keep writing.
-fn await_echo_url(stdout: ChildStdout) -> anyhow::Result<String> {
+/// Reads until the URL with this label; then keeps reading, so that the program can keep writing.
+pub(super) fn await_url(stdout: ChildStdout, label: &'static str) -> anyhow::Result<String> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(url) = echo_url(&line) {
+            if let Some(url) = url(&line, label) {
                 // Nobody waits any more after the timeout, or after a second such line.
                 drop(sender.try_send(url.to_owned()));
             }
@@ -272,14 +291,14 @@ fn await_echo_url(stdout: ChildStdout) -> anyhow::Result<String> {
     });
     receiver
         .recv_timeout(READY_TIMEOUT)
-        .context("expected a line `echo ws://...` on its standard output")
+        .with_context(|| format!("expected a line `{label} ws://...` on its standard output"))
 }
 
 /// The URL in a line like `echo       ws://127.0.0.1:9001/echo`.
-fn echo_url(line: &str) -> Option<&str> {
-    let (label, url) = line.trim().split_once(char::is_whitespace)?;
+fn url<'a>(line: &'a str, label: &str) -> Option<&'a str> {
+    let (found, url) = line.trim().split_once(char::is_whitespace)?;
     let url = url.trim();
-    (label == "echo" && (url.starts_with("ws://") || url.starts_with("wss://"))).then_some(url)
+    (found == label && (url.starts_with("ws://") || url.starts_with("wss://"))).then_some(url)
 }
 
 #[cfg(test)]
@@ -287,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_echo_url_is_found_by_its_label() {
+    fn a_url_is_found_by_its_label() {
         for (line, expected) in [
             (
                 "echo       ws://127.0.0.1:9/echo",
@@ -299,7 +318,7 @@ mod tests {
             ("echo", None),
             ("echo is off", None),
         ] {
-            assert_eq!(echo_url(line), expected, "{line}");
+            assert_eq!(url(line, "echo"), expected, "{line}");
         }
     }
 }

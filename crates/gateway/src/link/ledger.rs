@@ -76,6 +76,12 @@ impl Ledger {
         Some(self.pinged.to_be_bytes())
     }
 
+    /// That ping was not sent.
+    pub(super) fn not_pinged(&mut self) {
+        self.pinged -= 1;
+        self.unpinged = true;
+    }
+
     /// A pong came.
     pub(super) fn confirmed(&mut self, payload: &[u8]) {
         if let Ok(number) = payload.try_into() {
@@ -145,6 +151,17 @@ mod tests {
         assert_eq!(count, 1024);
         ledger.settle(1);
         assert!(ledger.has_room());
+    }
+
+    #[test]
+    fn a_ping_that_was_not_sent_is_due_again() {
+        let mut ledger = Ledger::new(Some(Replay::Unconfirmed));
+        ledger.sent(piece(b"a"), 10);
+        let ping = ledger.ping().unwrap();
+        ledger.not_pinged();
+        assert_eq!(ledger.ping(), Some(ping));
+        ledger.confirmed(&ping);
+        assert!(left(&mut ledger).is_empty());
     }
 
     #[test]

@@ -298,7 +298,11 @@ fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Conf
     }
     config.frame_bytes_max = config.message_bytes_max;
     if endpoint.extensions == Extensions::PerHop {
-        config.deflate = Some(DeflateConfig::default());
+        let mut deflate = DeflateConfig::default();
+        // A backend is no stranger: what it has compressed well is no attack, and what comes out of it is bounded by
+        // the message's limit, or passed on as it does.
+        deflate.ratio_max = u32::MAX;
+        config.deflate = Some(deflate);
     }
     config
 }

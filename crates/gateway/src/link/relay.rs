@@ -100,15 +100,21 @@ impl Link {
                 }
             }
         }
-        if let Some(ping) = self.ledger.ping()
-            && socket.try_ping(&ping).is_err()
-        {
-            tracing::debug!("a ping found no room; the next one confirms as much");
+        let Some(ping) = self.ledger.ping() else {
+            let full = !self.ledger.has_room() && self.ledger.is_settled_by_sending();
+            return if full { Step::Full } else { Step::Waits };
+        };
+        match socket.try_ping(&ping) {
+            Ok(()) => Step::Waits,
+            // Without a pong nothing more might ever be sent: it is tried again.
+            Err(error) => {
+                self.ledger.not_pinged();
+                match error {
+                    SendError::Full => Step::Full,
+                    _closing => Step::Waits,
+                }
+            }
         }
-        if !self.ledger.has_room() && self.ledger.is_settled_by_sending() {
-            return Step::Full;
-        }
-        Step::Waits
     }
 
     /// Where a message may have to be sent again, it goes up whole.

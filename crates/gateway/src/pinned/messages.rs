@@ -62,7 +62,9 @@ impl Open {
             deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
             ..answer
         };
-        let config = Arc::new(config(&limits));
+        let mut config = config(&limits);
+        config.deflate = answer.deflate.cloned();
+        let config = Arc::new(config);
         let client = match opening.accept(&answer, Some(config)).await {
             Ok(client) => client,
             Err(error) => {

@@ -117,6 +117,11 @@ impl Pool {
             .look(|roster| roster.next_check_after(id, random))
     }
 
+    /// Whether an upstream's checks failed often enough.
+    pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
+        self.shared.look(|roster| roster.is_unhealthy(id))
+    }
+
     /// How everything stands.
     pub fn snapshot(&self) -> PoolSnapshot {
         self.shared.look(Roster::snapshot)

@@ -95,16 +95,19 @@ where
         let plan = Arc::clone(&plans.borrow_and_update());
         let Some(check) = plan.check(id) else { return };
         let started = Instant::now();
-        let result = run(check).await;
-        if let Err(error) = &result {
-            tracing::debug!(
-                upstream = id.0,
-                error = explain(error),
-                "a health check failed"
-            );
+        let upstream = check.url.host_header();
+        let result = run(check).await.map_err(|error| explain(&error));
+        let error = result.as_ref().err().cloned().unwrap_or_default();
+        if result.is_err() {
+            tracing::debug!(upstream, error, "a health check failed");
         }
-        let result = result.map_err(|error| explain(&error));
+        let was_unhealthy = pool.is_unhealthy(id);
         pool.checked(Instant::now().into_std(), id, result);
+        match (was_unhealthy, pool.is_unhealthy(id)) {
+            (false, true) => tracing::warn!(upstream, error, "unhealthy"),
+            (true, false) => tracing::info!(upstream, "healthy again"),
+            (true, true) | (false, false) => {}
+        }
         if !wait(&pool, id, &mut plans, started).await {
             return;
         }

@@ -1,12 +1,17 @@
 //! Plain clients, connected through.
 
-use tidewire::ws::{Client, CloseCode, ConnectError, connect};
+use std::sync::Arc;
+
+use tidewire::ws::{
+    Client, CloseCode, Config, ConnectError, DeflateConfig, Message, Server, ServerConfig,
+    WebSocket, connect,
+};
 use tidewire_gateway::{
-    settings::{Condition, Pattern, Route, Source},
+    settings::{Condition, Extensions, Pattern, Route, Source},
     start,
 };
 
-use crate::support::{endpoint, in_time, settings, telling, url};
+use crate::support::{echo, endpoint, in_time, settings, telling, url};
 
 #[tokio::test]
 async fn m29_a_name_in_header_or_query_pins_a_connection() {
@@ -106,6 +111,59 @@ async fn routes_choose_by_path_host_header_query_subprotocol_and_cookie() {
             let line = head.as_text().unwrap().lines().next().unwrap().to_owned();
             assert_eq!(line, format!("GET {expected} HTTP/1.1"));
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_compression_per_hop_the_gateway_compresses_and_inflates_towards_both() {
+    let compressing = || {
+        let mut config = Config::default();
+        config.deflate = Some(DeflateConfig::default());
+        config
+    };
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    config.socket = Arc::new(compressing());
+    let backend = Server::new(config).route("/", echo).start().unwrap();
+    let mut endpoint = endpoint("one", &[url(&backend, "/")]);
+    endpoint.extensions = Extensions::PerHop;
+    let gateway = start(settings(vec![endpoint])).unwrap();
+    let address = gateway.addresses()[0];
+    in_time(async {
+        let client = Client::new(&format!("ws://{address}/?ROUTENAME=one")).unwrap();
+        let mut socket = client.config(compressing()).connect().await.unwrap();
+        let text: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
+        socket.send(text.as_str()).await.unwrap();
+        let echoed = socket.recv().await.unwrap().unwrap();
+        assert_eq!(echoed.as_text(), Some(text.as_str()));
+        let stats = socket.stats();
+        let plain = text.len() as u64;
+        assert!(stats.bytes_sent < plain / 2, "{stats:?} of {plain}");
+        assert!(stats.bytes_received < plain / 2, "{stats:?} of {plain}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_backend_has_compressed_a_thousandfold_is_no_attack() {
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    let mut socket = Config::default();
+    socket.deflate = Some(DeflateConfig::default());
+    config.socket = Arc::new(socket);
+    let zeros = |mut socket: WebSocket| async move {
+        socket.send(Message::binary(vec![0; 500_000])).await.ok();
+        while let Ok(Some(_)) = socket.recv().await {}
+    };
+    let backend = Server::new(config).route("/", zeros).start().unwrap();
+    let mut endpoint = endpoint("one", &[url(&backend, "/")]);
+    endpoint.extensions = Extensions::PerHop;
+    let gateway = start(settings(vec![endpoint])).unwrap();
+    let address = gateway.addresses()[0];
+    in_time(async {
+        let url = format!("ws://{address}/?ROUTENAME=one");
+        let mut socket = connect(&url).await.unwrap();
+        let message = socket.recv().await.unwrap().unwrap();
+        assert_eq!(message.payload().len(), 500_000);
     })
     .await;
 }

@@ -214,3 +214,25 @@ async fn limits_per_client_are_kept_and_large_messages_pass_in_pieces() {
     })
     .await;
 }
+
+/// The send queue is full behind such a message, so that the ping that is to confirm it finds no room at first.
+#[tokio::test]
+async fn messages_above_what_may_be_unconfirmed_pass_one_by_one() {
+    let (backend, _all) = Backend::new();
+    let resume = Resume {
+        replay: Replay::Unconfirmed,
+        bytes_max: 4 << 20,
+        ..quick()
+    };
+    let gateway = start(settings(vec![backend.endpoint(resume)])).unwrap();
+    in_time(async {
+        let mut client = client(&gateway).await;
+        let text = "x".repeat(3_000_000);
+        for _ in 0..5 {
+            client.send(text.as_str()).await.unwrap();
+            let echoed = client.recv().await.unwrap().unwrap();
+            assert_eq!(echoed.payload().len(), text.len());
+        }
+    })
+    .await;
+}

@@ -113,3 +113,36 @@ async fn threat_08_a_secret_is_sent_as_it_is() {
     })
     .await;
 }
+
+/// Otherwise a message that is passed on in pieces would become a fragment per KiB that came.
+#[tokio::test]
+async fn pieces_of_a_compressed_message_that_came_together_come_out_as_one() {
+    guarded(async {
+        let server = start(compressing(|_| {}));
+        let url = format!("ws://{}/", server.local_addr());
+        let client = Client::new(&url).unwrap().config(compressing(|_| {}));
+        let mut socket = client.connect().await.unwrap();
+        // Digits of a recurrence: they compress to about half.
+        let mut digit = 1_u32;
+        let text: String = (0..500_000)
+            .map(|_| {
+                digit = digit.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                char::from_digit(digit >> 28, 16).unwrap()
+            })
+            .collect();
+        socket.send(text.as_str()).await.unwrap();
+        let mut received = Vec::new();
+        let mut pieces = 0;
+        loop {
+            let chunk = socket.recv_chunk().await.unwrap().unwrap();
+            received.extend_from_slice(&chunk.data);
+            pieces += 1;
+            if chunk.last {
+                break;
+            }
+        }
+        assert!(received == text.as_bytes(), "it came as it was");
+        assert!(pieces < 100, "{pieces} pieces of half a MiB");
+    })
+    .await;
+}

@@ -12,14 +12,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Ending, WebSocket, drive::READS_MAX, later::Kept};
 use crate::ws::{RecvError, SendError};
 
+/// Pieces that arrive together are gathered up to this. Frames of a few bytes, and the steps in which a compressed
+/// message is inflated, would otherwise become as many fragments where a message is passed on; there are clients
+/// that count them.
+const GATHERED_MIN: usize = 16 << 10;
+
 /// A piece of a received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageChunk {
     /// Text or binary.
     pub kind: Kind,
-    /// The next payload bytes; at most one read (64 KiB). Text is checked so far, but may be cut
-    /// within a character.
+    /// The next payload bytes; at most one read (64 KiB), or 1 MiB of a compressed message. Text is checked so
+    /// far, but may be cut within a character.
     pub data: Bytes,
     /// Whether the message ends here.
     pub last: bool,
@@ -75,16 +80,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     fn next_chunk(&mut self) -> Option<MessageChunk> {
         let input = self.inner.input.as_mut()?;
-        let mut found = None;
-        while found.is_none() && !input.unread().is_empty() {
+        let mut found: Option<(Kind, Vec<u8>)> = None;
+        let mut last = false;
+        while !last && !input.unread().is_empty() {
+            if found
+                .as_ref()
+                .is_some_and(|(_, data)| data.len() >= GATHERED_MIN)
+            {
+                break;
+            }
             let (used, event) = self.inner.decoder.receive_chunk(input.unread_mut());
             match event {
                 Ok(Some(Event::Chunk(chunk))) => {
-                    found = Some(MessageChunk {
-                        kind: chunk.kind,
-                        data: Bytes::copy_from_slice(chunk.data),
-                        last: chunk.last,
-                    });
+                    let (_, data) = found.get_or_insert((chunk.kind, Vec::new()));
+                    data.extend_from_slice(chunk.data);
+                    last = chunk.last;
                 }
                 Ok(Some(event)) => {
                     self.inner.link.lock().answer(&event);
@@ -101,7 +111,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             input.handled(used);
         }
         self.after_events();
-        found
+        found.map(|(kind, data)| MessageChunk {
+            kind,
+            data: data.into(),
+            last,
+        })
     }
 
     /// Queues the next piece of a message, or a whole one, as a frame of its own, without writing it; see
