@@ -54,6 +54,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
     end: &'a str,
     milliseconds: u64,
@@ -116,6 +118,7 @@ impl AccessLog {
             upstream: upstream.as_deref(),
             client: record.client.map(|ip| ip.to_string()),
             request: record.request.as_deref(),
+            trace: record.trace.as_deref(),
             code: end.and_then(|end| end.code).map(|code| code.0),
             end: end.map_or("aborted", |end| end.why.as_str()),
             milliseconds: u64::try_from(record.opened.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -228,12 +228,17 @@ impl Visitor {
     }
 
     /// The client's address, with its port as far as that is known: a trusted proxy tells none.
-    fn client_address(&self) -> Option<std::net::SocketAddr> {
+    fn client_address(&self) -> Option<SocketAddr> {
         let nearest = self.request.peer.client_address()?;
         match self.client.ip {
             Some(ip) if ip.to_canonical() != nearest.ip().to_canonical() => Some((ip, 0).into()),
             Some(_) | None => Some(nearest),
         }
+    }
+
+    /// For access records: the trace that the request belongs to.
+    pub(crate) fn trace(&self) -> Option<Box<str>> {
+        request::trace(&self.request.head).map(Into::into)
     }
 
     /// For access records: method and path.

@@ -17,6 +17,21 @@ pub(crate) fn header<'a>(head: &'a RequestHead, name: &str) -> Option<&'a str> {
         .and_then(|value| std::str::from_utf8(value).ok())
 }
 
+/// The trace id of a `traceparent` header (W3C Trace Context section 3.2.2): 32 hexadecimal digits, not
+/// all zero.
+pub(crate) fn trace(head: &RequestHead) -> Option<&str> {
+    let mut parts = header(head, "traceparent")?.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let (parent, flags) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str, len: usize| {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        text.len() == len && text.bytes().all(digit)
+    };
+    let known = is_hex(version, 2) && version != "ff" && is_hex(parent, 16) && is_hex(flags, 2);
+    let set = is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0');
+    (known && set).then_some(trace)
+}
+
 /// The `Host` header without port, in lower case.
 pub(crate) fn host(head: &RequestHead) -> Option<String> {
     let host = header(head, "host")?;
@@ -187,6 +202,29 @@ mod tests {
             "//x//",
         ] {
             assert!(!climbs(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_taken_from_a_valid_traceparent_only() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let of = |value: &str| {
+            let head = head(&format!("GET / HTTP/1.1\nHost: a\ntraceparent: {value}"));
+            trace(&head).map(str::to_owned)
+        };
+        assert_eq!(
+            of(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(),
+            Some(id)
+        );
+        for wrong in [
+            "",
+            "00",
+            &format!("ff-{id}-00f067aa0ba902b7-01"),
+            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            &format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            &format!("00-{id}-00f067aa0ba902b7"),
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Record {
     pub(crate) dialect: Dialect,
     pub(crate) client: Option<IpAddr>,
     pub(crate) request: Option<Box<str>>,
+    /// Trace of the request (W3C trace context), if it belongs to one.
+    pub(crate) trace: Option<Box<str>>,
     pub(crate) since: SystemTime,
     pub(crate) opened: Instant,
     /// Which upstream serves it.
@@ -105,6 +107,8 @@ pub(crate) struct Begin {
     pub(crate) client: Option<IpAddr>,
     /// Method and path, without the query, which may hold secrets.
     pub(crate) request: Option<Box<str>>,
+    /// See [`Record::trace`].
+    pub(crate) trace: Option<Box<str>>,
 }
 
 impl Sessions {
@@ -128,6 +132,7 @@ impl Sessions {
             dialect: begin.dialect,
             client: begin.client,
             request: begin.request,
+            trace: begin.trace,
             since: SystemTime::now(),
             opened: Instant::now(),
             upstream: Mutex::default(),

@@ -51,6 +51,7 @@ pub(crate) async fn open(
         dialect: Dialect::Classic,
         client: visitor.client.ip,
         request: Some(visitor.request_line()),
+        trace: visitor.trace(),
     });
     let record = Arc::clone(&session.record);
     let classic = ClassicSession::new(gateway, visitor, client, record);

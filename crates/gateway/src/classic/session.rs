@@ -282,6 +282,7 @@ impl ClassicSession {
             dialect: Dialect::Classic,
             client: self.visitor.client.ip,
             request: None,
+            trace: self.visitor.trace(),
         });
         let mut resume = endpoint.resume.clone().unwrap_or_default();
         resume.bytes_max = resume.bytes_max.max(classic.message_bytes_max);

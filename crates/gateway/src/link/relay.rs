@@ -109,9 +109,10 @@ impl Link {
             // Without a pong nothing more might ever be sent: it is tried again.
             Err(error) => {
                 self.ledger.not_pinged();
-                match error {
-                    SendError::Full => Step::Full,
-                    _closing => Step::Waits,
+                if matches!(error, SendError::Full) {
+                    Step::Full
+                } else {
+                    Step::Waits // it is closing
                 }
             }
         }

@@ -57,6 +57,7 @@ pub(crate) async fn open(
         dialect: Dialect::Mux,
         client: visitor.client.ip,
         request: Some(visitor.request_line()),
+        trace: visitor.trace(),
     });
     let mux = MuxSession::new(gateway, visitor, client, Arc::clone(&session.record));
     Some(Box::pin(async move {

@@ -295,6 +295,7 @@ impl MuxSession {
             dialect: Dialect::Mux,
             client: self.visitor.client.ip,
             request: None,
+            trace: self.visitor.trace(),
         });
         let credit = mux.credit;
         // Credit bounds what waits for the backend, besides what comes back from one that was lost: a client

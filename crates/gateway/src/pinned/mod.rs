@@ -68,6 +68,7 @@ pub(crate) async fn open(
         dialect: Dialect::Pinned,
         client: visitor.client.ip,
         request: Some(visitor.request_line()),
+        trace: visitor.trace(),
     };
     let open = raw::Open {
         gateway,

@@ -132,7 +132,8 @@ async fn with_compression_per_hop_the_gateway_compresses_and_inflates_towards_bo
     in_time(async {
         let client = Client::new(&format!("ws://{address}/?ROUTENAME=one")).unwrap();
         let mut socket = client.config(compressing()).connect().await.unwrap();
-        let text: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
+        let lines: Vec<String> = (0..10_000).map(|line| format!("line {line}")).collect();
+        let text = lines.join("\n");
         socket.send(text.as_str()).await.unwrap();
         let echoed = socket.recv().await.unwrap().unwrap();
         assert_eq!(echoed.as_text(), Some(text.as_str()));
