@@ -1,13 +1,19 @@
-//! `cargo xtask bench`: micro-benchmarks of the core, then our server against other libraries.
+//! `cargo xtask bench`: micro-benchmarks of the core, then our server against other libraries; with
+//! `gateways`, our gateway against other proxies instead.
 //!
 //! In: nothing but options. Out: tables on standard output. Not part of continuous integration: the
 //! rivals are compiled here only, in a workspace of their own, and figures need a quiet machine.
+
+use std::process::Command;
 
 use crate::{process, workspace::Workspace};
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Every benchmark once and short: does everything work?
     #[arg(long)]
     quick: bool,
@@ -19,8 +25,22 @@ pub(crate) struct Options {
     peers: Vec<String>,
 }
 
-/// Builds and runs both kinds; stops at the first failure.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Only our gateway against other proxies; builds it, unless --tidewire names one.
+    #[command(disable_help_flag = true)]
+    Gateways {
+        /// For the generator: --quick, --rounds, --only, --rivals (see --help).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+}
+
+/// Builds and runs what is asked for; stops at the first failure.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
+    if let Some(Part::Gateways { options }) = &options.part {
+        return gateways(workspace, options);
+    }
     if !options.no_micro {
         let mut micro = process::cargo();
         micro
@@ -38,6 +58,35 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         }
         process::run(&mut micro)?;
     }
+    let mut peers = peers(workspace, "run");
+    peers.args(&options.peers);
+    if options.quick {
+        peers.arg("--quick");
+    }
+    process::run(&mut peers)
+}
+
+fn gateways(workspace: &Workspace, options: &[String]) -> anyhow::Result<()> {
+    let mut peers = peers(workspace, "gateways");
+    let is_named = |option: &String| {
+        ["--tidewire", "--help", "-h"].contains(&option.as_str())
+            || option.starts_with("--tidewire=")
+    };
+    if !options.iter().any(is_named) {
+        let mut build = process::cargo();
+        build
+            .args(["build", "--release", "--locked", "-p", "tidewire-cli"])
+            .current_dir(&workspace.root);
+        process::run(&mut build)?;
+        peers
+            .arg("--tidewire")
+            .arg(workspace.target_directory.join("release/tidewire"));
+    }
+    process::run(peers.args(options))
+}
+
+/// The generator, built when it is run, with one of its subcommands.
+fn peers(workspace: &Workspace, subcommand: &str) -> Command {
     let mut peers = process::cargo();
     peers
         // Not locked: a new dependency of ours is added to that lock file; the rivals' versions stay.
@@ -46,10 +95,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         // Beside the project's own output, where cleaning finds it.
         .arg("--target-dir")
         .arg(workspace.target_directory.join("peers"))
-        .args(["--", "run"])
-        .args(&options.peers);
-    if options.quick {
-        peers.arg("--quick");
-    }
-    process::run(&mut peers)
+        .args(["--", subcommand]);
+    peers
 }

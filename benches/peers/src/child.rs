@@ -14,6 +14,12 @@ use anyhow::Context as _;
 /// How long a server may take until it accepts.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
+/// Core of the server that is measured.
+pub(crate) const MEASURED_CORE: usize = 0;
+
+/// Core of everything else: the generator, and a backend behind a measured proxy.
+pub(crate) const OTHER_CORE: usize = 1;
+
 /// How often it is asked whether it accepts.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
@@ -34,13 +40,11 @@ pub(crate) struct Identity {
 }
 
 impl Server {
-    /// Starts `command` on core 0, with `{port}`, `{cert}` and `{key}` filled in, and waits until
-    /// it accepts.
+    /// Starts `command` on the measured core, with `{port}`, `{cert}` and `{key}` filled in, and
+    /// waits until it accepts.
     pub(crate) fn start(command: &[String], identity: Option<&Identity>) -> anyhow::Result<Self> {
-        // Picked and given back: whoever takes it meanwhile makes the round fail, not lie.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let fill = |word: &String| {
-            let word = word.replace("{port}", &address.port().to_string());
+        let fill = |word: &String, port: &str| {
+            let word = word.replace("{port}", port);
             match identity {
                 None => word,
                 Some(identity) => word
@@ -48,10 +52,25 @@ impl Server {
                     .replace("{key}", &identity.key.to_string_lossy()),
             }
         };
+        Self::launch(MEASURED_CORE, |address| {
+            let port = address.port().to_string();
+            Ok(command.iter().map(|word| fill(word, &port)).collect())
+        })
+    }
+
+    /// Starts what `command` makes for the address it is to listen on, on `core`, and waits until
+    /// it accepts.
+    pub(crate) fn launch(
+        core: usize,
+        command: impl FnOnce(SocketAddr) -> anyhow::Result<Vec<String>>,
+    ) -> anyhow::Result<Self> {
+        // Picked and given back: whoever takes it meanwhile makes the round fail, not lie.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let command = command(address)?;
         // A server must not outlive a generator that was killed: it would load the next run's core.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "taskset", "-c", "0"])
-            .args(command.iter().map(fill))
+            .args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()])
+            .args(&command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -113,10 +132,14 @@ impl Drop for Server {
     }
 }
 
-/// Pins this process to core 1.
+/// Pins this process to the other core.
 pub(crate) fn pin_self() -> anyhow::Result<()> {
     let status = Command::new("taskset")
-        .args(["-acp", "1", &std::process::id().to_string()])
+        .args([
+            "-acp",
+            &OTHER_CORE.to_string(),
+            &std::process::id().to_string(),
+        ])
         .stdout(Stdio::null())
         .status()
         .context("taskset (util-linux) is needed to pin the generator")?;

@@ -1,4 +1,5 @@
-//! `peers`: our WebSocket server against other libraries, under one load generator.
+//! `peers`: our WebSocket server against other libraries, our gateway against other proxies, under
+//! one load generator.
 //!
 //! In: scenarios (a table, [`scenario`]) and rivals (built in, or any command line with
 //! `--rival`). Out: CPU per message, messages per second, memory per connection; medians of
@@ -13,10 +14,11 @@ mod child; // a server as a process: pinned, measured
 mod load; // the generator
 mod run; // rounds over rivals
 mod report; // medians and tables
+mod gateways; // proxies in front of one backend
 
 use clap::{Parser, Subcommand};
 
-/// Measure WebSocket servers on loopback.
+/// Measure WebSocket servers and proxies on loopback.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -27,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Measure rivals in turn and print tables.
     Run(run::Options),
+    /// Measure proxies in front of one echo server and print tables.
+    Gateways(gateways::Options),
     /// Run one server (used for the child process).
     Serve(serve::Options),
     /// Name the scenarios and the built-in rivals.
@@ -37,10 +41,14 @@ fn main() -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Gateways(options) => gateways::run(&options),
         Command::Serve(options) => serve::run(&options),
         Command::List => {
             for scenario in scenario::ALL {
                 println!("{}", scenario.name);
+            }
+            for name in gateways::names() {
+                println!("{name}");
             }
             for rival in serve::Rival::all() {
                 println!("{}", rival.name());

@@ -16,14 +16,17 @@ pub(crate) struct Row {
 
 /// Medians of a rival's rounds.
 #[derive(Clone, Copy, Debug)]
-struct Summary {
+pub(crate) struct Summary {
     rate: f64,
-    cost: f64,
+    /// As in [`Figure`].
+    pub(crate) cost: f64,
     /// The lowest cost: what noise hides least.
     best: f64,
     /// How far the costs lie apart, as a part of their median.
-    spread: f64,
+    pub(crate) spread: f64,
     busy: f64,
+    /// As in [`Figure`].
+    pub(crate) resident: f64,
 }
 
 impl Row {
@@ -40,7 +43,13 @@ impl Row {
         self.rivals[index].1.push(figure);
     }
 
-    fn summary(&self, rival: &str) -> Option<Summary> {
+    /// What it is called.
+    pub(crate) fn scenario(&self) -> &'static str {
+        self.scenario
+    }
+
+    /// Medians of a rival's rounds, if it has any.
+    pub(crate) fn summary(&self, rival: &str) -> Option<Summary> {
         let (_, figures) = self.rivals.iter().find(|(name, _)| name == rival)?;
         if figures.is_empty() {
             return None;
@@ -55,6 +64,8 @@ impl Row {
             best: low,
             spread: (high - low) / cost,
             busy: median(figures.iter().map(|figure| figure.busy)),
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            resident: median(figures.iter().map(|figure| figure.resident as f64)),
         })
     }
 }
@@ -161,7 +172,7 @@ impl fmt::Display for Table {
 }
 
 /// The middle value; the upper one of two.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -31,6 +31,22 @@ pub(crate) struct Options {
     /// Another server: NAME='command with {port}', and {cert}, {key} under --tls. May be repeated.
     #[arg(long = "rival", value_name = "NAME=COMMAND", value_parser = foreign)]
     foreign: Vec<Foreign>,
+    #[command(flatten)]
+    pace: Pace,
+    /// Speak TLS 1.3.
+    #[arg(long)]
+    tls: bool,
+    /// When built-in rivals collect answers before they write.
+    #[arg(long, value_enum, default_value_t = Style::Auto)]
+    style: Style,
+    /// Write every round's figures to this file, one line each, separated by tabs.
+    #[arg(long)]
+    raw: Option<PathBuf>,
+}
+
+/// How often and how long is measured.
+#[derive(clap::Args)]
+pub(crate) struct Pace {
     /// Rounds; the median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -43,15 +59,24 @@ pub(crate) struct Options {
     /// One short round each: does everything work?
     #[arg(long)]
     quick: bool,
-    /// Speak TLS 1.3.
-    #[arg(long)]
-    tls: bool,
-    /// When built-in rivals collect answers before they write.
-    #[arg(long, value_enum, default_value_t = Style::Auto)]
-    style: Style,
-    /// Write every round's figures to this file, one line each, separated by tabs.
-    #[arg(long)]
-    raw: Option<PathBuf>,
+}
+
+impl Pace {
+    /// Rounds, and the times of each.
+    pub(crate) fn rounds(&self) -> (usize, Times) {
+        if self.quick {
+            let times = Times {
+                warm_up: Duration::from_millis(50),
+                measure: Duration::from_millis(200),
+            };
+            return (1, times);
+        }
+        let times = Times {
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            measure: Duration::from_secs_f64(self.seconds),
+        };
+        (self.rounds, times)
+    }
 }
 
 /// When built-in rivals collect answers before they write.
@@ -91,19 +116,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("peers-{}", std::process::id()));
     let identity = options.tls.then(|| identity(&folder)).transpose()?;
     let tls = identity.as_ref().map(client).transpose()?;
-    let (rounds, times) = if options.quick {
-        let times = Times {
-            warm_up: Duration::from_millis(50),
-            measure: Duration::from_millis(200),
-        };
-        (1, times)
-    } else {
-        let times = Times {
-            warm_up: Duration::from_secs_f64(options.warm_up),
-            measure: Duration::from_secs_f64(options.seconds),
-        };
-        (options.rounds, times)
-    };
+    let (rounds, times) = options.pace.rounds();
     let wanted = |scenario: &&Scenario| {
         let mut parts = options.only.iter();
         options.only.is_empty() || parts.any(|part| scenario.name.contains(part.as_str()))

@@ -19,6 +19,13 @@ pub(crate) enum Work {
         size: usize,
         kind: Kind,
     },
+    /// Through a gateway: each connection carries `streams` logical sockets of
+    /// `tidewire.mux.v1`, each of which keeps one message of `size` bytes under way.
+    Multiplexed {
+        connections: usize,
+        streams: usize,
+        size: usize,
+    },
     /// One publisher; a publication is done when all receivers have it, then the next starts.
     Broadcast {
         receivers: usize,
@@ -49,7 +56,7 @@ impl Work {
     /// What is counted.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::Echo { .. } => Unit::Messages,
+            Self::Echo { .. } | Self::Multiplexed { .. } => Unit::Messages,
             Self::Broadcast { .. } => Unit::Deliveries,
             Self::Handshakes { .. } => Unit::Handshakes,
             Self::Idle { .. } => Unit::Connections,
@@ -109,7 +116,8 @@ pub(crate) const ALL: &[Scenario] = &[
     },
 ];
 
-const fn echo(
+/// A scenario of echoes.
+pub(crate) const fn echo(
     name: &'static str,
     connections: usize,
     in_flight: usize,

@@ -17,6 +17,9 @@ pub(super) struct Frames {
 /// Most bytes kept; more frames than fit are sent by repeating these.
 const BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a mask.
+const MASK_LEN: usize = 4;
+
 impl Frames {
     /// Up to `count` frames, each with a mask of its own.
     pub(super) fn new(size: usize, kind: Kind, count: usize) -> Self {
@@ -29,18 +32,14 @@ impl Frames {
             Kind::Text => 0x81,
         };
         let header = header(opcode, size);
-        let client_len = header.len() + 4 + size;
+        let client_len = header.len() + MASK_LEN + size;
         let count = count.min(BYTES_MAX / client_len).max(1);
         let mut bytes = Vec::with_capacity(count * client_len);
         // Any sequence will do that is not constant; this is a linear congruential generator.
         let mut state = 0x2545_f491_u32;
         for _ in 0..count {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let mask = state.to_be_bytes();
-            bytes.extend_from_slice(&header);
-            bytes.extend_from_slice(&mask);
-            let masked = payload.iter().zip(mask.iter().cycle());
-            bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+            put_masked(&mut bytes, &header, state.to_be_bytes(), &payload);
         }
         let mut answer = header;
         answer[1] &= 0x7f;
@@ -52,6 +51,20 @@ impl Frames {
             answer,
         }
     }
+}
+
+/// A binary message of a client, appended to `bytes`.
+pub(super) fn put_binary(bytes: &mut Vec<u8>, payload: &[u8]) {
+    // A mask of an established connection may be any number; the generator is nobody's browser.
+    let mask = 0x2545_f491_u32.to_be_bytes();
+    put_masked(bytes, &header(0x82, payload.len()), mask, payload);
+}
+
+fn put_masked(bytes: &mut Vec<u8>, header: &[u8], mask: [u8; MASK_LEN], payload: &[u8]) {
+    bytes.extend_from_slice(header);
+    bytes.extend_from_slice(&mask);
+    let masked = payload.iter().zip(mask.iter().cycle());
+    bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
 }
 
 fn header(opcode: u8, size: usize) -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::{Figure, Tls, frames::Frames, socket::Socket};
 use crate::{child::Server, scenario::Kind};
 
 /// Connections opened first: they pay for what is shared.
-const FIRST: usize = 100;
+pub(crate) const FIRST: usize = 100;
 
 /// Bytes of the echoed message.
 const SIZE: usize = 1024;
@@ -25,13 +25,15 @@ pub(super) fn round(
     for _ in 0..connections {
         open.push(connection(server, echoes, &frames, tls)?);
     }
-    let grown = server.resident()?.saturating_sub(before);
+    let resident = server.resident()?;
+    let grown = resident.saturating_sub(before);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let cost = grown as f64 / connections as f64;
     Ok(Figure {
         rate: 0.0,
         cost,
         busy: 0.0,
+        resident,
     })
 }
 

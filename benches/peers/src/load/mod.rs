@@ -9,11 +9,16 @@ mod echo;
 mod broadcast;
 mod handshakes;
 mod idle;
+pub(crate) mod mux; // many logical sockets over few connections to a gateway
+mod latency; // one message at a time, each timed
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+pub(crate) use idle::FIRST as IDLE_FIRST;
+pub(crate) use latency::{Latency, latency};
 
 use crate::{child::Server, scenario::Work};
 
@@ -26,6 +31,8 @@ pub(crate) struct Figure {
     pub(crate) cost: f64,
     /// How much of the time the server's core was busy with it, 0 to 1.
     pub(crate) busy: f64,
+    /// The server's resident memory at the end, with all connections open.
+    pub(crate) resident: u64,
 }
 
 /// How long a round takes.
@@ -57,6 +64,11 @@ pub(crate) fn round(
             let frames = frames::Frames::new(size, kind, in_flight);
             echo::round(server, connections, in_flight, &frames, times, tls)
         }
+        Work::Multiplexed {
+            connections,
+            streams,
+            size,
+        } => mux::round(server, connections, streams, size, times),
         Work::Broadcast {
             receivers,
             in_flight,
@@ -113,6 +125,7 @@ impl<'a> Stopwatch<'a> {
             rate: units / elapsed,
             cost: cpu * 1e9 / units,
             busy: cpu / elapsed,
+            resident: self.server.resident()?,
         }))
     }
 }

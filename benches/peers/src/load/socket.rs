@@ -4,8 +4,10 @@ use std::{
     io::{self, Read, Write},
     net::SocketAddr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
@@ -18,12 +20,20 @@ pub(super) enum Socket {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
+/// How long anything that blocks may take: a connection, an answer outside of a measurement.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 /// The upgrade request of a browser.
 pub(super) fn request(path: &str) -> Vec<u8> {
+    request_with(path, "")
+}
+
+/// The same with further header lines, each with its line end.
+pub(super) fn request_with(path: &str, headers: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
     .into_bytes()
 }
@@ -40,20 +50,37 @@ impl Socket {
 
     /// Connects and shakes hands, blocking; non-blocking from then on.
     pub(super) fn open(address: SocketAddr, path: &str, tls: Option<&Tls>) -> anyhow::Result<Self> {
-        let stream = std::net::TcpStream::connect(address)?;
+        let socket = Self::open_blocking(address, &request(path), tls)?;
+        socket.set_nonblocking()?;
+        Ok(socket)
+    }
+
+    /// Connects and shakes hands; still blocking afterwards, though never without an end.
+    pub(super) fn open_blocking(
+        address: SocketAddr,
+        request: &[u8],
+        tls: Option<&Tls>,
+    ) -> anyhow::Result<Self> {
+        let stream = std::net::TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         let mut socket = Self::new(TcpStream::from_std(stream), tls)?;
-        socket.write_all(&request(path))?;
+        socket.write_all(request)?;
         let mut answer = Vec::new();
         let mut byte = [0; 1024];
         while !answer.ends_with(b"\r\n\r\n") {
-            let count = socket.read(&mut byte)?;
+            let count = socket.read(&mut byte).context("no answer in time")?;
             anyhow::ensure!(count > 0, "the server closed during the handshake");
             answer.extend_from_slice(&byte[..count]);
         }
         anyhow::ensure!(answer.starts_with(b"HTTP/1.1 101"), "handshake refused");
-        SockRef::from(socket.tcp()).set_nonblocking(true)?;
         Ok(socket)
+    }
+
+    /// From now on nothing blocks.
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+        SockRef::from(self.tcp()).set_nonblocking(true)
     }
 
     /// Sends one frame and waits for its echo, which must be the answer expected.
@@ -62,7 +89,9 @@ impl Socket {
         self.flush()?;
         let mut answer = vec![0; frames.server_len];
         let mut filled = 0;
+        let deadline = Instant::now() + ANSWER_WITHIN;
         while filled < answer.len() {
+            anyhow::ensure!(Instant::now() < deadline, "no echo in time");
             match self.read(&mut answer[filled..]) {
                 Ok(0) => anyhow::bail!("the server closed a connection"),
                 Ok(count) => filled += count,
@@ -83,7 +112,7 @@ impl Socket {
 
     /// Makes the drop a reset, so that no port waits for the peer's last segment.
     pub(super) fn reset_on_drop(&self) -> io::Result<()> {
-        SockRef::from(self.tcp()).set_linger(Some(std::time::Duration::ZERO))
+        SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO))
     }
 
     fn tcp(&self) -> &TcpStream {
