@@ -124,7 +124,8 @@ test("h4: a client of a backend that hangs goes on with another", async () => {
   const { name } = await client.info();
   const hanging = both.find((one) => one.name === name);
   hanging.signal("SIGSTOP");
-  assert.equal(await client.ask("hello?"), "hello?");
+  client.send("hello?");
+  await echoes(client, "hello?", new Set());
   assert.notEqual((await client.info()).name, name);
   assert.equal((await client.close(1000)).code, 1000);
 });
@@ -141,7 +142,8 @@ test("a half-open connection to the backend is noticed, and its client goes on",
   assert.deepEqual(names.sort(), ["far", "near"]);
   proxy.set({ blackhole: true });
   for (const client of both) {
-    assert.equal(await client.ask("hello?"), "hello?");
+    client.send("hello?");
+  await echoes(client, "hello?", new Set());
     assert.equal((await client.info()).name, "near");
   }
 });
