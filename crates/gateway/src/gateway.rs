@@ -228,7 +228,7 @@ impl Visitor {
     }
 
     /// The client's address, with its port as far as that is known: a trusted proxy tells none.
-    fn client_address(&self) -> Option<std::net::SocketAddr> {
+    fn client_address(&self) -> Option<SocketAddr> {
         let nearest = self.request.peer.client_address()?;
         match self.client.ip {
             Some(ip) if ip.to_canonical() != nearest.ip().to_canonical() => Some((ip, 0).into()),

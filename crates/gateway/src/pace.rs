@@ -199,7 +199,7 @@ mod tests {
         open_ones.push(open(&sessions, None));
         sleep(Duration::from_millis(510)).await;
         assert_eq!(asked(&open_ones), 2);
-        sleep(Duration::from_millis(1000)).await;
+        sleep(Duration::from_secs(1)).await;
         assert_eq!(asked(&open_ones), 3);
         assert_eq!(task.await.unwrap(), 3);
         assert!(!logical.record.is_asked_to_end());

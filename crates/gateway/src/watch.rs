@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_change_is_told_once_and_so_are_loss_and_return() {
