@@ -88,7 +88,7 @@ async fn a_tunnel_carries_messages_compression_and_the_close_from_end_to_end() {
             socket.recv().await.unwrap().unwrap().as_text(),
             Some(text.as_str())
         );
-        let code = tidewire::ws::CloseCode(4321);
+        let code = CloseCode(4321);
         let answer = socket.close(code, "enough").await.unwrap().unwrap();
         assert_eq!(answer.code, code);
     })
