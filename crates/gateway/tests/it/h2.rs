@@ -10,7 +10,7 @@ use tidewire_gateway::{
     settings::{Replay, Resume},
     start,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     resume::{Backend, quick},
@@ -89,44 +89,42 @@ async fn h2_a_mux_client_survives_a_hundred_deaths_of_its_backend_with_its_credi
             let client = gateway::connect(&address).await.unwrap();
             let mut socket = client.endpoint("one").await.unwrap();
             let sender = socket.sender();
+            let last = KILLS * 4;
+            let (up, mut ups) = watch::channel(0);
+            // It reads all the time: what waits for a client that does not read confirms nothing.
+            let reader = tokio::spawn(async move {
+                loop {
+                    let event = socket.recv_any().await.unwrap();
+                    let frame = socket.close_frame();
+                    match event.unwrap_or_else(|| panic!("closed: {frame:?}")) {
+                        Event::Message(message) => {
+                            if number(message.as_text().unwrap()) == last {
+                                break;
+                            }
+                        }
+                        Event::Down { retry } => assert!(retry <= Duration::from_millis(20)),
+                        _up => up.send_modify(|ups| *ups += 1),
+                    }
+                }
+            });
             let pad = "x".repeat(20_000);
-            let mut next = 0;
-            for _ in 0..KILLS {
-                let ours = next..next + 4;
-                next += 4;
+            for first in (0..last).step_by(4) {
+                let before = *ups.borrow();
                 // More than the credit, so that a wrong sum is noticed, while the backend dies.
                 let send = async {
-                    for number in ours {
+                    for number in first..first + 4 {
                         sender.send(format!("{number} {pad}")).await.unwrap();
                     }
                 };
-                let (mut up, mut down) = (0, 0);
                 let kill = async {
                     backend.kill().await;
                     backend.start();
+                    ups.wait_for(|ups| *ups > before).await.unwrap();
                 };
-                let receive = async {
-                    while up == 0 || up < down {
-                        let event = socket.recv_any().await.unwrap();
-                        let frame = socket.close_frame();
-                        match event.unwrap_or_else(|| panic!("closed: {frame:?}")) {
-                            Event::Down { retry } => {
-                                assert!(retry <= Duration::from_millis(20));
-                                down = 1;
-                            }
-                            Event::Up => up = 1,
-                            _echo => {}
-                        }
-                    }
-                };
-                tokio::join!(send, kill, receive);
+                tokio::join!(send, kill);
             }
-            sender.send(format!("{next} last")).await.unwrap();
-            while let Some(message) = socket.recv().await.unwrap() {
-                if number(message.as_text().unwrap()) == next {
-                    break;
-                }
-            }
+            sender.send(format!("{last} last")).await.unwrap();
+            reader.await.unwrap();
         })
         .await;
         drop(gateway);
