@@ -36,8 +36,11 @@ impl Group {
     /// # Errors
     /// The system refuses, as with processes that have changed their user.
     pub(super) fn terminate(&self) -> io::Result<()> {
+        // Who is stopped could not obey, and would be ended by SIGHUP if the leader obeyed first: the system
+        // sends it to groups that lose their leader's parent while members are stopped.
+        self.signal(Signal::CONT)?;
         self.signal(Signal::TERM)?;
-        self.signal(Signal::CONT) // who is stopped could not obey
+        self.signal(Signal::CONT)
     }
 
     /// Ends all.
