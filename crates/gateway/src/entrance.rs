@@ -16,6 +16,7 @@ use crate::{
     gateway::{self, Gateway, Visitor},
     mux, pinned,
     settings::Listener,
+    table::NotPinned,
 };
 
 /// Where a client came in.
@@ -44,7 +45,8 @@ pub(crate) async fn enter(
             return classic::open(gateway, visitor, opening).await;
         }
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),
-        Err(unknown) => gateway::unknown(&unknown.0),
+        Err(NotPinned::Unknown(name)) => gateway::unknown(&name),
+        Err(NotPinned::Ambiguous) => Refusal::new(400, "expected one ROUTENAME"),
     };
     refuse(opening, &refusal).await
 }

@@ -47,6 +47,14 @@ pub(crate) fn query<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str
     query_value(head.query()?, name)
 }
 
+/// How often a name is given, as a header and as a query parameter.
+pub(crate) fn count(head: &RequestHead, name: &str) -> usize {
+    let in_query = head.query().map_or(0, |query| {
+        pairs(query).filter(|(key, _)| decode(key) == name).count()
+    });
+    head.values(name).count() + in_query
+}
+
 /// A parameter of a query, decoded; `None` if it is absent or there are several.
 pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut found = pairs(query).filter(|(key, _)| decode(key) == name);

@@ -33,9 +33,14 @@ pub(crate) struct Pinned {
     pub(crate) by_query: bool,
 }
 
-/// A request names an endpoint that does not exist.
+/// A request names no endpoint that it could be pinned to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownName(pub(crate) String);
+pub(crate) enum NotPinned {
+    /// There is none of this name.
+    Unknown(String),
+    /// It has several names.
+    Ambiguous,
+}
 
 impl Table {
     /// A table of `settings`, in which `before`'s targets of the same name live on.
@@ -85,14 +90,18 @@ impl Table {
     }
 
     /// The endpoint that a request is pinned to; `None`: to none.
-    pub(crate) fn pinned(&self, head: &RequestHead) -> Result<Option<Pinned>, UnknownName> {
+    pub(crate) fn pinned(&self, head: &RequestHead) -> Result<Option<Pinned>, NotPinned> {
         if self.settings.pin_by_name {
+            // Whoever in front looks at one of two names must not be led past.
+            if request::count(head, ROUTE_NAME) > 1 {
+                return Err(NotPinned::Ambiguous);
+            }
             let by_header = request::header(head, ROUTE_NAME);
             let by_query = request::query(head, ROUTE_NAME);
             if let Some(name) = by_header.or(by_query.as_deref()) {
                 let target = self
                     .by_name(name)
-                    .ok_or_else(|| UnknownName(name.to_owned()))?;
+                    .ok_or_else(|| NotPinned::Unknown(name.to_owned()))?;
                 return Ok(Some(Pinned {
                     target: Arc::clone(target),
                     strip_prefix: None,

@@ -1,14 +1,18 @@
 //! A live endpoint: what a reload changes in place, and everything that outlives one.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     admission::Places,
+    gateway::now,
     keeper::{self, Current, Wanted},
     settings::Endpoint,
     upstream::{Pool, Prober},
@@ -27,6 +31,8 @@ pub(crate) struct Target {
     wanted: watch::Sender<Wanted>,
     /// Its process, while there is one.
     pub(crate) process: Arc<Current>,
+    /// When a loss was last told.
+    told_loss: Mutex<Option<Instant>>,
 }
 
 /// What went through an endpoint since the gateway started.
@@ -52,6 +58,9 @@ pub(crate) struct Counters {
     pub(crate) overflowed: AtomicU64,
 }
 
+/// How often losses are told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// Adds to a counter.
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
@@ -67,6 +76,7 @@ impl Target {
             prober: Mutex::default(),
             wanted: watch::Sender::default(),
             process: Arc::default(),
+            told_loss: Mutex::default(),
         }
     }
 
@@ -96,6 +106,24 @@ impl Target {
     /// Begins to stop its process.
     pub(crate) fn end_process(&self) {
         self.wanted.send_replace(Wanted::Stopped);
+    }
+
+    /// A backend was lost behind a living client, or could not be found again: told at most once a second,
+    /// for many clients lose it at a time.
+    pub(crate) fn tell_loss(&self, what: &'static str) {
+        let now = now();
+        let mut told = self
+            .told_loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| now < told + TELL_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        drop(told);
+        let lost = self.counters.lost.load(Ordering::Relaxed);
+        let name = &self.endpoint().name;
+        tracing::warn!(endpoint = %name, lost_so_far = lost, "{what}");
     }
 
     /// What is configured now.

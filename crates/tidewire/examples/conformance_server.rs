@@ -68,8 +68,6 @@ fn socket_config(deflate: bool) -> Config {
         deflate.context_takeover = true;
         deflate.peer_context_takeover = true;
         deflate.threshold = 0;
-        // Messages of group 9 are one byte again and again, which a gateway in front may compress.
-        deflate.ratio_max = u32::MAX;
         config.deflate = Some(deflate);
     }
     config

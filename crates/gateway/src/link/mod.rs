@@ -213,6 +213,7 @@ impl Link {
             }
             backend.lease.lost(now());
             add(&self.target.counters.lost, 1);
+            self.target.tell_loss("a backend was lost under a client");
             self.ledger.settle(backend.socket.stats().bytes_sent);
             drop(backend.socket);
             backend = match self.search().await {

@@ -52,6 +52,7 @@ impl Link {
                 return Ok(Backend { socket, lease });
             }
             if Instant::now() >= deadline {
+                self.target.tell_loss("a backend did not come back in time");
                 let why = "the backend did not come back in time";
                 return Err(CloseFrame::new(BAD_GATEWAY, why));
             }

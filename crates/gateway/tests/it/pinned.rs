@@ -168,3 +168,27 @@ async fn what_a_backend_has_compressed_a_thousandfold_is_no_attack() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn m29_a_request_that_names_two_endpoints_is_refused() {
+    let backend = telling();
+    let endpoints = ["one", "two"].map(|name| endpoint(name, &[url(&backend, "/")]));
+    let gateway = start(settings(endpoints.into())).unwrap();
+    let address = gateway.addresses()[0];
+    let client = |query: &str| Client::new(&format!("ws://{address}/?{query}")).unwrap();
+    in_time(async {
+        for client in [
+            client("ROUTENAME=one").header("ROUTENAME", "two"),
+            client("ROUTENAME=one&ROUTENAME=one"),
+            client("")
+                .header("ROUTENAME", "one")
+                .header("ROUTENAME", "one"),
+        ] {
+            let Err(ConnectError::Handshake(error)) = client.connect().await else {
+                panic!("opened")
+            };
+            assert_eq!(error.status(), Some(400));
+        }
+    })
+    .await;
+}

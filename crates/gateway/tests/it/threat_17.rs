@@ -163,17 +163,18 @@ async fn threat_17_a_route_name_is_a_name_and_never_an_address() {
             "one%00",
             "one%0a",
             "%6fne%20",
-            "one&ROUTENAME=one",
         ] {
             let (by_query, _) = ask(&gateway, upgrade(&format!("/?ROUTENAME={encoded}"), "")).await;
             assert_eq!(by_query, "404", "{encoded}");
         }
+        let (twice, _) = ask(&gateway, upgrade("/?ROUTENAME=one&ROUTENAME=one", "")).await;
+        assert_eq!(twice, "400", "two names are none");
         let (twice, _) = ask(
             &gateway,
             upgrade("/", "ROUTENAME: one\r\nROUTENAME: two\r\n"),
         )
         .await;
-        assert_eq!(twice, "404", "two names are none");
+        assert_eq!(twice, "400", "two names are none");
         let (encoded, head) = ask(&gateway, upgrade("/?a=1&ROUTENAM%45=%6fne&b=%0d%0a", "")).await;
         assert_eq!(encoded, "101");
         assert!(

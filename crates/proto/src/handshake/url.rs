@@ -68,7 +68,8 @@ impl Url {
     /// # Errors
     /// [`UrlError::Target`].
     pub fn with_target(&self, target: &str) -> Result<Self, UrlError> {
-        let plain = |c: char| !c.is_control() && !c.is_whitespace();
+        // A fragment is no part of a request (RFC 6455 section 3).
+        let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '#';
         if !target.starts_with('/') || !target.chars().all(plain) {
             return Err(UrlError::Target);
         }
