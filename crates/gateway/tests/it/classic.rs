@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidewire::ws::{CloseCode, Server, ServerConfig, WebSocket, connect};
 use tidewire_gateway::{Running, start};
 
-use crate::support::{echo, endpoint, in_time, settings, url};
+use crate::support::{echo, endpoint, in_time, missed, settings, url};
 
 async fn say(socket: &mut WebSocket, text: &str) -> String {
     socket.send(text).await.unwrap();
@@ -115,6 +115,7 @@ async fn m03_m31_the_client_survives_its_backend_and_other_routes_notice_nothing
         let mut socket = ready(&gateway).await;
         say(&mut socket, "ROUTENAME=dying\n1").await;
         dying.drain(Duration::ZERO).await;
+        missed(address.parse().unwrap()).await;
         for number in 2..10 {
             socket
                 .send(format!("ROUTENAME=dying\n{number}"))

@@ -55,7 +55,7 @@ async fn h2_a_pinned_client_survives_a_hundred_deaths_of_its_backend() {
                 socket.send(format!("{next} x")).await.unwrap();
                 next += 1;
             }
-            backend.kill().await;
+            backend.kill_and_be_missed().await;
             for _ in 0..5 {
                 socket.send(format!("{next} x")).await.unwrap();
                 next += 1;

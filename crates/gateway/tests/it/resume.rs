@@ -10,7 +10,7 @@ use tidewire_gateway::{
 };
 use tokio::sync::mpsc;
 
-use crate::support::{echo, endpoint, in_time, settings};
+use crate::support::{echo, endpoint, in_time, missed, settings};
 
 /// A backend that can be killed and started again at the same address, and tells what it got.
 pub(crate) struct Backend {
@@ -57,6 +57,12 @@ impl Backend {
         }
     }
 
+    /// Ends it, and waits until the gateway has noticed.
+    pub(crate) async fn kill_and_be_missed(&mut self) {
+        self.kill().await;
+        missed(self.address).await;
+    }
+
     pub(crate) fn endpoint(&self, resume: Resume) -> Endpoint {
         let mut endpoint = endpoint("one", &[format!("ws://{}/", self.address)]);
         endpoint.resume = Some(resume);
@@ -96,7 +102,7 @@ async fn m31_the_client_lives_on_and_what_it_sent_meanwhile_is_delivered_once_in
             let mut socket = client(&gateway).await;
             exchange(&mut socket, "before").await;
             for round in 0..5 {
-                backend.kill().await;
+                backend.kill_and_be_missed().await;
                 for number in 0..20 {
                     socket.send(format!("{round} {number}")).await.unwrap();
                 }

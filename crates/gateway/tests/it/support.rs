@@ -98,3 +98,10 @@ pub(crate) fn resident() -> usize {
     let pages = statm.split_whitespace().nth(1).unwrap();
     pages.parse::<usize>().unwrap() * 4096
 }
+
+/// Waits until the gateway looks again for the backend that was at this address: what a client sends from
+/// now on is kept for the next one.
+pub(crate) async fn missed(address: std::net::SocketAddr) {
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    drop(listener.accept().await.unwrap());
+}

@@ -158,12 +158,7 @@ async fn threat_17_a_route_name_is_a_name_and_never_an_address() {
             let (by_query, _) = ask(&gateway, upgrade(&format!("/?ROUTENAME={encoded}"), "")).await;
             assert_eq!(by_query, "404", "{name:?}");
         }
-        for encoded in [
-            "one%0d%0aHost:%20evil",
-            "one%00",
-            "one%0a",
-            "%6fne%20",
-        ] {
+        for encoded in ["one%0d%0aHost:%20evil", "one%00", "one%0a", "%6fne%20"] {
             let (by_query, _) = ask(&gateway, upgrade(&format!("/?ROUTENAME={encoded}"), "")).await;
             assert_eq!(by_query, "404", "{encoded}");
         }
