@@ -19,7 +19,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    session::{End, Record},
+    record::{End, Record},
     settings,
 };
 

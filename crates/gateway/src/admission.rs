@@ -3,19 +3,16 @@
 //! In: a request and an endpoint. Out: an [`Admitted`] that counts until it is dropped, or an HTTP refusal.
 //! Invariant: no upstream is opened for a client that was not admitted.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use tidewire::{proto::handshake::RequestHead, ws::Refusal};
 use tidewire_auth::{Authenticator, Headers};
 
 use crate::{
-    gateway::Visitor,
+    places::{Admitted, Places},
     request,
     settings::{Endpoint, Origins},
+    visitor::Visitor,
 };
 
 /// Checks everything, and counts the connection.
@@ -88,87 +85,6 @@ impl Headers for Fields<'_> {
     }
 }
 
-/// Counts the connections of an endpoint, in all and per client address.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    taken: Mutex<Taken>,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    /// Only addresses that have a connection.
-    by_ip: HashMap<IpAddr, usize>,
-}
-
-/// A counted connection.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    places: Arc<Places>,
-    ip: Option<IpAddr>,
-}
-
-impl Places {
-    /// A place for a connection from `ip`, or the refusal.
-    fn take(
-        self: &Arc<Self>,
-        ip: Option<IpAddr>,
-        all_max: usize,
-        per_ip_max: usize,
-    ) -> Result<Admitted, Refusal> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= all_max {
-            return Err(busy(503, "the endpoint has too many connections"));
-        }
-        let counted = ip.filter(|_| per_ip_max != usize::MAX);
-        if let Some(ip) = counted {
-            let count = taken.by_ip.entry(ip).or_default();
-            if *count >= per_ip_max {
-                return Err(busy(429, "too many connections from this address"));
-            }
-            *count += 1;
-        }
-        taken.all += 1;
-        Ok(Admitted {
-            places: Arc::clone(self),
-            ip: counted,
-        })
-    }
-
-    /// Connections now.
-    pub(crate) fn count(&self) -> usize {
-        self.taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .all
-    }
-}
-
-fn busy(status: u16, reason: &str) -> Refusal {
-    let mut refusal = Refusal::new(status, reason);
-    refusal.headers.push(("Retry-After", "5".to_owned()));
-    refusal
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut taken = self
-            .places
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        if let Some(ip) = self.ip
-            && let Entry::Occupied(mut count) = taken.by_ip.entry(ip)
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tidewire::proto::handshake::HeadLimits;
@@ -194,21 +110,5 @@ mod tests {
         assert!(check_origin(&same, true, &list).is_err());
         assert!(check_origin(&head(""), true, &list).is_ok());
         assert!(check_origin(&twice, true, &Origins::Any).is_ok());
-    }
-
-    #[test]
-    fn places_are_counted_and_given_back() {
-        let places = Arc::new(Places::default());
-        let one = Some("192.0.2.1".parse().unwrap());
-        let two = Some("192.0.2.2".parse().unwrap());
-        let first = places.take(one, 2, 1).unwrap();
-        assert_eq!(places.take(one, 2, 1).unwrap_err().status, 429);
-        let second = places.take(two, 2, 1).unwrap();
-        assert_eq!(places.take(None, 2, 1).unwrap_err().status, 503);
-        drop(first);
-        drop(places.take(one, 2, 1).unwrap());
-        drop(second);
-        assert_eq!(places.count(), 0);
-        assert!(places.taken.lock().unwrap().by_ip.is_empty());
     }
 }

@@ -13,9 +13,10 @@ use tidewire::Drain;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    admin::{Outcome, Owner, ProcessState},
+    admin::{Outcome, Owner},
     gateway::Gateway,
     lifecycle::Running,
+    process_state::ProcessState,
 };
 
 /// Most reloads that wait.

@@ -13,10 +13,12 @@ use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
     classic,
-    gateway::{self, Gateway, Visitor},
+    gateway::Gateway,
     mux, pinned,
+    refuse::refuse,
     settings::Listener,
-    table::NotPinned,
+    table::{self, NotPinned},
+    visitor::Visitor,
 };
 
 /// Where a client came in.
@@ -45,16 +47,8 @@ pub(crate) async fn enter(
             return classic::open(gateway, visitor, opening).await;
         }
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),
-        Err(NotPinned::Unknown(name)) => gateway::unknown(&name),
+        Err(NotPinned::Unknown(name)) => table::unknown(&name),
         Err(NotPinned::Ambiguous) => Refusal::new(400, "expected one ROUTENAME"),
     };
     refuse(opening, &refusal).await
-}
-
-/// Tells the client; then nothing is to be run.
-pub(crate) async fn refuse(opening: Opening, refusal: &Refusal) -> Option<Established> {
-    if let Err(error) = opening.refuse(refusal).await {
-        tracing::debug!(%error, "a refusal was not sent");
-    }
-    None
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::listeners::Bound;
+use crate::bound::Bound;
 
 /// The sockets cannot be handed over.
 #[derive(Debug, thiserror::Error)]

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::{admin::ProcessState, settings::Endpoint, upstream::Pool};
+use crate::{process_state::ProcessState, settings::Endpoint, upstream::Pool};
 
 #[cfg(unix)]
 use crate::{
-    admin::ProcessPhase,
     process::{State, Supervised, Supervisor},
+    process_state::ProcessPhase,
 };
 
 /// What is wanted of an endpoint's process.

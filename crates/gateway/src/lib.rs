@@ -11,21 +11,27 @@
 pub mod config; // files, environment, flags → settings
 pub mod settings; // what the operator wants, checked
 mod lifecycle; // start, reload, drain, stop
+mod start_error; // why it cannot
 mod operate; // the loop that owns a running gateway
 mod control; // what may be asked of it
 mod watch; // files that have changed
 #[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
 mod handover; // listeners from process to process
+mod bound; // sockets that listen
 mod listeners; // the addresses clients connect to
 mod reload; // what other settings mean for what is open
 mod pace; // ends many, not all at once
 mod gateway; // what all connections share
 mod entrance; // a request: which dialect, which endpoint?
-mod request; // its parts
+mod refuse; // or none
+mod visitor; // who asks
+mod request; // what is asked
 mod table; // names and routes → endpoints
 mod target; // a live endpoint
 mod keeper; // its process, as it is wanted
-mod admission; // origin, credentials, numbers
+mod process_state; // how it stands
+mod admission; // origin, credentials
+mod places; // numbers
 mod pinned; // a plain client, connected through
 mod forward; // the request as the upstream gets it
 mod classic; // a client that speaks SMHandshake
@@ -38,15 +44,19 @@ mod reach; // open an upstream, or another one
 pub mod upstream; // which upstream a connection gets, and which are usable
 #[cfg(unix)]
 pub mod process; // the program behind an endpoint, kept running
-mod session; // what runs, and how it is asked to end
+mod session; // what runs
+mod record; // what is known of it, and how it is asked to end
 mod access_log; // what has run
 mod admin; // what the operator sees and does
 mod random; // spread over time
+mod clock; // the time
 
-pub use admin::{NobodyOwns, Outcome, Owner, ProcessPhase, ProcessState};
+pub use admin::{NobodyOwns, Outcome, Owner};
 pub use control::{Operator, Requests};
 pub use handover::HandoverError;
-pub use lifecycle::{Running, StartError, start, start_or_take_over};
+pub use lifecycle::{Running, start, start_or_take_over};
 pub use listeners::Changed;
 pub use operate::Load;
+pub use process_state::{ProcessPhase, ProcessState};
 pub use reload::Reloaded;
+pub use start_error::StartError;

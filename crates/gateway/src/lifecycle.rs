@@ -19,34 +19,15 @@ use tokio::{
 use crate::{
     access_log::AccessLog,
     admin::{self, Owner},
+    bound::{Bound, Role},
     gateway::Gateway,
-    handover::{self, HandoverError, Place},
-    listeners::{Bound, Listeners, Role},
+    handover::{self, Place},
+    listeners::Listeners,
     pace::{self, Pace},
     reload::{Reloaded, Removals},
     settings::Settings,
+    start_error::{self, StartError},
 };
-
-/// A gateway cannot start, or take other settings.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A listener cannot be bound.
-    #[error("cannot listen")]
-    Listen(#[from] tidewire::ws::StartError),
-    /// The admin listener would let everybody in from everywhere.
-    #[error("the admin listener at {0} is not on loopback and needs authentication")]
-    AdminOpen(SocketAddr),
-    /// The access log cannot be opened.
-    #[error("cannot open the access log")]
-    AccessLog(#[source] io::Error),
-    /// Too many listeners were removed whose sessions have not ended.
-    #[error("too many removed listeners still have sessions")]
-    Retired,
-    /// The process that runs cannot be succeeded, or none could succeed this one.
-    #[error("cannot take over")]
-    Handover(#[from] HandoverError),
-}
 
 /// A gateway that serves clients until it is [stopped](Self::stop).
 pub struct Running {
@@ -229,7 +210,7 @@ impl Running {
             Err(error) => Err(error.into()),
         };
         if let Err(error) = given {
-            let error = crate::operate::causes(&error);
+            let error = start_error::causes(&error);
             tracing::warn!(error, "not handed over: everything stays as it was");
             return false;
         }
@@ -287,7 +268,7 @@ impl Running {
         let mut pace = Pace::new(settings.drain.per_second, Some(asked_by));
         let end = async {
             loop {
-                let connections = |record: &crate::session::Record| record.parent.is_none();
+                let connections = |record: &crate::record::Record| record.parent.is_none();
                 pace::end(&gateway.sessions, &mut pace, REASON, connections).await;
                 // An opening that was under way may become a session yet.
                 sleep(LOOK_AGAIN_AFTER).await;

@@ -9,6 +9,7 @@ use crate::{
     control::{Requests, Told},
     lifecycle::Running,
     settings::Settings,
+    start_error::causes,
     watch::Watch,
 };
 
@@ -93,16 +94,4 @@ fn watched(running: &Running) -> Vec<std::path::PathBuf> {
     } else {
         Vec::new()
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use tidewire::ws::CloseCode;
 use tokio::time::{Instant, sleep_until};
 
-use crate::session::{Record, Sessions};
+use crate::{record::Record, session::Sessions};
 
 /// Gives one turn after the other. The first comes at once.
 #[derive(Debug)]
@@ -122,7 +122,8 @@ mod tests {
     use super::*;
     use crate::{
         access_log::AccessLog,
-        session::{Begin, Dialect, Session},
+        record::{Begin, Dialect},
+        session::Session,
     };
 
     fn open(sessions: &Arc<Sessions>, parent: Option<u64>) -> Session {

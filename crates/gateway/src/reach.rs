@@ -14,8 +14,8 @@ use tidewire::{
 };
 
 use crate::{
+    clock::now,
     forward,
-    gateway::now,
     settings::Endpoint,
     target::Target,
     upstream::{ClientKey, Lease, UpstreamId},

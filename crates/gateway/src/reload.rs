@@ -13,7 +13,7 @@ use crate::{
     gateway::Gateway,
     listeners::Changed,
     pace::{self, Pace},
-    session::Record,
+    record::Record,
     settings::{Endpoint, Settings},
     target::Target,
 };

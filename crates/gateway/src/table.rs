@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tidewire::proto::handshake::RequestHead;
+use tidewire::{proto::handshake::RequestHead, ws::Refusal};
 
 use crate::{
     request::{self, ROUTE_NAME},
@@ -143,4 +143,11 @@ fn holds(condition: &Condition, head: &RequestHead) -> bool {
             request::cookie(head, name).is_some_and(|value| pattern.matches(value))
         }
     }
+}
+
+/// An endpoint that does not exist.
+pub(crate) fn unknown(name: &str) -> Refusal {
+    // Of a name that may be anything, no more than fits a line.
+    let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    Refusal::new(404, format!("no endpoint is called {name:?}"))
 }

@@ -11,9 +11,9 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    admission::Places,
-    gateway::now,
+    clock::now,
     keeper::{self, Current, Wanted},
+    places::Places,
     settings::Endpoint,
     upstream::{Pool, Prober},
 };

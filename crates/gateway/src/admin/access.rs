@@ -14,7 +14,7 @@ use axum::{
 };
 use tidewire_auth::{Authenticator, Headers};
 
-use super::{AdminError, Shared};
+use super::error::AdminError;
 use crate::settings;
 
 /// A field that pages of other origins cannot send without being allowed to, which they never are.
@@ -90,10 +90,8 @@ impl Access {
 }
 
 /// Host, origin and kind of request, before anything else.
-pub(super) async fn origin(State(desk): State<Shared>, request: Request, next: Next) -> Response {
-    let checked = desk
-        .access
-        .check_origin(request.method(), request.headers());
+pub(super) async fn origin(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let checked = access.check_origin(request.method(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -114,11 +112,11 @@ pub(super) async fn origin(State(desk): State<Shared>, request: Request, next: N
 
 /// Credentials of everything but the page.
 pub(super) async fn credentials(
-    State(desk): State<Shared>,
+    State(access): State<Access>,
     request: Request,
     next: Next,
 ) -> Response {
-    match desk.access.denial(request.headers()) {
+    match access.denial(request.headers()) {
         None => next.run(request).await,
         Some(denial) => denial,
     }
@@ -126,12 +124,12 @@ pub(super) async fn credentials(
 
 /// Credentials of the page's files, where a browser can ask for them.
 pub(super) async fn page_credentials(
-    State(desk): State<Shared>,
+    State(access): State<Access>,
     request: Request,
     next: Next,
 ) -> Response {
-    if desk.access.browser_asks() {
-        return credentials(State(desk), request, next).await;
+    if access.browser_asks() {
+        return credentials(State(access), request, next).await;
     }
     next.run(request).await
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{drain, endpoints, metrics, sessions, status};
+use super::{drain, endpoints, sessions, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +24,7 @@ use super::{drain, endpoints, metrics, sessions, status};
         drain::upstream,
         sessions::list,
         sessions::close,
-        metrics::metrics
+        status::metrics
     )
 )]
 struct Description;

@@ -13,10 +13,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AdminError, Desk, Shared, endpoints};
+use super::{
+    desk::{Desk, Shared},
+    endpoints,
+    error::AdminError,
+};
 use crate::{
     pace::{self, Pace},
-    session::Record,
+    record::Record,
 };
 
 /// What the clients are told.

@@ -17,9 +17,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AdminError, Desk, ProcessState, Shared, status::Begun};
+use super::{
+    desk::{Desk, Shared},
+    error::AdminError,
+    status::Begun,
+};
 use crate::{
-    gateway::now,
+    clock::now,
+    process_state::ProcessState,
     target::{Counters, Target},
     upstream::{BreakerState, HealthStatus, UpstreamId, UpstreamSnapshot},
 };

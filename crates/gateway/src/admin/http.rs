@@ -18,7 +18,7 @@ use hyper_util::{
 };
 use tidewire::ws::Unrouted;
 
-use super::AdminError;
+use super::error::AdminError;
 
 /// The head of a request must be complete within; also how long a connection may be idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);

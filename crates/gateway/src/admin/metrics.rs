@@ -9,11 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -21,9 +16,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Owner, ProcessPhase, Shared};
+use super::owner::Owner;
 use crate::{
     gateway::Gateway,
+    process_state::ProcessPhase,
     settings::Endpoint,
     target::Target,
     upstream::{BreakerState, HealthStatus, UpstreamSnapshot},
@@ -50,20 +46,12 @@ impl Metrics {
         Self { registry }
     }
 
-    fn render(&self) -> String {
+    /// As `OpenMetrics` text.
+    pub(super) fn render(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
-}
-
-/// Counters for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "gateway", responses(
-    (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
-    (status = 401, description = "Valid credentials are needed", body = super::AdminError)))]
-pub(super) async fn metrics(State(desk): State<Shared>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], desk.metrics.render()).into_response()
 }
 
 #[derive(Debug)]

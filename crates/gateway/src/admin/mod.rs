@@ -5,25 +5,20 @@
 //! credentials where some are demanded; nothing is changed by a request that a foreign page could have made;
 //! no payload, query or header of a client is ever shown.
 
+mod owner; // who owns the gateway
 mod access; // who may come in
 mod http; // requests → router
 mod page; // the page's files
+mod desk; // what the handlers need
 mod status; // the gateway as a whole
 mod endpoints; // endpoints and their upstreams
 mod drain; // end the sessions of one of them
 mod sessions; // what is connected
 mod metrics; // counters for Prometheus
-mod process; // of endpoints that are run by the gateway
 mod error; // the error body
 mod description; // OpenAPI
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    future::ready,
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
     Router,
@@ -37,63 +32,14 @@ use tidewire::{
 };
 use tokio::time::Instant;
 
-pub use self::process::{ProcessPhase, ProcessState};
-use self::{access::Access, error::AdminError, metrics::Metrics};
-use crate::{gateway::Gateway, lifecycle::StartError, settings};
-
-/// What came of a reload: what has changed, or why nothing has; for the operator.
-pub type Outcome = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
-
-/// Who owns the gateway, and is asked for what the admin API cannot do itself.
-pub trait Owner: Send + Sync + fmt::Debug {
-    /// Reads the configuration again and takes it; one that is wrong changes nothing.
-    fn reload(&self) -> Outcome;
-
-    /// Begins to stop the gateway: accepts nothing more, ends all sessions at the drain's pace. Returns at
-    /// once.
-    fn stop(&self);
-
-    /// How the process of an endpoint stands; `None`: none is supervised.
-    fn process(&self, endpoint: &str) -> Option<ProcessState> {
-        let _ = endpoint;
-        None
-    }
-
-    /// Begins to restart the process of an endpoint. Returns at once; `false`: none is supervised.
-    fn restart(&self, endpoint: &str) -> bool {
-        let _ = endpoint;
-        false
-    }
-}
-
-/// For programs that reload and stop the gateway by other means.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NobodyOwns;
-
-impl Owner for NobodyOwns {
-    fn reload(&self) -> Outcome {
-        let error = "this gateway has no configuration that could be read again";
-        Box::pin(ready(Err(error.to_owned())))
-    }
-
-    fn stop(&self) {
-        tracing::warn!("the admin API asks for a stop, and nobody listens");
-    }
-}
-
-/// What the handlers need.
-#[derive(Debug)]
-struct Desk {
-    gateway: Arc<Gateway>,
-    owner: Arc<dyn Owner>,
-    access: Access,
-    started: Instant,
-    metrics: Metrics,
-    /// Endpoints and upstreams whose drain is under way: one at a time each.
-    draining: Mutex<BTreeSet<String>>,
-}
-
-type Shared = Arc<Desk>;
+pub use self::owner::{NobodyOwns, Outcome, Owner};
+use self::{
+    access::Access,
+    desk::{Desk, Shared},
+    error::AdminError,
+    metrics::Metrics,
+};
+use crate::{gateway::Gateway, settings, start_error::StartError};
 
 /// Largest request body: a close reason fits many times.
 const BODY_BYTES_MAX: usize = 16 << 10;
@@ -118,14 +64,13 @@ pub(crate) fn start(
         metrics: Metrics::new(&gateway, &owner),
         gateway,
         owner,
-        access,
         started: Instant::now(),
         draining: Mutex::default(),
     });
     let mut config = ServerConfig::new(settings.address);
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
-    let router = router(desk);
+    let router = router(desk, access);
     let fallback = Arc::new(move |unrouted| Box::pin(http::serve(router.clone(), unrouted)) as _);
     let server = Server::new(config).fallback(fallback);
     let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
@@ -155,23 +100,23 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ),
         ("/api/v1/sessions", get(sessions::list)),
         ("/api/v1/sessions/{id}/close", post(sessions::close)),
-        ("/metrics", get(metrics::metrics)),
+        ("/metrics", get(status::metrics)),
         ("/openapi.json", get(description::openapi)),
     ]
 }
 
-fn router(desk: Shared) -> Router {
+fn router(desk: Shared, access: Access) -> Router {
     let guarded = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, handler)| {
             router.route(path, handler)
         })
         .layer(middleware::from_fn_with_state(
-            Arc::clone(&desk),
+            access.clone(),
             access::credentials,
         ));
     let page = page::router().layer(middleware::from_fn_with_state(
-        Arc::clone(&desk),
+        access.clone(),
         access::page_credentials,
     ));
     guarded
@@ -181,10 +126,7 @@ fn router(desk: Shared) -> Router {
         .method_not_allowed_fallback(|| async { AdminError::new(405, "not by this method") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(http::in_time))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&desk),
-            access::origin,
-        ))
+        .layer(middleware::from_fn_with_state(access, access::origin))
         .with_state(desk)
 }
 

@@ -2,8 +2,6 @@
 //!
 //! In: GET requests. Out: the page and what it loads; all else it gets from the API as anybody does.
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     http::{HeaderMap, StatusCode, Uri, header},
@@ -12,14 +10,14 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 
-use super::{AdminError, Desk};
+use super::error::AdminError;
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../../web/admin/"]
 struct Files;
 
 /// `/` and the files.
-pub(super) fn router() -> Router<Arc<Desk>> {
+pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(file))
         .route("/{file}", get(file))

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tidewire::ws::{CloseCode, CloseFrame};
 use utoipa::ToSchema;
 
-use super::{AdminError, Shared, status::Begun};
-use crate::session::Record;
+use super::{desk::Shared, error::AdminError, status::Begun};
+use crate::record::Record;
 
 /// Sessions of an answer, unless asked otherwise.
 const LIMIT_DEFAULT: usize = 100;

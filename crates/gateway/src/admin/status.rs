@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AdminError, Shared};
-use crate::{session::Dialect, settings};
+use super::{desk::Shared, error::AdminError};
+use crate::{record::Dialect, settings};
 
 /// How the gateway stands.
 #[derive(Serialize, ToSchema)]
@@ -136,6 +141,15 @@ pub(super) async fn drain(State(desk): State<Shared>) -> (StatusCode, Json<Begun
     tracing::info!("the admin API asks for a stop");
     desk.owner.stop();
     Begun::of("drain")
+}
+
+/// Counters for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "gateway", responses(
+    (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
+    (status = 401, description = "Valid credentials are needed", body = AdminError)))]
+pub(super) async fn metrics(State(desk): State<Shared>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], desk.metrics.render()).into_response()
 }
 
 /// Whether the gateway is alive; needs no credentials and tells no more.

@@ -12,9 +12,10 @@ use tidewire::ws::{Answer, Config, Established, Opening};
 
 use self::session::ClassicSession;
 use crate::{
-    gateway::{Gateway, Visitor},
-    session::{Begin, Dialect},
+    gateway::Gateway,
+    record::{Begin, Dialect},
     settings::Settings,
+    visitor::Visitor,
 };
 
 /// Whether a request that no endpoint is named in may speak the dialect.

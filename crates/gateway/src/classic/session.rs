@@ -19,11 +19,12 @@ use tokio::{task::JoinSet, time::sleep};
 use super::route::{Route, Turn};
 use crate::{
     admission,
-    gateway::{Gateway, Visitor},
+    gateway::Gateway,
     link::{Lanes, Link},
     ready::{Bell, Ready},
-    session::{Begin, Dialect, Record},
+    record::{Begin, Dialect, Record},
     target::{Target, add},
+    visitor::Visitor,
 };
 
 /// What may wait for the client before its routes and its messages wait, too.

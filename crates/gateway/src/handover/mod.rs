@@ -25,7 +25,7 @@ use tokio::{
 
 pub(crate) use self::place::Place;
 use self::wire::{Line, VERSION, Wire};
-use crate::listeners::{Bound, Role};
+use crate::bound::{Bound, Role};
 
 /// How long the exchange of the sockets may take.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);

@@ -31,7 +31,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tokio::{io::Interest, net::UnixStream};
 
-use crate::listeners::Role;
+use crate::bound::Role;
 
 /// What we speak.
 pub(super) const VERSION: u32 = 1;

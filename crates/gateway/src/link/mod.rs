@@ -24,10 +24,11 @@ use tokio::time::Instant;
 
 use self::{ledger::Ledger, relay::Outcome};
 use crate::{
-    gateway::now,
+    clock::now,
     lane::{Down, Lane, Up},
     reach::{self, Ask},
-    session::{Record, Session},
+    record::Record,
+    session::Session,
     settings::{Endpoint, Extensions, Limits, Resume},
     target::{Target, add},
     upstream::Lease,

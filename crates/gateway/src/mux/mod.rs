@@ -15,9 +15,10 @@ use tidewire::{
 
 use self::session::MuxSession;
 use crate::{
-    gateway::{Gateway, Visitor},
+    gateway::Gateway,
+    record::{Begin, Dialect},
     request,
-    session::{Begin, Dialect},
+    visitor::Visitor,
 };
 
 /// Whether a request asks for the dialect.

@@ -17,22 +17,22 @@ use std::{
 use bytes::Bytes;
 use tidewire::{
     Drain,
-    proto::mux::{
-        Body, DataFlags, FlowError, Frame, FrameError, Open, REASON_BYTES_MAX, Side, StreamIds,
-    },
+    proto::mux::{Body, DataFlags, FlowError, Frame, FrameError, Open, Side, StreamIds},
     ws::{CloseCode, CloseFrame, Kind, Message, WebSocket},
 };
 use tokio::task::JoinSet;
 
-use super::stream::{Stream, Turn};
+use super::stream::{self, Stream, Turn};
 use crate::{
     admission,
-    gateway::{self, Gateway, Visitor},
+    gateway::Gateway,
     lane::Piece,
     link::{Lanes, Link},
     ready::{Bell, Ready},
-    session::{Begin, Dialect, Record},
+    record::{Begin, Dialect, Record},
+    table,
     target::add,
+    visitor::Visitor,
 };
 
 /// What may wait for the client before its streams and its frames wait, too.
@@ -212,7 +212,7 @@ impl MuxSession {
             Body::Open(open) => {
                 self.ids.open(number)?;
                 if let Err((status, reason)) = self.open(number, &open) {
-                    let reason = line(&reason);
+                    let reason = stream::line(&reason);
                     self.send(number, Body::Reject { status, reason });
                 }
                 return Ok(());
@@ -273,7 +273,7 @@ impl MuxSession {
             return Err((429, format!("expected at most {most} streams at a time")));
         }
         let Some(target) = table.by_name(open.name) else {
-            let refusal = gateway::unknown(open.name);
+            let refusal = table::unknown(open.name);
             return Err((refusal.status, refusal.reason));
         };
         let endpoint = target.endpoint();
@@ -328,13 +328,6 @@ fn piece(frame: &Bytes, payload_len: usize, flags: DataFlags) -> Piece {
         data: frame.slice(frame.len() - payload_len..),
         last: flags.last,
     }
-}
-
-/// As much of a reason as a frame may hold.
-pub(super) fn line(reason: &str) -> &str {
-    reason
-        .get(..reason.floor_char_boundary(REASON_BYTES_MAX))
-        .unwrap_or_default()
 }
 
 fn send(client: &mut WebSocket, scratch: &mut Vec<u8>, stream: u32, body: Body<'_>) {

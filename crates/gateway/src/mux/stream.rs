@@ -13,12 +13,11 @@ use bytes::Bytes;
 use tidewire::{
     proto::mux::{
         Body, Close, DATA_HEADER_BYTES, DataFlags, FlowError, FrameType, MessageFrames,
-        ReceiveCredit, Received, SendCredit, Side, StreamLife,
+        REASON_BYTES_MAX, ReceiveCredit, Received, SendCredit, Side, StreamLife,
     },
     ws::{CloseCode, CloseFrame, Kind},
 };
 
-use super::session;
 use crate::{
     intake::Intake,
     lane::{Down, Piece, Taken},
@@ -166,7 +165,7 @@ impl Stream {
                 }
                 Some(Down::Rejected(status, reason)) => {
                     self.life.closed(FrameType::Reject);
-                    let reason = session::line(&reason);
+                    let reason = line(&reason);
                     let status = if (400..600).contains(&status) {
                         status
                     } else {
@@ -247,4 +246,11 @@ impl Stream {
             Turn::Goes
         }
     }
+}
+
+/// As much of a reason as a frame may hold.
+pub(super) fn line(reason: &str) -> &str {
+    reason
+        .get(..reason.floor_char_boundary(REASON_BYTES_MAX))
+        .unwrap_or_default()
 }

@@ -16,10 +16,10 @@ use tidewire::ws::{
 
 use super::raw::Open;
 use crate::{
-    entrance::refuse,
     intake::Intake,
     lane::{Down, Piece},
     link::{self, Lanes, Link},
+    refuse::refuse,
     settings::{Endpoint, Extensions, Limits},
 };
 

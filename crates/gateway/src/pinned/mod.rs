@@ -13,13 +13,14 @@ use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
     admission,
-    entrance::refuse,
-    gateway::{Gateway, Visitor},
+    gateway::Gateway,
+    record::{Begin, Dialect},
+    refuse::refuse,
     request::{self, ROUTE_NAME},
-    session::{Begin, Dialect},
     settings::{Endpoint, Extensions},
     table::Pinned,
     target::add,
+    visitor::Visitor,
 };
 
 /// Admits the client, opens an upstream, answers.

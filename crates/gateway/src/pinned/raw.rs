@@ -17,12 +17,14 @@ use tidewire::{
 use tokio::time::timeout;
 
 use crate::{
-    admission::Admitted,
-    entrance::refuse,
-    gateway::{Gateway, now},
+    clock::now,
+    gateway::Gateway,
+    places::Admitted,
     reach::{self, Ask},
+    record::{Begin, Record},
+    refuse::refuse,
     request,
-    session::{Begin, Record, Session},
+    session::Session,
     target::{Counters, Target, add},
     upstream::Lease,
 };

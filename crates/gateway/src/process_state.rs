@@ -1,6 +1,6 @@
-//! The process of an endpoint, as the admin API tells of it.
+//! The process of an endpoint, as operators are told of it.
 //!
-//! In: what [`Owner::process`](super::Owner::process) says. Which processes there are, and when they
+//! In: what the [keeper](crate::keeper) knows. Out: something to show. Which processes there are, and when they
 //! are started again, is not decided here.
 
 use serde::Serialize;
