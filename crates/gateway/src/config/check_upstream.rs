@@ -104,6 +104,7 @@ pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -
         path: text_of(&config.path),
         unhealthy_after: config.unhealthy_after,
         healthy_after: config.healthy_after,
+        on_unhealthy: config.on_unhealthy.0,
     }
 }
 

@@ -7,7 +7,8 @@ use tidewire_auth::AuthConfig;
 use tidewire_config::{ByteSize, Span};
 
 use super::value::{
-    BalanceConfig, ExtensionsConfig, OriginsConfig, OutgoingConfig, OverflowConfig, ReplayConfig,
+    BalanceConfig, ExtensionsConfig, OnUnhealthyConfig, OriginsConfig, OutgoingConfig,
+    OverflowConfig, ReplayConfig,
 };
 use crate::settings::{Ejection, Extensions, Health, Opening, Resume};
 
@@ -75,6 +76,7 @@ pub(super) struct HealthConfig {
     pub(super) path: String,
     pub(super) unhealthy_after: u32,
     pub(super) healthy_after: u32,
+    pub(super) on_unhealthy: OnUnhealthyConfig,
 }
 
 /// `[endpoints.NAME.ejection]`.
@@ -212,6 +214,7 @@ impl Default for HealthConfig {
             path: default.path.unwrap_or_default(),
             unhealthy_after: default.unhealthy_after,
             healthy_after: default.healthy_after,
+            on_unhealthy: OnUnhealthyConfig(default.on_unhealthy),
         }
     }
 }

@@ -56,6 +56,7 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("*", "proxy_protocol = true", "endpoints.chat.proxy_protocol", &["found true"]),
     ("*", "tls = true", "endpoints.chat.tls", &["found true", "a table"]),
     ("*", "resume = true", "endpoints.chat.resume", &["found true", "a table"]),
+    ("*", "health = {on_unhealthy = \"leave\"}", "endpoints.chat.health.on_unhealthy", &["\"move\", \"keep\" or \"close\""]),
     ("*", "resume = {overflow = \"drop\"}", "endpoints.chat.resume.overflow", &["\"close\" or \"wait\""]),
     ("*", "resume = {replay = \"all\"}", "endpoints.chat.resume.replay", &["unconfirmed"]),
     ("*", "resume = {codes = [70000]}", "endpoints.chat.resume.codes[0]", &["found 70000"]),

@@ -16,6 +16,7 @@ mod classic;
 mod dead_peers;
 mod h2;
 mod h3;
+mod h4;
 mod h5_mux;
 mod interleaving;
 mod mux;
