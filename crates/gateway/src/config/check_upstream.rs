@@ -155,6 +155,9 @@ pub(super) fn client_tls(
     if !config.ca.is_empty() {
         builder = builder.ca_file(&config.ca);
     }
+    if !config.server_name.is_empty() {
+        builder = builder.server_name(&config.server_name);
+    }
     if has_identity {
         builder = builder.identity(identity?);
     }

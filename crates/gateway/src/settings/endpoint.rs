@@ -24,7 +24,8 @@ pub struct Endpoint {
     pub ejection: Option<Ejection>,
     /// How an upstream is opened.
     pub opening: Opening,
-    /// Trust and identity for `wss` upstreams; `None`: the system's roots.
+    /// Trust, identity and perhaps the upstreams' name for `wss` upstreams; `None`: the system's roots, and the name
+    /// of each address.
     pub tls: Option<ClientTls>,
     /// Who may connect; `None`: everybody.
     pub auth: Option<Authenticator>,

@@ -112,6 +112,7 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("[listeners]", "tls = {certificate = \"/no/c\", key = \"/no/k\"}", "listeners[0].tls.certificate", &["/no/c"]),
     ("*", "tls = {ca = \"/no/ca\"}", "endpoints.chat.tls.ca", &["cannot open /no/ca"]),
     ("*", "tls = {ca = \"/\"}", "endpoints.chat.tls.ca", &["not a file"]),
+    ("*", "tls = {danger_unverified = true, server_name = \"no name\"}", "endpoints.chat.tls", &["server name \"no name\" cannot be used"]),
     ("*", "tls = {key = \"Cargo.toml\"}", "endpoints.chat.tls.certificate", &["is missing"]),
     ("*", "process = {}", "endpoints.chat.process.command", &["is missing", "a program"]),
     ("*", "process = {command = [\"a\"], directory = \"/no/d\"}", "endpoints.chat.process.directory", &["/no/d"]),

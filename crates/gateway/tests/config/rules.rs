@@ -309,5 +309,8 @@ fn certificates_are_read_and_wrong_ones_named() {
     let upstream = format!(
         "{CHAT}tls = {{ca = \"{certificate}\", certificate = \"{certificate}\", key = \"{key}\"}}"
     );
-    assert!(endpoint(&settings(&upstream)).tls.is_some());
+    let unnamed = endpoint(&settings(&upstream)).tls.clone();
+    assert!(unnamed.is_some());
+    let named = upstream.replace("tls = {", "tls = {server_name = \"b.example\", ");
+    assert_ne!(endpoint(&settings(&named)).tls, unnamed);
 }
