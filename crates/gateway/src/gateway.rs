@@ -7,7 +7,7 @@ use std::{
 
 use tidewire::{
     Drain,
-    ws::{Refusal, Request, TrustedProxies},
+    ws::{ConnectionCounts, Refusal, Request, TrustedProxies},
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -30,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     /// The gateway stops: clients that can move without being cut may do so.
     pub(crate) draining: Drain,
+    /// Of clients, whichever listener they came in at.
+    pub(crate) connections: ConnectionCounts,
     processes: Mutex<Processes>,
     /// Where clients connect, with the ports that were picked.
     listening: RwLock<Vec<(Listener, SocketAddr)>>,
@@ -61,6 +63,7 @@ impl Gateway {
             runtime,
             sessions: Sessions::new(log),
             draining: Drain::new(),
+            connections: ConnectionCounts::default(),
             processes: Mutex::default(),
             listening: RwLock::default(),
         };

@@ -19,6 +19,7 @@ mod h3;
 mod h4;
 mod h5_mux;
 mod interleaving;
+mod limits;
 mod mux;
 mod operate;
 mod pinned;
