@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
 };
 
-use tidewire::Drain;
+use tidewire::{Drain, ws::ConnectionCounts};
 use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
@@ -26,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     /// The gateway stops: clients that can move without being cut may do so.
     pub(crate) draining: Drain,
+    /// Of clients, whichever listener they came in at.
+    pub(crate) connections: ConnectionCounts,
     processes: Mutex<Processes>,
     /// Where clients connect, with the ports that were picked.
     listening: RwLock<Vec<(Listener, SocketAddr)>>,
@@ -48,6 +50,7 @@ impl Gateway {
             runtime,
             sessions: Sessions::new(log),
             draining: Drain::new(),
+            connections: ConnectionCounts::default(),
             processes: Mutex::default(),
             listening: RwLock::default(),
         };

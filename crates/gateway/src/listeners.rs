@@ -247,12 +247,14 @@ fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<TcpListener>>
 }
 
 fn server(gateway: &Arc<Gateway>, door: &Arc<Door>, settings: &Settings) -> Server {
+    let server = Server::new(server_config(&door.listener, settings));
+    let server = server.count_with(&gateway.connections);
     let (gateway, ours) = (Arc::clone(gateway), Arc::clone(door));
     let interceptor = Arc::new(move |opening| {
         let enter = entrance::enter(Arc::clone(&gateway), Arc::clone(&ours), opening);
         Box::pin(enter) as _
     });
-    Server::new(server_config(&door.listener, settings)).intercept(interceptor)
+    server.intercept(interceptor)
 }
 
 fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {

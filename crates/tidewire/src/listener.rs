@@ -63,8 +63,16 @@ pub(crate) struct Admission {
     per_ip_max: usize,
     /// Balancers: their own addresses do not count, those they tell do.
     uncounted: Vec<Network>,
-    counts: Arc<Counts>,
+    /// Of this server.
+    connections: Arc<AtomicUsize>,
+    /// Of all servers for which the limits hold together.
+    counts: ConnectionCounts,
 }
+
+/// Counts of connections, in all and per address, to which limits are applied. Servers that
+/// [share](crate::ws::Server::count_with) one have their limits together. Clones are one count.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionCounts(Arc<Counts>);
 
 /// What there is, whatever the limits were when it came.
 #[derive(Debug, Default)]
@@ -82,17 +90,20 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    /// Limits; `usize::MAX` for none. Addresses in `uncounted` have no limit of their own.
+    /// Limits for what is in `counts`; `usize::MAX` for none. Addresses in `uncounted` have no limit of
+    /// their own.
     pub(crate) fn new(
         connections_max: usize,
         per_ip_max: usize,
         uncounted: &[Network],
+        counts: ConnectionCounts,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections_max,
             per_ip_max,
             uncounted: uncounted.to_vec(),
-            counts: Arc::default(),
+            connections: Arc::default(),
+            counts,
         })
     }
 
@@ -107,18 +118,20 @@ impl Admission {
             connections_max,
             per_ip_max,
             uncounted: uncounted.to_vec(),
-            counts: Arc::clone(&self.counts),
+            connections: Arc::clone(&self.connections),
+            counts: self.counts.clone(),
         })
     }
 
-    /// Live connections.
+    /// Live connections of this server.
     pub(crate) fn connections(&self) -> usize {
-        self.counts.connections.load(Ordering::Relaxed)
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Takes a place for a connection from `ip`, if there is one.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
-        let count = self.counts.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let count = self.counts.0.connections.fetch_add(1, Ordering::Relaxed);
         // From here on dropping the permit gives the place back.
         let mut permit = Permit {
             admission: Arc::clone(self),
@@ -143,6 +156,7 @@ impl Permit {
         let mut per_ip = self
             .admission
             .counts
+            .0
             .per_ip
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +173,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let counts = &self.admission.counts;
+        let counts = &self.admission.counts.0;
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
         counts.connections.fetch_sub(1, Ordering::Relaxed);
         let Some(ip) = self.ip else { return };
         let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_place_is_taken_and_given_back_in_all_and_per_address() {
-        let admission = Admission::new(3, 2, &[]);
+        let admission = Admission::new(3, 2, &[], ConnectionCounts::default());
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let first = admission.admit(a).expect("room");
         let _second = admission.admit(a).expect("room");
@@ -232,12 +247,12 @@ mod tests {
         drop(first);
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_some());
-        assert_eq!(admission.counts.per_ip.lock().unwrap().len(), 2);
+        assert_eq!(admission.counts.0.per_ip.lock().unwrap().len(), 2);
     }
 
     #[test]
     fn what_came_under_other_limits_counts_for_the_new_ones() {
-        let wide = Admission::new(9, 9, &[]);
+        let wide = Admission::new(9, 9, &[], ConnectionCounts::default());
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let first = wide.admit(a).expect("room");
         let narrow = wide.with_limits(2, 1, &[]);
@@ -250,9 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn servers_that_share_their_counts_have_their_limits_together() {
+        let counts = ConnectionCounts::default();
+        let one = Admission::new(3, 2, &[], counts.clone());
+        let two = Admission::new(3, 2, &[], counts);
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = one.admit(a).expect("room");
+        let _second = two.admit(a).expect("room");
+        assert!(
+            one.admit(a).is_none() && two.admit(a).is_none(),
+            "per address"
+        );
+        let _third = two.with_limits(3, 9, &[]).admit(b).expect("room");
+        assert!(one.admit(b).is_none() && two.admit(b).is_none(), "in all");
+        assert_eq!(
+            (one.connections(), two.connections()),
+            (1, 2),
+            "each its own"
+        );
+        drop(first);
+        assert!(two.admit(a).is_some());
+    }
+
+    #[test]
     fn a_connection_of_a_balancer_counts_for_the_address_it_tells() {
         let (balancer, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
-        let admission = Admission::new(9, 1, &[balancer.into()]);
+        let admission = Admission::new(9, 1, &[balancer.into()], ConnectionCounts::default());
         let mut permits: Vec<_> = (0..3).map(|_| admission.admit(balancer).unwrap()).collect();
         assert!(permits[0].count_from(client));
         assert!(!permits[1].count_from(client), "one per address");
@@ -261,7 +299,7 @@ mod tests {
         permits.remove(0);
         assert!(permits[0].count_from(mapped));
         drop(permits);
-        assert!(admission.counts.per_ip.lock().unwrap().is_empty());
+        assert!(admission.counts.0.per_ip.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -
         path: text_of(&config.path),
         unhealthy_after: config.unhealthy_after,
         healthy_after: config.healthy_after,
+        on_unhealthy: config.on_unhealthy.0,
     }
 }
 
@@ -153,6 +154,9 @@ pub(super) fn client_tls(
     }
     if !config.ca.is_empty() {
         builder = builder.ca_file(&config.ca);
+    }
+    if !config.server_name.is_empty() {
+        builder = builder.server_name(&config.server_name);
     }
     if has_identity {
         builder = builder.identity(identity?);

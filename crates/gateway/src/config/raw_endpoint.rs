@@ -7,7 +7,8 @@ use tidewire_auth::AuthConfig;
 use tidewire_config::{ByteSize, Span};
 
 use super::value::{
-    BalanceConfig, ExtensionsConfig, OriginsConfig, OutgoingConfig, OverflowConfig, ReplayConfig,
+    BalanceConfig, ExtensionsConfig, OnUnhealthyConfig, OriginsConfig, OutgoingConfig,
+    OverflowConfig, ReplayConfig,
 };
 use crate::settings::{Ejection, Extensions, Health, Opening, Resume};
 
@@ -52,6 +53,7 @@ pub(super) struct ClientTlsConfig {
     pub(super) enabled: bool,
     pub(super) system_roots: bool,
     pub(super) ca: String,
+    pub(super) server_name: String,
     pub(super) certificate: String,
     pub(super) key: String,
     pub(super) danger_unverified: bool,
@@ -75,6 +77,7 @@ pub(super) struct HealthConfig {
     pub(super) path: String,
     pub(super) unhealthy_after: u32,
     pub(super) healthy_after: u32,
+    pub(super) on_unhealthy: OnUnhealthyConfig,
 }
 
 /// `[endpoints.NAME.ejection]`.
@@ -185,6 +188,7 @@ impl Default for ClientTlsConfig {
             enabled: true,
             system_roots: false,
             ca: String::new(),
+            server_name: String::new(),
             certificate: String::new(),
             key: String::new(),
             danger_unverified: false,
@@ -212,6 +216,7 @@ impl Default for HealthConfig {
             path: default.path.unwrap_or_default(),
             unhealthy_after: default.unhealthy_after,
             healthy_after: default.healthy_after,
+            on_unhealthy: OnUnhealthyConfig(default.on_unhealthy),
         }
     }
 }

@@ -11,7 +11,9 @@ use serde::{
 };
 
 use super::raw_endpoint::UpstreamConfig;
-use crate::settings::{Balance, Extensions, HashKey, OutgoingProxyProtocol, Overflow, Replay};
+use crate::settings::{
+    Balance, Extensions, HashKey, OnUnhealthy, OutgoingProxyProtocol, Overflow, Replay,
+};
 
 /// `balance`: `"round-robin"`, `"least-connections"` or `{hash = "ip"}`.
 ///
@@ -214,6 +216,15 @@ macro_rules! words {
             }
         }
     };
+}
+
+words! {
+    /// `health.on_unhealthy`.
+    OnUnhealthyConfig(OnUnhealthy) {
+        "move" => OnUnhealthy::Move,
+        "keep" => OnUnhealthy::Keep,
+        "close" => OnUnhealthy::Close,
+    } or "\"move\", \"keep\" or \"close\""
 }
 
 words! {

@@ -14,7 +14,9 @@ mod relay; // while the backend is there
 mod search; // while it is not
 
 use std::{
+    future::poll_fn,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -44,6 +46,11 @@ const SEND_QUEUE_BYTES_MAX: usize = 64 << 10;
 /// The close frame of who gives no code.
 pub(crate) fn no_status() -> CloseFrame {
     CloseFrame::new(CloseCode::NO_STATUS, "")
+}
+
+/// The close frame of a client that cannot go on elsewhere when its backend is unhealthy.
+pub(crate) fn unhealthy() -> CloseFrame {
+    CloseFrame::new(CloseCode::SERVICE_RESTART, "the backend is unhealthy")
 }
 
 /// What may wait on its way down, per logical socket.
@@ -148,8 +155,7 @@ impl Link {
         match opened {
             Ok((lease, socket)) => {
                 add(&self.target.counters.opened, 1);
-                self.serve_by(&lease);
-                Ok(Backend { socket, lease })
+                Ok(self.backend(lease, socket))
             }
             Err(unreachable) => {
                 add(&self.target.counters.refused, 1);
@@ -185,7 +191,7 @@ impl Link {
     /// Runs until either side has ended. Returns how, for the access record.
     pub(crate) async fn run(mut self, mut backend: Backend) -> (Option<CloseCode>, &'static str) {
         loop {
-            let outcome = self.relay(&mut backend.socket).await;
+            let outcome = self.relay(&mut backend).await;
             match outcome {
                 Outcome::Client(frame) => {
                     let code = frame.as_ref().map(|frame| frame.code);
@@ -210,13 +216,19 @@ impl Link {
                     self.down.push(Down::Closed(frame));
                     return (code, "closed by the backend");
                 }
-                Outcome::Backend(_) | Outcome::BackendLost => {}
+                Outcome::Backend(_) | Outcome::BackendLost => {
+                    self.target.tell_loss("a backend was lost under a client");
+                    self.ledger.settle(backend.socket.stats().bytes_sent);
+                    backend.lease.lost(now());
+                    drop(backend.socket);
+                }
+                Outcome::Unhealthy => {
+                    self.target.tell_loss("an unhealthy backend was left");
+                    self.ledger.settle(backend.socket.stats().bytes_sent);
+                    leave(backend).await;
+                }
             }
-            backend.lease.lost(now());
             add(&self.target.counters.lost, 1);
-            self.target.tell_loss("a backend was lost under a client");
-            self.ledger.settle(backend.socket.stats().bytes_sent);
-            drop(backend.socket);
             backend = match self.search().await {
                 Ok(found) => found,
                 Err(frame) => {
@@ -237,8 +249,16 @@ impl Link {
         resume.codes.contains(&code.0)
     }
 
-    fn serve_by(&self, lease: &Lease) {
+    /// It was opened.
+    fn backend(&self, mut lease: Lease, socket: WebSocket) -> Backend {
         self.record.served_by(&lease.upstream().url.host_header());
+        let movable = self.resume.is_some();
+        if let Some(health) = &self.target.endpoint().health
+            && health.on_unhealthy.leaves(movable)
+        {
+            lease.watch();
+        }
+        Backend { socket, lease }
     }
 
     fn count_up(&self, bytes: usize, last: bool) {
@@ -278,6 +298,20 @@ impl Backend {
     /// What it chose.
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.socket.subprotocol()
+    }
+}
+
+/// Lets go of a backend that may hang. What it was not sent is sent elsewhere, so nothing more may be written
+/// but, where that costs no time, a goodbye: it may live and only want to be left.
+async fn leave(mut backend: Backend) {
+    let socket = &mut backend.socket;
+    if socket.queued() > 0 {
+        return;
+    }
+    socket.start_close(CloseCode::GOING_AWAY, "the backend is unhealthy");
+    let flushed = poll_fn(|cx| Poll::Ready(socket.poll_flush(cx))).await;
+    if let Poll::Ready(Err(error)) = flushed {
+        tracing::debug!(%error, "a backend was not told that it is left");
     }
 }
 

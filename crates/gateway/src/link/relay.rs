@@ -10,7 +10,7 @@ use std::{
 
 use tidewire::ws::{CloseCode, CloseFrame, Incoming, RecvError, SendError, WebSocket};
 
-use super::Link;
+use super::{Backend, Link, unhealthy};
 use crate::lane::{Down, Piece, Up};
 
 /// Why a relay ended.
@@ -26,6 +26,8 @@ pub(super) enum Outcome {
     Backend(Option<CloseFrame>),
     /// It has gone otherwise.
     BackendLost,
+    /// Its checks fail, and another one may serve the client.
+    Unhealthy,
 }
 
 /// Pongs that a backend may send before others have their turn.
@@ -42,11 +44,25 @@ enum Step {
 
 impl Link {
     /// Relays until either side ends.
-    pub(super) async fn relay(&mut self, socket: &mut WebSocket) -> Outcome {
+    pub(super) async fn relay(&mut self, backend: &mut Backend) -> Outcome {
         let record = std::sync::Arc::clone(&self.record);
+        let Backend { socket, lease } = backend;
+        let relay = poll_fn(|cx| match lease.poll_unhealthy(cx) {
+            Poll::Ready(()) => Poll::Ready(self.leave(socket, cx)),
+            Poll::Pending => self.poll_relay(socket, cx),
+        });
         tokio::select! {
-            outcome = poll_fn(|cx| self.poll_relay(socket, cx)) => outcome,
+            outcome = relay => outcome,
             frame = record.asked_to_end() => Outcome::Ended(frame),
+        }
+    }
+
+    /// Nothing more goes up to a backend that hangs; what it has said before is passed on.
+    fn leave(&mut self, socket: &mut WebSocket, cx: &mut Context<'_>) -> Outcome {
+        match self.poll_down(socket, cx) {
+            Step::Ended(outcome) => outcome,
+            Step::Waits | Step::Full if self.resume.is_some() => Outcome::Unhealthy,
+            Step::Waits | Step::Full => Outcome::Ended(unhealthy()),
         }
     }
 

@@ -45,11 +45,10 @@ impl Link {
                 frame = record.asked_to_end() => return Err(frame),
             };
             if let Ok(Ok((lease, socket))) = reached {
-                self.serve_by(&lease);
                 self.backoff = Some((wait, Instant::now()));
                 add(&self.target.counters.resumed, 1);
                 self.down.push(Down::Back);
-                return Ok(Backend { socket, lease });
+                return Ok(self.backend(lease, socket));
             }
             if Instant::now() >= deadline {
                 self.target.tell_loss("a backend did not come back in time");

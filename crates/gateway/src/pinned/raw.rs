@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::{
     clock::now,
     gateway::Gateway,
+    link,
     places::Admitted,
     reach::{self, Ask},
     record::{Begin, Record},
@@ -42,7 +43,7 @@ impl Open {
     pub(super) async fn run(self, opening: Opening) -> Option<Established> {
         let offer = request::extensions(&opening.request().head);
         let reached = reach::tunnel(&self.target, &self.ask, offer.as_deref()).await;
-        let (lease, tunnel) = match reached {
+        let (mut lease, tunnel) = match reached {
             Ok(reached) => reached,
             Err(unreachable) => {
                 add(&self.target.counters.refused, 1);
@@ -73,6 +74,11 @@ impl Open {
         session
             .record
             .served_by(&lease.upstream().url.host_header());
+        if let Some(health) = &self.target.endpoint().health
+            && health.on_unhealthy.leaves(false)
+        {
+            lease.watch();
+        }
         Some(Box::pin(run(
             Relay::of_websocket(client, tunnel.stream, limits),
             session,
@@ -114,7 +120,7 @@ fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
 async fn run(
     mut relay: RawRelay,
     session: Session,
-    lease: Lease,
+    mut lease: Lease,
     target: Arc<Target>,
     admitted: Admitted,
     close_within: Duration,
@@ -126,6 +132,7 @@ async fn run(
     // By hand: this is polled for every message.
     let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
         Poll::Ready(end) => Poll::Ready(Err(end)),
+        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => Poll::Ready(Ok(link::unhealthy())),
         Poll::Pending => told.record.poll_end(cx).map(Ok),
     })
     .await;

@@ -24,7 +24,8 @@ pub struct Endpoint {
     pub ejection: Option<Ejection>,
     /// How an upstream is opened.
     pub opening: Opening,
-    /// Trust and identity for `wss` upstreams; `None`: the system's roots.
+    /// Trust, identity and perhaps the upstreams' name for `wss` upstreams; `None`: the system's roots, and the name
+    /// of each address.
     pub tls: Option<ClientTls>,
     /// Who may connect; `None`: everybody.
     pub auth: Option<Authenticator>,
@@ -105,6 +106,32 @@ pub struct Health {
     /// Checks that succeed in a row until it counts as healthy again; default 1. The very first
     /// check makes healthy at once.
     pub healthy_after: u32,
+    /// What becomes of the open connections of an upstream that turns unhealthy.
+    pub on_unhealthy: OnUnhealthy,
+}
+
+/// What becomes of the open connections of an upstream when its active checks find it unhealthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnhealthy {
+    /// Those that can go on with another upstream ([`Resume`]; every route of `SMHandshake`) leave it at once.
+    /// The others stay: a failed check cuts no working socket.
+    #[default]
+    Move,
+    /// All stay, until the connection itself is found broken.
+    Keep,
+    /// Those that can go on elsewhere leave it, the others are closed with 1012.
+    Close,
+}
+
+impl OnUnhealthy {
+    /// Whether a connection leaves; `movable`: its client's socket outlives it.
+    pub(crate) fn leaves(self, movable: bool) -> bool {
+        match self {
+            Self::Move => movable,
+            Self::Keep => false,
+            Self::Close => true,
+        }
+    }
 }
 
 /// What failing connections teach about an upstream.
@@ -295,6 +322,7 @@ impl Default for Health {
             path: None,
             unhealthy_after: 2,
             healthy_after: 1,
+            on_unhealthy: OnUnhealthy::default(),
         }
     }
 }

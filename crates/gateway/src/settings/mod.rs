@@ -15,7 +15,7 @@ use tidewire_config::LogFormat;
 
 pub use self::{
     endpoint::{
-        Balance, Ejection, Endpoint, Extensions, HashKey, Health, Opening, Origins,
+        Balance, Ejection, Endpoint, Extensions, HashKey, Health, OnUnhealthy, Opening, Origins,
         OutgoingProxyProtocol, Overflow, Process, Rates, Replay, Resume, Upstream,
     },
     route::{Condition, Pattern, PatternError, Route, Source},
@@ -108,9 +108,9 @@ pub struct Mux {
 /// Bounds around all connections.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Most client connections; default 90 % of the descriptors, halved since each may need two.
+    /// Most client connections, of all listeners together; default 90 % of the descriptors, halved since each may need two.
     pub connections_max: usize,
-    /// Most client connections of an address; default 1 024.
+    /// Most client connections of an address, to all listeners together; default 1 024.
     pub per_ip_max: usize,
     /// TLS, request head and opening of the upstream within; default 15 s.
     pub handshake_within: Duration,

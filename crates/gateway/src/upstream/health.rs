@@ -111,6 +111,7 @@ const HASTE: u32 = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::OnUnhealthy;
 
     fn settings(unhealthy_after: u32, healthy_after: u32) -> Health {
         Health {
@@ -119,6 +120,7 @@ mod tests {
             path: None,
             unhealthy_after,
             healthy_after,
+            on_unhealthy: OnUnhealthy::default(),
         }
     }
 

@@ -6,10 +6,12 @@
 use std::{
     fmt,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use super::{
+    alarm::Alarm,
     breaker::{Row, Trial},
     member::UpstreamId,
     pool::Shared,
@@ -25,6 +27,9 @@ pub struct Lease {
     id: UpstreamId,
     upstream: Arc<Upstream>,
     stage: Stage,
+    /// Falls of the upstream before the pick.
+    falls: u64,
+    alarm: Alarm,
 }
 
 enum Stage {
@@ -46,6 +51,8 @@ impl Lease {
             stage: Stage::Opening {
                 trial: picked.trial,
             },
+            falls: picked.falls,
+            alarm: Alarm::default(),
         }
     }
 
@@ -99,9 +106,20 @@ impl Lease {
         &self.upstream
     }
 
-    /// Whether its active checks fail by now: a connection that is silent may then be given up.
-    pub fn is_unhealthy(&self) -> bool {
-        self.shared.look(|roster| roster.is_unhealthy(self.id))
+    /// From now on [`poll_unhealthy`](Self::poll_unhealthy) tells.
+    pub fn watch(&mut self) {
+        let (id, falls) = (self.id, self.falls);
+        let alarm = self
+            .shared
+            .tell(|roster| (roster.watch(id, falls), News::Nothing));
+        self.alarm = alarm;
+    }
+
+    /// Ready when the active checks have found the upstream unhealthy since the pick, whatever they have found
+    /// after that; pending for ever unless [watched](Self::watch). An upstream that was picked although it was
+    /// unhealthy has to become healthy before this says so again. One waiter at a time.
+    pub fn poll_unhealthy(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.poll(cx)
     }
 }
 
@@ -112,7 +130,9 @@ impl Drop for Lease {
             Stage::Open { .. } | Stage::Reported => None,
         };
         let id = self.id;
-        self.shared.tell(|roster| ((), roster.released(id, trial)));
+        let alarm = &self.alarm;
+        self.shared
+            .tell(|roster| ((), roster.released(id, trial, alarm)));
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    alarm::Alarms,
     breaker::{Breaker, BreakerState},
     hash,
     health::{Condition, HealthStatus},
@@ -39,6 +40,7 @@ pub(super) struct Member {
     pub(super) turn: i64,
     pub(super) breaker: Breaker,
     pub(super) condition: Condition,
+    pub(super) alarms: Alarms,
     pub(super) totals: Totals,
 }
 
@@ -113,6 +115,7 @@ impl Member {
             turn: 0,
             breaker: Breaker::default(),
             condition: Condition::default(),
+            alarms: Alarms::default(),
             totals: Totals::default(),
         }
     }

@@ -16,6 +16,7 @@ mod hash; // which key belongs where
 mod member; // one upstream and all that is known about it
 mod breaker; // what openings teach
 mod health; // what checks teach
+mod alarm; // who is told when they fail
 #[cfg(test)]
 mod tests;
 

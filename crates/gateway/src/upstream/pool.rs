@@ -78,8 +78,9 @@ impl Pool {
 
     /// An active check of an upstream ended, with the reason if it failed.
     pub fn checked(&self, now: Instant, id: UpstreamId, result: Result<(), String>) {
-        self.shared
-            .tell(|roster| ((), roster.checked(now, id, result)));
+        let told = self.shared.tell(|roster| roster.checked(now, id, result));
+        // Last: who leaves now waits for news from now on, and is not woken by what made it leave.
+        told.tell();
     }
 
     /// The endpoint's process is ready again: nobody waits for ejections to end, each ejected

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    alarm::{Alarm, Told},
     balance,
     breaker::{Breaker, Row, Trial},
     health::Condition,
@@ -61,6 +62,8 @@ pub(super) struct Picked {
     pub(super) id: UpstreamId,
     pub(super) upstream: Arc<Upstream>,
     pub(super) trial: Option<Trial>,
+    /// For [`Roster::watch`].
+    pub(super) falls: u64,
 }
 
 /// Whether those who wait for an upstream should ask again.
@@ -166,6 +169,7 @@ impl Roster {
             id: member.id,
             upstream: Arc::clone(&member.upstream),
             trial: member.breaker.enter(),
+            falls: member.alarms.falls(),
         })
     }
 
@@ -214,11 +218,19 @@ impl Roster {
         }
     }
 
+    /// A connection that was picked after so many falls of its upstream wants to know of the next one.
+    pub(super) fn watch(&mut self, id: UpstreamId, falls: u64) -> Alarm {
+        self.find(id)
+            .map(|member| member.alarms.ask(falls))
+            .unwrap_or_default()
+    }
+
     /// A connection is gone. `trial`: its opening was one and ended without outcome.
-    pub(super) fn released(&mut self, id: UpstreamId, trial: Option<Trial>) -> News {
+    pub(super) fn released(&mut self, id: UpstreamId, trial: Option<Trial>, alarm: &Alarm) -> News {
         let Some(member) = self.find(id) else {
             return News::Nothing;
         };
+        member.alarms.forget(alarm);
         let was_full = member.is_full();
         member.active -= 1;
         let trial_free = member.breaker.give_up(trial);
@@ -227,18 +239,19 @@ impl Roster {
         news
     }
 
-    /// An active check ended.
+    /// An active check ended. Gives whose upstream is unhealthy from now on.
     pub(super) fn checked(
         &mut self,
         now: Instant,
         id: UpstreamId,
         result: Result<(), String>,
-    ) -> News {
+    ) -> (Told, News) {
+        let nothing = (Told::default(), News::Nothing);
         let Some(settings) = self.health.clone() else {
-            return News::Nothing; // it began under older settings
+            return nothing; // it began under older settings
         };
         let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
-            return News::Nothing;
+            return nothing;
         };
         if result.is_err() {
             member.totals.checks_failed += 1;
@@ -246,7 +259,12 @@ impl Roster {
         let learnt = member.condition.checked(now, result, &settings);
         let back = learnt.recovered && member.breaker.end_ejection();
         // Turning unhealthy is news too: if it was the last, health is left aside from now on.
-        News::when(learnt.changed || back)
+        let told = if learnt.changed && member.condition.is_unhealthy() {
+            member.alarms.fell()
+        } else {
+            Told::default()
+        };
+        (told, News::when(learnt.changed || back))
     }
 
     /// Something outside knows that the upstreams are back: ejections end, each with a trial.

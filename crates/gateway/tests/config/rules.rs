@@ -4,8 +4,8 @@ use std::fs;
 
 use tidewire::ws::ProxyProtocol;
 use tidewire_gateway::settings::{
-    AccessLog, Balance, Extensions, HashKey, Origins, OutgoingProxyProtocol, Overflow, Replay,
-    Source,
+    AccessLog, Balance, Extensions, HashKey, OnUnhealthy, Origins, OutgoingProxyProtocol, Overflow,
+    Replay, Source,
 };
 
 use crate::{CHAT, endpoint, load_toml, settings};
@@ -17,6 +17,7 @@ fn every_choice_reaches_the_settings() {
          balance = {{hash = \"header:X-User\"}}\norigins = [\"HTTPS://A:443\"]\n\
          proxy_protocol = \"v2\"\nextensions = \"per-hop\"\nper_client_max = 3\n\
          request_headers = {{X-A = \"1\", Cookie = \"\"}}\n\
+         [endpoints.chat.health]\non_unhealthy = \"close\"\n\
          [endpoints.chat.resume]\noverflow = \"wait\"\nreplay = \"unconfirmed\"\ncodes = [1011]\n\
          [[listeners]]\nproxy_protocol = [\"10.0.0.0/8\"]\nhttp2 = true\n"
     );
@@ -37,6 +38,8 @@ fn every_choice_reaches_the_settings() {
         (Overflow::Wait, Replay::Unconfirmed)
     );
     assert_eq!(resume.codes, [1011]);
+    let health = endpoint.health.as_ref().expect("it is there");
+    assert_eq!(health.on_unhealthy, OnUnhealthy::Close);
     assert!(settings.listeners[0].http2);
     let ProxyProtocol::Required { trusted } = &settings.listeners[0].proxy_protocol else {
         panic!("not required");
@@ -306,5 +309,8 @@ fn certificates_are_read_and_wrong_ones_named() {
     let upstream = format!(
         "{CHAT}tls = {{ca = \"{certificate}\", certificate = \"{certificate}\", key = \"{key}\"}}"
     );
-    assert!(endpoint(&settings(&upstream)).tls.is_some());
+    let unnamed = endpoint(&settings(&upstream)).tls.clone();
+    assert!(unnamed.is_some());
+    let named = upstream.replace("tls = {", "tls = {server_name = \"b.example\", ");
+    assert_ne!(endpoint(&settings(&named)).tls, unnamed);
 }

@@ -25,8 +25,8 @@ use super::{
 
 /// Whom a client trusts, and which certificate it shows.
 ///
-/// The host of the address is verified against the server's certificate, a name or an IP
-/// address; a name is also sent as SNI. Clones share one state: a [`reload`](Self::reload) of
+/// The host of the address, or another [name](ClientTlsBuilder::server_name), is verified against the
+/// server's certificate, a name or an IP address; a name is also sent as SNI. Clones share one state: a [`reload`](Self::reload) of
 /// one reloads all.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
@@ -49,6 +49,8 @@ struct ClientPlan {
     /// Anybody will do; excludes all of the above.
     unverified: bool,
     identity: Option<Identity>,
+    /// Instead of the address's host.
+    server_name: Option<String>,
     min_version: TlsVersion,
     alpn: Vec<Vec<u8>>,
 }
@@ -104,6 +106,7 @@ impl ClientTls {
                 revocation: Revocation::default(),
                 unverified: false,
                 identity: None,
+                server_name: None,
                 min_version: TlsVersion::V1_2,
                 alpn: vec![b"http/1.1".to_vec()],
             },
@@ -120,14 +123,16 @@ impl ClientTls {
         self.live.reload()
     }
 
-    /// `only` is offered instead of the application protocols that were set.
+    /// `host` is who the server has to be, unless a name was set; `only` is offered instead of the
+    /// application protocols that were set.
     pub(crate) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,
         only: Option<&[u8]>,
     ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let wanted = self.live.plan().server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(wanted.to_owned()).map_err(io::Error::other)?;
         let server_name = match &name {
             ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
             ServerName::IpAddress(_) | _ => None,
@@ -197,6 +202,14 @@ impl ClientTlsBuilder {
         self
     }
 
+    /// Who the server has to be by its certificate, a DNS name or an IP address; a name is also sent as SNI. For
+    /// servers that are reached by an address or a name that their certificate does not tell. Default: the host of
+    /// the address.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.plan.server_name = Some(name.into());
+        self
+    }
+
     /// The least version to speak; default [`TlsVersion::V1_2`].
     pub fn min_version(mut self, version: TlsVersion) -> Self {
         self.plan.min_version = version;
@@ -219,7 +232,7 @@ impl ClientTlsBuilder {
     /// Reads the files. Blocking.
     ///
     /// # Errors
-    /// [`TlsError`]; also when nobody is trusted, or somebody besides everybody.
+    /// [`TlsError`]; also when nobody is trusted, or somebody besides everybody, or the server's name cannot be one.
     pub fn build(self) -> Result<ClientTls, TlsError> {
         let plan = &self.plan;
         let trusts = plan.system_roots || !plan.ca.is_empty();
@@ -230,6 +243,11 @@ impl ClientTlsBuilder {
         if !trusts && !plan.unverified {
             let reason = "none chosen, expected the system's or a CA file";
             return Err(TlsError::unusable("certificate authorities", reason));
+        }
+        if let Some(name) = &plan.server_name
+            && let Err(cause) = ServerName::try_from(name.as_str())
+        {
+            return Err(TlsError::unusable(format!("server name {name:?}"), cause));
         }
         Ok(ClientTls {
             live: Live::new(self.plan, self.reload_every)?,

@@ -20,6 +20,7 @@ mod topic; // broadcast
 mod peer; // who is at the other end
 mod error; // what can go wrong, per operation
 
+pub use crate::listener::ConnectionCounts;
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
 pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};

@@ -8,7 +8,8 @@ use std::{
 
 use super::*;
 use crate::settings::{
-    Balance, Ejection, Endpoint, Extensions, HashKey, Health, Opening, Origins, Rates, Upstream,
+    Balance, Ejection, Endpoint, Extensions, HashKey, Health, OnUnhealthy, Opening, Origins, Rates,
+    Upstream,
 };
 
 mod breaking;
@@ -32,6 +33,7 @@ pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
             path: None,
             unhealthy_after: 2,
             healthy_after: 1,
+            on_unhealthy: OnUnhealthy::default(),
         }),
         ejection: Some(Ejection {
             failures: 3,

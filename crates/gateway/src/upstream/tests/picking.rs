@@ -1,5 +1,7 @@
 //! Balance, zones, limits and health.
 
+use std::task::{Context, Waker};
+
 use super::*;
 
 #[test]
@@ -176,16 +178,25 @@ fn an_unhealthy_one_is_no_resort_after_the_healthy_one_was_tried() {
 }
 
 #[test]
-fn a_change_of_health_is_told_once_and_to_the_lease() {
+fn a_change_of_health_is_told_once_and_to_those_who_watch() {
     let bench = Bench::of(&["a", "b"]);
-    let lease = bench.lease_of("a");
+    let is_told = |lease: &mut Lease| lease.poll_unhealthy(&mut Context::from_waker(Waker::noop()));
+    let mut lease = bench.lease_of("a");
+    lease.watch();
+    let mut other = bench.lease_of("b");
+    other.watch();
+    let mut careless = bench.lease_of("a");
+    let mut late = bench.lease_of("a");
     let mut changed = bench.pool.usable_changed();
     bench.check("a", false);
     assert!(!changed.has_changed().unwrap());
-    assert!(!lease.is_unhealthy());
+    assert!(is_told(&mut lease).is_pending());
     bench.check("a", false);
     assert!(changed.has_changed().unwrap());
-    assert!(lease.is_unhealthy());
+    assert!(is_told(&mut lease).is_ready());
+    assert!(is_told(&mut other).is_pending() && is_told(&mut careless).is_pending());
+    late.watch();
+    assert!(is_told(&mut late).is_ready(), "picked before it fell");
     changed.mark_unchanged();
     bench.check("a", false);
     assert!(!changed.has_changed().unwrap());

@@ -1,7 +1,7 @@
 //! The prober: its rhythm in virtual time with made-up checks, and real checks over loopback.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -70,7 +70,12 @@ async fn h04_an_upstream_that_gets_stuck_is_found_within_two_intervals() {
         advance(Duration::from_millis(stuck_after_ms)).await;
         let stuck = TokioInstant::now();
         answers.store(false, Ordering::Relaxed);
-        until(&pool, HealthStatus::Unhealthy).await;
+        let picked = pool.pick(stuck.into_std(), &ClientKey::default(), &[]);
+        let mut lease = picked.unwrap();
+        lease.watch();
+        let told = poll_fn(|cx| lease.poll_unhealthy(cx));
+        timeout(Duration::from_mins(1), told).await.unwrap();
+        assert_eq!(pool.snapshot().upstreams[0].health, HealthStatus::Unhealthy);
         let found = stuck.elapsed();
         assert!(
             found <= Duration::from_secs(10),
@@ -207,6 +212,7 @@ fn eager(address: SocketAddr, path: Option<&str>) -> Endpoint {
         path: path.map(str::to_owned),
         unhealthy_after: 1,
         healthy_after: 1,
+        ..Health::default()
     });
     endpoint
 }

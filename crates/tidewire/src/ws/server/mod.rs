@@ -28,7 +28,7 @@ pub use self::{
 use super::{Endpoint, Peer, ProxyProtocol, StartError, Topic, TopicConfig, sessions::Sessions};
 use crate::{
     drain::{Drain, Tasks},
-    listener::{self, Admission},
+    listener::{self, Admission, ConnectionCounts},
     runtime::{self, Workers},
     stream::{Rewind, Stream},
 };
@@ -38,7 +38,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Limits {
     /// Most connections at a time; more get 503. Of an HTTP/2 connection every session counts
-    /// as one. Default: no limit.
+    /// as one. See [`Server::count_with`] for several servers. Default: no limit.
     pub connections_max: usize,
     /// Most connections per remote address, as told by a trusted balancer if there is one; more
     /// get 503. Default: no limit.
@@ -143,6 +143,7 @@ pub struct Server {
     any: Option<Arc<dyn Endpoint>>,
     interceptor: Option<Interceptor>,
     fallback: Option<Fallback>,
+    counts: Option<ConnectionCounts>,
 }
 
 impl fmt::Debug for Server {
@@ -208,7 +209,18 @@ impl Server {
             any: None,
             interceptor: None,
             fallback: None,
+            counts: None,
         }
+    }
+
+    /// Counts its connections together with those of all servers that are given the same: its
+    /// [`connections_max`](Limits::connections_max) and [`per_ip_max`](Limits::per_ip_max) hold for all of them.
+    /// Default: each running server has counts of its own. A server that runs
+    /// [keeps](RunningServer::reconfigure) those it was started with.
+    #[must_use]
+    pub fn count_with(mut self, counts: &ConnectionCounts) -> Self {
+        self.counts = Some(counts.clone());
+        self
     }
 
     /// Serves `path` (exact, without query) by `endpoint`.
@@ -344,12 +356,12 @@ impl Server {
         let uncounted = self.config.proxy_protocol.trusted();
         let own_runtime = matches!(self.config.workers, Workers::PerCore(_));
         Shared {
-            admission: match before {
-                Some(before) => {
-                    let admission = &before.admission;
-                    admission.with_limits(connections_max, per_ip_max, uncounted)
-                }
-                None => Admission::new(connections_max, per_ip_max, uncounted),
+            admission: if let Some(before) = before {
+                let admission = &before.admission;
+                admission.with_limits(connections_max, per_ip_max, uncounted)
+            } else {
+                let counts = self.counts.clone().unwrap_or_default();
+                Admission::new(connections_max, per_ip_max, uncounted, counts)
             },
             config: self.config.clone(),
             routes: self.routes.clone(),

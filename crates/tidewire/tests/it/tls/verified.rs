@@ -73,6 +73,31 @@ async fn an_ip_address_is_verified_and_no_name_is_sent_for_it() {
 }
 
 #[tokio::test]
+async fn another_name_than_the_address_tells_is_sent_and_verified() {
+    let authority = Authority::new();
+    let mut served = Served::start(authority.server());
+    let client = |name: &str| {
+        let builder = ClientTls::builder().ca_file(authority.ca());
+        builder.server_name(name).build().unwrap()
+    };
+    let named = client("localhost");
+    let socket = served.connect("127.0.0.1", &named).await.unwrap();
+    let sent = served.peer().await.tls.unwrap().server_name;
+    assert_eq!(sent.as_deref(), Some("localhost"));
+    assert_eq!(socket.peer().tls.as_ref().unwrap().server_name, sent);
+    for wrong in ["other.example", "127.0.0.1"] {
+        served.refuses(&client(wrong), wrong).await;
+    }
+    assert_ne!(named, authority.client());
+    let builder = ClientTls::builder().ca_file(authority.ca());
+    let error = builder.server_name("no name").build().unwrap_err();
+    assert!(
+        error.to_string().contains("server name \"no name\""),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn several_authorities_can_be_trusted_from_files_and_memory() {
     let (one, two) = (Authority::new(), Authority::new());
     let both = ClientTls::builder()
