@@ -13,6 +13,7 @@ use crate::{
     logs::{self, Target},
     output,
     report::WrongUsage,
+    service_manager::{self, Watchdog},
     signals::Signals,
 };
 
@@ -93,9 +94,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     // Only from here on: a start that takes long (checking a large store) ends at once.
     let mut signals = Signals::new().context("cannot listen for signals")?;
     output::print_urls(running.urls()).context("cannot print the URLs")?;
+    service_manager::ready(&service_manager::serving(running.urls()));
+    Watchdog::start();
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
+    service_manager::stopping("stopping: connections are being closed");
     // A task of its own, so that a second signal need not wait for it to be dropped.
     let stop = tokio::spawn(running.stop());
     tokio::select! {

@@ -48,5 +48,5 @@ pub use control::{Operator, Requests};
 pub use handover::HandoverError;
 pub use lifecycle::{Running, StartError, start, start_or_take_over};
 pub use listeners::Changed;
-pub use operate::Load;
+pub use operate::{Event, Load, Observer};
 pub use reload::Reloaded;

@@ -22,6 +22,7 @@ use crate::{
     gateway::Gateway,
     handover::{self, HandoverError, Place},
     listeners::{Bound, Listeners, Role},
+    operate::{Event, Observer},
     pace::{self, Pace},
     reload::{Reloaded, Removals},
     settings::Settings,
@@ -58,6 +59,8 @@ pub struct Running {
     admin: Option<RunningServer>,
     /// For the admin listener, from a predecessor.
     given: Vec<Bound>,
+    /// Nobody by default.
+    pub(crate) observer: Observer,
     /// Also: one reload at a time.
     parts: Mutex<Parts>,
 }
@@ -150,6 +153,7 @@ pub(crate) fn start_on(settings: Settings, given: &mut Vec<Bound>) -> Result<Run
         successor: None,
         admin: None,
         given: Vec::new(),
+        observer: Box::new(|_event| {}),
         parts: Mutex::new(Parts {
             listeners,
             removals,
@@ -233,6 +237,10 @@ impl Running {
             tracing::warn!(error, "not handed over: everything stays as it was");
             return false;
         }
+        // Before the successor can know that we end, and we can.
+        (self.observer)(Event::HandedOver {
+            pid: successor.pid(),
+        });
         self.handover.leave();
         self.parts().listeners.stop_accepting();
         if let Some(admin) = &mut self.admin {
@@ -267,9 +275,10 @@ impl Running {
             successor,
             admin,
             given,
+            observer,
             parts,
         } = self;
-        drop(given);
+        drop((given, observer));
         drop(handover);
         let Parts {
             mut listeners,

@@ -15,7 +15,31 @@ use crate::{
 /// Reads the configuration; may block. The error is for the operator.
 pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
+/// Something that a service manager wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The configuration is about to be read again.
+    Reloading,
+    /// The reload is over: what has changed, or why nothing has.
+    Reloaded(Result<&'a str, &'a str>),
+    /// A successor serves, and is about to be told that it is alone. The drain follows, without another event.
+    HandedOver {
+        /// The number of its process, where the system tells it.
+        pid: Option<u32>,
+    },
+    /// The stop begins.
+    Stopping,
+}
+
+/// Is told of [`Event`]s, on the task that [operates](Running::operate) the gateway: it should not block.
+pub type Observer = Box<dyn Fn(Event<'_>) + Send + Sync>;
+
 impl Running {
+    /// Tells `observer` what happens from now on, instead of who was told until now.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = observer;
+    }
+
     /// Does what is asked for until a stop is, or until a successor has taken over; then
     /// [stops](Self::stop). With [`watch`](Settings::watch) the configuration is also read again when its
     /// [files](Settings::files) change. Returns whether all sessions ended in time.
@@ -26,6 +50,7 @@ impl Running {
         let load = Arc::new(load);
         let stop = requests.stop().clone();
         let mut watch = Watch::new(watched(&self));
+        let mut is_handed_over = false;
         loop {
             tokio::select! {
                 biased;
@@ -36,6 +61,7 @@ impl Running {
                         () = stop.started() => break,
                     };
                     if handed {
+                        is_handed_over = true;
                         break;
                     }
                 }
@@ -59,11 +85,15 @@ impl Running {
             }
         }
         drop(requests); // nobody waits for an answer now
+        if !is_handed_over {
+            (self.observer)(Event::Stopping);
+        }
         self.stop().await
     }
 
     /// Reads the configuration again and takes it; logs what comes of it.
     async fn load_and_reload(&self, load: &Arc<Load>) -> Told {
+        (self.observer)(Event::Reloading);
         // Whatever becomes of the rest: the file may have been rotated.
         self.gateway.sessions.log().reopen();
         let load = Arc::clone(load);
@@ -73,7 +103,7 @@ impl Running {
             let reloaded = self.reload(settings);
             reloaded.map_err(|error| causes(&error))
         });
-        match outcome {
+        let told = match outcome {
             Ok(reloaded) => {
                 tracing::info!(%reloaded, "the configuration was read again");
                 Ok(reloaded.to_string())
@@ -82,7 +112,10 @@ impl Running {
                 tracing::error!(error, "not reloaded: the old configuration stays in use");
                 Err(error)
             }
-        }
+        };
+        let told_as = told.as_ref().map(String::as_str).map_err(String::as_str);
+        (self.observer)(Event::Reloaded(told_as));
+        told
     }
 }
 
