@@ -61,8 +61,15 @@ impl ServeArguments {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    let settings = load_from_process(arguments.config.as_deref(), &arguments.overrides())
-        .context(WrongUsage("invalid configuration"))?;
+    let file = arguments.config.as_deref();
+    let settings = load_from_process(file, &arguments.overrides()).with_context(|| {
+        let is_other = file.is_some_and(tidewire_gateway::config::is_meant_for_gateway);
+        WrongUsage(if is_other {
+            "this looks like a gateway's configuration: use tidewire gateway --config FILE"
+        } else {
+            "invalid configuration"
+        })
+    })?;
     logs::start(
         &settings.log_level,
         settings.log_format,
