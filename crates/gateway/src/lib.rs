@@ -47,6 +47,5 @@ pub use admin::{NobodyOwns, Outcome, Owner, ProcessPhase, ProcessState};
 pub use control::{Operator, Requests};
 pub use handover::HandoverError;
 pub use lifecycle::{Running, StartError, start, start_or_take_over};
-pub use listeners::Changed;
 pub use operate::{Event, Load, Observer};
-pub use reload::Reloaded;
+pub use reload::{Changed, Reloaded};
