@@ -78,7 +78,7 @@ const actions = {
   },
   async toggle(name, upstream) {
     const action = upstream.enabled ? "disable" : "enable";
-    const done = () => `${upstream.address} is switched ${upstream.enabled ? "off" : "on"}.`;
+    const done = ({ enabled }) => `${upstream.address} is switched ${enabled ? "on" : "off"}.`;
     await act(path(name, "upstreams", upstream.id, action), done);
   },
   async restart(name) {

@@ -77,6 +77,9 @@ mod tests {
                 let name = match (argument.get_long(), argument.get_value_names()) {
                     (Some("help" | "version"), _) => continue,
                     (Some(long), _) => format!("--{long}"),
+                    (None, Some([name])) if name == "FILE" => {
+                        "check-config gateway.toml".to_owned()
+                    }
                     (None, Some([_])) => "ws".to_owned(),
                     (None, other) => panic!("{other:?}"),
                 };

@@ -1,8 +1,8 @@
 //! `tidewire gateway`: runs the gateway until a signal.
 //!
 //! The first SIGTERM or Ctrl-C stops it gracefully, a second one ends the process at once. SIGHUP
-//! reads the configuration again; one that is wrong is told, and the old one stays. A gateway whose
-//! listeners a new process has taken over ends by itself.
+//! reads the configuration again; one that is wrong is told, and the old one stays. SIGUSR2 starts a new
+//! process, which takes the listeners over. A gateway whose listeners a new process has taken over ends by itself.
 
 use std::{
     io::{self, Write as _},
@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use tidewire_gateway::{
+    Event,
     config::{Overrides, load_from_process},
     settings::Settings,
 };
@@ -21,7 +22,9 @@ use crate::{
     logs::{self, LogFile, Target},
     output,
     report::{self, WrongUsage},
-    signals::{Hangups, Signals},
+    service_manager::{self, Watchdog},
+    signals::{Hangups, Signals, Upgrades},
+    upgrade::NewProcess,
 };
 
 /// Run the gateway: one address in front of many named WebSocket endpoints.
@@ -29,7 +32,7 @@ use crate::{
 #[command(after_help = concat!(
     "The configuration is TOML (`tidewire default-config --gateway` prints it) or a config.ini of ",
     "SocketMaster. When ready, the gateway prints one line per URL. SIGHUP reads the configuration ",
-    "again and opens log files anew. SIGTERM or Ctrl-C stops it gracefully; a second one ends it at ",
+    "again and opens log files anew; SIGUSR2 starts a new process, which takes over (`handover`). SIGTERM or Ctrl-C stops it gracefully; a second one ends it at ",
     "once. Options go before TIDEWIRE_GATEWAY_ environment variables, those go before the file. ",
     "RUST_LOG goes before log.level.\n\n",
     "EXAMPLES\n",
@@ -107,8 +110,10 @@ async fn serve(
     target: &Target,
 ) -> anyhow::Result<ExitCode> {
     let listeners = settings.listeners.clone();
+    let mut new_process = NewProcess::new(settings.handover.is_some());
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut hangups = Hangups::new().context("cannot listen for signals")?;
+    let mut upgrades = Upgrades::new().context("cannot listen for signals")?;
     let mut running = tidewire_gateway::start_or_take_over(settings)
         .await
         .context("cannot start the gateway")?;
@@ -127,6 +132,9 @@ async fn serve(
         .chain(admin)
         .collect();
     output::print_urls(&urls).context("cannot print the URLs")?;
+    let serving = service_manager::serving(&urls);
+    service_manager::ready(&serving);
+    running.observe(observer(Watchdog::start(), serving));
 
     // A task of its own, so that a second signal need not wait for it to be dropped.
     let mut operated = tokio::spawn(running.operate(requests, load(arguments)));
@@ -149,6 +157,8 @@ async fn serve(
                 stopping = true;
                 operator.stop();
             }
+            () = upgrades.next() => new_process.start(),
+            ended = new_process.ended() => NewProcess::tell(ended),
             () = hangups.next() => {
                 if let Target::File(file) = target
                     && let Err(error) = file.reopen()
@@ -159,6 +169,29 @@ async fn serve(
             }
         }
     }
+}
+
+/// Tells the service manager what happens; it looks for us until we are told to stop.
+fn observer(watchdog: Watchdog, serving: String) -> tidewire_gateway::Observer {
+    Box::new(move |event| match event {
+        Event::Reloading => service_manager::reloading(),
+        Event::Reloaded(Ok(changed)) => {
+            service_manager::ready(&format!("{serving}; reloaded: {changed}"));
+        }
+        Event::Reloaded(Err(error)) => {
+            service_manager::ready(&format!("{serving}; not reloaded: {error}"));
+        }
+        Event::HandedOver { pid } => {
+            if let Some(pid) = pid.filter(|pid| service_manager::is_of_our_service(*pid)) {
+                // Whatever we said now would be taken for word of the service as a whole.
+                watchdog.stop();
+                service_manager::main_process(pid);
+            } else {
+                service_manager::stopping("handed over: connections are being closed");
+            }
+        }
+        Event::Stopping => service_manager::stopping("stopping: connections are being closed"),
+    })
 }
 
 /// Reads the configuration again.

@@ -13,6 +13,7 @@ use crate::{
     logs::{self, Target},
     output,
     report::WrongUsage,
+    service_manager::{self, Watchdog},
     signals::Signals,
 };
 
@@ -60,8 +61,15 @@ impl ServeArguments {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    let settings = load_from_process(arguments.config.as_deref(), &arguments.overrides())
-        .context(WrongUsage("invalid configuration"))?;
+    let file = arguments.config.as_deref();
+    let settings = load_from_process(file, &arguments.overrides()).with_context(|| {
+        let is_other = file.is_some_and(tidewire_gateway::config::is_meant_for_gateway);
+        WrongUsage(if is_other {
+            "this looks like a gateway's configuration: use tidewire gateway --config FILE"
+        } else {
+            "invalid configuration"
+        })
+    })?;
     logs::start(
         &settings.log_level,
         settings.log_format,
@@ -93,9 +101,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     // Only from here on: a start that takes long (checking a large store) ends at once.
     let mut signals = Signals::new().context("cannot listen for signals")?;
     output::print_urls(running.urls()).context("cannot print the URLs")?;
+    service_manager::ready(&service_manager::serving(running.urls()));
+    Watchdog::start();
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
+    service_manager::stopping("stopping: connections are being closed");
     // A task of its own, so that a second signal need not wait for it to be dropped.
     let stop = tokio::spawn(running.stop());
     tokio::select! {

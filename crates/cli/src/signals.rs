@@ -67,10 +67,34 @@ impl Hangups {
     }
 }
 
+/// The signal that asks for a new process of the same command (SIGUSR2).
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Upgrades(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Upgrades {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::user_defined2()).map(Self)
+    }
+
+    /// Waits for the next one. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// There is no such signal.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub(crate) struct Hangups;
+
+/// Nor such.
+#[cfg(not(unix))]
+pub(crate) type Upgrades = Hangups;
 
 #[cfg(not(unix))]
 impl Hangups {

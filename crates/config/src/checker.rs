@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use tidewire_auth::Lookup;
 
-use crate::{ConfigError, Problem, Rule, Source};
+use crate::{ConfigError, Problem, Rule, Source, load::split};
 
 /// Tells where the value of a key comes from.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Vec<Source>;
@@ -14,6 +14,8 @@ pub struct Checker<'a> {
     pub(crate) lookup: &'a dyn Lookup,
     sources: Sources<'a>,
     problems: Vec<Problem>,
+    /// Paths that were left out, because they were not understood.
+    broken: Vec<Vec<String>>,
 }
 
 impl fmt::Debug for Checker<'_> {
@@ -31,11 +33,53 @@ impl<'a> Checker<'a> {
             lookup,
             sources,
             problems: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
-    /// Notes a broken rule.
+    /// The same, when `problems` were found before and `broken` paths were left out because of them.
+    pub(crate) fn after(self, problems: Vec<Problem>, broken: Vec<Vec<String>>) -> Self {
+        Self {
+            problems,
+            broken,
+            ..self
+        }
+    }
+
+    /// Whether something at, above or below `key` was not understood: a default stands in its place, and what is
+    /// wrong with that is nobody's fault.
+    pub fn is_broken(&self, key: &str) -> bool {
+        let key = split(key);
+        let mut broken = self.broken.iter();
+        broken.any(|path| {
+            // An item cannot be taken out of a list alone.
+            let is_item = path
+                .last()
+                .is_some_and(|last| last.parse::<usize>().is_ok());
+            let path = path.get(..path.len() - usize::from(is_item));
+            let path = path.unwrap_or_default();
+            key.starts_with(path) || path.starts_with(&key)
+        })
+    }
+
+    /// Whether a key may be missing because it was misspelt: one beside it was not understood.
+    fn is_misspelt(&self, key: &str) -> bool {
+        let key = split(key);
+        let Some((_, table)) = key.split_last() else {
+            return false;
+        };
+        let mut broken = self.broken.iter();
+        broken.any(|path| path.split_last().is_some_and(|(_, beside)| beside == table))
+    }
+
+    /// Notes a broken rule, unless it is broken only because of another problem.
     pub fn complain(&mut self, key: &str, rule: Rule) {
+        if self.is_broken(key)
+            || rule.other().is_some_and(|other| self.is_broken(other))
+            || (matches!(rule, Rule::Missing { .. }) && self.is_misspelt(key))
+        {
+            return;
+        }
         self.problems.push(Problem {
             sources: (self.sources)(key),
             key: key.to_owned(),

@@ -244,6 +244,34 @@ pub enum Rule {
     },
 }
 
+impl Rule {
+    /// The key that a value has to agree with.
+    pub(crate) fn other(&self) -> Option<&str> {
+        match self {
+            Self::NeededBy { other }
+            | Self::ClientCaWithoutTls { other }
+            | Self::BelowOther { other, .. }
+            | Self::NotBelowOther { other, .. }
+            | Self::PortTaken { other, .. }
+            | Self::NameTaken { other, .. } => Some(other),
+            Self::PublicWithoutAuth { auth, .. }
+            | Self::AnyOriginWithAmbientCredentials { auth, .. } => Some(auth),
+            Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownKey { .. }
+            | Self::IsTable
+            | Self::SetTwice
+            | Self::NotUnicode
+            | Self::Value { .. }
+            | Self::AuthTable { .. }
+            | Self::Auth(_)
+            | Self::File { .. }
+            | Self::Tls { .. }
+            | Self::Missing { .. } => None,
+        }
+    }
+}
+
 fn ways_out(unless: Option<&str>) -> String {
     unless.map_or_else(
         || " or listen on 127.0.0.1".to_owned(),

@@ -26,7 +26,7 @@ pub use descriptors::connections_max;
 pub use error::{ConfigError, Problem, Rule, Source};
 pub use figment::value::{Dict, Value};
 pub use layer::{Layer, LayerKind};
-pub use load::{Flag, Loaded, Loader, is_toml};
+pub use load::{Flag, Loader, is_toml, toml_tables};
 pub use report::quote;
 pub use schema::Schema;
 pub use single::LIST_LENGTH_MAX;

@@ -1,7 +1,7 @@
-//! [`Loader`]: layers → the program's raw type.
+//! [`Loader`]: layers → the program's raw type → its settings.
 //!
 //! Reading stops at the first wrong value, so the value is noted, taken out of its layer, and
-//! the rest is read again: one run tells everything that is wrong.
+//! the rest is read again; what is left is checked by the program's rules: one run tells everything that is wrong.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -26,6 +26,8 @@ pub struct Loader<'a> {
     surroundings: Surroundings,
     layers: Vec<Layer>,
     problems: Vec<Problem>,
+    /// A part of a file is missing.
+    is_partial: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -40,6 +42,7 @@ impl<'a> Loader<'a> {
                 keys: schema.defaults.clone(),
             }],
             problems: Vec::new(),
+            is_partial: false,
         }
     }
 
@@ -75,8 +78,9 @@ impl<'a> Loader<'a> {
         self.layers.push(Layer { kind, keys });
     }
 
-    /// Notes a problem of a file.
+    /// Notes a problem of a file, of which a part is missing then.
     pub fn complain(&mut self, path: &Path, key: &str, rule: Rule) {
+        self.is_partial = true;
         self.problems.push(Problem {
             sources: vec![Source::File(path.to_owned())],
             key: key.to_owned(),
@@ -107,63 +111,42 @@ impl<'a> Loader<'a> {
         self.layers.push(Layer { kind, keys });
     }
 
-    /// Reads the layers joined.
+    /// Reads the layers joined and runs `check` on what they say: on all that is understood, when some of it
+    /// is not. Nothing is checked when a file could not be read as a whole, for then much would seem to be missing.
     ///
     /// # Errors
-    /// Everything noted so far, and every key or value that is not understood.
-    pub fn read<T: DeserializeOwned + Default>(mut self) -> Result<Loaded<T>, ConfigError> {
-        let layers = Layers(self.layers);
-        let config = read(&layers, self.schema, &mut self.problems);
-        match ConfigError::of(self.problems) {
-            Some(error) => Err(error),
-            None => Ok(Loaded {
-                config,
-                layers,
-                surroundings: self.surroundings,
-            }),
-        }
-    }
-}
-
-/// A raw configuration, and where its values come from.
-#[derive(Debug)]
-pub struct Loaded<T> {
-    /// Every key is known and every value has the right type.
-    pub config: T,
-    layers: Layers,
-    surroundings: Surroundings,
-}
-
-impl<T> Loaded<T> {
-    /// Runs `check` with a [`Checker`] that knows the sources.
-    ///
-    /// # Errors
-    /// What was noted.
+    /// Everything noted so far, every key or value that is not understood, and what `check` noted, except what
+    /// only follows from the others.
     ///
     /// # Panics
-    /// When `check` yields nothing and has noted nothing.
-    pub fn check<S>(
-        &self,
+    /// When `check` yields nothing and nothing was noted.
+    pub fn settings<T: DeserializeOwned, S>(
+        mut self,
         check: impl FnOnce(&T, &mut Checker<'_>) -> Option<S>,
     ) -> Result<S, ConfigError> {
-        let sources = |key: &str| self.layers.sources_of(&split(key));
-        let mut checker = Checker::new(&self.surroundings, &sources);
-        let settings = check(&self.config, &mut checker);
+        let layers = Layers(self.layers);
+        let (config, broken) = read::<T>(&layers, self.schema, &mut self.problems);
+        let sources = |key: &str| layers.sources_of(&split(key));
+        let mut checker = Checker::new(&self.surroundings, &sources).after(self.problems, broken);
+        let settings = config
+            .filter(|_| !self.is_partial)
+            .and_then(|config| check(&config, &mut checker));
         checker.finish(settings)
     }
 }
 
-/// Reads the joined layers, noting every wrong value. The result is the defaults when the
-/// layers cannot be read at all, which `problems` then says.
-fn read<T: DeserializeOwned + Default>(
+/// Reads the joined layers, noting every wrong value. Gives what is left, unless the layers cannot be read at
+/// all, and the paths of what was left out.
+fn read<T: DeserializeOwned>(
     layers: &Layers,
     schema: &Schema,
     problems: &mut Vec<Problem>,
-) -> T {
+) -> (Option<T>, Vec<Vec<String>>) {
     let mut remaining = layers.clone();
+    let mut broken = Vec::new();
     for _ in 0..PROBLEMS_MAX {
         let error = match remaining.figment().extract::<T>() {
-            Ok(config) => return config,
+            Ok(config) => return (Some(config), broken),
             Err(error) => error,
         };
         problems.push(problem_of(&error, &remaining, schema));
@@ -174,13 +157,19 @@ fn read<T: DeserializeOwned + Default>(
         if !remaining.remove(path) {
             break;
         }
+        broken.push(path.to_vec());
     }
-    T::default()
+    (None, broken)
 }
 
 /// Whether a text is TOML at all.
 pub fn is_toml(text: &str) -> bool {
     toml_keys(text).is_ok()
+}
+
+/// The keys at the top of a TOML text; nothing when it is no TOML.
+pub fn toml_tables(text: &str) -> Vec<String> {
+    toml_keys(text).map_or_else(|_| Vec::new(), |keys| keys.into_keys().collect())
 }
 
 pub(crate) fn split(key: &str) -> Vec<String> {

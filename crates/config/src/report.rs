@@ -36,8 +36,14 @@ pub(crate) fn problem_of(error: &figment::Error, layers: &Layers, schema: &Schem
             found: found(),
             expected: in_words(expected),
         },
-        Kind::MissingField(_)
-        | Kind::DuplicateField(_)
+        Kind::UnknownVariant(_, choices) if !is_secret => Rule::Value {
+            found: found(),
+            expected: format!("one of {}", choices.join(", ")),
+        },
+        Kind::MissingField(key) => Rule::Missing {
+            what: format!("needs the key {key}"),
+        },
+        Kind::DuplicateField(_)
         | Kind::UnknownVariant(..)
         | Kind::ISizeOutOfRange(_)
         | Kind::USizeOutOfRange(_)
@@ -95,9 +101,17 @@ pub fn quote(text: &str) -> String {
 
 /// Serde names types; operators know words.
 fn in_words(expected: &str) -> String {
+    let up_to = |most: u32| format!("a whole number from 0 to {most}");
     match expected {
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" => "a whole number, 0 or more".to_owned(),
+        "u8" => up_to(u8::MAX.into()),
+        "u16" => up_to(u16::MAX.into()),
+        "u32" => up_to(u32::MAX),
+        "u64" | "u128" | "usize" => "a whole number, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
+        _ if expected.starts_with("a nonzero ") => "a whole number other than 0".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a character" => "one character in quotes".to_owned(),
+        "a map" => "a table".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a string" => "a text in quotes".to_owned(),
         "a sequence" => "a list".to_owned(),
@@ -122,4 +136,29 @@ fn join(path: &[String]) -> String {
         }
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_in_words() {
+        for (of_serde, words) in [
+            ("u8", "a whole number from 0 to 255"),
+            ("u16", "a whole number from 0 to 65535"),
+            ("u32", "a whole number from 0 to 4294967295"),
+            ("u64", "a whole number, 0 or more"),
+            ("i64", "a whole number"),
+            ("a nonzero u32", "a whole number other than 0"),
+            ("f64", "a number"),
+            ("a map", "a table"),
+            ("struct LimitsConfig", "a table"),
+            ("a sequence", "a list"),
+            ("a string", "a text in quotes"),
+            ("a time such as \"5s\"", "a time such as \"5s\""),
+        ] {
+            assert_eq!(in_words(of_serde), words, "{of_serde}");
+        }
+    }
 }

@@ -33,6 +33,31 @@ const HOP: &[&str] = &[
     "upgrade",
 ];
 
+/// Fields by which proxies tell the client's address, besides `X-Forwarded-*` and `Forwarded`. A backend that believes
+/// one of them would believe whoever asks.
+const CLIENT: &[&str] = &[
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded-for",
+    "true-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-original-forwarded-for",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+];
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -54,16 +79,17 @@ pub(crate) fn headers(
     let connection = request::connection_fields(head);
     let mut out: Vec<(String, String)> = Vec::new();
     for (name, value) in head.fields() {
-        // Some servers read `X_Real_IP` as `X-Real-IP` (CGI variables know no hyphen).
+        // Some servers read `X_Real_IP` as `X-Real-IP` (CGI variables know no hyphen). No proxy writes it so.
         let lower = name.to_ascii_lowercase().replace('_', "-");
+        let tells_client = lower.starts_with("x-forwarded-") || CLIENT.contains(&lower.as_str());
+        let is_believed = client.trusted_proxy && !name.contains('_');
         let ends_here = HOP.contains(&lower.as_str())
             || connection
                 .iter()
                 .any(|field| field.eq_ignore_ascii_case(name))
             || lower.starts_with("sec-websocket-")
             || lower.eq_ignore_ascii_case(ROUTE_NAME)
-            || (lower.starts_with("x-forwarded-") && !client.trusted_proxy)
-            || (lower == "x-real-ip" && !client.trusted_proxy);
+            || (tells_client && !is_believed);
         if ends_here {
             continue;
         }

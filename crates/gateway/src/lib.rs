@@ -13,6 +13,7 @@ pub mod settings; // what the operator wants, checked
 mod lifecycle; // start, reload, drain, stop
 mod start_error; // why it cannot
 mod operate; // the loop that owns a running gateway
+mod event; // what its owner is told
 mod control; // what may be asked of it
 mod watch; // files that have changed
 #[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
@@ -54,9 +55,9 @@ mod clock; // the time
 pub use admin::{NobodyOwns, Outcome, Owner};
 pub use control::{Operator, Requests};
 pub use handover::HandoverError;
+pub use event::{Event, Observer};
 pub use lifecycle::{Running, start, start_or_take_over};
-pub use listeners::Changed;
 pub use operate::Load;
 pub use process_state::{ProcessPhase, ProcessState};
-pub use reload::Reloaded;
+pub use reload::{Changed, Reloaded};
 pub use start_error::StartError;

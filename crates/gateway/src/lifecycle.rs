@@ -21,6 +21,7 @@ use crate::{
     admin::{self, Owner},
     bound::{Bound, Role},
     gateway::Gateway,
+    event::{Event, Observer},
     handover::{self, Place},
     listeners::Listeners,
     pace::{self, Pace},
@@ -39,6 +40,8 @@ pub struct Running {
     admin: Option<RunningServer>,
     /// For the admin listener, from a predecessor.
     given: Vec<Bound>,
+    /// Nobody by default.
+    pub(crate) observer: Observer,
     /// Also: one reload at a time.
     parts: Mutex<Parts>,
 }
@@ -131,6 +134,7 @@ pub(crate) fn start_on(settings: Settings, given: &mut Vec<Bound>) -> Result<Run
         successor: None,
         admin: None,
         given: Vec::new(),
+        observer: Box::new(|_event| {}),
         parts: Mutex::new(Parts {
             listeners,
             removals,
@@ -214,6 +218,10 @@ impl Running {
             tracing::warn!(error, "not handed over: everything stays as it was");
             return false;
         }
+        // Before the successor can know that we end, and we can.
+        (self.observer)(Event::HandedOver {
+            pid: successor.pid(),
+        });
         self.handover.leave();
         self.parts().listeners.stop_accepting();
         if let Some(admin) = &mut self.admin {
@@ -248,9 +256,10 @@ impl Running {
             successor,
             admin,
             given,
+            observer,
             parts,
         } = self;
-        drop(given);
+        drop((given, observer));
         drop(handover);
         let Parts {
             mut listeners,

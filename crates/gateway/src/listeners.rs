@@ -26,6 +26,7 @@ use crate::{
     bound::{Bound, Role},
     entrance::{self, Door},
     gateway::Gateway,
+    reload::Changed,
     settings::{Listener, Settings},
     start_error::StartError,
 };
@@ -128,18 +129,21 @@ impl Listeners {
         for ((listener, new), stays) in wanted.zip(plan.new).zip(plan.stays) {
             let stays = stays.and_then(|index| known.get_mut(index)?.take());
             let Some(mut open) = stays else {
-                changed.added += usize::from(new.is_some());
+                let added = new.iter().map(|open| open.listener.address.to_string());
+                changed.added.extend(added);
                 self.open.extend(new);
                 continue;
             };
             if open.listener != *listener || settings.limits != before.limits {
-                changed.changed += usize::from(open.listener != *listener);
+                if open.listener != *listener {
+                    changed.changed.push(listener.address.to_string());
+                }
                 open.reconfigure(&self.gateway, listener, settings);
             }
             self.open.push(open);
         }
         for gone in known.into_iter().flatten() {
-            changed.removed += 1;
+            changed.removed.push(gone.listener.address.to_string());
             self.retire(gone.server);
         }
         let listening = self.open.iter();
@@ -224,17 +228,6 @@ impl Open {
         self.server.reconfigure(&server(gateway, &door, settings));
         self.listener.clone_from(listener);
     }
-}
-
-/// How many listeners a reload has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
-    /// They are there now.
-    pub added: usize,
-    /// They are gone.
-    pub removed: usize,
-    /// They are other than before.
-    pub changed: usize,
 }
 
 /// The sockets that were given for this address.

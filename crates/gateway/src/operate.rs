@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     control::{Requests, Told},
+    event::{Event, Observer},
     lifecycle::Running,
     settings::Settings,
     start_error::causes,
@@ -17,6 +18,11 @@ use crate::{
 pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 impl Running {
+    /// Tells `observer` what happens from now on, instead of who was told until now.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = observer;
+    }
+
     /// Does what is asked for until a stop is, or until a successor has taken over; then
     /// [stops](Self::stop). With [`watch`](Settings::watch) the configuration is also read again when its
     /// [files](Settings::files) change. Returns whether all sessions ended in time.
@@ -27,6 +33,7 @@ impl Running {
         let load = Arc::new(load);
         let stop = requests.stop().clone();
         let mut watch = Watch::new(watched(&self));
+        let mut is_handed_over = false;
         loop {
             tokio::select! {
                 biased;
@@ -37,6 +44,7 @@ impl Running {
                         () = stop.started() => break,
                     };
                     if handed {
+                        is_handed_over = true;
                         break;
                     }
                 }
@@ -60,11 +68,15 @@ impl Running {
             }
         }
         drop(requests); // nobody waits for an answer now
+        if !is_handed_over {
+            (self.observer)(Event::Stopping);
+        }
         self.stop().await
     }
 
     /// Reads the configuration again and takes it; logs what comes of it.
     async fn load_and_reload(&self, load: &Arc<Load>) -> Told {
+        (self.observer)(Event::Reloading);
         // Whatever becomes of the rest: the file may have been rotated.
         self.gateway.sessions.log().reopen();
         let load = Arc::clone(load);
@@ -74,7 +86,7 @@ impl Running {
             let reloaded = self.reload(settings);
             reloaded.map_err(|error| causes(&error))
         });
-        match outcome {
+        let told = match outcome {
             Ok(reloaded) => {
                 tracing::info!(%reloaded, "the configuration was read again");
                 Ok(reloaded.to_string())
@@ -83,7 +95,10 @@ impl Running {
                 tracing::error!(error, "not reloaded: the old configuration stays in use");
                 Err(error)
             }
-        }
+        };
+        let told_as = told.as_ref().map(String::as_str).map_err(String::as_str);
+        (self.observer)(Event::Reloaded(told_as));
+        told
     }
 }
 

@@ -9,7 +9,7 @@ use crate::handover::HandoverError;
 #[non_exhaustive]
 pub enum StartError {
     /// A listener cannot be bound.
-    #[error("cannot listen")]
+    #[error(transparent)]
     Listen(#[from] tidewire::ws::StartError),
     /// The admin listener would let everybody in from everywhere.
     #[error("the admin listener at {0} is not on loopback and needs authentication")]

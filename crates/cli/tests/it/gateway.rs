@@ -207,6 +207,19 @@ fn a_log_file_that_cannot_be_opened_is_told_with_code_1() {
     );
 }
 
+#[test]
+fn a_taken_port_is_told_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("config.ini"), "[A]\nPort = 1\n").expect("writable");
+    let arguments = ["gateway", "--config", "config.ini", "--listen", &address];
+    let ended = crate::program::end(tidewire(directory.path(), &arguments), "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let told = format!("error: cannot start the gateway\n  cannot listen on {address}\n");
+    assert!(ended.stderr.starts_with(&told), "{}", ended.stderr);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_new_process_takes_over_and_no_connection_is_refused() {

@@ -21,6 +21,8 @@ mod ledger; // what was promised, what arrived
 mod usage; // help, version, exit codes, configuration commands
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop
+#[cfg(unix)]
+mod systemd; // what the service manager is told
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted

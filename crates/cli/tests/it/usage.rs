@@ -129,6 +129,7 @@ fn every_problem_of_a_configuration_is_told() {
         "error: invalid configuration\n",
         "file t.toml: data_dir: ",
         "server.workers: ",
+        "server.listen: found \"nowhere\"",
     ] {
         assert!(ended.stderr.contains(part), "{}", ended.stderr);
     }
@@ -215,6 +216,39 @@ fn the_gateways_configuration_is_checked_when_asked_for() {
     ] {
         assert!(wrong.stderr.contains(part), "{}", wrong.stderr);
     }
+}
+
+#[test]
+fn the_gateways_configuration_is_recognised() {
+    let directory = tempdir().expect("a temporary directory");
+    let run = |text: &str, arguments: &[&str]| {
+        fs::write(directory.path().join("t.toml"), text).expect("writable");
+        end(tidewire(directory.path(), arguments), "")
+    };
+    let right = "[endpoints.a]\nupstreams = [\"ws://127.0.0.1:1/\"]\n";
+    let wrong = format!("{right}zones = 1\n[mux]\nstreams_max = 0\n");
+    for check in [
+        &["check-config", "t.toml"] as &[&str],
+        &["check-config", "--config", "t.toml"],
+    ] {
+        let ended = run(right, check);
+        assert_eq!(ended.stdout, "configuration of the gateway is valid\n");
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        let ended = run(&wrong, check);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+        for part in [
+            "error: invalid configuration of the gateway\n",
+            "2 problems",
+            "endpoints.a.zones: unknown key",
+            "mux.streams_max: found 0, expected 1 to 65536",
+        ] {
+            assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+        }
+    }
+    let served = run(right, &["serve", "--config", "t.toml"]);
+    assert_eq!(served.code, Some(2));
+    let hint = "error: this looks like a gateway's configuration: use tidewire gateway --config";
+    assert!(served.stderr.starts_with(hint), "{}", served.stderr);
 }
 
 #[test]

@@ -128,6 +128,13 @@ struct TotalsView {
     checks_failed: u64,
 }
 
+/// An upstream was switched.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Switched {
+    /// Whether it gets new connections.
+    enabled: bool,
+}
+
 impl Desk {
     /// The endpoint with this name or alias.
     pub(super) fn target(&self, name: &str) -> Result<Arc<Target>, AdminError> {
@@ -277,36 +284,34 @@ pub(super) async fn restart(
 /// Gives an upstream no new connections; those it has stay.
 #[utoipa::path(post, path = "/api/v1/endpoints/{name}/upstreams/{id}/disable", tag = "upstreams",
     params(("name" = String, Path, description = "Name or alias"), ("id" = u64, Path, description = "The upstream")), responses(
-    (status = 202, description = "Done", body = Begun),
+    (status = 200, description = "Done", body = Switched),
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such endpoint or upstream", body = AdminError)))]
 pub(super) async fn disable(
     State(desk): State<Shared>,
     path: Result<Path<(String, u64)>, PathRejection>,
-) -> Result<(StatusCode, Json<Begun>), AdminError> {
-    enable_or_disable(&desk, path, false)?;
-    Ok(Begun::of("disable"))
+) -> Result<Json<Switched>, AdminError> {
+    enable_or_disable(&desk, path, false)
 }
 
 /// Lets an upstream have new connections again.
 #[utoipa::path(post, path = "/api/v1/endpoints/{name}/upstreams/{id}/enable", tag = "upstreams",
     params(("name" = String, Path, description = "Name or alias"), ("id" = u64, Path, description = "The upstream")), responses(
-    (status = 202, description = "Done", body = Begun),
+    (status = 200, description = "Done", body = Switched),
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such endpoint or upstream", body = AdminError)))]
 pub(super) async fn enable(
     State(desk): State<Shared>,
     path: Result<Path<(String, u64)>, PathRejection>,
-) -> Result<(StatusCode, Json<Begun>), AdminError> {
-    enable_or_disable(&desk, path, true)?;
-    Ok(Begun::of("enable"))
+) -> Result<Json<Switched>, AdminError> {
+    enable_or_disable(&desk, path, true)
 }
 
 fn enable_or_disable(
     desk: &Desk,
     path: Result<Path<(String, u64)>, PathRejection>,
     enabled: bool,
-) -> Result<(), AdminError> {
+) -> Result<Json<Switched>, AdminError> {
     let Path((name, id)) = path?;
     let target = desk.target(&name)?;
     let (id, upstream) = find(&target, id)?;
@@ -314,7 +319,7 @@ fn enable_or_disable(
         return Err(AdminError::no_upstream());
     }
     tracing::info!(endpoint = name, upstream, enabled, "told by the operator");
-    Ok(())
+    Ok(Json(Switched { enabled }))
 }
 
 /// An upstream of the endpoint: its name in the pool, and the one sessions bear.

@@ -22,7 +22,8 @@ pub(super) fn route(
         let is_it = |candidate: &String| candidate.eq_ignore_ascii_case(&config.endpoint);
         (is_it(name) || endpoint.aliases.iter().any(is_it)).then_some(name)
     });
-    if endpoint.is_none() {
+    // Its name may have been among what was not understood.
+    if endpoint.is_none() && !check.is_broken("endpoints") {
         let key = format!("{at}.endpoint");
         if config.endpoint.is_empty() {
             let what = "is missing: expected the name of an endpoint".to_owned();

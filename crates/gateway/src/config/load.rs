@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tidewire_config::{ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value, is_toml};
+use tidewire_config::{
+    ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
+};
 
 use super::{Config, example::EXAMPLE_TOML, ini};
 use crate::settings::Settings;
@@ -26,8 +28,8 @@ pub struct Overrides {
 /// looks like. Without a file there is no endpoint unless the environment names one.
 ///
 /// # Errors
-/// Every problem of the first step that has any: the layers and the types of their values
-/// first, then the rules of values and between them.
+/// Every problem: the layers and the types of their values, then the rules of values and between them; the
+/// latter not when a file could not be read as a whole.
 pub fn load(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
@@ -73,10 +75,40 @@ fn load_with(
     }
     loader.environment();
     loader.flags(overrides.flags());
-    let mut settings = loader.read::<Config>()?.check(Config::check_with)?;
+    let mut settings = loader.settings(Config::check_with)?;
     settings.warnings.splice(..0, warnings);
     Ok(settings)
 }
+
+/// Whether a configuration file is meant for the gateway, not for another program of ours: one that is named
+/// `.ini`, or looks like SocketMaster's, or is TOML with `endpoints`, `routes` or `listeners` at its top. Where
+/// the TOML is wrong, a line that begins such a table counts. `false` when it cannot be read.
+pub fn is_meant_for_gateway(file: &Path) -> bool {
+    let Ok(text) = read_text(file, LOOKED_AT_BYTES_MAX) else {
+        return false;
+    };
+    let begins_table = |line: &str| {
+        let line = line.trim_start().trim_start_matches('[');
+        OURS.iter().any(|table| {
+            let rest = line.strip_prefix(table);
+            rest.is_some_and(|rest| rest.starts_with(['.', ']']))
+        })
+    };
+    is_ini(file, &text)
+        || toml_tables(&text)
+            .iter()
+            .any(|key| OURS.contains(&key.as_str()))
+        || (!is_toml(&text)
+            && text
+                .lines()
+                .any(|line| line.trim_start().starts_with('[') && begins_table(line)))
+}
+
+/// What only the gateway's configuration has.
+const OURS: [&str; 3] = ["endpoints", "routes", "listeners"];
+
+/// The longest configuration file there is.
+const LOOKED_AT_BYTES_MAX: u64 = 1 << 20;
 
 fn is_ini(path: &Path, text: &str) -> bool {
     let ends_in = |ending: &str| {

@@ -21,6 +21,6 @@ mod check_route; // raw → settings: a route
 mod agree; // the rules between keys
 
 pub use example::EXAMPLE_TOML;
-pub use load::{Overrides, load, load_from_process};
+pub use load::{Overrides, is_meant_for_gateway, load, load_from_process};
 pub use raw::Config;
 pub use tidewire_config::{ConfigError, LogFormat, Problem, Rule, Source};

@@ -191,6 +191,12 @@ impl Successor {
         Ok(Self(Wire::new(stream)))
     }
 
+    /// The number of its process, where the system tells it and we can see it.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        let pid = self.0.peer_cred().ok()?.pid()?;
+        u32::try_from(pid).ok().filter(|pid| *pid != 0)
+    }
+
     /// Gives it the sockets, and waits until it serves.
     ///
     /// # Cancel safety

@@ -84,6 +84,11 @@ impl Wire {
         }
     }
 
+    /// Who is at the other end.
+    pub(super) fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
+        self.stream.peer_cred()
+    }
+
     /// Sends a line, with descriptors of which the receiver gets copies.
     pub(super) async fn send(&mut self, line: &Line, attached: &[TcpListener]) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;

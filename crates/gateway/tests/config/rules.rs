@@ -314,3 +314,84 @@ fn certificates_are_read_and_wrong_ones_named() {
     let named = upstream.replace("tls = {", "tls = {server_name = \"b.example\", ");
     assert_ne!(endpoint(&settings(&named)).tls, unnamed);
 }
+
+/// The problems of a text, a line each, without the file.
+fn problems(text: &str) -> Vec<String> {
+    let error = load_toml(text).expect_err("it is wrong");
+    let told =
+        |problem: &tidewire_gateway::config::Problem| format!("{}: {}", problem.key, problem.rule);
+    error.problems().iter().map(told).collect()
+}
+
+#[test]
+fn wrong_types_and_broken_rules_are_told_at_once_but_not_what_follows_from_them() {
+    let text = "workers = \"many\"\nwatches = true\n\
+        [[routes]]\nendpoint = \"other\"\npath = \"chat\"\n\
+        [endpoints.chat]\nupstreams = [7]\naliases = 3\n\
+        [endpoints.chat.resume]\ncodes = [70000]\n\
+        [endpoints.prices]\nupstream = [\"ws://127.0.0.1:1/\"]\n\
+        [drain]\nper_second = 0\n\
+        [admin]\naddress = \"0.0.0.0:1\"\nauth = 5\n\
+        [classic]\nmessage_bytes_max = true\nqueue_bytes_max = \"2K\"\n";
+    let problems = problems(text);
+    let keys: Vec<&str> = problems
+        .iter()
+        .filter_map(|problem| problem.split_once(": ").map(|(key, _)| key))
+        .collect();
+    let mut sorted = keys.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "admin.auth",
+            "classic.message_bytes_max",
+            "drain.per_second",
+            "endpoints.chat.aliases",
+            "endpoints.chat.resume.codes[0]",
+            "endpoints.chat.upstreams[0]",
+            "endpoints.prices.upstream",
+            "routes[0].path",
+            "watches",
+            "workers",
+        ],
+        "{problems:#?}"
+    );
+    let codes =
+        "endpoints.chat.resume.codes[0]: found 70000, expected a whole number from 0 to 65535";
+    assert!(problems.iter().any(|it| it == codes), "{problems:#?}");
+}
+
+#[test]
+fn a_text_that_cannot_be_read_is_one_problem() {
+    let problems = problems("workers = 7000\n[endpoints.chat\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("line 2"), "{problems:?}");
+}
+
+#[test]
+fn a_file_for_the_gateway_is_told_from_one_for_the_server() {
+    for (name, text, is_meant) in [
+        ("a.toml", CHAT, true),
+        ("a.conf", "routes = []\n", true),
+        ("a.toml", "[[listeners]]\n", true),
+        ("a.toml", "[[listeners]]\naddress = oops\n", true),
+        ("a.toml", "[endpoints.\"a.b\"\n", true),
+        ("a.ini", "", true),
+        ("a.conf", "[Endpoint1]\nPort = 8080\nUsage\n", true),
+        ("a.toml", "", false),
+        (
+            "a.toml",
+            "[server]\nlisten = \"127.0.0.1:1\"\nendpoint = \"/chat\"\n",
+            false,
+        ),
+        ("a.toml", "[server]\nlisten = oops\n", false),
+        ("a.toml", "[log]\nlevel = \"info\"\n", false),
+    ] {
+        let fixture = crate::Fixture::new(name, text);
+        let found = tidewire_gateway::config::is_meant_for_gateway(&fixture.file);
+        assert_eq!(found, is_meant, "{name} {text:?}");
+    }
+    assert!(!tidewire_gateway::config::is_meant_for_gateway(
+        "none.ini".as_ref()
+    ));
+}

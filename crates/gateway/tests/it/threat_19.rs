@@ -68,6 +68,84 @@ async fn threat_19_a_trusted_proxys_chain_is_continued() {
     .await;
 }
 
+/// Fields by which clients are told to a backend, besides those that the gateway writes itself.
+const TELL_CLIENT: [&str; 24] = [
+    "CF-Connecting-IP",
+    "CF-Connecting-IPv6",
+    "CF-Pseudo-IPv4",
+    "Client-IP",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "Forwarded-For",
+    "True-Client-IP",
+    "X-AppEngine-User-IP",
+    "X-Azure-ClientIP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Envoy-External-Address",
+    "X-Forwarded",
+    "X-Forwarded-By",
+    "X-Forwarded-Port",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Original-Forwarded-For",
+    "X-Originating-IP",
+    "X-ProxyUser-IP",
+    "X-Real-IP",
+    "X-Remote-Addr",
+    "X-Remote-IP",
+];
+
+#[tokio::test]
+async fn threat_19_no_field_of_any_proxy_is_passed_on_for_those_who_are_none() {
+    let backend = telling();
+    let gateway = start(settings(vec![endpoint("one", &[url(&backend, "/")])])).unwrap();
+    in_time(async {
+        for name in TELL_CLIENT.into_iter().chain(["Forwarded"]) {
+            for name in [
+                name.to_owned(),
+                name.to_ascii_uppercase(),
+                name.to_ascii_lowercase(),
+                name.replace('-', "_"),
+            ] {
+                let fields = format!("ROUTENAME: one\r\n{name}: 6.6.6.6\r\nX-Other: kept\r\n");
+                let head = told(&gateway, &fields).await;
+                assert!(!head.contains("6.6.6.6"), "{name}: {head}");
+                assert_eq!(field(&head, &name), None, "{name}: {head}");
+                assert_eq!(field(&head, "X-Other"), Some("kept"), "{head}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn threat_19_a_trusted_proxys_fields_pass_in_their_own_spelling_only() {
+    let backend = telling();
+    let mut one = endpoint("one", &[url(&backend, "/")]);
+    let own = ("X-Client-IP".to_owned(), "of the operator".to_owned());
+    one.request_headers = vec![own];
+    let gateway = start(trusting(settings(vec![one]))).unwrap();
+    in_time(async {
+        for name in TELL_CLIENT {
+            let fields = format!("ROUTENAME: one\r\n{name}: 6.6.6.6\r\n");
+            let head = told(&gateway, &fields).await;
+            let expected = match name {
+                "X-Client-IP" => "of the operator",
+                _ => "6.6.6.6",
+            };
+            assert_eq!(field(&head, name), Some(expected), "{head}");
+            let disguised = name.replace('-', "_");
+            if disguised != name {
+                let fields = format!("ROUTENAME: one\r\n{disguised}: 6.6.6.6\r\n");
+                let head = told(&gateway, &fields).await;
+                assert!(!head.contains("6.6.6.6"), "{disguised}: {head}");
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn threat_19_limits_count_the_rightmost_address_that_is_not_trusted() {
     let backend = telling();

@@ -24,8 +24,8 @@ pub struct Overrides {
 /// too, and files named by keys are opened to see that they are there.
 ///
 /// # Errors
-/// Every problem of the first step that has any: the layers and the types of their values
-/// first, then the rules of values and between them.
+/// Every problem: the layers and the types of their values, then the rules of values and between them; the
+/// latter not when a file could not be read as a whole.
 pub fn load(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
@@ -59,7 +59,7 @@ fn load_with(
     }
     loader.environment();
     loader.flags(overrides.flags());
-    loader.read::<Config>()?.check(Config::check_with)
+    loader.settings(Config::check_with)
 }
 
 impl Overrides {
