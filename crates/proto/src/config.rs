@@ -37,7 +37,8 @@ pub struct Config {
     pub control_queue_bytes_max: usize,
     /// How often a client may send pings, and pongs that answer no ping of ours; it gets 1008 above it.
     /// `None`: as often as it likes. Default 10 per second after 600 at once. Close frames and answers to
-    /// our pings are free. A client does not hold it against its server, which it chose, and which may have
+    /// our pings are free, and each message received pays for one more: some clients learn by pings what
+    /// has arrived. A client does not hold it against its server, which it chose, and which may have
     /// a lot to ping for (to learn what has arrived, for one). The core has no clock: the one
     /// who drives it tells the time, see [`Incoming::count_control`](crate::Incoming::count_control).
     pub control_rate: Option<ControlRate>,

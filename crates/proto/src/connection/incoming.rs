@@ -34,8 +34,10 @@ pub struct Incoming {
     between: bool,
     controls: ControlBucket,
     state: State,
-    /// Largest message in one frame.
-    len_max: usize,
+    /// Largest message in one frame that the fast way takes.
+    len_max: u32,
+    /// How many messages have paid for a control frame; wraps around.
+    paid: u32,
     config: Arc<Config>,
     decoder: Decoder,
     messages: u64,
@@ -58,7 +60,9 @@ impl Incoming {
             between: true,
             controls: ControlBucket::default(),
             state: State::Receiving,
-            len_max: config.frame_bytes_max.min(config.message_bytes_max),
+            len_max: u32::try_from(config.frame_bytes_max.min(config.message_bytes_max))
+                .unwrap_or(u32::MAX),
+            paid: 0,
             config,
             decoder: Decoder::default(),
             messages: 0,
@@ -102,7 +106,7 @@ impl Incoming {
         if !self.between && !self.settle() {
             return None;
         }
-        let found = WholeMessage::find(input, self.role, self.len_max)?;
+        let found = WholeMessage::find(input, self.role, self.len_max as usize)?;
         let payload = input.get_mut(found.start..found.end)?;
         let ascii = match found.key {
             Some(key) => mask::apply(payload, key, 0),
@@ -176,7 +180,7 @@ impl Incoming {
     }
 
     /// A ping came, or a pong that answers none of ours, at `now_ms` of a clock that never goes back (it may wrap
-    /// around): counts it, if this is a server. For the one who drives it, who has the clock and knows which
+    /// around): counts it, if this is a server. Each message received pays for one. For the one who drives it, who has the clock and knows which
     /// pongs were asked for.
     ///
     /// # Errors
@@ -186,7 +190,15 @@ impl Incoming {
         let Some(rate) = self.config.control_rate else {
             return Ok(());
         };
-        if self.role == Role::Client || self.is_finished() || self.controls.take(rate, now_ms) {
+        if self.role == Role::Client || self.is_finished() {
+            return Ok(());
+        }
+        let messages = u32::try_from(self.messages & u64::from(u32::MAX)).unwrap_or(0);
+        if self.paid != messages {
+            self.paid = self.paid.wrapping_add(1);
+            return Ok(());
+        }
+        if self.controls.take(rate, now_ms) {
             return Ok(());
         }
         let error = ProtocolError::TooManyControls {
