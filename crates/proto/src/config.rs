@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{CloseCode, CloseFrame, DeflateConfig};
+use crate::{CloseCode, CloseFrame, ControlRate, DeflateConfig};
 
 /// What a peer may make this end keep or wait for.
 ///
@@ -17,7 +17,8 @@ pub struct Config {
     /// Largest single frame taken, in payload bytes; 1009 above it. Default 16 MiB.
     pub frame_bytes_max: usize,
     /// Most frames one message may consist of; 1008 above it. Default 4096. Fragments are
-    /// merged as they come, so this bounds work, not memory.
+    /// merged as they come, so this bounds work, not memory. Of a message received in pieces only
+    /// its empty fragments count.
     pub fragments_max: u32,
     /// Largest frame sent, in payload bytes: a longer message goes out in fragments of this size
     /// (RFC 6455 section 5.4). Default: no limit. For peers with small buffers.
@@ -34,6 +35,13 @@ pub struct Config {
     /// (RFC 6455 section 5.5.3 allows it), so a peer that pings and never reads costs nothing.
     /// Default 16 KiB.
     pub control_queue_bytes_max: usize,
+    /// How often a client may send pings, and pongs that answer no ping of ours; it gets 1008 above it.
+    /// `None`: as often as it likes. Default 10 per second after 600 at once. Close frames and answers to
+    /// our pings are free, and each message received pays for one more: some clients learn by pings what
+    /// has arrived. A client does not hold it against its server, which it chose, and which may have
+    /// a lot to ping for (to learn what has arrived, for one). The core has no clock: the one
+    /// who drives it tells the time, see [`Incoming::count_control`](crate::Incoming::count_control).
+    pub control_rate: Option<ControlRate>,
     /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
     /// below the usual 30 to 60 s after which NATs and proxies forget a connection.
     pub ping_every: Option<Duration>,
@@ -57,6 +65,7 @@ impl Default for Config {
             deflate: None,
             send_queue_bytes_max: 1 << 20,
             control_queue_bytes_max: 16 << 10,
+            control_rate: Some(ControlRate::default()),
             ping_every: Some(Duration::from_secs(25)),
             pong_within: Duration::from_secs(10),
             silence: CloseFrame::new(CloseCode::INTERNAL_ERROR, "no answer to a ping"),

@@ -77,6 +77,12 @@ pub enum ProtocolError {
         /// The limit.
         max: u32,
     },
+    /// More pings, or pongs that nobody asked for, than [`crate::Config::control_rate`].
+    #[error("more than {per_second} control frames per second")]
+    TooManyControls {
+        /// The limit in the long run.
+        per_second: u32,
+    },
 }
 
 impl ProtocolError {
@@ -99,7 +105,9 @@ impl ProtocolError {
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::InflateRatio { .. } => {
                 CloseCode::TOO_BIG
             }
-            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            Self::TooManyFragments { .. } | Self::TooManyControls { .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
         }
     }
 }

@@ -69,6 +69,7 @@ mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
 #[cfg_attr(not(feature = "deflate"), path = "deflate/absent.rs")]
 mod deflate; // permessage-deflate: negotiate, compress, inflate
+mod control_rate; // how many pings and pongs a peer may send
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom
 mod connection; // the state machine
@@ -79,6 +80,7 @@ pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
 pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
+pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;
 pub use deflate::{DeflateConfig, DeflateParameters};

@@ -331,6 +331,7 @@ fn socket_config(settings: &Settings) -> SocketConfig {
     config.message_bytes_max = settings.chat.message_bytes_max;
     config.frame_bytes_max = settings.chat.message_bytes_max;
     config.send_queue_bytes_max = settings.server.limits.send_queue_bytes_max;
+    config.control_rate = settings.server.limits.control_rate;
     config.ping_every = settings.chat.keep_alive.ping_interval;
     config.pong_within = settings.chat.keep_alive.pong_timeout;
     config.silence =

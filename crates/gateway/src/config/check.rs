@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tidewire::{
     tls::{Identity, ServerTls},
-    ws::{Network, ProxyProtocol},
+    ws::{ControlRate, Network, ProxyProtocol},
 };
 use tidewire_auth::AuthConfig;
 use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, connections_max, quote};
@@ -304,6 +304,16 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> Limits {
     } else {
         Some(check.span("limits.idle_within", config.idle_within, second, DAY))
     };
+    let rate = ControlRate {
+        per_second: config.control_frames_per_second,
+        burst: config.control_frames_burst,
+    };
+    check.range(
+        "limits.control_frames_per_second",
+        &rate.per_second,
+        0..=1000,
+    );
+    check.range("limits.control_frames_burst", &rate.burst, 1..=1_000_000);
     Limits {
         connections_max: match config.connections_max {
             // Each may need a second descriptor for its backend.
@@ -325,6 +335,7 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> Limits {
         ),
         ping_every: check.span("limits.ping_every", config.ping_every, second, DAY),
         idle_within: idle,
+        control_rate: (rate.per_second > 0).then_some(rate),
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) struct LimitsConfig {
     pub(super) write_within: Span,
     pub(super) ping_every: Span,
     pub(super) idle_within: Span,
+    pub(super) control_frames_per_second: u32,
+    pub(super) control_frames_burst: u32,
 }
 
 /// `[drain]`.
@@ -197,6 +199,8 @@ impl Default for LimitsConfig {
             write_within: Span(default.write_within),
             ping_every: Span(default.ping_every),
             idle_within: Span(default.idle_within.unwrap_or_default()),
+            control_frames_per_second: default.control_rate.map_or(0, |rate| rate.per_second),
+            control_frames_burst: default.control_rate.unwrap_or_default().burst,
         }
     }
 }

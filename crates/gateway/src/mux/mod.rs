@@ -4,6 +4,7 @@
 //! `docs/protocols/mux-v1.md`; frames and credit are `tidewire::proto::mux`'s.
 
 mod session; // frames of the connection
+mod allowance; // how many of them may carry no data
 mod stream; // one logical socket
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub(crate) async fn open(
     let settings = Arc::clone(&gateway.table().settings);
     let mut config = Config::default();
     config.ping_every = Some(settings.limits.ping_every);
+    config.control_rate = settings.limits.control_rate;
     // A DATA frame is within its stream's credit; all others are small.
     let frame_max = settings.mux.credit as usize + 1024;
     config.message_bytes_max = frame_max.max(128 << 10);

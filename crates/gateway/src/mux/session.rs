@@ -22,7 +22,10 @@ use tidewire::{
 };
 use tokio::task::JoinSet;
 
-use super::stream::{self, Stream, Turn};
+use super::{
+    allowance::{Allowance, TooMany},
+    stream::{self, Stream, Turn},
+};
 use crate::{
     admission,
     gateway::Gateway,
@@ -49,6 +52,7 @@ pub(super) struct MuxSession {
     record: Arc<Record>,
     ids: StreamIds,
     streams: HashMap<u32, Stream>,
+    allowance: Allowance,
     ready: Arc<Ready>,
     links: JoinSet<()>,
     /// No stream is opened any more.
@@ -61,6 +65,8 @@ pub(super) struct MuxSession {
 enum Broken {
     Frame(FrameError),
     Flow(FlowError),
+    /// Nothing that it did justifies so many frames without data.
+    Flood(TooMany),
     /// A text message.
     Text,
 }
@@ -77,14 +83,27 @@ impl From<FlowError> for Broken {
     }
 }
 
+impl From<TooMany> for Broken {
+    fn from(error: TooMany) -> Self {
+        Self::Flood(error)
+    }
+}
+
 impl Broken {
     fn frame(&self) -> CloseFrame {
         let reason = match self {
             Self::Frame(error) => error.to_string(),
             Self::Flow(error) => error.to_string(),
+            Self::Flood(TooMany { per_second }) => {
+                format!("expected at most {per_second} frames per second that carry no data")
+            }
             Self::Text => "expected binary messages only".to_owned(),
         };
-        CloseFrame::new(CloseCode::PROTOCOL_ERROR, reason)
+        let code = match self {
+            Self::Flood(_) => CloseCode::POLICY_VIOLATION,
+            Self::Frame(_) | Self::Flow(_) | Self::Text => CloseCode::PROTOCOL_ERROR,
+        };
+        CloseFrame::new(code, reason)
     }
 }
 
@@ -95,6 +114,8 @@ impl MuxSession {
         client: WebSocket,
         record: Arc<Record>,
     ) -> Self {
+        let settings = &gateway.table().settings;
+        let allowance = Allowance::new(settings.limits.control_rate, settings.mux.streams_max);
         Self {
             gateway,
             visitor,
@@ -102,6 +123,7 @@ impl MuxSession {
             record,
             ids: StreamIds::default(),
             streams: HashMap::new(),
+            allowance,
             ready: Arc::default(),
             links: JoinSet::new(),
             going_away: false,
@@ -190,7 +212,12 @@ impl MuxSession {
             return;
         };
         let (client, scratch) = (&mut self.client, &mut self.scratch);
-        let turn = stream.turn(|body| send(client, scratch, number, body));
+        let turn = stream.turn(|body| {
+            if let Body::Data { payload, .. } = &body {
+                self.allowance.data_sent(payload.len());
+            }
+            send(client, scratch, number, body);
+        });
         if turn == Turn::Gone {
             self.streams.remove(&number);
         }
@@ -212,26 +239,30 @@ impl MuxSession {
             Body::Open(open) => {
                 self.ids.open(number)?;
                 if let Err((status, reason)) = self.open(number, &open) {
+                    self.allowance.other()?;
                     let reason = stream::line(&reason);
                     self.send(number, Body::Reject { status, reason });
                 }
                 return Ok(());
             }
             Body::Ping(payload) => {
+                self.allowance.other()?;
                 self.send(number, Body::Pong(payload));
                 return Ok(());
             }
-            Body::Data { .. } | Body::Credit(_) | Body::Close(_) => {}
+            Body::Pong(_) => return Ok(self.allowance.other()?), // nobody has asked
+            Body::Credit(_) => self.allowance.credit()?,
+            Body::Data { .. } | Body::Close(_) => {} // its credit bounds the one, the stream the other
             // Decoding has refused what only a gateway sends.
-            Body::Pong(_)
-            | Body::Accept { .. }
+            Body::Accept { .. }
             | Body::Reject { .. }
             | Body::Down { .. }
             | Body::Up
             | Body::GoAway { .. } => return Ok(()),
         }
         let Some(stream) = self.streams.get_mut(&number) else {
-            return Ok(self.ids.gone(number)?);
+            self.ids.gone(number)?;
+            return Ok(self.allowance.other()?);
         };
         let (client, scratch) = (&mut self.client, &mut self.scratch);
         let mut send = |body: Body<'_>| send(client, scratch, number, body);

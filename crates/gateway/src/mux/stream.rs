@@ -94,6 +94,8 @@ impl Stream {
         send: &mut impl FnMut(Body<'_>),
     ) -> Result<Turn, FlowError> {
         if self.life.receive(FrameType::Data)? != Received::Take {
+            // It crossed our CLOSE; the credit from before bounds it.
+            self.receive.charge(piece.data.len())?;
             return Ok(Turn::Goes);
         }
         self.frames.accept(self.number, flags)?;

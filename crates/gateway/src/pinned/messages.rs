@@ -96,6 +96,7 @@ impl Open {
 fn config(limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_every = Some(limits.ping_every);
+    config.control_rate = limits.control_rate;
     config
 }
 

@@ -9,7 +9,10 @@ mod route; // which requests go where without a special handshake
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tidewire::{tls::ServerTls, ws::ProxyProtocol};
+use tidewire::{
+    tls::ServerTls,
+    ws::{ControlRate, ProxyProtocol},
+};
 use tidewire_auth::Authenticator;
 use tidewire_config::LogFormat;
 
@@ -121,6 +124,10 @@ pub struct Limits {
     pub ping_every: Duration,
     /// A pinned connection over which nothing passes for this long is ended; `None` (default): never.
     pub idle_within: Option<Duration>,
+    /// How often a client may send frames that carry no data, where the gateway reads messages: pings and pongs
+    /// that nobody asked for, and besides as many of the mux dialect; more close with 1008. `None`: as
+    /// often as it likes. Default 10 per second after 600 at once.
+    pub control_rate: Option<ControlRate>,
 }
 
 /// How connections are ended when the gateway stops, or an endpoint is drained.
@@ -231,6 +238,7 @@ impl Default for Limits {
             write_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             idle_within: None,
+            control_rate: Some(ControlRate::default()),
         }
     }
 }

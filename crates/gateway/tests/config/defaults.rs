@@ -170,6 +170,10 @@ fn the_default_is_safe_and_heals() {
     assert!(settings.handover.is_none() && settings.workers.is_none());
     assert!(settings.limits.connections_max > 0);
     assert_eq!(settings.limits.idle_within, None);
+    assert_eq!(
+        settings.limits.control_rate,
+        Some(tidewire::ws::ControlRate::default())
+    );
     assert_eq!(settings.limits.handshake_within, Duration::from_secs(15));
     assert_eq!(settings.mux.credit, 65_536);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);

@@ -70,6 +70,8 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("*", "opening = {within = \"0s\"}", "endpoints.chat.opening.within", &["found 0ms", "10ms to 5m"]),
     ("limits", "handshake_within = \"10m\"", "limits.handshake_within", &["found 10m", "100ms to 5m"]),
     ("limits", "idle_within = \"10ms\"", "limits.idle_within", &["1s to 1d"]),
+    ("limits", "control_frames_per_second = 1001", "limits.control_frames_per_second", &["found 1001", "0 to 1000"]),
+    ("limits", "control_frames_burst = 0", "limits.control_frames_burst", &["1 to 1000000"]),
     ("mux", "credit = \"16K\"", "mux.credit", &["found 16K", "16390"]),
     ("mux", "credit = \"2G\"", "mux.credit", &["2147483647"]),
     ("classic", "message_bytes_max = \"1MB\"", "classic.message_bytes_max", &["K, M or G"]),

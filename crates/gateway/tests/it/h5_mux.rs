@@ -17,14 +17,14 @@ use crate::{
     wire::{Fake, Wire, masked, switching},
 };
 
-const MUX: &str = "Sec-WebSocket-Protocol: tidewire.mux.v1\r\n";
+pub(crate) const MUX: &str = "Sec-WebSocket-Protocol: tidewire.mux.v1\r\n";
 
-fn frame(stream: u32, body: Body<'_>) -> Vec<u8> {
+pub(crate) fn frame(stream: u32, body: Body<'_>) -> Vec<u8> {
     let frame = Frame { stream, body };
     masked(0x82, frame.encode().unwrap())
 }
 
-fn open(stream: u32, name: &str) -> Vec<u8> {
+pub(crate) fn open(stream: u32, name: &str) -> Vec<u8> {
     let open = Open {
         credit: 65_536,
         name,
@@ -34,13 +34,16 @@ fn open(stream: u32, name: &str) -> Vec<u8> {
     frame(stream, Body::Open(open))
 }
 
-fn data(stream: u32, payload: &[u8], last: bool) -> Vec<u8> {
+pub(crate) fn data(stream: u32, payload: &[u8], last: bool) -> Vec<u8> {
     let flags = DataFlags { last, binary: true };
     frame(stream, Body::Data { flags, payload })
 }
 
 /// Reads until `find` has found what it looks for among the frames of the gateway.
-async fn until<T>(wire: &mut Wire, mut find: impl FnMut(u32, Body<'_>) -> Option<T>) -> T {
+pub(crate) async fn until<T>(
+    wire: &mut Wire,
+    mut find: impl FnMut(u32, Body<'_>) -> Option<T>,
+) -> T {
     loop {
         let raw = wire.frame().await.expect("a frame");
         assert_eq!(
@@ -60,7 +63,7 @@ async fn until<T>(wire: &mut Wire, mut find: impl FnMut(u32, Body<'_>) -> Option
     clippy::needless_pass_by_value,
     reason = "the shape that `until` takes"
 )]
-fn accepted(_: u32, body: Body<'_>) -> Option<()> {
+pub(crate) fn accepted(_: u32, body: Body<'_>) -> Option<()> {
     matches!(body, Body::Accept { .. }).then_some(())
 }
 
@@ -167,7 +170,7 @@ async fn h5_what_is_late_for_a_stream_that_is_gone_is_ignored() {
         let mut wire = Wire::open(&gateway, "/", MUX).await;
         wire.write(open(1, "one")).await;
         until(&mut wire, accepted).await;
-        for _ in 0..1000 {
+        for _ in 0..100 {
             let close = Close {
                 code: CloseCode::NORMAL,
                 reason: "again",
@@ -190,7 +193,10 @@ async fn h5_what_is_late_for_a_stream_that_is_gone_is_ignored() {
 
 #[tokio::test]
 async fn h5_pings_are_answered_in_order_and_a_client_that_reads_no_pongs_is_read_no_more() {
-    let (gateway, _backend) = echoing();
+    let backend = telling();
+    let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
+    settings.limits.control_rate = None;
+    let gateway = start(settings).unwrap();
     in_time(async {
         let mut wire = Wire::open(&gateway, "/", MUX).await;
         for number in 0..1000_u32 {
@@ -287,6 +293,7 @@ async fn h5_a_storm_of_open_and_close_reaches_a_slow_backend_no_more_often_than_
     one.ejection = None;
     let mut settings = settings(vec![one]);
     settings.mux.streams_max = 10;
+    settings.limits.control_rate = None;
     let gateway = start(settings).unwrap();
     in_time(async {
         let mut wire = Wire::open(&gateway, "/", MUX).await;

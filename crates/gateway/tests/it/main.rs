@@ -14,6 +14,7 @@
 mod admin;
 mod classic;
 mod dead_peers;
+mod floods;
 mod h2;
 mod h3;
 mod h4;

@@ -11,8 +11,8 @@ use super::{
     decode::{Decoder, Wanted},
 };
 use crate::{
-    Config, DeflateParameters, Kind, MessageRef, ProtocolError, Role, deflate::Inflater,
-    frame::WholeMessage, mask,
+    Config, ControlBucket, DeflateParameters, Kind, MessageRef, ProtocolError, Role,
+    deflate::Inflater, frame::WholeMessage, mask,
 };
 
 /// Whether anything is still received.
@@ -32,9 +32,12 @@ pub struct Incoming {
     role: Role,
     /// No frame or message is under way: the next byte begins a frame.
     between: bool,
+    controls: ControlBucket,
     state: State,
-    /// Largest message in one frame.
-    len_max: usize,
+    /// Largest message in one frame that the fast way takes.
+    len_max: u32,
+    /// How many messages have paid for a control frame; wraps around.
+    paid: u32,
     config: Arc<Config>,
     decoder: Decoder,
     messages: u64,
@@ -55,8 +58,11 @@ impl Incoming {
         Self {
             role,
             between: true,
+            controls: ControlBucket::default(),
             state: State::Receiving,
-            len_max: config.frame_bytes_max.min(config.message_bytes_max),
+            len_max: u32::try_from(config.frame_bytes_max.min(config.message_bytes_max))
+                .unwrap_or(u32::MAX),
+            paid: 0,
             config,
             decoder: Decoder::default(),
             messages: 0,
@@ -100,7 +106,7 @@ impl Incoming {
         if !self.between && !self.settle() {
             return None;
         }
-        let found = WholeMessage::find(input, self.role, self.len_max)?;
+        let found = WholeMessage::find(input, self.role, self.len_max as usize)?;
         let payload = input.get_mut(found.start..found.end)?;
         let ascii = match found.key {
             Some(key) => mask::apply(payload, key, 0),
@@ -128,8 +134,8 @@ impl Incoming {
 
     /// As [`receive`](Self::receive), but data comes as it arrives, in
     /// [chunks](Event::Chunk) that are never put together: for messages too large to hold. The
-    /// limits on frame, message and fragments do not apply, since nothing is kept. What was
-    /// already put together of a message comes as its first chunk, for which no input is taken.
+    /// limits on frame, message and fragments do not apply, since nothing is kept; but its empty
+    /// fragments may be no more than [`Config::fragments_max`]. What was already put together of a message comes as its first chunk, for which no input is taken.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
@@ -171,6 +177,36 @@ impl Incoming {
                 (len, Err(error))
             }
         }
+    }
+
+    /// A ping came, or a pong that answers none of ours, at `now_ms` of a clock that never goes back (it may wrap
+    /// around): counts it, if this is a server. Each message received pays for one. For the one who drives it, who has the clock and knows which
+    /// pongs were asked for.
+    ///
+    /// # Errors
+    /// It is above [`Config::control_rate`]: give the error to [`Outgoing::fail`](super::Outgoing::fail). Nothing
+    /// more is received.
+    pub fn count_control(&mut self, now_ms: u32) -> Result<(), ProtocolError> {
+        let Some(rate) = self.config.control_rate else {
+            return Ok(());
+        };
+        if self.role == Role::Client || self.is_finished() {
+            return Ok(());
+        }
+        let messages = u32::try_from(self.messages & u64::from(u32::MAX)).unwrap_or(0);
+        if self.paid != messages {
+            self.paid = self.paid.wrapping_add(1);
+            return Ok(());
+        }
+        if self.controls.take(rate, now_ms) {
+            return Ok(());
+        }
+        let error = ProtocolError::TooManyControls {
+            per_second: rate.per_second,
+        };
+        self.state = State::Failed(error);
+        self.between = false;
+        Err(error)
     }
 
     /// Whether nothing more is received: a close frame came, or the peer broke a rule.

@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
 };
 
+use tidewire::ws::ControlRate;
 use tidewire_auth::Lookup;
 use tidewire_config::{ByteSize, Checker, ConfigError, LIST_LENGTH_MAX, Source, quote};
 
@@ -90,6 +91,20 @@ fn server(check: &mut Checker<'_>, config: &ServerConfig) -> Option<ServerSettin
 }
 
 fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> LimitsSettings {
+    let rate = ControlRate {
+        per_second: config.control_frames_per_second,
+        burst: config.control_frames_burst,
+    };
+    check.range(
+        "server.limits.control_frames_per_second",
+        &rate.per_second,
+        0..=1000,
+    );
+    check.range(
+        "server.limits.control_frames_burst",
+        &rate.burst,
+        1..=1_000_000,
+    );
     LimitsSettings {
         connections_max: NonZeroU32::new(config.connections_max),
         connections_per_ip_max: NonZeroU32::new(config.connections_per_ip_max),
@@ -112,6 +127,7 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> LimitsSettings {
             ByteSize::kib(16),
             ByteSize::gib(1),
         ),
+        control_rate: (rate.per_second > 0).then_some(rate),
     }
 }
 

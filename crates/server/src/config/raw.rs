@@ -101,6 +101,12 @@ pub struct LimitsConfig {
     /// Bytes a connection may have waiting to be written; a reader that lets more pile up is
     /// closed. Default 1 MiB, 16 KiB to 1 GiB; only used while a reader is slow.
     pub send_queue_bytes_max: ByteSize,
+    /// Pings, and pongs that nobody asked for, per second and client in the long run; more close with 1008.
+    /// Default 10, at most 1000; 0 means unlimited. Costs nothing while none come.
+    pub control_frames_per_second: u32,
+    /// As many may come at once. Default 600: a minute's worth, so that what a standstill of the network has
+    /// held back is not taken for a flood. 1 to 1000000.
+    pub control_frames_burst: u32,
 }
 
 /// `[server.echo_limits]`: what `/echo` takes; apart from [`ChatConfig`], because tests and
@@ -256,6 +262,8 @@ impl Default for LimitsConfig {
             head_bytes_max: ByteSize::kib(16),
             headers_max: 64,
             send_queue_bytes_max: ByteSize::mib(1),
+            control_frames_per_second: 10,
+            control_frames_burst: 600,
         }
     }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use tidewire::ws::ControlRate;
 use tidewire_auth::Authenticator;
 use tidewire_config::LogFormat;
 
@@ -118,6 +119,8 @@ pub struct LimitsSettings {
     pub headers_max: usize,
     /// Bytes a connection may have waiting to be written.
     pub send_queue_bytes_max: usize,
+    /// How often a client may ping; `None` means as often as it likes.
+    pub control_rate: Option<ControlRate>,
 }
 
 /// What `/echo` takes.

@@ -61,6 +61,10 @@ fn the_default_is_valid_and_safe() {
     assert_eq!(settings.server.drain, Duration::from_secs(10));
     assert_eq!(settings.server.limits.head_bytes_max, 16_384);
     assert_eq!(settings.server.limits.send_queue_bytes_max, 1 << 20);
+    assert_eq!(
+        settings.server.limits.control_rate,
+        Some(tidewire::ws::ControlRate::default())
+    );
     assert_eq!(settings.server.echo_limits.message_bytes_max, 16 << 20);
     assert_eq!(settings.server.echo_limits.fragments_max, 4096);
     assert!(settings.server.auth.is_open());

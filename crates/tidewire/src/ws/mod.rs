@@ -41,7 +41,7 @@ pub use socket::{
     Handler, Incoming, MessageChunk, MessageWriter, Sender, Serving, Session, WebSocket,
 };
 pub use tidewire_proto::{
-    CloseCode, CloseFrame, Config, DeflateConfig, Kind, Message, MessageRef, Prepared,
+    CloseCode, CloseFrame, Config, ControlRate, DeflateConfig, Kind, Message, MessageRef, Prepared,
     ProtocolError, Role, Stats, Text,
     handshake::{Answer, HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
     proxy::{

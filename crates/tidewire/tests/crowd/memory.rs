@@ -105,7 +105,9 @@ fn item_10_a_million_pings_through_the_driver_hold_a_few_buffers() {
         runtime.block_on(async {
             let (a, b) = duplex(16 << 10);
             let (_never_read, mut write) = tokio::io::split(b);
-            let mut socket = server(a, no_pings());
+            let mut config = no_pings();
+            config.control_rate = None;
+            let mut socket = server(a, config);
             let flood = tokio::spawn(async move {
                 let pings = [0x89, 0x84, 1, 2, 3, 4, 5, 6, 7, 8].repeat(1000);
                 for _ in 0..1000 {

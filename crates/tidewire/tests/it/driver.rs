@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-struct Keys;
+pub(crate) struct Keys;
 
 impl MaskKeys for Keys {
     fn next_key(&mut self) -> [u8; 4] {

@@ -187,7 +187,7 @@ impl Decoder {
     }
 
     /// The rules that need the state: fragmentation order and limits. Limits bound what is
-    /// kept, so they do not apply to a message that is handed out in chunks.
+    /// kept, so they do not apply to a message that is handed out in chunks; but to its empty fragments.
     #[inline]
     fn check(
         &mut self,
@@ -206,8 +206,9 @@ impl Decoder {
             }
             (Some(open), _) => {
                 kept &= !open.streamed;
-                open.frames = open.frames.saturating_add(1);
-                if kept && open.frames > config.fragments_max {
+                // Where nothing is kept, those count that bring nothing: there is no other end to them.
+                open.frames = open.frames.saturating_add((kept || header.len == 0).into());
+                if open.frames > config.fragments_max {
                     return Err(ProtocolError::TooManyFragments {
                         max: config.fragments_max,
                     });

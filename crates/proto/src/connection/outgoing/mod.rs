@@ -72,6 +72,7 @@ pub struct Outgoing {
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
     keep_alive: KeepAlive,
+    pings: u32,
     messages: u64,
     bytes: u64,
 }
@@ -104,6 +105,7 @@ impl Outgoing {
             deflater: None,
             pong_waiting: None,
             keep_alive: KeepAlive::Quiet { since: now },
+            pings: 0,
             messages: 0,
             bytes: 0,
         }
@@ -225,7 +227,9 @@ impl Outgoing {
     /// # Errors
     /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Full`], [`SendError::Closed`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.control(Opcode::Ping, payload)
+        self.control(Opcode::Ping, payload)?;
+        self.pings = self.pings.wrapping_add(1);
+        Ok(())
     }
 
     /// Queues a pong that answers no ping: a one-way sign of life (RFC 6455 section 5.5.3). Pings
@@ -517,6 +521,11 @@ impl Outgoing {
     /// Messages queued for sending.
     pub fn messages_sent(&self) -> u64 {
         self.messages
+    }
+
+    /// Pings queued for sending, ours and the application's; wraps around.
+    pub fn pings_sent(&self) -> u32 {
+        self.pings
     }
 
     /// Bytes confirmed by [`Self::transmitted`].

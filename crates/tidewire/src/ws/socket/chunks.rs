@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidewire_proto::{CloseCode, Event, Kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, WebSocket, drive::READS_MAX, later::Kept};
+use super::{Ending, WebSocket, controls::Control, drive::READS_MAX, later::Kept};
 use crate::ws::{RecvError, SendError};
 
 /// Pieces that arrive together are gathered up to this. Frames of a few bytes, and the steps in which a compressed
@@ -90,23 +90,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 break;
             }
             let (used, event) = self.inner.decoder.receive_chunk(input.unread_mut());
-            match event {
+            let broken = match event {
                 Ok(Some(Event::Chunk(chunk))) => {
                     let (_, data) = found.get_or_insert((chunk.kind, Vec::new()));
                     data.extend_from_slice(chunk.data);
                     last = chunk.last;
+                    None
                 }
                 Ok(Some(event)) => {
-                    self.inner.link.lock().answer(&event);
+                    let control = Control::of(&event);
+                    let pings_sent = self.inner.link.lock().answer(&event);
                     if let Event::Close(frame) = event {
                         self.inner.close_frame = frame.map(Box::new);
                     }
+                    let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
+                    control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    self.inner.link.lock().keep(Kept::Failed(error));
-                    self.inner.failed = Some(RecvError::Protocol(error));
-                }
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = broken {
+                self.inner.link.lock().keep(Kept::Failed(error));
+                self.inner.failed = Some(RecvError::Protocol(error));
             }
             input.handled(used);
         }

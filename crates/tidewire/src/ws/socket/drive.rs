@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     Ending, Incoming, WebSocket,
+    controls::Control,
     half::{Half, Waiting},
     later::Kept,
     turn,
@@ -105,12 +106,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         let mut found = None;
         while found.is_none() && !input.unread().is_empty() {
             let (used, event) = self.inner.decoder.receive(input.unread_mut());
-            match event {
+            let broken = match event {
                 Ok(Some(Event::Message(message))) => {
                     found = Some(Incoming::Message(message.to_message()));
+                    None
                 }
                 Ok(Some(event)) => {
-                    self.inner.link.lock().answer(&event);
+                    let control = Control::of(&event);
+                    let pings_sent = self.inner.link.lock().answer(&event);
                     found = match event {
                         Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
                         Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
@@ -120,13 +123,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                         }
                         Event::Message(_) | Event::Chunk(_) | _ => None,
                     };
+                    let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
+                    control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    self.inner.link.lock().keep(Kept::Failed(error));
-                    self.inner.failed = Some(RecvError::Protocol(error));
-                    found = Some(Incoming::Closing(None));
-                }
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = broken {
+                self.inner.link.lock().keep(Kept::Failed(error));
+                self.inner.failed = Some(RecvError::Protocol(error));
+                found = Some(Incoming::Closing(None));
             }
             input.handled(used);
         }

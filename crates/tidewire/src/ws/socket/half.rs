@@ -65,6 +65,8 @@ pub(crate) struct Half<S> {
     /// Somebody waits for the sending half to come back.
     wanted: bool,
     pace: Pace,
+    /// By the sending half, as far as is known.
+    pings_sent: u32,
     /// It was given everything but may hold some of that itself, as TLS does.
     unflushed: bool,
     /// Why nothing more is sent, apart from the protocol's end.
@@ -90,6 +92,7 @@ impl<S> Half<S> {
             later: Later::default(),
             wanted: false,
             pace: Pace::Even,
+            pings_sent: 0,
             unflushed: false,
             failed: None,
             write_deadline: None,
@@ -105,6 +108,7 @@ impl<S> Half<S> {
         }
         self.stats = self.stats();
         let mut outgoing = self.outgoing.take()?;
+        self.pings_sent = outgoing.pings_sent();
         outgoing.lend_buffer(buffer::write_buffer);
         Some(outgoing)
     }
@@ -182,18 +186,20 @@ impl<S> Half<S> {
         }
     }
 
-    /// Answers a control frame.
-    pub(super) fn answer(&mut self, event: &Event<'_>) {
+    /// Answers a control frame. Returns [`Outgoing::pings_sent`], to one of which it may be the answer.
+    pub(super) fn answer(&mut self, event: &Event<'_>) -> u32 {
         match (&mut self.outgoing, event) {
             (Some(outgoing), _) => {
                 outgoing.lend_buffer(buffer::write_buffer);
                 outgoing.answer(event);
+                self.pings_sent = outgoing.pings_sent();
                 self.reclaim();
             }
             (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
             (None, Event::Close(frame)) => self.later.keep(Kept::Closed(frame.clone())),
             (None, _) => {}
         }
+        self.pings_sent
     }
 
     /// Whether something can still be sent.

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Ending, Sender, WebSocket, drive::WRITE_AT, link::Link};
+use super::{Ending, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link};
 use crate::{
     stream::Stream,
     ws::{Membership, Peer, RecvError, SendError, Topic},
@@ -284,9 +284,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 continue;
             }
             let (used, event) = self.inner.decoder.receive(input.unread_mut());
-            match event {
-                Ok(Some(Event::Message(message))) => handler.message(&mut session, message),
+            let broken = match event {
+                Ok(Some(Event::Message(message))) => {
+                    handler.message(&mut session, message);
+                    None
+                }
                 Ok(Some(event)) => {
+                    let control = Control::of(&event);
                     session.outgoing.answer(&event);
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
@@ -294,12 +298,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                         Event::Close(frame) => self.inner.close_frame = frame.map(Box::new),
                         Event::Message(_) | Event::Chunk(_) | _ => {}
                     }
+                    let pings_sent = session.outgoing.pings_sent();
+                    let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
+                    control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    session.outgoing.fail(error);
-                    self.inner.failed = Some(RecvError::Protocol(error));
-                }
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = broken {
+                session.outgoing.fail(error);
+                self.inner.failed = Some(RecvError::Protocol(error));
             }
             input.handled(used);
         }

@@ -21,6 +21,7 @@ mod later; // what others want to send while the sending half is out
 mod turn; // when held-back messages are written
 mod sender; // sending from anywhere
 mod timer; // one for all deadlines
+mod controls; // how many pings and pongs a client may send
 mod drive; // receiving: what happens when it is polled
 mod ending; // the end of the stream, after the end of the protocol
 mod chunks; // messages too large to hold
@@ -50,7 +51,7 @@ pub use self::{
     sender::Sender,
     turn::Serving,
 };
-use self::{ending::Ending, later::Item, timer::Timer};
+use self::{controls::Answered, ending::Ending, later::Item, timer::Timer};
 use super::{Membership, Peer, RecvError, SendError, Topic};
 use crate::{buffer::ReadBuffer, stream::Stream};
 
@@ -87,6 +88,7 @@ struct Inner<S> {
     input: Option<ReadBuffer>,
     /// The next read takes a large buffer: the last one filled its own.
     busy: bool,
+    answered: Answered,
     ending: Ending,
     timer: Timer,
     /// When something was last read, and in which turn.
@@ -119,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
             busy: false,
             ending: Ending::No,
+            answered: Answered::default(),
             timer: Timer::default(),
             read_at: None,
             registered: None,
