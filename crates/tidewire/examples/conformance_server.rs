@@ -68,6 +68,8 @@ fn socket_config(deflate: bool) -> Config {
         deflate.context_takeover = true;
         deflate.peer_context_takeover = true;
         deflate.threshold = 0;
+        // A gateway before it may compress the long runs of one letter of group 9; their size is bounded above.
+        deflate.ratio_max = u32::MAX;
         config.deflate = Some(deflate);
     }
     config

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::bail;
 
 use super::{Outcome, examples, features, msrv, setup};
+use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::workspace::Workspace;
 use crate::{conformance, dependencies, process, tidy};
@@ -106,12 +107,16 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "conformance",
-        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway",
+        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway, as bytes and as messages",
         run: |workspace| {
-            let options = conformance::Options::default();
-            success(conformance::run(workspace, &options)?)?;
-            let options = conformance::Options::through_gateway();
-            success(conformance::run(workspace, &options)?)
+            for options in [
+                conformance::Options::default(),
+                conformance::Options::through_gateway(Through::Relay),
+                conformance::Options::through_gateway(Through::Messages),
+            ] {
+                success(conformance::run(workspace, &options)?)?;
+            }
+            Ok(Outcome::Passed)
         },
     },
 ];
