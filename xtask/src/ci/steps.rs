@@ -143,6 +143,13 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The scenarios of `tidewire-bench faults`, short: what is lost or goes astray fails, figures do not.
+const FAULTS: &[&[&str]] = &[
+    &["--seconds", "10"],
+    &["isolation", "--seconds", "1", "--endpoints", "3"],
+    &["stuck", "--seconds", "1"],
+];
+
 /// Tests written in other languages: of our own client, and of our servers with clients of others.
 /// The latter get the binary in `SERVER_BIN`, the library's server and client in
 /// `LIBRARY_SERVER` and `LIBRARY_CLIENT`, and its client of gateways in `GATEWAY_CLIENT`.
@@ -192,11 +199,15 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             .current_dir(&python),
     )?;
     let bench = workspace.target_directory.join("release/tidewire-bench");
-    process::run(
-        Command::new(bench)
-            .args(["faults", "--seconds", "10", "--program"])
-            .arg(&binary),
-    )?;
+    for arguments in FAULTS {
+        process::run(
+            Command::new(&bench)
+                .arg("faults")
+                .args(*arguments)
+                .arg("--program")
+                .arg(&binary),
+        )?;
+    }
     Ok(Outcome::Passed)
 }
 

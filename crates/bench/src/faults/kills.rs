@@ -2,6 +2,7 @@
 //! or to somebody else, and only messages that a killed backend had taken may be missing.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,16 +14,40 @@ use tokio::{
 };
 
 use super::{
-    Options,
+    backend::Manner,
     channel::{DIALECTS, Door},
     client::Client,
     site::{self, Site},
     tally::Tally,
 };
 
+/// Options of the kills.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct Options {
+    /// How long backends are killed.
+    #[arg(long, default_value_t = 60.0)]
+    seconds: f64,
+    /// Clients: a third each over mux, `SMHandshake` and plain sockets.
+    #[arg(long, default_value_t = 1000)]
+    clients: usize,
+    /// Endpoints, each with a backend.
+    #[arg(long, default_value_t = 20)]
+    endpoints: usize,
+    /// From kill to kill.
+    #[arg(long, default_value_t = 1.0)]
+    kill_every: f64,
+    /// From a kill to the start of the next backend at the same address.
+    #[arg(long, default_value_t = 0.5)]
+    down: f64,
+    /// What a client waits between an echo and its next message.
+    #[arg(long, default_value_t = 0.1)]
+    think: f64,
+}
+
 /// Runs everything and fails if anything was lost that must not be.
-pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
-    let (sites, gateway) = site::start(&options.program, options.endpoints)?;
+pub(super) async fn run(options: &Options, program: &Path) -> anyhow::Result<()> {
+    let (sites, gateway) = site::start(program, options.endpoints)?;
     let (stop, stopped) = watch::channel(false);
     let mut clients = JoinSet::new();
     let mut counts = [0; DIALECTS.len()];
@@ -44,7 +69,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     println!("{kills} kills in {seconds:.1} s, {} endpoints", sites.len());
     let mut is_clean = true;
-    for ((name, tally), count) in DIALECTS.iter().zip(&mut tallies).zip(counts) {
+    for ((name, tally), count) in DIALECTS.iter().zip(&tallies).zip(counts) {
         tally.print(name, count);
         is_clean &= tally.is_clean();
     }
@@ -103,7 +128,7 @@ async fn kill(options: &Options, sites: &[Site]) -> anyhow::Result<u32> {
             let dying = site.clone();
             tokio::task::spawn_blocking(move || dying.kill()).await?;
             sleep(down).await;
-            tokio::task::spawn_blocking(move || site.start_again()).await?
+            tokio::task::spawn_blocking(move || site.start_again(Manner::Echo)).await?
         });
     }
     while let Some(restarted) = restarts.join_next().await {

@@ -1,6 +1,7 @@
 //! Faults behind a real `tidewire gateway`, and what its clients notice of them.
 
 pub(crate) mod backend; // what is killed
+mod wild; // one that misbehaves
 mod gateway; // what is under test
 mod site; // an endpoint and its backend
 mod channel; // a client's socket, in three dialects
@@ -8,37 +9,66 @@ mod weather; // what a client may know of its backend
 mod client; // who sends and judges
 mod tally; // what comes out
 mod kills; // backends killed again and again
+mod latency; // how long round trips took
+mod stage; // what is done to whom, as clients have to know it
+mod pacer; // who measures round trips
+mod isolation; // one backend in trouble, the others measured
+mod stuck; // one socket that is stuck, the others measured
 
 use std::path::PathBuf;
 
-/// Options of `faults`.
+/// Options of `faults`; without a scenario backends are killed.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
-    /// How long backends are killed.
-    #[arg(long, default_value_t = 60.0)]
-    seconds: f64,
-    /// Clients: a third each over mux, `SMHandshake` and plain sockets.
-    #[arg(long, default_value_t = 1000)]
-    clients: usize,
-    /// Endpoints, each with a backend.
-    #[arg(long, default_value_t = 20)]
-    endpoints: usize,
-    /// From kill to kill.
-    #[arg(long, default_value_t = 1.0)]
-    kill_every: f64,
-    /// From a kill to the start of the next backend at the same address.
-    #[arg(long, default_value_t = 0.5)]
-    down: f64,
-    /// What a client waits between an echo and its next message.
-    #[arg(long, default_value_t = 0.1)]
-    think: f64,
-    /// The gateway's program.
-    #[arg(long, default_value = "target/release/tidewire")]
-    program: PathBuf,
+    #[command(subcommand)]
+    scenario: Option<Scenario>,
+    #[command(flatten)]
+    kills: kills::Options,
+    #[command(flatten)]
+    gateway: Program,
 }
 
-/// Runs everything and fails if anything was lost that must not be.
+#[derive(clap::Subcommand)]
+enum Scenario {
+    /// Brings one backend after the other into trouble; tells round trips of the others' clients (promise H1).
+    Isolation {
+        #[command(flatten)]
+        options: isolation::Options,
+        #[command(flatten)]
+        gateway: Program,
+    },
+    /// Leaves one socket of a connection stuck; tells how fast the others go on (promise H3).
+    Stuck {
+        #[command(flatten)]
+        options: stuck::Options,
+        #[command(flatten)]
+        gateway: Program,
+    },
+}
+
+/// What is under test.
+#[derive(clap::Args)]
+struct Program {
+    /// The gateway's program.
+    #[arg(
+        long = "program",
+        value_name = "FILE",
+        default_value = "target/release/tidewire"
+    )]
+    path: PathBuf,
+}
+
+/// Runs a scenario and fails if anything was lost that must not be.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(kills::run(options))
+    match &options.scenario {
+        None => runtime.block_on(kills::run(&options.kills, &options.gateway.path)),
+        Some(Scenario::Isolation { options, gateway }) => {
+            runtime.block_on(isolation::run(options, &gateway.path))
+        }
+        Some(Scenario::Stuck { options, gateway }) => {
+            runtime.block_on(stuck::run(options, &gateway.path))
+        }
+    }
 }

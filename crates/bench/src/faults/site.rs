@@ -5,26 +5,35 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{backend::Backend, gateway::Gateway, weather::Weather};
+use super::{
+    backend::{Backend, Manner},
+    gateway::Gateway,
+    weather::Weather,
+};
 
 /// An endpoint's backend and what is known of it.
 #[derive(Clone)]
 pub(super) struct Site {
+    name: String,
     backend: Arc<Mutex<Backend>>,
     pub(super) weather: Arc<Weather>,
 }
 
-/// Starts so many backends and the gateway in front of them; the endpoint of the first is `e0`.
+/// Starts so many backends and the gateway in front of them, which clients' sockets outlive; the endpoint of the first is `e0`.
 pub(super) fn start(program: &Path, count: usize) -> anyhow::Result<(Vec<Site>, Gateway)> {
-    let backends = (0..count)
-        .map(|_| Backend::start(0))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let ports: Vec<u16> = backends.iter().map(|backend| backend.port).collect();
-    let sites = backends.into_iter().map(|backend| Site {
-        backend: Arc::new(Mutex::new(backend)),
-        weather: Arc::default(),
-    });
-    Ok((sites.collect(), Gateway::start(program, &ports)?))
+    let (mut sites, mut ports) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let name = format!("e{index}");
+        let backend = Backend::start(&name, 0, Manner::Echo)?;
+        ports.push(backend.port);
+        sites.push(Site {
+            name,
+            backend: Arc::new(Mutex::new(backend)),
+            weather: Arc::default(),
+        });
+    }
+    let gateway = Gateway::start(program, &ports, "resume = {}")?;
+    Ok((sites, gateway))
 }
 
 impl Site {
@@ -33,9 +42,26 @@ impl Site {
         self.weather.killed();
     }
 
-    pub(super) fn start_again(&self) -> anyhow::Result<()> {
+    /// It is not back while it does anything but echo.
+    pub(super) fn start_again(&self, manner: Manner) -> anyhow::Result<()> {
         let mut backend = self.backend();
-        *backend = Backend::start(backend.port)?;
+        *backend = Backend::start(&self.name, backend.port, manner)?;
+        if manner == Manner::Echo {
+            self.weather.back();
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP.
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.backend().signal("STOP")?;
+        self.weather.killed();
+        Ok(())
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) -> anyhow::Result<()> {
+        self.backend().signal("CONT")?;
         self.weather.back();
         Ok(())
     }
