@@ -54,8 +54,8 @@ mod clock; // the time
 
 pub use admin::{NobodyOwns, Outcome, Owner};
 pub use control::{Operator, Requests};
-pub use handover::HandoverError;
 pub use event::{Event, Observer};
+pub use handover::HandoverError;
 pub use lifecycle::{Running, start, start_or_take_over};
 pub use operate::Load;
 pub use process_state::{ProcessPhase, ProcessState};

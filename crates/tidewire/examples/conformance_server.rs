@@ -1,7 +1,7 @@
 //! The echo server that the Autobahn suite tests: `cargo xtask conformance --role server`.
 //!
 //! ```text
-//! conformance_server [--deflate] [--tls CERTIFICATE KEY]
+//! conformance_server [--deflate] [--any-ratio] [--tls CERTIFICATE KEY]
 //! ```
 //!
 //! Listens on a free port of the loopback address, says where in a line `echo ws://...`, and
@@ -22,10 +22,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config = ServerConfig::new("127.0.0.1:0".parse()?);
     config.workers = Workers::Pool;
     let mut deflate = false;
+    let mut ratio_max = DeflateConfig::default().ratio_max;
     let mut arguments = env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--deflate") => deflate = true,
+            // A gateway before it may compress the long runs of one letter of group 9; their size is bounded anyway.
+            Some("--any-ratio") => ratio_max = u32::MAX,
             Some("--tls") => {
                 let mut file = || {
                     arguments
@@ -38,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             _ => return Err(format!("unknown argument {}", argument.display()).into()),
         }
     }
-    config.socket = socket_config(deflate).into();
+    config.socket = socket_config(deflate, ratio_max).into();
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     let server = Server::new(config).route("/", echo).start()?;
     println!("echo {scheme}://{}/", server.local_addr());
@@ -56,7 +59,7 @@ async fn echo(mut socket: WebSocket) {
 
 /// Group 9 sends messages of 16 MiB, and of 65 537 fragments. Compression is as hard as it gets:
 /// every message, with all the context the cases let us keep.
-fn socket_config(deflate: bool) -> Config {
+fn socket_config(deflate: bool, ratio_max: u32) -> Config {
     let mut config = Config::default();
     config.message_bytes_max = 32 << 20;
     config.frame_bytes_max = 32 << 20;
@@ -68,6 +71,7 @@ fn socket_config(deflate: bool) -> Config {
         deflate.context_takeover = true;
         deflate.peer_context_takeover = true;
         deflate.threshold = 0;
+        deflate.ratio_max = ratio_max;
         config.deflate = Some(deflate);
     }
     config

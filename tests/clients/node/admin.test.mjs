@@ -1,28 +1,19 @@
 // The operator at the admin page of the real gateway, in headless Chromium.
-//
-// CHROMIUM names another browser binary; SHOTS_DIR names a directory that gets screenshots.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { chromium } from "playwright-core";
 import WebSocket from "ws";
 import { bytes, short, span } from "../../../web/admin/format.js";
 import { Rates } from "../../../web/admin/rates.js";
-import { echoBackend, Gateway } from "./gateway-server.mjs";
-import { GUARD_MS, guard, until } from "./server.mjs";
-
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const shots = process.env.SHOTS_DIR ?? "";
+import { Backend } from "./backend.mjs";
+import { Chromium, shoot as shootPage, wantsShots } from "./chromium.mjs";
+import { Gateway } from "./gateway.mjs";
+import { guard, until } from "./server.mjs";
 
 let browser;
-let profile;
 let backends;
 let gateway;
-const contexts = [];
 const sockets = [];
 
 /** Three endpoints; of the second one, nobody listens at one upstream, which is checked. */
@@ -50,40 +41,23 @@ extensions = "per-hop"
 }
 
 before(async () => {
-  if (shots !== "") await mkdir(shots, { recursive: true });
-  backends = [await echoBackend(), await echoBackend()];
+  backends = [await Backend.start(), await Backend.start()];
   gateway = await Gateway.start(config());
-  profile = await mkdtemp(join(tmpdir(), "tidewire-browser-"));
-  // Nothing the browser does for itself may reach for a network.
-  const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
-  browser = await chromium.launch({
-    executablePath,
-    env: { ...process.env, HOME: profile },
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet],
-  });
+  browser = await Chromium.start();
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.terminate();
-  await Promise.all(contexts.splice(0).map((context) => context.close()));
+  await browser?.closeAll();
 });
 after(async () => {
-  await browser?.close();
+  await browser?.remove();
   await gateway?.remove();
-  for (const backend of backends ?? []) await backend.end();
-  if (profile) await rm(profile, { recursive: true, force: true });
+  for (const backend of backends ?? []) await backend.remove();
 });
 
-/** The page, as an operator has it. Page errors and broken rules of the CSP fail the test. */
+/** The page, as an operator has it. */
 async function operator(t, { base = gateway.admin, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  contexts.push(context);
-  context.setDefaultTimeout(GUARD_MS);
-  const problems = [];
-  t.after(() => assert.deepEqual(problems, []));
-  context.on("weberror", (error) => problems.push(error.error().stack));
-  context.on("console", (message) => {
-    if (/Content Security Policy/i.test(message.text())) problems.push(message.text());
-  });
+  const context = await browser.person(t, { viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   await page.goto(base);
   return page;
@@ -107,9 +81,7 @@ async function echoes({ socket }) {
 const panel = (page, name) => page.locator(".endpoint", { has: page.getByRole("heading", { name, exact: true }) });
 const rows = (page) => page.locator("#sessions tr");
 
-async function shoot(page, name) {
-  if (shots !== "") await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-}
+const shoot = (page, name) => shootPage(page, name, { fullPage: true });
 
 /** Whether anything sticks out at the right. */
 const overflows = (page) => page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
@@ -199,7 +171,7 @@ test("the page fits wide and narrow windows, light and dark", async (t) => {
   const points = () => pages[0].evaluate(() => (document.querySelector("#chart-bytes .line.one").getAttribute("d") ?? "").split("L").length);
   await until("lines in the charts", async () => {
     for (const one of clients) await echoes(one);
-    return (await points()) > (shots === "" ? 2 : 14);
+    return (await points()) > (wantsShots ? 14 : 2);
   });
   for (const [index, [name]] of looks.entries()) {
     const page = pages[index];

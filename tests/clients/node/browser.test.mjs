@@ -1,61 +1,32 @@
 // People at the web chat of the real server, in headless Chromium.
-//
-// CHROMIUM names another browser binary; SHOTS_DIR names a directory that gets screenshots.
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { Chromium, shoot } from "./chromium.mjs";
 import { Peer } from "./peer.mjs";
-import { GUARD_MS, newDataDir, Server } from "./server.mjs";
+import { newDataDir, Server } from "./server.mjs";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const shots = process.env.SHOTS_DIR ?? "";
 const config = "[chat]\nsend_back = true\ndelivery_status = true\n";
 
 let server;
 let browser;
-let profile;
-const contexts = [];
 
 before(async () => {
-  if (shots !== "") await mkdir(shots, { recursive: true });
   server = await Server.start({ config });
-  profile = await mkdtemp(join(tmpdir(), "tidewire-browser-"));
-  // Nothing the browser does for itself may reach for a network.
-  const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
-  browser = await chromium.launch({
-    executablePath,
-    env: { ...process.env, HOME: profile },
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet],
-  });
+  browser = await Chromium.start();
 });
 afterEach(async () => {
   Peer.endAll();
-  await Promise.all(contexts.splice(0).map((context) => context.close()));
+  await browser?.closeAll();
 });
 after(async () => {
-  await browser?.close();
+  await browser?.remove();
   await server?.remove();
-  if (profile) await rm(profile, { recursive: true, force: true });
 });
 
-/** A browser of one person; its pages share what is stored. Page errors and broken rules of the CSP fail the test. */
-async function person(t, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 720 }, ...options });
-  contexts.push(context);
-  context.setDefaultTimeout(GUARD_MS);
-  const problems = [];
-  t.after(() => assert.deepEqual(problems, []));
-  context.on("weberror", (error) => problems.push(error.error().stack));
-  context.on("console", (message) => {
-    if (/Content Security Policy/i.test(message.text())) problems.push(message.text());
-  });
-  return context;
-}
+const person = (t, options = {}) => browser.person(t, { viewport: { width: 1100, height: 720 }, ...options });
 
 async function open(context, query, base = server.web) {
   const page = await context.newPage();
@@ -73,10 +44,6 @@ async function say(page, text) {
 }
 
 const bubble = (page, text) => page.locator(".message", { has: page.locator(".body", { hasText: text }) });
-
-async function shoot(page, name) {
-  if (shots !== "") await page.screenshot({ path: join(shots, `${name}.png`) });
-}
 
 test("two people choose their ids and exchange messages", async (t) => {
   const alice = await open(await person(t), "");

@@ -19,6 +19,7 @@ export class Gateway {
     const file = join(gateway.folder, "gateway.toml");
     await writeFile(file, `access_log = "${gateway.accessLog}"\n${config}\n${listeners}`);
     await gateway.#run(["--config", file], (listeners.match(/\[\[listeners\]\]/g) ?? []).length);
+    if (/^\[admin\]$/m.test(config)) await gateway.#ready(() => gateway.admin !== undefined);
     return gateway;
   }
 
@@ -38,20 +39,32 @@ export class Gateway {
     const binary = process.env.SERVER_BIN;
     assert.ok(binary, "SERVER_BIN must hold the path of the tidewire binary");
     this.program = new Program(binary, ["gateway", ...args]);
+    await this.#ready(() => this.urls.length >= listenersCount);
+    this.url = this.urls[0];
+  }
+
+  /** Waits until it has printed that. */
+  async #ready(printed) {
     try {
-      for (let count = 1; count <= listenersCount; count += 1) {
-        await this.program.line(() => this.urls.length >= count, "the gateway's URLs");
-      }
+      await this.program.line(printed, "the gateway's URLs");
     } catch (error) {
       await this.remove();
       throw error;
     }
-    this.url = this.urls[0];
   }
 
   get urls() {
-    const urls = this.program.lines.map((line) => /^gateway\s+(\S+)$/.exec(line)?.[1]);
-    return urls.filter((url) => url !== undefined);
+    return this.#told("gateway");
+  }
+
+  /** Of the admin listener, where there is one. */
+  get admin() {
+    return this.#told("admin")[0];
+  }
+
+  #told(name) {
+    const words = this.program.lines.map((line) => line.split(/\s+/));
+    return words.filter(([first]) => first === name).map(([, url]) => url);
   }
 
   get port() {

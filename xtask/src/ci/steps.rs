@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::bail;
 
 use super::{Outcome, examples, features, msrv, setup};
+use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::workspace::Workspace;
 use crate::{conformance, dependencies, process, tidy};
@@ -106,12 +107,16 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "conformance",
-        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway",
+        purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway, as bytes and as messages",
         run: |workspace| {
-            let options = conformance::Options::default();
-            success(conformance::run(workspace, &options)?)?;
-            let options = conformance::Options::through_gateway();
-            success(conformance::run(workspace, &options)?)
+            for options in [
+                conformance::Options::default(),
+                conformance::Options::through_gateway(Through::Relay),
+                conformance::Options::through_gateway(Through::Messages),
+            ] {
+                success(conformance::run(workspace, &options)?)?;
+            }
+            Ok(Outcome::Passed)
         },
     },
 ];
@@ -137,6 +142,13 @@ fn doc(workspace: &Workspace) -> anyhow::Result<Outcome> {
     )?;
     Ok(Outcome::Passed)
 }
+
+/// The scenarios of `tidewire-bench faults`, short: what is lost or goes astray fails, figures do not.
+const FAULTS: &[&[&str]] = &[
+    &["--seconds", "10"],
+    &["isolation", "--seconds", "1", "--endpoints", "3"],
+    &["stuck", "--seconds", "1"],
+];
 
 /// Tests written in other languages: of our own client, and of our servers with clients of others.
 /// The latter get the binary in `SERVER_BIN`, the library's server and client in
@@ -187,11 +199,15 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
             .current_dir(&python),
     )?;
     let bench = workspace.target_directory.join("release/tidewire-bench");
-    process::run(
-        Command::new(bench)
-            .args(["faults", "--seconds", "10", "--program"])
-            .arg(&binary),
-    )?;
+    for arguments in FAULTS {
+        process::run(
+            Command::new(&bench)
+                .arg("faults")
+                .args(*arguments)
+                .arg("--program")
+                .arg(&binary),
+        )?;
+    }
     Ok(Outcome::Passed)
 }
 

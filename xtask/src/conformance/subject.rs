@@ -124,6 +124,10 @@ impl Server {
             ServerProgram::Example(example) => {
                 let mut command = Command::new(example);
                 command.arg("--deflate");
+                // A gateway that reads messages compresses them, too.
+                if matches!(subject.through, Some((_, Through::Messages))) {
+                    command.arg("--any-ratio");
+                }
                 if let Some(tls) = tls {
                     command.arg("--tls").args([&tls.certificate, &tls.key]);
                 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use tidewire::{
-    gateway::{Event, LogicalSocket},
+    gateway::{self, Event, Gateway, LogicalSocket},
     ws::{Message, WebSocket, connect},
 };
 
@@ -27,27 +27,42 @@ pub(super) enum Channel {
     Pinned(WebSocket),
 }
 
+/// The dialects, in the order of their figures.
+pub(super) const DIALECTS: [&str; 3] = ["mux", "classic", "pinned"];
+
+/// Where channels of one dialect come from.
+#[derive(Clone)]
+pub(super) enum Door {
+    /// A connection that carries them all.
+    Mux(Gateway),
+    /// A connection for each, at this URL.
+    Classic(String),
+    Pinned(String),
+}
+
+impl Door {
+    /// `dialect` counts as in [`DIALECTS`].
+    pub(super) async fn new(dialect: usize, url: &str) -> anyhow::Result<Self> {
+        Ok(match dialect {
+            0 => Self::Mux(gateway::connect(url).await?),
+            1 => Self::Classic(url.to_owned()),
+            _ => Self::Pinned(url.to_owned()),
+        })
+    }
+
+    pub(super) async fn open(&self, endpoint: &str) -> anyhow::Result<Channel> {
+        match self {
+            Self::Mux(gateway) => Ok(Channel::Mux(gateway.endpoint(endpoint).await?)),
+            Self::Classic(url) => classic(url, endpoint).await,
+            Self::Pinned(url) => {
+                let url = format!("{url}?ROUTENAME={endpoint}");
+                Ok(Channel::Pinned(connect(&url).await?))
+            }
+        }
+    }
+}
+
 impl Channel {
-    pub(super) async fn classic(url: &str, endpoint: &str) -> anyhow::Result<Self> {
-        let mut socket = connect(url).await?;
-        let event = |data: &str| format!(r#"{{"event":"SMHandshake","data":"{data}"}}"#);
-        for text in [event("SYN"), event("ACK"), event(endpoint)] {
-            socket.send(text).await?;
-        }
-        socket.send(r#"{"event":"SMHandshakeEnd"}"#).await?;
-        for expected in ["SYN/ACK", "ACK", "SMHandshakeEnd"] {
-            let answer = socket.recv().await?.context("an answer")?;
-            let answer = answer.as_text().unwrap_or_default();
-            ensure!(answer.contains(expected), "{answer}, expected {expected}");
-        }
-        Ok(Self::Classic(socket, format!("ROUTENAME={endpoint}\n")))
-    }
-
-    pub(super) async fn pinned(url: &str, endpoint: &str) -> anyhow::Result<Self> {
-        let url = format!("{url}?ROUTENAME={endpoint}");
-        Ok(Self::Pinned(connect(&url).await?))
-    }
-
     /// Whether it is told when its backend is lost.
     pub(super) fn is_told(&self) -> bool {
         matches!(self, Self::Mux(_))
@@ -86,6 +101,21 @@ impl Channel {
             Self::Pinned(socket) => received(socket, "").await,
         }
     }
+}
+
+async fn classic(url: &str, endpoint: &str) -> anyhow::Result<Channel> {
+    let mut socket = connect(url).await?;
+    let event = |data: &str| format!(r#"{{"event":"SMHandshake","data":"{data}"}}"#);
+    for text in [event("SYN"), event("ACK"), event(endpoint)] {
+        socket.send(text).await?;
+    }
+    socket.send(r#"{"event":"SMHandshakeEnd"}"#).await?;
+    for expected in ["SYN/ACK", "ACK", "SMHandshakeEnd"] {
+        let answer = socket.recv().await?.context("an answer")?;
+        let answer = answer.as_text().unwrap_or_default();
+        ensure!(answer.contains(expected), "{answer}, expected {expected}");
+    }
+    Ok(Channel::Classic(socket, format!("ROUTENAME={endpoint}\n")))
 }
 
 async fn received(socket: &mut WebSocket, line: &str) -> Told {

@@ -20,12 +20,12 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `program` in front of backends on these ports; the endpoint of the first is `e0`.
-    pub(super) fn start(program: &Path, ports: &[u16]) -> anyhow::Result<Self> {
+    /// Starts `program` in front of backends on these ports, with further settings of each endpoint; that of the first is `e0`.
+    pub(super) fn start(program: &Path, ports: &[u16], rules: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("tidewire-faults-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         let file = dir.join("gateway.toml");
-        fs::write(&file, config(ports)?)?;
+        fs::write(&file, config(ports, rules)?)?;
         let mut child = Command::new(program)
             .arg("gateway")
             .arg("--config")
@@ -63,15 +63,15 @@ impl Drop for Gateway {
     }
 }
 
-/// Everything by default but what the clients need: all come from one address, and outlive backends.
-fn config(ports: &[u16]) -> anyhow::Result<String> {
+/// Everything by default but what the clients need, who all come from one address.
+fn config(ports: &[u16], rules: &str) -> anyhow::Result<String> {
     let mut config = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[limits]\nper_ip_max = 100000\n\
                       [log]\nlevel = \"error\"\n"
         .to_owned();
     for (index, port) in ports.iter().enumerate() {
         writeln!(
             config,
-            "[endpoints.e{index}]\nupstreams = [\"ws://127.0.0.1:{port}/\"]\nresume = {{}}"
+            "[endpoints.e{index}]\nupstreams = [\"ws://127.0.0.1:{port}/\"]\n{rules}"
         )?;
     }
     Ok(config)

@@ -1,6 +1,6 @@
 //! What clients have seen, added up.
 
-use std::time::Duration;
+use super::latency::Latencies;
 
 /// Most faults that are told in words.
 const TOLD_MAX: usize = 20;
@@ -15,7 +15,7 @@ pub(super) struct Tally {
     /// On their way when a backend was killed, and not echoed.
     pub(super) in_doubt: u64,
     /// From a backend's return to the echo of what had waited for it.
-    pub(super) recoveries: Vec<Duration>,
+    pub(super) recoveries: Latencies,
     sockets_lost: u64,
     lost: u64,
     twice: u64,
@@ -57,7 +57,7 @@ impl Tally {
         self.echoed += other.echoed;
         self.echoed_late += other.echoed_late;
         self.in_doubt += other.in_doubt;
-        self.recoveries.extend(other.recoveries);
+        self.recoveries.add(&other.recoveries);
         self.sockets_lost += other.sockets_lost;
         self.lost += other.lost;
         self.twice += other.twice;
@@ -70,7 +70,7 @@ impl Tally {
     }
 
     /// Everything in a few lines.
-    pub(super) fn print(&mut self, name: &str, clients: usize) {
+    pub(super) fn print(&self, name: &str, clients: usize) {
         println!(
             "{name:<8} {clients:>5} clients: {} sent, {} echoed ({} of them sent while down), {} in doubt",
             self.sent, self.echoed, self.echoed_late, self.in_doubt
@@ -79,19 +79,20 @@ impl Tally {
             "{:>8} {} sockets lost, {} messages lost, {} twice, {} foreign",
             "", self.sockets_lost, self.lost, self.twice, self.misled
         );
-        self.recoveries.sort_unstable();
-        let at = |share: usize| {
-            let index = self.recoveries.len().saturating_sub(1) * share / 100;
-            self.recoveries.get(index).map_or(0, Duration::as_millis)
-        };
+        let took = self.recoveries.summary();
         println!(
             "{:>8} from a backend's return to what had waited for it: p50 {} ms, p99 {} ms, longest {} ms ({} of them)",
             "",
-            at(50),
-            at(99),
-            at(100),
-            self.recoveries.len()
+            took.p50.as_millis(),
+            took.p99.as_millis(),
+            took.longest.as_millis(),
+            took.count
         );
+        self.print_faults();
+    }
+
+    /// Those that are told in words.
+    pub(super) fn print_faults(&self) {
         for fault in self.faults.iter().take(TOLD_MAX) {
             println!("FAULT {fault}");
         }

@@ -46,6 +46,12 @@ impl Weather {
         killed.is_some_and(|at| sent <= at + NOTICED_WITHIN)
     }
 
+    /// Whether a message sent then may have met a backend in trouble, or the gateway's memory of one.
+    pub(super) fn may_have_hurt(&self, sent: Instant) -> bool {
+        let state = *self.lock();
+        state.killed.is_some() && state.back.is_none_or(|back| sent <= back + NOTICED_WITHIN)
+    }
+
     /// How long ago the backend came back, if it was away and is there.
     pub(super) fn since_back(&self) -> Option<Duration> {
         self.lock().back.map(|at| at.elapsed())

@@ -274,6 +274,23 @@ pub struct Process {
     pub stop_within: Duration,
 }
 
+impl Process {
+    /// A program and its arguments, everything else at its default.
+    pub fn new<A: Into<String>>(command: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            command: command.into_iter().map(Into::into).collect(),
+            directory: None,
+            environment: Vec::new(),
+            ready_within: Duration::from_secs(30),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            crash_loop: 5,
+            crash_window: Duration::from_mins(1),
+            stop_within: Duration::from_secs(10),
+        }
+    }
+}
+
 impl Endpoint {
     /// Everything at its default.
     pub fn new(name: impl Into<String>, upstreams: Vec<Upstream>) -> Self {

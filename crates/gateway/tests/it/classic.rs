@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidewire::ws::{CloseCode, Server, ServerConfig, WebSocket, connect};
 use tidewire_gateway::{Running, start};
 
-use crate::support::{echo, endpoint, in_time, missed, settings, url};
+use crate::support::{echo, endpoint, in_time, missed, settings, stuck_and_echo, url};
 
 async fn say(socket: &mut WebSocket, text: &str) -> String {
     socket.send(text).await.unwrap();
@@ -137,19 +137,8 @@ async fn m03_m31_the_client_survives_its_backend_and_other_routes_notice_nothing
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_route_refuses_messages_one_by_one_and_delays_no_other() {
-    let stuck = |socket: WebSocket| async move {
-        std::future::pending::<()>().await;
-        drop(socket);
-    };
-    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
-    let server = Server::new(config)
-        .route("/stuck", stuck)
-        .route("/echo", echo)
-        .start()
-        .unwrap();
-    let endpoints =
-        ["stuck", "echo"].map(|name| endpoint(name, &[url(&server, &format!("/{name}"))]));
-    let gateway = start(settings(endpoints.into())).unwrap();
+    let (_server, endpoints) = stuck_and_echo();
+    let gateway = start(settings(endpoints)).unwrap();
     in_time(async {
         let mut socket = ready(&gateway).await;
         let big = format!("ROUTENAME=stuck\n{}", "x".repeat(500_000));

@@ -8,7 +8,7 @@ use tidewire::{
 };
 use tidewire_gateway::{settings::Resume, start};
 
-use crate::support::{echo, endpoint, in_time, settings, telling, url};
+use crate::support::{echo, endpoint, in_time, settings, stuck_and_echo, telling, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sockets_over_one_connection_each_to_its_endpoint() {
@@ -93,19 +93,8 @@ async fn a_backends_close_reaches_only_its_socket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h3_a_stuck_backend_delays_no_other_socket_and_its_own_sender_waits_for_credit() {
-    let stuck = |socket: WebSocket| async move {
-        std::future::pending::<()>().await;
-        drop(socket);
-    };
-    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
-    let server = Server::new(config)
-        .route("/stuck", stuck)
-        .route("/echo", echo)
-        .start()
-        .unwrap();
-    let endpoints =
-        ["stuck", "echo"].map(|name| endpoint(name, &[url(&server, &format!("/{name}"))]));
-    let running = start(settings(endpoints.into())).unwrap();
+    let (_server, endpoints) = stuck_and_echo();
+    let running = start(settings(endpoints)).unwrap();
     in_time(async {
         let client = gateway::connect(&format!("ws://{}/", running.addresses()[0]))
             .await

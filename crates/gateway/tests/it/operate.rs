@@ -437,17 +437,9 @@ fn with_process(base: &Settings, file: &std::path::Path) -> Settings {
         "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600",
         file.display()
     );
-    extra.process = Some(tidewire_gateway::settings::Process {
-        command: vec!["sh".to_owned(), "-c".to_owned(), script],
-        directory: None,
-        environment: Vec::new(),
-        ready_within: Duration::from_secs(30),
-        backoff_min: Duration::from_millis(100),
-        backoff_max: Duration::from_secs(30),
-        crash_loop: 5,
-        crash_window: Duration::from_mins(1),
-        stop_within: Duration::from_secs(10),
-    });
+    extra.process = Some(tidewire_gateway::settings::Process::new([
+        "sh", "-c", &script,
+    ]));
     other.endpoints[1] = Arc::new(extra);
     other
 }

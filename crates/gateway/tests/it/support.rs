@@ -73,6 +73,22 @@ pub(crate) fn echoing() -> RunningServer {
     Server::new(config).route_any(echo).start().unwrap()
 }
 
+/// A server with an endpoint `stuck`, which reads nothing, and one that echoes; and the endpoints.
+pub(crate) fn stuck_and_echo() -> (RunningServer, Vec<Endpoint>) {
+    let stuck = |socket: WebSocket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    };
+    let server = Server::new(ServerConfig::new("127.0.0.1:0".parse().unwrap()))
+        .route("/stuck", stuck)
+        .route("/echo", echo)
+        .start()
+        .unwrap();
+    let endpoints =
+        ["stuck", "echo"].map(|name| endpoint(name, &[url(&server, &format!("/{name}"))]));
+    (server, endpoints.into())
+}
+
 /// Whether this test has its process for itself. Otherwise it is run again in one of its own, and has passed
 /// when this returns.
 pub(crate) fn alone(test: &str) -> bool {

@@ -38,7 +38,7 @@ impl Home {
             stop_within: LONG,
             ready_within: LONG,
             backoff_min: Duration::from_millis(1),
-            ..process(["python3", "-c", script.as_str(), port.as_str()])
+            ..Process::new(["python3", "-c", script.as_str(), port.as_str()])
         }
     }
 
@@ -313,7 +313,7 @@ async fn h2_a_crash_loop_is_reported_once_and_ended_by_the_operator() {
         crash_loop: 3,
         backoff_min: Duration::from_millis(1),
         backoff_max: LONG,
-        ..process(["sh", "-c", "echo no \"$0\" >&2; exit 1", "idea"])
+        ..Process::new(["sh", "-c", "echo no \"$0\" >&2; exit 1", "idea"])
     });
     for round in 1..=2 {
         let in_loop = |status: &Status| matches!(status.state, State::CrashLoop { .. });
@@ -336,7 +336,7 @@ async fn what_cannot_be_started_is_told() {
     let supervised = start(Process {
         backoff_min: LONG,
         backoff_max: LONG,
-        ..process(["/no/such/program"])
+        ..Process::new(["/no/such/program"])
     });
     let is_waiting = |status: &Status| matches!(status.state, State::Waiting { .. });
     let status = until(&supervised, is_waiting).await;
@@ -380,7 +380,7 @@ async fn the_last_words_of_a_crashed_process_are_logged_with_their_origin() {
     let supervised = start(Process {
         backoff_min: LONG,
         backoff_max: LONG,
-        ..process(["sh", "-c", r"printf 'fine\n\033[31mbad\rfaked'; kill -9 $$"])
+        ..Process::new(["sh", "-c", r"printf 'fine\n\033[31mbad\rfaked'; kill -9 $$"])
     });
     let is_waiting = |status: &Status| matches!(status.state, State::Waiting { .. });
     let status = until(&supervised, is_waiting).await;

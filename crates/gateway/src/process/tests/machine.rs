@@ -73,7 +73,7 @@ impl Bench {
 fn without_crash_loop() -> Bench {
     Bench::new(Process {
         crash_loop: 0,
-        ..process(["x"])
+        ..Process::new(["x"])
     })
 }
 
@@ -111,7 +111,7 @@ fn a_time_of_being_ready_lets_the_waits_begin_anew() {
 fn being_alive_without_being_ready_is_no_success() {
     let mut bench = Bench::new(Process {
         ready_within: Duration::from_hours(1),
-        ..process(["x"])
+        ..Process::new(["x"])
     });
     bench.crashes(3, 0);
     bench.starts();
@@ -122,7 +122,7 @@ fn being_alive_without_being_ready_is_no_success() {
 
 #[test]
 fn h2_five_ends_within_a_minute_are_reported_once_and_wait_the_longest() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.crashes(4, 0);
     assert!(!bench.machine.in_crash_loop());
     bench.runs();
@@ -142,7 +142,7 @@ fn h2_five_ends_within_a_minute_are_reported_once_and_wait_the_longest() {
 #[test]
 fn ends_that_are_further_apart_are_no_crash_loop() {
     for (ready_for, is_loop) in [(14_900, true), (14_901, false)] {
-        let mut bench = Bench::new(process(["x"]));
+        let mut bench = Bench::new(Process::new(["x"]));
         for _ in 0..20 {
             bench.runs();
             bench.now += ready_for * MS; // and 100 ms of wait: four times that are a minute
@@ -156,7 +156,7 @@ fn ends_that_are_further_apart_are_no_crash_loop() {
 
 #[test]
 fn a_crash_loop_is_over_after_a_window_without_ends() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.crashes(5, 0);
     bench.runs();
     assert_eq!(
@@ -172,7 +172,7 @@ fn a_crash_loop_is_over_after_a_window_without_ends() {
 
 #[test]
 fn an_end_just_before_the_crash_loop_is_over_keeps_it() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.crashes(5, 0);
     bench.runs();
     bench.now += Duration::from_millis(59_999);
@@ -182,7 +182,7 @@ fn an_end_just_before_the_crash_loop_is_over_keeps_it() {
 
 #[test]
 fn what_cannot_be_started_counts_as_an_end() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     for wait in [100, 200, 400, 800] {
         assert_eq!(bench.actions(), [Action::Start]);
         bench.machine.handle_start_failed(bench.now, 0);
@@ -198,7 +198,7 @@ fn what_cannot_be_started_counts_as_an_end() {
 
 #[test]
 fn what_is_not_ready_in_time_is_ended_and_started_again() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.starts();
     let wanted = [Action::ReportNotReady, Action::Terminate];
     assert_eq!(bench.pass(Duration::from_secs(30)), wanted);
@@ -211,7 +211,7 @@ fn what_is_not_ready_in_time_is_ended_and_started_again() {
 
 #[test]
 fn what_does_not_end_is_killed_and_then_its_output_given_up() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.runs();
     bench.machine.stop(bench.now);
     assert_eq!(bench.actions(), [Action::Terminate]);
@@ -224,7 +224,7 @@ fn what_does_not_end_is_killed_and_then_its_output_given_up() {
 
 #[test]
 fn what_is_left_of_a_crashed_process_is_ended_before_the_next_start() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.runs();
     bench.machine.handle_exited(bench.now);
     assert_eq!(bench.actions(), [Action::Terminate]);
@@ -236,7 +236,7 @@ fn what_is_left_of_a_crashed_process_is_ended_before_the_next_start() {
 
 #[test]
 fn an_asked_restart_is_graceful_without_wait_and_no_failure() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     for _ in 0..10 {
         bench.runs();
         bench.machine.restart(bench.now);
@@ -249,7 +249,7 @@ fn an_asked_restart_is_graceful_without_wait_and_no_failure() {
 
 #[test]
 fn an_asked_restart_ends_a_wait_and_forgets_the_crash_loop() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.crashes(4, 0);
     bench.runs();
     bench.ends(0);
@@ -263,7 +263,7 @@ fn an_asked_restart_ends_a_wait_and_forgets_the_crash_loop() {
 
 #[test]
 fn a_restart_asked_for_while_it_ends_spares_the_wait() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.runs();
     bench.machine.handle_exited(bench.now);
     assert_eq!(bench.actions(), [Action::Terminate]);
@@ -304,7 +304,7 @@ fn a_stop_wins_over_everything_from_everywhere() {
         ),
     ];
     for (name, way, actions) in ways {
-        let mut bench = Bench::new(process(["x"]));
+        let mut bench = Bench::new(Process::new(["x"]));
         way(&mut bench);
         bench.machine.stop(bench.now);
         assert_eq!(bench.actions(), actions, "{name}");
@@ -320,7 +320,7 @@ fn a_stop_wins_over_everything_from_everywhere() {
 
 #[test]
 fn a_stop_between_the_wish_to_start_and_the_start_ends_it() {
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.machine.stop(bench.now);
     assert_eq!(bench.actions(), [Action::Start]);
     bench.machine.handle_started(bench.now);
@@ -328,7 +328,7 @@ fn a_stop_between_the_wish_to_start_and_the_start_ends_it() {
     bench.ends(0);
     assert_eq!(bench.machine.phase(), Phase::Stopped);
 
-    let mut bench = Bench::new(process(["x"]));
+    let mut bench = Bench::new(Process::new(["x"]));
     bench.machine.stop(bench.now);
     bench.machine.handle_start_failed(bench.now, 0);
     assert_eq!(bench.machine.phase(), Phase::Stopped);
@@ -342,7 +342,7 @@ fn durations_without_end_overflow_nothing() {
         backoff_max: Duration::MAX,
         crash_window: Duration::MAX,
         stop_within: Duration::MAX,
-        ..process(["x"])
+        ..Process::new(["x"])
     });
     bench.runs();
     bench.ends(MOST);

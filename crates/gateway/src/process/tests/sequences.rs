@@ -120,7 +120,7 @@ proptest! {
         events in prop::collection::vec((event(), prop::bool::weighted(0.1)), 1..200),
         crash_loop in 0..8_u32,
     ) {
-        let mut bench = Bench::new(Process { crash_loop, ..process(["x"]) });
+        let mut bench = Bench::new(Process { crash_loop, ..Process::new(["x"]) });
         let mut world = World::default();
         bench.obey(&mut world, false)?;
         for (event, fail) in events {

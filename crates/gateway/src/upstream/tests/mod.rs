@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::settings::{
-    Balance, Ejection, Endpoint, Extensions, HashKey, Health, OnUnhealthy, Opening, Origins, Rates,
-    Upstream,
-};
+use crate::settings::{Balance, Ejection, Endpoint, HashKey, Health, OnUnhealthy, Upstream};
 
 mod breaking;
 mod ejecting;
@@ -22,11 +19,6 @@ mod sequences;
 /// An endpoint with these upstreams, by turns, with ejection after three failures and checks.
 pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
     Endpoint {
-        name: "test".into(),
-        aliases: Vec::new(),
-        upstreams,
-        balance: Balance::RoundRobin,
-        zone: None,
         health: Some(Health {
             every: Duration::from_secs(5),
             within: Duration::from_secs(2),
@@ -37,26 +29,9 @@ pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
         }),
         ejection: Some(Ejection {
             failures: 3,
-            ejected_for: Duration::from_secs(1),
-            ejected_max: Duration::from_secs(30),
-            percent_max: 50,
+            ..Ejection::default()
         }),
-        opening: Opening {
-            within: Duration::from_secs(5),
-            retries: 2,
-        },
-        tls: None,
-        auth: None,
-        origins: Origins::Any,
-        rates: Rates::default(),
-        connections_max: usize::MAX,
-        per_client_max: usize::MAX,
-        resume: None,
-        extensions: Extensions::default(),
-        preserve_host: true,
-        request_headers: Vec::new(),
-        proxy_protocol: None,
-        process: None,
+        ..Endpoint::new("test", upstreams)
     }
 }
 

@@ -1,0 +1,72 @@
+//! An endpoint: its backend, and what is known of it.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    backend::{Backend, Manner},
+    gateway::Gateway,
+    weather::Weather,
+};
+
+/// An endpoint's backend and what is known of it.
+#[derive(Clone)]
+pub(super) struct Site {
+    name: String,
+    backend: Arc<Mutex<Backend>>,
+    pub(super) weather: Arc<Weather>,
+}
+
+/// Starts so many backends and the gateway in front of them, which clients' sockets outlive; the endpoint of the first is `e0`.
+pub(super) fn start(program: &Path, count: usize) -> anyhow::Result<(Vec<Site>, Gateway)> {
+    let (mut sites, mut ports) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let name = format!("e{index}");
+        let backend = Backend::start(&name, 0, Manner::Echo)?;
+        ports.push(backend.port);
+        sites.push(Site {
+            name,
+            backend: Arc::new(Mutex::new(backend)),
+            weather: Arc::default(),
+        });
+    }
+    let gateway = Gateway::start(program, &ports, "resume = {}")?;
+    Ok((sites, gateway))
+}
+
+impl Site {
+    pub(super) fn kill(&self) {
+        self.backend().kill();
+        self.weather.killed();
+    }
+
+    /// It is not back while it does anything but echo.
+    pub(super) fn start_again(&self, manner: Manner) -> anyhow::Result<()> {
+        let mut backend = self.backend();
+        *backend = Backend::start(&self.name, backend.port, manner)?;
+        if manner == Manner::Echo {
+            self.weather.back();
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP.
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.backend().signal("STOP")?;
+        self.weather.killed();
+        Ok(())
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) -> anyhow::Result<()> {
+        self.backend().signal("CONT")?;
+        self.weather.back();
+        Ok(())
+    }
+
+    fn backend(&self) -> MutexGuard<'_, Backend> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
