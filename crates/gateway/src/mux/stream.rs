@@ -164,6 +164,8 @@ impl Stream {
                         credit: self.first_credit,
                         subprotocol: subprotocol.as_deref(),
                     });
+                    // From now on it is to ring when the link takes something.
+                    self.give_credit(&mut send);
                 }
                 Some(Down::Rejected(status, reason)) => {
                     self.life.closed(FrameType::Reject);
@@ -255,4 +257,51 @@ pub(super) fn line(reason: &str) -> &str {
     reason
         .get(..reason.floor_char_boundary(REASON_BYTES_MAX))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{lane::Up, ready::Ready};
+
+    #[test]
+    fn a_first_message_above_the_window_rings_for_credit_as_the_link_takes_it() {
+        const WINDOW: u32 = 64 << 10;
+        let endpoint = Arc::new(Endpoint::new("one", Vec::new()));
+        let target = Arc::new(Target::new(Arc::clone(&endpoint)));
+        let lanes = Lanes::new(1 << 20, 1024);
+        let (up, down) = (Arc::clone(&lanes.up), Arc::clone(&lanes.down));
+        let ready = Arc::new(Ready::default());
+        let bell = Bell::new(&ready, 1);
+        let mut stream = Stream::new(1, bell, lanes, &target, &endpoint, WINDOW, WINDOW);
+        down.push(Down::Opened(None));
+        let mut sent = Vec::new();
+        assert_eq!(
+            stream.turn(|body| sent.push(format!("{body:?}"))),
+            Turn::Goes
+        );
+        assert!(sent.concat().starts_with("Accept"), "{sent:?}");
+        while ready.next().is_some() {}
+
+        let flags = DataFlags {
+            last: false,
+            binary: true,
+        };
+        for _ in 0..3 {
+            let piece = Piece {
+                kind: Kind::Binary,
+                data: Bytes::from_static(&[0; 16 << 10]),
+                last: false,
+            };
+            stream.data(flags, piece, &mut |_body| {}).unwrap();
+        }
+        let cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(taken) = up.poll_pop(&cx) {
+            assert!(matches!(taken, Some(Up::Piece(_))));
+        }
+        assert_eq!(ready.next(), Some(1), "the link's taking rings");
+        sent.clear();
+        stream.turn(|body| sent.push(format!("{body:?}")));
+        assert_eq!(sent, [format!("Credit({})", 3 * ((16 << 10) + 6))]);
+    }
 }
