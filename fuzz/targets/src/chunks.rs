@@ -1,15 +1,15 @@
 //! Messages taken as they arrive: the chunks, joined, are the messages of the
-//! [`model`](crate::model), and no limit on sizes applies.
+//! [`model`](crate::model), and no limit on sizes applies: of all limits only that of empty fragments.
 
 use std::{sync::Arc, time::Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use tidewire_proto::{Config, Event};
+use tidewire_proto::Event;
 
 use crate::{
     drive::{self, Seen},
     frames::small_limits,
-    model,
+    model::{self, Taken},
     script::Script,
 };
 
@@ -17,11 +17,8 @@ pub(crate) fn run(data: &[u8]) {
     let Ok(script) = Script::arbitrary(&mut Unstructured::new(data)) else {
         return;
     };
-    let mut limitless = Config::default();
-    limitless.message_bytes_max = usize::MAX;
-    limitless.frame_bytes_max = usize::MAX;
-    limitless.fragments_max = u32::MAX;
-    let expected = model::expected(script.receiver, &limitless, &script.bytes);
+    let limits = small_limits();
+    let expected = model::expected(script.receiver, &limits, Taken::InChunks, &script.bytes);
     for cuts in [&[][..], &[1], &script.cuts] {
         assert_eq!(joined(&script, cuts), expected, "in cuts of {cuts:?}");
     }

@@ -13,7 +13,7 @@ use tidewire_proto::{CloseCode, Config, Connection, Kind, Message, Prepared, Rol
 use crate::{
     drive::{self, Seen},
     frames::small_limits,
-    model,
+    model::{self, Taken},
     script::Script,
     wire::read_sent,
 };
@@ -328,7 +328,7 @@ impl Run {
         let stats = self.connection.stats();
         assert_eq!(stats.bytes_sent, self.record.transmitted.len() as u64);
         assert_eq!(stats.messages_sent, self.record.messages.len() as u64);
-        let expected = model::expected(self.role, &self.config, &self.received);
+        let expected = model::expected(self.role, &self.config, Taken::Whole, &self.received);
         assert_eq!(self.record.seen, expected);
         let messages = |seen: &&Seen| matches!(seen, Seen::Message(..));
         let count = self.record.seen.iter().filter(messages).count();

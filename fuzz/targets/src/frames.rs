@@ -11,7 +11,8 @@ use tidewire_proto::{Config, Role};
 
 use crate::{
     drive::{self, receive_all},
-    model, script,
+    model::{self, Taken},
+    script,
     script::Script,
     wire,
 };
@@ -58,7 +59,7 @@ fn check(script: &Script) {
     let now = Instant::now();
     for config in [Config::default(), small_limits()] {
         let config = Arc::new(config);
-        let expected = model::expected(script.receiver, &config, &script.bytes);
+        let expected = model::expected(script.receiver, &config, Taken::Whole, &script.bytes);
         let mut sent = Vec::new();
         for cuts in [&[][..], &[1], &script.cuts] {
             let mut connection = drive::connection(script.receiver, &config, now);

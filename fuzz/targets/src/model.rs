@@ -19,12 +19,25 @@ struct Header {
     key: Option<[u8; 4]>,
 }
 
+/// How messages are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Whole,
+    /// Nothing is kept: of the limits only the one on fragments applies, to those that are empty.
+    InChunks,
+}
+
 /// What `receiver` sees of `stream`, up to the close frame or the first broken rule.
-pub(crate) fn expected(receiver: Role, config: &Config, mut stream: &[u8]) -> Vec<Seen> {
+pub(crate) fn expected(
+    receiver: Role,
+    config: &Config,
+    taken: Taken,
+    mut stream: &[u8],
+) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut open = None;
     loop {
-        match step(receiver, config, &mut open, &mut stream) {
+        match step(receiver, config, taken, &mut open, &mut stream) {
             Ok(Step::NeedsMore) => return seen,
             Ok(Step::Nothing) => {}
             Ok(Step::Saw(one)) => {
@@ -51,6 +64,7 @@ enum Step {
 fn step(
     receiver: Role,
     config: &Config,
+    taken: Taken,
     open: &mut Option<Open>,
     stream: &mut &[u8],
 ) -> Result<Step, ProtocolError> {
@@ -59,7 +73,7 @@ fn step(
     };
     let control = header.opcode >= 8;
     if !control {
-        open_message(config, open, &header)?;
+        open_message(config, taken, open, &header)?;
     }
     let len = usize::try_from(header.len).unwrap_or(usize::MAX);
     let here = len.min(stream.len());
@@ -95,6 +109,7 @@ fn step(
 /// Order of fragments and limits; they are checked before any payload is taken.
 fn open_message(
     config: &Config,
+    taken: Taken,
     open: &mut Option<Open>,
     header: &Header,
 ) -> Result<(), ProtocolError> {
@@ -102,7 +117,7 @@ fn open_message(
         (None, 0) => return Err(ProtocolError::UnexpectedContinuation),
         (Some(_), 1 | 2) => return Err(ProtocolError::ExpectedContinuation),
         (Some(message), _) => {
-            message.frames += 1;
+            message.frames += u32::from(taken == Taken::Whole || header.len == 0);
             if message.frames > config.fragments_max {
                 let max = config.fragments_max;
                 return Err(ProtocolError::TooManyFragments { max });
@@ -119,6 +134,9 @@ fn open_message(
                 frames: 1,
             });
         }
+    }
+    if taken == Taken::InChunks {
+        return Ok(());
     }
     if header.len > config.frame_bytes_max as u64 {
         return Err(ProtocolError::FrameTooBig {
