@@ -2,10 +2,10 @@
 //!
 //! Every rule that is broken is noted and checking goes on, so that one run tells everything.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use tidewire::{
-    tls::{Identity, ServerTls},
+    tls::ServerTls,
     ws::{ControlRate, Network, ProxyProtocol},
 };
 use tidewire_auth::AuthConfig;
@@ -17,6 +17,7 @@ use super::{
     check_endpoint::endpoint,
     check_route::route,
     raw::{ClassicConfig, LimitsConfig, ListenerConfig, TlsConfig},
+    rules::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
 };
 use crate::settings::{
     AccessLog, Admin, Classic, Drain, Endpoint, Limits, Listener, Log, Mux, Route, Settings,
@@ -208,51 +209,6 @@ fn server_tls(check: &mut Checker<'_>, at: &str, config: &TlsConfig) -> Option<S
     built(check, at, builder.build())
 }
 
-/// A certificate with its key. `None` when one of them was noted, or, unless they are needed, when
-/// neither was named.
-pub(super) fn identity(
-    check: &mut Checker<'_>,
-    at: &str,
-    certificate: &str,
-    key: &str,
-    is_needed: bool,
-) -> Option<Identity> {
-    let is_wanted = is_needed || !(certificate.is_empty() && key.is_empty());
-    let mut is_fine = is_wanted;
-    for (name, file) in [("certificate", certificate), ("key", key)] {
-        let name = format!("{at}.{name}");
-        if !file.is_empty() {
-            is_fine &= check.file(&name, file);
-        } else if is_wanted {
-            let what = "is missing: expected a file for both certificate and key".to_owned();
-            check.complain(&name, Rule::Missing { what });
-            is_fine = false;
-        }
-    }
-    is_fine.then(|| Identity::from_files(certificate, key))
-}
-
-/// Whether a file is there, or none was named.
-pub(super) fn is_there_if_named(check: &mut Checker<'_>, key: &str, file: &str) -> bool {
-    file.is_empty() || check.file(key, file)
-}
-
-/// What was made of the files, or what is wrong with them.
-pub(super) fn built<T>(
-    check: &mut Checker<'_>,
-    key: &str,
-    result: Result<T, tidewire::tls::TlsError>,
-) -> Option<T> {
-    match result {
-        Ok(made) => Some(made),
-        Err(error) => {
-            let message = error.to_string();
-            check.complain(key, Rule::Tls { message });
-            None
-        }
-    }
-}
-
 fn classic(check: &mut Checker<'_>, config: &ClassicConfig) -> Classic {
     for (index, path) in config.paths.iter().enumerate() {
         if !path.starts_with('/') {
@@ -339,22 +295,9 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> Limits {
     }
 }
 
-/// 0 means that there is no limit.
-pub(super) fn or_no_limit(limit: u32) -> usize {
-    if limit == 0 {
-        usize::MAX
-    } else {
-        limit as usize
-    }
-}
-
 fn path_of(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
 const NONE: Span = Span::seconds(0);
-pub(super) const HOUR: Span = Span::seconds(3600);
-pub(super) const DAY: Span = Span::seconds(86_400);
 const LISTENERS_MAX: usize = 64;
-/// A handshake looks at most so often whether certificate files have changed.
-pub(super) const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(30);

@@ -7,9 +7,9 @@ use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, quote};
 use tidewire_proto::smhandshake::is_reserved;
 
 use super::{
-    check::{DAY, HOUR, or_no_limit},
-    check_upstream::{client_tls, ejection, health, not_below, opening, text_of, upstreams},
+    check_upstream::{client_tls, ejection, health, opening, upstreams},
     raw_endpoint::{EndpointConfig, ProcessConfig, RatesConfig, ResumeConfig},
+    rules::{DAY, HOUR, not_below, or_no_limit, text_of},
     value::{OriginsConfig, is_token},
 };
 use crate::settings::{Endpoint, Extensions, Origins, Process, Rates, Resume};

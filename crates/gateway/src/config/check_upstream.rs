@@ -4,8 +4,12 @@ use tidewire::{tls::ClientTls, ws::Url};
 use tidewire_config::{Checker, Rule, Span, quote};
 
 use super::{
-    check::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
-    raw_endpoint::{ClientTlsConfig, EjectionConfig, HealthConfig, OpeningConfig, UpstreamConfig},
+    raw_endpoint::{ClientTlsConfig, EjectionConfig, HealthConfig, OpeningConfig},
+    rules::{
+        DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, not_below,
+        or_no_limit, text_of,
+    },
+    value::UpstreamConfig,
 };
 use crate::settings::{Ejection, Health, Opening, Upstream};
 
@@ -162,28 +166,6 @@ pub(super) fn client_tls(
         builder = builder.identity(identity?);
     }
     built(check, &at, builder.build())
-}
-
-/// Notes when one time is below another that it has to reach.
-pub(super) fn not_below(
-    check: &mut Checker<'_>,
-    at: &str,
-    outer: (&str, Span),
-    inner: (&str, Span),
-) {
-    if outer.1 < inner.1 {
-        let rule = Rule::BelowOther {
-            found: outer.1.to_string(),
-            other: format!("{at}.{}", inner.0),
-            least: inner.1.to_string(),
-        };
-        check.complain(&format!("{at}.{}", outer.0), rule);
-    }
-}
-
-/// `None` for an empty text.
-pub(super) fn text_of(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 const UPSTREAMS_MAX: usize = 1024;

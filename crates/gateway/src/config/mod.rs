@@ -18,6 +18,7 @@ mod check; // raw → settings: the whole
 mod check_endpoint; // raw → settings: an endpoint
 mod check_upstream; // raw → settings: how an endpoint reaches its upstreams
 mod check_route; // raw → settings: a route
+mod rules; // which many settings share
 mod agree; // the rules between keys
 
 pub use example::EXAMPLE_TOML;

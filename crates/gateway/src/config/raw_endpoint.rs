@@ -8,7 +8,7 @@ use tidewire_config::{ByteSize, Span};
 
 use super::value::{
     BalanceConfig, ExtensionsConfig, OnUnhealthyConfig, OriginsConfig, OutgoingConfig,
-    OverflowConfig, ReplayConfig,
+    OverflowConfig, ReplayConfig, UpstreamConfig,
 };
 use crate::settings::{Ejection, Extensions, Health, Opening, Resume};
 
@@ -35,15 +35,6 @@ pub(super) struct EndpointConfig {
     pub(super) rates: RatesConfig,
     pub(super) resume: Option<ResumeConfig>,
     pub(super) process: Option<ProcessConfig>,
-}
-
-/// A member of `upstreams`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UpstreamConfig {
-    pub(super) url: String,
-    pub(super) weight: u32,
-    pub(super) zone: String,
-    pub(super) connections_max: u32,
 }
 
 /// `[endpoints.NAME.tls]`.
@@ -167,17 +158,6 @@ impl Default for EndpointConfig {
             rates: RatesConfig::default(),
             resume: None,
             process: None,
-        }
-    }
-}
-
-impl Default for UpstreamConfig {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            weight: 1,
-            zone: String::new(),
-            connections_max: 0,
         }
     }
 }

@@ -10,7 +10,6 @@ use serde::{
     de::{self, value::MapAccessDeserializer},
 };
 
-use super::raw_endpoint::UpstreamConfig;
 use crate::settings::{
     Balance, Extensions, HashKey, OnUnhealthy, OutgoingProxyProtocol, Overflow, Replay,
 };
@@ -94,7 +93,27 @@ pub(super) fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// `upstreams`: each an address, or a table with one.
+/// A member of `upstreams`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UpstreamConfig {
+    pub(super) url: String,
+    pub(super) weight: u32,
+    pub(super) zone: String,
+    pub(super) connections_max: u32,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            weight: 1,
+            zone: String::new(),
+            connections_max: 0,
+        }
+    }
+}
+
+/// Each an address, or a table with one.
 impl<'de> Deserialize<'de> for UpstreamConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(UpstreamVisitor)

@@ -14,8 +14,8 @@ use super::{
     alarm::Alarm,
     breaker::{Row, Trial},
     member::UpstreamId,
-    pool::Shared,
     roster::{News, Picked},
+    shared::Shared,
 };
 use crate::settings::Upstream;
 

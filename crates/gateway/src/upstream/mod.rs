@@ -7,6 +7,7 @@
 
 mod pool; // shared by all who open connections
 mod lease; // one connection to one upstream
+mod shared; // between the two
 mod prober; // asks again and again who is alive
 mod check; // asks once
 mod roster; // the members, picked and judged

@@ -1,12 +1,10 @@
 //! [`Pool`]: the upstreams of an endpoint, shared by all who open connections to it.
 //!
 //! In: picks, reports of leases and checks, reloads. Out: leases, and word to those who wait.
-//! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await;
-//! watchers are woken without it.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -18,6 +16,7 @@ use super::{
     member::UpstreamId,
     no_upstream::NoUpstream,
     roster::{ClientKey, News, PoolSnapshot, Roster},
+    shared::Shared,
 };
 use crate::settings::Endpoint;
 
@@ -25,13 +24,6 @@ use crate::settings::Endpoint;
 #[derive(Clone)]
 pub struct Pool {
     pub(super) shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    roster: Mutex<Roster>,
-    usable: watch::Sender<u64>,
-    /// What is checked; see [`Prober`](super::Prober).
-    plan: watch::Sender<Arc<Plan>>,
 }
 
 impl Pool {
@@ -132,26 +124,5 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Pool").field(&self.snapshot()).finish()
-    }
-}
-
-impl Shared {
-    /// Changes the roster, then wakes those who wait if there is news.
-    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
-        let (result, news) = change(&mut self.lock());
-        if news == News::AskAgain {
-            self.usable
-                .send_modify(|count| *count = count.wrapping_add(1));
-        }
-        result
-    }
-
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
-        look(&self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Roster> {
-        // Nothing under the lock panics half-way through a change.
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,41 @@
+//! What a pool and its leases share.
+//!
+//! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await; watchers are woken
+//! without it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{
+    check::Plan,
+    roster::{News, Roster},
+};
+
+pub(super) struct Shared {
+    pub(super) roster: Mutex<Roster>,
+    pub(super) usable: watch::Sender<u64>,
+    /// What is checked; see [`Prober`](super::Prober).
+    pub(super) plan: watch::Sender<Arc<Plan>>,
+}
+
+impl Shared {
+    /// Changes the roster, then wakes those who wait if there is news.
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
+        let (result, news) = change(&mut self.lock());
+        if news == News::AskAgain {
+            self.usable
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        result
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
+        look(&self.lock())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Roster> {
+        // Nothing under the lock panics half-way through a change.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
