@@ -11,7 +11,6 @@ use super::{
     AcceptOptions, Agreed, HandshakeError, HeadError, HeadLimits, Refusal, RequestError,
     RequestHead, RequestOptions,
     client::{check_header, is_token, refused},
-    server::offers,
 };
 use crate::{DeflateConfig, DeflateParameters, deflate};
 
@@ -89,11 +88,11 @@ pub fn accept_extended(
 ) -> Result<ExtendedAccepted, Refusal> {
     check_extended(head)?;
     let mut accepted = ExtendedAccepted::default();
-    if let Some(ours) = options.subprotocols.iter().find(|ours| offers(head, ours)) {
+    if let Some(ours) = options.subprotocol_for(head) {
         accepted
             .fields
-            .push(("sec-websocket-protocol", (*ours).to_owned()));
-        accepted.subprotocol = Some((*ours).to_owned());
+            .push(("sec-websocket-protocol", ours.to_owned()));
+        accepted.subprotocol = Some(ours.to_owned());
     }
     if let Some(config) = options.deflate {
         let agreed = deflate::accept(head.values("sec-websocket-extensions"), config)

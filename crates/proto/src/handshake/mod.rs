@@ -6,19 +6,21 @@
 
 mod head; // HTTP/1.1 request and response heads
 mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
-mod server; // answer an upgrade request
 mod url; // ws:// and wss:// addresses
-mod client; // make one, check the answer
+mod client; // make an upgrade request, check the answer
+mod agreement; // what an endpoint can agree on
+mod refusal; // the answer that ends a handshake
 mod extended_connect; // the same over HTTP/2 (RFC 8441), both roles
+mod server; // answer a request
 
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
+pub use agreement::AcceptOptions;
 pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
-pub use server::{
-    AcceptOptions, Accepted, Answer, AnswerFields, Refusal, accept, answer_with, check_request,
-};
+pub use refusal::Refusal;
+pub use server::{Accepted, Answer, AnswerFields, accept, answer_with, check_request};
 pub(crate) use url::authority;
 pub use url::{Url, UrlError};

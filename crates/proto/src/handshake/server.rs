@@ -3,21 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    HeadError, RequestHead, accept_key, accept_key::is_valid_key, client::check_header,
-    extended_connect::check_extended,
+    AcceptOptions, Refusal, RequestHead, accept_key, accept_key::is_valid_key,
+    client::check_header, extended_connect::check_extended,
 };
 use crate::{DeflateConfig, DeflateParameters, deflate};
-
-/// What an endpoint can agree on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AcceptOptions<'a> {
-    /// Subprotocols this endpoint speaks, best first; the first one that the client offers is
-    /// chosen, none if none matches (RFC 6455 section 4.2.2).
-    pub subprotocols: &'a [&'a str],
-    /// Take an offer of permessage-deflate that these settings can meet. Default `None`: every
-    /// extension is ignored.
-    pub deflate: Option<&'a DeflateConfig>,
-}
 
 /// The answer to a valid upgrade request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,73 +20,13 @@ pub struct Accepted {
     pub deflate: Option<DeflateParameters>,
 }
 
-/// An HTTP answer that ends the handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// HTTP status, 400 to 599.
-    pub status: u16,
-    /// One line for people: the response's body.
-    pub reason: String,
-    /// Further header fields; one whose value holds control characters is left out.
-    pub headers: Vec<(&'static str, String)>,
-}
-
-impl Refusal {
-    /// A refusal without further header fields.
-    pub fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// 426, which names the protocol that is spoken (RFC 9110 section 15.5.22).
-    pub fn upgrade_required(reason: impl Into<String>) -> Self {
-        let mut refusal = Self::new(426, reason);
-        refusal.headers.push(("Upgrade", "websocket".into()));
-        refusal
-    }
-
-    /// The whole response, with `Connection: close`.
-    pub fn to_response(&self) -> String {
-        //= rfc9110#7.8: who sends Upgrade names it in Connection
-        let upgrade = self.headers.iter().any(|(name, _)| *name == "Upgrade");
-        let upgrade = if upgrade { ", upgrade" } else { "" };
-        let mut out = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close{upgrade}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
-            self.status,
-            phrase(self.status),
-            self.reason.len().saturating_add(1),
-        );
-        for (name, value) in &self.headers {
-            if !value.chars().any(|c| c.is_control() && c != '\t') {
-                write!(out, "{name}: {value}\r\n").expect("writing to a string cannot fail");
-            }
-        }
-        write!(out, "\r\n{}\n", self.reason).expect("writing to a string cannot fail");
-        out
-    }
-}
-
-impl From<HeadError> for Refusal {
-    fn from(error: HeadError) -> Self {
-        let status = match error {
-            HeadError::TooLarge { .. } => 431,
-            HeadError::Malformed => 400,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
 /// Checks an upgrade request and makes the 101 answer.
 ///
 /// # Errors
 /// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
 pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted, Refusal> {
-    let subprotocol = options.subprotocols.iter().find(|ours| offers(head, ours));
     let answer = Answer {
-        subprotocol: subprotocol.copied(),
+        subprotocol: options.subprotocol_for(head),
         deflate: options.deflate,
         ..Answer::default()
     };
@@ -232,33 +161,6 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     key.ok_or_else(|| Refusal::new(400, "expected one Sec-WebSocket-Key of 16 bytes in Base64"))
 }
 
-/// Subprotocol names are case-sensitive (section 4.1).
-pub(super) fn offers(head: &RequestHead, name: &str) -> bool {
-    head.values("sec-websocket-protocol")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|item| item.trim_ascii() == name.as_bytes())
-}
-
-fn phrase(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        _ => "Refused",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -389,12 +291,5 @@ mod tests {
         let bad = "Sec-WebSocket-Extensions: permessage-deflate;\r\n";
         assert_eq!(answer(bad, Some(&config)).unwrap_err().status, 400);
         assert_eq!(answer(bad, None), Ok(false));
-    }
-
-    #[test]
-    fn item_11_threat_18_a_refusal_cannot_be_split_by_its_headers() {
-        let mut refusal = Refusal::new(403, "no");
-        refusal.headers.push(("X", "a\r\nSet-Cookie: b".into()));
-        assert!(!refusal.to_response().contains("Set-Cookie"));
     }
 }
