@@ -4,7 +4,7 @@
 //! leaving it to SQLite: an automatic checkpoint runs inside a commit, where callers wait, and
 //! swallows its errors, where a failed fsync must stop the store.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, config::DbConfig, params,
@@ -16,6 +16,7 @@ use super::{
     error::OpenError,
     format,
     row::{MessageRow, UserRow},
+    sql::{number, open_error, pragma},
 };
 
 /// What went wrong, by what is to be done.
@@ -290,43 +291,12 @@ impl Database {
     }
 }
 
-/// Sorts what SQLite reports while opening.
-pub(super) fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
-    let path: PathBuf = path.to_owned();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Corrupt {
-            path,
-            reason: error.to_string(),
-        },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse {
-            path,
-            holder: "a program that reads the database".to_owned(),
-        },
-        Some(_) | None => OpenError::Database {
-            path,
-            source: Box::new(error),
-        },
-    }
-}
-
 /// The bytes of a key, whatever damage has made of its type.
 fn raw_bytes(value: ValueRef<'_>) -> &[u8] {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => &[],
     }
-}
-
-pub(super) fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
-    connection.query_row(sql, [], |row| row.get(0))
-}
-
-/// Runs a pragma, whether or not it returns rows.
-pub(super) fn pragma(connection: &Connection, text: &str) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(&format!("PRAGMA {text}"))?;
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
 }
 
 /// The log's file is cut back to this after a spike.

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::{database, error::OpenError};
+use super::{error::OpenError, sql};
 
 /// Refuses files of others and formats of later versions before anything is written.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let failed = |error| database::open_error(path, error);
-    let number = |sql| database::number(connection, sql).map_err(failed);
+    let failed = |error| sql::open_error(path, error);
+    let number = |sql| sql::number(connection, sql).map_err(failed);
     let application_id = number("PRAGMA application_id")?;
     let format = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     if application_id == 0 && format == 0 && tables == 0 {
-        database::pragma(connection, "journal_mode = WAL").map_err(failed)?;
+        sql::pragma(connection, "journal_mode = WAL").map_err(failed)?;
         return create(connection, path);
     }
     if application_id != APPLICATION_ID {
@@ -30,7 +30,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
             known: FORMAT,
         });
     }
-    database::pragma(connection, "journal_mode = WAL").map_err(failed)
+    sql::pragma(connection, "journal_mode = WAL").map_err(failed)
 }
 
 fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -44,11 +44,11 @@ fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         transaction.execute_batch(SCHEMA)?;
         let meta = params![epoch.cast_signed()];
         transaction.execute("INSERT INTO meta VALUES (1, ?1, 0)", meta)?;
-        database::pragma(&transaction, &format!("application_id = {APPLICATION_ID}"))?;
-        database::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
+        sql::pragma(&transaction, &format!("application_id = {APPLICATION_ID}"))?;
+        sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
         transaction.commit()
     };
-    create().map_err(|error| database::open_error(path, error))
+    create().map_err(|error| sql::open_error(path, error))
 }
 
 /// An epoch is below 2^53, so that it survives a trip through JSON numbers, and never 0.

@@ -28,9 +28,10 @@ mod plan; // does it fit, and where
 mod queue; // from the callers to the thread
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
-mod stats;
+mod sql; // what is asked of SQLite while opening
+mod stats; // counters
 mod store; // file, index and clock in step
-mod writer; // the thread // counters
+mod writer; // the thread
 
 #[cfg(test)]
 mod tests;
@@ -120,7 +121,7 @@ fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenE
     let lock = files::lock(&config.dir)?;
     let path = files::create_database(&config.dir)?;
     let database = Database::open(&path, &config)?;
-    let failed = |error| database::open_error(&path, error);
+    let failed = |error| sql::open_error(&path, error);
     let meta = database.meta().map_err(failed)?;
     let loaded = load::load(&database, &config).map_err(failed)?;
     let clock = clock::StoreClock::start(clock, meta.clock_ms);
