@@ -29,6 +29,11 @@ impl End {
     pub fn invalid_payload(error: &impl std::fmt::Display) -> Self {
         Self::new(INVALID_PAYLOAD, format!("Invalid payload. {error}"))
     }
+
+    /// Too much is pending to go on.
+    pub(crate) fn overloaded() -> Self {
+        Self::new(TRY_AGAIN_LATER, "the server is busy")
+    }
 }
 
 /// The longest start of `reason` that fits into a close frame (123 bytes).

@@ -1,9 +1,11 @@
 //! The messaging core: [`Hub`].
 //!
-//! In: connects, submissions, confirmations; completions of the store. Out: commands to the
-//! store and wake-ups of sessions. Invariant: every accepted message goes through the mailbox of
-//! each recipient, online or not; live sessions are looked up *inside* the append's completion,
-//! so nobody can go offline between look-up and delivery without the mailbox still having it.
+//! In: confirmations, disconnects and questions here; connects (`session`), submissions
+//! (`submission`) and reads (`reading`) stand above, each with its completion of the store. Out:
+//! commands to the store and wake-ups of sessions. Invariant: every accepted message goes
+//! through the mailbox of each recipient, online or not; live sessions are looked up *inside*
+//! the append's completion, so nobody can go offline between look-up and delivery without the
+//! mailbox still having it.
 //!
 //! Locks, all leaves, none held while another is taken, the mailbox is called or a waker is
 //! woken: a shard of the registry; a session's state; the table of user statistics; the gate's
@@ -18,28 +20,19 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Mailbox, SubmitError};
+use tidewire_engine::Mailbox;
 use tidewire_proto::Prepared;
 
 use crate::{
-    ApiError, Clock, ConnectError, End, HubStats, Mark, MessageId, OnSubmitted, Session, Settings,
-    Stat, SystemClock, UserId,
-    close::TRY_AGAIN_LATER,
-    envelope::{self, Envelope},
-    gate::Gate,
-    live::Live,
-    message_id::MessageIds,
-    outbox::Limits,
-    registry::Registry,
-    stats::Counters,
-    submission::Origin,
+    Clock, HubStats, Mark, MessageId, Settings, Stat, SystemClock, UserId, envelope, gate::Gate,
+    live::Live, message_id::MessageIds, outbox::Limits, registry::Registry, stats::Counters,
     user_stats::UserStats,
 };
 
 /// Users, their live sessions and the way of messages between them. Share one per process.
 pub struct Hub {
     settings: Settings,
-    limits: Limits,
+    pub(crate) limits: Limits,
     pub(crate) mailbox: Arc<dyn Mailbox>,
     clock: Arc<dyn Clock>,
     ids: MessageIds,
@@ -48,13 +41,6 @@ pub struct Hub {
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
-}
-
-/// A message is on disk in every recipient's mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The id it was given.
-    pub id: MessageId,
 }
 
 impl Hub {
@@ -82,42 +68,6 @@ impl Hub {
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
         })
-    }
-
-    /// Begins a session. What waits in the user's mailbox comes first.
-    pub fn connect(self: &Arc<Self>, user: UserId) -> Result<Session, ConnectError> {
-        if !self.is_accepting() {
-            return Err(ConnectError::Stopping);
-        }
-        let live = Arc::new(Live::new(user, self.limits));
-        self.registry.insert(&live)?;
-        let counters = self
-            .user_stats
-            .connected(&live.user, self.now().as_second());
-        let session = Session::new(Arc::clone(self), Arc::clone(&live), counters);
-        // Registered first, read second: what is stored in between is found by the read, what
-        // is stored later finds the session.
-        match self.try_read(&live) {
-            Ok(()) => {}
-            Err(SubmitError::Busy) => self.wait_for_gate(&live),
-            Err(SubmitError::Closed | _) => return Err(ConnectError::StoreClosed),
-        }
-        tracing::debug!(user = %live.user, "session began");
-        Ok(session)
-    }
-
-    /// Takes a message from an administrator: any sender, 0 included. `done` is called once,
-    /// perhaps before this returns.
-    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) {
-        let origin = Origin::api(done);
-        match Envelope::parse(payload, self.settings.config().recipients_max) {
-            Ok(envelope) if envelope.is_for_bot() => origin.answer_api(Err(ApiError::ForBot)),
-            Ok(envelope) => self.accept(&envelope, &origin, self.now()),
-            Err(error) => {
-                self.counters.invalid.add(1);
-                origin.answer_api(Err(ApiError::Invalid(error)));
-            }
-        }
     }
 
     /// From now on connects and submissions are refused; sessions go on receiving.
@@ -228,8 +178,4 @@ impl fmt::Debug for Hub {
             .field("totals", &self.totals())
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn overloaded() -> End {
-    End::new(TRY_AGAIN_LATER, "the server is busy")
 }

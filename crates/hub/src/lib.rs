@@ -20,11 +20,10 @@ mod user_id;
 // A message: as JSON, and in a mailbox.
 mod envelope;
 mod stored;
-// A session: its queue, how it is fed, its lock and wakers, its public handle.
+// A session: its queue, how it is fed, its lock and wakers.
 mod delivery;
 mod live;
 mod outbox;
-mod session;
 // All of them together.
 mod error;
 mod gate;
@@ -35,17 +34,20 @@ mod stats;
 mod submission;
 mod sync;
 mod user_stats;
+// A connection's handle on all of this.
+mod session;
 
 pub use clock::{Clock, SystemClock};
 pub use close::{End, cut_reason};
 pub use config::{Config, ConfigError, Settings};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{ApiError, ConnectError, Refusal};
-pub use hub::{Accepted, Hub};
+pub use hub::Hub;
+pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;
-pub use session::{Outgoing, Session};
+pub use session::Session;
 pub use stats::HubStats;
-pub use submission::OnSubmitted;
+pub use submission::{Accepted, OnSubmitted};
 pub use user_id::{UserId, UserIdError};
 pub use user_stats::Stat;

@@ -17,7 +17,6 @@ use crate::{
     End, UserId,
     delivery::{CaughtUp, Delivery, ReadRequest},
     outbox::{Handed, Item, Limits, Mark},
-    session::Outgoing,
     stored::Receipt,
     sync::lock,
 };
@@ -38,6 +37,16 @@ struct State {
     in_gate: bool,
     outgoing_waker: Option<Waker>,
     submit_waker: Option<Waker>,
+}
+
+/// What [`Session::poll_outgoing`](crate::Session::poll_outgoing) brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// At least one message was appended to the vector.
+    Messages,
+    /// Everything was handed out; the connection is to be closed so. Every further call says it
+    /// again.
+    End(End),
 }
 
 /// What [`Live::poll_outgoing`] found.

@@ -13,7 +13,6 @@ use crate::{
     End, Hub,
     close::{INTERNAL_ERROR, SERVICE_RESTART},
     delivery::CaughtUp,
-    hub::overloaded,
     live::Live,
     outbox::{Durable, Item},
     stored,
@@ -154,7 +153,7 @@ impl Hub {
     fn end_waiting(&self) {
         while let Some(live) = self.gate.next_waiting() {
             if live.wants_read() {
-                live.end(overloaded());
+                live.end(End::overloaded());
             }
         }
     }

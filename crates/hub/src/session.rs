@@ -10,10 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use tidewire_engine::SubmitError;
 use tidewire_proto::Prepared;
 
 use crate::{
-    End, EnvelopeError, Hub, Mark, Refusal, UserId,
+    ConnectError, End, EnvelopeError, Hub, Mark, Outgoing, Refusal, UserId,
     envelope::Envelope,
     live::{Live, NotBegun, Polled},
     submission::Origin,
@@ -27,18 +28,32 @@ pub struct Session {
     counters: Arc<UserCounters>,
 }
 
-/// What [`Session::poll_outgoing`] brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outgoing {
-    /// At least one message was appended to the vector.
-    Messages,
-    /// Everything was handed out; the connection is to be closed so. Every further call says it
-    /// again.
-    End(End),
+impl Hub {
+    /// Begins a session. What waits in the user's mailbox comes first.
+    pub fn connect(self: &Arc<Self>, user: UserId) -> Result<Session, ConnectError> {
+        if !self.is_accepting() {
+            return Err(ConnectError::Stopping);
+        }
+        let live = Arc::new(Live::new(user, self.limits));
+        self.registry.insert(&live)?;
+        let counters = self
+            .user_stats
+            .connected(&live.user, self.now().as_second());
+        let session = Session::new(Arc::clone(self), Arc::clone(&live), counters);
+        // Registered first, read second: what is stored in between is found by the read, what
+        // is stored later finds the session.
+        match self.try_read(&live) {
+            Ok(()) => {}
+            Err(SubmitError::Busy) => self.wait_for_gate(&live),
+            Err(SubmitError::Closed | _) => return Err(ConnectError::StoreClosed),
+        }
+        tracing::debug!(user = %live.user, "session began");
+        Ok(session)
+    }
 }
 
 impl Session {
-    pub(crate) fn new(hub: Arc<Hub>, live: Arc<Live>, counters: Arc<UserCounters>) -> Self {
+    fn new(hub: Arc<Hub>, live: Arc<Live>, counters: Arc<UserCounters>) -> Self {
         Self {
             hub,
             live,

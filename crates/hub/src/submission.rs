@@ -15,7 +15,7 @@ use tidewire_engine::{Append, AppendError, Appended, Entry};
 use tidewire_proto::Prepared;
 
 use crate::{
-    Accepted, ApiError, Hub, MessageId, Refusal, UserId,
+    ApiError, End, Hub, MessageId, Refusal, UserId,
     clock::write_timestamp,
     envelope::{self, Envelope},
     live::Live,
@@ -24,6 +24,13 @@ use crate::{
     sync::lock,
     user_stats::UserCounters,
 };
+
+/// A message is on disk in every recipient's mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The id it was given.
+    pub id: MessageId,
+}
 
 /// Called once with the outcome of [`Hub::submit_api`].
 pub type OnSubmitted = Box<dyn FnOnce(Result<Accepted, ApiError>) + Send>;
@@ -84,6 +91,20 @@ struct Message {
 }
 
 impl Hub {
+    /// Takes a message from an administrator: any sender, 0 included. `done` is called once,
+    /// perhaps before this returns.
+    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) {
+        let origin = Origin::api(done);
+        match Envelope::parse(payload, self.settings().config().recipients_max) {
+            Ok(envelope) if envelope.is_for_bot() => origin.answer_api(Err(ApiError::ForBot)),
+            Ok(envelope) => self.accept(&envelope, &origin, self.now()),
+            Err(error) => {
+                self.counters.invalid.add(1);
+                origin.answer_api(Err(ApiError::Invalid(error)));
+            }
+        }
+    }
+
     /// Stores and delivers, or refuses, and tells the origin.
     pub(crate) fn accept(
         self: &Arc<Self>,
@@ -125,7 +146,7 @@ impl Hub {
     pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal, data_json: &str) {
         self.counters.refused(refusal);
         let json = envelope::refused(&live.user, refusal.code(), &refusal.to_string(), data_json);
-        live.offer_refusal(Prepared::text(&json), crate::hub::overloaded());
+        live.offer_refusal(Prepared::text(&json), End::overloaded());
     }
 
     /// Encodes once for live sessions, once per recipient for the mailboxes.
