@@ -11,7 +11,7 @@ use serde::Serialize;
 use tidewire_hub::{ApiError, Refusal, Stat, UserId};
 use tokio::sync::oneshot;
 
-use super::{Rest, RestError, description};
+use super::{Rest, RestError, schema};
 
 /// `{"data":…,"success":true}`.
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ struct Health {
 
 /// Statistics of all known users.
 #[utoipa::path(get, path = "/stats", tag = "statistics", responses(
-    (status = 200, description = "Every user seen, online or not", body = description::StatsAnswer),
+    (status = 200, description = "Every user seen, online or not", body = schema::StatsAnswer),
     (status = 401, description = "Unauthorized", body = RestError)))]
 pub(super) async fn stats(State(rest): State<Rest>) -> Json<Answer<Vec<Stat>>> {
     Answer::of(rest.hub.stats())
@@ -52,7 +52,7 @@ pub(super) async fn stats(State(rest): State<Rest>) -> Json<Answer<Vec<Stat>>> {
 
 /// Statistics of one user.
 #[utoipa::path(get, path = "/stat", tag = "statistics", params(("id" = String, Query, description = "User id")), responses(
-    (status = 200, description = "Statistics; all zero for a user never seen", body = description::StatAnswer),
+    (status = 200, description = "Statistics; all zero for a user never seen", body = schema::StatAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError)))]
 pub(super) async fn stat(
@@ -64,7 +64,7 @@ pub(super) async fn stat(
 
 /// Whether a user has a connection.
 #[utoipa::path(get, path = "/check-online", tag = "statistics", params(("id" = String, Query, description = "User id")), responses(
-    (status = 200, description = "Whether the user is online", body = description::OnlineAnswer),
+    (status = 200, description = "Whether the user is online", body = schema::OnlineAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError)))]
 pub(super) async fn check_online(
@@ -77,7 +77,7 @@ pub(super) async fn check_online(
 }
 
 /// Sends a message as any sender, 0 included. 202: it is on disk for every recipient.
-#[utoipa::path(post, path = "/send-message", tag = "messages", request_body = description::Payload, responses(
+#[utoipa::path(post, path = "/send-message", tag = "messages", request_body = schema::Payload, responses(
     (status = 202, description = "Accepted: stored durably for every recipient"),
     (status = 400, description = "Wrong content type or payload; the message says what was expected", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),

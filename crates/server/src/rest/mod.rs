@@ -4,8 +4,9 @@
 //! before anything else (`/health`, `/openapi.json` and the Swagger UI, which tell nothing of
 //! users, excepted); 202 is answered only after the message is on disk.
 
-mod handlers; // one function per endpoint
+mod schema; // what goes in and out, for the description
 mod error; // the error body of S-50
+mod handlers; // one function per endpoint
 mod description; // OpenAPI, Swagger UI
 
 use std::{sync::Arc, time::Duration};

@@ -1,0 +1,82 @@
+//! The JSON of requests and answers as the description shows it. Nothing here is ever made: handlers read and write the
+//! hub's own types, which these must look like.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An unsigned 64-bit number, or a string of 1 to 128 bytes.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes JSON, is never made")]
+pub(super) enum Id {
+    Number(u64),
+    Text(String),
+}
+
+/// A message as clients send it (SEEDS 1.3.2).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Payload {
+    /// `text`, `binary` or any other.
+    #[schema(example = "text")]
+    r#type: String,
+    /// Who sends; 0 is the administrator.
+    #[schema(example = 0)]
+    sender: Id,
+    /// At least one.
+    #[schema(example = json!([42]))]
+    recipients: Vec<Id>,
+    /// Required when the type is `text`.
+    #[schema(example = "Hello")]
+    text: Option<String>,
+    /// Any JSON; passed through untouched.
+    #[schema(value_type = Object)]
+    data: Option<serde_json::Value>,
+    /// Kept when present, else the server's time.
+    timestamp: Option<String>,
+}
+
+/// Statistics of one user. Times are unix seconds, spans are seconds.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatData {
+    bytes_transferred: u64,
+    connected_times: u64,
+    disconnected_times: u64,
+    id: Id,
+    is_online: bool,
+    last_connection: i64,
+    last_message_time: i64,
+    received_messages: u64,
+    sent_messages: u64,
+    time_inactivity: i64,
+    time_offline: i64,
+    time_online: i64,
+}
+
+/// The answer of `/stats`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StatsAnswer {
+    data: Vec<StatData>,
+    success: bool,
+}
+
+/// The answer of `/stat`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StatAnswer {
+    data: StatData,
+    success: bool,
+}
+
+/// Whether a user has a connection.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OnlineData {
+    is_online: bool,
+}
+
+/// The answer of `/check-online`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OnlineAnswer {
+    data: OnlineData,
+    success: bool,
+}
