@@ -12,26 +12,7 @@ use std::{
 use rustyline::{Config, DefaultEditor, error::ReadlineError};
 use tokio::sync::mpsc::Sender;
 
-use super::screen::Out;
-
-/// Asks for a line, and says what it will be taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Prompt {
-    /// Commands are understood.
-    Offline,
-    /// Lines are messages.
-    Online,
-}
-
-impl Prompt {
-    ///
-    fn text(self) -> &'static str {
-        match self {
-            Self::Offline => "> ",
-            Self::Online => "msg> ",
-        }
-    }
-}
+use super::{prompt::Prompt, screen::Out};
 
 /// The answer to a [`Prompt`].
 #[derive(Debug)]

@@ -14,6 +14,7 @@
 mod command; // what can be typed while disconnected
 mod dialect; // what a line means on the wire
 mod target; // where to connect, and how
+mod prompt; // what a line is asked for
 mod session; // the connection and what is done with it
 mod input; // lines in
 mod screen; // lines out

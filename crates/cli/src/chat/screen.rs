@@ -10,7 +10,7 @@ use std::{
 use rustyline::ExternalPrinter;
 use tokio::sync::mpsc;
 
-use super::input::Prompt;
+use super::prompt::Prompt;
 
 /// Where the lines go.
 pub(super) enum Out {

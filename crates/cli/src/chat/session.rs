@@ -12,7 +12,8 @@ use tokio::sync::mpsc::Receiver;
 use super::{
     command::{self, Command, DISCONNECT},
     dialect::Dialect,
-    input::{Input, Prompt},
+    input::Input,
+    prompt::Prompt,
     screen::{Gone, Screen, escape},
     target::Target,
 };
