@@ -11,18 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
 use tidewire::ws::{Server, ServerConfig, WebSocket};
 
-use super::wild;
-
-/// What a backend does with its connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Manner {
-    /// Sends every message back.
-    Echo,
-    /// Speaks neither HTTP nor WebSocket.
-    Garbage,
-    /// Sends far more than is taken, and reads nothing.
-    Flood,
-}
+use super::{manner::Manner, wild};
 
 /// Options of `backend`.
 #[derive(clap::Args)]

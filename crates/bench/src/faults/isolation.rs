@@ -18,9 +18,9 @@ use tokio::{
 };
 
 use super::{
-    backend::Manner,
     channel::{DIALECTS, Door},
     latency,
+    manner::Manner,
     pacer::{Notes, Pacer, Pulse},
     site::{self, Site},
     stage::{Fault, Place, Stage},

@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use super::{
-    backend::Manner,
     channel::{DIALECTS, Door},
     client::Client,
+    manner::Manner,
     site::{self, Site},
     tally::Tally,
 };

@@ -1,7 +1,8 @@
 //! Faults behind a real `tidewire gateway`, and what its clients notice of them.
 
-pub(crate) mod backend; // what is killed
+mod manner; // how a backend behaves
 mod wild; // one that misbehaves
+pub(crate) mod backend; // what is killed
 mod gateway; // what is under test
 mod site; // an endpoint and its backend
 mod channel; // a client's socket, in three dialects

@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    backend::{Backend, Manner},
-    gateway::Gateway,
-    weather::Weather,
-};
+use super::{backend::Backend, gateway::Gateway, manner::Manner, weather::Weather};
 
 /// An endpoint's backend and what is known of it.
 #[derive(Clone)]

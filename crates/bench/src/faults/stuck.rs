@@ -23,10 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    backend::{Backend, Manner},
-    gateway::Gateway,
-};
+use super::{backend::Backend, gateway::Gateway, manner::Manner};
 
 /// Options of `stuck`.
 #[derive(clap::Args)]

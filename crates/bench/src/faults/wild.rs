@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::backend::Manner;
+use super::manner::Manner;
 
 /// Largest request of the gateway.
 const HEAD_MAX: usize = 16 << 10;
