@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::ci::Outcome;
+use crate::outcome::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 

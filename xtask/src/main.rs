@@ -14,6 +14,7 @@ mod ci;
 mod conformance;
 mod dependencies;
 mod fuzz;
+mod outcome;
 mod process;
 mod tidy;
 mod workspace;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::ci::Outcome;
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 
 /// The project's automation.

@@ -1,6 +1,6 @@
 //! All examples compile, and those that end by themselves are run.
 
-use super::Outcome;
+use crate::outcome::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 

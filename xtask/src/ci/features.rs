@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 
-use super::Outcome;
+use crate::outcome::Outcome;
 use crate::process;
 use crate::workspace::{Package, Workspace};
 

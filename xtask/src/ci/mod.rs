@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use self::steps::{STEPS, Step};
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 
 /// Which steps are run; all of them if nothing is said.
@@ -27,14 +28,6 @@ pub(crate) struct Options {
     /// Name the steps and run nothing.
     #[arg(long)]
     list: bool,
-}
-
-/// How a step ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    /// Something it needs cannot be had here, so it says nothing; this is why.
-    Incomplete(&'static str),
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<ExitCode> {

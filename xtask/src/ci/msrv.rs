@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use super::Outcome;
+use crate::outcome::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 

@@ -6,9 +6,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
-use super::{Outcome, examples, features, msrv, setup};
+use super::{examples, features, msrv, setup};
 use crate::conformance::Through;
 use crate::fuzz::differential;
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 use crate::{conformance, dependencies, process, tidy};
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use super::subject::{await_url, end, spawn};
+use super::program::{await_url, end, spawn};
 
 /// How the gateway passes on what it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

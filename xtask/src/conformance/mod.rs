@@ -7,8 +7,9 @@
 
 mod suite; // what is installed, and the cases it has
 mod fuzzer; // the suite's side of the connections
-mod subject; // our side
+mod program; // a process of ours
 mod gateway; // what may stand between the two
+mod subject; // our side
 mod run; // all cases of one role over one transport
 mod verdict; // found against expected
 
