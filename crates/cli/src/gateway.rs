@@ -23,7 +23,7 @@ use crate::{
     output,
     report::{self, WrongUsage},
     service_manager::{self, Watchdog},
-    signals::{Hangups, Signals, Upgrades},
+    signals::{Asked, Signals},
     upgrade::NewProcess,
 };
 
@@ -112,8 +112,8 @@ async fn serve(
     let listeners = settings.listeners.clone();
     let mut new_process = NewProcess::new(settings.handover.is_some());
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let mut hangups = Hangups::new().context("cannot listen for signals")?;
-    let mut upgrades = Upgrades::new().context("cannot listen for signals")?;
+    let mut hangups = Asked::to_reload().context("cannot listen for signals")?;
+    let mut upgrades = Asked::to_upgrade().context("cannot listen for signals")?;
     let mut running = tidewire_gateway::start_or_take_over(settings)
         .await
         .context("cannot start the gateway")?;

@@ -47,16 +47,25 @@ impl Signals {
     }
 }
 
-/// The signal that asks to read the configuration again (SIGHUP).
+/// A signal by which the operator asks for something, again and again.
 #[cfg(unix)]
 #[derive(Debug)]
-pub(crate) struct Hangups(tokio::signal::unix::Signal);
+pub(crate) struct Asked(tokio::signal::unix::Signal);
 
 #[cfg(unix)]
-impl Hangups {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup()).map(Self)
+impl Asked {
+    /// To read the configuration again (SIGHUP).
+    pub(crate) fn to_reload() -> std::io::Result<Self> {
+        Self::by(tokio::signal::unix::SignalKind::hangup())
+    }
+
+    /// For a new process of the same command (SIGUSR2).
+    pub(crate) fn to_upgrade() -> std::io::Result<Self> {
+        Self::by(tokio::signal::unix::SignalKind::user_defined2())
+    }
+
+    fn by(kind: tokio::signal::unix::SignalKind) -> std::io::Result<Self> {
+        tokio::signal::unix::signal(kind).map(Self)
     }
 
     /// Waits for the next one. Cancel safe.
@@ -67,38 +76,18 @@ impl Hangups {
     }
 }
 
-/// The signal that asks for a new process of the same command (SIGUSR2).
-#[cfg(unix)]
-#[derive(Debug)]
-pub(crate) struct Upgrades(tokio::signal::unix::Signal);
-
-#[cfg(unix)]
-impl Upgrades {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::user_defined2()).map(Self)
-    }
-
-    /// Waits for the next one. Cancel safe.
-    pub(crate) async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// There is no such signal.
+/// There are no such signals.
 #[cfg(not(unix))]
 #[derive(Debug)]
-pub(crate) struct Hangups;
-
-/// Nor such.
-#[cfg(not(unix))]
-pub(crate) type Upgrades = Hangups;
+pub(crate) struct Asked;
 
 #[cfg(not(unix))]
-impl Hangups {
-    pub(crate) fn new() -> std::io::Result<Self> {
+impl Asked {
+    pub(crate) fn to_reload() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) fn to_upgrade() -> std::io::Result<Self> {
         Ok(Self)
     }
 

@@ -10,9 +10,9 @@ use super::{
     check_upstream::{client_tls, ejection, health, opening, upstreams},
     raw_endpoint::{EndpointConfig, ProcessConfig, RatesConfig, ResumeConfig},
     rules::{DAY, HOUR, not_below, or_no_limit, text_of},
-    value::{OriginsConfig, is_token},
+    value::{BalanceConfig, OriginsConfig, is_token},
 };
-use crate::settings::{Endpoint, Extensions, Origins, Process, Rates, Resume};
+use crate::settings::{Balance, Endpoint, Extensions, Origins, Process, Rates, Resume};
 
 /// Checks the endpoint `name`.
 pub(super) fn endpoint(
@@ -26,11 +26,7 @@ pub(super) fn endpoint(
         endpoint_name(check, &format!("{at}.aliases[{index}]"), alias);
     }
     let upstreams = upstreams(check, &at, &config.upstreams);
-    let balance = config.balance.0.clone();
-    if balance.is_none() {
-        let what = "is missing: expected what to hash, such as \"ip\"".to_owned();
-        check.complain(&format!("{at}.balance.hash"), Rule::Missing { what });
-    }
+    let balance = balance(check, &at, &config.balance);
     let opening = opening(check, &at, &config.opening);
     let health = config
         .health
@@ -51,11 +47,8 @@ pub(super) fn endpoint(
         .as_ref()
         .filter(|it| it.enabled)
         .map(|it| process(check, &at, it));
-    let tls = config
-        .tls
-        .as_ref()
-        .filter(|it| it.enabled)
-        .map(|it| client_tls(check, &at, it));
+    let tls = config.tls.as_ref().filter(|it| it.enabled);
+    let tls = tls.map(|it| client_tls(check, &at, it));
     let origins = origins(check, &at, &config.origins);
     let request_headers = request_headers(check, &at, config);
     let auth = check.auth(&format!("{at}.auth"), &config.auth);
@@ -90,6 +83,14 @@ pub(super) fn endpoint(
         proxy_protocol: config.proxy_protocol.0,
         process,
     })
+}
+
+fn balance(check: &mut Checker<'_>, at: &str, config: &BalanceConfig) -> Option<Balance> {
+    if config.0.is_none() {
+        let what = "is missing: expected what to hash, such as \"ip\"".to_owned();
+        check.complain(&format!("{at}.balance.hash"), Rule::Missing { what });
+    }
+    config.0.clone()
 }
 
 /// Any web page could use credentials that browsers attach on their own.

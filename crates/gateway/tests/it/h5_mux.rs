@@ -165,12 +165,15 @@ async fn h5_who_breaks_a_rule_is_closed_with_1002_and_told_what_was_expected() {
 
 #[tokio::test]
 async fn h5_what_is_late_for_a_stream_that_is_gone_is_ignored() {
-    let (gateway, _backend) = echoing();
+    let backend = telling();
+    let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
+    settings.limits.control_rate = None;
+    let gateway = start(settings).unwrap();
     in_time(async {
         let mut wire = Wire::open(&gateway, "/", MUX).await;
         wire.write(open(1, "one")).await;
         until(&mut wire, accepted).await;
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let close = Close {
                 code: CloseCode::NORMAL,
                 reason: "again",
