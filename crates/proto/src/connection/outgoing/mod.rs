@@ -71,6 +71,8 @@ pub struct Outgoing {
     deflater: Option<Box<Deflater>>,
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
+    /// What [`Self::close`] has queued. Boxed: most connections have none.
+    close_started: Option<Box<CloseFrame>>,
     keep_alive: KeepAlive,
     pings: u32,
     messages: u64,
@@ -104,6 +106,7 @@ impl Outgoing {
             mask_keys,
             deflater: None,
             pong_waiting: None,
+            close_started: None,
             keep_alive: KeepAlive::Quiet { since: now },
             pings: 0,
             messages: 0,
@@ -247,12 +250,14 @@ impl Outgoing {
         if self.state != State::Open {
             return;
         }
+        let frame = CloseFrame::new(code, reason);
         let body = if code.is_valid_on_wire() {
-            CloseFrame::new(code, reason).encode()
+            frame.encode()
         } else {
             Vec::new()
         };
         self.close_frame(&body);
+        self.close_started = Some(Box::new(frame));
         self.state = State::CloseSent {
             deadline: after(now, self.config.close_within),
         };
@@ -493,6 +498,13 @@ impl Outgoing {
     #[inline]
     pub fn is_fragmenting(&self) -> bool {
         self.fragmenting
+    }
+
+    /// The close frame by which this end began the closing handshake; `None` while it has not, and
+    /// when the peer was first. The peer's close frame then is the answer to it, unless both
+    /// ends began at the same time.
+    pub fn started_close(&self) -> Option<&CloseFrame> {
+        self.close_started.as_deref()
     }
 
     /// Whether messages can still be sent.
