@@ -47,6 +47,7 @@ pub(crate) struct Limits {
     pub(crate) in_flight_messages_max: usize,
     pub(crate) in_flight_bytes_max: usize,
     pub(crate) submissions_max: usize,
+    pub(crate) submissions_bytes_max: usize,
 }
 
 impl From<&Config> for Limits {
@@ -57,6 +58,7 @@ impl From<&Config> for Limits {
             in_flight_messages_max: config.in_flight_messages_max,
             in_flight_bytes_max: config.in_flight_bytes_max,
             submissions_max: config.submissions_max,
+            submissions_bytes_max: config.submissions_bytes_max,
         }
     }
 }
@@ -284,6 +286,7 @@ mod tests {
         in_flight_messages_max: 2,
         in_flight_bytes_max: 60,
         submissions_max: 1,
+        submissions_bytes_max: 1000,
     };
 
     fn item(offset: Option<u64>, len: usize) -> Item {
