@@ -43,7 +43,7 @@ pub use close::{End, cut_reason};
 pub use config::{Config, ConfigError, Settings};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{ApiError, ConnectError, Refusal};
-pub use hub::Hub;
+pub use hub::{Hub, OnPurged, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;

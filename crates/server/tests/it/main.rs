@@ -6,4 +6,5 @@ mod desk; // a server, users, HTTP calls
 
 mod access; // credentials and TLS on both listeners
 mod delivery; // what happens to messages when connections misbehave
+mod recipients; // one recipient's, one sender's trouble is his own
 mod rest; // the REST API beyond what foreign clients check
