@@ -17,9 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_engine::{
-    Append, Entry, Mailbox, SqliteMailbox, SubmitError, UserKey, embedded::Config,
-};
+use tidewire_engine::{Append, Mailbox, SqliteMailbox, SubmitError, UserKey, embedded::Config};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -110,12 +108,10 @@ fn submit(
     let mut latencies = Vec::with_capacity(messages);
     while latencies.len() < messages {
         let sender = sender.clone();
-        let entry = Entry {
-            user: UserKey::clone(&user),
-            payload: payload.clone(),
-        };
         let append = Append {
-            entries: vec![entry],
+            recipients: vec![UserKey::clone(&user)],
+            payload: payload.clone(),
+            sender: None,
             ttl_ms: None,
         };
         let started = Instant::now();
@@ -135,7 +131,11 @@ fn submit(
             break;
         };
         latencies.push(started.elapsed());
-        if acknowledge && store.ack(&user, appended.offsets[0]).is_err() {
+        if acknowledge
+            && store
+                .ack(&user, appended.outcomes[0].unwrap_or_default())
+                .is_err()
+        {
             break;
         }
     }

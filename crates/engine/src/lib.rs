@@ -14,6 +14,6 @@ pub mod mailbox; // the port // one node, one SQLite file
 
 pub use embedded::SqliteMailbox;
 pub use mailbox::{
-    Append, AppendError, Appended, Batch, Entry, Mailbox, MailboxStats, OnAppend, OnRead, Position,
-    ReadError, Stored, SubmitError, UserKey,
+    Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
+    OnRead, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };

@@ -28,32 +28,51 @@ pub struct Position {
     pub offset: u64,
 }
 
-/// One message for one mailbox.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Whose mailbox.
-    pub user: UserKey,
-    /// What to keep: opaque to the engine, at most `u32::MAX` bytes.
-    pub payload: Bytes,
-}
-
-/// One accepted message for all its recipients: every mailbox gets it, or none does.
+/// One message for the mailboxes of all its recipients.
+///
+/// Each mailbox decides for itself: one that is full keeps the message from nobody else.
 #[derive(Clone, Debug)]
 pub struct Append {
-    /// One entry per recipient; a user may occur more than once. Not empty.
-    pub entries: Vec<Entry>,
+    /// Whose mailboxes; a user who occurs twice gets the message twice. Not empty.
+    pub recipients: Vec<UserKey>,
+    /// What to keep: opaque to the engine, at most `u32::MAX` bytes. All recipients share it.
+    pub payload: Bytes,
+    /// Who answers for it; `None`: nobody, and no budget applies.
+    pub sender: Option<Sender>,
     /// How long the message is kept, in milliseconds from the moment it is stored;
     /// `None` takes the store's default. The store caps it at its maximum.
     pub ttl_ms: Option<u64>,
 }
 
-/// The message of an [`Append`] is on disk.
+/// Who answers for a message until it has left every mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Under this key the message is counted, and found by a purge.
+    pub user: UserKey,
+    /// Whether the budgets of one sender apply. A trusted caller is counted without a limit.
+    pub limited: bool,
+}
+
+/// An [`Append`] is on disk in every mailbox that took it, which is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Identity of this life of the store.
     pub epoch: u64,
-    /// The offset in each entry's mailbox, in the order of [`Append::entries`].
-    pub offsets: Vec<u64>,
+    /// For each of [`Append::recipients`], in their order: the offset in the mailbox, or why it
+    /// did not take the message.
+    pub outcomes: Vec<Result<u64, MailboxRefusal>>,
+}
+
+/// One mailbox did not take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MailboxRefusal {
+    /// It is at its limit of messages or bytes.
+    #[error("the mailbox is full")]
+    Full,
+    /// The sender has filled his share of this mailbox; others still have room in it.
+    #[error("the sender has filled his share of the mailbox")]
+    SenderShare,
 }
 
 /// A message read back.
@@ -96,12 +115,15 @@ pub enum SubmitError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// These users' mailboxes are at their limit of messages or bytes.
-    #[error("the mailbox of {} is full", display_users(.users))]
-    MailboxFull {
-        /// The users in question, in the order of [`Append::entries`].
-        users: Vec<UserKey>,
+    /// No recipient's mailbox took the message.
+    #[error("no mailbox has room for the message")]
+    NoMailbox {
+        /// The reasons, in the order of [`Append::recipients`].
+        refusals: Vec<MailboxRefusal>,
     },
+    /// As much of this sender waits in mailboxes as he may have waiting in all of them.
+    #[error("too many messages of the sender are waiting")]
+    SenderFull,
     /// The store as a whole is at its limit of messages or bytes.
     #[error("the store is at its limit")]
     StoreFull,
@@ -117,7 +139,7 @@ pub enum AppendError {
     },
 }
 
-/// A [`Mailbox::read`] failed.
+/// A [`Mailbox::read`] or [`Mailbox::purge`] failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -136,18 +158,41 @@ pub type OnAppend = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 /// Called once with the result of a read; the same rules as for [`OnAppend`].
 pub type OnRead = Box<dyn FnOnce(Result<Batch, ReadError>) + Send>;
 
+/// Called once with how many messages a purge has removed; the same rules as for [`OnAppend`].
+pub type OnPurge = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
+
+/// Which messages a [`Mailbox::purge`] removes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// Everything waiting for this user.
+    Recipient(UserKey),
+    /// Everything this user has sent, in all mailboxes.
+    Sender(UserKey),
+    /// What `sender` has sent to `recipient`.
+    Between {
+        /// Whose mailbox.
+        recipient: UserKey,
+        /// Whose messages.
+        sender: UserKey,
+    },
+}
+
 /// Durable, ordered mailboxes.
 ///
 /// Contract, checked by the contract suite for every adapter:
-/// - commands of one caller are executed in the order of submission (acknowledgements may be
-///   earlier, see [`Mailbox::ack`]);
-/// - completions are called in the order of execution, for all commands that touch one user;
-/// - `Ok` of an append means that every entry is on disk, fsynced;
+/// - the commands of one user (appends he sends within his budgets, reads of his mailbox) are
+///   executed in the order of submission, and so are those of all trusted callers together
+///   (appends without a sender or without a limit, purges); acknowledgements may be earlier, see
+///   [`Mailbox::ack`];
+/// - commands of different users may be executed in any order, so that one who submits much
+///   does not make the others wait;
+/// - completions are called in the order of execution;
+/// - `Ok` of an append means that the message is on disk, fsynced, in every mailbox that took it;
 /// - a command that was taken is completed exactly once, with an error if the store fails or
 ///   is stopped first;
 /// - no method blocks on I/O.
 pub trait Mailbox: Send + Sync + fmt::Debug {
-    /// Stores one message in the mailbox of each recipient.
+    /// Stores one message in the mailbox of each recipient who has room for it.
     ///
     /// # Errors
     /// [`SubmitError`]: not taken, `done` is dropped uncalled.
@@ -179,6 +224,14 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
     /// merged per user and always taken.
     fn ack(&self, user: &UserKey, up_to: u64) -> Result<(), SubmitError>;
 
+    /// Removes waiting messages. Like acknowledgements made durable with the next batch: what a
+    /// crash brings back was removed a moment before it. A session that has not come to the
+    /// removed messages yet sees them as gone ([`Batch::gone_up_to`]).
+    ///
+    /// # Errors
+    /// [`SubmitError`]: not taken, `done` is dropped uncalled.
+    fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError>;
+
     /// A snapshot of the store's counters.
     fn stats(&self) -> MailboxStats;
 
@@ -203,8 +256,14 @@ pub struct MailboxStats {
     pub acked: u64,
     /// Entries that left because their time to live was over.
     pub expired: u64,
-    /// Appends refused because a mailbox, the store or the disk was full.
+    /// Entries removed by purges.
+    pub purged: u64,
+    /// Appends that no mailbox took, because mailboxes, the sender's budget, the store or the
+    /// disk was full.
     pub refused: u64,
+    /// Gauge: the last append that came so far was refused because the store as a whole is at
+    /// its limit, and nothing has left since.
+    pub store_full: bool,
     /// Entries found damaged and set aside.
     pub corrupt: u64,
     /// Transactions committed.
@@ -213,12 +272,4 @@ pub struct MailboxStats {
     pub disk_full: bool,
     /// Gauge: the store has failed for good; the reason.
     pub failed: Option<Arc<str>>,
-}
-
-fn display_users(users: &[UserKey]) -> String {
-    let mut shown: Vec<&str> = users.iter().take(8).map(AsRef::as_ref).collect();
-    if users.len() > 8 {
-        shown.push("…");
-    }
-    shown.join(", ")
 }

@@ -17,7 +17,8 @@ use std::{
 };
 
 use tidewire_engine::{
-    Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnRead, SubmitError, UserKey,
+    Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError,
+    UserKey,
 };
 use tidewire_hub::{Config, Hub, Session, Settings, UserId};
 
@@ -123,16 +124,16 @@ impl Forgetful {
             }));
         }
         for (append, done) in appends {
-            let offsets = {
+            let outcomes = {
                 let mut state = self.lock();
-                let next = |entry: tidewire_engine::Entry| {
-                    let offset = state.offsets.entry(entry.user).or_default();
+                let next = |user: UserKey| {
+                    let offset = state.offsets.entry(user).or_default();
                     *offset += 1;
-                    *offset
+                    Ok(*offset)
                 };
-                append.entries.into_iter().map(next).collect()
+                append.recipients.into_iter().map(next).collect()
             };
-            done(Ok(Appended { epoch: 1, offsets }));
+            done(Ok(Appended { epoch: 1, outcomes }));
         }
     }
 
@@ -161,6 +162,10 @@ impl Mailbox for Forgetful {
 
     fn ack(&self, _user: &UserKey, _up_to: u64) -> Result<(), SubmitError> {
         Ok(())
+    }
+
+    fn purge(&self, _: Purge, _: OnPurge) -> Result<(), SubmitError> {
+        Err(SubmitError::Closed)
     }
 
     fn stats(&self) -> MailboxStats {

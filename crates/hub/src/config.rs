@@ -6,9 +6,15 @@
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::{Envelope, EnvelopeError};
+
 /// Limits and switches as the operator writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, named as in the configuration"
+)]
 pub struct Config {
     /// The envelope's sender must be the connection's user. `false` lets every client write
     /// as anybody, the administrator included: compatibility with trusted back ends only.
@@ -19,12 +25,21 @@ pub struct Config {
     pub send_back: bool,
     /// Message types that are not sent back, ASCII case ignored.
     pub send_back_ignored_types: Vec<String>,
+    /// Message types, ASCII case ignored, that are passed on to live sessions and never stored:
+    /// who is absent misses them.
+    pub live_only_types: Vec<String>,
+    /// Whether messages are stored at all. `false` makes every type live-only; what already
+    /// waits is still delivered.
+    pub stores: bool,
+    /// A recipient who is named several times gets a message as often, as from old servers.
+    /// `false`: recipients are a set.
+    pub repeat_recipients: bool,
     /// IANA name of the zone of server-made time stamps.
     pub timezone: String,
-    /// Recipients of one message, repeated ones counted. Each costs one stored copy.
+    /// Recipients of one message. Each costs one stored copy.
     pub recipients_max: usize,
     /// Size of a message times its recipients, in bytes: what one submission can make the
-    /// process hold until it is on disk.
+    /// store write.
     pub fanout_bytes_max: usize,
     /// Messages waiting in memory for one connection. Further ones wait in the mailbox.
     pub outbox_messages_max: usize,
@@ -47,6 +62,10 @@ pub struct Config {
     /// Messages of one connection that the store has not settled yet; the connection is not
     /// read from above it.
     pub submissions_max: usize,
+    /// Bytes of one connection's messages that the store has not settled yet, with something
+    /// for each recipient; the connection is not read from above it. One message is always
+    /// taken.
+    pub submissions_bytes_max: usize,
     /// Live connections in all.
     pub sessions_max: usize,
     /// Live connections of one user. Each gets every message for the user.
@@ -63,6 +82,9 @@ impl Default for Config {
             delivery_status: false,
             send_back: false,
             send_back_ignored_types: Vec::new(),
+            live_only_types: Vec::new(),
+            stores: true,
+            repeat_recipients: false,
             timezone: "UTC".to_owned(),
             recipients_max: 256,
             fanout_bytes_max: 32 * 1024 * 1024,
@@ -74,6 +96,7 @@ impl Default for Config {
             unproven_messages_kept: 256,
             unproven_users_max: 65_536,
             submissions_max: 256,
+            submissions_bytes_max: 1024 * 1024,
             sessions_max: 1_000_000,
             sessions_per_user_max: 64,
             stats_users_max: 100_000,
@@ -94,10 +117,28 @@ impl Settings {
         &self.config
     }
 
-    pub(crate) fn sends_back(&self, kind: &str) -> bool {
-        let ignored = |ignored: &String| ignored.eq_ignore_ascii_case(kind);
-        self.config.send_back && !self.config.send_back_ignored_types.iter().any(ignored)
+    /// Reads a payload by the rules of this configuration.
+    pub(crate) fn parse<'a>(&self, payload: &'a [u8]) -> Result<Envelope<'a>, EnvelopeError> {
+        if self.config.repeat_recipients {
+            Envelope::parse_with_repeats(payload, self.config.recipients_max)
+        } else {
+            Envelope::parse(payload, self.config.recipients_max)
+        }
     }
+
+    pub(crate) fn sends_back(&self, kind: &str) -> bool {
+        self.config.send_back && !contains(&self.config.send_back_ignored_types, kind)
+    }
+
+    /// Whether messages of this type are passed on without being stored.
+    pub(crate) fn is_live_only(&self, kind: &str) -> bool {
+        !self.config.stores || contains(&self.config.live_only_types, kind)
+    }
+}
+
+/// Types are compared without regard to ASCII case.
+fn contains(kinds: &[String], kind: &str) -> bool {
+    kinds.iter().any(|listed| listed.eq_ignore_ascii_case(kind))
 }
 
 impl TryFrom<Config> for Settings {
@@ -112,6 +153,7 @@ impl TryFrom<Config> for Settings {
             ("in_flight_messages_max", config.in_flight_messages_max),
             ("in_flight_bytes_max", config.in_flight_bytes_max),
             ("submissions_max", config.submissions_max),
+            ("submissions_bytes_max", config.submissions_bytes_max),
             ("sessions_max", config.sessions_max),
             ("sessions_per_user_max", config.sessions_per_user_max),
             ("stats_users_max", config.stats_users_max),

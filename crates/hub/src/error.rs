@@ -4,7 +4,7 @@
 //! [`Refusal`] is about well-formed messages and never ends a connection; its codes and texts
 //! are part of `notification_refused` and plain ASCII without quotes.
 
-use tidewire_engine::{AppendError, SubmitError};
+use tidewire_engine::{AppendError, MailboxRefusal, SubmitError};
 
 use crate::{End, EnvelopeError, close};
 
@@ -38,9 +38,12 @@ impl ConnectError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The mailbox of at least one recipient is full.
+    /// The mailbox of a recipient is full.
     #[error("the mailbox of a recipient is full")]
     MailboxFull,
+    /// Too much of the sender waits: for this recipient, or for all together.
+    #[error("too many messages of the sender are waiting")]
+    SenderQuota,
     /// The store is at its limit.
     #[error("the message store is full")]
     StoreFull,
@@ -66,6 +69,7 @@ impl Refusal {
     pub fn code(self) -> &'static str {
         match self {
             Self::MailboxFull => "mailbox_full",
+            Self::SenderQuota => "sender_quota",
             Self::StoreFull => "store_full",
             Self::DiskFull => "disk_full",
             Self::StoreFailed => "store_failed",
@@ -79,11 +83,23 @@ impl Refusal {
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::MailboxFull { .. } => Self::MailboxFull,
+            AppendError::NoMailbox { refusals } => refusals
+                .first()
+                .map_or(Self::MailboxFull, |first| Self::from(*first)),
+            AppendError::SenderFull => Self::SenderQuota,
             AppendError::StoreFull => Self::StoreFull,
             AppendError::DiskFull => Self::DiskFull,
             // Whatever a later store may say, the message is not known to be on disk.
             AppendError::Failed { .. } | _ => Self::StoreFailed,
+        }
+    }
+}
+
+impl From<MailboxRefusal> for Refusal {
+    fn from(refusal: MailboxRefusal) -> Self {
+        match refusal {
+            MailboxRefusal::SenderShare => Self::SenderQuota,
+            MailboxRefusal::Full | _ => Self::MailboxFull,
         }
     }
 }

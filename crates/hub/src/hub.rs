@@ -20,11 +20,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::Mailbox;
+use tidewire_engine::{Mailbox, Purge};
 use tidewire_proto::Prepared;
 
 use crate::{
-    Clock, HubStats, Mark, MessageId, Settings, Stat, SystemClock, UserId, envelope,
+    Clock, HubStats, Mark, MessageId, Refusal, Settings, Stat, SystemClock, UserId, envelope,
     gate::Gate,
     live::Live,
     message_id::MessageIds,
@@ -50,6 +50,25 @@ pub struct Hub {
     pub(crate) counters: Counters,
     accepting: AtomicBool,
 }
+
+/// Which messages [`Hub::purge`] removes.
+#[derive(Clone, Copy, Debug)]
+pub enum PurgeSelection<'a> {
+    /// All that wait for this user.
+    Recipient(&'a UserId),
+    /// All that this user has sent.
+    Sender(&'a UserId),
+    /// Those that `sender` has sent to `recipient`.
+    Between {
+        /// For whom they wait.
+        recipient: &'a UserId,
+        /// Who has sent them.
+        sender: &'a UserId,
+    },
+}
+
+/// Called once with the outcome of [`Hub::purge`].
+pub type OnPurged = Box<dyn FnOnce(Result<u64, Refusal>) + Send>;
 
 impl Hub {
     /// A hub on `mailbox` with the system's clock.
@@ -85,6 +104,36 @@ impl Hub {
     /// From now on connects and submissions are refused; sessions go on receiving.
     pub fn stop_accepting(&self) {
         self.accepting.store(false, Ordering::Release);
+    }
+
+    /// Removes waiting messages: those for `recipient`, those of `sender`, or those of the one for
+    /// the other. `done` is called once with how many left, unless this is an error.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was removed.
+    pub fn purge(
+        self: &Arc<Self>,
+        selection: PurgeSelection<'_>,
+        done: OnPurged,
+    ) -> Result<(), Refusal> {
+        let purge = match selection {
+            PurgeSelection::Recipient(recipient) => Purge::Recipient(recipient.mailbox_key()),
+            PurgeSelection::Sender(sender) => Purge::Sender(sender.mailbox_key()),
+            PurgeSelection::Between { recipient, sender } => Purge::Between {
+                recipient: recipient.mailbox_key(),
+                sender: sender.mailbox_key(),
+            },
+        };
+        let hub = Arc::clone(self);
+        let completed = Box::new(move |result: Result<u64, _>| {
+            done(result.map_err(|_failed| Refusal::StoreFailed));
+            hub.command_completed();
+        });
+        self.gate.begin();
+        self.mailbox.purge(purge, completed).map_err(|error| {
+            self.command_not_taken(error);
+            Refusal::from(error)
+        })
     }
 
     /// Whether the user has a live session.

@@ -2,7 +2,7 @@
 //!
 //! In: payloads from connections and the REST API. Out: encoded frames for connections, commands
 //! to a [`Mailbox`](tidewire_engine::Mailbox). Invariant: a message is accepted once it is on
-//! disk for every recipient, every live session of a recipient gets it once and in order, and it
+//! disk for every recipient who has room, every live session of a recipient gets it once and in order, and it
 //! leaves the mailbox only when a connection has confirmed it.
 //!
 //! The way of a message: [`Session::submit`] → [`Envelope::parse`] → one append for all
@@ -18,6 +18,7 @@ mod config;
 mod message_id;
 mod user_id;
 // A message: as JSON, and in a mailbox.
+mod encoding;
 mod envelope;
 mod stored;
 // A session: its queue, how it is fed, its lock and wakers.
@@ -43,12 +44,12 @@ pub use close::{End, cut_reason};
 pub use config::{Config, ConfigError, Settings};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{ApiError, ConnectError, Refusal};
-pub use hub::Hub;
+pub use hub::{Hub, OnPurged, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;
 pub use session::{Begin, Session, Unproven};
 pub use stats::HubStats;
-pub use submission::{Accepted, OnSubmitted};
+pub use submission::{Accepted, OnSubmitted, RefusedRecipient};
 pub use user_id::{UserId, UserIdError};
 pub use user_stats::Stat;

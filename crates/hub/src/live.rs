@@ -36,6 +36,7 @@ pub(crate) struct Live {
 struct State {
     delivery: Delivery,
     submissions_pending: usize,
+    submissions_bytes: usize,
     /// Whether the session stands in the gate's list.
     in_gate: bool,
     outgoing_waker: Option<Waker>,
@@ -68,7 +69,7 @@ pub(crate) struct Polled {
 pub(crate) enum NotBegun {
     /// The session is over.
     Ended(End),
-    /// `submissions_max` are pending: the caller did not wait until it was ready.
+    /// As much is pending as may be: the caller did not wait until it was ready.
     TooMany,
 }
 
@@ -82,6 +83,7 @@ impl Live {
             state: Mutex::new(State {
                 delivery: Delivery::new(limits, past.skip),
                 submissions_pending: 0,
+                submissions_bytes: 0,
                 in_gate: false,
                 outgoing_waker: None,
                 submit_waker: None,
@@ -141,7 +143,8 @@ impl Live {
                 frame,
                 durable: None,
             };
-            if !state.delivery.offer(item, self.limits.submissions_max) {
+            // Each submission may be owed a copy and, for some of its recipients, a refusal.
+            if !state.delivery.offer(item, 2 * self.limits.submissions_max) {
                 state.delivery.end(otherwise);
             }
         });
@@ -164,21 +167,25 @@ impl Live {
         result
     }
 
-    pub(crate) fn begin_submission(&self) -> Result<(), NotBegun> {
+    pub(crate) fn begin_submission(&self, bytes: usize) -> Result<(), NotBegun> {
         self.update(|state| {
             if let Some(end) = state.delivery.ended() {
                 return Err(NotBegun::Ended(end.clone()));
             }
-            if state.submissions_pending >= self.limits.submissions_max {
+            if !self.takes_submissions(state) {
                 return Err(NotBegun::TooMany);
             }
             state.submissions_pending += 1;
+            state.submissions_bytes += bytes;
             Ok(())
         })
     }
 
-    pub(crate) fn settle_submission(&self) {
-        self.update(|state| state.submissions_pending -= 1);
+    pub(crate) fn settle_submission(&self, bytes: usize) {
+        self.update(|state| {
+            state.submissions_pending -= 1;
+            state.submissions_bytes -= bytes;
+        });
     }
 
     pub(crate) fn confirm(&self, mark: Mark, each: impl FnMut(Receipt)) -> Option<(u64, u64)> {
@@ -250,7 +257,7 @@ impl Live {
     ) -> Poll<()> {
         let mut state = lock(&self.state);
         let ended = state.delivery.ended().is_some();
-        let below = state.submissions_pending < self.limits.submissions_max;
+        let below = self.takes_submissions(&state);
         if ended || below && (peer_reads || state.delivery.outbox.has_room()) && !gate_shut {
             return Poll::Ready(());
         }
@@ -296,9 +303,16 @@ impl Live {
         result
     }
 
+    /// Whether one more submission may begin.
+    fn takes_submissions(&self, state: &State) -> bool {
+        state.submissions_pending < self.limits.submissions_max
+            && state.submissions_bytes < self.limits.submissions_bytes_max
+    }
+
     /// Half of every bound is free: see [`Outbox::is_half_empty`](crate::outbox::Outbox).
     fn may_submit_again(&self, state: &State) -> bool {
-        let half_settled = state.submissions_pending <= self.limits.submissions_max / 2;
+        let half_settled = state.submissions_pending <= self.limits.submissions_max / 2
+            && state.submissions_bytes <= self.limits.submissions_bytes_max / 2;
         let has_room = state.submits_beside || state.delivery.outbox.is_half_empty();
         half_settled && has_room && !state.in_gate || state.delivery.ended().is_some()
     }

@@ -54,6 +54,7 @@ pub(crate) struct Limits {
     pub(crate) in_flight_messages_max: usize,
     pub(crate) in_flight_bytes_max: usize,
     pub(crate) submissions_max: usize,
+    pub(crate) submissions_bytes_max: usize,
 }
 
 impl From<&Config> for Limits {
@@ -64,6 +65,7 @@ impl From<&Config> for Limits {
             in_flight_messages_max: config.in_flight_messages_max,
             in_flight_bytes_max: config.in_flight_bytes_max,
             submissions_max: config.submissions_max,
+            submissions_bytes_max: config.submissions_bytes_max,
         }
     }
 }
@@ -74,8 +76,8 @@ pub(crate) struct Outbox {
     limits: Limits,
     queue: VecDeque<Item>,
     queue_bytes: usize,
-    /// Room kept for the running read.
-    reserved: Room,
+    /// Room is kept for the running read.
+    is_reserved: bool,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
     /// Unproven messages the connection wants at most; the limits hold as well.
@@ -119,7 +121,7 @@ impl Outbox {
             limits,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            reserved: Room::default(),
+            is_reserved: false,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             window: Room {
@@ -138,23 +140,31 @@ impl Outbox {
         self.queue.push_back(item);
     }
 
-    /// Keeps room for a read: half of the bounds, so that the other half stays free for
-    /// what cannot wait in the mailbox.
+    /// Keeps room for a read.
     pub(crate) fn reserve(&mut self) -> Room {
+        self.is_reserved = true;
+        self.reserved()
+    }
+
+    pub(crate) fn release_reserved(&mut self) {
+        self.is_reserved = false;
+    }
+
+    /// Room kept for the running read: half of the bounds, so that the other half stays free for
+    /// what cannot wait in the mailbox.
+    fn reserved(&self) -> Room {
         let Limits {
             messages_max,
             bytes_max,
             ..
         } = self.limits;
-        self.reserved = Room {
+        if !self.is_reserved {
+            return Room::default();
+        }
+        Room {
             messages: (messages_max / 2).max(1),
             bytes: (bytes_max / 2).max(1),
-        };
-        self.reserved
-    }
-
-    pub(crate) fn release_reserved(&mut self) {
-        self.reserved = Room::default();
+        }
     }
 
     /// Moves messages into `out`: at least one if any may go, at most `bytes_max` beyond that.
@@ -308,8 +318,9 @@ impl Outbox {
             bytes_max,
             ..
         } = self.limits;
-        let messages = self.queue.len() + self.reserved.messages;
-        let within_bytes = self.queue_bytes + self.reserved.bytes + bytes <= bytes_max;
+        let reserved = self.reserved();
+        let messages = self.queue.len() + reserved.messages;
+        let within_bytes = self.queue_bytes + reserved.bytes + bytes <= bytes_max;
         messages < messages_max + extra && (within_bytes || self.queue.is_empty() || extra > 0)
     }
 
@@ -380,6 +391,7 @@ mod tests {
         in_flight_messages_max: 2,
         in_flight_bytes_max: 60,
         submissions_max: 1,
+        submissions_bytes_max: 1000,
     };
 
     fn item(offset: Option<u64>, len: usize) -> Item {

@@ -10,7 +10,7 @@ use tidewire_engine::{Batch, ReadError, SubmitError};
 use tidewire_proto::Prepared;
 
 use crate::{
-    End, Hub,
+    End, Hub, UserId,
     close::{INTERNAL_ERROR, SERVICE_RESTART},
     delivery::CaughtUp,
     live::Live,
@@ -79,7 +79,7 @@ impl Hub {
     fn handle_read(self: &Arc<Self>, live: &Arc<Live>, result: Result<Batch, ReadError>) {
         match result {
             Ok(batch) => {
-                let queued = live.handle_read(self.decode(batch));
+                let queued = live.handle_read(self.decode(batch, &live.user));
                 self.counters.caught_up.add(queued);
                 self.read_if_wanted(live);
             }
@@ -91,7 +91,7 @@ impl Hub {
         self.command_completed();
     }
 
-    fn decode(&self, batch: Batch) -> CaughtUp {
+    fn decode(&self, batch: Batch, recipient: &UserId) -> CaughtUp {
         let Batch {
             epoch,
             messages,
@@ -101,7 +101,7 @@ impl Hub {
         let last = messages.last().map(|message| message.offset);
         let mut items = Vec::with_capacity(messages.len());
         for message in messages {
-            let Ok((receipt, json)) = stored::read(&message.payload) else {
+            let Ok((receipt, json)) = stored::read(&message.payload, recipient) else {
                 self.counters.undecodable.add(1);
                 tracing::warn!(
                     offset = message.offset,
@@ -114,7 +114,7 @@ impl Hub {
                 receipt,
             });
             items.push(Item {
-                frame: Prepared::text(json),
+                frame: Prepared::text(&json),
                 durable,
             });
         }

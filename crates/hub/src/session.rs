@@ -79,20 +79,23 @@ impl Session {
     /// How to close the connection: the payload broke a rule (4001), or the session has ended.
     pub fn submit(&self, payload: &[u8]) -> Result<(), End> {
         let settings = self.hub.settings();
-        let envelope = Envelope::parse(payload, settings.config().recipients_max)
+        let envelope = settings
+            .parse(payload)
             .and_then(|envelope| self.check_sender(envelope))
             .inspect_err(|_| self.hub.counters.invalid.add(1))
             .map_err(|error| End::invalid_payload(&error))?;
         let now = self.hub.now();
         self.counters.came_in(now.as_second(), payload.len());
-        match self.live.begin_submission() {
+        let bytes = submission_bytes(payload, &envelope);
+        match self.live.begin_submission(bytes) {
             Ok(()) => {
-                let live = Arc::clone(&self.live);
                 let origin = Origin::Session {
-                    live,
+                    live: Arc::clone(&self.live),
                     counters: Arc::clone(&self.counters),
+                    bytes,
                 };
-                self.hub.accept(&envelope, &origin, now);
+                let id = self.hub.next_id(now);
+                self.hub.accept(&envelope, &origin, id, now);
             }
             Err(NotBegun::TooMany) => {
                 self.hub
@@ -104,7 +107,7 @@ impl Session {
     }
 
     /// Ready when the next message should be read from the connection: fewer than
-    /// `submissions_max` are pending, the session's outbox has room and the store is not busy.
+    /// `submissions_max` and less than `submissions_bytes_max` are pending, the session's outbox has room and the store is not busy.
     ///
     /// `peer_reads` says that everything handed out was written: then the outbox does not
     /// count. What it waits for is a confirmation, and that may stand behind messages of the
@@ -259,6 +262,14 @@ impl fmt::Debug for Unproven {
             .finish_non_exhaustive()
     }
 }
+
+/// What a submission counts until it is settled: its payload, and keys and results per recipient.
+fn submission_bytes(payload: &[u8], envelope: &Envelope<'_>) -> usize {
+    payload.len() + envelope.recipients().len() * RECIPIENT_BYTES
+}
+
+/// About what the process holds for each recipient of a pending message.
+const RECIPIENT_BYTES: usize = 128;
 
 impl Drop for Session {
     fn drop(&mut self) {

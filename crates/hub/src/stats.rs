@@ -15,14 +15,20 @@ use crate::Refusal;
 pub struct HubStats {
     /// Gauge: live sessions.
     pub sessions: u64,
-    /// Messages accepted: on disk for every recipient.
+    /// Messages accepted: on disk for every recipient who could take them.
     pub accepted: u64,
+    /// Messages passed on to live sessions without being stored.
+    pub live_only: u64,
     /// Messages for the administrator alone: counted, neither stored nor delivered.
     pub for_bot: u64,
     /// Payloads that broke a rule.
     pub invalid: u64,
-    /// Refused: a recipient's mailbox is full.
+    /// Recipients who could not take a message that was accepted for others.
+    pub refused_recipients: u64,
+    /// Refused: the mailbox of every recipient is full.
     pub refused_mailbox_full: u64,
+    /// Refused: too much of the sender is waiting.
+    pub refused_sender_quota: u64,
     /// Refused: the store is full.
     pub refused_store_full: u64,
     /// Refused: the disk is full.
@@ -68,9 +74,12 @@ macro_rules! counters {
 
 counters!(
     accepted,
+    live_only,
     for_bot,
     invalid,
+    refused_recipients,
     refused_mailbox_full,
+    refused_sender_quota,
     refused_store_full,
     refused_disk_full,
     refused_store_failed,
@@ -89,6 +98,7 @@ impl Counters {
     pub(crate) fn refused(&self, refusal: Refusal) {
         match refusal {
             Refusal::MailboxFull => self.refused_mailbox_full.add(1),
+            Refusal::SenderQuota => self.refused_sender_quota.add(1),
             Refusal::StoreFull => self.refused_store_full.add(1),
             Refusal::DiskFull => self.refused_disk_full.add(1),
             Refusal::StoreFailed => self.refused_store_failed.add(1),

@@ -2,34 +2,45 @@
 //!
 //! In: an envelope and who submitted it. Out: one append for all recipients, and in its
 //! completion the copies for the sender, then the message for each live session of each
-//! recipient (S-26). Invariant: the origin hears the outcome exactly once.
+//! recipient whose mailbox took it (S-26). Invariant: the origin hears the outcome exactly once,
+//! with every recipient who misses the message.
 
 use std::{
     fmt,
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use tidewire_engine::{Append, AppendError, Appended, Entry};
+use tidewire_engine::{Append, AppendError, Appended, Sender};
 use tidewire_proto::Prepared;
 
 use crate::{
     ApiError, End, Hub, MessageId, Refusal, UserId,
-    clock::write_timestamp,
+    encoding::Message,
     envelope::{self, Envelope},
     live::Live,
     outbox::{Durable, Item},
-    stored::{self, Receipt},
     sync::lock,
     user_stats::UserCounters,
 };
 
-/// A message is on disk in every recipient's mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A message is on disk in the mailbox of every recipient but those refused. A live-only message
+/// was passed on to live sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The id it was given.
     pub id: MessageId,
+    /// Who could not take it, in the order of the recipients; never all of them.
+    pub refused: Vec<RefusedRecipient>,
+}
+
+/// A recipient who could not take a message that others took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecipient {
+    /// Who.
+    pub recipient: UserId,
+    /// Why.
+    pub refusal: Refusal,
 }
 
 /// Called once with the outcome of [`Hub::submit_api`].
@@ -40,6 +51,8 @@ pub(crate) enum Origin {
     Session {
         live: Arc<Live>,
         counters: Arc<UserCounters>,
+        /// What counts against the session until this is settled.
+        bytes: usize,
     },
     /// Shared, because the store drops a completion it does not take.
     Api(Arc<Mutex<Option<OnSubmitted>>>),
@@ -48,6 +61,21 @@ pub(crate) enum Origin {
 impl Origin {
     pub(crate) fn api(done: OnSubmitted) -> Self {
         Self::Api(Arc::new(Mutex::new(Some(done))))
+    }
+
+    /// Who answers for a message: the user of the connection, whatever he writes as sender. The
+    /// administrator is trusted: what he sends counts for the sender he names, without a limit.
+    fn sender(&self, envelope: &Envelope<'_>) -> Sender {
+        match self {
+            Self::Session { live, .. } => Sender {
+                user: live.key.clone(),
+                limited: true,
+            },
+            Self::Api(_) => Sender {
+                user: envelope.sender().mailbox_key(),
+                limited: false,
+            },
+        }
     }
 
     pub(crate) fn answer_api(&self, outcome: Result<Accepted, ApiError>) {
@@ -62,9 +90,14 @@ impl Origin {
 impl Clone for Origin {
     fn clone(&self) -> Self {
         match self {
-            Self::Session { live, counters } => Self::Session {
+            Self::Session {
+                live,
+                counters,
+                bytes,
+            } => Self::Session {
                 live: Arc::clone(live),
                 counters: Arc::clone(counters),
+                bytes: *bytes,
             },
             Self::Api(done) => Self::Api(Arc::clone(done)),
         }
@@ -80,27 +113,29 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// What the completion of an append needs.
-struct Message {
-    receipt: Receipt,
-    /// In the order of the append's entries.
-    recipients: Vec<UserId>,
-    /// With the full list of recipients (S-21).
-    frame: Prepared,
-    sends_back: bool,
-}
-
 impl Hub {
     /// Takes a message from an administrator: any sender, 0 included. `done` is called once,
     /// perhaps before this returns.
-    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) {
+    ///
+    /// Returns the message's id, by which one who does not wait for the outcome can name it;
+    /// `None` when the message is invalid.
+    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) -> Option<MessageId> {
         let origin = Origin::api(done);
-        match Envelope::parse(payload, self.settings().config().recipients_max) {
-            Ok(envelope) if envelope.is_for_bot() => origin.answer_api(Err(ApiError::ForBot)),
-            Ok(envelope) => self.accept(&envelope, &origin, self.now()),
+        match self.settings().parse(payload) {
+            Ok(envelope) if envelope.is_for_bot() => {
+                origin.answer_api(Err(ApiError::ForBot));
+                None
+            }
+            Ok(envelope) => {
+                let now = self.now();
+                let id = self.next_id(now);
+                self.accept(&envelope, &origin, id, now);
+                Some(id)
+            }
             Err(error) => {
                 self.counters.invalid.add(1);
                 origin.answer_api(Err(ApiError::Invalid(error)));
+                None
             }
         }
     }
@@ -110,15 +145,18 @@ impl Hub {
         self: &Arc<Self>,
         envelope: &Envelope<'_>,
         origin: &Origin,
+        id: MessageId,
         now: Timestamp,
     ) {
-        let id = self.next_id(now);
         if !self.is_accepting() {
             return self.refuse(origin, Refusal::Stopping, envelope.data_json());
         }
         if envelope.is_for_bot() {
             self.counters.for_bot.add(1);
-            return self.settle(origin, envelope.sender(), id);
+            return self.settle(origin, envelope.sender(), id, Vec::new());
+        }
+        if self.settings().is_live_only(envelope.kind()) {
+            return self.pass_on(&self.encode_live(envelope, id, now), origin);
         }
         // An upper bound; exact sizes would need the encoding that is to be avoided.
         let bytes = envelope
@@ -127,15 +165,17 @@ impl Hub {
         if bytes > self.settings().config().fanout_bytes_max {
             return self.refuse(origin, Refusal::FanoutTooLarge, envelope.data_json());
         }
-        let (message, entries) = self.encode(envelope, id, now);
+        let (message, payload) = self.encode(envelope, id, now);
+        let append = Append {
+            recipients: message.recipients.iter().map(UserId::mailbox_key).collect(),
+            payload,
+            sender: Some(origin.sender(envelope)),
+            ttl_ms: None,
+        };
         let hub = Arc::clone(self);
         let completed_for = origin.clone();
         let done = Box::new(move |result| hub.handle_append(&message, &completed_for, result));
         self.gate.begin();
-        let append = Append {
-            entries,
-            ttl_ms: None,
-        };
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
             self.refuse(origin, Refusal::from(error), envelope.data_json());
@@ -145,67 +185,22 @@ impl Hub {
     /// Tells a session that a message of its own was not accepted.
     pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal, data_json: &str) {
         self.counters.refused(refusal);
-        let json = envelope::refused(&live.user, refusal.code(), &refusal.to_string(), data_json);
+        let json = envelope::refused(&live.user, refusal, data_json);
         live.offer_refusal(Prepared::text(&json), End::overloaded());
     }
 
-    /// Encodes once for live sessions, once per recipient for the mailboxes.
-    fn encode(
-        &self,
-        envelope: &Envelope<'_>,
-        id: MessageId,
-        now: Timestamp,
-    ) -> (Message, Vec<Entry>) {
-        let mut timestamp = String::new();
-        if !envelope.has_timestamp() {
-            timestamp.reserve(32);
-            write_timestamp(&mut timestamp, now, &self.settings().zone);
+    /// Offers a message that is not stored to everybody who is there; absent recipients miss it,
+    /// and so does a session whose outbox is full.
+    fn pass_on(&self, message: &Message, origin: &Origin) {
+        self.counters.live_only.add(1);
+        if message.sends_back {
+            self.offer_copies(message, origin);
         }
-        let sender = envelope.sender();
-        let record = |recipient: &UserId| {
-            let only = std::slice::from_ref(recipient);
-            let len_max = stored::header_len_max(sender) + envelope.json_len_max(only);
-            let mut record = String::with_capacity(len_max);
-            stored::write_header(id, sender, &mut record);
-            let json_start = record.len();
-            envelope.write(id, only, &timestamp, &mut record);
-            (record, json_start)
-        };
-        let all = envelope.recipients();
-        // 0 inside a longer list is skipped, a repeated id is delivered again (S-24).
-        let recipients: Vec<UserId> = all.iter().filter(|id| !id.is_bot()).cloned().collect();
-        let entry = |recipient: &UserId, record: String| Entry {
-            user: recipient.mailbox_key(),
-            payload: Bytes::from(record),
-        };
-        let (frame, entries) = if let [only] = all {
-            // The reduced form is the full one.
-            let (record, json_start) = record(only);
-            let frame = Prepared::text(record.get(json_start..).unwrap_or_default());
-            (frame, vec![entry(only, record)])
-        } else {
-            let mut json = String::with_capacity(envelope.json_len_max(all));
-            envelope.write(id, all, &timestamp, &mut json);
-            let entries = recipients
-                .iter()
-                .map(|user| entry(user, record(user).0))
-                .collect();
-            (Prepared::text(&json), entries)
-        };
-        let sends_back = !sender.is_bot() && self.settings().sends_back(envelope.kind());
-        let receipt = Receipt {
-            id,
-            sender: sender.clone(),
-        };
-        (
-            Message {
-                receipt,
-                recipients,
-                frame,
-                sends_back,
-            },
-            entries,
-        )
+        for recipient in &message.recipients {
+            self.offer_all(recipient, &message.frame);
+        }
+        let receipt = &message.receipt;
+        self.settle(origin, &receipt.sender, receipt.id, Vec::new());
     }
 
     /// Runs on the store's thread, in the order of commits.
@@ -221,8 +216,13 @@ impl Hub {
                 if message.sends_back {
                     self.offer_copies(message, origin);
                 }
-                self.deliver(message, &appended);
-                self.settle(origin, &message.receipt.sender, message.receipt.id);
+                let refused = self.deliver(message, &appended);
+                if !refused.is_empty() {
+                    self.counters.refused_recipients.add(refused.len() as u64);
+                    notify_refused_in_part(message, origin, &refused);
+                }
+                let receipt = &message.receipt;
+                self.settle(origin, &receipt.sender, receipt.id, refused);
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
@@ -246,35 +246,58 @@ impl Hub {
         }
     }
 
-    fn deliver(self: &Arc<Self>, message: &Message, appended: &Appended) {
-        debug_assert_eq!(message.recipients.len(), appended.offsets.len());
-        for (user, offset) in message.recipients.iter().zip(&appended.offsets) {
-            for live in self
-                .registry
-                .sessions(user)
-                .iter()
-                .flat_map(|sessions| sessions.iter())
-            {
-                let durable = Durable {
-                    offset: *offset,
-                    receipt: message.receipt.clone(),
-                };
-                let item = Item {
-                    frame: message.frame.clone(),
-                    durable: Some(durable),
-                };
-                let fell_back = live.handle_appended(appended.epoch, *offset, item);
-                if fell_back {
-                    self.read_if_wanted(live);
-                }
+    /// Returns who could not take the message.
+    fn deliver(self: &Arc<Self>, message: &Message, appended: &Appended) -> Vec<RefusedRecipient> {
+        debug_assert_eq!(message.recipients.len(), appended.outcomes.len());
+        let mut refused = Vec::new();
+        for (user, outcome) in message.recipients.iter().zip(&appended.outcomes) {
+            match outcome {
+                Ok(offset) => self.deliver_to(user, message, appended.epoch, *offset),
+                Err(refusal) => refused.push(RefusedRecipient {
+                    recipient: user.clone(),
+                    refusal: Refusal::from(*refusal),
+                }),
+            }
+        }
+        refused
+    }
+
+    fn deliver_to(self: &Arc<Self>, user: &UserId, message: &Message, epoch: u64, offset: u64) {
+        for live in self
+            .registry
+            .sessions(user)
+            .iter()
+            .flat_map(|sessions| sessions.iter())
+        {
+            let durable = Durable {
+                offset,
+                receipt: message.receipt.clone(),
+            };
+            let item = Item {
+                frame: message.frame.clone(),
+                durable: Some(durable),
+            };
+            let fell_back = live.handle_appended(epoch, offset, item);
+            if fell_back {
+                self.read_if_wanted(live);
             }
         }
     }
 
-    fn settle(&self, origin: &Origin, sender: &UserId, id: MessageId) {
+    fn settle(
+        &self,
+        origin: &Origin,
+        sender: &UserId,
+        id: MessageId,
+        refused: Vec<RefusedRecipient>,
+    ) {
         match origin {
-            Origin::Session { live, counters } => {
-                live.settle_submission();
+            Origin::Session {
+                live,
+                counters,
+                bytes,
+            } => {
+                live.settle_submission(*bytes);
                 if live.user == *sender {
                     counters.accepted();
                 } else {
@@ -283,7 +306,7 @@ impl Hub {
             }
             Origin::Api(_) => {
                 self.count_sent(sender);
-                origin.answer_api(Ok(Accepted { id }));
+                origin.answer_api(Ok(Accepted { id, refused }));
             }
         }
     }
@@ -296,14 +319,24 @@ impl Hub {
 
     fn refuse(&self, origin: &Origin, refusal: Refusal, data_json: &str) {
         match origin {
-            Origin::Session { live, .. } => {
+            Origin::Session { live, bytes, .. } => {
                 self.notify_refused(live, refusal, data_json);
-                live.settle_submission();
+                live.settle_submission(*bytes);
             }
             Origin::Api(_) => {
                 self.counters.refused(refusal);
                 origin.answer_api(Err(ApiError::Refused(refusal)));
             }
         }
+    }
+}
+
+/// Tells the session that submitted a message who misses it.
+fn notify_refused_in_part(message: &Message, origin: &Origin, refused: &[RefusedRecipient]) {
+    if let Origin::Session { live, .. } = origin {
+        let data_json = envelope::data_of(message.frame.payload());
+        let id = message.receipt.id;
+        let json = envelope::refused_in_part(&live.user, id, refused, data_json);
+        live.offer_refusal(Prepared::text(&json), End::overloaded());
     }
 }

@@ -26,12 +26,10 @@ use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
 use crate::{
     access::Access,
     chat::{Behaviour, Chat, Timing},
-    config::{
-        AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
-    },
+    config::{AllowedOrigins, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
     echo::Echo,
     http::{HttpOptions, fallback},
-    rest::{self, Rest},
+    rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
     web,
 };
@@ -85,10 +83,7 @@ pub struct Running {
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
-    let hub = Hub::new(
-        hub_config(&settings.chat, &settings.mailbox).try_into()?,
-        Arc::clone(&port),
-    );
+    let hub = Hub::new(hub_config(settings).try_into()?, Arc::clone(&port));
     let messaging = Arc::new(OnceLock::new());
     let stats: ReadServerStats = {
         let messaging = Arc::downgrade(&messaging);
@@ -267,6 +262,11 @@ fn start_rest(
         telemetry,
         access,
         body_bytes_max: rest.body_bytes_max,
+        answer_within: rest.answer,
+        idempotency: Arc::new(Idempotency::new(
+            rest.idempotency,
+            rest.idempotency_keys_max,
+        )),
     });
     Server::new(listener)
         .fallback(fallback(router, http_options(settings, true)))
@@ -367,15 +367,21 @@ fn echo_config(settings: &Settings) -> SocketConfig {
     config
 }
 
-fn hub_config(chat: &ChatSettings, mailbox: &MailboxSettings) -> HubConfig {
-    let half_mailbox = usize::try_from(mailbox.user_messages_max / 2).unwrap_or(usize::MAX);
+fn hub_config(settings: &Settings) -> HubConfig {
+    let chat = &settings.chat;
+    let half_mailbox =
+        usize::try_from(settings.mailbox.user_messages_max / 2).unwrap_or(usize::MAX);
     HubConfig {
         check_sender: chat.check_sender,
         delivery_status: chat.delivery_status,
         send_back: chat.send_back,
         send_back_ignored_types: chat.send_back_ignored_types.clone(),
         timezone: chat.time_zone.iana_name().unwrap_or("UTC").to_owned(),
+        live_only_types: chat.live_only_types.clone(),
+        stores: settings.mailbox.stores,
         recipients_max: chat.recipients_max,
+        repeat_recipients: chat.repeat_recipients,
+        submissions_bytes_max: chat.submissions_bytes_max,
         sessions_per_user_max: chat.sessions_per_user_max,
         outbox_messages_max: chat.outbox_messages_max,
         outbox_bytes_max: chat.outbox_bytes_max,
@@ -394,15 +400,24 @@ fn store_config(settings: &Settings) -> StoreConfig {
         user_bytes_max,
         messages_max,
         bytes_max,
+        sender_messages_max,
+        sender_bytes_max,
+        sender_share_percent,
+        queue_bytes_max,
         ..
     } = settings.mailbox.clone();
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut config = StoreConfig::new(&settings.data_dir);
-    config.ttl_default_ms = millis(ttl);
+    // A limit of 0 means that the hub stores nothing; the store itself only hands out then.
+    config.ttl_default_ms = millis(ttl).max(1);
     config.ttl_max_ms = millis(ttl_max);
-    config.user_messages_max = user_messages_max;
-    config.user_bytes_max = user_bytes_max;
-    config.messages_max = messages_max;
-    config.bytes_max = bytes_max;
+    config.user_messages_max = user_messages_max.max(1);
+    config.user_bytes_max = user_bytes_max.max(1);
+    config.messages_max = messages_max.max(1);
+    config.bytes_max = bytes_max.max(1);
+    config.sender_messages_max = sender_messages_max;
+    config.sender_bytes_max = sender_bytes_max;
+    config.sender_share_percent = sender_share_percent;
+    config.queue_bytes_max = queue_bytes_max;
     config
 }

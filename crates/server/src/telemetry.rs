@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 use tidewire::ws::ServerStats;
 use tidewire_engine::Mailbox;
-use tidewire_hub::Hub;
+use tidewire_hub::{Hub, HubStats};
 
 /// Gives the listeners' counters.
 pub(crate) type ReadServerStats = Arc<dyn Fn() -> ServerStats + Send + Sync>;
@@ -88,73 +88,62 @@ impl Snapshot {
 
     fn encode_messages(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let totals = self.hub.totals();
-        counter(
-            to,
-            "messages_accepted",
-            "Messages on disk for every recipient",
-            totals.accepted,
-        )?;
-        counter(
-            to,
-            "messages_for_bot",
-            "Messages for the administrator alone",
-            totals.for_bot,
-        )?;
-        counter(
-            to,
-            "messages_invalid",
-            "Payloads that broke a rule",
-            totals.invalid,
-        )?;
-        counter(
-            to,
-            "messages_delivered",
-            "Messages handed to connections",
-            totals.delivered,
-        )?;
-        counter(
-            to,
-            "messages_caught_up",
-            "Of these: read from a mailbox",
-            totals.caught_up,
-        )?;
-        counter(
-            to,
-            "messages_confirmed",
-            "Messages whose arrival was confirmed",
-            totals.confirmed,
-        )?;
-        counter(
-            to,
-            "messages_released_unproven",
-            "Messages that left a mailbox without a proof, given to clients that never answer a ping",
-            totals.released,
-        )?;
-        counter(
-            to,
-            "notices_dropped",
-            "Copies and receipts dropped before a slow connection",
-            totals.ephemeral_dropped,
-        )?;
-        let refused = [
-            ("mailbox_full", totals.refused_mailbox_full),
-            ("store_full", totals.refused_store_full),
-            ("disk_full", totals.refused_disk_full),
-            ("store_failed", totals.refused_store_failed),
-            ("busy", totals.refused_busy),
-            ("stopping", totals.refused_stopping),
-            ("fanout_too_large", totals.refused_fanout),
+        let counters = [
+            (
+                "messages_accepted",
+                "Messages on disk for every recipient who has room",
+                totals.accepted,
+            ),
+            (
+                "messages_live_only",
+                "Messages passed on without being stored",
+                totals.live_only,
+            ),
+            (
+                "recipients_refused",
+                "Recipients who could not take a message that others took",
+                totals.refused_recipients,
+            ),
+            (
+                "messages_for_bot",
+                "Messages for the administrator alone",
+                totals.for_bot,
+            ),
+            (
+                "messages_invalid",
+                "Payloads that broke a rule",
+                totals.invalid,
+            ),
+            (
+                "messages_delivered",
+                "Messages handed to connections",
+                totals.delivered,
+            ),
+            (
+                "messages_caught_up",
+                "Of these: read from a mailbox",
+                totals.caught_up,
+            ),
+            (
+                "messages_confirmed",
+                "Messages whose arrival was confirmed",
+                totals.confirmed,
+            ),
+            (
+                "messages_released_unproven",
+                "Messages that left a mailbox without a proof, given to clients that never answer a ping",
+                totals.released,
+            ),
+            (
+                "notices_dropped",
+                "Copies and receipts dropped before a slow connection",
+                totals.ephemeral_dropped,
+            ),
         ];
-        let mut metric = to.encode_descriptor(
-            "messages_refused",
-            "Well-formed messages that were not accepted, by reason",
-            None,
-            ConstCounter::new(0_u64).metric_type(),
-        )?;
-        for (reason, count) in refused {
-            ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
+        for (name, help, value) in counters {
+            counter(to, name, help, value)?;
         }
-        Ok(())
+        encode_refused(to, &totals)
     }
 
     fn encode_store(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -194,6 +183,12 @@ impl Snapshot {
         )?;
         counter(
             to,
+            "mailbox_purged",
+            "Messages removed on request",
+            stats.purged,
+        )?;
+        counter(
+            to,
             "mailbox_corrupt",
             "Messages found damaged and set aside",
             stats.corrupt,
@@ -203,6 +198,12 @@ impl Snapshot {
             "mailbox_commits",
             "Transactions committed",
             stats.commits,
+        )?;
+        gauge(
+            to,
+            "mailbox_store_full",
+            "1 while the store is at its limit",
+            u64::from(stats.store_full),
         )?;
         gauge(
             to,
@@ -217,6 +218,29 @@ impl Snapshot {
             u64::from(stats.failed.is_some()),
         )
     }
+}
+
+fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
+    let refused = [
+        ("mailbox_full", totals.refused_mailbox_full),
+        ("sender_quota", totals.refused_sender_quota),
+        ("store_full", totals.refused_store_full),
+        ("disk_full", totals.refused_disk_full),
+        ("store_failed", totals.refused_store_failed),
+        ("busy", totals.refused_busy),
+        ("stopping", totals.refused_stopping),
+        ("fanout_too_large", totals.refused_fanout),
+    ];
+    let mut metric = to.encode_descriptor(
+        "messages_refused",
+        "Well-formed messages that were not accepted, by reason",
+        None,
+        ConstCounter::new(0_u64).metric_type(),
+    )?;
+    for (reason, count) in refused {
+        ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
+    }
+    Ok(())
 }
 
 fn counter(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::error::OpenError;
+use super::{error::OpenError, senders::Amount};
 
 /// What the embedded store may use, and where it lives.
 ///
@@ -28,6 +28,18 @@ pub struct Config {
     /// Payload bytes the store holds at most, over all users. Default 4 GiB. The file grows
     /// somewhat larger (row and page overhead) and is checked completely at open.
     pub bytes_max: u64,
+    /// Messages of one sender in all mailboxes together at most. Default 50,000. Applies, like
+    /// the two below, to appends with a limited [`Sender`](crate::Sender).
+    pub sender_messages_max: u64,
+    /// Their payload bytes, each mailbox counted. Default 256 MiB.
+    pub sender_bytes_max: u64,
+    /// How much of one mailbox a sender may fill, in percent of its messages and of its bytes; his
+    /// first message is always taken. Default 50, 1 to 100.
+    pub sender_share_percent: u64,
+    /// Payload bytes of appends waiting for the store at most, each payload counted once; further
+    /// ones get [`SubmitError::Busy`](crate::SubmitError::Busy). One is always taken. Default
+    /// 64 MiB.
+    pub queue_bytes_max: usize,
     /// Commands waiting for the store at most; further ones get
     /// [`SubmitError::Busy`](crate::SubmitError::Busy). Default 8192. Acknowledgements are
     /// merged per user and do not count.
@@ -64,6 +76,10 @@ impl Config {
             user_bytes_max: 16 << 20,
             messages_max: 1_000_000,
             bytes_max: 4 << 30,
+            sender_messages_max: 50_000,
+            sender_bytes_max: 256 << 20,
+            sender_share_percent: 50,
+            queue_bytes_max: 64 << 20,
             queue_max: 8192,
             batch_messages_max: 4096,
             batch_bytes_max: 1 << 20,
@@ -82,6 +98,10 @@ impl Config {
             ("user_bytes_max", self.user_bytes_max > 0),
             ("messages_max", self.messages_max > 0),
             ("bytes_max", self.bytes_max > 0),
+            ("sender_messages_max", self.sender_messages_max > 0),
+            ("sender_bytes_max", self.sender_bytes_max > 0),
+            ("sender_share_percent", self.sender_share_percent > 0),
+            ("queue_bytes_max", self.queue_bytes_max > 0),
             ("queue_max", self.queue_max > 0),
             ("batch_messages_max", self.batch_messages_max > 0),
             ("batch_bytes_max", self.batch_bytes_max > 0),
@@ -112,6 +132,19 @@ impl Config {
     /// The largest payload one entry may have.
     pub(super) fn payload_bytes_max(&self) -> u64 {
         self.user_bytes_max.min(PAYLOAD_BYTES_MAX)
+    }
+
+    /// What one sender may fill of one mailbox.
+    pub(super) fn sender_share(&self) -> Amount {
+        let share = |limit: u64| {
+            let percent = u128::from(self.sender_share_percent.min(100));
+            let share = u128::from(limit) * percent / 100;
+            u64::try_from(share).unwrap_or(limit).max(1)
+        };
+        Amount {
+            messages: share(self.user_messages_max),
+            bytes: share(self.user_bytes_max),
+        }
     }
 
     /// How long a message is kept that asks for `asked_ms`.

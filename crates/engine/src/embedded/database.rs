@@ -130,15 +130,16 @@ impl Database {
 
     pub(super) fn insert(&self, row: &MessageRow<'_>) -> rusqlite::Result<()> {
         self.execute(
-            "INSERT INTO message (seq, crc, user, offset, expiry, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO message (seq, crc, user, offset, expiry, payload, sender)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 row.seq,
                 row.crc(),
                 row.user,
                 row.offset.cast_signed(),
                 row.expiry_ms.cast_signed(),
-                row.payload
+                row.payload,
+                row.sender
             ],
         )
     }
@@ -164,8 +165,9 @@ impl Database {
     /// Moves a damaged row out of the way, as it is.
     pub(super) fn quarantine_message(&self, seq: i64, now_ms: u64) -> rusqlite::Result<()> {
         self.execute(
-            "INSERT INTO quarantine (found_ms, source, seq, crc, user, offset, expiry, payload)
-             SELECT ?2, 'message', seq, crc, user, offset, expiry, payload
+            "INSERT INTO quarantine
+             (found_ms, source, seq, crc, user, offset, expiry, payload, sender)
+             SELECT ?2, 'message', seq, crc, user, offset, expiry, payload, sender
              FROM message WHERE seq = ?1",
             params![seq, now_ms.cast_signed()],
         )?;
@@ -208,7 +210,8 @@ impl Database {
         seq: i64,
         read: impl FnOnce(Option<MessageRow<'_>>) -> T,
     ) -> rusqlite::Result<T> {
-        let sql = "SELECT seq, crc, user, offset, expiry, payload FROM message WHERE seq = ?1";
+        let sql =
+            "SELECT seq, crc, user, offset, expiry, payload, sender FROM message WHERE seq = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([seq])?;
         match rows.next()? {
@@ -234,7 +237,8 @@ impl Database {
         &self,
         mut each: impl FnMut(Result<MessageRow<'_>, i64>),
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT seq, crc, user, offset, expiry, payload FROM message ORDER BY seq";
+        let sql =
+            "SELECT seq, crc, user, offset, expiry, payload, sender FROM message ORDER BY seq";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

@@ -22,6 +22,10 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
             path: path.to_owned(),
         });
     }
+    if format == 1 {
+        sql::pragma(connection, "journal_mode = WAL").map_err(failed)?;
+        return add_senders(connection).map_err(failed);
+    }
     if format != FORMAT {
         let path = path.to_owned();
         return Err(OpenError::UnknownFormat {
@@ -51,6 +55,17 @@ fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     create().map_err(|error| sql::open_error(path, error))
 }
 
+/// From format 1, which did not keep who answers for a message: its messages count for nobody.
+fn add_senders(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(
+        "ALTER TABLE message ADD COLUMN sender TEXT;
+         ALTER TABLE quarantine ADD COLUMN sender;",
+    )?;
+    sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
+    transaction.commit()
+}
+
 /// An epoch is below 2^53, so that it survives a trip through JSON numbers, and never 0.
 pub(super) fn draw_epoch() -> Result<u64, getrandom::Error> {
     Ok((getrandom::u64()? >> 11).max(1))
@@ -59,12 +74,13 @@ pub(super) fn draw_epoch() -> Result<u64, getrandom::Error> {
 /// Marks the file as ours; `TwMB` in ASCII.
 const APPLICATION_ID: i64 = 0x5477_4d42;
 /// Version of the tables; raised by every change an older program cannot live with.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE message (
         seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, user TEXT NOT NULL,
-        offset INTEGER NOT NULL, expiry INTEGER NOT NULL, payload BLOB NOT NULL
+        offset INTEGER NOT NULL, expiry INTEGER NOT NULL, payload BLOB NOT NULL,
+        sender TEXT
     ) STRICT;
     CREATE TABLE user (
         key TEXT PRIMARY KEY, last_offset INTEGER NOT NULL, gone_up_to INTEGER NOT NULL,
@@ -75,5 +91,5 @@ const SCHEMA: &str = "
     ) STRICT;
     -- Takes rows as they are, so it has no types.
     CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload
+        id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload, sender
     );";

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
 
-use crate::UserKey;
+use super::senders::{Amount, SenderId, Senders};
+use crate::{Purge, UserKey};
 
 /// Where one pending message is, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(super) struct Slot {
     pub(super) seq: i64,
     pub(super) expiry_ms: u64,
     pub(super) len: u32,
+    /// Who answers for it, once it is in the index.
+    pub(super) sender: Option<SenderId>,
 }
 
 /// What is pending over all users.
@@ -32,6 +35,8 @@ pub(super) struct User {
     /// Offsets rise; there are holes where a message expired before an older one.
     pending: VecDeque<Slot>,
     bytes: u64,
+    /// What of each sender waits; kept only while the mailbox is long.
+    by_sender: Option<HashMap<SenderId, Amount>>,
     last_offset: u64,
     /// When to look for expired messages; not later than the earliest expiry.
     due_ms: Option<u64>,
@@ -53,15 +58,31 @@ pub(super) struct Index {
     idle: VecDeque<UserKey>,
     idle_max: usize,
     totals: Totals,
+    senders: Senders,
 }
 
 impl User {
-    pub(super) fn messages(&self) -> u64 {
-        self.pending.len() as u64
+    pub(super) fn amount(&self) -> Amount {
+        Amount {
+            messages: self.pending.len() as u64,
+            bytes: self.bytes,
+        }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// What of this sender waits here.
+    pub(super) fn amount_of(&self, sender: SenderId) -> Amount {
+        if let Some(by_sender) = &self.by_sender {
+            return by_sender.get(&sender).copied().unwrap_or_default();
+        }
+        let mut amount = Amount::default();
+        for slot in self
+            .pending
+            .iter()
+            .filter(|slot| slot.sender == Some(sender))
+        {
+            amount.add(1, u64::from(slot.len));
+        }
+        amount
     }
 
     pub(super) fn last_offset(&self) -> u64 {
@@ -85,11 +106,48 @@ impl User {
         &self.garbage
     }
 
-    fn leave(&mut self, slot: Slot, totals: &mut Totals) {
-        self.bytes -= u64::from(slot.len);
+    /// Counts a message that stands in `pending`.
+    fn enter(&mut self, slot: &Slot, totals: &mut Totals) {
+        let len = u64::from(slot.len);
+        self.bytes += len;
+        totals.messages += 1;
+        totals.bytes += len;
+        match (&mut self.by_sender, slot.sender) {
+            (Some(by_sender), Some(sender)) => by_sender.entry(sender).or_default().add(1, len),
+            (Some(_), None) => {}
+            (None, _) if self.pending.len() < SCANNED_MAX => {}
+            (None, _) => {
+                let mut by_sender: HashMap<SenderId, Amount> = HashMap::new();
+                for slot in &self.pending {
+                    if let Some(sender) = slot.sender {
+                        let amount = by_sender.entry(sender).or_default();
+                        amount.add(1, u64::from(slot.len));
+                    }
+                }
+                self.by_sender = Some(by_sender);
+            }
+        }
+    }
+
+    /// The same for a message that was taken out of `pending`.
+    fn leave(&mut self, slot: Slot, totals: &mut Totals, senders: &mut Senders) {
+        let len = u64::from(slot.len);
+        self.bytes -= len;
         self.garbage.push(slot.seq);
         totals.messages -= 1;
-        totals.bytes -= u64::from(slot.len);
+        totals.bytes -= len;
+        let Some(sender) = slot.sender else {
+            return;
+        };
+        senders.leave(sender, len);
+        if let Some(by_sender) = &mut self.by_sender
+            && let Some(amount) = by_sender.get_mut(&sender)
+        {
+            amount.remove(1, len);
+            if amount.messages == 0 {
+                by_sender.remove(&sender);
+            }
+        }
     }
 }
 
@@ -102,6 +160,7 @@ impl Index {
             idle: VecDeque::new(),
             idle_max,
             totals: Totals::default(),
+            senders: Senders::default(),
         }
     }
 
@@ -116,7 +175,8 @@ impl Index {
     }
 
     /// Adds a message; its offset must be greater than any before it.
-    pub(super) fn push(&mut self, user: &UserKey, slot: Slot) {
+    pub(super) fn push(&mut self, user: &UserKey, mut slot: Slot, sender: Option<&UserKey>) {
+        slot.sender = sender.and_then(|key| self.senders.enter(key, u64::from(slot.len)));
         let state = match self.users.entry(UserKey::clone(user)) {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hash_map::Entry::Vacant(entry) => entry.insert(User::default()),
@@ -126,10 +186,8 @@ impl Index {
             self.totals.users += 1;
         }
         state.pending.push_back(slot);
-        state.bytes += u64::from(slot.len);
+        state.enter(&slot, &mut self.totals);
         state.last_offset = slot.offset;
-        self.totals.messages += 1;
-        self.totals.bytes += u64::from(slot.len);
         if state.due_ms.is_none_or(|due_ms| slot.expiry_ms < due_ms) {
             self.schedule(user, Some(slot.expiry_ms));
         }
@@ -150,11 +208,11 @@ impl Index {
             return 0;
         };
         let count = state.pending.partition_point(|slot| slot.offset <= up_to);
-        for slot in state.pending.drain(..count) {
-            state.bytes -= u64::from(slot.len);
-            state.garbage.push(slot.seq);
-            self.totals.messages -= 1;
-            self.totals.bytes -= u64::from(slot.len);
+        for _ in 0..count {
+            let Some(slot) = state.pending.pop_front() else {
+                break;
+            };
+            state.leave(slot, &mut self.totals, &mut self.senders);
         }
         self.left(user, count);
         count as u64
@@ -173,21 +231,51 @@ impl Index {
                 continue;
             };
             state.due_ms = None;
-            let before = state.pending.len();
-            for slot in std::mem::take(&mut state.pending) {
-                if slot.expiry_ms <= now_ms {
-                    state.leave(slot, &mut self.totals);
-                } else {
-                    state.pending.push_back(slot);
-                }
-            }
-            let count = before - state.pending.len();
-            let earliest = state.pending.iter().map(|slot| slot.expiry_ms).min();
-            self.schedule(&user, earliest);
-            self.left(&user, count);
-            expired += count as u64;
+            expired += self.drop_where(&user, |slot| slot.expiry_ms <= now_ms);
         }
         expired
+    }
+
+    /// Drops what `purge` selects; returns how many messages left.
+    pub(super) fn purge(&mut self, purge: &Purge) -> u64 {
+        let (recipient, sender) = match purge {
+            Purge::Recipient(recipient) => return self.ack(recipient, u64::MAX),
+            Purge::Sender(sender) => (None, sender),
+            Purge::Between { recipient, sender } => (Some(recipient), sender),
+        };
+        let Some((sender, _)) = self.senders.waiting(sender) else {
+            return 0;
+        };
+        let users: Vec<UserKey> = match recipient {
+            Some(user) => vec![UserKey::clone(user)],
+            None => self.users.keys().cloned().collect(),
+        };
+        users
+            .iter()
+            .map(|user| self.drop_where(user, |slot| slot.sender == Some(sender)))
+            .sum()
+    }
+
+    /// Drops the messages of one mailbox for which `drops` holds; returns how many.
+    fn drop_where(&mut self, user: &UserKey, drops: impl Fn(&Slot) -> bool) -> u64 {
+        let Some(state) = self.users.get_mut(user) else {
+            return 0;
+        };
+        let before = state.pending.len();
+        for slot in std::mem::take(&mut state.pending) {
+            if drops(&slot) {
+                state.leave(slot, &mut self.totals, &mut self.senders);
+            } else {
+                state.pending.push_back(slot);
+            }
+        }
+        let count = before - state.pending.len();
+        let earliest = state.pending.iter().map(|slot| slot.expiry_ms).min();
+        if state.due_ms != earliest {
+            self.schedule(user, earliest);
+        }
+        self.left(user, count);
+        count as u64
     }
 
     /// Takes one message out whose row is set aside elsewhere.
@@ -202,7 +290,7 @@ impl Index {
             return;
         };
         if let Some(slot) = state.pending.remove(at) {
-            state.leave(slot, &mut self.totals);
+            state.leave(slot, &mut self.totals, &mut self.senders);
             state.garbage.pop();
             self.left(user, 1);
         }
@@ -243,6 +331,11 @@ impl Index {
         self.users.get(user)
     }
 
+    /// What of this sender waits in all mailboxes.
+    pub(super) fn sender(&self, sender: &str) -> Option<(SenderId, Amount)> {
+        self.senders.waiting(sender)
+    }
+
     pub(super) fn totals(&self) -> Totals {
         self.totals
     }
@@ -268,6 +361,9 @@ impl Index {
             .is_some_and(|state| state.pending.is_empty())
         {
             self.totals.users -= 1;
+            if let Some(state) = self.users.get_mut(user) {
+                state.by_sender = None;
+            }
             self.schedule(user, None);
             self.rest(user);
         }
@@ -314,3 +410,6 @@ impl Index {
         }
     }
 }
+
+/// A mailbox of fewer messages is looked through to find what of one sender waits in it.
+const SCANNED_MAX: usize = 128;

@@ -54,8 +54,10 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
                 expiry_ms: row.expiry_ms,
                 // Rows are limited to far less by the configuration and by SQLite.
                 len: u32::try_from(row.payload.len()).unwrap_or(u32::MAX),
+                sender: None,
             };
-            index.push(&UserKey::from(row.user), slot);
+            let sender = row.sender.map(UserKey::from);
+            index.push(&UserKey::from(row.user), slot, sender.as_ref());
         }
         // Its key says nothing about the keys in use; the row is gone before the next insert.
         Err(seq) => damage.messages.push(seq),

@@ -25,9 +25,11 @@ mod format; // its tables and version
 mod index; // what is pending, in memory
 mod load; // from the file to the index
 mod plan; // does it fit, and where
+mod fair; // whose turn it is
 mod queue; // from the callers to the thread
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
+mod senders; // who has how much waiting
 mod sql; // what is asked of SQLite while opening
 mod stats; // counters
 mod store; // file, index and clock in step
@@ -55,7 +57,9 @@ use self::{
     store::Store,
     writer::Writer,
 };
-use crate::{Append, Mailbox, MailboxStats, OnAppend, OnRead, SubmitError, UserKey};
+use crate::{
+    Append, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey,
+};
 
 /// Durable mailboxes in one SQLite file.
 ///
@@ -126,7 +130,7 @@ fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenE
     let loaded = load::load(&database, &config).map_err(failed)?;
     let clock = clock::StoreClock::start(clock, meta.clock_ms);
     let shared = Arc::new(Shared {
-        queue: Queue::new(config.queue_max),
+        queue: Queue::new(config.queue_max, config.queue_bytes_max),
         counters: Counters::default(),
     });
     let dir = config.dir.clone();
@@ -178,6 +182,10 @@ impl Mailbox for SqliteMailbox {
 
     fn ack(&self, user: &UserKey, up_to: u64) -> Result<(), SubmitError> {
         self.shared.queue.ack(user, up_to)
+    }
+
+    fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError> {
+        self.shared.queue.push(Command::Purge { purge, done })
     }
 
     fn stats(&self) -> MailboxStats {

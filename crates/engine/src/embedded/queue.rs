@@ -1,8 +1,9 @@
 //! The bounded queue between the callers and the store's thread.
 //!
-//! Commands are bounded and keep their order. Acknowledgements are merged per user beside
+//! Commands are bounded in number and bytes. Acknowledgements are merged per user beside
 //! them: they make room, so they must never be refused, and a map with one number per user
-//! cannot grow beyond the users there are.
+//! cannot grow beyond the users there are. A batch that holds everything there is keeps the order
+//! of submission; of more than a batch, the submitters take turns ([`Turns`]).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use super::plan::Plan;
-use crate::{Append, OnAppend, OnRead, SubmitError, UserKey};
+use super::{fair::Turns, plan::Plan};
+use crate::{Append, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey};
 
-/// What the store's thread executes in order.
+/// What the store's thread executes.
 pub(super) enum Command {
     Append {
         append: Append,
@@ -25,6 +26,24 @@ pub(super) enum Command {
         read: Read,
         done: OnRead,
     },
+    Purge {
+        purge: Purge,
+        done: OnPurge,
+    },
+}
+
+/// What a command adds to a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Size {
+    pub(super) fn add(&mut self, other: Self) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
 }
 
 /// The arguments of a read.
@@ -55,16 +74,31 @@ pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     commands_max: usize,
+    bytes_max: usize,
 }
 
 #[derive(Default)]
 struct State {
+    /// In the order of submission, not yet taken.
     commands: VecDeque<Command>,
+    /// What they add to a batch.
+    size: Size,
+    /// How many commands wait for their turn with the store's thread.
+    turns_len: usize,
+    /// Payload bytes of both, each payload counted once.
+    payload_bytes: usize,
     acks: HashMap<UserKey, u64>,
     closed: bool,
     /// Whether the store's thread waits: a wake-up costs a system call, so none is sent to a
     /// thread that is awake.
     waiting: bool,
+}
+
+impl BatchBounds {
+    /// Whether a batch of this size takes one more command.
+    pub(super) fn admit_after(&self, size: Size) -> bool {
+        size.messages < self.messages_max && size.bytes < self.bytes_max
+    }
 }
 
 impl fmt::Debug for Queue {
@@ -77,22 +111,30 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    pub(super) fn new(commands_max: usize) -> Self {
+    pub(super) fn new(commands_max: usize, bytes_max: usize) -> Self {
         Self {
             state: Mutex::default(),
             wake: Condvar::new(),
             commands_max,
+            bytes_max,
         }
     }
 
     pub(super) fn push(&self, command: Command) -> Result<(), SubmitError> {
+        let size = command.size();
+        let payload_bytes = command.payload_bytes();
         let mut state = self.lock();
         if state.closed {
             return Err(SubmitError::Closed);
         }
-        if state.commands.len() >= self.commands_max {
+        // Only payloads count against the bytes, so reads go on while they are used up.
+        let bytes = state.payload_bytes.saturating_add(payload_bytes);
+        let is_too_much = payload_bytes > 0 && state.payload_bytes > 0 && bytes > self.bytes_max;
+        if state.commands.len() + state.turns_len >= self.commands_max || is_too_much {
             return Err(SubmitError::Busy);
         }
+        state.payload_bytes = bytes;
+        state.size.add(size);
         state.commands.push_back(command);
         self.wake(state);
         Ok(())
@@ -119,10 +161,15 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Takes what is there, in order and within `bounds`; waits for something at most
-    /// `timeout`, for ever if that is `None`. All acknowledgements are taken, so one that was
-    /// given before a command is never applied after it.
-    pub(super) fn take(&self, timeout: Option<Duration>, bounds: BatchBounds) -> Taken {
+    /// Takes a batch within `bounds`; waits for something at most `timeout`, for ever if that is
+    /// `None`. All acknowledgements are taken, so one that was given before a command is never
+    /// applied after it.
+    pub(super) fn take(
+        &self,
+        turns: &mut Turns,
+        timeout: Option<Duration>,
+        bounds: BatchBounds,
+    ) -> Taken {
         let mut state = self.lock();
         if state.is_idle() {
             state.waiting = true;
@@ -136,22 +183,32 @@ impl Queue {
             };
             state.waiting = false;
         }
-        let mut taken = Taken {
-            acks: std::mem::take(&mut state.acks),
-            ..Taken::default()
-        };
-        let (mut messages, mut bytes) = (0_usize, 0_usize);
-        while messages < bounds.messages_max && bytes < bounds.bytes_max {
-            let Some(command) = state.commands.pop_front() else {
-                break;
+        let acks = std::mem::take(&mut state.acks);
+        let commands = std::mem::take(&mut state.commands);
+        let size = std::mem::take(&mut state.size);
+        let closed = state.closed;
+        if state.turns_len == 0 && bounds.admit_after(size) {
+            state.payload_bytes = 0;
+            return Taken {
+                commands,
+                acks,
+                finished: closed,
             };
-            let size = command.size();
-            messages += size.0;
-            bytes = bytes.saturating_add(size.1);
-            taken.commands.push_back(command);
         }
-        taken.finished = state.closed && state.commands.is_empty();
-        taken
+        state.turns_len += commands.len();
+        // Sorting is done without the lock; the counts make good for it afterwards.
+        drop(state);
+        turns.add(commands);
+        let commands = turns.take(bounds);
+        let payload_bytes: usize = commands.iter().map(Command::payload_bytes).sum();
+        let mut state = self.lock();
+        state.turns_len -= commands.len();
+        state.payload_bytes -= payload_bytes;
+        Taken {
+            commands,
+            acks,
+            finished: state.closed && state.commands.is_empty() && state.turns_len == 0,
+        }
     }
 
     fn wake(&self, state: MutexGuard<'_, State>) {
@@ -170,19 +227,44 @@ impl Queue {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.commands.is_empty() && self.acks.is_empty() && !self.closed
+        self.commands.is_empty() && self.turns_len == 0 && self.acks.is_empty() && !self.closed
     }
 }
 
 impl Command {
-    /// Messages and bytes this command adds to a batch.
-    fn size(&self) -> (usize, usize) {
+    /// What this command adds to a batch: the disk gets the payload once per mailbox.
+    pub(super) fn size(&self) -> Size {
         match self {
-            Self::Append { append, .. } => {
-                let bytes = append.entries.iter().map(|entry| entry.payload.len()).sum();
-                (append.entries.len().max(1), bytes)
-            }
-            Self::Read { .. } => (1, 0),
+            Self::Append { append, .. } => Size {
+                messages: append.recipients.len().max(1),
+                bytes: append.payload.len().saturating_mul(append.recipients.len()),
+            },
+            Self::Read { .. } | Self::Purge { .. } => Size {
+                messages: 1,
+                bytes: 0,
+            },
+        }
+    }
+
+    /// Payload this command holds in memory.
+    pub(super) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Append { append, .. } => append.payload.len(),
+            Self::Read { .. } | Self::Purge { .. } => 0,
+        }
+    }
+
+    /// Who waits for it: commands of one submitter keep their order. `None` stands for all
+    /// callers to whom no budget applies.
+    pub(super) fn submitter(&self) -> Option<&UserKey> {
+        match self {
+            Self::Append { append, .. } => append
+                .sender
+                .as_ref()
+                .filter(|sender| sender.limited)
+                .map(|sender| &sender.user),
+            Self::Read { read, .. } => Some(&read.user),
+            Self::Purge { .. } => None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct MessageRow<'a> {
     pub(super) offset: u64,
     pub(super) expiry_ms: u64,
     pub(super) payload: &'a [u8],
+    /// `None` also in rows of format 1.
+    pub(super) sender: Option<&'a str>,
 }
 
 /// A row of table `user`: what outlives the last message of a mailbox.
@@ -32,10 +34,15 @@ impl<'a> MessageRow<'a> {
         hasher.update(&self.offset.to_le_bytes());
         hasher.update(&self.expiry_ms.to_le_bytes());
         hasher.update(self.payload);
+        // A row without a sender has the checksum of format 1.
+        if let Some(sender) = self.sender {
+            hasher.update(&(sender.len() as u64).to_le_bytes());
+            hasher.update(sender.as_bytes());
+        }
         hasher.finalize()
     }
 
-    /// Reads the columns seq, crc, user, offset, expiry, payload; `None` if the row is not what
+    /// Reads the columns seq, crc, user, offset, expiry, payload, sender; `None` if the row is not what
     /// was written. Damage may have changed the types of
     /// the columns as well, so none is taken for granted.
     pub(super) fn check(row: &'a Row<'_>) -> rusqlite::Result<Option<Self>> {
@@ -47,6 +54,14 @@ impl<'a> MessageRow<'a> {
             row.get_ref(4)?,
             row.get_ref(5)?,
         );
+        let sender = match row.get_ref(6)? {
+            ValueRef::Null => None,
+            ValueRef::Text(sender) => match std::str::from_utf8(sender) {
+                Ok(sender) => Some(sender),
+                Err(_) => return Ok(None),
+            },
+            ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => return Ok(None),
+        };
         let (
             ValueRef::Integer(seq),
             ValueRef::Integer(crc),
@@ -68,6 +83,7 @@ impl<'a> MessageRow<'a> {
             offset,
             expiry_ms,
             payload,
+            sender,
         };
         Ok((i64::from(read.crc()) == crc && offset > 0).then_some(read))
     }

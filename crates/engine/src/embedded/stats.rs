@@ -17,10 +17,12 @@ pub(super) struct Counters {
     pub(super) appended: AtomicU64,
     pub(super) acked: AtomicU64,
     pub(super) expired: AtomicU64,
+    pub(super) purged: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) corrupt: AtomicU64,
     pub(super) commits: AtomicU64,
     pub(super) disk_full: AtomicBool,
+    pub(super) store_full: AtomicBool,
     pub(super) failed: OnceLock<Arc<str>>,
 }
 
@@ -31,6 +33,14 @@ impl Counters {
             .store(totals.messages, Ordering::Relaxed);
         self.pending_bytes.store(totals.bytes, Ordering::Relaxed);
         self.pending_users.store(totals.users, Ordering::Relaxed);
+    }
+
+    /// An append was refused because the store is at its limit, or (`false`) there may be room.
+    pub(super) fn set_store_full(&self, full: bool) {
+        // The look spares the common case a write to a shared cache line.
+        if self.store_full.load(Ordering::Relaxed) != full {
+            self.store_full.store(full, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn pending(&self) -> u64 {
@@ -46,10 +56,12 @@ impl Counters {
             appended: load(&self.appended),
             acked: load(&self.acked),
             expired: load(&self.expired),
+            purged: load(&self.purged),
             refused: load(&self.refused),
             corrupt: load(&self.corrupt),
             commits: load(&self.commits),
             disk_full: self.disk_full.load(Ordering::Relaxed),
+            store_full: self.store_full.load(Ordering::Relaxed),
             failed: self.failed.get().cloned(),
         }
     }

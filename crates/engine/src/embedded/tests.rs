@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{AppendError, Appended, Batch, Entry, ReadError};
+use crate::{AppendError, Appended, Batch, ReadError};
 
 const BOUNDS: BatchBounds = BatchBounds {
     messages_max: 100,
@@ -35,10 +35,9 @@ fn append(store: &SqliteMailbox, payload: &str) -> Result<Appended, AppendError>
     let (sender, receiver) = sync_channel(1);
     let payload = Bytes::copy_from_slice(payload.as_bytes());
     let append = Append {
-        entries: vec![Entry {
-            user: "ann".into(),
-            payload,
-        }],
+        recipients: vec!["ann".into()],
+        payload,
+        sender: None,
         ttl_ms: None,
     };
     let done = Box::new(move |result| drop(sender.send(result)));
@@ -78,7 +77,7 @@ fn a_write_that_fails_stops_the_store_for_good_and_loses_nothing() {
     drop(store);
     let store = open(&dir, "");
     assert_eq!(offsets(&read(&store).expect("reading works")), [1, 2, 3]);
-    assert_eq!(append(&store, "d").expect("stored").offsets, [4]);
+    assert_eq!(append(&store, "d").expect("stored").outcomes, [Ok(4)]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
 use super::{
     Shared,
     database::Fault,
+    fair::Turns,
     files::DirLock,
     plan::Reserved,
     queue::{BatchBounds, Command, Taken},
@@ -25,6 +26,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     store: Store,
     bounds: BatchBounds,
+    /// Taken from the queue, waiting for their submitters' turn.
+    turns: Turns,
     /// Taken and not yet completed, in order.
     in_flight: VecDeque<Command>,
     /// When what has left the mailboxes is written even without a new append.
@@ -55,6 +58,7 @@ impl Writer {
             shared,
             store,
             bounds,
+            turns: Turns::default(),
             in_flight: VecDeque::new(),
             flush_at: None,
             log_disk_full_at: None,
@@ -73,7 +77,11 @@ impl Writer {
 
     fn work(&mut self) -> Result<(), Broken> {
         loop {
-            let taken = self.shared.queue.take(self.timeout(), self.bounds);
+            let timeout = self.timeout();
+            let taken = self
+                .shared
+                .queue
+                .take(&mut self.turns, timeout, self.bounds);
             let finished = taken.finished;
             self.cycle(taken)?;
             if finished {
@@ -196,12 +204,12 @@ impl Writer {
                 Command::Append {
                     append,
                     done,
-                    plan: Ok(slots),
+                    plan: Ok(planned),
                 } => {
-                    let offsets = self.store.publish(&append, &slots);
+                    let outcomes = self.store.publish(&append, &planned);
                     done(Ok(Appended {
                         epoch: self.store.epoch(),
-                        offsets,
+                        outcomes,
                     }));
                 }
                 Command::Append {
@@ -212,6 +220,7 @@ impl Writer {
                     stats::add(&self.shared.counters.refused, 1);
                     done(Err(error));
                 }
+                Command::Purge { purge, done } => done(Ok(self.store.purge(&purge))),
                 Command::Read { read, done } => match self.store.read(&read) {
                     Ok(batch) => done(Ok(batch)),
                     Err(error) => {
@@ -249,12 +258,16 @@ impl Writer {
                 let told = catch_unwind(AssertUnwindSafe(|| match command {
                     Command::Append { done, .. } => done(Err(AppendError::Failed { reason })),
                     Command::Read { done, .. } => done(Err(ReadError::Failed { reason })),
+                    Command::Purge { done, .. } => done(Err(ReadError::Failed { reason })),
                 }));
                 if told.is_err() {
                     tracing::error!("a completion panicked");
                 }
             }
-            let taken = self.shared.queue.take(Some(Duration::ZERO), self.bounds);
+            let taken = self
+                .shared
+                .queue
+                .take(&mut self.turns, Some(Duration::ZERO), self.bounds);
             if taken.finished && taken.commands.is_empty() {
                 return;
             }

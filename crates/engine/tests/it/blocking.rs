@@ -3,21 +3,47 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
-use tidewire_engine::{Append, AppendError, Appended, Batch, Entry, Mailbox, ReadError, UserKey};
+use tidewire_engine::{
+    Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, Purge, ReadError, Sender,
+    UserKey,
+};
 
 pub(crate) fn user(name: &str) -> UserKey {
     UserKey::from(name)
 }
 
 pub(crate) fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
-    let entry = |name: &&str| Entry {
-        user: user(name),
-        payload: Bytes::copy_from_slice(payload),
-    };
     Append {
-        entries: users.iter().map(entry).collect(),
+        recipients: users.iter().map(|name| user(name)).collect(),
+        payload: Bytes::copy_from_slice(payload),
+        sender: None,
         ttl_ms,
     }
+}
+
+/// A message for which `sender` answers, within his budgets.
+pub(crate) fn from(sender: &str, users: &[&str], payload: &[u8]) -> Append {
+    Append {
+        sender: Some(Sender {
+            user: user(sender),
+            limited: true,
+        }),
+        ..message(users, payload, None)
+    }
+}
+
+/// The offsets of an append that every mailbox took.
+pub(crate) fn offsets(appended: &Appended) -> Vec<u64> {
+    let offset = |outcome: &Result<u64, MailboxRefusal>| outcome.expect("every mailbox took it");
+    appended.outcomes.iter().map(offset).collect()
+}
+
+pub(crate) fn purge(store: &dyn Mailbox, purge: Purge) -> u64 {
+    let (sender, receiver) = sync_channel(1);
+    let done = Box::new(move |result| drop(sender.send(result)));
+    store.purge(purge, done).expect("the command is taken");
+    let result = receiver.recv().expect("the purge completes");
+    result.expect("the store works")
 }
 
 /// Submits and returns where the result will come.
@@ -43,9 +69,7 @@ pub(crate) fn try_append(
 
 /// Appends to one mailbox; returns the offset.
 pub(crate) fn append(store: &dyn Mailbox, name: &str, payload: &[u8]) -> u64 {
-    try_append(store, &[name], payload)
-        .expect("the message is stored")
-        .offsets[0]
+    offsets(&try_append(store, &[name], payload).expect("the message is stored"))[0]
 }
 
 pub(crate) fn try_read(

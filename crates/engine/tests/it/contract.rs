@@ -9,10 +9,13 @@ use std::{
     thread,
 };
 
-use tidewire_engine::{AppendError, Appended, Batch, Mailbox, SubmitError, UserKey};
+use tidewire_engine::{
+    AppendError, Appended, Batch, Mailbox, MailboxRefusal, Purge, SubmitError, UserKey,
+};
 
 use crate::blocking::{
-    ack, append, listed, message, pending, read, shown, submit, try_append, try_read, user,
+    ack, append, from, listed, message, offsets, pending, purge, read, shown, submit, try_append,
+    try_read, user,
 };
 
 /// A store that can be opened, stopped and opened again with what it kept.
@@ -30,6 +33,8 @@ pub(crate) struct Limits {
     pub(crate) user_bytes_max: u64,
     pub(crate) messages_max: u64,
     pub(crate) bytes_max: u64,
+    pub(crate) sender_messages_max: u64,
+    pub(crate) sender_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -39,6 +44,8 @@ impl Default for Limits {
             user_bytes_max: 1 << 20,
             messages_max: 100_000,
             bytes_max: 1 << 30,
+            sender_messages_max: 100_000,
+            sender_bytes_max: 1 << 30,
         }
     }
 }
@@ -64,7 +71,13 @@ macro_rules! contract_suite {
             an_ack_is_cumulative_and_moves_gone_up_to,
             an_ack_of_offsets_not_given_out_removes_only_what_there_is,
             an_ack_takes_effect_before_a_later_read,
-            a_full_mailbox_refuses_the_message_for_everybody_until_an_ack,
+            a_full_mailbox_keeps_the_message_from_nobody_else,
+            a_message_that_no_mailbox_takes_is_refused_until_an_ack,
+            a_sender_has_a_budget_over_all_mailboxes_that_a_restart_keeps,
+            a_sender_fills_only_his_share_of_a_mailbox,
+            a_purge_removes_what_it_names_and_says_how_many,
+            a_purge_sees_exactly_what_was_completed_before_it,
+            a_full_store_shows_in_the_statistics_until_something_leaves,
             a_full_mailbox_is_full_by_bytes_as_well,
             an_empty_mailbox_takes_a_message_of_exactly_the_byte_limit,
             a_full_store_refuses_and_an_ack_makes_room,
@@ -103,7 +116,7 @@ fn a_message_for_several_users_reaches_every_mailbox<A: Adapter>() {
     let store = &*adapter.mailbox();
     append(store, "bob", b"first");
     let appended = try_append(store, &["ann", "bob"], b"both").expect("stored");
-    assert_eq!(appended.offsets, [1, 2]);
+    assert_eq!(offsets(&appended), [1, 2]);
     assert_eq!(pending(store, "ann"), listed(&[(1, "both")]));
     assert_eq!(pending(store, "bob"), listed(&[(1, "first"), (2, "both")]));
     assert_eq!(read(store, "ann", 0).epoch, appended.epoch);
@@ -113,7 +126,7 @@ fn a_user_named_twice_gets_the_message_twice<A: Adapter>() {
     let adapter = A::open(Limits::default());
     let store = &*adapter.mailbox();
     let appended = try_append(store, &["ann", "bob", "ann"], b"x").expect("stored");
-    assert_eq!(appended.offsets, [1, 1, 2]);
+    assert_eq!(offsets(&appended), [1, 1, 2]);
     assert_eq!(pending(store, "ann"), listed(&[(1, "x"), (2, "x")]));
 }
 
@@ -197,7 +210,12 @@ fn an_ack_takes_effect_before_a_later_read<A: Adapter>() {
     }
 }
 
-fn a_full_mailbox_refuses_the_message_for_everybody_until_an_ack<A: Adapter>() {
+fn no_mailbox() -> Result<Appended, AppendError> {
+    let refusals = vec![MailboxRefusal::Full];
+    Err(AppendError::NoMailbox { refusals })
+}
+
+fn a_full_mailbox_keeps_the_message_from_nobody_else<A: Adapter>() {
     let adapter = A::open(Limits {
         user_messages_max: 2,
         ..Limits::default()
@@ -205,18 +223,33 @@ fn a_full_mailbox_refuses_the_message_for_everybody_until_an_ack<A: Adapter>() {
     let store = &*adapter.mailbox();
     append(store, "ann", b"a");
     append(store, "ann", b"b");
-    let refused = AppendError::MailboxFull {
-        users: vec![user("ann")],
-    };
+    let appended = try_append(store, &["bob", "ann", "eve"], b"c").expect("two have room");
+    let full = Err(MailboxRefusal::Full);
+    assert_eq!(appended.outcomes, [Ok(1), full, Ok(1)]);
+    assert_eq!(pending(store, "bob"), listed(&[(1, "c")]));
+    assert_eq!(pending(store, "ann"), listed(&[(1, "a"), (2, "b")]));
+    assert_eq!(store.stats().refused, 0);
+    // One place is left for two.
+    ack(store, "ann", 1);
+    let appended = try_append(store, &["ann", "bob", "ann"], b"d").expect("some have room");
+    assert_eq!(appended.outcomes, [Ok(3), Ok(2), full]);
+}
+
+fn a_message_that_no_mailbox_takes_is_refused_until_an_ack<A: Adapter>() {
+    let adapter = A::open(Limits {
+        user_messages_max: 1,
+        ..Limits::default()
+    });
+    let store = &*adapter.mailbox();
+    try_append(store, &["ann", "bob"], b"a").expect("stored");
+    let refusals = vec![MailboxRefusal::Full; 2];
     assert_eq!(
-        try_append(store, &["bob", "ann", "ann"], b"c"),
-        Err(refused)
+        try_append(store, &["bob", "ann"], b"b"),
+        Err(AppendError::NoMailbox { refusals })
     );
-    assert_eq!(pending(store, "bob"), []);
     assert_eq!(store.stats().refused, 1);
     ack(store, "ann", 1);
-    let appended = try_append(store, &["bob", "ann"], b"c").expect("there is room again");
-    assert_eq!(appended.offsets, [1, 3]);
+    assert_eq!(append(store, "ann", b"b"), 2);
 }
 
 fn a_full_mailbox_is_full_by_bytes_as_well<A: Adapter>() {
@@ -226,10 +259,7 @@ fn a_full_mailbox_is_full_by_bytes_as_well<A: Adapter>() {
     });
     let store = &*adapter.mailbox();
     append(store, "ann", b"123456");
-    let refused = AppendError::MailboxFull {
-        users: vec![user("ann")],
-    };
-    assert_eq!(try_append(store, &["ann"], b"12345"), Err(refused));
+    assert_eq!(try_append(store, &["ann"], b"12345"), no_mailbox());
     assert_eq!(append(store, "ann", b"1234"), 2);
 }
 
@@ -240,10 +270,164 @@ fn an_empty_mailbox_takes_a_message_of_exactly_the_byte_limit<A: Adapter>() {
     });
     let store = &*adapter.mailbox();
     assert_eq!(append(store, "ann", b"0123456789"), 1);
-    let refused = AppendError::MailboxFull {
-        users: vec![user("bob")],
+    assert_eq!(try_append(store, &["bob"], b"0123456789a"), no_mailbox());
+}
+
+/// Submits as a limited sender and waits.
+fn try_from(
+    store: &dyn Mailbox,
+    sender: &str,
+    users: &[&str],
+    payload: &[u8],
+) -> Result<Appended, AppendError> {
+    let result = submit(store, from(sender, users, payload)).recv();
+    result.expect("completes")
+}
+
+fn a_sender_has_a_budget_over_all_mailboxes_that_a_restart_keeps<A: Adapter>() {
+    let adapter = A::open(Limits {
+        sender_messages_max: 4,
+        sender_bytes_max: 20,
+        ..Limits::default()
+    });
+    let store = &*adapter.mailbox();
+    try_from(store, "eve", &["ann", "bob"], b"x").expect("stored");
+    try_from(store, "eve", &["ann"], b"x").expect("stored");
+    // All of a message or nothing of it: his budget is no recipient's trouble.
+    let full = Err(AppendError::SenderFull);
+    assert_eq!(try_from(store, "eve", &["ann", "bob"], b"x"), full);
+    assert_eq!(try_from(store, "eve", &["ann"], &[b'x'; 18]), full);
+    try_from(store, "bob", &["ann", "eve"], b"x").expect("others have budgets of their own");
+    let mut trusted = from("eve", &["ann", "ann"], b"x");
+    if let Some(sender) = &mut trusted.sender {
+        sender.limited = false;
+    }
+    let stored = submit(store, trusted).recv().expect("completes");
+    stored.expect("a trusted caller has no budget");
+    assert_eq!(try_from(store, "eve", &["bob"], b"x"), full);
+    let adapter = adapter.restart();
+    let store = &*adapter.mailbox();
+    assert_eq!(try_from(store, "eve", &["bob"], b"x"), full);
+    ack(store, "ann", 1);
+    assert_eq!(try_from(store, "eve", &["bob"], b"x"), full);
+    ack(store, "ann", 2);
+    try_from(store, "eve", &["bob"], b"x").expect("what has left makes room");
+}
+
+fn a_sender_fills_only_his_share_of_a_mailbox<A: Adapter>() {
+    let adapter = A::open(Limits {
+        user_messages_max: 400,
+        user_bytes_max: 10_000,
+        ..Limits::default()
+    });
+    let store = &*adapter.mailbox();
+    // One by one, and queued together: more than are looked through, fewer, by bytes.
+    for _ in 0..50 {
+        try_from(store, "eve", &["ann"], b"x").expect("stored");
+    }
+    let rest: Vec<_> = (0..160)
+        .map(|_| submit(store, from("eve", &["ann", "bob"], b"x")))
+        .collect();
+    let outcomes = rest.iter().map(|result| {
+        result
+            .recv()
+            .expect("completes")
+            .expect("bob has room")
+            .outcomes
+    });
+    let taken = outcomes.filter(|outcomes| outcomes[0].is_ok()).count();
+    assert_eq!(taken, 150);
+    let share = |store: &dyn Mailbox, name: &str| {
+        let refusals = vec![MailboxRefusal::SenderShare];
+        let refused = Err(AppendError::NoMailbox { refusals });
+        assert_eq!(try_from(store, "eve", &[name], b"x"), refused);
     };
-    assert_eq!(try_append(store, &["bob"], b"0123456789a"), Err(refused));
+    share(store, "ann");
+    let adapter = adapter.restart();
+    let store = &*adapter.mailbox();
+    share(store, "ann");
+    for _ in 0..200 {
+        try_from(store, "bob", &["ann"], b"x").expect("half is left to others");
+    }
+    let refusals = vec![MailboxRefusal::Full];
+    let full = Err(AppendError::NoMailbox { refusals });
+    assert_eq!(try_from(store, "bob", &["ann"], b"x"), full);
+    try_from(store, "eve", &["kim"], &[b'x'; 6000]).expect("the first one, whatever its size");
+    share(store, "kim");
+    ack(store, "kim", 1);
+    try_from(store, "eve", &["kim"], b"x").expect("his share is free again");
+}
+
+fn a_purge_removes_what_it_names_and_says_how_many<A: Adapter>() {
+    let adapter = A::open(Limits::default());
+    let store = &*adapter.mailbox();
+    let fill = || {
+        for (sender, payload) in [("eve", "e1"), ("bob", "b1"), ("eve", "e2"), ("bob", "b2")] {
+            try_from(store, sender, &["ann", "kim"], payload.as_bytes()).expect("stored");
+        }
+    };
+    fill();
+    let between = |recipient: &str, sender: &str| Purge::Between {
+        recipient: user(recipient),
+        sender: user(sender),
+    };
+    assert_eq!(purge(store, between("ann", "eve")), 2);
+    assert_eq!(pending(store, "ann"), listed(&[(2, "b1"), (4, "b2")]));
+    assert_eq!(pending(store, "kim").len(), 4);
+    assert_eq!(purge(store, Purge::Sender(user("bob"))), 4);
+    assert_eq!(pending(store, "ann"), []);
+    assert_eq!(pending(store, "kim"), listed(&[(1, "e1"), (3, "e2")]));
+    assert_eq!(purge(store, Purge::Recipient(user("kim"))), 2);
+    for nothing in [
+        Purge::Recipient(user("kim")),
+        Purge::Sender(user("nobody")),
+        between("nobody", "eve"),
+    ] {
+        assert_eq!(purge(store, nothing), 0);
+    }
+    let stats = store.stats();
+    assert_eq!((stats.purged, stats.pending_messages), (8, 0));
+    assert_eq!((stats.pending_bytes, stats.pending_users), (0, 0));
+    fill();
+    assert_eq!(purge(store, Purge::Sender(user("eve"))), 4);
+    let adapter = adapter.restart();
+    let store = &*adapter.mailbox();
+    assert_eq!(pending(store, "kim"), listed(&[(6, "b1"), (8, "b2")]));
+    assert_eq!(read(store, "kim", 0).gone_up_to, 5);
+    assert_eq!(purge(store, Purge::Sender(user("bob"))), 4);
+}
+
+fn a_purge_sees_exactly_what_was_completed_before_it<A: Adapter>() {
+    let adapter = A::open(Limits::default());
+    let store = &*adapter.mailbox();
+    let before = submit(store, message(&["ann"], b"before", None));
+    let (sender, receiver) = sync_channel(1);
+    let done = Box::new(move |result| drop(sender.send(result)));
+    store
+        .purge(Purge::Recipient(user("ann")), done)
+        .expect("taken");
+    let after = submit(store, message(&["ann"], b"after", None));
+    for stored in [before, after] {
+        stored.recv().expect("completes").expect("stored");
+    }
+    assert_eq!(receiver.recv().expect("completes").expect("purged"), 1);
+    assert_eq!(pending(store, "ann"), listed(&[(2, "after")]));
+}
+
+fn a_full_store_shows_in_the_statistics_until_something_leaves<A: Adapter>() {
+    let adapter = A::open(Limits {
+        messages_max: 2,
+        ..Limits::default()
+    });
+    let store = &*adapter.mailbox();
+    try_append(store, &["ann", "bob"], b"x").expect("stored");
+    assert!(!store.stats().store_full, "nobody has been refused yet");
+    let refused = try_append(store, &["ann"], b"x");
+    assert_eq!(refused, Err(AppendError::StoreFull));
+    assert!(store.stats().store_full);
+    ack(store, "ann", 1);
+    read(store, "ann", 0);
+    assert!(!store.stats().store_full);
 }
 
 fn a_full_store_refuses_and_an_ack_makes_room<A: Adapter>() {
@@ -342,7 +526,7 @@ fn stop_completes_what_was_taken_and_closes<A: Adapter>() {
             .try_recv()
             .expect("completed before stop returned")
             .expect("stored");
-        assert_eq!(appended.offsets, [at]);
+        assert_eq!(offsets(&appended), [at]);
     }
     let none = || Box::new(|_| panic!("a refused command is never completed"));
     let closed = Err(SubmitError::Closed);
@@ -359,7 +543,7 @@ fn a_completion_may_submit_further_commands<A: Adapter>() {
     let (sender, receiver) = sync_channel(1);
     let inner = Arc::clone(&store);
     let done = Box::new(move |result: Result<Appended, AppendError>| {
-        let up_to = result.expect("stored").offsets[0];
+        let up_to = offsets(&result.expect("stored"))[0];
         let done = Box::new(move |result| drop(sender.send(result)));
         inner.read(user("ann"), 0, 10, 100, done).expect("taken");
         inner.ack(&user("ann"), up_to).expect("taken");
@@ -458,7 +642,7 @@ fn submit_mixed(
         } else {
             let append = message(&[&name], format!("{submitter}:{number}").as_bytes(), None);
             let done = Box::new(move |result: Result<Appended, _>| {
-                let offset = result.expect("stored").offsets[0];
+                let offset = offsets(&result.expect("stored"))[0];
                 record(Event::Append {
                     submitter,
                     number,

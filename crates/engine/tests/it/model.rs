@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tidewire_engine::{AppendError, Mailbox, SqliteMailbox, embedded::Config};
+use tidewire_engine::{AppendError, Mailbox, MailboxRefusal, SqliteMailbox, embedded::Config};
 
 use crate::{
-    blocking::{ack, message, submit, try_read, user},
+    blocking::{ack, message, submit, try_read},
     clock::TestClock,
 };
 
@@ -79,37 +79,45 @@ impl Model {
         users: &[usize],
         payload: &[u8],
         ttl_ms: u64,
-    ) -> Result<Vec<u64>, AppendError> {
-        let wanted = |at: usize| users.iter().filter(|user| **user == at).count();
-        let fits = |at: usize| self.mailboxes[at].pending.len() + wanted(at) <= USER_MESSAGES_MAX;
-        let mut full: Vec<usize> = Vec::new();
-        for at in users {
-            if !fits(*at) && !full.contains(at) {
-                full.push(*at);
-            }
-        }
-        if !full.is_empty() {
-            let users = full.into_iter().map(|at| user(USERS[at])).collect();
-            return Err(AppendError::MailboxFull { users });
+    ) -> Result<Vec<Result<u64, MailboxRefusal>>, AppendError> {
+        let mut lens = self
+            .mailboxes
+            .each_ref()
+            .map(|mailbox| mailbox.pending.len());
+        let fits: Vec<bool> = users
+            .iter()
+            .map(|at| {
+                let fits = lens[*at] < USER_MESSAGES_MAX;
+                lens[*at] += usize::from(fits);
+                fits
+            })
+            .collect();
+        let taken = fits.iter().filter(|fits| **fits).count();
+        if taken == 0 {
+            let refusals = vec![MailboxRefusal::Full; users.len()];
+            return Err(AppendError::NoMailbox { refusals });
         }
         let pending: usize = self
             .mailboxes
             .iter()
             .map(|mailbox| mailbox.pending.len())
             .sum();
-        if pending + users.len() > MESSAGES_MAX {
+        if pending + taken > MESSAGES_MAX {
             return Err(AppendError::StoreFull);
         }
         let expiry_ms = self.now_ms + ttl_ms;
-        let mut push = |at: &usize| {
+        let mut push = |(at, fits): (&usize, bool)| {
+            if !fits {
+                return Err(MailboxRefusal::Full);
+            }
             let mailbox = &mut self.mailboxes[*at];
             mailbox.last_offset += 1;
             mailbox
                 .pending
                 .insert(mailbox.last_offset, (expiry_ms, payload.to_vec()));
-            mailbox.last_offset
+            Ok(mailbox.last_offset)
         };
-        Ok(users.iter().map(&mut push).collect())
+        Ok(users.iter().zip(fits).map(&mut push).collect())
     }
 
     fn advance(&mut self, ms: u64) {
@@ -171,7 +179,7 @@ fn check(operations: &[Operation]) {
                 let result = result
                     .recv()
                     .expect("completes")
-                    .map(|appended| appended.offsets);
+                    .map(|appended| appended.outcomes);
                 assert_eq!(
                     result,
                     model.append(users, &payload, ttl_ms.unwrap_or(3000))

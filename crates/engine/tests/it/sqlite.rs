@@ -1,18 +1,18 @@
 //! What only the embedded store does: files, batches, time, a full disk.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     mpsc::{SyncSender, sync_channel},
 };
 
 use tempfile::TempDir;
 use tidewire_engine::{
-    AppendError, Mailbox, SqliteMailbox, SubmitError,
+    AppendError, Appended, Mailbox, SqliteMailbox, SubmitError,
     embedded::{Config, OpenError},
 };
 
 use crate::{
-    blocking::{ack, append, listed, message, pending, read, submit, try_append, user},
+    blocking::{ack, append, from, listed, message, pending, read, submit, try_append, user},
     clock::TestClock,
     contract::{Adapter, Limits},
 };
@@ -31,6 +31,8 @@ impl Adapter for Sqlite {
         config.user_bytes_max = limits.user_bytes_max;
         config.messages_max = limits.messages_max;
         config.bytes_max = limits.bytes_max;
+        config.sender_messages_max = limits.sender_messages_max;
+        config.sender_bytes_max = limits.sender_bytes_max;
         config.reserve_bytes = 0;
         let store = open(&config);
         Self {
@@ -139,6 +141,62 @@ fn a_full_queue_is_busy_but_takes_acknowledgements() {
         result.recv().expect("completes").expect("stored");
     }
     assert_eq!(read(&*store, "ann", 0).gone_up_to, 1);
+}
+
+/// A payload for many is held, and counted, once.
+#[test]
+fn a_queue_is_full_by_bytes_as_well_and_one_payload_always_fits() {
+    let (_dir, mut config) = fresh();
+    config.queue_bytes_max = 100;
+    let store = open(&config);
+    let held = hold(&*store);
+    let large = submit(&*store, message(&["ann"; 50], &[b'x'; 120], None));
+    let never = Box::new(|_| panic!("a refused command is never completed"));
+    let refused = store.append(message(&["bob"], b"x", None), never);
+    assert_eq!(refused, Err(SubmitError::Busy));
+    let (sender, receiver) = sync_channel(1);
+    let done = Box::new(move |result| drop(sender.send(result)));
+    store
+        .read(user("bob"), 0, 1, 1, done)
+        .expect("reads hold no payload");
+    drop(held);
+    large.recv().expect("completes").expect("stored");
+    receiver.recv().expect("completes").expect("read");
+    append(&*store, "bob", b"x");
+}
+
+/// 200 messages to 256 users each are 3 GB to write for one message's sender; a bystander's
+/// message waits for about one of them.
+#[test]
+fn a_bystander_overtakes_one_who_has_queued_much() {
+    let (_dir, mut config) = fresh();
+    config.user_messages_max = 10_000;
+    let store = open(&config);
+    let held = hold(&*store);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let record = |name: &'static str| {
+        let order = Arc::clone(&order);
+        Box::new(move |result: Result<Appended, AppendError>| {
+            result.expect("stored");
+            order.lock().expect("no panic").push(name);
+        })
+    };
+    for _ in 0..20 {
+        let append = from("eve", &["kim"; 100], &[b'x'; 1000]);
+        store.append(append, record("eve")).expect("taken");
+    }
+    let bystander = from("ann", &["bob"], b"x");
+    store.append(bystander, record("ann")).expect("taken");
+    let trusted = message(&["bob"], b"x", None);
+    store.append(trusted, record("api")).expect("taken");
+    drop(held);
+    store.stop();
+    let order = order.lock().expect("no panic");
+    assert_eq!(order.len(), 22);
+    for name in ["ann", "api"] {
+        let at = order.iter().position(|of| *of == name);
+        assert!(at < Some(4), "{name}: {order:?}");
+    }
 }
 
 #[test]
@@ -304,7 +362,7 @@ fn check_full_disk(config: &Config) -> Arc<SqliteMailbox> {
     let mut stored = 0;
     let refused = loop {
         match try_append(&*store, &["ann"], &payload) {
-            Ok(appended) => stored = appended.offsets[0],
+            Ok(appended) => stored = appended.outcomes[0].expect("there is room"),
             Err(error) => break error,
         }
     };

@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use rusqlite::Connection;
 use tidewire_engine::{
-    Mailbox, SqliteMailbox,
+    Mailbox, Purge, SqliteMailbox,
     embedded::{Config, OpenError},
 };
 
 use crate::{
-    blocking::{ack, append, listed, pending, read},
+    blocking::{ack, append, from, listed, pending, purge, read, submit, user},
     sqlite::{fresh, open},
 };
 
@@ -116,13 +116,66 @@ fn an_unknown_format_is_refused_and_left_alone() {
             error,
             OpenError::UnknownFormat {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
         "{error}"
     );
     assert_eq!(fs::read(file(&config)).expect("readable"), before);
+}
+
+#[test]
+fn a_file_of_format_1_opens_with_all_it_holds() {
+    let (_dir, config) = fresh();
+    let store = open(&config);
+    append(&*store, "ann", b"a");
+    append(&*store, "ann", b"b");
+    let epoch = read(&*store, "ann", 0).epoch;
+    store.stop();
+    for sql in [
+        "ALTER TABLE message DROP COLUMN sender",
+        "ALTER TABLE quarantine DROP COLUMN sender",
+        "PRAGMA user_version = 1",
+    ] {
+        let connection = Connection::open(file(&config)).expect("the database opens");
+        connection
+            .execute_batch(sql)
+            .expect("the statement is right");
+    }
+    // The second time it is of the new format.
+    for _ in 0..2 {
+        let store = open(&config);
+        let batch = read(&*store, "ann", 0);
+        assert_eq!((store.stats().corrupt, batch.epoch), (0, epoch));
+        assert_eq!(pending(&*store, "ann"), listed(&[(1, "a"), (2, "b")]));
+        store.stop();
+    }
+    let store = open(&config);
+    let stored = submit(&*store, from("eve", &["ann"], b"c")).recv();
+    stored.expect("completes").expect("stored");
+    store.stop();
+    let store = open(&config);
+    assert_eq!(purge(&*store, Purge::Sender(user("eve"))), 1);
+    assert_eq!(pending(&*store, "ann"), listed(&[(1, "a"), (2, "b")]));
+}
+
+/// A message counted for another sender would escape its own budget.
+#[test]
+fn a_message_whose_sender_was_changed_is_set_aside() {
+    for sql in [
+        "UPDATE message SET sender = 'kim'",
+        "UPDATE message SET sender = NULL",
+        "UPDATE message SET sender = 7",
+    ] {
+        let (_dir, config) = fresh();
+        let store = open(&config);
+        let stored = submit(&*store, from("eve", &["ann"], b"a")).recv();
+        stored.expect("completes").expect("stored");
+        store.stop();
+        assert_eq!(tamper(&config, sql), 1);
+        assert_eq!(open(&config).stats().corrupt, 1, "{sql}");
+    }
 }
 
 #[test]

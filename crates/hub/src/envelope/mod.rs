@@ -13,7 +13,8 @@ mod scan;
 
 use std::borrow::Cow;
 
-pub(crate) use notification::{data_of, received, refused};
+pub(crate) use notification::{data_of, received, refused, refused_in_part};
+use parse::Repeats;
 
 use crate::{MessageId, UserId};
 
@@ -31,9 +32,18 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads and checks a payload in the order of the errors' variants.
+    /// Reads and checks a payload in the order of the errors' variants. Recipients are a set in
+    /// the order in which each is first named.
     pub fn parse(payload: &'a [u8], recipients_max: usize) -> Result<Self, EnvelopeError> {
-        parse::parse(payload, recipients_max)
+        parse::parse(payload, recipients_max, Repeats::Dropped)
+    }
+
+    /// The same, but a recipient who is named several times stays so.
+    pub fn parse_with_repeats(
+        payload: &'a [u8],
+        recipients_max: usize,
+    ) -> Result<Self, EnvelopeError> {
+        parse::parse(payload, recipients_max, Repeats::Kept)
     }
 
     /// `type`.
@@ -46,7 +56,7 @@ impl<'a> Envelope<'a> {
         &self.sender
     }
 
-    /// At least one; ids may repeat, and 0 may occur.
+    /// At least one; 0 may occur.
     pub fn recipients(&self) -> &[UserId] {
         &self.recipients
     }
@@ -68,11 +78,11 @@ impl<'a> Envelope<'a> {
 
     /// Appends the delivered form. `now` stands in for a missing time stamp.
     pub(crate) fn write(&self, id: MessageId, recipients: &[UserId], now: &str, out: &mut String) {
-        out.push_str("{\"data\":");
+        out.push_str(DATA);
         out.push_str(self.data_json);
-        out.push_str(",\"id\":\"");
+        out.push_str(ID);
         id.write(out);
-        out.push_str("\",\"recipients\":[");
+        out.push_str(RECIPIENTS);
         for (index, recipient) in recipients.iter().enumerate() {
             if index > 0 {
                 out.push(',');
@@ -96,6 +106,11 @@ impl<'a> Envelope<'a> {
         out.push('}');
     }
 
+    /// Where the list of recipients begins in what [`Envelope::write`] appends.
+    pub(crate) fn recipients_at(&self) -> usize {
+        DATA.len() + self.data_json.len() + ID.len() + MessageId::TEXT_LEN + RECIPIENTS.len()
+    }
+
     /// An upper bound of what [`Envelope::write`] appends.
     pub(crate) fn json_len_max(&self, recipients: &[UserId]) -> usize {
         let ids: usize = recipients.iter().map(|id| id.json_len_max() + 1).sum();
@@ -108,6 +123,10 @@ impl<'a> Envelope<'a> {
             + self.timestamp_json.map_or(0, str::len)
     }
 }
+
+const DATA: &str = "{\"data\":";
+const ID: &str = ",\"id\":\"";
+const RECIPIENTS: &str = "\",\"recipients\":[";
 
 /// A payload broke a rule; the variants stand in the order of the checks. The texts are those
 /// of S-20: clients and their logs know them.

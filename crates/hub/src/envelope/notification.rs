@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{MessageId, UserId};
+use crate::{MessageId, Refusal, RefusedRecipient, UserId};
 
 /// To the sender: one connection of `recipient` has received message `id` (S-28).
 pub(crate) fn received(sender: &UserId, id: MessageId, recipient: &UserId) -> String {
@@ -20,17 +20,60 @@ pub(crate) fn received(sender: &UserId, id: MessageId, recipient: &UserId) -> St
     notification(sender, &data, "", "notification_received")
 }
 
-/// To the sender: his message was understood but not accepted. `code` and `message` are
-/// plain ASCII without quotes. `refused_data` is the message's own `data`: its member `ref`, a
-/// string, comes back, so that the client knows which message is meant.
-pub(crate) fn refused(sender: &UserId, code: &str, message: &str, refused_data: &str) -> String {
-    let mut data = format!("{{\"code\":\"{code}\",\"message\":\"{message}\"");
+/// To the sender: his message was understood but not accepted. `refused_data` is the message's
+/// own `data`: its member `ref`, a string, comes back, so that the client knows which message is
+/// meant.
+pub(crate) fn refused(sender: &UserId, refusal: Refusal, refused_data: &str) -> String {
+    let mut data = String::with_capacity(128);
+    begin_refusal(refusal, None, refused_data, &mut data);
+    data.push('}');
+    notification(sender, &data, &refusal.to_string(), "notification_refused")
+}
+
+/// To the sender: message `id` was accepted, but not for these recipients, of whom there is at
+/// least one.
+pub(crate) fn refused_in_part(
+    sender: &UserId,
+    id: MessageId,
+    recipients: &[RefusedRecipient],
+    refused_data: &str,
+) -> String {
+    let refusal = recipients
+        .first()
+        .map_or(Refusal::MailboxFull, |first| first.refusal);
+    let mut data = String::with_capacity(192 + recipients.len() * 48);
+    begin_refusal(refusal, Some(id), refused_data, &mut data);
+    data.push_str(",\"refused\":[");
+    for (index, refused) in recipients.iter().enumerate() {
+        if index > 0 {
+            data.push(',');
+        }
+        data.push_str("{\"code\":\"");
+        data.push_str(refused.refusal.code());
+        data.push_str("\",\"recipient\":");
+        refused.recipient.write_json(&mut data);
+        data.push('}');
+    }
+    data.push_str("]}");
+    notification(sender, &data, &refusal.to_string(), "notification_refused")
+}
+
+/// The members of a refusal's `data` up to the reference, without the closing brace. Codes and
+/// texts are plain ASCII without quotes.
+fn begin_refusal(refusal: Refusal, id: Option<MessageId>, refused_data: &str, data: &mut String) {
+    data.push_str("{\"code\":\"");
+    data.push_str(refusal.code());
+    if let Some(id) = id {
+        data.push_str("\",\"id\":\"");
+        id.write(data);
+    }
+    data.push_str("\",\"message\":\"");
+    data.push_str(&refusal.to_string());
+    data.push('"');
     if let Some(reference) = reference(refused_data) {
         data.push_str(",\"ref\":");
         data.push_str(reference);
     }
-    data.push('}');
-    notification(sender, &data, message, "notification_refused")
 }
 
 /// The `data` of a delivered form.
@@ -91,20 +134,38 @@ mod tests {
 
     #[test]
     fn a_refusal_names_code_and_reason() {
-        let json = refused(&UserId::from(7), "busy", "try again", "null");
+        let json = refused(&UserId::from(7), Refusal::Busy, "null");
         assert_eq!(
             json,
-            r#"{"data":{"code":"busy","message":"try again"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"try again","timestamp":"","type":"notification_refused"}"#
+            r#"{"data":{"code":"busy","message":"the server is busy, try again"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"the server is busy, try again","timestamp":"","type":"notification_refused"}"#
+        );
+    }
+
+    #[test]
+    fn a_refusal_in_part_names_message_recipients_and_reasons() {
+        let refused = |recipient: &str, refusal| RefusedRecipient {
+            recipient: recipient.parse().unwrap(),
+            refusal,
+        };
+        let recipients = [
+            refused("901", Refusal::MailboxFull),
+            refused("bob", Refusal::SenderQuota),
+        ];
+        let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
+        let json = refused_in_part(&UserId::from(7), id, &recipients, r#"{"ref":"a"}"#);
+        assert_eq!(
+            data_of(json.as_bytes()),
+            r#"{"code":"mailbox_full","id":"5A32EA72-38F4D5DC-3541-00000008","message":"the mailbox of a recipient is full","ref":"a","refused":[{"code":"mailbox_full","recipient":901},{"code":"sender_quota","recipient":"bob"}]}"#
         );
     }
 
     #[test]
     fn a_refusal_gives_the_reference_back_if_it_is_a_short_string() {
         let data = |data: &str| {
-            let json = refused(&UserId::from(7), "busy", "wait", data);
+            let json = refused(&UserId::from(7), Refusal::DiskFull, data);
             data_of(json.as_bytes()).to_owned()
         };
-        let with = r#"{"code":"busy","message":"wait","ref":"a\u00e9\"b"}"#;
+        let with = r#"{"code":"disk_full","message":"the disk is full","ref":"a\u00e9\"b"}"#;
         assert_eq!(data(r#"{"x":[1],"ref":"a\u00e9\"b"}"#), with);
         let long = format!(r#"{{"ref":"{}"}}"#, "x".repeat(129));
         for without in [
@@ -118,7 +179,7 @@ mod tests {
         ] {
             assert_eq!(
                 data(without),
-                r#"{"code":"busy","message":"wait"}"#,
+                r#"{"code":"disk_full","message":"the disk is full"}"#,
                 "{without}"
             );
         }

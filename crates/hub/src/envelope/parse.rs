@@ -4,7 +4,7 @@
 //! in the order of S-20. Invariant: one pass over the whole payload by the JSON reader, then
 //! only the small members are looked into.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -15,7 +15,18 @@ use serde_json::value::RawValue;
 use super::{Envelope, EnvelopeError, scan};
 use crate::UserId;
 
-pub(super) fn parse(payload: &[u8], recipients_max: usize) -> Result<Envelope<'_>, EnvelopeError> {
+/// What happens to recipients who are named several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    Dropped,
+    Kept,
+}
+
+pub(super) fn parse(
+    payload: &[u8],
+    recipients_max: usize,
+    repeats: Repeats,
+) -> Result<Envelope<'_>, EnvelopeError> {
     let members = Members::read(payload)?;
     let kind_json = members
         .kind
@@ -29,7 +40,7 @@ pub(super) fn parse(payload: &[u8], recipients_max: usize) -> Result<Envelope<'_
     let sender = members.sender.ok_or(EnvelopeError::Sender)?;
     let sender = serde_json::from_str(sender.get()).map_err(|_| EnvelopeError::Sender)?;
     let recipients = members.recipients.ok_or(EnvelopeError::Recipients)?;
-    let recipients = read_recipients(recipients.get(), recipients_max)?;
+    let recipients = read_recipients(recipients.get(), recipients_max, repeats)?;
     let text_json = match members.text.map(RawValue::get) {
         Some(json) if is_string(json) => json,
         Some(_) | None if kind == "text" => return Err(EnvelopeError::Text),
@@ -87,9 +98,9 @@ impl<'a> Members<'a> {
     }
 }
 
-fn read_recipients(json: &str, max: usize) -> Result<Vec<UserId>, EnvelopeError> {
+fn read_recipients(json: &str, max: usize, repeats: Repeats) -> Result<Vec<UserId>, EnvelopeError> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    let recipients = Recipients { max }.deserialize(&mut reader);
+    let recipients = Recipients { max, repeats }.deserialize(&mut reader);
     let recipients = recipients.map_err(|_| EnvelopeError::Recipients)?;
     if recipients.is_empty() {
         return Err(EnvelopeError::NoRecipients);
@@ -103,6 +114,7 @@ fn read_recipients(json: &str, max: usize) -> Result<Vec<UserId>, EnvelopeError>
 /// Reads an array of ids but keeps at most one more than `max`.
 struct Recipients {
     max: usize,
+    repeats: Repeats,
 }
 
 impl<'de> DeserializeSeed<'de> for Recipients {
@@ -122,14 +134,31 @@ impl<'de> Visitor<'de> for Recipients {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<UserId>, A::Error> {
         let mut recipients = Vec::with_capacity(1);
+        let mut named = HashSet::new();
         while let Some(recipient) = elements.next_element()? {
-            if recipients.len() <= self.max {
+            let is_kept = recipients.len() <= self.max
+                && (self.repeats == Repeats::Kept || is_first(&recipient, &recipients, &mut named));
+            if is_kept {
                 recipients.push(recipient);
             }
         }
         Ok(recipients)
     }
 }
+
+/// Whether `recipient` is not among those before it. `named` holds them once they are many.
+fn is_first(recipient: &UserId, before: &[UserId], named: &mut HashSet<UserId>) -> bool {
+    if before.len() < SEARCHED_MAX {
+        return !before.contains(recipient);
+    }
+    if named.is_empty() {
+        named.extend(before.iter().cloned());
+    }
+    named.insert(recipient.clone())
+}
+
+/// Lists shorter than this are searched instead of hashed.
+const SEARCHED_MAX: usize = 8;
 
 fn is_string(json: &str) -> bool {
     json.starts_with('"')

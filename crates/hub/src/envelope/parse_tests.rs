@@ -127,7 +127,7 @@ fn each_broken_rule_has_its_exact_text() {
         "Invalid payload: $.recipients[] must contains at least 1 value",
     );
     check_error(
-        r#"{"type":"x","sender":1,"recipients":[1,1,1,1,1]}"#,
+        r#"{"type":"x","sender":1,"recipients":[1,2,3,4,5]}"#,
         "Invalid payload: $.recipients[] must contain at most 4 values",
     );
     for text in ["", r#","text":1"#, r#","text":null"#] {

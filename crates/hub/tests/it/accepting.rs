@@ -1,6 +1,6 @@
 //! What is accepted, what is refused, and who learns it how.
 
-use tidewire_engine::{AppendError, Mailbox};
+use tidewire_engine::{AppendError, Mailbox, MailboxRefusal};
 
 use crate::desk::{Desk, message};
 
@@ -88,11 +88,18 @@ fn a_message_for_the_bot_is_counted_and_goes_nowhere() {
 fn a_refused_message_is_told_to_the_session_that_sent_it() {
     let cases = [
         (
-            AppendError::MailboxFull {
-                users: vec!["2".into()],
+            AppendError::NoMailbox {
+                refusals: vec![MailboxRefusal::Full],
             },
             "mailbox_full",
         ),
+        (
+            AppendError::NoMailbox {
+                refusals: vec![MailboxRefusal::SenderShare],
+            },
+            "sender_quota",
+        ),
+        (AppendError::SenderFull, "sender_quota"),
         (AppendError::StoreFull, "store_full"),
         (AppendError::DiskFull, "disk_full"),
         (
@@ -250,9 +257,13 @@ fn a_closed_store_refuses_connections_and_messages() {
 fn a_large_message_to_many_is_refused() {
     let desk = Desk::with(|config| config.fanout_bytes_max = 10_000);
     let mut anna = desk.online("1");
-    anna.send(&["2"; 8], &"x".repeat(2000));
+    let many = ["2", "3", "4", "5", "6", "7", "8", "9"];
+    anna.send(&many, &"x".repeat(2000));
     assert_eq!(anna.receive()[0]["data"]["code"], "fanout_too_large");
-    anna.send(&["2"; 4], &"x".repeat(2000));
+    anna.send(&many[..4], &"x".repeat(2000));
+    // A set: one recipient, however often he is named.
+    anna.send(&["2"; 8], &"x".repeat(2000));
     desk.mailbox.pump();
-    assert_eq!(desk.mailbox.pending("2").len(), 4);
+    assert!(anna.receive().is_empty());
+    assert_eq!(desk.mailbox.pending("2").len(), 2);
 }

@@ -70,22 +70,6 @@ fn every_device_gets_every_message() {
     );
 }
 
-/// S-24.
-#[test]
-fn a_repeated_recipient_gets_the_message_twice_and_zero_is_skipped() {
-    let desk = Desk::new();
-    let (anna, mut bob, mut bot) = (desk.online("1"), desk.online("2"), desk.online("0"));
-    anna.send(&["2", "0", "2"], "hi");
-    desk.mailbox.pump();
-    let received = bob.receive();
-    assert_eq!(received.len(), 2);
-    assert_eq!(received[0], received[1]);
-    assert_eq!(received[0]["recipients"].to_string(), "[2,0,2]");
-    assert_eq!(desk.mailbox.pending("2").len(), 2);
-    assert!(desk.mailbox.pending("0").is_empty());
-    assert!(bot.receive().is_empty());
-}
-
 #[test]
 fn unconfirmed_messages_come_again_and_confirmed_ones_do_not() {
     let desk = Desk::new();

@@ -8,8 +8,8 @@ use std::{
 };
 
 use tidewire_engine::{
-    Append, AppendError, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnRead, ReadError,
-    Stored, SubmitError, UserKey,
+    Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
+    OnRead, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };
 
 pub(crate) struct PumpedMailbox {
@@ -23,6 +23,10 @@ struct Inner {
     boxes: HashMap<UserKey, UserBox>,
     epoch: u64,
     refuse_next: Option<AppendError>,
+    /// Messages one mailbox takes, if there is a limit.
+    user_messages_max: Option<usize>,
+    /// Who answered for the last append.
+    last_sender: Option<Sender>,
     read_fails: bool,
     closed: bool,
     reads: u64,
@@ -48,6 +52,7 @@ enum Command {
         user: UserKey,
         up_to: u64,
     },
+    Purge(Purge, OnPurge),
 }
 
 impl PumpedMailbox {
@@ -86,6 +91,11 @@ impl PumpedMailbox {
                 done(result);
             }
             Command::Ack { user, up_to } => inner.ack(&user, up_to),
+            Command::Purge(purge, done) => {
+                let result = Ok(inner.purge(&purge));
+                drop(inner);
+                done(result);
+            }
         }
         true
     }
@@ -119,6 +129,14 @@ impl PumpedMailbox {
 
     pub(crate) fn refuse_next(&self, error: AppendError) {
         self.inner.lock().unwrap().refuse_next = Some(error);
+    }
+
+    pub(crate) fn set_user_messages_max(&self, messages_max: usize) {
+        self.inner.lock().unwrap().user_messages_max = Some(messages_max);
+    }
+
+    pub(crate) fn last_sender(&self) -> Option<Sender> {
+        self.inner.lock().unwrap().last_sender.clone()
     }
 
     pub(crate) fn fail_reads(&self) {
@@ -167,24 +185,44 @@ impl PumpedMailbox {
 
 impl Inner {
     fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
-        assert!(!append.entries.is_empty(), "an append has entries");
+        assert!(!append.recipients.is_empty(), "an append has recipients");
+        self.last_sender.clone_from(&append.sender);
         if let Some(error) = self.refuse_next.take() {
             return Err(error);
         }
-        let mut offsets = Vec::new();
-        for entry in append.entries {
-            let user = self.boxes.entry(entry.user).or_default();
+        let limit = self.user_messages_max.unwrap_or(usize::MAX);
+        let mut outcomes = Vec::new();
+        for user in append.recipients {
+            let user = self.boxes.entry(user).or_default();
+            if user.messages.len() >= limit {
+                outcomes.push(Err(MailboxRefusal::Full));
+                continue;
+            }
             user.last += 1;
-            offsets.push(user.last);
+            outcomes.push(Ok(user.last));
             user.messages.push_back(Stored {
                 offset: user.last,
-                payload: entry.payload,
+                payload: append.payload.clone(),
             });
+        }
+        if outcomes.iter().all(Result::is_err) {
+            let refusals = outcomes.into_iter().filter_map(Result::err).collect();
+            return Err(AppendError::NoMailbox { refusals });
         }
         Ok(Appended {
             epoch: self.epoch,
-            offsets,
+            outcomes,
         })
+    }
+
+    /// The hub's tests purge mailboxes only as a whole.
+    fn purge(&mut self, purge: &Purge) -> u64 {
+        let Purge::Recipient(user) = purge else {
+            return 0;
+        };
+        let user = self.boxes.entry(user.clone()).or_default();
+        user.gone_up_to = user.last;
+        std::mem::take(&mut user.messages).len() as u64
     }
 
     fn read(
@@ -263,6 +301,10 @@ impl Mailbox for PumpedMailbox {
             user: UserKey::clone(user),
             up_to,
         })
+    }
+
+    fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError> {
+        self.submit(Command::Purge(purge, done))
     }
 
     fn stats(&self) -> MailboxStats {

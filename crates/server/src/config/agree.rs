@@ -81,6 +81,16 @@ fn keep_alive_agreement(check: &mut Checker<'_>, config: &Config) {
 /// What is accepted must fit where it is kept, or it could never be delivered.
 fn mailbox_agreement(check: &mut Checker<'_>, config: &Config) {
     let mailbox = &config.mailbox;
+    if !mailbox.stores() {
+        return;
+    }
+    if mailbox.sender_bytes_max.0 > 0 {
+        at_least(
+            check,
+            &("mailbox.sender_bytes_max", mailbox.sender_bytes_max),
+            &("chat.message_bytes_max", config.chat.message_bytes_max),
+        );
+    }
     let sizes = [
         (
             ("mailbox.user_bytes_max", mailbox.user_bytes_max),
@@ -136,6 +146,7 @@ impl Config {
         let key = |key| Warning::InlineSecret { key };
         [
             (!self.chat.check_sender).then_some(Warning::SenderUnchecked),
+            (!settings.mailbox.stores).then_some(Warning::NothingStored),
             exposed.then_some(Warning::PublicWithoutAuth),
             any_origin.then_some(Warning::AnyOrigin),
             server_secret.then_some(key("server.auth")),

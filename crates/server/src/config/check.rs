@@ -164,11 +164,27 @@ fn rest(check: &mut Checker<'_>, config: &RestConfig) -> Option<RestSettings> {
         ByteSize::kib(1),
         ByteSize::gib(1),
     );
+    let answer = check.seconds("rest.answer_seconds", config.answer_seconds, 1, 600);
+    let idempotency = check.seconds(
+        "rest.idempotency_seconds",
+        config.idempotency_seconds,
+        1,
+        86_400,
+    );
+    let idempotency_keys_max = check.count(
+        "rest.idempotency_keys_max",
+        config.idempotency_keys_max,
+        1,
+        1_000_000,
+    );
     let auth = check.auth("rest.auth", &config.auth);
     Some(RestSettings {
         listen: listen?,
         tls,
         body_bytes_max,
+        answer,
+        idempotency,
+        idempotency_keys_max,
         auth: auth?,
     })
 }
@@ -180,13 +196,15 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
         ByteSize(1),
         ByteSize::gib(1),
     );
-    if config.send_back_ignored_types.len() > LIST_LENGTH_MAX {
-        check.value(
-            "chat.send_back_ignored_types",
-            &format_args!("{} types", config.send_back_ignored_types.len()),
-            "at most 256",
-        );
-    }
+    let ignored = &config.send_back_ignored_types;
+    let send_back_ignored_types = types(check, "chat.send_back_ignored_types", ignored);
+    let live_only_types = types(check, "chat.live_only_types", &config.live_only_types);
+    let submissions_bytes_max = check.size(
+        "chat.submissions_bytes_max",
+        config.submissions_bytes_max,
+        ByteSize::kib(1),
+        ByteSize::gib(1),
+    );
     let unproven_deliveries_max = check.count(
         "chat.unproven_deliveries_max",
         config.unproven_deliveries_max,
@@ -223,11 +241,10 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
     Some(ChatSettings {
         message_bytes_max,
         send_back: config.send_back,
-        send_back_ignored_types: config
-            .send_back_ignored_types
-            .iter()
-            .map(|kind| kind.to_ascii_lowercase())
-            .collect(),
+        send_back_ignored_types,
+        live_only_types,
+        repeat_recipients: config.repeat_recipients,
+        submissions_bytes_max,
         delivery_status: config.delivery_status,
         check_sender: config.check_sender,
         time_zone: time_zone?,
@@ -240,6 +257,15 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
         outbox_bytes_max,
         keep_alive,
     })
+}
+
+/// A list of message types, in lower case.
+fn types(check: &mut Checker<'_>, key: &str, types: &[String]) -> Vec<String> {
+    if types.len() > LIST_LENGTH_MAX {
+        let found = format_args!("{} types", types.len()).to_string();
+        check.value(key, &found, "at most 256");
+    }
+    types.iter().map(|kind| kind.to_ascii_lowercase()).collect()
 }
 
 fn keep_alive(check: &mut Checker<'_>, config: &ChatConfig) -> KeepAliveSettings {
@@ -274,22 +300,32 @@ fn mailbox(check: &mut Checker<'_>, config: &MailboxConfig) -> MailboxSettings {
     for (key, value) in [
         ("mailbox.user_messages_max", config.user_messages_max),
         ("mailbox.messages_max", config.messages_max),
+        ("mailbox.sender_messages_max", config.sender_messages_max),
     ] {
-        if value == 0 || value > MESSAGES_MAX {
-            check.value(key, &value, &format!("a number from 1 to {MESSAGES_MAX}"));
-        }
+        check.range(key, &value, 0..=MESSAGES_MAX);
     }
     for (key, value) in [
         ("mailbox.user_bytes_max", config.user_bytes_max),
         ("mailbox.bytes_max", config.bytes_max),
+        ("mailbox.sender_bytes_max", config.sender_bytes_max),
     ] {
-        check.range(key, &value, ByteSize(1)..=STORE_BYTES_MAX);
+        check.range(key, &value, ByteSize(0)..=STORE_BYTES_MAX);
     }
+    let percent = config.sender_share_percent;
+    check.range("mailbox.sender_share_percent", &percent, 1..=100);
+    let queue_bytes_max = check.size(
+        "mailbox.queue_bytes_max",
+        config.queue_bytes_max,
+        ByteSize::kib(1),
+        ByteSize::gib(1),
+    );
+    let limit = |limit: u64| if limit == 0 { u64::MAX } else { limit };
     MailboxSettings {
+        stores: config.stores(),
         ttl: check.seconds(
             "mailbox.ttl_seconds",
             config.ttl_seconds,
-            1,
+            0,
             TTL_SECONDS_MAX,
         ),
         ttl_max: check.seconds(
@@ -302,6 +338,10 @@ fn mailbox(check: &mut Checker<'_>, config: &MailboxConfig) -> MailboxSettings {
         user_bytes_max: config.user_bytes_max.0,
         messages_max: config.messages_max,
         bytes_max: config.bytes_max.0,
+        sender_messages_max: limit(config.sender_messages_max),
+        sender_bytes_max: limit(config.sender_bytes_max.0),
+        sender_share_percent: u64::from(percent),
+        queue_bytes_max,
     }
 }
 

@@ -137,6 +137,15 @@ pub struct RestConfig {
     pub listen: String,
     /// Bytes of a request body. Default 10 MiB, 1 KiB to 1 GiB; held while a request is read.
     pub body_bytes_max: ByteSize,
+    /// Seconds a sent message may take to be stored; after them the answer is 504 with the
+    /// message's id. Default 30, 1 to 600. Each waiting request keeps its connection.
+    pub answer_seconds: u32,
+    /// Seconds an `Idempotency-Key` is remembered. Default 600, 1 to 86400. In memory: a restart
+    /// forgets the keys.
+    pub idempotency_seconds: u32,
+    /// Keys remembered at a time; the oldest are forgotten for new ones. Default 10000, 1 to
+    /// 1000000; about 500 bytes each.
+    pub idempotency_keys_max: u32,
     /// TLS on this listener.
     pub tls: TlsConfig,
     /// Who may call; whoever may, can send as any user. Default `noauth`.
@@ -146,6 +155,10 @@ pub struct RestConfig {
 /// `[chat]`: what happens to messages.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, one key each"
+)]
 pub struct ChatConfig {
     /// Bytes of one message after reassembly; a longer one closes with 1009. Default 10 MiB, 1
     /// byte to 1 GiB; held per connection while a message is incomplete.
@@ -154,6 +167,9 @@ pub struct ChatConfig {
     pub send_back: bool,
     /// Message types never sent back, in any case. Default none, at most 256.
     pub send_back_ignored_types: Vec<String>,
+    /// Message types that are passed on to connected users and never stored, in any case. Default
+    /// none, at most 256.
+    pub live_only_types: Vec<String>,
     /// Whether senders are told that a message was delivered. Default `false`; costs a message
     /// per message and recipient.
     pub delivery_status: bool,
@@ -174,6 +190,12 @@ pub struct ChatConfig {
     pub unproven_messages_kept: u32,
     /// Recipients of one message. Default 256, 1 to 65536; each is a row in the store.
     pub recipients_max: u32,
+    /// Whether a recipient who is named several times gets a message as often. Default `false`:
+    /// recipients are a set; `true` is for clients of old servers that rely on it.
+    pub repeat_recipients: bool,
+    /// Bytes of one connection's messages that are not stored yet. Default 1 MiB, 1 KiB to 1 GiB;
+    /// above it the connection is not read from, one message is taken whatever its size.
+    pub submissions_bytes_max: ByteSize,
     /// Connections of one user at a time. Default 64, 1 to 65536.
     pub sessions_per_user_max: u32,
     /// Messages waiting in memory for one connection; the rest stays in the mailbox. Default
@@ -205,12 +227,17 @@ pub struct KeepAliveConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailboxConfig {
-    /// Seconds a message is kept unless its sender says otherwise. Default 86400 (a day); at
-    /// least 1, at most [`ttl_seconds_max`](Self::ttl_seconds_max).
+    /// Whether messages are stored. Default `true`. `false`, or 0 for
+    /// [`ttl_seconds`](Self::ttl_seconds) or one of the four limits of users and store, passes
+    /// messages on to connected users only; what is stored already is still delivered.
+    pub enabled: bool,
+    /// Seconds a message is kept unless its sender says otherwise. Default 86400 (a day); 0 means
+    /// that nothing is stored; at most [`ttl_seconds_max`](Self::ttl_seconds_max).
     pub ttl_seconds: u32,
     /// Seconds a sender may ask for. Default 2592000 (30 days), at most 315360000 (10 years).
     pub ttl_seconds_max: u32,
-    /// Messages waiting for one user; more are refused. Default 1000, at least 1.
+    /// Messages waiting for one user; more are refused. Default 1000; 0 means that nothing is
+    /// stored.
     pub user_messages_max: u64,
     /// Their bytes. Default 16 MiB; at least [`ChatConfig::message_bytes_max`].
     pub user_bytes_max: ByteSize,
@@ -219,6 +246,19 @@ pub struct MailboxConfig {
     pub messages_max: u64,
     /// Their bytes. Default 4 GiB; at least [`user_bytes_max`](Self::user_bytes_max).
     pub bytes_max: ByteSize,
+    /// Messages of one sender waiting in all mailboxes. Default 50000; 0 means no limit of its
+    /// own. Messages sent over REST count for the sender they name, but are not refused for it.
+    pub sender_messages_max: u64,
+    /// Their bytes, each mailbox counted. Default 256 MiB; 0 as above; at least
+    /// [`ChatConfig::message_bytes_max`].
+    pub sender_bytes_max: ByteSize,
+    /// How much of one mailbox's messages and bytes a sender may fill, in percent. Default 50, 1
+    /// to 100; his first message is always taken.
+    pub sender_share_percent: u32,
+    /// Bytes of messages on their way to the disk, from all connections. Default 64 MiB, 1 KiB to
+    /// 1 GiB; further ones are refused as `busy` and connections are not read from. Memory is
+    /// about twice this.
+    pub queue_bytes_max: ByteSize,
 }
 
 /// `[log]`: what is logged.
@@ -230,6 +270,18 @@ pub struct LogConfig {
     pub level: String,
     /// The shape of a line. Default `text`.
     pub format: LogFormat,
+}
+
+impl MailboxConfig {
+    /// Whether messages are stored: switched on, and nothing that is kept has a limit of 0.
+    pub fn stores(&self) -> bool {
+        self.enabled
+            && self.ttl_seconds > 0
+            && self.user_messages_max > 0
+            && self.user_bytes_max.0 > 0
+            && self.messages_max > 0
+            && self.bytes_max.0 > 0
+    }
 }
 
 impl Default for Config {
@@ -296,6 +348,9 @@ impl Default for RestConfig {
             enabled: true,
             listen: "127.0.0.1:8092".to_owned(),
             body_bytes_max: ByteSize::mib(10),
+            answer_seconds: 30,
+            idempotency_seconds: 600,
+            idempotency_keys_max: 10_000,
             tls: TlsConfig::default(),
             auth: AuthConfig::NoAuth,
         }
@@ -308,6 +363,7 @@ impl Default for ChatConfig {
             message_bytes_max: ByteSize::mib(10),
             send_back: false,
             send_back_ignored_types: Vec::new(),
+            live_only_types: Vec::new(),
             delivery_status: false,
             check_sender: true,
             time_zone: "UTC".to_owned(),
@@ -315,6 +371,8 @@ impl Default for ChatConfig {
             unproven_deliveries_max: 3,
             unproven_messages_kept: 256,
             recipients_max: 256,
+            repeat_recipients: false,
+            submissions_bytes_max: ByteSize::mib(1),
             sessions_per_user_max: 64,
             outbox_messages_max: 1024,
             outbox_bytes_max: ByteSize::kib(256),
@@ -336,12 +394,17 @@ impl Default for KeepAliveConfig {
 impl Default for MailboxConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             ttl_seconds: 86_400,
             ttl_seconds_max: 2_592_000,
             user_messages_max: 1000,
             user_bytes_max: ByteSize::mib(16),
             messages_max: 1_000_000,
             bytes_max: ByteSize::gib(4),
+            sender_messages_max: 50_000,
+            sender_bytes_max: ByteSize::mib(256),
+            sender_share_percent: 50,
+            queue_bytes_max: ByteSize::mib(64),
         }
     }
 }

@@ -145,6 +145,12 @@ pub struct RestSettings {
     pub tls: Option<TlsSettings>,
     /// Bytes of a request body.
     pub body_bytes_max: usize,
+    /// Time a sent message may take to be stored.
+    pub answer: Duration,
+    /// Time an `Idempotency-Key` is remembered.
+    pub idempotency: Duration,
+    /// Keys remembered at a time.
+    pub idempotency_keys_max: usize,
     /// Who may call.
     pub auth: Authenticator,
 }
@@ -152,6 +158,10 @@ pub struct RestSettings {
 /// What happens to messages.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, one key each"
+)]
 pub struct ChatSettings {
     /// Bytes of one message after reassembly.
     pub message_bytes_max: usize,
@@ -159,6 +169,12 @@ pub struct ChatSettings {
     pub send_back: bool,
     /// Message types never sent back, in lower case.
     pub send_back_ignored_types: Vec<String>,
+    /// Message types that are passed on and never stored, in lower case.
+    pub live_only_types: Vec<String>,
+    /// Whether a recipient who is named several times gets a message as often.
+    pub repeat_recipients: bool,
+    /// Bytes of one connection's messages that are not stored yet.
+    pub submissions_bytes_max: usize,
     /// Whether senders are told that a message was delivered.
     pub delivery_status: bool,
     /// Whether a message's sender must be the user of its connection.
@@ -199,6 +215,8 @@ pub struct KeepAliveSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MailboxSettings {
+    /// Whether messages are stored. When not, limits below may be 0.
+    pub stores: bool,
     /// How long a message is kept unless its sender says otherwise.
     pub ttl: Duration,
     /// How long a sender may ask for.
@@ -211,6 +229,14 @@ pub struct MailboxSettings {
     pub messages_max: u64,
     /// Their bytes.
     pub bytes_max: u64,
+    /// Messages of one sender waiting in all mailboxes; as good as unlimited when not limited.
+    pub sender_messages_max: u64,
+    /// Their bytes.
+    pub sender_bytes_max: u64,
+    /// How much of one mailbox a sender may fill, in percent.
+    pub sender_share_percent: u64,
+    /// Bytes of messages on their way to the disk.
+    pub queue_bytes_max: usize,
 }
 
 /// A setting that is allowed but dangerous.
@@ -219,6 +245,8 @@ pub struct MailboxSettings {
 pub enum Warning {
     /// `chat.check_sender` is off.
     SenderUnchecked,
+    /// Nothing is stored: `mailbox.enabled` is off, or something is limited to 0.
+    NothingStored,
     /// `server.public_without_auth` lets everybody on the network in.
     PublicWithoutAuth,
     /// `server.allowed_origins` is `["*"]`.
@@ -236,6 +264,10 @@ impl fmt::Display for Warning {
             Self::SenderUnchecked => {
                 f.write_str("chat.check_sender is false: every client can write as any other user")
             }
+            Self::NothingStored => f.write_str(
+                "mailbox.enabled is false or one of its limits is 0: messages to users who are \
+                 not connected are lost",
+            ),
             Self::PublicWithoutAuth => f.write_str(
                 "server.public_without_auth is true: everybody who reaches the server may use it",
             ),

@@ -7,8 +7,11 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::{
     Rest,
     error::RestError,
-    handlers,
-    schema::{OnlineAnswer, Payload, StatAnswer, StatsAnswer},
+    handlers, purging,
+    schema::{
+        OnlineAnswer, Payload, PurgedAnswer, SentAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
+    },
+    sending,
 };
 
 #[derive(OpenApi)]
@@ -21,12 +24,22 @@ use super::{
         handlers::stats,
         handlers::stat,
         handlers::check_online,
-        handlers::send_message,
+        sending::send_message,
+        purging::delete_messages,
         handlers::status,
         handlers::health,
         handlers::metrics
     ),
-    components(schemas(RestError, Payload, StatsAnswer, StatAnswer, OnlineAnswer))
+    components(schemas(
+        RestError,
+        Payload,
+        SentAnswer,
+        UnknownAnswer,
+        PurgedAnswer,
+        StatsAnswer,
+        StatAnswer,
+        OnlineAnswer
+    ))
 )]
 struct Description;
 

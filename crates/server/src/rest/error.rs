@@ -40,8 +40,18 @@ impl RestError {
         Self::new(404, "Not found")
     }
 
+    pub(crate) fn too_slow() -> Self {
+        Self::new(408, "the request took too long")
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(405, "Method not allowed")
+    }
+}
+
+impl From<Refusal> for RestError {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(ApiError::Refused(refusal))
     }
 }
 
@@ -49,7 +59,7 @@ impl From<ApiError> for RestError {
     /// What the caller did wrong is 4xx, what may be tried again later is 429 or 503.
     fn from(error: ApiError) -> Self {
         let status = match &error {
-            ApiError::Refused(Refusal::MailboxFull) => 429,
+            ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota) => 429,
             ApiError::Refused(Refusal::FanoutTooLarge) => 413,
             ApiError::Refused(_) => 503,
             ApiError::Invalid(_) | ApiError::ForBot | _ => 400,

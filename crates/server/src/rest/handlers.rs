@@ -2,14 +2,12 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{RawQuery, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tidewire_hub::{ApiError, Refusal, Stat, UserId};
-use tokio::sync::oneshot;
+use tidewire_hub::{Stat, UserId};
 
 use super::{Rest, RestError, schema};
 
@@ -21,7 +19,7 @@ pub(super) struct Answer<T> {
 }
 
 impl<T> Answer<T> {
-    fn of(data: T) -> Json<Self> {
+    pub(super) fn of(data: T) -> Json<Self> {
         Json(Self {
             data,
             success: true,
@@ -76,39 +74,6 @@ pub(super) async fn check_online(
     }))
 }
 
-/// Sends a message as any sender, 0 included. 202: it is on disk for every recipient.
-#[utoipa::path(post, path = "/send-message", tag = "messages", request_body = schema::Payload, responses(
-    (status = 202, description = "Accepted: stored durably for every recipient"),
-    (status = 400, description = "Wrong content type or payload; the message says what was expected", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError),
-    (status = 413, description = "Body too large", body = RestError),
-    (status = 429, description = "A recipient's mailbox is full", body = RestError),
-    (status = 503, description = "The store is full or has failed, or the server is stopping", body = RestError)))]
-pub(super) async fn send_message(
-    State(rest): State<Rest>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, RestError> {
-    if !is_json(&headers) {
-        return Err(RestError::bad_request(
-            "Content-Type must be application/json",
-        ));
-    }
-    let body = body.map_err(|error| RestError::new(error.status().as_u16(), error.body_text()))?;
-    let (done, answer) = oneshot::channel();
-    rest.hub.submit_api(
-        &body,
-        Box::new(move |outcome| {
-            // The client may have gone; the message is accepted all the same.
-            done.send(outcome).ok();
-        }),
-    );
-    let outcome = answer
-        .await
-        .unwrap_or(Err(ApiError::Refused(Refusal::StoreFailed)));
-    Ok(outcome.map(|_accepted| StatusCode::ACCEPTED)?)
-}
-
 /// Answers when the server does.
 #[utoipa::path(head, path = "/status", tag = "operation", responses(
     (status = 200, description = "The server answers"),
@@ -120,20 +85,25 @@ pub(super) async fn status() -> StatusCode {
 /// Whether this server can do its work. A full disk is no reason to send it no more users: it
 /// still delivers, and the next message that fits finds out that there is room again.
 #[utoipa::path(get, path = "/health", tag = "operation", responses(
-    (status = 200, description = "ok, or degraded: the disk is full and messages are refused"),
+    (status = 200, description = "ok, or degraded: the disk or the store is full and messages are refused"),
     (status = 503, description = "failing: the store has failed for good, restart the server")))]
 pub(super) async fn health(State(rest): State<Rest>) -> Response {
     let store = rest.mailbox.stats();
-    let (code, status, reason) = match (&store.failed, store.disk_full) {
-        (Some(reason), _) => {
+    let (code, status, reason) = match (&store.failed, store.disk_full, store.store_full) {
+        (Some(reason), _, _) => {
             let reason = format!("the message store has failed: {reason}");
             (StatusCode::SERVICE_UNAVAILABLE, "failing", Some(reason))
         }
-        (None, true) => {
+        (None, true, _) => {
             let reason = "the disk is full: messages are refused until there is room";
             (StatusCode::OK, "degraded", Some(reason.to_owned()))
         }
-        (None, false) => (StatusCode::OK, "ok", None),
+        (None, false, true) => {
+            let reason = "the message store is at its limit (mailbox.messages_max, \
+                          mailbox.bytes_max): messages are refused until some leave";
+            (StatusCode::OK, "degraded", Some(reason.to_owned()))
+        }
+        (None, false, false) => (StatusCode::OK, "ok", None),
     };
     (code, Json(Health { status, reason })).into_response()
 }
@@ -149,20 +119,6 @@ pub(super) async fn metrics(State(rest): State<Rest>) -> Response {
         rest.telemetry.render(),
     )
         .into_response()
-}
-
-/// `application/json`, with or without parameters (defect 2.4-21).
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
 }
 
 /// The user of `?id=`.

@@ -2,12 +2,18 @@
 //!
 //! In: HTTP requests. Out: JSON with alphabetical keys. Invariants: credentials are checked
 //! before anything else (`/health`, `/openapi.json` and the Swagger UI, which tell nothing of
-//! users, excepted); 202 is answered only after the message is on disk.
+//! users, excepted); 202 is answered only after a stored message is on disk.
 
 mod schema; // what goes in and out, for the description
 mod error; // the error body of S-50
 mod handlers; // one function per endpoint
+mod idempotency; // requests that are repeated
+mod sending; // sending a message
+mod purging; // removing what waits
 mod description; // OpenAPI, Swagger UI
+
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,12 +23,13 @@ use axum::{
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, head, post},
+    routing::{delete, get, head, post},
 };
 use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 
 use self::error::RestError;
+pub(crate) use self::idempotency::Idempotency;
 use crate::{
     access::{Access, MapHeaders},
     telemetry::Telemetry,
@@ -36,6 +43,9 @@ pub(crate) struct Rest {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) access: Access,
     pub(crate) body_bytes_max: usize,
+    /// How long a sent message may take to be stored.
+    pub(crate) answer_within: Duration,
+    pub(crate) idempotency: Arc<Idempotency>,
 }
 
 /// All routes of the REST listener.
@@ -44,19 +54,22 @@ pub(crate) fn router(rest: Rest) -> Router {
         .route("/stats", get(handlers::stats))
         .route("/stat", get(handlers::stat))
         .route("/check-online", get(handlers::check_online))
-        .route("/send-message", post(handlers::send_message))
+        .route("/messages", delete(purging::delete_messages))
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
+        .layer(middleware::from_fn(in_time))
+        // It has deadlines of its own: a request whose message is on its way is not cut.
+        .route("/send-message", post(sending::send_message))
         .layer(middleware::from_fn_with_state(rest.clone(), credentials));
     let open = Router::new()
         .route("/health", get(handlers::health))
-        .merge(description::router());
+        .merge(description::router())
+        .layer(middleware::from_fn(in_time));
     guarded
         .merge(open)
         .fallback(|| async { RestError::not_found() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(rest.body_bytes_max))
-        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(
             rest.clone(),
             origin_and_server,
@@ -88,13 +101,16 @@ async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> 
     response
 }
 
-/// A request must be complete and answered within; a body that drips in is cut.
+/// A body must be complete within; one that drips in is cut.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A request must be complete and answered within.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 async fn in_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(ANSWER_WITHIN, next.run(request))
         .await
-        .unwrap_or_else(|_elapsed| RestError::new(408, "the request took too long").into_response())
+        .unwrap_or_else(|_elapsed| RestError::too_slow().into_response())
 }
 
 async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {

@@ -80,3 +80,56 @@ pub(super) struct OnlineAnswer {
     data: OnlineData,
     success: bool,
 }
+
+/// A recipient who could not take a message that others took.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RefusedRecipient {
+    /// `mailbox_full` or `sender_quota`.
+    #[schema(example = "mailbox_full")]
+    code: String,
+    recipient: Id,
+}
+
+/// What became of a message.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SentData {
+    /// The id it was given.
+    id: String,
+    /// Everybody else got it; never all recipients.
+    refused: Vec<RefusedRecipient>,
+}
+
+/// The answer of `/send-message`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SentAnswer {
+    data: SentData,
+    success: bool,
+}
+
+/// Names a message whose outcome is not known.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UnknownData {
+    id: String,
+}
+
+/// The answer of `/send-message` when the store has not answered in time.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UnknownAnswer {
+    data: UnknownData,
+    message: String,
+    status: u16,
+    success: bool,
+}
+
+/// How many messages were removed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PurgedData {
+    removed: u64,
+}
+
+/// The answer of `DELETE /messages`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PurgedAnswer {
+    data: PurgedData,
+    success: bool,
+}

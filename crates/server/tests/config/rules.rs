@@ -232,6 +232,27 @@ fn an_authentication_from_two_layers_names_both() {
     assert!(error.contains("TIDEWIRE_SERVER__AUTH__TYPE"), "{error}");
 }
 
+/// As in the original, where 0 means off.
+#[test]
+fn a_queue_is_switched_off_by_its_key_or_by_a_limit_of_nothing() {
+    for off in [
+        "enabled = false",
+        "ttl_seconds = 0",
+        "user_messages_max = 0",
+        "user_bytes_max = 0",
+        "messages_max = 0",
+        "bytes_max = 0",
+    ] {
+        let settings = settings(&format!("[mailbox]\n{off}"));
+        assert!(!settings.mailbox.stores, "{off}");
+        assert_eq!(settings.warnings, [Warning::NothingStored], "{off}");
+    }
+    let unlimited = settings("[mailbox]\nsender_messages_max = 0\nsender_bytes_max = 0");
+    assert!(unlimited.mailbox.stores);
+    assert_eq!(unlimited.mailbox.sender_messages_max, u64::MAX);
+    assert_eq!(unlimited.mailbox.sender_bytes_max, u64::MAX);
+}
+
 #[test]
 fn what_is_dangerous_is_told() {
     let warned = settings(

@@ -5,7 +5,8 @@
 mod desk; // a server, users, HTTP calls
 
 mod access; // credentials and TLS on both listeners
-mod delivery;
-mod proof;
-mod raw; // what happens to messages when connections misbehave
+mod delivery; // what happens to messages when connections misbehave
+mod proof; // what proves that a message has arrived
+mod raw; // a client frame by frame
+mod recipients; // one recipient's, one sender's trouble is his own
 mod rest; // the REST API beyond what foreign clients check

@@ -14,15 +14,15 @@ use super::{
     config::Config,
     database::{Database, Fault},
     format,
-    index::{Index, Slot},
+    index::Index,
     load::{Damage, Loaded},
-    plan::{Plan, Reserved, Room},
+    plan::{Plan, Planned, Reserved, Room},
     queue::Command,
     reserve::Reserve,
     row::{MessageRow, UserRow},
     stats,
 };
-use crate::{Append, UserKey};
+use crate::{Append, AppendError, MailboxRefusal, Purge, UserKey};
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -77,6 +77,7 @@ impl Store {
     pub(super) fn expire(&mut self) {
         let expired = self.index.expire(self.clock.now_ms());
         if expired > 0 {
+            self.shared.counters.set_store_full(false);
             stats::add(&self.shared.counters.expired, expired);
             self.gauge();
         }
@@ -84,8 +85,22 @@ impl Store {
 
     pub(super) fn ack<'a>(&mut self, acks: impl Iterator<Item = (&'a UserKey, &'a u64)>) {
         let acked = acks.map(|(user, up_to)| self.index.ack(user, *up_to)).sum();
+        if acked > 0 {
+            self.shared.counters.set_store_full(false);
+        }
         stats::add(&self.shared.counters.acked, acked);
         self.gauge();
+    }
+
+    /// Removes what `purge` selects; returns how many messages left.
+    pub(super) fn purge(&mut self, purge: &Purge) -> u64 {
+        let purged = self.index.purge(purge);
+        if purged > 0 {
+            self.shared.counters.set_store_full(false);
+        }
+        stats::add(&self.shared.counters.purged, purged);
+        self.gauge();
+        purged
     }
 
     /// Decides about one append; `reserved` is what earlier ones of the same batch take.
@@ -94,9 +109,9 @@ impl Store {
         append: &Append,
         reserved: &mut Reserved,
     ) -> rusqlite::Result<Plan> {
-        let mut last_offsets = Vec::with_capacity(append.entries.len());
-        for entry in &append.entries {
-            last_offsets.push(self.last_offset(&entry.user)?);
+        let mut last_offsets = Vec::with_capacity(append.recipients.len());
+        for user in &append.recipients {
+            last_offsets.push(self.last_offset(user)?);
         }
         let now_ms = self.clock.now_ms();
         let room = Room {
@@ -104,7 +119,13 @@ impl Store {
             config: &self.config,
             now_ms,
         };
-        Ok(reserved.plan(append, &last_offsets, &room, &mut self.next_seq))
+        let plan = reserved.plan(append, &last_offsets, &room, &mut self.next_seq);
+        match &plan {
+            Ok(_) => self.shared.counters.set_store_full(false),
+            Err(AppendError::StoreFull) => self.shared.counters.set_store_full(true),
+            Err(_) => {}
+        }
+        Ok(plan)
     }
 
     /// Commits the planned appends of `commands`, and with them what has left the mailboxes.
@@ -147,14 +168,25 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a committed append visible; returns its offsets.
-    pub(super) fn publish(&mut self, append: &Append, slots: &[Slot]) -> Vec<u64> {
-        for (entry, slot) in append.entries.iter().zip(slots) {
-            self.index.push(&entry.user, *slot);
+    /// Makes a committed append visible; returns what became of it in each mailbox.
+    pub(super) fn publish(
+        &mut self,
+        append: &Append,
+        planned: &[Planned],
+    ) -> Vec<Result<u64, MailboxRefusal>> {
+        let sender = append.sender.as_ref().map(|sender| &sender.user);
+        let mut stored = 0;
+        let mut outcomes = Vec::with_capacity(planned.len());
+        for (user, planned) in append.recipients.iter().zip(planned) {
+            outcomes.push(planned.map(|slot| {
+                self.index.push(user, slot, sender);
+                stored += 1;
+                slot.offset
+            }));
         }
-        stats::add(&self.shared.counters.appended, slots.len() as u64);
+        stats::add(&self.shared.counters.appended, stored);
         self.gauge();
-        slots.iter().map(|slot| slot.offset).collect()
+        outcomes
     }
 
     /// Moves the log into the database once it has grown enough to be worth it.
@@ -318,21 +350,26 @@ impl Store {
 fn write_append(database: &Database, command: &Command) -> rusqlite::Result<u64> {
     let Command::Append {
         append,
-        plan: Ok(slots),
+        plan: Ok(planned),
         ..
     } = command
     else {
         return Ok(0);
     };
     let mut bytes = 0;
-    for (entry, slot) in append.entries.iter().zip(slots) {
-        bytes += ROW_BYTES + entry.payload.len() as u64;
+    let sender = append.sender.as_ref().map(|sender| &*sender.user);
+    for (user, planned) in append.recipients.iter().zip(planned) {
+        let Ok(slot) = planned else {
+            continue;
+        };
+        bytes += ROW_BYTES + append.payload.len() as u64;
         database.insert(&MessageRow {
             seq: slot.seq,
-            user: &entry.user,
+            user,
             offset: slot.offset,
             expiry_ms: slot.expiry_ms,
-            payload: &entry.payload,
+            payload: &append.payload,
+            sender,
         })?;
     }
     // Rows that are larger than a page leave pages partly empty.
