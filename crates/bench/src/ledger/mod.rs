@@ -25,7 +25,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::ValueEnum as _;
 
-use self::{kind::Kind, plan::Fault};
+use self::{kind::Kind, pace::Pace, plan::Fault};
 
 /// Options of `ledger`.
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub(crate) struct Options {
     /// Users, in turn over the kinds of clients.
     #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u64).range(2..=10_000))]
     users: u64,
-    /// Messages per second of a user who talks, to one to three others.
+    /// Messages per second of a user who talks, to one to three others, at speed 1.
     #[arg(long, default_value_t = 4.0, value_parser = positive)]
     rate: f64,
     /// Kills the server (SIGKILL) at random instants and starts it again on the same data.
@@ -104,7 +104,7 @@ impl Options {
 
     /// From message to message of a user who talks.
     fn interval(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.rate)
+        Pace::new(self.speed).of(Duration::from_secs_f64(1.0 / self.rate))
     }
 
     fn clients(&self) -> Vec<Kind> {
