@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{bail, ensure};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     book::Problem,
@@ -18,17 +18,20 @@ use super::{
 /// Time for everything that is pending for a user.
 const DRAIN_WITHIN: Duration = Duration::from_mins(2);
 
+/// Time until a mark that was refused is sent again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
 /// Time for the ping and the copy that prove what was read.
 const PROOF_WITHIN: Duration = Duration::from_secs(30);
 
 /// Sends the marks; no user of a round.
 const MARKER: u64 = 1_000_000;
 
-/// Messages that a drained user leaves in the mailbox of [`SINK`].
+/// Messages that a drained user leaves in the mailbox of its sink.
 pub(super) const PROBES: u64 = 2;
 
-/// Gets the messages that prove something; never connected.
-const SINK: u64 = 1_000_001;
+/// Plus the user's id: gets the messages that prove something; never connected.
+const SINKS: u64 = 2_000_000;
 
 /// Fetches what is pending for a user; what cannot be fetched is a problem.
 pub(super) async fn drain(world: Arc<World>, user: u64, mut random: Random) {
@@ -46,15 +49,11 @@ pub(super) async fn drain(world: Arc<World>, user: u64, mut random: Random) {
 /// The second time everything has been proved: nothing may come but the mark.
 async fn drain_twice(world: &World, user: u64, random: &mut Random) -> anyhow::Result<()> {
     for mark in ["the end", "really"] {
-        send_mark(world, user, mark).await?;
-        // The server may end connections now and then; that must not cost anything.
-        let mut attempts = 0..20;
-        while let Err(error) = fetch(world, user, mark, random).await {
-            ensure!(
-                attempts.next().is_some(),
-                "up to the mark {mark:?}: {error:#}"
-            );
-        }
+        // A full mailbox takes the mark only once something has been fetched.
+        tokio::try_join!(
+            send_mark(world, user, mark),
+            fetch_all(world, user, mark, random)
+        )?;
     }
     Ok(())
 }
@@ -62,14 +61,30 @@ async fn drain_twice(world: &World, user: u64, random: &mut Random) -> anyhow::R
 async fn send_mark(world: &World, user: u64, mark: &str) -> anyhow::Result<()> {
     let message =
         format!(r#"{{"type":"mark","sender":{MARKER},"recipients":[{user}],"text":"{mark}"}}"#);
-    let answer = Rest::connect(world.rest)
-        .await?
-        .send_message(&message)
-        .await?;
-    ensure!(
-        matches!(answer, Answer::Accepted { .. }),
-        "{answer:?} for a mark"
-    );
+    let mut rest = Rest::connect(world.rest).await?;
+    loop {
+        match rest.send_message(&message).await? {
+            Answer::Accepted { refused_for } if refused_for.is_empty() => return Ok(()),
+            Answer::Accepted { .. } | Answer::Refused => sleep(RETRY_AFTER).await,
+            Answer::Unknown => bail!("the server does not know what became of a mark"),
+        }
+    }
+}
+
+async fn fetch_all(
+    world: &World,
+    user: u64,
+    mark: &str,
+    random: &mut Random,
+) -> anyhow::Result<()> {
+    // The server may end connections now and then; that must not cost anything.
+    let mut attempts = 0..20;
+    while let Err(error) = fetch(world, user, mark, random).await {
+        ensure!(
+            attempts.next().is_some(),
+            "up to the mark {mark:?}: {error:#}"
+        );
+    }
     Ok(())
 }
 
@@ -84,6 +99,9 @@ async fn fetch(world: &World, user: u64, mark: &str, random: &mut Random) -> any
                 is_marked = true;
                 false
             }
+            // The copy of a message that a stalled connection has held back. It came too late for
+            // recipients who were drained before: nobody has learnt in time that it is accepted.
+            Next::Envelope(envelope) if envelope.sender == user => false,
             Next::Envelope(envelope) => {
                 if let Some(number) = world.read(user, connection, &envelope) {
                     up.was_read(number);
@@ -101,7 +119,7 @@ async fn fetch(world: &World, user: u64, mark: &str, random: &mut Random) -> any
         }
     }
     // Never settled in the ledger: the sink reads nothing.
-    let (number, probe) = world.write_to(user, connection, vec![SINK], random);
+    let (number, probe) = world.write_to(user, connection, vec![SINKS + user], random);
     up.send(number, probe).await?;
     timeout(PROOF_WITHIN, copy(&mut down, &mut up, number)).await??;
     let proved = up.copied(number);

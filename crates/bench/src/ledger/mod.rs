@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// How long stalls last, in seconds at speed 1.
     #[arg(long, value_name = "MIN-MAX", default_value = "1-20", value_parser = seconds)]
     stall: RangeInclusive<u64>,
+    /// Messages that a mailbox may hold; more are refused. As good as no limit if not stated.
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(10..))]
+    mailbox: Option<u32>,
     /// Divides the times of the server (10 s for a pong), the network and the clients.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
     speed: u32,

@@ -53,7 +53,7 @@ pub(super) struct Outcome {
 
 pub(super) async fn run(options: &Options, seed: u64) -> anyhow::Result<Outcome> {
     let pace = Pace::new(options.speed);
-    let server = Server::start(&options.server, &config(pace))?;
+    let server = Server::start(&options.server, &config(pace, options.mailbox))?;
     let faults = Faults {
         kinds: options.faults(),
         stall: options.stall.clone(),
@@ -67,8 +67,15 @@ pub(super) async fn run(options: &Options, seed: u64) -> anyhow::Result<Outcome>
         .filter(|(_, kind)| !kind.sends_by_rest())
         .map(|(user, _)| *user)
         .collect();
-    let addresses = (messaging.address, rest.address);
-    let world = Arc::new(World::new(addresses, recipients, pace, options.interval()));
+    let world = Arc::new(World {
+        ledger: Mutex::default(),
+        messaging: messaging.address,
+        rest: rest.address,
+        recipients,
+        pace,
+        interval: options.interval(),
+        has_quota: options.mailbox.is_some(),
+    });
 
     let mut users = spawn_users(&world, &kinds, seed);
     let time = Duration::from_secs_f64(options.seconds);
@@ -97,12 +104,13 @@ pub(super) async fn run(options: &Options, seed: u64) -> anyhow::Result<Outcome>
     })
 }
 
-/// Quotas are out of the way, and acceptance is told by the send-back copy.
-fn config(pace: Pace) -> String {
+/// Quotas are out of the way if not asked for, and acceptance is told by the send-back copy.
+fn config(pace: Pace, mailbox: Option<u32>) -> String {
     let (pong, ping) = pace.keep_alive_seconds();
+    let mailbox = mailbox.unwrap_or(10_000_000);
     format!(
         "[log]\nlevel = \"error\"\n[chat]\nsend_back = true\n[chat.keep_alive]\nping_seconds = {ping}\n\
-         pong_seconds = {pong}\n[mailbox]\nuser_messages_max = 10000000\nuser_bytes_max = \"4G\"\n\
+         pong_seconds = {pong}\n[mailbox]\nuser_messages_max = {mailbox}\nuser_bytes_max = \"4G\"\n\
          messages_max = 10000000\nbytes_max = \"16G\"\n"
     )
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    book::{Connection, Outcome},
+    book::{Connection, Number, Outcome},
     frames::Frame,
     kind::{Kind, Pong},
     random::Random,
@@ -90,6 +90,7 @@ impl Live<'_> {
             deaf_at = Some(Instant::now() + pace.pick(&mut random, &deafness.every));
         }
         let mut has_read = false;
+        let mut copied = None;
         loop {
             if let (Some(at), Some(deafness)) = (deaf_at, &deafness)
                 && at <= Instant::now()
@@ -108,7 +109,7 @@ impl Live<'_> {
                     let Ok(envelope) = serde_json::from_slice(&text) else {
                         return Closed::Error;
                     };
-                    has_read |= self.take(&envelope, &mut random).await;
+                    has_read |= self.take(&envelope, &mut copied, &mut random).await;
                 }
                 Frame::Ping(payload) => {
                     if let Some(closed) = self.answer(payload, has_read).await {
@@ -125,7 +126,13 @@ impl Live<'_> {
     }
 
     /// Handles a message, which may take a while; tells whether it was one for the user.
-    async fn take(&self, envelope: &Envelope, random: &mut Random) -> bool {
+    /// `copied` is the last own message that has come back.
+    async fn take(
+        &self,
+        envelope: &Envelope,
+        copied: &mut Option<Number>,
+        random: &mut Random,
+    ) -> bool {
         if envelope.is_receipt() {
             envelope.note_receipt(&mut self.world.ledger());
             return false;
@@ -133,9 +140,18 @@ impl Live<'_> {
         if envelope.sender == self.user {
             if let Some(number) = envelope.number() {
                 let proved = self.up.lock().await.copied(number);
+                let before = copied.replace(number);
                 let mut ledger = self.world.ledger();
-                ledger.settled(number, Outcome::Accepted);
                 ledger.proved(self.user, &proved);
+                // Whom a message was refused for is said behind its copy, but before the next one.
+                let accepted = if self.world.has_quota {
+                    before
+                } else {
+                    Some(number)
+                };
+                if let Some(accepted) = accepted {
+                    ledger.settled(accepted, Outcome::Accepted);
+                }
             }
             return false;
         }

@@ -22,7 +22,7 @@ const FILLER_MAX: u64 = 400;
 
 #[derive(Debug)]
 pub(super) struct World {
-    ledger: Mutex<Ledger>,
+    pub(super) ledger: Mutex<Ledger>,
     /// Proxies in front of the server.
     pub(super) messaging: SocketAddr,
     pub(super) rest: SocketAddr,
@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) pace: Pace,
     /// Mean time between the messages of a user who talks.
     pub(super) interval: Duration,
+    /// Mailboxes may be full, so that a message may be refused for some of its recipients.
+    pub(super) has_quota: bool,
 }
 
 /// A message as it comes, as far as clients look at it.
@@ -60,22 +62,6 @@ struct RefusedFor {
 }
 
 impl World {
-    pub(super) fn new(
-        (messaging, rest): (SocketAddr, SocketAddr),
-        recipients: Vec<u64>,
-        pace: Pace,
-        interval: Duration,
-    ) -> Self {
-        Self {
-            ledger: Mutex::default(),
-            messaging,
-            rest,
-            recipients,
-            pace,
-            interval,
-        }
-    }
-
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
