@@ -34,6 +34,16 @@ pub struct Config {
     pub in_flight_messages_max: usize,
     /// Bytes handed to a connection and not yet confirmed; one message always fits.
     pub in_flight_bytes_max: usize,
+    /// Sessions in which a message is handed out to clients that never answer a ping. Afterwards
+    /// it waits in the mailbox for a client that does. 0: no limit, the message comes at every connect.
+    pub unproven_deliveries_max: usize,
+    /// Messages that stay in the mailbox of a user who is connected with a client that never answers a
+    /// ping; older ones leave when that client's system has acknowledged them. At most half of
+    /// `in_flight_messages_max` counts.
+    pub unproven_messages_kept: usize,
+    /// Users of whom is remembered what they were handed without a proof; about 200 bytes each. Above it those
+    /// recorded longest ago are forgotten, which costs repetitions.
+    pub unproven_users_max: usize,
     /// Messages of one connection that the store has not settled yet; the connection is not
     /// read from above it.
     pub submissions_max: usize,
@@ -60,6 +70,9 @@ impl Default for Config {
             outbox_bytes_max: 256 * 1024,
             in_flight_messages_max: 1024,
             in_flight_bytes_max: 1024 * 1024,
+            unproven_deliveries_max: 3,
+            unproven_messages_kept: 256,
+            unproven_users_max: 65_536,
             submissions_max: 256,
             sessions_max: 1_000_000,
             sessions_per_user_max: 64,

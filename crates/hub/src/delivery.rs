@@ -13,6 +13,10 @@
 //!   any ──overtaken, store failed──▶ Ended        any ──handle dropped──▶ Closed
 //! ```
 //!
+//! A session of a user whose messages were handed out often without a proof begins by *waiting* for the
+//! client to answer a ping; if it does not, those messages are left out ([`Skip`]) until it does: then
+//! the mailbox is read again from its start.
+//!
 //! Invariant: the cursor is the last offset that was queued. Appends are queued in `Live` only;
 //! in `CatchingUp` the next read finds them. The read that says "no more" is completed before any
 //! append executed after it, so the change to `Live` neither misses nor repeats a message.
@@ -20,6 +24,7 @@
 use crate::{
     close::{End, INTERNAL_ERROR, TRY_AGAIN_LATER},
     outbox::{Item, Limits, Outbox, Room},
+    redelivery::Skip,
 };
 
 /// The delivery state of one session.
@@ -27,7 +32,21 @@ use crate::{
 pub(crate) struct Delivery {
     phase: Phase,
     epoch: Option<u64>,
+    start: Start,
+    /// The running read was asked for before the mailbox was to be read from its start.
+    read_is_stale: bool,
     pub(crate) outbox: Outbox,
+}
+
+/// Where in the mailbox the session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// At its start.
+    Everything,
+    /// Not decided: the client has not answered a ping yet.
+    Waiting(Skip),
+    /// Behind what was handed out often enough.
+    Behind(Skip),
 }
 
 #[derive(Debug)]
@@ -65,15 +84,56 @@ pub(crate) struct CaughtUp {
 }
 
 impl Delivery {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, skip: Option<Skip>) -> Self {
         Self {
             phase: Phase::CatchingUp {
                 cursor: None,
                 reading: false,
             },
             epoch: None,
+            start: skip.map_or(Start::Everything, Start::Waiting),
+            read_is_stale: false,
             outbox: Outbox::new(limits),
         }
+    }
+
+    /// Whether nothing is read before [`Delivery::begin`] is called.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.start, Start::Waiting(_))
+    }
+
+    /// Ends the waiting: with everything, because the client answers pings, or else behind what was
+    /// handed out often enough. The former also corrects the latter, later: the mailbox is
+    /// then read again from its start, and what was handed out meanwhile is repeated.
+    pub(crate) fn begin(&mut self, everything: bool) {
+        match self.start {
+            Start::Waiting(skip) if !everything => self.start = Start::Behind(skip),
+            Start::Waiting(_) => self.start = Start::Everything,
+            Start::Behind(_) if everything => {
+                self.start = Start::Everything;
+                self.restart();
+            }
+            Start::Behind(_) | Start::Everything => {}
+        }
+    }
+
+    fn restart(&mut self) {
+        let reading = match self.phase {
+            Phase::CatchingUp { reading, .. } => reading,
+            Phase::Live { .. } => false,
+            Phase::Ended(_) | Phase::Closed => return,
+        };
+        self.outbox.forget_durable();
+        self.read_is_stale = reading;
+        self.phase = Phase::CatchingUp {
+            cursor: None,
+            reading,
+        };
+    }
+
+    /// The epoch, once it is known.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
 
     /// A message was stored for the session's user. Returns whether there was no room, so that a
@@ -109,6 +169,19 @@ impl Delivery {
             return 0;
         };
         self.outbox.release_reserved();
+        let other_epoch =
+            matches!(self.start, Start::Behind(skip) if skip.epoch != caught_up.epoch);
+        if other_epoch {
+            // Its offsets mean other messages now.
+            self.start = Start::Everything;
+        }
+        if std::mem::take(&mut self.read_is_stale) || other_epoch && cursor.is_none() {
+            self.phase = Phase::CatchingUp {
+                cursor: None,
+                reading: false,
+            };
+            return 0;
+        }
         let CaughtUp {
             epoch,
             gone_up_to,
@@ -124,7 +197,7 @@ impl Delivery {
             self.end(overtaken());
             return 0;
         }
-        let start = cursor.unwrap_or(0).max(gone_up_to);
+        let start = cursor.unwrap_or_else(|| self.skipped()).max(gone_up_to);
         let cursor = last.unwrap_or(start).max(start);
         let mut queued = 0;
         for item in items {
@@ -152,7 +225,16 @@ impl Delivery {
     pub(crate) fn handle_read_not_taken(&mut self) {
         if let Phase::CatchingUp { reading, .. } = &mut self.phase {
             *reading = false;
+            self.read_is_stale = false;
             self.outbox.release_reserved();
+        }
+    }
+
+    /// Everything up to here is left out.
+    fn skipped(&self) -> u64 {
+        match self.start {
+            Start::Behind(skip) => skip.up_to,
+            Start::Everything | Start::Waiting(_) => 0,
         }
     }
 
@@ -161,12 +243,13 @@ impl Delivery {
         if !self.wants_read() {
             return None;
         }
+        let skipped = self.skipped();
         let Phase::CatchingUp { cursor, reading } = &mut self.phase else {
             return None;
         };
         *reading = true;
         Some(ReadRequest {
-            after: cursor.unwrap_or(0),
+            after: cursor.unwrap_or(skipped),
             room: self.outbox.reserve(),
         })
     }
@@ -203,6 +286,7 @@ impl Delivery {
     /// Whether [`Delivery::next_read`] would ask for one.
     pub(crate) fn wants_read(&self) -> bool {
         matches!(self.phase, Phase::CatchingUp { reading: false, .. })
+            && !self.is_waiting()
             && self.outbox.is_half_empty()
     }
 

@@ -24,8 +24,15 @@ use tidewire_engine::Mailbox;
 use tidewire_proto::Prepared;
 
 use crate::{
-    Clock, HubStats, Mark, MessageId, Settings, Stat, SystemClock, UserId, envelope, gate::Gate,
-    live::Live, message_id::MessageIds, outbox::Limits, registry::Registry, stats::Counters,
+    Clock, HubStats, Mark, MessageId, Settings, Stat, SystemClock, UserId, envelope,
+    gate::Gate,
+    live::Live,
+    message_id::MessageIds,
+    outbox::{Limits, Room},
+    redelivery::Redeliveries,
+    registry::Registry,
+    stats::Counters,
+    stored::Receipt,
     user_stats::UserStats,
 };
 
@@ -37,6 +44,7 @@ pub struct Hub {
     clock: Arc<dyn Clock>,
     ids: MessageIds,
     pub(crate) registry: Registry,
+    pub(crate) redeliveries: Redeliveries,
     pub(crate) gate: Gate,
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
@@ -59,6 +67,10 @@ impl Hub {
         Arc::new(Self {
             limits: Limits::from(config),
             registry: Registry::new(config.sessions_max, config.sessions_per_user_max),
+            redeliveries: Redeliveries::new(
+                config.unproven_deliveries_max,
+                config.unproven_users_max,
+            ),
             user_stats: UserStats::new(config.stats_users_max),
             settings,
             mailbox,
@@ -112,24 +124,33 @@ impl Hub {
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
         self.registry.remove(live);
-        live.close();
+        let (epoch, outcome) = live.close();
+        self.redeliveries.record(&live.user, epoch, outcome);
         self.user_stats
             .disconnected(&live.user, self.now().as_second());
         tracing::debug!(user = %live.user, "session ended");
     }
 
     pub(crate) fn confirm(&self, live: &Live, mark: Mark) {
-        let status = self.settings.config().delivery_status;
         let mut receipts = Vec::new();
         let confirmed = live.confirm(mark, |receipt| {
-            // A status for the administrator has nowhere to go (S-29).
-            if status && !receipt.sender.is_bot() {
+            if self.tells_delivery(&receipt) {
                 receipts.push(receipt);
             }
         });
-        let Some((count, up_to)) = confirmed else {
-            return;
-        };
+        if let Some((count, up_to)) = confirmed {
+            self.proved(live, count, up_to, receipts);
+        }
+    }
+
+    /// Whether the sender of a message is told that it has arrived.
+    pub(crate) fn tells_delivery(&self, receipt: &Receipt) -> bool {
+        // A status for the administrator has nowhere to go (S-29).
+        self.settings.config().delivery_status && !receipt.sender.is_bot()
+    }
+
+    /// `count` messages of the user, the last at offset `up_to`, were received.
+    pub(crate) fn proved(&self, live: &Live, count: u64, up_to: u64, receipts: Vec<Receipt>) {
         self.counters.confirmed.add(count);
         if let Err(error) = self.mailbox.ack(&live.key, up_to) {
             tracing::debug!(%error, "not acknowledged: delivered again after the restart");
@@ -137,6 +158,24 @@ impl Hub {
         for receipt in receipts {
             let json = envelope::received(&receipt.sender, receipt.id, &live.user);
             self.offer_all(&receipt.sender, &Prepared::text(&json));
+        }
+    }
+
+    pub(crate) fn release_unproven(&self, live: &Live, mark: Mark) {
+        let config = self.settings.config();
+        let keep = Room {
+            messages: config
+                .unproven_messages_kept
+                .min(config.in_flight_messages_max / 2),
+            bytes: config.in_flight_bytes_max / 2,
+        };
+        let Some((count, up_to)) = live.release(mark, keep) else {
+            return;
+        };
+        self.counters.released.add(count);
+        tracing::debug!(user = %live.user, count, "let messages go that a client without pongs was given");
+        if let Err(error) = self.mailbox.ack(&live.key, up_to) {
+            tracing::debug!(%error, "not let go: delivered again after the restart");
         }
     }
 

@@ -24,6 +24,7 @@ mod stored;
 mod delivery;
 mod live;
 mod outbox;
+mod redelivery;
 // All of them together.
 mod error;
 mod gate;
@@ -46,7 +47,7 @@ pub use hub::Hub;
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;
-pub use session::Session;
+pub use session::{Begin, Session, Unproven};
 pub use stats::HubStats;
 pub use submission::{Accepted, OnSubmitted};
 pub use user_id::{UserId, UserIdError};

@@ -16,7 +16,8 @@ use tidewire_proto::Prepared;
 use crate::{
     End, UserId,
     delivery::{CaughtUp, Delivery, ReadRequest},
-    outbox::{Handed, Item, Limits, Mark},
+    outbox::{Handed, Item, Limits, Mark, Outcome, Room},
+    redelivery::Past,
     stored::Receipt,
     sync::lock,
 };
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) struct Live {
     pub(crate) user: UserId,
     pub(crate) key: UserKey,
+    /// Sessions of this user in a row that ended without any proof, before this one.
+    pub(crate) unproven_sessions: u32,
     limits: Limits,
     state: Mutex<State>,
 }
@@ -37,6 +40,8 @@ struct State {
     in_gate: bool,
     outgoing_waker: Option<Waker>,
     submit_waker: Option<Waker>,
+    /// Who waits to submit does not wait for room in the outbox.
+    submits_beside: bool,
 }
 
 /// What [`Session::poll_outgoing`](crate::Session::poll_outgoing) brought.
@@ -68,17 +73,19 @@ pub(crate) enum NotBegun {
 }
 
 impl Live {
-    pub(crate) fn new(user: UserId, limits: Limits) -> Self {
+    pub(crate) fn new(user: UserId, limits: Limits, past: Past) -> Self {
         Self {
             key: user.mailbox_key(),
             user,
+            unproven_sessions: past.unproven_sessions,
             limits,
             state: Mutex::new(State {
-                delivery: Delivery::new(limits),
+                delivery: Delivery::new(limits, past.skip),
                 submissions_pending: 0,
                 in_gate: false,
                 outgoing_waker: None,
                 submit_waker: None,
+                submits_beside: false,
             }),
         }
     }
@@ -144,12 +151,17 @@ impl Live {
         self.update(|state| state.delivery.end(end));
     }
 
-    pub(crate) fn close(&self) {
+    /// Ends the session from the connection's side. Returns the epoch, if it is known, and what the
+    /// session has come to.
+    pub(crate) fn close(&self) -> (Option<u64>, Outcome) {
         // Wakers are dropped outside of the lock: they may run the executor's code.
-        drop(self.update(|state| {
+        let (result, _wakers) = self.update(|state| {
+            let result = (state.delivery.epoch(), state.delivery.outbox.outcome());
             state.delivery.close();
-            (state.outgoing_waker.take(), state.submit_waker.take())
-        }));
+            let wakers = (state.outgoing_waker.take(), state.submit_waker.take());
+            (result, wakers)
+        });
+        result
     }
 
     pub(crate) fn begin_submission(&self) -> Result<(), NotBegun> {
@@ -171,6 +183,32 @@ impl Live {
 
     pub(crate) fn confirm(&self, mark: Mark, each: impl FnMut(Receipt)) -> Option<(u64, u64)> {
         self.update(|state| state.delivery.outbox.confirm(mark, each))
+    }
+
+    /// See [`Outbox::unconfirmed`](crate::outbox::Outbox).
+    pub(crate) fn unconfirmed(&self, mark: Mark, each: impl FnMut(&Receipt)) -> Option<(u64, u64)> {
+        lock(&self.state).delivery.outbox.unconfirmed(mark, each)
+    }
+
+    /// See [`Outbox::release`](crate::outbox::Outbox).
+    pub(crate) fn release(&self, mark: Mark, keep: Room) -> Option<(u64, u64)> {
+        self.update(|state| state.delivery.outbox.release(mark, keep))
+    }
+
+    pub(crate) fn set_window(&self, window: Room) {
+        self.update(|state| state.delivery.outbox.set_window(window));
+    }
+
+    pub(crate) fn set_written(&self, mark: Mark) {
+        lock(&self.state).delivery.outbox.set_written(mark);
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        lock(&self.state).delivery.is_waiting()
+    }
+
+    pub(crate) fn begin(&self, everything: bool) {
+        self.update(|state| state.delivery.begin(everything));
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -217,6 +255,7 @@ impl Live {
             return Poll::Ready(());
         }
         store_waker(&mut state.submit_waker, cx);
+        state.submits_beside = peer_reads;
         Poll::Pending
     }
 
@@ -260,8 +299,8 @@ impl Live {
     /// Half of every bound is free: see [`Outbox::is_half_empty`](crate::outbox::Outbox).
     fn may_submit_again(&self, state: &State) -> bool {
         let half_settled = state.submissions_pending <= self.limits.submissions_max / 2;
-        let half_empty = half_settled && state.delivery.outbox.is_half_empty();
-        half_empty && !state.in_gate || state.delivery.ended().is_some()
+        let has_room = state.submits_beside || state.delivery.outbox.is_half_empty();
+        half_settled && has_room && !state.in_gate || state.delivery.ended().is_some()
     }
 }
 

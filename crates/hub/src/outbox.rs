@@ -15,6 +15,13 @@ use crate::{config::Config, stored::Receipt};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
+impl Mark {
+    /// How many messages were handed out since `earlier`.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 impl From<u64> for Mark {
     /// A mark counts messages handed out; one that was not given by the session it is used
     /// on confirms at most what was handed out.
@@ -71,7 +78,13 @@ pub(crate) struct Outbox {
     reserved: Room,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
+    /// Unproven messages the connection wants at most; the limits hold as well.
+    window: Room,
     handed: Mark,
+    /// The peer's system may have everything up to here.
+    written: Mark,
+    /// Something was confirmed.
+    proved: bool,
 }
 
 /// Messages and bytes.
@@ -79,6 +92,17 @@ pub(crate) struct Outbox {
 pub(crate) struct Room {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+/// What a session has come to when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Something was confirmed.
+    pub(crate) proved: bool,
+    /// Something was handed out and not confirmed.
+    pub(crate) unproven: bool,
+    /// The highest offset of that which the peer's system may have.
+    pub(crate) written_up_to: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -98,7 +122,13 @@ impl Outbox {
             reserved: Room::default(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
+            window: Room {
+                messages: limits.in_flight_messages_max,
+                bytes: limits.in_flight_bytes_max,
+            },
             handed: Mark::default(),
+            written: Mark::default(),
+            proved: false,
         }
     }
 
@@ -171,23 +201,67 @@ impl Outbox {
         mut each: impl FnMut(Receipt),
     ) -> Option<(u64, u64)> {
         let mut confirmed = None;
-        while self
-            .in_flight
-            .front()
-            .is_some_and(|front| front.mark <= mark)
-        {
-            let Some(InFlight { bytes, durable, .. }) = self.in_flight.pop_front() else {
-                break;
-            };
-            self.in_flight_bytes -= bytes;
+        while let Some(durable) = self.pop_in_flight(mark) {
             let (count, _) = confirmed.unwrap_or_default();
             confirmed = Some((count + 1, durable.offset));
             each(durable.receipt);
         }
+        self.shrink_in_flight();
+        self.proved |= confirmed.is_some();
+        confirmed
+    }
+
+    /// Lets go, unproven, of the oldest of what was handed out up to `mark`, until `keep` remains.
+    /// Returns how many messages that were and the highest offset of them.
+    pub(crate) fn release(&mut self, mark: Mark, keep: Room) -> Option<(u64, u64)> {
+        let mut released = None;
+        while (self.in_flight.len() > keep.messages || self.in_flight_bytes > keep.bytes)
+            && let Some(durable) = self.pop_in_flight(mark)
+        {
+            let (count, _) = released.unwrap_or_default();
+            released = Some((count + 1, durable.offset));
+        }
+        self.shrink_in_flight();
+        released
+    }
+
+    /// What was handed out up to `mark` and not confirmed: how many durable messages, and the
+    /// highest offset of them.
+    pub(crate) fn unconfirmed(
+        &self,
+        mark: Mark,
+        mut each: impl FnMut(&Receipt),
+    ) -> Option<(u64, u64)> {
+        let covered = self
+            .in_flight
+            .iter()
+            .take_while(|message| message.mark <= mark);
+        covered.fold(None, |counted, message| {
+            each(&message.durable.receipt);
+            let (count, _) = counted.unwrap_or_default();
+            Some((count + 1, message.durable.offset))
+        })
+    }
+
+    fn pop_in_flight(&mut self, mark: Mark) -> Option<Durable> {
+        self.in_flight.front().filter(|front| front.mark <= mark)?;
+        let InFlight { bytes, durable, .. } = self.in_flight.pop_front()?;
+        self.in_flight_bytes -= bytes;
+        Some(durable)
+    }
+
+    fn shrink_in_flight(&mut self) {
         if self.in_flight.is_empty() && self.in_flight.capacity() > IDLE_CAPACITY_MAX {
             self.in_flight = VecDeque::new();
         }
-        confirmed
+    }
+
+    /// Forgets all durable messages: the mailbox is read again from its start.
+    pub(crate) fn forget_durable(&mut self) {
+        self.queue.retain(|item| item.durable.is_none());
+        self.queue_bytes = self.queue.iter().map(|item| item.frame.frame().len()).sum();
+        self.in_flight = VecDeque::new();
+        self.in_flight_bytes = 0;
     }
 
     /// Forgets everything.
@@ -196,6 +270,27 @@ impl Outbox {
             handed: self.handed,
             ..Self::new(self.limits)
         };
+    }
+
+    /// See [`Session::set_window`](crate::Session::set_window).
+    pub(crate) fn set_window(&mut self, window: Room) {
+        self.window = window;
+    }
+
+    /// See [`Session::written`](crate::Session::written).
+    pub(crate) fn set_written(&mut self, mark: Mark) {
+        self.written = self.written.max(mark);
+    }
+
+    /// How the session leaves its user's mailbox.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            proved: self.proved,
+            unproven: !self.in_flight.is_empty(),
+            written_up_to: self
+                .unconfirmed(self.written, |_| {})
+                .map(|(_, offset)| offset),
+        }
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -252,7 +347,8 @@ impl Outbox {
         let bytes = self.in_flight_bytes + front.frame.frame().len();
         front.durable.is_none()
             || self.in_flight.is_empty()
-            || self.in_flight.len() < in_flight_messages_max && bytes <= in_flight_bytes_max
+            || self.in_flight.len() < in_flight_messages_max.min(self.window.messages)
+                && bytes <= in_flight_bytes_max.min(self.window.bytes)
     }
 }
 

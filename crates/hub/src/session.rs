@@ -17,6 +17,8 @@ use crate::{
     ConnectError, End, EnvelopeError, Hub, Mark, Outgoing, Refusal, UserId,
     envelope::Envelope,
     live::{Live, NotBegun, Polled},
+    outbox::Room,
+    stored::Receipt,
     submission::Origin,
     user_stats::UserCounters,
 };
@@ -34,7 +36,8 @@ impl Hub {
         if !self.is_accepting() {
             return Err(ConnectError::Stopping);
         }
-        let live = Arc::new(Live::new(user, self.limits));
+        let past = self.redeliveries.past(&user);
+        let live = Arc::new(Live::new(user, self.limits, past));
         self.registry.insert(&live)?;
         let counters = self
             .user_stats
@@ -154,12 +157,106 @@ impl Session {
         self.hub.confirm(&self.live, mark);
     }
 
+    /// At most so many messages and bytes are handed out from now on without being confirmed; one
+    /// message always is. The configured bounds hold as well. Default: those bounds.
+    pub fn set_window(&self, messages: usize, bytes: usize) {
+        self.live.set_window(Room { messages, bytes });
+    }
+
+    /// Everything handed out up to `mark` has been given to the system, by a connection whose client has
+    /// not proved anything yet. It counts as handed out once for
+    /// [`unproven_deliveries_max`](crate::Config::unproven_deliveries_max).
+    pub fn written(&self, mark: Mark) {
+        self.live.set_written(mark);
+    }
+
+    /// Sessions of the same user in a row that were handed messages and ended without any proof, right
+    /// before this one: the more, the more patient the connection should be.
+    pub fn unproven_sessions(&self) -> u32 {
+        self.live.unproven_sessions
+    }
+
+    /// Whether the session hands out nothing until [`Session::begin`] says where: messages of this user
+    /// were handed out [`unproven_deliveries_max`](crate::Config::unproven_deliveries_max) times to clients that
+    /// proved nothing.
+    pub fn is_waiting(&self) -> bool {
+        self.live.is_waiting()
+    }
+
+    /// Begins to hand out: with everything, when the client has proved to answer pings; otherwise without what
+    /// was handed out often enough. When it proves that later, calling it with [`Begin::Everything`] reads the
+    /// mailbox from its start again. Without effect on sessions that do not wait.
+    pub fn begin(&self, begin: Begin) {
+        self.live.begin(begin == Begin::Everything);
+        self.hub.read_if_wanted(&self.live);
+    }
+
+    /// For a connection whose client answers no pings, but whose system acknowledged everything handed out
+    /// up to `mark`: lets the oldest of that go, until [`unproven_messages_kept`](crate::Config::unproven_messages_kept) are
+    /// left for a redelivery. The senders hear nothing of it.
+    pub fn release_unproven(&self, mark: Mark) {
+        self.hub.release_unproven(&self.live, mark);
+    }
+
+    /// Ends the session, but keeps what is to be done if it turns out that the client has received everything
+    /// up to `mark`: for the time between our close frame and the client's answer.
+    pub fn into_unproven(self, mark: Mark) -> Unproven {
+        let mut receipts = Vec::new();
+        let unconfirmed = self.live.unconfirmed(mark, |receipt| {
+            if self.hub.tells_delivery(receipt) {
+                receipts.push(receipt.clone());
+            }
+        });
+        Unproven {
+            hub: Arc::clone(&self.hub),
+            live: Arc::clone(&self.live),
+            unconfirmed,
+            receipts,
+        }
+    }
+
     fn check_sender<'a>(&self, envelope: Envelope<'a>) -> Result<Envelope<'a>, EnvelopeError> {
         let own = envelope.sender() == self.user() && !envelope.sender().is_bot();
         if own || !self.hub.settings().config().check_sender {
             return Ok(envelope);
         }
         Err(EnvelopeError::ForeignSender)
+    }
+}
+
+/// Where a [waiting](Session::is_waiting) session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At the start of the mailbox.
+    Everything,
+    /// Behind what was handed out often enough.
+    BehindRepeated,
+}
+
+/// What an ended session had handed out without a proof. Dropping it leaves all of that in the mailbox.
+pub struct Unproven {
+    hub: Arc<Hub>,
+    live: Arc<Live>,
+    unconfirmed: Option<(u64, u64)>,
+    receipts: Vec<Receipt>,
+}
+
+impl Unproven {
+    /// The client has received it after all: it leaves the mailbox.
+    pub fn confirm(self) {
+        if let Some((count, up_to)) = self.unconfirmed {
+            self.hub.redeliveries.forget(&self.live.user);
+            self.hub.proved(&self.live, count, up_to, self.receipts);
+        }
+    }
+}
+
+impl fmt::Debug for Unproven {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Unproven")
+            .field("user", &self.live.user)
+            .finish_non_exhaustive()
     }
 }
 

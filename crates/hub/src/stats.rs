@@ -41,6 +41,9 @@ pub struct HubStats {
     pub caught_up: u64,
     /// Durable messages whose arrival was confirmed.
     pub confirmed: u64,
+    /// Durable messages that left their mailbox without a proof: a client that never answers pings had been
+    /// given them, and its system had acknowledged them.
+    pub released: u64,
     /// Copies and receipts dropped because a connection's outbox was full.
     pub ephemeral_dropped: u64,
     /// Records in mailboxes that are no messages.
@@ -77,6 +80,7 @@ counters!(
     delivered,
     caught_up,
     confirmed,
+    released,
     ephemeral_dropped,
     undecodable,
 );

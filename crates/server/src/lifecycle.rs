@@ -25,7 +25,7 @@ use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
 
 use crate::{
     access::Access,
-    chat::{Behaviour, Chat},
+    chat::{Behaviour, Chat, Timing},
     config::{
         AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
     },
@@ -85,7 +85,10 @@ pub struct Running {
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
-    let hub = Hub::new(hub_config(&settings.chat).try_into()?, Arc::clone(&port));
+    let hub = Hub::new(
+        hub_config(&settings.chat, &settings.mailbox).try_into()?,
+        Arc::clone(&port),
+    );
     let messaging = Arc::new(OnceLock::new());
     let stats: ReadServerStats = {
         let messaging = Arc::downgrade(&messaging);
@@ -174,7 +177,10 @@ fn start_messaging(
         server.listen,
         server.tls.is_some(),
     );
-    let config = Arc::new(socket_config(settings));
+    let mut config = socket_config(settings);
+    // The messaging connection pings by itself: its pongs prove more.
+    config.ping_every = None;
+    let config = Arc::new(config);
     let mut listener = ServerConfig::new(server.listen);
     listener.workers = match (server.runtime, server.workers) {
         (Runtime::Pool, _) => Workers::Pool,
@@ -184,11 +190,19 @@ fn start_messaging(
     listener.socket = Arc::clone(&config);
     listener.tls = tls(server.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
+    listener.limits.write_within = unacknowledged_within(settings);
+    listener.limits.unsent_bytes_max = Some(settings.server.limits.unsent_bytes_max);
+    listener.limits.unacknowledged_within = Some(unacknowledged_within(settings));
     let options = http_options(settings, false);
     let router = web::router(Arc::clone(hub), access.clone(), server.web_chat);
     let behaviour = Behaviour {
         confirm: settings.chat.confirm,
-        pong_within: settings.chat.keep_alive.pong_timeout,
+        timing: Timing {
+            pong_timeout: settings.chat.keep_alive.pong_timeout,
+            ping_interval: settings.chat.keep_alive.ping_interval,
+            // The system has noticed by then that nothing is acknowledged any more.
+            acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
+        },
         inactive_within: settings.chat.keep_alive.inactive_timeout,
     };
     let chat = Arc::new(Chat {
@@ -317,6 +331,12 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
     listener.limits.head.fields_max = from.headers_max;
 }
 
+/// How long a peer's system may acknowledge nothing: the standstill that is allowed with pongs, twice,
+/// so that the end is told by a close frame where there is still somebody to hear it.
+fn unacknowledged_within(settings: &Settings) -> Duration {
+    settings.chat.keep_alive.pong_timeout * 2
+}
+
 fn http_options(settings: &Settings, keep_alive: bool) -> HttpOptions {
     let limits = &settings.server.limits;
     HttpOptions {
@@ -347,7 +367,8 @@ fn echo_config(settings: &Settings) -> SocketConfig {
     config
 }
 
-fn hub_config(chat: &ChatSettings) -> HubConfig {
+fn hub_config(chat: &ChatSettings, mailbox: &MailboxSettings) -> HubConfig {
+    let half_mailbox = usize::try_from(mailbox.user_messages_max / 2).unwrap_or(usize::MAX);
     HubConfig {
         check_sender: chat.check_sender,
         delivery_status: chat.delivery_status,
@@ -358,6 +379,9 @@ fn hub_config(chat: &ChatSettings) -> HubConfig {
         sessions_per_user_max: chat.sessions_per_user_max,
         outbox_messages_max: chat.outbox_messages_max,
         outbox_bytes_max: chat.outbox_bytes_max,
+        unproven_deliveries_max: chat.unproven_deliveries_max,
+        // A full mailbox would take nothing new.
+        unproven_messages_kept: chat.unproven_messages_kept.min(half_mailbox),
         ..HubConfig::default()
     }
 }

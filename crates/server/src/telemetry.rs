@@ -126,6 +126,12 @@ impl Snapshot {
         )?;
         counter(
             to,
+            "messages_released_unproven",
+            "Messages that left a mailbox without a proof, given to clients that never answer a ping",
+            totals.released,
+        )?;
+        counter(
+            to,
             "notices_dropped",
             "Copies and receipts dropped before a slow connection",
             totals.ephemeral_dropped,

@@ -56,6 +56,30 @@ fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListene
     Ok(socket.into())
 }
 
+/// Bounds what the system holds of every connection that is accepted from now on: they inherit the
+/// listener's options. A system without them goes by its own bounds, which costs accuracy only.
+pub(crate) fn bound_sending(
+    listener: &std::net::TcpListener,
+    unsent_bytes_max: Option<u32>,
+    unacknowledged_within: Option<Duration>,
+) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let socket = socket2::SockRef::from(listener);
+        let refused = |error| tracing::debug!(%error, "the system keeps its own bounds of sending");
+        if let Some(bytes) = unsent_bytes_max {
+            socket.set_tcp_notsent_lowat(bytes).unwrap_or_else(refused);
+        }
+        if unacknowledged_within.is_some() {
+            socket
+                .set_tcp_user_timeout(unacknowledged_within)
+                .unwrap_or_else(refused);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (listener, unsent_bytes_max, unacknowledged_within);
+}
+
 /// Counts connections, in all and per address.
 #[derive(Debug)]
 pub(crate) struct Admission {

@@ -183,10 +183,14 @@ test("a ping gets a pong with the same payload", async () => {
   }
 });
 
-test("who answers no ping is closed 4010", async () => {
+test("who has answered pings and then answers none is closed 4010, who never does is not", async () => {
   const answering = await Peer.connect(server, 31);
+  const mute = await Peer.connect(server, 34, { autoPong: false });
   const silent = await Peer.connect(server, 32, { autoPong: false });
+  silent.ws.once("ping", (payload) => silent.ws.pong(payload));
   assert.equal((await silent.end()).code, 4010);
+  answering.say("are you there?", 34);
+  assert.equal((await mute.text()).text, "are you there?");
   answering.say("still here", 31);
   assert.equal((await answering.text()).text, "still here");
 });

@@ -165,10 +165,26 @@ impl Client {
     }
 
     pub(crate) fn is_ready_to_submit(&self) -> bool {
+        self.is_ready_to_submit_when(false)
+    }
+
+    /// `peer_reads`: everything handed out was written.
+    pub(crate) fn is_ready_to_submit_when(&self, peer_reads: bool) -> bool {
         let mut cx = Context::from_waker(&self.waker);
         self.session()
-            .poll_ready_to_submit(&mut cx, false)
+            .poll_ready_to_submit(&mut cx, peer_reads)
             .is_ready()
+    }
+
+    pub(crate) fn into_unproven(mut self) -> tidewire_hub::Unproven {
+        let session = self.session.take().unwrap();
+        let mark = session.mark();
+        session.into_unproven(mark)
+    }
+
+    /// The connection is gone, its client had proved nothing although the system had everything.
+    pub(crate) fn vanish(self) {
+        self.session().written(self.session().mark());
     }
 
     pub(crate) fn wakes(&self) -> usize {

@@ -11,4 +11,5 @@ mod limits;
 mod notices;
 mod statistics;
 mod threads;
+mod unproven;
 mod wakes;

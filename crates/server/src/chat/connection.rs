@@ -3,21 +3,25 @@
 //! In: the peer's messages, which become submissions; the session's messages, which are
 //! written. Out: confirmations of what has arrived. Invariants: at most [`WRITE_QUEUE`] bytes (or one
 //! message) are queued on the socket; while the peer takes nothing and its outbox is full, it is
-//! not read from either; the session ends as soon as the connection does.
+//! not read from either; the session ends as soon as the connection does. What the peer has read is for
+//! `confirmation` to say, and for the peer's answer to our close frame.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tidewire::ws::{CloseCode, Incoming, Message, Prepared, RecvError, SendError, WebSocket};
-use tidewire_hub::{End, Outgoing, Session};
+use tidewire::ws::{
+    CloseCode, CloseFrame, Incoming, Message, Prepared, RecvError, SendError, WebSocket,
+};
+use tidewire_hub::{Begin, End, Mark, Outgoing, Session, Unproven};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    Behaviour, code,
-    confirmation::{Confirmation, Overdue, Step},
+    Behaviour, Confirm, code,
+    confirmation::{Action, Beginning, Confirmation, Queued, Window},
 };
 
 /// Queued bytes above which no further messages are taken from the session.
@@ -32,6 +36,16 @@ pub(super) struct ChatConnection {
     /// `None` once the connection is ending.
     session: Option<Session>,
     confirmation: Confirmation,
+    /// What the session had handed out without a proof when we began to close.
+    unproven: Option<Unproven>,
+    /// Messages queued on the socket, in all.
+    sent: u64,
+    /// Of these, the last that the system has taken.
+    written: Mark,
+    /// The same with their bytes, as the confirmation knows it.
+    queued: Queued,
+    /// Bytes received and sent when last looked at.
+    moved: (u64, u64),
     /// Taken from the session, waiting for room on the socket; in reverse order.
     taken: Vec<Prepared>,
     /// The session had nothing more to hand out when it was last asked.
@@ -72,7 +86,10 @@ impl Future for ChatConnection {
             match (outgoing, incoming) {
                 (Turn::Over, _) | (_, Turn::Over) => return Poll::Ready(()),
                 (Turn::Progress, _) | (_, Turn::Progress) => {}
-                (Turn::Waiting, Turn::Waiting) => ready!(this.poll_due(cx)),
+                (Turn::Waiting, Turn::Waiting) => {
+                    this.note_movement();
+                    ready!(this.poll_due(cx));
+                }
             }
         }
     }
@@ -80,20 +97,35 @@ impl Future for ChatConnection {
 
 impl ChatConnection {
     pub(super) fn new(socket: WebSocket, session: Session, behaviour: Behaviour) -> Self {
-        Self {
-            confirmation: Confirmation::new(
-                behaviour.confirm,
-                behaviour.pong_within,
-                session.mark(),
-            ),
+        let now = Instant::now();
+        let beginning = Beginning {
+            by_pong: behaviour.confirm == Confirm::Pong,
+            timing: behaviour.timing,
+            unproven_sessions: session.unproven_sessions(),
+            is_waiting: session.is_waiting(),
+            window_max: Window {
+                messages: u64::MAX,
+                bytes: u64::MAX,
+            },
+            seed: seed(),
+        };
+        let mut this = Self {
+            confirmation: Confirmation::new(beginning, now),
             socket,
             session: Some(session),
+            unproven: None,
+            sent: 0,
+            written: Mark::default(),
+            queued: Queued::default(),
+            moved: (0, 0),
             taken: Vec::new(),
             handed_out: false,
             timer: None,
             inactive_within: behaviour.inactive_within,
-            last_message: Instant::now(),
-        }
+            last_message: now,
+        };
+        this.act();
+        this
     }
 
     /// Session → socket.
@@ -107,11 +139,11 @@ impl ChatConnection {
             Moved::Ending => return Turn::Progress,
         };
         self.handed_out = moved;
-        self.confirm_queued();
+        self.note_queued();
         match self.socket.poll_flush(cx) {
             Poll::Ready(Err(error)) => self.over(&error),
             Poll::Ready(Ok(())) if moved => {
-                self.confirm_queued();
+                self.note_queued();
                 match self.socket.queued() {
                     0 => Turn::Waiting,
                     _ => Turn::Progress, // the ping just queued
@@ -135,14 +167,17 @@ impl ChatConnection {
                     return Moved::UpToTheQueue;
                 }
                 match self.socket.try_send_prepared(&message) {
-                    Ok(()) => {}
+                    Ok(()) => {
+                        self.sent += 1;
+                        self.queued.bytes += message.frame().len() as u64;
+                    }
                     Err(SendError::Full) => {
                         self.taken.push(message);
                         return Moved::UpToTheQueue;
                     }
                     Err(_closing) => {
                         // What was not sent stays in the mailbox.
-                        self.session = None;
+                        self.end_session();
                         return Moved::Ending;
                     }
                 }
@@ -201,11 +236,10 @@ impl ChatConnection {
     }
 
     fn received(&mut self, incoming: Incoming) {
-        let Some(session) = &self.session else { return };
         match incoming {
             Incoming::Message(message) => {
+                let Some(session) = &self.session else { return };
                 self.last_message = Instant::now();
-                self.confirmation.heard();
                 let payload = match &message {
                     Message::Text(text) => text.as_bytes(),
                     Message::Binary(bytes) => bytes,
@@ -215,42 +249,94 @@ impl ChatConnection {
                 }
             }
             Incoming::Pong(payload) => {
-                let step = self.confirmation.pong(&payload);
-                self.confirmation.heard();
-                self.take(step);
+                self.confirmation.handle_pong(&payload, Instant::now());
+                self.act();
             }
-            Incoming::Closing(_) => self.session = None,
-            Incoming::Ping(_) | _ => self.confirmation.heard(),
+            Incoming::Closing(frame) => self.closing(frame.as_ref()),
+            Incoming::Ping(_) | _ => {}
         }
     }
 
-    fn confirm_queued(&mut self) {
+    /// The peer's close frame came. If it answers ours, the peer has read what was sent before that. A close
+    /// frame of its own proves nothing: the peer may have left without reading.
+    fn closing(&mut self, frame: Option<&CloseFrame>) {
+        let ours = self.socket.started_close();
+        self.end_session();
+        if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
+            && is_answer(frame, &ours)
+        {
+            unproven.confirm();
+        }
+    }
+
+    /// Tells the confirmation what has been queued on the socket by now.
+    fn note_queued(&mut self) {
         let Some(session) = &self.session else { return };
-        if self.taken.is_empty() && self.socket.queued() < WRITE_QUEUE {
-            let step =
-                self.confirmation
-                    .queued(session.mark(), self.socket.queued(), Instant::now());
-            self.take(step);
+        let mark = Mark::from(self.sent);
+        let unwritten = self.socket.queued();
+        if unwritten == 0 && self.written != mark {
+            self.written = mark;
+            if self.confirmation.is_unanswered() {
+                session.written(mark);
+            }
         }
+        self.queued.mark = mark;
+        self.queued.unwritten = unwritten;
+        self.confirmation.handle_queued(self.queued, Instant::now());
+        self.act();
     }
 
-    fn take(&mut self, step: Step) {
-        match (step, &self.session) {
-            (Step::Confirm(mark), Some(session)) => session.confirm(mark),
-            (Step::Ping(payload), _) => {
-                if let Err(error) = self.socket.try_ping(&payload) {
-                    tracing::debug!(%error, "no ping: the connection is closing");
+    /// Tells the confirmation whether bytes have moved.
+    fn note_movement(&mut self) {
+        let moved = self.socket.bytes_moved();
+        if moved == self.moved {
+            return;
+        }
+        let now = Instant::now();
+        if moved.0 != self.moved.0 {
+            self.confirmation.handle_received(now);
+        }
+        if moved.1 != self.moved.1 {
+            self.confirmation.handle_written(now);
+        }
+        self.moved = moved;
+    }
+
+    /// Does what the confirmation wants.
+    fn act(&mut self) {
+        while let Some(action) = self.confirmation.poll_action() {
+            let Some(session) = &self.session else { return };
+            match action {
+                Action::Answers => session.begin(Begin::Everything),
+                Action::BeginUnanswered => session.begin(Begin::BehindRepeated),
+                Action::Confirm(mark) => session.confirm(mark),
+                Action::Release(mark) => session.release_unproven(mark),
+                Action::SetWindow(Window { messages, bytes }) => {
+                    let size = |count| usize::try_from(count).unwrap_or(usize::MAX);
+                    session.set_window(size(messages), size(bytes));
                 }
+                Action::Ping(payload) => {
+                    if let Err(error) = self.socket.try_ping(&payload) {
+                        tracing::debug!(%error, "no ping: the connection is closing");
+                    }
+                }
+                Action::GiveUp => self.end(&End::new(code::INACTIVE, "Dangling connection")),
             }
-            (Step::None | Step::Confirm(_), _) => {}
         }
     }
 
     /// Ends the session at once and the connection with a closing handshake.
     fn end(&mut self, end: &End) {
-        self.session = None;
         self.taken = Vec::new();
+        self.end_session();
         self.socket.start_close(CloseCode(end.code), &end.reason);
+    }
+
+    /// Ends the session; what is unproven may still be proved by the answer to our close frame.
+    fn end_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.unproven = Some(session.into_unproven(Mark::from(self.sent)));
+        }
     }
 
     fn over(&mut self, error: &SendError) -> Turn {
@@ -274,21 +360,14 @@ impl ChatConnection {
             ready!(timer.as_mut().poll(cx));
             self.timer = None;
             let now = Instant::now();
-            if self.socket.queued() > 0 {
-                // The ping has not even left: the socket's write deadline watches that.
-                self.confirmation.postpone(now);
-            }
-            match self.confirmation.overdue(now) {
-                Overdue::No => {}
-                Overdue::Ignored(mark) => {
-                    tracing::debug!("peer answers no pings: confirming what is written");
-                    self.take(Step::Confirm(mark));
-                    return Poll::Ready(());
-                }
-                Overdue::Silent => {
-                    self.end(&End::new(code::INACTIVE, "Dangling connection"));
-                    return Poll::Ready(());
-                }
+            let due = self
+                .confirmation
+                .deadline()
+                .is_some_and(|deadline| now >= deadline);
+            if due {
+                self.confirmation.handle_timeout(now);
+                self.act();
+                return Poll::Ready(());
             }
             if let Some(within) = self.inactive_within
                 && self.session.is_some()
@@ -313,4 +392,18 @@ impl ChatConnection {
             .chain(inactive)
             .min()
     }
+}
+
+/// Whether the peer's close frame answers ours, and is not one that crossed it: most libraries echo
+/// code and reason, some the code alone. Codes of our own nobody sends by himself.
+fn is_answer(frame: &CloseFrame, ours: &CloseFrame) -> bool {
+    let own_code = (4000..5000).contains(&ours.code.0);
+    let same_reason = frame.reason == ours.reason && !ours.reason.is_empty();
+    frame.code == ours.code && (same_reason || own_code)
+}
+
+/// A number that the pings of other connections do not have.
+fn seed() -> u32 {
+    let hash = RandomState::new().hash_one(());
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }

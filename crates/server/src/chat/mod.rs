@@ -16,6 +16,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebSocket};
 use tidewire_hub::{End, Hub};
 
+pub(crate) use self::confirmation::Timing;
 use self::connection::ChatConnection;
 pub(crate) use self::identity::{id_parameter, percent_decode};
 use crate::{
@@ -35,8 +36,8 @@ mod code {
 pub(crate) struct Behaviour {
     /// What proves that a message has arrived.
     pub(crate) confirm: Confirm,
-    /// How long a pong may take before the connection is given up.
-    pub(crate) pong_within: Duration,
+    /// How long to wait for what.
+    pub(crate) timing: Timing,
     /// End connections that sent nothing for this long.
     pub(crate) inactive_within: Option<Duration>,
 }

@@ -127,6 +127,13 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> LimitsSettings {
             ByteSize::kib(16),
             ByteSize::gib(1),
         ),
+        unsent_bytes_max: u32::try_from(check.size(
+            "server.limits.unsent_bytes_max",
+            config.unsent_bytes_max,
+            ByteSize::kib(4),
+            ByteSize::mib(16),
+        ))
+        .unwrap_or(u32::MAX),
         control_rate: (rate.per_second > 0).then_some(rate),
     }
 }
@@ -180,6 +187,18 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
             "at most 256",
         );
     }
+    let unproven_deliveries_max = check.count(
+        "chat.unproven_deliveries_max",
+        config.unproven_deliveries_max,
+        0,
+        16,
+    );
+    let unproven_messages_kept = check.count(
+        "chat.unproven_messages_kept",
+        config.unproven_messages_kept,
+        0,
+        1 << 16,
+    );
     let recipients_max = check.count("chat.recipients_max", config.recipients_max, 1, 1 << 16);
     let sessions_per_user_max = check.count(
         "chat.sessions_per_user_max",
@@ -213,6 +232,8 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
         check_sender: config.check_sender,
         time_zone: time_zone?,
         confirm: config.confirm,
+        unproven_deliveries_max,
+        unproven_messages_kept,
         recipients_max,
         sessions_per_user_max,
         outbox_messages_max,

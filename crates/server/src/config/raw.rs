@@ -101,6 +101,10 @@ pub struct LimitsConfig {
     /// Bytes a connection may have waiting to be written; a reader that lets more pile up is
     /// closed. Default 1 MiB, 16 KiB to 1 GiB; only used while a reader is slow.
     pub send_queue_bytes_max: ByteSize,
+    /// Bytes of a messaging connection that the system may hold unsent (`TCP_NOTSENT_LOWAT`, Linux only).
+    /// Default 32 KiB, 4 KiB to 16 MiB: small, so that the server sees how a slow reader takes a large message;
+    /// larger ones save writes.
+    pub unsent_bytes_max: ByteSize,
     /// Pings, and pongs that nobody asked for, per second and client in the long run; more close with 1008.
     /// Default 10, at most 1000; 0 means unlimited. Costs nothing while none come.
     pub control_frames_per_second: u32,
@@ -160,6 +164,14 @@ pub struct ChatConfig {
     pub time_zone: String,
     /// When a message to a client that cannot acknowledge counts as delivered. Default `pong`.
     pub confirm: Confirm,
+    /// Connections on which a message is delivered to clients that never answer a ping; afterwards it waits for
+    /// one that does, until its time to live is over. Default 3, at most 16; 0 means no limit: it comes at every
+    /// connect.
+    pub unproven_deliveries_max: u32,
+    /// Messages kept for a redelivery while their user is connected with a client that never answers a ping; older ones
+    /// leave once its system has acknowledged them. Default 256, at most 65536; no more than half of
+    /// [`MailboxConfig::user_messages_max`] and 512 count.
+    pub unproven_messages_kept: u32,
     /// Recipients of one message. Default 256, 1 to 65536; each is a row in the store.
     pub recipients_max: u32,
     /// Connections of one user at a time. Default 64, 1 to 65536.
@@ -262,6 +274,7 @@ impl Default for LimitsConfig {
             head_bytes_max: ByteSize::kib(16),
             headers_max: 64,
             send_queue_bytes_max: ByteSize::mib(1),
+            unsent_bytes_max: ByteSize::kib(32),
             control_frames_per_second: 10,
             control_frames_burst: 600,
         }
@@ -299,6 +312,8 @@ impl Default for ChatConfig {
             check_sender: true,
             time_zone: "UTC".to_owned(),
             confirm: Confirm::Pong,
+            unproven_deliveries_max: 3,
+            unproven_messages_kept: 256,
             recipients_max: 256,
             sessions_per_user_max: 64,
             outbox_messages_max: 1024,

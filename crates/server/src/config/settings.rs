@@ -119,6 +119,8 @@ pub struct LimitsSettings {
     pub headers_max: usize,
     /// Bytes a connection may have waiting to be written.
     pub send_queue_bytes_max: usize,
+    /// Bytes of a messaging connection that the system may hold unsent.
+    pub unsent_bytes_max: u32,
     /// How often a client may ping; `None` means as often as it likes.
     pub control_rate: Option<ControlRate>,
 }
@@ -165,6 +167,10 @@ pub struct ChatSettings {
     pub time_zone: TimeZone,
     /// When a message to a client that cannot acknowledge counts as delivered.
     pub confirm: Confirm,
+    /// Connections on which a message is delivered without a proof; 0 means no limit.
+    pub unproven_deliveries_max: usize,
+    /// Messages kept for a client that never answers a ping.
+    pub unproven_messages_kept: usize,
     /// Recipients of one message.
     pub recipients_max: usize,
     /// Connections of one user at a time.

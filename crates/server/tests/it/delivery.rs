@@ -1,7 +1,6 @@
 //! What happens to messages when connections misbehave.
 
 use tidewire::ws::{Incoming, Message, RecvError};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::desk::{Desk, envelope, raw, text};
 
@@ -33,23 +32,6 @@ async fn users_with_numbers_and_names_talk_in_both_scaling_designs() {
 }
 
 #[tokio::test]
-async fn what_a_vanished_client_did_not_prove_to_have_is_delivered_again() {
-    let desk = Desk::start("[chat.keep_alive]\nping_seconds = 2\npong_seconds = 1\n");
-    // It takes the bytes and answers nothing, like a phone whose network is gone.
-    let mut vanished = raw(&desk, 42).await;
-    desk.post(42, "important").await;
-    let mut bytes = Vec::new();
-    vanished.read_to_end(&mut bytes).await.unwrap();
-    let seen = String::from_utf8_lossy(&bytes);
-    assert!(
-        seen.contains("important") && seen.contains("Dangling connection"),
-        "{seen}"
-    );
-    let mut back = desk.user("42").await;
-    assert!(text(&mut back).await.contains("important"));
-}
-
-#[tokio::test]
 async fn what_was_proved_to_have_arrived_is_not_delivered_again() {
     let desk = Desk::start("");
     let mut first = desk.user("42").await;
@@ -63,27 +45,6 @@ async fn what_was_proved_to_have_arrived_is_not_delivered_again() {
         .unwrap();
     desk.post(42, "next").await;
     assert!(text(&mut desk.user("42").await).await.contains("next"));
-}
-
-#[tokio::test]
-async fn a_client_that_answers_no_pings_but_talks_is_kept_and_trusted() {
-    let desk = Desk::start(
-        "[chat.keep_alive]\nping_seconds = 3600\npong_seconds = 1\n[chat]\ndelivery_status = true\n",
-    );
-    let mut sender = desk.user("1").await;
-    let mut mute = raw(&desk, 42).await;
-    sender.send(envelope("1", "42", "hello")).await.unwrap();
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("hello") {
-        seen.push(mute.read_u8().await.unwrap());
-    }
-    // An unmasked-by-zero text frame: a message of its own, and no pong ever.
-    let own = envelope("42", "43", "I am here");
-    let mut frame = vec![0x81, 0x80 | u8::try_from(own.len()).unwrap(), 0, 0, 0, 0];
-    frame.extend_from_slice(own.as_bytes());
-    mute.write_all(&frame).await.unwrap();
-    let receipt = text(&mut sender).await;
-    assert!(receipt.contains("notification_received"), "{receipt}");
 }
 
 #[tokio::test]

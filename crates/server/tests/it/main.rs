@@ -5,5 +5,7 @@
 mod desk; // a server, users, HTTP calls
 
 mod access; // credentials and TLS on both listeners
-mod delivery; // what happens to messages when connections misbehave
+mod delivery;
+mod proof;
+mod raw; // what happens to messages when connections misbehave
 mod rest; // the REST API beyond what foreign clients check

@@ -14,11 +14,13 @@
 //! no data follows it.
 
 mod compressed; // what goes through the compressor
+mod keep_alive; // deadlines
 
 use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
+use self::keep_alive::KeepAlive;
 use super::{Event, MaskKeys, transmit::Transmit};
 use crate::{
     CloseCode, CloseFrame, Config, Kind, Message, Prepared, ProtocolError, Role, SendError,
@@ -38,26 +40,6 @@ enum State {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum KeepAlive {
-    /// Ping when nothing was received since.
-    Quiet { since: Instant },
-    /// Our ping is out; something must be received before.
-    Pinged {
-        deadline: Instant,
-        unsent: Option<Unsent>,
-    },
-}
-
-/// A ping that waits behind other bytes: while those move, the peer is not silent.
-#[derive(Clone, Copy, Debug)]
-struct Unsent {
-    /// Bytes sent when it will have gone.
-    end: u64,
-    /// Bytes sent when last looked at.
-    sent: u64,
-}
-
 /// The sending half of a [`Connection`](super::Connection).
 pub struct Outgoing {
     role: Role,
@@ -71,6 +53,8 @@ pub struct Outgoing {
     deflater: Option<Box<Deflater>>,
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
+    /// What [`Self::close`] has queued. Boxed: most connections have none.
+    close_started: Option<Box<CloseFrame>>,
     keep_alive: KeepAlive,
     pings: u32,
     messages: u64,
@@ -104,6 +88,7 @@ impl Outgoing {
             mask_keys,
             deflater: None,
             pong_waiting: None,
+            close_started: None,
             keep_alive: KeepAlive::Quiet { since: now },
             pings: 0,
             messages: 0,
@@ -247,12 +232,14 @@ impl Outgoing {
         if self.state != State::Open {
             return;
         }
+        let frame = CloseFrame::new(code, reason);
         let body = if code.is_valid_on_wire() {
-            CloseFrame::new(code, reason).encode()
+            frame.encode()
         } else {
             Vec::new()
         };
         self.close_frame(&body);
+        self.close_started = Some(Box::new(frame));
         self.state = State::CloseSent {
             deadline: after(now, self.config.close_within),
         };
@@ -346,64 +333,6 @@ impl Outgoing {
         }
     }
 
-    /// Something was received at `now`: the peer lives. Once per read is enough.
-    #[inline]
-    pub fn handle_activity(&mut self, now: Instant) {
-        self.keep_alive = KeepAlive::Quiet { since: now };
-    }
-
-    /// The time is `now`: sends what is due. Returns whether the peer is given up (no pong,
-    /// or no close frame, in time); then write once what is queued, without waiting, and drop
-    /// the socket.
-    pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::Closed | State::Failed => return false,
-            State::CloseSent { deadline } => {
-                if now >= deadline {
-                    self.state = State::Closed;
-                    return true;
-                }
-                return false;
-            }
-            State::Open => {}
-        }
-        let Some(ping_every) = self.config.ping_every else {
-            return false;
-        };
-        match self.keep_alive {
-            KeepAlive::Quiet { since } if now >= after(since, ping_every) => {
-                let waits = self.transmit.len() > 0;
-                // A full queue is a ping of its own: its bytes must be acknowledged.
-                let over = self.ping(b"").is_err() && self.is_finished();
-                let end = self.bytes.saturating_add(self.transmit.len() as u64);
-                let sent = self.bytes;
-                self.keep_alive = KeepAlive::Pinged {
-                    deadline: after(now, self.config.pong_within),
-                    unsent: waits.then_some(Unsent { end, sent }),
-                };
-                over
-            }
-            KeepAlive::Pinged {
-                deadline,
-                unsent: Some(Unsent { end, sent }),
-            } if now >= deadline && self.bytes > sent => {
-                let sent = self.bytes;
-                self.keep_alive = KeepAlive::Pinged {
-                    deadline: after(now, self.config.pong_within),
-                    unsent: (sent < end).then_some(Unsent { end, sent }),
-                };
-                false
-            }
-            KeepAlive::Pinged { deadline, .. } if now >= deadline => {
-                let body = self.config.silence.encode();
-                self.close_frame(&body);
-                self.state = State::Closed;
-                true
-            }
-            KeepAlive::Quiet { .. } | KeepAlive::Pinged { .. } => false,
-        }
-    }
-
     //= rfc6455#5.5.3: a pong carries the ping's application data
     fn answer_ping(&mut self, body: &[u8]) {
         if self.state != State::Open {
@@ -435,21 +364,6 @@ impl Outgoing {
 
 /// Results.
 impl Outgoing {
-    /// When to call [`Self::handle_timeout`] next. Between calls it moves later, so a driver may
-    /// let its timer run and ask again then; except by [`Self::close`], and by
-    /// [`Self::handle_activity`] when [`Config::pong_within`] is longer than
-    /// [`Config::ping_every`].
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.state, self.keep_alive, self.config.ping_every) {
-            (State::CloseSent { deadline }, ..)
-            | (State::Open, KeepAlive::Pinged { deadline, .. }, Some(_)) => Some(deadline),
-            (State::Open, KeepAlive::Quiet { since }, Some(ping_every)) => {
-                Some(after(since, ping_every))
-            }
-            (State::Open | State::Failed | State::Closed, ..) => None,
-        }
-    }
-
     /// Fills `parts` with the bytes to write next, oldest first; returns how many parts were
     /// set. Report what was written with [`Self::transmitted`].
     #[inline]
@@ -493,6 +407,13 @@ impl Outgoing {
     #[inline]
     pub fn is_fragmenting(&self) -> bool {
         self.fragmenting
+    }
+
+    /// The close frame by which this end began the closing handshake; `None` while it has not, and
+    /// when the peer was first. The peer's close frame then is the answer to it, unless both
+    /// ends began at the same time.
+    pub fn started_close(&self) -> Option<&CloseFrame> {
+        self.close_started.as_deref()
     }
 
     /// Whether messages can still be sent.

@@ -56,6 +56,16 @@ pub struct Limits {
     pub streams_per_connection_max: u32,
     /// A peer that takes none of our bytes for this long is dropped. Default 10 s.
     pub write_within: Duration,
+    /// Bytes of a connection that the system may hold without having sent them. A small value, for
+    /// example 32 KiB, lets `write_within` and [`WebSocket::bytes_moved`](super::WebSocket::bytes_moved) see
+    /// how a slow peer takes a large message, at the cost of more and smaller writes. Default `None`: what
+    /// the system has by itself, up to megabytes. Linux
+    /// and Android only (`TCP_NOTSENT_LOWAT`).
+    pub unsent_bytes_max: Option<u32>,
+    /// The system drops a connection whose peer acknowledges none of the bytes sent to it, or has no room for
+    /// more, for this long. Default `None`: what the system has by itself, about 15 minutes. Linux
+    /// and Android only (`TCP_USER_TIMEOUT`).
+    pub unacknowledged_within: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -69,6 +79,8 @@ impl Default for Limits {
             #[cfg(feature = "http2")]
             streams_per_connection_max: 100,
             write_within: Duration::from_secs(10),
+            unsent_bytes_max: None,
+            unacknowledged_within: None,
         }
     }
 }
@@ -306,6 +318,11 @@ impl Server {
             .map_err(bind_error)?;
         for listener in &listeners {
             listener.set_nonblocking(true).map_err(bind_error)?;
+            listener::bound_sending(
+                listener,
+                self.config.limits.unsent_bytes_max,
+                self.config.limits.unacknowledged_within,
+            );
         }
         let shares = self.config.workers.share(listeners).map_err(bind_error)?;
         // Dropped by an error, it ends the workers that have begun.

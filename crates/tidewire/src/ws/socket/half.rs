@@ -222,6 +222,13 @@ impl<S> Half<S> {
         self.failed.is_none() && open
     }
 
+    /// See [`Outgoing::started_close`].
+    pub(super) fn started_close(&self) -> Option<CloseFrame> {
+        self.outgoing
+            .as_ref()
+            .and_then(|outgoing| outgoing.started_close().cloned())
+    }
+
     /// Bytes queued, as far as is known.
     #[inline]
     pub(super) fn queued(&self) -> usize {

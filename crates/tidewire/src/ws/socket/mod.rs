@@ -361,6 +361,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self.inner.close_frame.as_deref()
     }
 
+    /// The close frame by which this end began the closing handshake, here or by a drain of the server;
+    /// `None` when the peer was first. What was queued before it went out before it, so a peer that
+    /// answers it has read all of that.
+    pub fn started_close(&self) -> Option<CloseFrame> {
+        self.inner.link.lock().started_close()
+    }
+
+    /// Bytes received and handled, and bytes given to the system, since the handshake. While one of
+    /// them grows, the connection moves.
+    pub fn bytes_moved(&self) -> (u64, u64) {
+        let sent = self.inner.link.lock().stats().bytes_sent;
+        (self.inner.decoder.bytes_received(), sent)
+    }
+
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
         self.inner.link.lock().queued()

@@ -1,0 +1,456 @@
+//! When is a message with the peer?
+//!
+//! In: what was queued on the socket, pongs, bytes that moved, the time. Out: [`Action`]s: pings to send,
+//! marks that are proved, the window of what may be unproved, and when to give the peer up. Sans-I/O.
+//!
+//! A ping goes out behind the messages; its pong proves that the peer's WebSocket library has read
+//! everything before it (RFC 6455 section 5.5.2). **Nothing else confirms a message**, unless the operator
+//! trusts the system's send buffer (`chat.confirm = "written"`).
+//!
+//! - The first ping goes out before any message. A peer that answers no ping for the whole patience although
+//!   it takes our bytes is *mute*: it gets messages without being asked for proofs, they stay in the
+//!   mailbox, and it is not closed for it. Any later pong corrects that.
+//! - Unproved messages have a window ([`Window`]) that begins small, grows with proofs and shrinks
+//!   when nothing moved for long before one, so that a peer whose pongs wait behind its work proves something before the patience is over.
+//! - The patience is about standstill: bytes that the system takes and bytes that come in renew it.
+//! - A pong proves by the payload of our ping, wherever it stands in it: some peers put bytes before it. Some
+//!   answer with empty pongs, and others send empty pongs as a heartbeat without reading: so an
+//!   empty one proves nothing, but two within [`PAIR_WITHIN`] for two pings sent at once do, from a
+//!   peer that has never shown a payload.
+//!
+//! ```text
+//!              pong with our payload            two empty pongs for two pings
+//!   Unknown ───────────────────────▶ Echoes       Unknown ──▶ Empty (until a payload is seen: Echoes)
+//!      │ patience over, bytes taken     ▲
+//!      └────────────▶ Mute ─────────────┘ any pong that proves
+//! ```
+
+mod pings; // what was sent and not answered
+mod window; // how much may be unproved
+
+#[cfg(test)]
+mod model; // random peers, silences and clocks
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use tidewire_hub::Mark;
+use tokio::time::Instant;
+
+use self::pings::{Pings, Pong, SentPing};
+pub(super) use self::window::Window;
+
+/// What the connection is to do, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The peer answers pings: a session that waits for that may begin.
+    Answers,
+    /// The peer has not answered in time for a session that waits for it.
+    BeginUnanswered,
+    /// Everything up to the mark has arrived.
+    Confirm(Mark),
+    /// Everything up to the mark was acknowledged by the peer's system, and it never answers pings.
+    Release(Mark),
+    /// No more than this is to be unproved.
+    SetWindow(Window),
+    /// Send a ping with this payload.
+    Ping([u8; 8]),
+    /// Nothing has moved for too long.
+    GiveUp,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// How long nothing may move while a ping is unanswered.
+    pub(crate) pong_timeout: Duration,
+    /// Silence after which a ping goes out; `None`: never.
+    pub(crate) ping_interval: Option<Duration>,
+    /// A peer whose system has acknowledged nothing for this long has lost its connection.
+    pub(crate) acknowledged_within: Duration,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    /// Whether proofs are asked for at all.
+    pub(super) by_pong: bool,
+    pub(super) timing: Timing,
+    /// Sessions of the same user in a row that ended without a proof.
+    pub(super) unproven_sessions: u32,
+    /// The session waits for the first pong.
+    pub(super) is_waiting: bool,
+    /// The largest window.
+    pub(super) window_max: Window,
+    /// Makes the payloads of this connection's pings its own.
+    pub(super) seed: u32,
+}
+
+/// What is known of the peer's pongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    /// Nothing yet.
+    Unknown,
+    /// They carry the ping's payload.
+    Echoes,
+    /// They are empty.
+    Empty,
+    /// There are none.
+    Mute,
+}
+
+#[derive(Debug)]
+pub(super) struct Confirmation {
+    by_pong: bool,
+    timing: Timing,
+    /// How long nothing may move, after what earlier sessions have shown.
+    patience: Duration,
+    patience_max: Duration,
+    peer: Peer,
+    /// A pong came that no ping of ours had asked for: empty ones mean nothing.
+    sends_heartbeats: bool,
+    /// When the last empty pong came that may be the first of two.
+    first_empty_at: Option<Instant>,
+    pings: Pings,
+    window: Window,
+    window_max: Window,
+    queued: Queued,
+    covered: Mark,
+    confirmed: Queued,
+    moved_at: Instant,
+    /// The longest time that nothing moved since the unanswered pings.
+    standstill: Duration,
+    received_at: Instant,
+    /// The session waits for the first pong until then.
+    waits_until: Option<Instant>,
+    /// For a mute peer: what was written when, to be released later.
+    held: Option<(Mark, Instant)>,
+    released: Mark,
+    due: Due,
+}
+
+/// How much was queued on the socket, in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Queued {
+    /// Messages.
+    pub(super) mark: Mark,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Bytes of the socket's queue that the system has not taken.
+    pub(super) unwritten: usize,
+}
+
+/// Actions that were not taken yet.
+#[derive(Debug, Default)]
+struct Due {
+    /// [`Action::Answers`] or [`Action::BeginUnanswered`].
+    begin: Option<Action>,
+    confirm: Option<Mark>,
+    release: Option<Mark>,
+    window: bool,
+    pings: u8,
+    give_up: bool,
+}
+
+impl Confirmation {
+    /// The connection is open and idle: the first ping goes out.
+    pub(super) fn new(beginning: Beginning, now: Instant) -> Self {
+        let Beginning {
+            by_pong,
+            timing,
+            unproven_sessions,
+            is_waiting,
+            window_max,
+            seed,
+        } = beginning;
+        let doubled = unproven_sessions.min(PATIENCE_DOUBLINGS_MAX);
+        let patience = timing.pong_timeout.saturating_mul(1 << doubled);
+        let mut this = Self {
+            by_pong,
+            timing,
+            patience,
+            patience_max: patience,
+            peer: Peer::Unknown,
+            sends_heartbeats: false,
+            first_empty_at: None,
+            pings: Pings::new(seed),
+            window: Window::START.shrunk(unproven_sessions).at_most(window_max),
+            window_max,
+            queued: Queued::default(),
+            covered: Mark::default(),
+            confirmed: Queued::default(),
+            moved_at: now,
+            standstill: Duration::ZERO,
+            received_at: now,
+            waits_until: is_waiting.then(|| now + patience.min(WAIT_MAX)),
+            held: None,
+            released: Mark::default(),
+            due: Due::default(),
+        };
+        if by_pong {
+            this.due.window = true;
+            this.send_ping(now);
+        }
+        this
+    }
+
+    /// So much has been queued on the socket by now.
+    pub(super) fn handle_queued(&mut self, queued: Queued, now: Instant) {
+        self.queued = queued;
+        if !self.by_pong {
+            if queued.unwritten == 0 && queued.mark > self.confirmed.mark {
+                self.confirmed = queued;
+                self.due.confirm = Some(queued.mark);
+            }
+            return;
+        }
+        match self.peer {
+            Peer::Mute => self.hold(now),
+            Peer::Unknown | Peer::Echoes | Peer::Empty => self.ask_for_proof(now),
+        }
+    }
+
+    /// Bytes were received.
+    pub(super) fn handle_received(&mut self, now: Instant) {
+        self.received_at = now;
+        self.moved(now);
+    }
+
+    /// The system took bytes of the socket's queue.
+    pub(super) fn handle_written(&mut self, now: Instant) {
+        self.moved(now);
+    }
+
+    fn moved(&mut self, now: Instant) {
+        if let Some(ping) = self.pings.last() {
+            let still_since = self.moved_at.max(ping.sent_at);
+            self.standstill = self.standstill.max(now - still_since);
+        }
+        self.moved_at = now;
+    }
+
+    /// A pong came.
+    pub(super) fn handle_pong(&mut self, payload: &[u8], now: Instant) {
+        match self.pings.recognise(payload) {
+            Pong::Ours(serial) => {
+                let proved = self.pings.take_up_to(serial);
+                self.answered(Peer::Echoes);
+                if let Some(ping) = proved {
+                    self.proved(ping, now);
+                }
+            }
+            Pong::Empty => self.handle_empty_pong(now),
+            Pong::Foreign => {}
+        }
+        if self.by_pong {
+            self.ask_for_proof(now);
+        }
+    }
+
+    fn handle_empty_pong(&mut self, now: Instant) {
+        if self.peer == Peer::Echoes || self.sends_heartbeats {
+            return;
+        }
+        if self.pings.count_empty_pong() {
+            self.sends_heartbeats = true;
+            if self.peer == Peer::Empty {
+                self.peer = Peer::Unknown;
+            }
+            return;
+        }
+        if self.pings.is_empty() {
+            return;
+        }
+        let first = self.first_empty_at.replace(now);
+        let is_second = first.is_some_and(|first| now - first <= PAIR_WITHIN);
+        if is_second && let Some(ping) = self.pings.take_pair() {
+            self.first_empty_at = None;
+            self.answered(Peer::Empty);
+            self.proved(ping, now);
+        } else if !self.pings.has_pair() {
+            // The answer to a single ping, or a heartbeat: two at once tell them apart.
+            self.first_empty_at = None;
+            self.send_pings(true, now);
+        }
+    }
+
+    fn answered(&mut self, peer: Peer) {
+        if self.peer == Peer::Mute {
+            // It was slow, not mute: what it has got without being asked is to be proved first.
+            self.held = None;
+            self.window = Window::START.at_most(self.window_max);
+            self.due.window = self.by_pong;
+        }
+        let is_new = !matches!(self.peer, Peer::Echoes | Peer::Empty);
+        self.peer = peer;
+        if is_new {
+            self.waits_until = None;
+            self.due.begin = Some(Action::Answers);
+        }
+    }
+
+    /// The peer has read everything up to `ping`.
+    fn proved(&mut self, ping: SentPing, now: Instant) {
+        // How near it came to being given up.
+        let still_since = self.moved_at.max(ping.sent_at);
+        let standstill = std::mem::take(&mut self.standstill).max(now - still_since);
+        let used = ping.queued.mark.since(self.confirmed.mark);
+        if used > 0 {
+            // The proof of a message says how long such take. That of an idle peer does not.
+            self.patience = (standstill * 4).clamp(self.timing.pong_timeout, self.patience_max);
+        }
+        let used_bytes = ping.queued.bytes.saturating_sub(self.confirmed.bytes);
+        let window = self
+            .window
+            .after_proof(used, used_bytes, standstill, self.patience)
+            .at_most(self.window_max);
+        if window != self.window && self.by_pong {
+            self.window = window;
+            self.due.window = true;
+        }
+        if ping.queued.mark > self.confirmed.mark {
+            self.confirmed = ping.queued;
+            if self.by_pong {
+                self.due.confirm = Some(ping.queued.mark);
+            }
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [
+            self.standstill_at(),
+            self.mute_at(),
+            self.ping_at(),
+            self.waits_until,
+            self.release_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The time is `now`. Spurious calls do nothing.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        if is_due(self.standstill_at()) {
+            self.due.give_up = true;
+            return;
+        }
+        if is_due(self.mute_at()) {
+            self.peer = Peer::Mute;
+            self.window = self.window_max;
+            self.due.window = self.by_pong;
+            self.hold(now);
+        }
+        if is_due(self.waits_until) {
+            self.waits_until = None;
+            self.due.begin = Some(Action::BeginUnanswered);
+        }
+        if is_due(self.ping_at()) {
+            self.send_ping(now);
+        }
+        if is_due(self.release_at())
+            && let Some((mark, _)) = self.held.take()
+        {
+            self.released = mark;
+            self.due.release = Some(mark);
+            self.hold(now);
+        }
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        let due = &mut self.due;
+        if let Some(begin) = due.begin.take() {
+            return Some(begin);
+        }
+        if let Some(mark) = due.confirm.take() {
+            return Some(Action::Confirm(mark));
+        }
+        if let Some(mark) = due.release.take() {
+            return Some(Action::Release(mark));
+        }
+        if std::mem::take(&mut due.window) {
+            return Some(Action::SetWindow(self.window));
+        }
+        if due.pings > 0 {
+            due.pings -= 1;
+            return Some(Action::Ping(self.pings.payload(due.pings)));
+        }
+        std::mem::take(&mut due.give_up).then_some(Action::GiveUp)
+    }
+
+    /// Whether the peer has not answered any ping.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self.peer, Peer::Unknown | Peer::Mute)
+    }
+
+    /// When nothing has moved for the whole patience although something should: a peer that answers
+    /// pings owes a pong, or any peer's system has to take what is queued.
+    fn standstill_at(&self) -> Option<Instant> {
+        let sent_at = self.pings.last()?.sent_at;
+        let owes = match self.peer {
+            Peer::Echoes | Peer::Empty => true,
+            Peer::Unknown | Peer::Mute => self.queued.unwritten > 0,
+        };
+        owes.then(|| self.moved_at.max(sent_at) + self.patience)
+    }
+
+    /// When a peer that takes our bytes and has not answered a ping counts as mute.
+    fn mute_at(&self) -> Option<Instant> {
+        let first = self.pings.first()?;
+        (self.peer == Peer::Unknown && self.queued.unwritten == 0)
+            .then(|| first.sent_at + self.patience)
+    }
+
+    /// When it has been quiet for so long that a sign of life is wanted.
+    fn ping_at(&self) -> Option<Instant> {
+        let interval = self.timing.ping_interval?;
+        let quiet_since = match (self.peer, self.pings.last()) {
+            (Peer::Mute, Some(last)) => self.received_at.max(last.sent_at),
+            (_, Some(_)) => return None,
+            (_, None) => self.received_at,
+        };
+        Some(quiet_since + interval)
+    }
+
+    fn release_at(&self) -> Option<Instant> {
+        self.held
+            .map(|(_, written_at)| written_at + self.timing.acknowledged_within)
+    }
+
+    /// Notes what a mute peer's system was given.
+    fn hold(&mut self, now: Instant) {
+        let is_new = self.queued.mark > self.released;
+        if self.by_pong && self.held.is_none() && self.queued.unwritten == 0 && is_new {
+            self.held = Some((self.queued.mark, now));
+        }
+    }
+
+    /// Sends a ping behind what no ping has followed yet, unless one is unanswered.
+    fn ask_for_proof(&mut self, now: Instant) {
+        if self.pings.is_empty() && self.queued.mark > self.covered {
+            self.send_ping(now);
+        }
+    }
+
+    fn send_ping(&mut self, now: Instant) {
+        self.send_pings(self.peer == Peer::Empty, now);
+    }
+
+    fn send_pings(&mut self, is_pair: bool, now: Instant) {
+        self.covered = self.queued.mark;
+        self.pings.send(self.queued, is_pair, now);
+        self.due.pings += if is_pair { 2 } else { 1 };
+    }
+}
+
+/// Two empty pongs no further apart answer two pings: the pings are adjacent in the stream, and heartbeats
+/// come every few seconds at most.
+const PAIR_WITHIN: Duration = Duration::from_millis(500);
+/// How long a session waits for the first pong before it leaves out what was handed out often.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Each session in vain doubles the patience of the next one, up to 32 times the configured value.
+const PATIENCE_DOUBLINGS_MAX: u32 = 5;
