@@ -33,8 +33,12 @@ pub(super) fn print(outcome: &Outcome) {
         expired,
     } = outcome;
     println!(
-        "  {} messages; deliveries: {} accepted = {} received + {pending} pending + {expired} expired + {} missing",
-        balance.messages, balance.accepted, balance.received, balance.lost
+        "  {} messages; deliveries: {} accepted = {} received + {pending} pending + {expired} expired + {} let go + {} missing",
+        balance.messages,
+        balance.accepted,
+        balance.received,
+        balance.let_go,
+        balance.lost - balance.let_go
     );
     println!(
         "  {} refused, {} unknown to their senders ({} of them received), {} handled by an application",

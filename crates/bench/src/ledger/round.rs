@@ -20,7 +20,7 @@ use super::{
     Options,
     book::Balance,
     drain,
-    kind::Kind,
+    kind::{Kind, Pong},
     pace::Pace,
     plan::Faults,
     proxy::{Proxy, Upstream},
@@ -94,9 +94,15 @@ pub(super) async fn run(options: &Options, seed: u64) -> anyhow::Result<Outcome>
     let probes = drain::PROBES * world.recipients.len() as u64;
     messaging.stop().await;
     rest.stop().await;
+    let mute = kinds
+        .iter()
+        .filter(|(_, kind)| kind.pong() == Pong::Never)
+        .map(|(user, _)| *user)
+        .collect();
+    let let_go = metric(&metrics, "released_unproven");
     let world = Arc::into_inner(world).context("all users have ended")?;
     Ok(Outcome {
-        balance: world.into_ledger().balance(),
+        balance: world.into_ledger().balance(&mute, let_go),
         kinds,
         kills,
         pending: metric(&metrics, "mailbox_pending_messages").saturating_sub(probes),
