@@ -13,6 +13,7 @@ mod chat; // user-to-user messages through a running `tidewire serve`
 mod child; // the server under test as a process: pinned, measured
 mod idle; // memory per idle connection
 mod faults; // what clients of a gateway notice of dying backends
+mod ledger; // whether everything accepted arrives, whatever happens
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,8 @@ enum Command {
     Chat(chat::Options),
     /// Kills backends behind `tidewire gateway` and tells what 1 000 clients notice of it.
     Faults(faults::Options),
+    /// Users talk over bad networks to a server that dies; fails if anything accepted is missing.
+    Ledger(ledger::Options),
     /// The backend that `faults` kills.
     #[command(hide = true)]
     Backend(faults::backend::Options),
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Command::Idle(options) => idle::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::Ledger(options) => ledger::run(&options),
         Command::Backend(options) => faults::backend::run(&options),
     }
 }

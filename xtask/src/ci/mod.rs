@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(all.last(), Some(&"conformance"));
         assert_eq!(names(Some("tidy"), None), Some(vec!["tidy"]));
         let tail = names(None, Some("clients")).expect("a step");
-        assert_eq!(tail, ["clients", "conformance"]);
+        assert_eq!(tail, ["clients", "ledger", "conformance"]);
         assert_eq!(names(Some("lunch"), None), None);
     }
 }

@@ -107,6 +107,11 @@ pub(super) const STEPS: &[Step] = &[
         run: clients,
     },
     Step {
+        name: "ledger",
+        purpose: "accepted messages over bad networks and killed servers: none is lost, none comes after its proof",
+        run: ledger,
+    },
+    Step {
         name: "conformance",
         purpose: "the Autobahn suite against our server and our client, with and without TLS, and through the gateway, as bytes and as messages",
         run: |workspace| {
@@ -207,6 +212,33 @@ fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
                 .args(*arguments)
                 .arg("--program")
                 .arg(&binary),
+        )?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The rounds of `tidewire-bench ledger`: all faults and all clients, with and without kills, a minute in all.
+const LEDGERS: &[&[&str]] = &[&["--seed", "1,2,3"], &["--seed", "4,5,6", "--kill"]];
+
+fn ledger(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    cargo(
+        workspace,
+        &[
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "tidewire-bench",
+        ],
+    )?;
+    let release = workspace.target_directory.join("release");
+    for arguments in LEDGERS {
+        process::run(
+            Command::new(release.join("tidewire-bench"))
+                .args(["ledger", "--seconds", "8", "--speed", "5", "--users", "26"])
+                .args(*arguments)
+                .arg("--server")
+                .arg(release.join("tidewire")),
         )?;
     }
     Ok(Outcome::Passed)
