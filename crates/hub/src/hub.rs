@@ -15,7 +15,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -41,6 +41,28 @@ pub struct Hub {
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
+    pub(crate) receipt_sessions: ReceiptSessions,
+}
+
+/// How many live sessions have asked for receipts. While there are none, and none are given to all,
+/// a confirmation looks nobody up.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptSessions(AtomicUsize);
+
+impl ReceiptSessions {
+    pub(crate) fn add(&self, live: &Live) {
+        self.0
+            .fetch_add(usize::from(live.receipts), Ordering::Relaxed);
+    }
+
+    fn remove(&self, live: &Live) {
+        self.0
+            .fetch_sub(usize::from(live.receipts), Ordering::Relaxed);
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Hub {
@@ -67,6 +89,7 @@ impl Hub {
             gate: Gate::default(),
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
+            receipt_sessions: ReceiptSessions::default(),
         })
     }
 
@@ -112,6 +135,7 @@ impl Hub {
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
         self.registry.remove(live);
+        self.receipt_sessions.remove(live);
         live.close();
         self.user_stats
             .disconnected(&live.user, self.now().as_second());
@@ -120,10 +144,11 @@ impl Hub {
 
     pub(crate) fn confirm(&self, live: &Live, mark: Mark) {
         let status = self.settings.config().delivery_status;
+        let wanted = status || self.receipt_sessions.any();
         let mut receipts = Vec::new();
         let confirmed = live.confirm(mark, |receipt| {
             // A status for the administrator has nowhere to go (S-29).
-            if status && !receipt.sender.is_bot() {
+            if wanted && !receipt.sender.is_bot() {
                 receipts.push(receipt);
             }
         });
@@ -136,18 +161,16 @@ impl Hub {
         }
         for receipt in receipts {
             let json = envelope::received(&receipt.sender, receipt.id, &live.user);
-            self.offer_all(&receipt.sender, &Prepared::text(&json));
+            let frame = Prepared::text(&json);
+            self.offer_if(&receipt.sender, &frame, |live| status || live.receipts);
         }
     }
 
-    /// Offers something that may be lost to all live sessions of a user.
-    pub(crate) fn offer_all(&self, user: &UserId, frame: &Prepared) {
-        for live in self
-            .registry
-            .sessions(user)
-            .iter()
-            .flat_map(|sessions| sessions.iter())
-        {
+    /// Offers something that may be lost to those live sessions of a user that are meant.
+    fn offer_if(&self, user: &UserId, frame: &Prepared, is_meant: impl Fn(&Live) -> bool) {
+        let sessions = self.registry.sessions(user);
+        let live = sessions.iter().flat_map(|sessions| sessions.iter());
+        for live in live.filter(|live| is_meant(live)) {
             if !live.offer(frame.clone()) {
                 self.counters.ephemeral_dropped.add(1);
             }

@@ -46,7 +46,7 @@ pub use hub::Hub;
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;
-pub use session::Session;
+pub use session::{Connect, Session};
 pub use stats::HubStats;
 pub use submission::{Accepted, OnSubmitted};
 pub use user_id::{UserId, UserIdError};

@@ -14,7 +14,7 @@ use tidewire_engine::UserKey;
 use tidewire_proto::Prepared;
 
 use crate::{
-    End, UserId,
+    Connect, End, UserId,
     delivery::{CaughtUp, Delivery, ReadRequest},
     outbox::{Handed, Item, Limits, Mark},
     stored::Receipt,
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct Live {
     pub(crate) user: UserId,
     pub(crate) key: UserKey,
+    /// Whether it has asked to hear what becomes of messages.
+    pub(crate) receipts: bool,
     limits: Limits,
     state: Mutex<State>,
 }
@@ -68,10 +70,12 @@ pub(crate) enum NotBegun {
 }
 
 impl Live {
-    pub(crate) fn new(user: UserId, limits: Limits) -> Self {
+    pub(crate) fn new(connect: Connect, limits: Limits) -> Self {
+        let Connect { user, receipts } = connect;
         Self {
             key: user.mailbox_key(),
             user,
+            receipts,
             limits,
             state: Mutex::new(State {
                 delivery: Delivery::new(limits),
@@ -126,7 +130,7 @@ impl Live {
         })
     }
 
-    /// Queues the news that a submission was refused. It must not be lost in silence, so it may
+    /// Queues the outcome of a submission: that it was refused, or accepted where the session asked. It must not be lost in silence, so it may
     /// go beyond the outbox's bound by as many as may be pending; then the session ends.
     pub(crate) fn offer_refusal(&self, frame: Prepared, otherwise: End) {
         self.update(|state| {

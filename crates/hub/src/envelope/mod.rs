@@ -13,7 +13,7 @@ mod scan;
 
 use std::borrow::Cow;
 
-pub(crate) use notification::{data_of, received, refused};
+pub(crate) use notification::{accepted, data_of, received, refused};
 
 use crate::{MessageId, UserId};
 

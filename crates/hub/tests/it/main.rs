@@ -9,6 +9,7 @@ mod catch_up;
 mod interleaving;
 mod limits;
 mod notices;
+mod receipts;
 mod statistics;
 mod threads;
 mod wakes;
