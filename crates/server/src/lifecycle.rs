@@ -185,7 +185,12 @@ fn start_messaging(
     listener.tls = tls(server.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
     let options = http_options(settings, false);
-    let router = web::router(Arc::clone(hub), access.clone(), server.web_chat);
+    let router = web::router(
+        Arc::clone(hub),
+        access.clone(),
+        server.web_chat,
+        settings.chat.message_bytes_max,
+    );
     let behaviour = Behaviour {
         confirm: settings.chat.confirm,
         pong_within: settings.chat.keep_alive.pong_timeout,
