@@ -380,6 +380,12 @@ test("pictures of the states in light and dark, on a desk and in a hand", async 
     assert.equal(await page.locator(".refusal span").last().textContent(), "The other person’s mailbox is full.");
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), page.viewportSize().width);
     await shoot(page, name);
+    // Back to the choice of an id, with the one just used among those to choose from.
+    if (!(await page.locator("#leave").isVisible())) await page.click("#back");
+    await page.click("#leave");
+    await page.locator(".chip", { hasText: me }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), page.viewportSize().width);
+    await shoot(page, `sign-in-${name}`);
     await page.close();
   }
 });
