@@ -1,11 +1,15 @@
 // The page: joins connection, history, outbox and presence with what is seen.
 
 import { Connection } from "./connection.js";
+import { $, element, icon } from "./dom.js";
 import { History } from "./history.js";
+import { fetchMessageBytesMax } from "./limits.js";
+import { excerpt } from "./longtext.js";
+import { nameOf, warningOf } from "./names.js";
 import { Outbox } from "./outbox.js";
 import { compareIds, Presence } from "./presence.js";
-import { $, element, icon, messageItem, nameOf, paintAvatar, personRow, shownText, unreadDivider } from "./view.js";
-import { decode, idProblem } from "./wire.js";
+import { messageItem, paintAvatar, personRow, shownText, unreadDivider } from "./view.js";
+import { decode, idProblem, isSignal, noticeIn } from "./wire.js";
 
 const KNOWN_KEY = "tidewire.chat/ids";
 const KNOWN_MAX = 5;
@@ -106,6 +110,7 @@ class Session {
   #everOpen = false;
   #peoplePending = false;
   #saveTrouble = false;
+  #messageBytesMax = null;
 
   constructor(me) {
     this.me = me;
@@ -115,12 +120,14 @@ class Session {
       this.#showLink();
     });
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.#connection = new Connection(`${scheme}//${location.host}/chat?id=${encodeURIComponent(me)}`);
+    // Old servers look at the id alone.
+    this.#connection = new Connection(`${scheme}//${location.host}/chat?id=${encodeURIComponent(me)}&receipts=1`);
     this.#outbox = new Outbox({
       me,
       history: this.#history,
       connection: this.#connection,
       onChange: (conversation, message) => this.#messageChanged(conversation, message),
+      bytesMax: () => this.#messageBytesMax,
     });
     this.#connection.addEventListener("state", () => this.#linkChanged());
     this.#connection.addEventListener("frame", (event) => this.#receive(event.detail));
@@ -179,14 +186,11 @@ class Session {
   #receive(frame) {
     const envelope = decode(frame);
     if (envelope === null) return;
-    const { type, data, ref } = envelope;
-    if (type === "notification_received") {
-      if (typeof data.id === "string" || ref !== null) this.#outbox.delivered(data.id ?? "", ref);
-    } else if (type === "notification_refused") {
-      const reason = envelope.text || (data.code ? `Refused by the server (${String(data.code)}).` : "");
-      this.#outbox.refused(typeof data.id === "string" ? data.id : "", ref, reason);
-      this.#announce(`Message refused. ${reason}`);
-    } else if (!/^notification_|(^|_)(typing|has_read)$/.test(type)) {
+    const notice = noticeIn(envelope);
+    if (notice !== null) {
+      const words = this.#outbox.noticed(notice);
+      if (words !== null) this.#announce(`Message refused. ${words}`);
+    } else if (!isSignal(envelope)) {
       this.#receiveMessage(envelope);
     }
   }
@@ -204,7 +208,7 @@ class Session {
     const unique = twin === null ? ref : null;
     const message = this.#history.add(conversation, { id, ref: unique, out: false, type, text, time });
     this.#messageChanged(conversation, message);
-    this.#announce(`${nameOf(envelope.sender)}: ${shownText(message)}`);
+    this.#announce(`${nameOf(envelope.sender)}: ${excerpt(shownText(message))}`);
   }
 
   #messageChanged(conversation, message) {
@@ -244,7 +248,8 @@ class Session {
 
   /** Shows the conversation with `peer`, or the list when it is null. */
   show(peer, { replace = false, fromUrl = false } = {}) {
-    if (peer !== null && idProblem(peer) !== null) peer = null;
+    // What wrote to me can be read, however odd its id is.
+    if (peer !== null && this.#history.get(peer) === null && idProblem(peer) !== null) peer = null;
     if (this.#peer !== null) this.#drafts.set(this.#peer, $("text").value);
     const before = this.#peer;
     this.#peer = peer;
@@ -263,6 +268,7 @@ class Session {
     }
     const conversation = this.#history.open(peer);
     $("peer-name").textContent = nameOf(peer);
+    $("peer-warning").textContent = warningOf(peer);
     $("text").value = this.#drafts.get(peer) ?? "";
     this.#fitComposer();
     this.#showMessages(conversation, { atUnread: true });
@@ -407,7 +413,7 @@ class Session {
 
     $("people-empty").hidden = conversations.length + others.length > 0;
     $("people-empty").textContent =
-      wanted === "" ? "Nobody here yet. Enter an id above to write to someone." : `Press Enter to write to “${wanted}”.`;
+      wanted === "" ? "Nobody here yet. Enter an id above to write to someone." : `Press Enter to write to “${nameOf(wanted)}”.`;
     $("add").disabled = wanted === "";
     $("find-problem").textContent = "";
 
@@ -452,8 +458,8 @@ class Session {
     if (name === "open") {
       if (this.#everOpen) this.#announce("Connected again.");
       this.#everOpen = true;
-      this.#outbox.opened();
       this.#presence.refresh();
+      this.#learnLimits();
     } else if (name === "waiting" || name === "stopped") {
       this.#outbox.closed(code, reason);
       this.#presence.refresh();
@@ -465,6 +471,14 @@ class Session {
       return;
     }
     this.#showLink();
+  }
+
+  /** What waits is written once the server's limits are known: a text above them would end the connection. */
+  async #learnLimits() {
+    const { state } = this.#connection;
+    this.#messageBytesMax = (await fetchMessageBytesMax(this.#abort.signal)) ?? this.#messageBytesMax;
+    // Each connection is told once.
+    if (this.#connection.state === state && !this.#abort.signal.aborted) this.#outbox.opened();
   }
 
   #showLink() {

@@ -2,11 +2,14 @@
 //
 // One storage item per conversation: {readAt, messages}. Tabs of the same user share the items, so a save first takes over
 // what another tab stored meanwhile. A message is
-//   {key, id, ref, out, type, text, at, time, state, reason}
+//   {key, id, ref, out, type, text, at, time, state, reason, cut}
 // key: unique in the conversation (direction and ref or id) · at: local arrival, the order · time: shown, the server's when it is known
 // state (only `out`): waiting → sending → sent | accepted → delivered, or refused with its reason.
+// cut (only stored): the text is longer than what is kept, and this is its beginning.
 
 export const MESSAGES_MAX = 500;
+/** Characters of a text that are kept: the store holds some millions for all conversations together. */
+export const KEPT_MAX = 20_000;
 const PREFIX = "tidewire.chat/1";
 const RANK = { waiting: 0, sending: 1, sent: 2, refused: 3, accepted: 4, delivered: 5 };
 
@@ -75,7 +78,9 @@ export class History extends EventTarget {
   add(conversation, message) {
     const at = Math.max(Date.now(), (conversation.last?.at ?? 0) + 1);
     const stored = { id: "", ref: null, state: null, reason: null, ...message, at, time: message.time ?? at };
-    stored.key = (stored.out ? "out:" : "in:") + (stored.ref ?? stored.id);
+    // References are chosen by the sender, so they must not be taken for an id; old servers may give neither.
+    const name = stored.ref !== null ? `ref:${stored.ref}` : stored.id !== "" ? `id:${stored.id}` : `at:${at}`;
+    stored.key = `${stored.out ? "out" : "in"}:${name}`;
     conversation.messages.push(stored);
     conversation.messages.splice(0, conversation.messages.length - MESSAGES_MAX);
     this.changed(conversation);
@@ -98,9 +103,10 @@ export class History extends EventTarget {
     }
   }
 
-  /** Finds the message of mine with that server id, wherever it is. */
-  findSent(id) {
+  /** Finds the message of mine with that server id, with `peer` or, when that is null, wherever it is. */
+  findSent(id, peer = null) {
     for (const conversation of this.#conversations.values()) {
+      if (peer !== null && conversation.peer !== peer) continue;
       const message = conversation.find({ id, out: true });
       if (message !== null) return { conversation, message };
     }
@@ -178,8 +184,9 @@ export class History extends EventTarget {
     const known = new Map(conversation.messages.map((message) => [message.key, message]));
     for (const message of stored.messages) {
       const mine = known.get(message.key);
-      if (mine === undefined) conversation.messages.push(message);
-      else if (RANK[message.state] > RANK[mine.state]) Object.assign(mine, message);
+      if (mine === undefined) conversation.messages.push(revived(message));
+      // The text that is here is whole, the stored one perhaps not.
+      else if (RANK[message.state] > RANK[mine.state]) Object.assign(mine, { ...message, text: mine.text, cut: mine.cut });
     }
     conversation.messages.sort((a, b) => a.at - b.at);
     conversation.messages.splice(0, conversation.messages.length - MESSAGES_MAX);
@@ -192,7 +199,7 @@ export class History extends EventTarget {
     if (stored !== null) this.#merge(conversation, stored);
     // The store is small (about 5 MB for all of this origin): when it is full, the oldest half goes, then the next.
     for (let keep = conversation.messages.length; ; keep = Math.floor(keep / 2)) {
-      const messages = keep === 0 ? [] : conversation.messages.slice(-keep);
+      const messages = keep === 0 ? [] : conversation.messages.slice(-keep).map(shortened);
       try {
         this.#storage.setItem(key, JSON.stringify({ readAt: conversation.readAt, messages }));
         return;
@@ -204,4 +211,17 @@ export class History extends EventTarget {
       }
     }
   }
+}
+
+/** What is stored of a message. */
+function shortened(message) {
+  if (message.text.length <= KEPT_MAX) return message;
+  return { ...message, text: message.text.slice(0, KEPT_MAX), cut: true };
+}
+
+/** A stored message as it goes on. One of mine that was not sent whole cannot be sent any more. */
+function revived(message) {
+  if (!message.cut || (message.state !== "waiting" && message.state !== "sending")) return message;
+  const reason = "This text was too long to be kept in the browser. Perhaps it was not sent.";
+  return { ...message, state: "refused", reason };
 }

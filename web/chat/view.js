@@ -1,36 +1,17 @@
 // Builds page elements. User data becomes text nodes and attributes only, never markup.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { element, icon } from "./dom.js";
+import { excerpt, fillText } from "./longtext.js";
+import { nameOf } from "./names.js";
+
 const TINTS = 8;
 /** Messages of one side closer than this stand together as a group. */
 const GROUP_MS = 3 * 60_000;
 
-export const $ = (id) => document.getElementById(id);
-
-export function element(tag, className = "", ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
-}
-
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
-  return svg;
-}
-
-/** Id 0 is the server's own voice: administrators and the REST API. */
-export const nameOf = (id) => (id === "0" ? "Service" : id);
-
 /** Fills an avatar: first letter on a colour that is always the same for one id. */
 export function paintAvatar(node, id, online = null) {
   const name = nameOf(id);
-  const letters = /^\d+$/.test(name) ? name.slice(-2) : [...name].slice(0, 1).join("").toUpperCase();
+  const letters = /^\d+$/.test(name) ? name.slice(-2) : (name.match(/[\p{L}\p{N}]/u)?.[0] ?? "?").toUpperCase();
   let hash = 0;
   for (const char of id) hash = (hash * 31 + char.codePointAt(0)) % 9973;
   node.replaceChildren(letters);
@@ -79,7 +60,8 @@ export function personRow(id, { conversation = null, online, active, onOpen }) {
     if (last.state === "refused") preview.append(element("span", "refused-word", "Not delivered: "));
     else preview.append("You: ");
   }
-  preview.append(last === null ? (online ? "Online" : "No messages yet") : shownText(last));
+  if (last === null) preview.append(online ? "Online" : "No messages yet");
+  else preview.append(element("bdi", "", excerpt(shownText(last))));
   bottom.append(preview);
   if (unread > 0) bottom.append(element("span", "badge", unread > 99 ? "99+" : String(unread)));
 
@@ -97,7 +79,7 @@ export function personRow(id, { conversation = null, online, active, onOpen }) {
 /** What a message shows: its text, or a word for kinds this page has no picture of. */
 export function shownText(message) {
   if (message.text !== "") return message.text;
-  return message.type === "text" ? "" : `Message of type “${message.type}”`;
+  return message.type === "text" ? "" : `Message of type “${nameOf(message.type)}”`;
 }
 
 const STATES = {
@@ -120,8 +102,9 @@ export function messageItem(message, previous, { onRetry }) {
 
   const body = element("div", "body");
   body.dir = "auto";
+  let more = null;
   if (message.text === "") body.append(element("em", "", shownText(message)));
-  else body.append(...linked(message.text));
+  else more = fillText(body, message.text, message);
   const time = element("time", "", clock.format(message.time));
   time.dateTime = new Date(message.time).toISOString();
   time.title = moment.format(message.time);
@@ -133,35 +116,20 @@ export function messageItem(message, previous, { onRetry }) {
     meta.append(mark);
   }
   const who = element("span", "unseen", message.out ? "You: " : "");
-  item.append(element("div", "bubble", who, body, meta));
+  item.append(element("div", "bubble", who, body, ...(more === null ? [] : [more]), meta));
   if (message.state === "refused") item.append(refusal(message, onRetry));
   return item;
 }
 
 function refusal(message, onRetry) {
+  const words = element("span", "", message.reason || "The server refused this message.");
+  if (message.cut) return element("p", "refusal", words);
   const retry = element("button", "retry", icon("retry"), "Try again");
   retry.type = "button";
   retry.addEventListener("click", () => onRetry(message));
-  return element("p", "refusal", element("span", "", message.reason || "The server refused this message."), retry);
+  return element("p", "refusal", words, retry);
 }
 
 export function unreadDivider() {
   return element("li", "unread-divider", element("span", "", "New messages"));
-}
-
-/** Splits text into text and links. Only http and https become links; everything else stays text. */
-function linked(text) {
-  const parts = [];
-  let end = 0;
-  for (const match of text.matchAll(/https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]}]/g)) {
-    if (!URL.canParse?.(match[0])) continue;
-    const link = element("a", "", match[0]);
-    link.href = match[0];
-    link.target = "_blank";
-    link.rel = "noopener noreferrer";
-    parts.push(text.slice(end, match.index), link);
-    end = match.index + match[0].length;
-  }
-  parts.push(text.slice(end));
-  return parts.filter((part) => part !== "");
 }

@@ -4,7 +4,7 @@
 //! The two are apart because they differ in what they need: licences, duplicates and sources
 //! are known from the lock file, so that check is the same everywhere. Known vulnerabilities
 //! come from a database that is fetched; without it nothing is said about them, and that is
-//! what is printed.
+//! what is printed. The other workspaces (fuzzing, rivals' servers) are not released and not looked at.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -25,6 +25,7 @@ const NOT_CHECKED: &str = "ADVISORIES NOT CHECKED: the database cannot be fetche
 /// Licences, duplicates, sources.
 pub(crate) fn deny(workspace: &Workspace) -> anyhow::Result<Outcome> {
     install(workspace)?;
+    fetch(workspace)?;
     process::run(
         cargo_deny(workspace)
             .arg("--offline")
@@ -68,6 +69,16 @@ pub(crate) fn install(workspace: &Workspace) -> anyhow::Result<()> {
         bail!("{} is missing after its installation", program.display());
     }
     Ok(())
+}
+
+/// Brings every crate of the lock file, those of other platforms included: cargo-deny looks at all of them, and a build
+/// has fetched its own platform's only. Nothing is asked of the network for what is there already.
+fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
+    process::run(
+        process::cargo()
+            .args(["fetch", "--locked"])
+            .current_dir(&workspace.root),
+    )
 }
 
 fn cargo_deny(workspace: &Workspace) -> Command {

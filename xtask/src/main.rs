@@ -7,13 +7,18 @@
 //! - [`mod@bench`]: micro-benchmarks, and our server against other libraries
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a task's report is its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task's report is its output"
+)]
 
 mod bench;
 mod ci;
 mod conformance;
 mod dependencies;
 mod fuzz;
+mod misuse;
 mod outcome;
 mod process;
 mod tidy;
@@ -23,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::misuse::Misuse;
 use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 
@@ -52,10 +58,28 @@ enum Task {
     Ci(ci::Options),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli.task).unwrap_or_else(|error| fail(&error)),
+        Err(error) if error.exit_code() == 0 => {
+            // Help and version: asked for. Nothing is left to do if nobody reads them.
+            error.print().ok();
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&Misuse::from(&error).into()),
+    }
+}
+
+/// One line in every case: where in the automation an error arose helps nobody who uses it.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let code = if error.is::<Misuse>() { 2 } else { 1 };
+    eprintln!("error: {error:#}");
+    ExitCode::from(code)
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
-    match cli.task {
+    match task {
         Task::Tidy => tidy::run(&workspace),
         Task::Conformance(options) => conformance::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),

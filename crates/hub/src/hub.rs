@@ -15,7 +15,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -49,6 +49,28 @@ pub struct Hub {
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
+    pub(crate) receipt_sessions: ReceiptSessions,
+}
+
+/// How many live sessions have asked for receipts. While there are none, and none are given to all,
+/// a confirmation looks nobody up.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptSessions(AtomicUsize);
+
+impl ReceiptSessions {
+    pub(crate) fn add(&self, live: &Live) {
+        self.0
+            .fetch_add(usize::from(live.receipts), Ordering::Relaxed);
+    }
+
+    fn remove(&self, live: &Live) {
+        self.0
+            .fetch_sub(usize::from(live.receipts), Ordering::Relaxed);
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Which messages [`Hub::purge`] removes.
@@ -98,6 +120,7 @@ impl Hub {
             gate: Gate::default(),
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
+            receipt_sessions: ReceiptSessions::default(),
         })
     }
 
@@ -173,6 +196,7 @@ impl Hub {
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
         self.registry.remove(live);
+        self.receipt_sessions.remove(live);
         let (epoch, outcome) = live.close();
         self.redeliveries.record(&live.user, epoch, outcome);
         self.user_stats
@@ -194,8 +218,9 @@ impl Hub {
 
     /// Whether the sender of a message is told that it has arrived.
     pub(crate) fn tells_delivery(&self, receipt: &Receipt) -> bool {
+        let wanted = self.settings.config().delivery_status || self.receipt_sessions.any();
         // A status for the administrator has nowhere to go (S-29).
-        self.settings.config().delivery_status && !receipt.sender.is_bot()
+        wanted && !receipt.sender.is_bot()
     }
 
     /// `count` messages of the user, the last at offset `up_to`, were received.
@@ -204,9 +229,11 @@ impl Hub {
         if let Err(error) = self.mailbox.ack(&live.key, up_to) {
             tracing::debug!(%error, "not acknowledged: delivered again after the restart");
         }
+        let status = self.settings.config().delivery_status;
         for receipt in receipts {
             let json = envelope::received(&receipt.sender, receipt.id, &live.user);
-            self.offer_all(&receipt.sender, &Prepared::text(&json));
+            let frame = Prepared::text(&json);
+            self.offer_if(&receipt.sender, &frame, |live| status || live.receipts);
         }
     }
 
@@ -230,12 +257,14 @@ impl Hub {
 
     /// Offers something that may be lost to all live sessions of a user.
     pub(crate) fn offer_all(&self, user: &UserId, frame: &Prepared) {
-        for live in self
-            .registry
-            .sessions(user)
-            .iter()
-            .flat_map(|sessions| sessions.iter())
-        {
+        self.offer_if(user, frame, |_| true);
+    }
+
+    /// Offers something that may be lost to those live sessions of a user that are meant.
+    fn offer_if(&self, user: &UserId, frame: &Prepared, is_meant: impl Fn(&Live) -> bool) {
+        let sessions = self.registry.sessions(user);
+        let live = sessions.iter().flat_map(|sessions| sessions.iter());
+        for live in live.filter(|live| is_meant(live)) {
             if !live.offer(frame.clone()) {
                 self.counters.ephemeral_dropped.add(1);
             }

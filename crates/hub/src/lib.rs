@@ -48,7 +48,7 @@ pub use hub::{Hub, OnPurged, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use outbox::Mark;
-pub use session::{Begin, Session, Unproven};
+pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;
 pub use submission::{Accepted, OnSubmitted, RefusedRecipient};
 pub use user_id::{UserId, UserIdError};

@@ -14,7 +14,7 @@ use tidewire_engine::UserKey;
 use tidewire_proto::Prepared;
 
 use crate::{
-    End, UserId,
+    Connect, End, UserId,
     delivery::{CaughtUp, Delivery, ReadRequest},
     outbox::{Handed, Item, Limits, Mark, Outcome, Room},
     redelivery::Past,
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) key: UserKey,
     /// Sessions of this user in a row that ended without any proof, before this one.
     pub(crate) unproven_sessions: u32,
+    /// Whether it has asked to hear what becomes of messages.
+    pub(crate) receipts: bool,
     limits: Limits,
     state: Mutex<State>,
 }
@@ -74,11 +76,13 @@ pub(crate) enum NotBegun {
 }
 
 impl Live {
-    pub(crate) fn new(user: UserId, limits: Limits, past: Past) -> Self {
+    pub(crate) fn new(connect: Connect, limits: Limits, past: Past) -> Self {
+        let Connect { user, receipts } = connect;
         Self {
             key: user.mailbox_key(),
             user,
             unproven_sessions: past.unproven_sessions,
+            receipts,
             limits,
             state: Mutex::new(State {
                 delivery: Delivery::new(limits, past.skip),
@@ -135,7 +139,7 @@ impl Live {
         })
     }
 
-    /// Queues the news that a submission was refused. It must not be lost in silence, so it may
+    /// Queues the outcome of a submission: that it was refused, or accepted where the session asked. It must not be lost in silence, so it may
     /// go beyond the outbox's bound by as many as may be pending; then the session ends.
     pub(crate) fn offer_refusal(&self, frame: Prepared, otherwise: End) {
         self.update(|state| {

@@ -30,15 +30,38 @@ pub struct Session {
     counters: Arc<UserCounters>,
 }
 
+/// Who connects, and what the connection asks for. An id alone asks for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// Whose session it will be.
+    pub user: UserId,
+    /// Whether this session hears what became of its messages, whatever the settings are for all:
+    /// `notification_accepted` for each message of its own that was accepted, and
+    /// `notification_received` for messages of its user that a connection has proved to have. Default: no.
+    pub receipts: bool,
+}
+
+impl From<UserId> for Connect {
+    fn from(user: UserId) -> Self {
+        Self {
+            user,
+            receipts: false,
+        }
+    }
+}
+
 impl Hub {
     /// Begins a session. What waits in the user's mailbox comes first.
-    pub fn connect(self: &Arc<Self>, user: UserId) -> Result<Session, ConnectError> {
+    pub fn connect(self: &Arc<Self>, connect: impl Into<Connect>) -> Result<Session, ConnectError> {
         if !self.is_accepting() {
             return Err(ConnectError::Stopping);
         }
-        let past = self.redeliveries.past(&user);
-        let live = Arc::new(Live::new(user, self.limits, past));
+        let connect = connect.into();
+        let past = self.redeliveries.past(&connect.user);
+        let live = Arc::new(Live::new(connect, self.limits, past));
         self.registry.insert(&live)?;
+        // Before the handle is there, so that dropping it takes back what was counted.
+        self.receipt_sessions.add(&live);
         let counters = self
             .user_stats
             .connected(&live.user, self.now().as_second());

@@ -153,6 +153,7 @@ impl Hub {
         }
         if envelope.is_for_bot() {
             self.counters.for_bot.add(1);
+            acknowledge(origin, id, || envelope.data_json());
             return self.settle(origin, envelope.sender(), id, Vec::new());
         }
         if self.settings().is_live_only(envelope.kind()) {
@@ -193,6 +194,8 @@ impl Hub {
     /// and so does a session whose outbox is full.
     fn pass_on(&self, message: &Message, origin: &Origin) {
         self.counters.live_only.add(1);
+        let data_json = || envelope::data_of(message.frame.payload());
+        acknowledge(origin, message.receipt.id, data_json);
         if message.sends_back {
             self.offer_copies(message, origin);
         }
@@ -213,6 +216,9 @@ impl Hub {
         match result {
             Ok(appended) => {
                 self.counters.accepted.add(1);
+                // Before the recipients: what they confirm comes behind it.
+                let data_json = || envelope::data_of(message.frame.payload());
+                acknowledge(origin, message.receipt.id, data_json);
                 if message.sends_back {
                     self.offer_copies(message, origin);
                 }
@@ -233,14 +239,15 @@ impl Hub {
         self.command_completed();
     }
 
-    /// A copy for every session of the sender. For the one that submitted it, it is the receipt:
-    /// like a refusal it may go beyond the outbox's bound, by as many as may be pending.
+    /// A copy for every session of the sender. For the one that submitted it, it is the receipt, unless it
+    /// gets a better one: like a refusal it may go beyond the outbox's bound, by as many as may be pending.
     fn offer_copies(&self, message: &Message, origin: &Origin) {
         let sessions = self.registry.sessions(&message.receipt.sender);
         for live in sessions.iter().flat_map(|sessions| sessions.iter()) {
             let submitted_it =
                 matches!(origin, Origin::Session { live: own, .. } if Arc::ptr_eq(own, live));
-            if !live.offer_copy(message.frame.clone(), submitted_it) {
+            let is_receipt = submitted_it && !live.receipts;
+            if !live.offer_copy(message.frame.clone(), is_receipt) {
                 self.counters.ephemeral_dropped.add(1);
             }
         }
@@ -337,6 +344,17 @@ fn notify_refused_in_part(message: &Message, origin: &Origin, refused: &[Refused
         let data_json = envelope::data_of(message.frame.payload());
         let id = message.receipt.id;
         let json = envelope::refused_in_part(&live.user, id, refused, data_json);
+        live.offer_refusal(Prepared::text(&json), End::overloaded());
+    }
+}
+
+/// Tells the session that submitted a message, if it has asked for receipts, that it was accepted. `data_json` is the
+/// message's own `data`, looked for only then.
+fn acknowledge<'a>(origin: &Origin, id: MessageId, data_json: impl FnOnce() -> &'a str) {
+    if let Origin::Session { live, .. } = origin
+        && live.receipts
+    {
+        let json = envelope::accepted(&live.user, id, data_json());
         live.offer_refusal(Prepared::text(&json), End::overloaded());
     }
 }

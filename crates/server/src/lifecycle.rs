@@ -189,7 +189,12 @@ fn start_messaging(
     listener.limits.unsent_bytes_max = Some(settings.server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_within = Some(unacknowledged_within(settings));
     let options = http_options(settings, false);
-    let router = web::router(Arc::clone(hub), access.clone(), server.web_chat);
+    let router = web::router(
+        Arc::clone(hub),
+        access.clone(),
+        server.web_chat,
+        settings.chat.message_bytes_max,
+    );
     let behaviour = Behaviour {
         confirm: settings.chat.confirm,
         timing: Timing {

@@ -1,4 +1,4 @@
-//! The web chat: files inside the binary, and who is online.
+//! The web chat: files inside the binary, who is online, and what a message may be.
 //!
 //! In: GET requests on the messaging listener. Out: the page and what it loads, under a content
 //! security policy that lets it talk to its own server only.
@@ -34,6 +34,14 @@ struct Files;
 struct Web {
     hub: Arc<Hub>,
     access: Access,
+    message_bytes_max: usize,
+}
+
+/// The bounds a page keeps to before it sends.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    message_bytes_max: usize,
 }
 
 #[derive(Serialize)]
@@ -42,15 +50,26 @@ struct Online {
     success: bool,
 }
 
-/// The routes of the messaging listener that are no WebSocket.
-pub(crate) fn router(hub: Arc<Hub>, access: Access, web_chat: bool) -> Router {
-    let web = Web { hub, access };
+/// The routes of the messaging listener that are no WebSocket; a page hears that messages above `message_bytes_max` are
+/// not taken.
+pub(crate) fn router(
+    hub: Arc<Hub>,
+    access: Access,
+    web_chat: bool,
+    message_bytes_max: usize,
+) -> Router {
+    let web = Web {
+        hub,
+        access,
+        message_bytes_max,
+    };
     let mut router = Router::new();
     if web_chat {
         router = router
             .route("/", get(file))
             .route("/{file}", get(file))
-            .route("/webchat/online", get(online));
+            .route("/webchat/online", get(online))
+            .route("/webchat/limits", get(limits));
     }
     router
         .layer(middleware::from_fn_with_state(web.clone(), guard))
@@ -103,6 +122,16 @@ async fn online(State(web): State<Web>) -> impl IntoResponse {
     let body = Json(Online {
         data: web.hub.online_users(ONLINE_MAX),
         success: true,
+    });
+    (
+        [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+        body,
+    )
+}
+
+async fn limits(State(web): State<Web>) -> impl IntoResponse {
+    let body = Json(Limits {
+        message_bytes_max: web.message_bytes_max,
     });
     (
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],

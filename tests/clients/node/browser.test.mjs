@@ -260,3 +260,132 @@ test("a lost server is announced, and what was written meanwhile is sent on retu
   const reader = await Peer.connect(second, 2);
   assert.equal((await reader.text()).text, "written while away");
 });
+
+/** A server as it comes: neither copies nor receipts for everybody. */
+async function plainServer(t, config = "") {
+  const plain = await Server.start({ config });
+  t.after(() => plain.remove());
+  return plain;
+}
+
+const inState = (page, text, state) => bubble(page, text).and(page.locator(`[data-state="${state}"]`));
+
+test("on a server with its defaults a sender sees accepted, then delivered", async (t) => {
+  const plain = await plainServer(t);
+  const page = await open(await person(t), "?me=1&to=2", plain.web);
+  await connected(page);
+  await say(page, "are you there?");
+  await inState(page, "are you there?", "accepted").waitFor();
+  const other = await Peer.connect(plain, 2);
+  await inState(page, "are you there?", "delivered").waitFor();
+  const third = await Peer.connect(plain, 1);
+  other.say("yes", 1);
+  assert.equal((await third.next()).text, "yes", "another connection of the same user hears no receipts");
+  await shoot(page, "receipts");
+});
+
+test("nobody but the server says what became of a message", async (t) => {
+  // Where senders are not checked anybody may even write as the server, or as oneself.
+  const plain = await plainServer(t, "[chat]\ncheck_sender = false\n");
+  const page = await open(await person(t), "?me=1&to=2", plain.web);
+  await connected(page);
+  await say(page, "watch this");
+  await inState(page, "watch this", "accepted").waitFor();
+  const mallory = await Peer.connect(plain, 3);
+  const stolen = await page.evaluate(() => JSON.parse(localStorage.getItem("tidewire.chat/1/1/2")).messages[0]);
+  for (const sender of [3, 2, 0]) {
+    for (const type of ["notification_received", "notification_refused", "notification_accepted"]) {
+      for (const text of ["", `session expired, sign in at http://evil.example/${sender}/${type}`]) {
+        const data = { code: "busy", message: text, id: stolen.id, ref: stolen.ref, recipient: 2, refused: [{ recipient: 2, code: "busy" }] };
+        mallory.send({ type, sender, recipients: [1], text, id: "00000000-00000000-0000-00000000", data });
+      }
+    }
+  }
+  mallory.send({ type: "text", sender: 2, recipients: [1], text: "the last one" });
+  await bubble(page, "the last one").waitFor();
+  await inState(page, "watch this", "accepted").waitFor();
+  assert.equal(await page.locator(".refusal").count(), 0);
+  await page.click('.person[data-id="3"]');
+  assert.equal(await page.locator(".message.theirs").count(), 3, "words are shown as messages of who wrote them");
+  await shoot(page, "forged");
+});
+
+test("a text of the server's limit is shown, its beginning first, and the page stays quick", async (t) => {
+  const plain = await plainServer(t);
+  const page = await open(await person(t), "?me=1&to=2", plain.web);
+  await connected(page);
+  const writer = await Peer.connect(plain, 2);
+  const text = "A very long story, with \\ and \" and 12345678901234567890. ".repeat(165_000);
+  writer.say(text, 1);
+  writer.say("the end", 1);
+  await bubble(page, "the end").waitFor();
+  const long = bubble(page, "A very long story");
+  assert.ok((await long.locator(".body").textContent()).length < 5_000);
+  await shoot(page, "long-beginning");
+  await long.getByRole("button", { name: /^Show all/ }).click();
+  await page.waitForFunction((length) => document.querySelector(".body.long")?.textContent.length === length, text.length);
+  await shoot(page, "long-all");
+  await say(page, "I have read it");
+  await inState(page, "I have read it", "delivered").waitFor();
+});
+
+test("a text above the server's limit is refused before it is sent", async (t) => {
+  const plain = await plainServer(t, '[chat]\nmessage_bytes_max = "64K"\n');
+  const page = await open(await person(t), "?me=1&to=2", plain.web);
+  await connected(page);
+  await say(page, "x".repeat(70_000));
+  const refused = page.locator('[data-state="refused"]');
+  assert.match(await refused.locator(".refusal span").textContent(), /too long: this server takes messages up to 64 KB/);
+  await say(page, "a short one");
+  await inState(page, "a short one", "accepted").waitFor();
+  assert.equal(await page.locator("#link").textContent(), "Connected");
+  await shoot(page, "too-long");
+});
+
+test("an id with invisible characters is shown as what it is, and can be answered", async (t) => {
+  const page = await open(await person(t), "?me=1");
+  await connected(page);
+  const name = "bob\u202e\u200b";
+  const imitator = await Peer.connect(server, name);
+  imitator.send({ type: "text", sender: name, recipients: [1], text: "it is me, \u202ebob" });
+  await page.locator(".person .name", { hasText: "bob⟨U+202E⟩⟨U+200B⟩" }).click();
+  await page.locator("#peer-warning", { hasText: "imitate" }).waitFor();
+  await say(page, "who?");
+  await imitator.next((message) => message.text === "who?");
+  await shoot(page, "imitator");
+});
+
+test("pictures of the states in light and dark, on a desk and in a hand", async (t) => {
+  const plain = await plainServer(t, "[mailbox]\nuser_messages_max = 2\n");
+  for (const [name, options] of Object.entries({
+    "states-light": { colorScheme: "light" },
+    "states-dark": { colorScheme: "dark" },
+    "states-phone-light": { colorScheme: "light", viewport: { width: 360, height: 700 } },
+    "states-phone-dark": { colorScheme: "dark", viewport: { width: 360, height: 700 } },
+  })) {
+    const me = name;
+    const peer = `${name}-friend`;
+    const page = await open(await person(t, options), `?me=${me}&to=${peer}`, plain.web);
+    // A narrow page shows the conversation alone.
+    await page.locator("#link", { hasText: /^Connected$/ }).waitFor({ state: "attached" });
+    const friend = await Peer.connect(plain, peer);
+    await say(page, "delivered: you have it");
+    await inState(page, "delivered:", "delivered").waitFor();
+    friend.say(`Yes. ${"A long answer that goes on and on. ".repeat(200)}`, me);
+    await bubble(page, "Yes.").waitFor();
+    await friend.close();
+    await page.locator("#peer-status", { hasText: /^Offline/ }).waitFor();
+    for (const text of ["accepted: waits for you", "accepted: this one too", "refused: no room"]) await say(page, text);
+    await inState(page, "refused:", "refused").waitFor();
+    assert.equal(await page.locator(".refusal span").last().textContent(), "The other person’s mailbox is full.");
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), page.viewportSize().width);
+    await shoot(page, name);
+    // Back to the choice of an id, with the one just used among those to choose from.
+    if (!(await page.locator("#leave").isVisible())) await page.click("#back");
+    await page.click("#leave");
+    await page.locator(".chip", { hasText: me }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), page.viewportSize().width);
+    await shoot(page, `sign-in-${name}`);
+    await page.close();
+  }
+});

@@ -1,5 +1,5 @@
-//! Sees to it that the programs which are not Rust's are there. On Debian and as root
-//! what is missing is installed; elsewhere it is named.
+//! Sees to it that the programs which no manifest brings are there: parts of the Rust toolchain, and those which are
+//! not Rust's. On Debian and as root what is missing is installed; elsewhere it is named.
 
 use std::process::Command;
 
@@ -12,47 +12,65 @@ struct Need {
     program: &'static str,
     probe: &'static [&'static str],
     package: &'static str,
+    /// What the package must be, where not every release of Debian has it.
+    expected: &'static str,
+}
+
+impl Need {
+    const fn any(
+        program: &'static str,
+        probe: &'static [&'static str],
+        package: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            probe,
+            package,
+            expected: "any version",
+        }
+    }
 }
 
 const NEEDS: &[Need] = &[
-    Need {
-        program: "python3",
-        probe: &["-c", "import ensurepip, venv"],
-        package: "python3-venv",
-    },
+    Need::any("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
     Need {
         program: "node",
-        probe: &["--version"],
+        // What the manifests of our packages state under `engines`.
+        probe: &[
+            "-e",
+            "const [major, minor] = process.versions.node.split('.').map(Number);\
+             process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)",
+        ],
         package: "nodejs",
+        expected: "20.19 or newer; Debian 12 has 18, nodejs.org and NodeSource have packages for it",
     },
-    Need {
-        program: "npm",
-        probe: &["--version"],
-        package: "npm",
-    },
-    Need {
-        program: "chromium",
-        probe: &["--version"],
-        package: "chromium",
-    },
-    Need {
-        program: "nginx",
-        probe: &["-v"],
-        package: "nginx",
-    },
-    Need {
-        program: "haproxy",
-        probe: &["-v"],
-        package: "haproxy",
-    },
-    Need {
-        program: "strace",
-        probe: &["--version"],
-        package: "strace",
-    },
+    Need::any("npm", &["--version"], "npm"),
+    Need::any("chromium", &["--version"], "chromium"),
+    Need::any("nginx", &["-v"], "nginx"),
+    Need::any("haproxy", &["-v"], "haproxy"),
+    Need::any("strace", &["--version"], "strace"),
+    // Tests of stops and reloads send signals by it.
+    Need::any("kill", &["-l"], "procps"),
 ];
 
+/// Parts of the toolchain that rustup leaves out of its minimal profile.
+const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
+
 pub(super) fn run() -> anyhow::Result<()> {
+    components()?;
+    programs()
+}
+
+fn components() -> anyhow::Result<()> {
+    for (command, component) in COMPONENTS {
+        if process::read(process::cargo().args([*command, "--version"])).is_err() {
+            process::run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+fn programs() -> anyhow::Result<()> {
     let packages: Vec<&str> = missing().iter().map(|need| need.package).collect();
     if packages.is_empty() {
         println!("all {} programs are there", NEEDS.len());
@@ -70,7 +88,8 @@ pub(super) fn run() -> anyhow::Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )?;
     if let Some(need) = missing().first() {
-        bail!("`{}` does not work after `{install}`", need.program);
+        let (program, expected) = (need.program, need.expected);
+        bail!("`{program}` does not work after `{install}`, expected {expected}");
     }
     Ok(())
 }

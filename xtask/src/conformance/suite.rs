@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use crate::misuse::Misuse;
 use crate::process;
 
 /// What decides about the installation; a change in one of them renews it.
@@ -104,7 +105,7 @@ impl Suite {
         let lines = process::read(self.fuzz("list").args(["--cases", list]))?;
         let cases: Vec<String> = lines.lines().map(str::to_owned).collect();
         if cases.is_empty() {
-            bail!("the suite has no case among {list}");
+            return Err(Misuse(format!("the suite has no case among {list}")).into());
         }
         Ok(cases)
     }

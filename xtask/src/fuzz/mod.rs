@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use crate::misuse::Misuse;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -70,7 +71,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ex
     let chosen = match &options.target {
         None => all,
         Some(name) if all.contains(name) => vec![name.clone()],
-        Some(name) => bail!("no target `{name}`; `cargo xtask fuzz --list` names them"),
+        Some(name) => {
+            let problem = format!("no target `{name}`; `cargo xtask fuzz --list` names them");
+            return Err(Misuse(problem).into());
+        }
     };
     let program = build(workspace)?;
     for target in chosen {

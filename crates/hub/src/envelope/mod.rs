@@ -13,7 +13,7 @@ mod scan;
 
 use std::borrow::Cow;
 
-pub(crate) use notification::{data_of, received, refused, refused_in_part};
+pub(crate) use notification::{accepted, data_of, received, refused, refused_in_part};
 use parse::Repeats;
 
 use crate::{MessageId, UserId};

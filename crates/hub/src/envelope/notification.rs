@@ -9,6 +9,18 @@ use serde_json::value::RawValue;
 
 use crate::{MessageId, Refusal, RefusedRecipient, UserId};
 
+/// To the session that submitted it: message `id` is on disk for its recipients. `own_data` is the message's
+/// `data`: its member `ref`, a string, comes back, as in [`refused`].
+pub(crate) fn accepted(sender: &UserId, id: MessageId, own_data: &str) -> String {
+    let mut data = String::with_capacity(48 + REFERENCE_JSON_LEN_MAX);
+    data.push_str("{\"id\":\"");
+    id.write(&mut data);
+    data.push('"');
+    push_reference(&mut data, own_data);
+    data.push('}');
+    notification(sender, &data, "", "notification_accepted")
+}
+
 /// To the sender: one connection of `recipient` has received message `id` (S-28).
 pub(crate) fn received(sender: &UserId, id: MessageId, recipient: &UserId) -> String {
     let mut data = String::with_capacity(72 + recipient.json_len_max());
@@ -70,10 +82,7 @@ fn begin_refusal(refusal: Refusal, id: Option<MessageId>, refused_data: &str, da
     data.push_str("\",\"message\":\"");
     data.push_str(&refusal.to_string());
     data.push('"');
-    if let Some(reference) = reference(refused_data) {
-        data.push_str(",\"ref\":");
-        data.push_str(reference);
-    }
+    push_reference(data, refused_data);
 }
 
 /// The `data` of a delivered form.
@@ -84,6 +93,13 @@ pub(crate) fn data_of(json: &[u8]) -> &str {
         data: &'a RawValue,
     }
     serde_json::from_slice(json).map_or("null", |WithData { data }| data.get())
+}
+
+fn push_reference(out: &mut String, data: &str) {
+    if let Some(reference) = reference(data) {
+        out.push_str(",\"ref\":");
+        out.push_str(reference);
+    }
 }
 
 /// The member `ref` of an object as JSON, if it is a string of moderate size.
@@ -130,6 +146,25 @@ mod tests {
             json,
             r#"{"data":{"id":"5A32EA72-38F4D5DC-3541-00000008","recipient":"bob"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"","timestamp":"","type":"notification_received"}"#
         );
+    }
+
+    #[test]
+    fn an_acknowledgement_names_the_message_by_both_its_names() {
+        let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
+        for (data, expected) in [
+            (
+                r#"{"ref":"r-1","x":[2]}"#,
+                r#"{"id":"5A32EA72-38F4D5DC-3541-00000008","ref":"r-1"}"#,
+            ),
+            ("null", r#"{"id":"5A32EA72-38F4D5DC-3541-00000008"}"#),
+        ] {
+            let json = accepted(&UserId::from(7), id, data);
+            assert_eq!(data_of(json.as_bytes()), expected);
+            assert!(
+                json.ends_with(r#""timestamp":"","type":"notification_accepted"}"#),
+                "{json}"
+            );
+        }
     }
 
     #[test]

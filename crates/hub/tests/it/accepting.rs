@@ -1,6 +1,7 @@
 //! What is accepted, what is refused, and who learns it how.
 
 use tidewire_engine::{AppendError, Mailbox, MailboxRefusal};
+use tidewire_hub::UserId;
 
 use crate::desk::{Desk, message};
 
@@ -218,7 +219,7 @@ fn the_api_learns_of_refusals() {
         "the server is busy, try again"
     );
     // Nothing is outstanding that could end the wait, so nobody waits.
-    assert!(desk.hub.connect("5".parse().unwrap()).is_ok());
+    assert!(desk.hub.connect("5".parse::<UserId>().unwrap()).is_ok());
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn after_the_stop_nothing_is_accepted_and_sessions_drain() {
     anna.send(&["2"], "before");
     desk.hub.stop_accepting();
     anna.send(&["2"], "after");
-    assert!(desk.hub.connect("3".parse().unwrap()).is_err());
+    assert!(desk.hub.connect("3".parse::<UserId>().unwrap()).is_err());
     let api = desk
         .send_api(&message(&"1".parse().unwrap(), &["2"], "hi"))
         .get()
@@ -249,7 +250,7 @@ fn a_closed_store_refuses_connections_and_messages() {
     desk.mailbox.stop();
     anna.send(&["2"], "hi");
     assert_eq!(anna.receive()[0]["data"]["code"], "store_failed");
-    assert!(desk.hub.connect("3".parse().unwrap()).is_err());
+    assert!(desk.hub.connect("3".parse::<UserId>().unwrap()).is_err());
     assert!(!desk.hub.is_online(&"3".parse().unwrap()));
 }
 

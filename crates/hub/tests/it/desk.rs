@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidewire_hub::{
-    Accepted, ApiError, Clock, Config, End, Hub, Outgoing, Session, Settings, UserId,
+    Accepted, ApiError, Clock, Config, Connect, End, Hub, Outgoing, Session, Settings, UserId,
 };
 
 use crate::mailbox::PumpedMailbox;
@@ -60,7 +60,11 @@ impl Desk {
 
     /// A client whose first read is queued.
     pub(crate) fn connect(&self, user: &str) -> Client {
-        let session = self.hub.connect(user.parse().unwrap()).unwrap();
+        self.connect_with(Connect::from(user.parse::<UserId>().unwrap()))
+    }
+
+    fn connect_with(&self, connect: Connect) -> Client {
+        let session = self.hub.connect(connect).unwrap();
         let count = Arc::new(WakeCount::default());
         Client {
             session: Some(session),
@@ -73,6 +77,16 @@ impl Desk {
     /// A client that is up to date.
     pub(crate) fn online(&self, user: &str) -> Client {
         let client = self.connect(user);
+        self.mailbox.pump();
+        client
+    }
+
+    /// The same, with receipts for itself.
+    pub(crate) fn online_with_receipts(&self, user: &str) -> Client {
+        let client = self.connect_with(Connect {
+            user: user.parse().unwrap(),
+            receipts: true,
+        });
         self.mailbox.pump();
         client
     }

@@ -1,14 +1,14 @@
 //! What happens when something is full.
 
 use tidewire_engine::AppendError;
-use tidewire_hub::ConnectError;
+use tidewire_hub::{ConnectError, UserId};
 
 use crate::desk::{Client, Desk};
 
 #[test]
 fn a_user_has_a_bounded_number_of_sessions() {
     let desk = Desk::with(|config| config.sessions_per_user_max = 2);
-    let connect = || desk.hub.connect("1".parse().unwrap());
+    let connect = || desk.hub.connect("1".parse::<UserId>().unwrap());
     let first = connect().unwrap();
     let _second = connect().unwrap();
     let error = connect().unwrap_err();
@@ -23,11 +23,14 @@ fn a_user_has_a_bounded_number_of_sessions() {
 #[test]
 fn the_hub_has_a_bounded_number_of_sessions() {
     let desk = Desk::with(|config| config.sessions_max = 1);
-    let session = desk.hub.connect("1".parse().unwrap()).unwrap();
-    let error = desk.hub.connect("2".parse().unwrap()).unwrap_err();
+    let session = desk.hub.connect("1".parse::<UserId>().unwrap()).unwrap();
+    let error = desk
+        .hub
+        .connect("2".parse::<UserId>().unwrap())
+        .unwrap_err();
     assert_eq!(error, ConnectError::TooManySessions);
     drop(session);
-    assert!(desk.hub.connect("2".parse().unwrap()).is_ok());
+    assert!(desk.hub.connect("2".parse::<UserId>().unwrap()).is_ok());
 }
 
 #[test]

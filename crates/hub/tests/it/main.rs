@@ -10,6 +10,7 @@ mod interleaving;
 mod limits;
 mod live_only;
 mod notices;
+mod receipts;
 mod recipients;
 mod statistics;
 mod threads;

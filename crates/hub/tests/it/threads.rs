@@ -41,7 +41,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Sends numbered messages to all receivers, as fast as the hub lets it.
 fn send(hub: &Arc<Hub>, sender: usize) {
     let session = hub
-        .connect(format!("sender{sender}").parse().unwrap())
+        .connect(format!("sender{sender}").parse::<UserId>().unwrap())
         .unwrap();
     let recipients: Vec<String> = (1..=RECEIVERS).map(|user| user.to_string()).collect();
     let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();

@@ -1,14 +1,27 @@
-//! `?id=` → user (SEEDS S-02, S-05).
+//! `?id=` → user (SEEDS S-02, S-05), `&receipts=` → what this connection wants to hear.
 //!
-//! The parameter's name is case-insensitive, the first one counts, others are ignored. Its
-//! value is percent-decoded, which changes nothing for the numbers of old clients.
+//! A parameter's name is case-insensitive, the first one counts, others are ignored. The
+//! id is percent-decoded, which changes nothing for the numbers of old clients.
 
-use tidewire_hub::{End, UserId};
+use tidewire_hub::{Connect, End, UserId};
 
 use super::code::INVALID_REQUEST;
 
-/// The user a connection claims to be.
-pub(super) fn user(query: Option<&str>) -> Result<UserId, End> {
+/// The user a connection claims to be, and its options.
+pub(super) fn connect(query: Option<&str>) -> Result<Connect, End> {
+    let user = user(query)?;
+    let receipts = match parameter(query.unwrap_or_default(), "receipts") {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(other) => {
+            let reason = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
+            return Err(End::new(INVALID_REQUEST, reason));
+        }
+    };
+    Ok(Connect { user, receipts })
+}
+
+fn user(query: Option<&str>) -> Result<UserId, End> {
     let Some(query) = query.filter(|query| !query.is_empty()) else {
         return Err(End::new(INVALID_REQUEST, "Invalid request"));
     };
@@ -28,11 +41,16 @@ pub(super) fn user(query: Option<&str>) -> Result<UserId, End> {
 
 /// The raw value of the first parameter named `id`.
 pub(crate) fn id_parameter(query: &str) -> Option<&str> {
+    parameter(query, "id")
+}
+
+/// The raw value of the first parameter of that name.
+fn parameter<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
     let mut pairs = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs
-        .find(|(name, _)| name.eq_ignore_ascii_case("id"))
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
         .map(|(_, value)| value)
 }
 
@@ -72,6 +90,24 @@ mod tests {
             ("id=0", "0"),
         ] {
             assert_eq!(check(Some(query)).as_deref(), Ok(user), "{query}");
+        }
+    }
+
+    #[test]
+    fn receipts_are_for_who_asks_and_a_wrong_value_is_told() {
+        for (query, receipts) in [
+            ("id=1", false),
+            ("id=1&receipts=0", false),
+            ("receipts=1&id=1", true),
+            ("id=1&RECEIPTS=1&receipts=0", true),
+            ("id=receipts", false),
+        ] {
+            assert_eq!(connect(Some(query)).unwrap().receipts, receipts, "{query}");
+        }
+        for value in ["", "yes", "2", "1%20"] {
+            let end = connect(Some(&format!("id=1&receipts={value}"))).unwrap_err();
+            let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
+            assert_eq!((end.code, end.reason.as_ref()), (4000, reason.as_str()));
         }
     }
 

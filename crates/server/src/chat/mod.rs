@@ -1,13 +1,13 @@
 //! The messaging endpoint: a WebSocket becomes a session of the hub.
 //!
-//! In: an upgrade request with `?id=`. Out: a connection driven until it ends. Invariants: no
+//! In: an upgrade request with `?id=`, and `&receipts=1`. Out: a connection driven until it ends. Invariants: no
 //! frame is processed before identity and credentials were checked; whatever way a connection
 //! ends, its session ends with it.
 //!
 //! Identity and credentials are answered behind the handshake, by close codes: a browser shows
 //! its page nothing of an HTTP refusal (SEEDS S-05, 4.1).
 
-mod identity; // ?id= → user
+mod identity; // ?id= → user, and what the connection asks for
 mod connection; // the loop between socket and session
 mod confirmation; // when is a message with the peer?
 
@@ -57,9 +57,9 @@ impl Chat {
             tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
             return Err(End::new(code::UNAUTHORIZED, "Unauthorized"));
         }
-        let user = identity::user(request.head.query())?;
+        let connect = identity::connect(request.head.query())?;
         self.hub
-            .connect(user)
+            .connect(connect)
             .map_err(tidewire_hub::ConnectError::end)
     }
 }
