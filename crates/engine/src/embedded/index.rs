@@ -60,6 +60,10 @@ impl User {
         self.pending.len() as u64
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -169,25 +173,27 @@ impl Index {
             let Some((_, user)) = self.due.pop_first() else {
                 break;
             };
-            let Some(state) = self.users.get_mut(&user) else {
-                continue;
-            };
-            state.due_ms = None;
-            let before = state.pending.len();
-            for slot in std::mem::take(&mut state.pending) {
-                if slot.expiry_ms <= now_ms {
-                    state.leave(slot, &mut self.totals);
-                } else {
-                    state.pending.push_back(slot);
-                }
+            if let Some(state) = self.users.get_mut(&user) {
+                state.due_ms = None;
             }
-            let count = before - state.pending.len();
-            let earliest = state.pending.iter().map(|slot| slot.expiry_ms).min();
-            self.schedule(&user, earliest);
-            self.left(&user, count);
-            expired += count as u64;
+            expired += self.drop_if(&user, |slot| slot.expiry_ms <= now_ms);
         }
         expired
+    }
+
+    /// Drops what was stored with a row key below `before_seq` and expires at `horizon_ms`;
+    /// returns how many messages left. Looks at everything pending.
+    pub(super) fn expire_older(&mut self, before_seq: i64, horizon_ms: u64) -> u64 {
+        let is_over = |slot: &Slot| slot.seq < before_seq && slot.expiry_ms <= horizon_ms;
+        let holds_some = |state: &User| state.pending.iter().any(is_over);
+        let users: Vec<UserKey> = self
+            .due
+            .iter()
+            .map(|(_, user)| user)
+            .filter(|user| self.users.get(*user).is_some_and(holds_some))
+            .cloned()
+            .collect();
+        users.iter().map(|user| self.drop_if(user, is_over)).sum()
     }
 
     /// Takes one message out whose row is set aside elsewhere.
@@ -254,6 +260,26 @@ impl Index {
     /// When the next message may expire.
     pub(super) fn due_ms(&self) -> Option<u64> {
         self.due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Drops the messages of one user that `is_over` says so of; returns how many left.
+    fn drop_if(&mut self, user: &UserKey, is_over: impl Fn(&Slot) -> bool) -> u64 {
+        let Some(state) = self.users.get_mut(user) else {
+            return 0;
+        };
+        let before = state.pending.len();
+        for slot in std::mem::take(&mut state.pending) {
+            if is_over(&slot) {
+                state.leave(slot, &mut self.totals);
+            } else {
+                state.pending.push_back(slot);
+            }
+        }
+        let count = before - state.pending.len();
+        let earliest = state.pending.iter().map(|slot| slot.expiry_ms).min();
+        self.schedule(user, earliest);
+        self.left(user, count);
+        count as u64
     }
 
     /// What follows when messages have left a mailbox.
