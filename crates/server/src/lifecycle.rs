@@ -30,7 +30,7 @@ use crate::{
         AllowedOrigins, ChatSettings, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings,
     },
     echo::Echo,
-    http::{HttpOptions, fallback},
+    http::{AnswerBudget, HttpOptions, fallback},
     rest::{self, Rest},
     telemetry::{ReadServerStats, Telemetry},
     web,
@@ -83,6 +83,7 @@ pub struct Running {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    tracing::info!(dir = %settings.data_dir.display(), "opening the message store");
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let hub = Hub::new(hub_config(&settings.chat).try_into()?, Arc::clone(&port));
@@ -97,13 +98,19 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         })
     };
     let mut urls = Vec::new();
-    let server = start_messaging(settings, &hub, &mut urls)?;
+    let answers = AnswerBudget::new(settings.server.limits.answers_bytes_max);
+    let options = http_options(settings, answers);
+    let server = start_messaging(settings, &hub, options.clone(), &mut urls)?;
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let rest = start_rest(rest, settings, Arc::clone(&hub), port, telemetry)?;
+            let options = HttpOptions {
+                keep_alive: true,
+                ..options
+            };
+            let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
             let scheme = if settings
                 .rest
                 .as_ref()
@@ -165,6 +172,7 @@ async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
 fn start_messaging(
     settings: &Settings,
     hub: &Arc<Hub>,
+    options: HttpOptions,
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
     let server = &settings.server;
@@ -184,7 +192,6 @@ fn start_messaging(
     listener.socket = Arc::clone(&config);
     listener.tls = tls(server.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
-    let options = http_options(settings, false);
     let router = web::router(Arc::clone(hub), access.clone(), server.web_chat);
     let behaviour = Behaviour {
         confirm: settings.chat.confirm,
@@ -233,6 +240,7 @@ fn start_messaging(
 fn start_rest(
     rest: &RestSettings,
     settings: &Settings,
+    options: HttpOptions,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
@@ -255,7 +263,7 @@ fn start_rest(
         body_bytes_max: rest.body_bytes_max,
     });
     Server::new(listener)
-        .fallback(fallback(router, http_options(settings, true)))
+        .fallback(fallback(router, options))
         .start()
         .map_err(|source| StartError::Listener {
             listener: "REST",
@@ -317,12 +325,15 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
     listener.limits.head.fields_max = from.headers_max;
 }
 
-fn http_options(settings: &Settings, keep_alive: bool) -> HttpOptions {
+fn http_options(settings: &Settings, answers: AnswerBudget) -> HttpOptions {
     let limits = &settings.server.limits;
     HttpOptions {
-        keep_alive,
+        keep_alive: false,
         headers_max: limits.headers_max,
         head_within: limits.handshake_timeout,
+        head_bytes_max: limits.head_bytes_max,
+        answer_within: limits.answer_within,
+        answers,
     }
 }
 
@@ -370,6 +381,8 @@ fn store_config(settings: &Settings) -> StoreConfig {
         user_bytes_max,
         messages_max,
         bytes_max,
+        clock_jump_max,
+        clock_confirm,
         ..
     } = settings.mailbox.clone();
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -380,5 +393,7 @@ fn store_config(settings: &Settings) -> StoreConfig {
     config.user_bytes_max = user_bytes_max;
     config.messages_max = messages_max;
     config.bytes_max = bytes_max;
+    config.clock_jump_max_ms = millis(clock_jump_max);
+    config.clock_confirm_ms = millis(clock_confirm);
     config
 }

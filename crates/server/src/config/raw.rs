@@ -107,6 +107,13 @@ pub struct LimitsConfig {
     /// As many may come at once. Default 600: a minute's worth, so that what a standstill of the network has
     /// held back is not taken for a flood. 1 to 1000000.
     pub control_frames_burst: u32,
+    /// Seconds a client may keep an HTTP answer waiting without reading 16 KiB of it; then it is
+    /// cut. Default 30, 1 to 3600. Holds for the REST API too.
+    pub answer_seconds: u32,
+    /// Bytes of HTTP answers waiting to be read, over all clients and both listeners; further
+    /// answers above 4 KiB are 503. Default 64 MiB, 1 MiB to 1 GiB; only used while clients are
+    /// slow.
+    pub answers_bytes_max: ByteSize,
 }
 
 /// `[server.echo_limits]`: what `/echo` takes; apart from [`ChatConfig`], because tests and
@@ -207,6 +214,13 @@ pub struct MailboxConfig {
     pub messages_max: u64,
     /// Their bytes. Default 4 GiB; at least [`user_bytes_max`](Self::user_bytes_max).
     pub bytes_max: ByteSize,
+    /// Seconds between two runs that count at once towards the times to live. Default 3600, at
+    /// most 315360000; 0 trusts no gap at once. A longer one waits for
+    /// [`clock_confirm_seconds`](Self::clock_confirm_seconds).
+    pub clock_jump_seconds_max: u32,
+    /// Seconds the server has to run until a longer gap counts, unless the clock was set right
+    /// by then. Default 86400, at most 315360000; 0 believes every clock.
+    pub clock_confirm_seconds: u32,
 }
 
 /// `[log]`: what is logged.
@@ -264,6 +278,8 @@ impl Default for LimitsConfig {
             send_queue_bytes_max: ByteSize::mib(1),
             control_frames_per_second: 10,
             control_frames_burst: 600,
+            answer_seconds: 30,
+            answers_bytes_max: ByteSize::mib(64),
         }
     }
 }
@@ -327,6 +343,8 @@ impl Default for MailboxConfig {
             user_bytes_max: ByteSize::mib(16),
             messages_max: 1_000_000,
             bytes_max: ByteSize::gib(4),
+            clock_jump_seconds_max: 3600,
+            clock_confirm_seconds: 86_400,
         }
     }
 }

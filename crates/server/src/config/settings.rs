@@ -121,6 +121,10 @@ pub struct LimitsSettings {
     pub send_queue_bytes_max: usize,
     /// How often a client may ping; `None` means as often as it likes.
     pub control_rate: Option<ControlRate>,
+    /// How long a client may keep an HTTP answer waiting.
+    pub answer_within: Duration,
+    /// Bytes of HTTP answers waiting to be read.
+    pub answers_bytes_max: usize,
 }
 
 /// What `/echo` takes.
@@ -205,6 +209,10 @@ pub struct MailboxSettings {
     pub messages_max: u64,
     /// Their bytes.
     pub bytes_max: u64,
+    /// Time between two runs that counts at once.
+    pub clock_jump_max: Duration,
+    /// How long the server has to run until a longer one counts.
+    pub clock_confirm: Duration,
 }
 
 /// A setting that is allowed but dangerous.

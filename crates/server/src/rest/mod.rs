@@ -7,6 +7,7 @@
 mod schema; // what goes in and out, for the description
 mod error; // the error body of S-50
 mod handlers; // one function per endpoint
+mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 
 use std::{sync::Arc, time::Duration};
