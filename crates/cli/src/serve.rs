@@ -1,7 +1,7 @@
 //! `tidewire serve`: runs the server until a signal.
 //!
 //! The first SIGTERM or Ctrl-C stops it gracefully; a second one ends the process at once, which
-//! loses nothing that was accepted.
+//! loses nothing that was accepted. Before the server is ready the first one ends it at once.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -97,9 +97,21 @@ fn runtime(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
-    let running = tidewire_server::start(&settings).context("cannot start the server")?;
-    // Only from here on: a start that takes long (checking a large store) ends at once.
+    // Before anything that takes long: as process 1 of a container a signal without a handler
+    // would do nothing at all.
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    // Checking a large store takes a while and blocks its thread.
+    let start = tokio::task::spawn_blocking(move || tidewire_server::start(&settings));
+    let running = tokio::select! {
+        started = start => started
+            .context("the start failed")?
+            .context("cannot start the server")?,
+        signal = signals.next() => {
+            // Nothing was accepted yet, and reading a store can be cut off anywhere.
+            tracing::info!(signal, "stopped before the server was ready");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     output::print_urls(running.urls()).context("cannot print the URLs")?;
     service_manager::ready(&service_manager::serving(running.urls()));
     Watchdog::start();

@@ -6,15 +6,20 @@
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Nobody waits for it: that it has a handler lets a write beyond the limit of file sizes
+    /// fail, where the signal would end the process.
+    _file_too_large: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     pub(crate) fn new() -> std::io::Result<Self> {
+        use rustix::process::Signal;
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
         })
     }
 

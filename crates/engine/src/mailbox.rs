@@ -17,14 +17,16 @@ pub type UserKey = Arc<str>;
 
 /// Where a message stands in its user's mailbox.
 ///
-/// Offsets of one user rise strictly from 1 within an epoch, without gaps at the time of
-/// appending. The epoch is drawn at random when a store is created and again whenever it
-/// has lost something, so an offset is only comparable within one epoch.
+/// Offsets of one user rise strictly within an epoch, above every offset that was ever given
+/// to this user. While messages are waiting the next offset is the last one plus 1; into an
+/// empty mailbox it may skip some, because a store need not remember users who have nothing
+/// waiting. The epoch is drawn at random when a store is created and again whenever it has
+/// lost something, so an offset is only comparable within one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Identity of this life of the store; below 2^53, so that JSON numbers hold it exactly.
     pub epoch: u64,
-    /// 1, 2, 3, … per user.
+    /// At least 1, rising per user.
     pub offset: u64,
 }
 
@@ -91,8 +93,9 @@ pub struct Batch {
     pub epoch: u64,
     /// Pending messages behind the asked offset, rising.
     pub messages: Vec<Stored>,
-    /// Everything up to here has left the mailbox (acknowledged, expired): the reader has
-    /// missed something iff this is greater than the offset it asked to read behind.
+    /// Everything up to here has left the mailbox (acknowledged, expired) or was never in it.
+    /// A reader who asks behind an offset at which a message was waiting, or right before the
+    /// next one, has missed something iff this is greater than the offset it asked for.
     pub gone_up_to: u64,
     /// Whether more messages are pending behind the last one returned. When this is false,
     /// nothing was appended to this mailbox between the read and its completion.
@@ -268,6 +271,11 @@ pub struct MailboxStats {
     pub corrupt: u64,
     /// Transactions committed.
     pub commits: u64,
+    /// Transactions that were committed and are missing since the store was opened.
+    pub lost_commits: u64,
+    /// Gauge: time the wall clock says has passed before this run, and that expires nothing
+    /// until it is confirmed; 0 if there is none.
+    pub clock_gap_ms: u64,
     /// Gauge: the last commit found the disk full.
     pub disk_full: bool,
     /// Gauge: the store has failed for good; the reason.

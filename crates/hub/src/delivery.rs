@@ -152,8 +152,9 @@ impl Delivery {
             self.outbox.push(item);
             return false;
         }
+        // Between the cursor and this message there is nothing, though offsets may be skipped.
         self.phase = Phase::CatchingUp {
-            cursor: Some(*cursor),
+            cursor: Some(offset - 1),
             reading: false,
         };
         true

@@ -179,9 +179,10 @@ impl Hub {
         self.user_stats.stat(user, self.now().as_second())
     }
 
-    /// Statistics of all known users in ascending order.
-    pub fn stats(&self) -> Vec<Stat> {
-        self.user_stats.stats(self.now().as_second())
+    /// Statistics of at most `count` known users behind `after`, in ascending order; from the
+    /// first user if that is `None`. Fewer than `count` are the last ones.
+    pub fn stats_page(&self, after: Option<&UserId>, count: usize) -> Vec<Stat> {
+        self.user_stats.page(after, count, self.now().as_second())
     }
 
     /// Totals.

@@ -5,7 +5,8 @@
 //! longest offline leave first. Counting a message touches atomics of the entry, no table.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
+    ops::Bound,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -119,7 +120,7 @@ pub(crate) struct UserStats {
 
 #[derive(Debug, Default)]
 struct Table {
-    users: HashMap<UserId, Entry>,
+    users: BTreeMap<UserId, Entry>,
     /// Users without a connection, longest offline first.
     offline: BTreeMap<OfflineSince, UserId>,
     disconnects: u64,
@@ -191,18 +192,16 @@ impl UserStats {
         self.find(user).unwrap_or_default().stat(user.clone(), now)
     }
 
-    /// All users in ascending order.
-    pub(crate) fn stats(&self, now: i64) -> Vec<Stat> {
-        let mut stats: Vec<Stat> = {
-            let table = lock(&self.table);
-            table
-                .users
-                .iter()
-                .map(|(user, entry)| entry.counters.stat(user.clone(), now))
-                .collect()
-        };
-        stats.sort_unstable_by(|left, right| left.id.cmp(&right.id));
-        stats
+    /// At most `count` users behind `after` in ascending order; from the first if it is `None`.
+    /// The table is locked for these alone.
+    pub(crate) fn page(&self, after: Option<&UserId>, count: usize, now: i64) -> Vec<Stat> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let table = lock(&self.table);
+        let users = table.users.range::<UserId, _>((from, Bound::Unbounded));
+        users
+            .take(count)
+            .map(|(user, entry)| entry.counters.stat(user.clone(), now))
+            .collect()
     }
 }
 
@@ -234,7 +233,7 @@ mod tests {
             json,
             r#"{"bytesTransferred":0,"connectedTimes":0,"disconnectedTimes":0,"id":5,"isOnline":false,"lastConnection":0,"lastMessageTime":0,"receivedMessages":0,"sentMessages":0,"timeInactivity":0,"timeOffline":0,"timeOnline":0}"#
         );
-        assert!(stats.stats(1).is_empty());
+        assert!(stats.page(None, 9, 1).is_empty());
     }
 
     #[test]
@@ -270,11 +269,11 @@ mod tests {
         for (number, now) in [(1, 10), (2, 11), (3, 12)] {
             stats.connected(&user(number), now);
         }
-        assert_eq!(stats.stats(20).len(), 3, "who is online stays");
+        assert_eq!(stats.page(None, 9, 20).len(), 3, "who is online stays");
         stats.disconnected(&user(2), 13);
         assert_eq!(
             stats
-                .stats(20)
+                .page(None, 9, 20)
                 .iter()
                 .map(|stat| &stat.id)
                 .collect::<Vec<_>>(),
@@ -286,11 +285,29 @@ mod tests {
         stats.connected(&user(4), 17);
         assert_eq!(
             stats
-                .stats(20)
+                .page(None, 9, 20)
                 .iter()
                 .map(|stat| &stat.id)
                 .collect::<Vec<_>>(),
             [&user(1), &user(4)]
         );
+    }
+
+    #[test]
+    fn pages_together_are_all_users_in_order() {
+        let stats = UserStats::new(100);
+        for number in (0..10).rev() {
+            stats.connected(&user(number), 10);
+        }
+        let mut found: Vec<UserId> = Vec::new();
+        loop {
+            let page = stats.page(found.last(), 3, 20);
+            assert!(page.len() <= 3);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.into_iter().map(|stat| stat.id));
+        }
+        assert_eq!(found, (0..10).map(user).collect::<Vec<_>>());
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     chat::{Behaviour, Chat, Timing},
     config::{AllowedOrigins, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
     echo::Echo,
-    http::{HttpOptions, fallback},
+    http::{AnswerBudget, HttpOptions, fallback},
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
     web,
@@ -81,6 +81,7 @@ pub struct Running {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    tracing::info!(dir = %settings.data_dir.display(), "opening the message store");
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let hub = Hub::new(hub_config(settings).try_into()?, Arc::clone(&port));
@@ -95,13 +96,19 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         })
     };
     let mut urls = Vec::new();
-    let server = start_messaging(settings, &hub, &mut urls)?;
+    let answers = AnswerBudget::new(settings.server.limits.answers_bytes_max);
+    let options = http_options(settings, answers);
+    let server = start_messaging(settings, &hub, options.clone(), &mut urls)?;
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let rest = start_rest(rest, settings, Arc::clone(&hub), port, telemetry)?;
+            let options = HttpOptions {
+                keep_alive: true,
+                ..options
+            };
+            let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
             let scheme = if settings
                 .rest
                 .as_ref()
@@ -163,6 +170,7 @@ async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
 fn start_messaging(
     settings: &Settings,
     hub: &Arc<Hub>,
+    options: HttpOptions,
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
     let server = &settings.server;
@@ -188,7 +196,6 @@ fn start_messaging(
     listener.limits.write_within = unacknowledged_within(settings);
     listener.limits.unsent_bytes_max = Some(settings.server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_within = Some(unacknowledged_within(settings));
-    let options = http_options(settings, false);
     let router = web::router(
         Arc::clone(hub),
         access.clone(),
@@ -247,6 +254,7 @@ fn start_messaging(
 fn start_rest(
     rest: &RestSettings,
     settings: &Settings,
+    options: HttpOptions,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
@@ -274,7 +282,7 @@ fn start_rest(
         )),
     });
     Server::new(listener)
-        .fallback(fallback(router, http_options(settings, true)))
+        .fallback(fallback(router, options))
         .start()
         .map_err(|source| StartError::Listener {
             listener: "REST",
@@ -342,12 +350,15 @@ fn unacknowledged_within(settings: &Settings) -> Duration {
     settings.chat.keep_alive.pong_timeout * 2
 }
 
-fn http_options(settings: &Settings, keep_alive: bool) -> HttpOptions {
+fn http_options(settings: &Settings, answers: AnswerBudget) -> HttpOptions {
     let limits = &settings.server.limits;
     HttpOptions {
-        keep_alive,
+        keep_alive: false,
         headers_max: limits.headers_max,
         head_within: limits.handshake_timeout,
+        head_bytes_max: limits.head_bytes_max,
+        answer_within: limits.answer_within,
+        answers,
     }
 }
 
@@ -409,6 +420,8 @@ fn store_config(settings: &Settings) -> StoreConfig {
         sender_bytes_max,
         sender_share_percent,
         queue_bytes_max,
+        clock_jump_max,
+        clock_confirm,
         ..
     } = settings.mailbox.clone();
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -424,5 +437,7 @@ fn store_config(settings: &Settings) -> StoreConfig {
     config.sender_bytes_max = sender_bytes_max;
     config.sender_share_percent = sender_share_percent;
     config.queue_bytes_max = queue_bytes_max;
+    config.clock_jump_max_ms = millis(clock_jump_max);
+    config.clock_confirm_ms = millis(clock_confirm);
     config
 }

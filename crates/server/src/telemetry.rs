@@ -199,6 +199,25 @@ impl Snapshot {
             "Transactions committed",
             stats.commits,
         )?;
+        self.encode_store_state(to)
+    }
+
+    fn encode_store_state(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.mailbox.stats();
+        counter(
+            to,
+            "mailbox_lost_commits",
+            "Committed transactions that were missing at the start",
+            stats.lost_commits,
+        )?;
+        let gap = ConstGauge::new(stats.clock_gap_ms / 1000);
+        let kind = gap.metric_type();
+        gap.encode(to.encode_descriptor(
+            "mailbox_clock_gap",
+            "Time before this start that expires nothing until it is confirmed",
+            Some(&Unit::Seconds),
+            kind,
+        )?)?;
         gauge(
             to,
             "mailbox_store_full",

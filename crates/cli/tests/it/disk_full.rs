@@ -77,6 +77,39 @@ fn a_full_disk_refuses_and_heals() {
     });
 }
 
+/// A limit of the size of files, like a quota, is no broken store and no end of the process.
+#[test]
+fn a_limit_of_file_sizes_refuses_and_heals() {
+    run_within(Duration::from_mins(2), async {
+        let home = Home::new(CONFIG);
+        // Room for the reserve, and some.
+        let command = home.command_under("prlimit", &["--fsize=25165824", crate::program::BINARY]);
+        let server = home.start_by(command).await;
+        let mut writer = Writer {
+            rest: server.rest().await,
+            sent: Vec::new(),
+        };
+        writer.fill().await;
+        let health = writer.rest.get("/health").await.expect("an answer");
+        assert_eq!(health.status, 200, "{health:?}");
+        assert!(health.body.contains("degraded"), "{health:?}");
+
+        let mut reader = Peer::connect(&server, READER).await.expect("it runs");
+        let first = read(&mut reader, writer.accepted()).await;
+        reader.confirm_and_close().await;
+        writer.retry().await;
+        let mut reader = Peer::connect(&server, READER).await.expect("it runs");
+        let second = read(&mut reader, 1).await;
+        let sent = writer.sent;
+        let readings = vec![first, second];
+        let summary = Ledger { sent, readings }.check();
+        assert_eq!(summary.duplicates, 0, "{summary:?}");
+        server.kill().await;
+        let server = home.start().await;
+        server.stop().await;
+    });
+}
+
 async fn read(peer: &mut Peer, count: usize) -> Reading {
     let mut envelopes = Vec::with_capacity(count);
     while envelopes.len() < count {

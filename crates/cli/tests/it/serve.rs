@@ -78,6 +78,35 @@ fn a_second_signal_ends_at_once_with_1() {
     });
 }
 
+/// A large store is checked for minutes. strace stands in for it: it holds the lock's system call.
+#[test]
+fn a_signal_before_the_server_is_ready_ends_it_with_0() {
+    run(async {
+        for signal in ["TERM", "INT"] {
+            let home = Home::new("");
+            let arguments = [
+                "-D",
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=flock",
+                "-e",
+                "inject=flock:delay_enter=600000000",
+                crate::program::BINARY,
+            ];
+            let mut server = home.spawn(home.command_under("strace", &arguments));
+            while !server.log().contains("opening the message store") {
+                tokio::task::yield_now().await;
+            }
+            server.signal(signal);
+            assert_eq!(server.end().await, Some(0), "{signal}: {}", server.log());
+            assert!(server.log().contains("before the server was ready"));
+            home.start().await.stop().await;
+        }
+    });
+}
+
 #[test]
 fn a_store_belongs_to_one_server() {
     run(async {

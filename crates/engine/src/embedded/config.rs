@@ -63,6 +63,13 @@ pub struct Config {
     /// [`AppendError::DiskFull`](crate::AppendError::DiskFull). 0 keeps none, and then a store
     /// on a full disk still reads but forgets acknowledgements in a crash.
     pub reserve_bytes: u64,
+    /// Time between two runs that is believed at once; milliseconds. Default 1 h. When the wall
+    /// clock says that more has passed, nothing expires for it before
+    /// [`clock_confirm_ms`](Self::clock_confirm_ms).
+    pub clock_jump_max_ms: u64,
+    /// How long the store has to run until a longer gap is believed; milliseconds. Default
+    /// 24 h. A wall clock set right in that time takes the gap back.
+    pub clock_confirm_ms: u64,
 }
 
 impl Config {
@@ -86,6 +93,8 @@ impl Config {
             idle_users_max: 65_536,
             file_bytes_max: None,
             reserve_bytes: 16 << 20,
+            clock_jump_max_ms: HOUR_MS,
+            clock_confirm_ms: 24 * HOUR_MS,
         }
     }
 
@@ -119,6 +128,12 @@ impl Config {
         }
         if self.ttl_max_ms > TTL_MS_MAX {
             return Err(invalid("ttl_max_ms", "at most 100 years"));
+        }
+        if self.clock_jump_max_ms > TTL_MS_MAX {
+            return Err(invalid("clock_jump_max_ms", "at most 100 years"));
+        }
+        if self.clock_confirm_ms > TTL_MS_MAX {
+            return Err(invalid("clock_confirm_ms", "at most 100 years"));
         }
         if self
             .file_bytes_max

@@ -4,17 +4,18 @@
 //! leaving it to SQLite: an automatic checkpoint runs inside a commit, where callers wait, and
 //! swallows its errors, where a failed fsync must stop the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension as _, config::DbConfig, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, config::DbConfig, ffi, params,
     types::ValueRef,
 };
 
 use super::{
     config::Config,
     error::OpenError,
-    format,
+    files, format,
+    meta::Meta,
     row::{MessageRow, UserRow},
     sql::{number, open_error, pragma},
 };
@@ -28,24 +29,24 @@ pub(super) enum Fault {
     Fatal(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::DiskFull,
-            Some(_) | None => Self::Fatal(error),
-        }
+/// Tells a fault that passes from one that does not. After a write that failed for want of room
+/// nothing is unknown: the log is valid up to the last commit. After any other, and after every
+/// fsync that failed, whatever the reason, it is.
+fn sort(error: rusqlite::Error, has_no_room: impl FnOnce() -> bool) -> Fault {
+    let is_write = error
+        .sqlite_error()
+        .is_some_and(|error| WRITES.contains(&error.extended_code));
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Fault::DiskFull,
+        // SQLite does not say which error a write has met.
+        Some(_) if is_write && has_no_room() => Fault::DiskFull,
+        Some(_) | None => Fault::Fatal(error),
     }
-}
-
-/// What the meta table keeps.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Meta {
-    pub(super) epoch: u64,
-    pub(super) clock_ms: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Database {
+    dir: PathBuf,
     connection: Connection,
     pages_max: u64,
 }
@@ -58,6 +59,7 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         let mut database = Self {
+            dir: config.dir.clone(),
             connection,
             pages_max: PAGES_MAX,
         };
@@ -116,11 +118,12 @@ impl Database {
         &self,
         write: impl FnOnce(&Self) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        self.execute("BEGIN IMMEDIATE", [])?;
+        self.execute("BEGIN IMMEDIATE", [])
+            .map_err(|error| self.fault(error))?;
         let Err(error) = write(self).and_then(|()| self.execute("COMMIT", [])) else {
             return Ok(());
         };
-        let fault = Fault::from(error);
+        let fault = self.fault(error);
         // A full disk may have rolled back already.
         if matches!(fault, Fault::DiskFull) && !self.connection.is_autocommit() {
             self.execute("ROLLBACK", []).map_err(Fault::Fatal)?;
@@ -162,6 +165,30 @@ impl Database {
         )
     }
 
+    pub(super) fn delete_user(&self, key: &str) -> rusqlite::Result<()> {
+        self.execute("DELETE FROM user WHERE key = ?1", [key])
+    }
+
+    /// At most `count` sound user rows behind `after`, in the order of their keys: key and last
+    /// offset.
+    pub(super) fn users_behind(
+        &self,
+        after: &str,
+        count: usize,
+    ) -> rusqlite::Result<Vec<(String, u64)>> {
+        let sql = "SELECT key, last_offset, gone_up_to, crc FROM user WHERE key > ?1
+                   ORDER BY key LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![after, i64::try_from(count).unwrap_or(i64::MAX)])?;
+        let mut users = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(row) = UserRow::check(row)? {
+                users.push((row.key.to_owned(), row.last_offset));
+            }
+        }
+        Ok(users)
+    }
+
     /// Moves a damaged row out of the way, as it is.
     pub(super) fn quarantine_message(&self, seq: i64, now_ms: u64) -> rusqlite::Result<()> {
         self.execute(
@@ -185,23 +212,13 @@ impl Database {
         self.execute("DELETE FROM user WHERE key = CAST(?1 AS TEXT)", [key])
     }
 
-    pub(super) fn put_epoch(&self, epoch: u64) -> rusqlite::Result<()> {
-        self.execute("UPDATE meta SET epoch = ?1", [epoch.cast_signed()])
+    pub(super) fn put_meta(&self, meta: &Meta) -> rusqlite::Result<()> {
+        format::put_meta(&self.connection, meta)
     }
 
-    pub(super) fn put_clock(&self, now_ms: u64) -> rusqlite::Result<()> {
-        self.execute("UPDATE meta SET clock_ms = ?1", [now_ms.cast_signed()])
-    }
-
-    pub(super) fn meta(&self) -> rusqlite::Result<Meta> {
-        self.connection
-            .query_row("SELECT epoch, clock_ms FROM meta", [], |row| {
-                let (epoch, clock_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
-                Ok(Meta {
-                    epoch: epoch.cast_unsigned(),
-                    clock_ms: clock_ms.cast_unsigned(),
-                })
-            })
+    /// `None` if the row is damaged or missing.
+    pub(super) fn meta(&self) -> rusqlite::Result<Option<Meta>> {
+        format::meta(&self.connection)
     }
 
     /// Reads one message: `read` gets `None` if the row is damaged or missing.
@@ -220,15 +237,16 @@ impl Database {
         }
     }
 
-    /// The last offset of a user without pending messages; `None` if the row is damaged.
-    pub(super) fn last_offset(&self, key: &str) -> rusqlite::Result<Option<u64>> {
+    /// The last offset of a user without pending messages: that of his row, `absent` without
+    /// one; `None` if the row is damaged.
+    pub(super) fn last_offset(&self, key: &str, absent: u64) -> rusqlite::Result<Option<u64>> {
         let sql = "SELECT key, last_offset, gone_up_to, crc FROM user WHERE key = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let read = |row: &rusqlite::Row<'_>| Ok(UserRow::check(row)?.map(|row| row.last_offset));
         Ok(statement
             .query_row([key], read)
             .optional()?
-            .unwrap_or(Some(0)))
+            .unwrap_or(Some(absent)))
     }
 
     /// Calls `each` for every message in the order of storing; `Err(seq)` stands for a damaged
@@ -268,10 +286,8 @@ impl Database {
     /// Moves the write-ahead log into the database; `truncate` also empties its file.
     pub(super) fn checkpoint(&self, truncate: bool) -> Result<(), Fault> {
         let mode = if truncate { "TRUNCATE" } else { "PASSIVE" };
-        Ok(pragma(
-            &self.connection,
-            &format!("wal_checkpoint({mode})"),
-        )?)
+        pragma(&self.connection, &format!("wal_checkpoint({mode})"))
+            .map_err(|error| self.fault(error))
     }
 
     /// Sets whether the file may grow, up to its configured size, or has to do with the pages
@@ -289,6 +305,11 @@ impl Database {
             .expect("the statement is right");
     }
 
+    /// Sorts what SQLite reports while writing.
+    pub(super) fn fault(&self, error: rusqlite::Error) -> Fault {
+        sort(error, || files::has_no_room(&self.dir))
+    }
+
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())
@@ -303,9 +324,38 @@ fn raw_bytes(value: ValueRef<'_>) -> &[u8] {
     }
 }
 
+/// What a write can fail with, other than for a full disk.
+const WRITES: [i32; 2] = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
 /// The log's file is cut back to this after a spike.
 const WAL_BYTES_KEPT: u64 = 64 << 20;
 /// SQLite's own limit.
 const PAGES_MAX: u64 = 4_294_967_294;
 /// Page cache of the connection.
 const CACHE_KIB: u64 = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_is_a_full_disk_only_without_room_and_a_failed_sync_never() {
+        let is_full = |code, has_no_room| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            matches!(sort(error, || has_no_room), Fault::DiskFull)
+        };
+        for code in [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE] {
+            assert!(is_full(code, true) && !is_full(code, false), "{code}");
+        }
+        assert!(is_full(ffi::SQLITE_FULL, false));
+        let fatal = [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_DIR_FSYNC,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_READONLY,
+        ];
+        for code in fatal {
+            assert!(!is_full(code, true), "{code}");
+        }
+    }
+}

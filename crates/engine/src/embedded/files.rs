@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -10,33 +10,90 @@ use super::error::OpenError;
 
 /// The database inside the store's directory.
 pub(super) const DATABASE_FILE: &str = "mailbox.db";
+/// SQLite's name for the write-ahead log of the database.
+const LOG_FILE: &str = "mailbox.db-wal";
 const LOCK_FILE: &str = "lock";
+const PROBE_FILE: &str = "probe";
 
 /// The right to use a store's directory; given back when dropped or when the process ends,
 /// however it ends.
 #[derive(Debug)]
 pub(super) struct DirLock {
-    file: File,
+    /// Held for the lock on it.
+    _file: File,
+    /// The files that stand for what was accepted, and which file each was first.
+    watched: Vec<(PathBuf, Option<Identity>)>,
 }
 
+/// A file of the store is not where it was: what is written now goes where no later start will
+/// look for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was deleted, moved or replaced while in use", .path.display())]
+pub(super) struct Displaced {
+    path: PathBuf,
+}
+
+/// Device and number of a file.
+type Identity = (u64, u64);
+
 impl DirLock {
-    /// Whether the lock's file was deleted: then most likely the whole directory was, and what
-    /// is written now is gone with the process, while another one may take the place.
-    pub(super) fn is_deleted(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            self.file
-                .metadata()
-                .is_ok_and(|metadata| metadata.nlink() == 0)
+    /// Whether every file of the store still is what its name leads to. Asked after a commit:
+    /// then the commit that it follows has gone into the right files. Costs three system calls.
+    ///
+    /// # Errors
+    /// [`Displaced`]: an unlinked file can be written and synced all the same, so nothing else
+    /// would tell.
+    pub(super) fn check(&mut self) -> Result<(), Displaced> {
+        for (path, known) in &mut self.watched {
+            let found = identity(path);
+            match known {
+                None if found.is_some() => *known = found,
+                // SQLite makes the log with the first transaction, which may find no room.
+                None if path.ends_with(LOG_FILE) => {}
+                Some(known) if found == Some(*known) => {}
+                None | Some(_) => return Err(Displaced { path: path.clone() }),
+            }
         }
-        #[cfg(not(unix))]
-        {
-            // A file that is open cannot be deleted there.
-            let _ = &self.file;
-            false
-        }
+        Ok(())
     }
+}
+
+/// `None` if there is no such file.
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// A file that is open can neither be deleted nor renamed there.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<Identity> {
+    path.exists().then_some((0, 0))
+}
+
+/// Whether the system lets no file of this directory grow: the disk or a quota is used up, or
+/// the process may not write files so large. SQLite tells a full disk only, and calls the others
+/// a failed write; so this tries to write behind the end of the largest file.
+pub(super) fn has_no_room(dir: &Path) -> bool {
+    let path = dir.join(PROBE_FILE);
+    let largest = [DATABASE_FILE, LOG_FILE]
+        .map(|name| fs::metadata(dir.join(name)).map_or(0, |file| file.len()));
+    let end = largest.into_iter().max().unwrap_or(0);
+    let tried = open_private(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(end))?;
+        file.write_all(&vec![0xa5; PROBE_LEN])
+    });
+    // Not there when it could not be created.
+    fs::remove_file(&path).ok();
+    tried.is_err_and(|error| is_no_room(&error))
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// Creates the directory with its parents, readable by this user only. A directory that
@@ -83,7 +140,11 @@ pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
         .set_len(0)
         .and_then(|()| writeln!(file, "pid {}", std::process::id()));
     told.map_err(|source| io_error(&path, source))?;
-    Ok(DirLock { file })
+    let watched = [LOCK_FILE, DATABASE_FILE, LOG_FILE].map(|name| (dir.join(name), None));
+    Ok(DirLock {
+        _file: file,
+        watched: watched.into(),
+    })
 }
 
 /// Creates the database file with its mode if it is absent: SQLite gives the same mode to the
@@ -114,9 +175,38 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// More than SQLite writes at once.
+const PROBE_LEN: usize = 128 << 10;
+
 fn io_error(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_room_are_a_full_disk() {
+        use io::ErrorKind::{Other, PermissionDenied, QuotaExceeded, StorageFull, WriteZero};
+        let told = [StorageFull, QuotaExceeded, io::ErrorKind::FileTooLarge];
+        assert!(told.iter().all(|kind| is_no_room(&(*kind).into())));
+        let others = [Other, PermissionDenied, WriteZero];
+        assert!(!others.iter().any(|kind| is_no_room(&(*kind).into())));
+        #[cfg(target_os = "linux")]
+        for (errno, expected) in [(28, true), (122, true), (27, true), (5, false), (30, false)] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_no_room(&error), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_directory_with_room_has_room_and_keeps_no_probe() {
+        let dir = tempfile::TempDir::new().expect("a temporary directory");
+        assert!(!has_no_room(dir.path()));
+        assert_eq!(fs::read_dir(dir.path()).expect("listable").count(), 0);
     }
 }

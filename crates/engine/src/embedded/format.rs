@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::ValueRef};
 
-use super::{error::OpenError, sql};
+use super::{error::OpenError, meta::Meta, sql};
 
 /// Refuses files of others and formats of later versions before anything is written.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -22,9 +22,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
             path: path.to_owned(),
         });
     }
-    if format == 1 {
+    if format == FORMAT_1 {
         sql::pragma(connection, "journal_mode = WAL").map_err(failed)?;
-        return add_senders(connection).map_err(failed);
+        return migrate(connection).map_err(failed);
     }
     if format != FORMAT {
         let path = path.to_owned();
@@ -46,8 +46,14 @@ fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         // All in one transaction: a crash leaves an empty file, not half a store.
         let transaction = connection.unchecked_transaction()?;
         transaction.execute_batch(SCHEMA)?;
-        let meta = params![epoch.cast_signed()];
-        transaction.execute("INSERT INTO meta VALUES (1, ?1, 0)", meta)?;
+        transaction.execute_batch(META)?;
+        put_meta(
+            &transaction,
+            &Meta {
+                epoch,
+                ..Meta::default()
+            },
+        )?;
         sql::pragma(&transaction, &format!("application_id = {APPLICATION_ID}"))?;
         sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
         transaction.commit()
@@ -55,15 +61,56 @@ fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     create().map_err(|error| sql::open_error(path, error))
 }
 
-/// From format 1, which did not keep who answers for a message: its messages count for nobody.
-fn add_senders(connection: &Connection) -> rusqlite::Result<()> {
+/// From the format without a checksum of `meta`, in which every user ever seen kept a row. Those
+/// rows are good for as long as they are there; the store removes them bit by bit.
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let (epoch, clock_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(Meta {
+            epoch: epoch.cast_unsigned(),
+            clock_ms: clock_ms.cast_unsigned(),
+            wall_ms: clock_ms.cast_unsigned(),
+            ..Meta::default()
+        })
+    };
+    let meta = transaction.query_row("SELECT epoch, clock_ms FROM meta", [], read)?;
+    transaction.execute_batch("DROP TABLE meta")?;
+    transaction.execute_batch(META)?;
+    put_meta(&transaction, &meta)?;
+    // Who answers for a message was not kept either: the messages there count for nobody.
     transaction.execute_batch(
         "ALTER TABLE message ADD COLUMN sender TEXT;
          ALTER TABLE quarantine ADD COLUMN sender;",
     )?;
     sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
     transaction.commit()
+}
+
+pub(super) fn put_meta(connection: &Connection, meta: &Meta) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let columns = params_from_iter(meta.columns());
+    connection.prepare_cached(sql)?.execute(columns)?;
+    Ok(())
+}
+
+/// `None` if the row is damaged or missing.
+pub(super) fn meta(connection: &Connection) -> rusqlite::Result<Option<Meta>> {
+    let sql = "SELECT epoch, clock_ms, wall_ms, offset_floor, commits, jump_seq, jump_ms,
+               jump_confirm_ms, crc FROM meta WHERE id = 1";
+    let read = |row: &rusqlite::Row<'_>| {
+        let mut columns = [0; 9];
+        for (at, column) in columns.iter_mut().enumerate() {
+            // Damage may have changed the types as well.
+            let ValueRef::Integer(value) = row.get_ref(at)? else {
+                return Ok(None);
+            };
+            *column = value;
+        }
+        Ok(Meta::check(&columns))
+    };
+    let found = connection.query_row(sql, [], read).optional()?;
+    Ok(found.flatten())
 }
 
 /// An epoch is below 2^53, so that it survives a trip through JSON numbers, and never 0.
@@ -75,6 +122,8 @@ pub(super) fn draw_epoch() -> Result<u64, getrandom::Error> {
 const APPLICATION_ID: i64 = 0x5477_4d42;
 /// Version of the tables; raised by every change an older program cannot live with.
 const FORMAT: i64 = 2;
+/// The first one.
+const FORMAT_1: i64 = 1;
 
 const SCHEMA: &str = "
     CREATE TABLE message (
@@ -86,10 +135,16 @@ const SCHEMA: &str = "
         key TEXT PRIMARY KEY, last_offset INTEGER NOT NULL, gone_up_to INTEGER NOT NULL,
         crc INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE meta (
-        id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, clock_ms INTEGER NOT NULL
-    ) STRICT;
     -- Takes rows as they are, so it has no types.
     CREATE TABLE quarantine (
         id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload, sender
     );";
+
+/// One row; see [`Meta`].
+const META: &str = "
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, clock_ms INTEGER NOT NULL,
+        wall_ms INTEGER NOT NULL, offset_floor INTEGER NOT NULL, commits INTEGER NOT NULL,
+        jump_seq INTEGER NOT NULL, jump_ms INTEGER NOT NULL, jump_confirm_ms INTEGER NOT NULL,
+        crc INTEGER NOT NULL
+    ) STRICT;";

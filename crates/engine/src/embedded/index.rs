@@ -85,6 +85,10 @@ impl User {
         amount
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     pub(super) fn last_offset(&self) -> u64 {
         self.last_offset
     }
@@ -227,10 +231,9 @@ impl Index {
             let Some((_, user)) = self.due.pop_first() else {
                 break;
             };
-            let Some(state) = self.users.get_mut(&user) else {
-                continue;
-            };
-            state.due_ms = None;
+            if let Some(state) = self.users.get_mut(&user) {
+                state.due_ms = None;
+            }
             expired += self.drop_where(&user, |slot| slot.expiry_ms <= now_ms);
         }
         expired
@@ -276,6 +279,24 @@ impl Index {
         }
         self.left(user, count);
         count as u64
+    }
+
+    /// Drops what was stored with a row key below `before_seq` and expires at `horizon_ms`;
+    /// returns how many messages left. Looks at everything pending.
+    pub(super) fn expire_older(&mut self, before_seq: i64, horizon_ms: u64) -> u64 {
+        let is_over = |slot: &Slot| slot.seq < before_seq && slot.expiry_ms <= horizon_ms;
+        let holds_some = |state: &User| state.pending.iter().any(is_over);
+        let users: Vec<UserKey> = self
+            .due
+            .iter()
+            .map(|(_, user)| user)
+            .filter(|user| self.users.get(*user).is_some_and(holds_some))
+            .cloned()
+            .collect();
+        users
+            .iter()
+            .map(|user| self.drop_where(user, is_over))
+            .sum()
     }
 
     /// Takes one message out whose row is set aside elsewhere.

@@ -12,6 +12,10 @@ pub(super) struct Loaded {
     pub(super) index: Index,
     /// Greater than the key of every sound row.
     pub(super) next_seq: i64,
+    /// No row has a greater one.
+    pub(super) offset_max: u64,
+    /// There are rows of users who have nothing pending: an earlier format kept them.
+    pub(super) has_idle_users: bool,
     pub(super) damage: Damage,
 }
 
@@ -33,9 +37,12 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
     let mut index = Index::new(config.idle_users_max.max(1));
     let mut damage = Damage::default();
     let mut next_seq = 1;
+    let mut offset_max = 0;
+    let mut has_idle_users = false;
     database.for_each_message(|row| match row {
         Ok(row) => {
             next_seq = row.seq.saturating_add(1);
+            offset_max = offset_max.max(row.offset);
             // A checksum that holds on a row out of order is a copy of a row.
             let last_offset = index.user(row.user).map_or(0, User::last_offset);
             if row.offset <= last_offset {
@@ -63,17 +70,22 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
         Err(seq) => damage.messages.push(seq),
     })?;
     database.for_each_user(|row| match row {
-        // Rows that were acknowledged but not deleted yet. The offsets of users who have
-        // nothing else pending are looked up when they are touched.
-        Ok(row) if index.user(row.key).is_some() => {
-            index.restore(&UserKey::from(row.key), row.last_offset, row.gone_up_to);
+        Ok(row) => {
+            offset_max = offset_max.max(row.last_offset);
+            if index.user(row.key).is_some() {
+                // Rows that were acknowledged but not deleted yet.
+                index.restore(&UserKey::from(row.key), row.last_offset, row.gone_up_to);
+            } else {
+                has_idle_users = true;
+            }
         }
-        Ok(_) => {}
         Err(key) => damage.users.push(key.to_vec()),
     })?;
     Ok(Loaded {
         index,
         next_seq,
+        offset_max,
+        has_idle_users,
         damage,
     })
 }

@@ -6,7 +6,10 @@
 //!
 //! Kept invariants:
 //! - an append completes with `Ok` only after its transaction is on disk;
-//! - offsets never restart within an epoch: the last one of an emptied mailbox is kept;
+//! - offsets never restart within an epoch: a user who has nothing pending has no row, and goes
+//!   on above the highest offset that such a user ever had;
+//! - committed transactions that are missing at the next start are noticed, and the epoch
+//!   changes;
 //! - a row whose checksum fails is set aside in table `quarantine`, never handed out, and the
 //!   epoch changes;
 //! - a full disk refuses appends and heals by itself; any other error stops the store for
@@ -24,6 +27,8 @@ mod files; // its directory and lock
 mod format; // its tables and version
 mod index; // what is pending, in memory
 mod load; // from the file to the index
+mod mark; // how many commits there were
+mod meta; // the store's row about itself
 mod plan; // does it fit, and where
 mod fair; // whose turn it is
 mod queue; // from the callers to the thread
@@ -52,9 +57,10 @@ pub use self::{
 use self::{
     database::{Database, Fault},
     files::DirLock,
+    mark::Mark,
     queue::{BatchBounds, Command, Queue, Read},
     stats::Counters,
-    store::Store,
+    store::{Opened, Store},
     writer::Writer,
 };
 use crate::{
@@ -122,31 +128,40 @@ impl SqliteMailbox {
 fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenError> {
     config.check()?;
     files::create_dir(&config.dir)?;
-    let lock = files::lock(&config.dir)?;
+    let mut lock = files::lock(&config.dir)?;
     let path = files::create_database(&config.dir)?;
+    let (mark, marked_commits) = Mark::open(&config.dir).map_err(|source| OpenError::Io {
+        path: config.dir.clone(),
+        source,
+    })?;
     let database = Database::open(&path, &config)?;
     let failed = |error| sql::open_error(&path, error);
     let meta = database.meta().map_err(failed)?;
     let loaded = load::load(&database, &config).map_err(failed)?;
-    let clock = clock::StoreClock::start(clock, meta.clock_ms);
+    let known = meta.unwrap_or_default();
+    let clock = clock::StoreClock::start(clock, &config, &known, loaded.next_seq);
     let shared = Arc::new(Shared {
         queue: Queue::new(config.queue_max, config.queue_bytes_max),
         counters: Counters::default(),
     });
     let dir = config.dir.clone();
-    let mut store = Store::new(
-        Arc::clone(&shared),
-        config,
-        clock,
-        meta.epoch,
+    let opened = Opened {
         database,
+        meta,
+        mark,
+        marked_commits,
         loaded,
-    );
+    };
+    let mut store = Store::new(Arc::clone(&shared), config, opened, clock);
     match store.write(std::iter::empty()) {
         // A full disk must not keep what is stored from being read.
         Ok(()) | Err(Fault::DiskFull) => {}
         Err(Fault::Fatal(error)) => return Err(failed(error)),
     }
+    lock.check().map_err(|gone| OpenError::Io {
+        path: dir.clone(),
+        source: io::Error::new(io::ErrorKind::NotFound, gone),
+    })?;
     store.confine().map_err(failed)?;
     // SQLite syncs the directory too, but does not look whether that worked.
     files::sync_dir(&dir)?;

@@ -21,18 +21,21 @@ pub(super) struct Counters {
     pub(super) refused: AtomicU64,
     pub(super) corrupt: AtomicU64,
     pub(super) commits: AtomicU64,
+    pub(super) lost_commits: AtomicU64,
+    clock_gap_ms: AtomicU64,
     pub(super) disk_full: AtomicBool,
     pub(super) store_full: AtomicBool,
     pub(super) failed: OnceLock<Arc<str>>,
 }
 
 impl Counters {
-    pub(super) fn gauge(&self, index: &Index) {
+    pub(super) fn gauge(&self, index: &Index, clock_gap_ms: u64) {
         let totals = index.totals();
         self.pending_messages
             .store(totals.messages, Ordering::Relaxed);
         self.pending_bytes.store(totals.bytes, Ordering::Relaxed);
         self.pending_users.store(totals.users, Ordering::Relaxed);
+        self.clock_gap_ms.store(clock_gap_ms, Ordering::Relaxed);
     }
 
     /// An append was refused because the store is at its limit, or (`false`) there may be room.
@@ -60,6 +63,8 @@ impl Counters {
             refused: load(&self.refused),
             corrupt: load(&self.corrupt),
             commits: load(&self.commits),
+            lost_commits: load(&self.lost_commits),
+            clock_gap_ms: load(&self.clock_gap_ms),
             disk_full: self.disk_full.load(Ordering::Relaxed),
             store_full: self.store_full.load(Ordering::Relaxed),
             failed: self.failed.get().cloned(),

@@ -14,7 +14,7 @@ use super::{
     Shared,
     database::Fault,
     fair::Turns,
-    files::DirLock,
+    files::{DirLock, Displaced},
     plan::Reserved,
     queue::{BatchBounds, Command, Taken},
     stats,
@@ -34,6 +34,9 @@ pub(super) struct Writer {
     flush_at: Option<Instant>,
     /// When a full disk is worth a line in the log again.
     log_disk_full_at: Option<Instant>,
+    sweep_at: Instant,
+    /// When to look after the files even without a commit.
+    check_files_at: Instant,
     /// Held until the connection is closed; dropped last.
     lock: DirLock,
 }
@@ -43,8 +46,8 @@ pub(super) struct Writer {
 enum Broken {
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
-    #[error("the data directory was deleted while in use")]
-    Deleted,
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
 }
 
 impl Writer {
@@ -62,6 +65,8 @@ impl Writer {
             in_flight: VecDeque::new(),
             flush_at: None,
             log_disk_full_at: None,
+            sweep_at: Instant::now(),
+            check_files_at: Instant::now(),
             lock,
         }
     }
@@ -85,7 +90,8 @@ impl Writer {
             let finished = taken.finished;
             self.cycle(taken)?;
             if finished {
-                return Ok(self.close()?);
+                self.close()?;
+                return Ok(self.check_files()?);
             }
         }
     }
@@ -94,11 +100,12 @@ impl Writer {
         self.in_flight = taken.commands;
         self.store.expire();
         self.store.ack(taken.acks.iter());
-        if self.plan()? || self.flush_at.is_some_and(|at| at <= Instant::now()) {
+        let due = self.flush_at.is_some_and(|at| at <= Instant::now());
+        if self.plan()? || due || self.store.owes_clock() {
             self.commit()?;
-            if self.lock.is_deleted() {
-                return Err(Broken::Deleted);
-            }
+            self.check_files()?;
+        } else if self.check_files_at <= Instant::now() {
+            self.check_files()?;
         }
         self.complete()?;
         match self.store.checkpoint_if_due() {
@@ -106,10 +113,32 @@ impl Writer {
             Err(Fault::DiskFull) => self.disk_full(),
             Err(Fault::Fatal(error)) => return Err(error.into()),
         }
+        self.sweep()?;
         if !self.store.owes_write() {
             self.flush_at = None;
         } else if self.flush_at.is_none() {
             self.flush_at = Some(Instant::now() + FLUSH_AFTER);
+        }
+        Ok(())
+    }
+
+    /// Before anything is answered: what was committed before its file went is still there.
+    fn check_files(&mut self) -> Result<(), Displaced> {
+        self.check_files_at = Instant::now() + CHECK_FILES_EVERY;
+        self.lock.check()
+    }
+
+    /// Removes what an earlier format kept, a little at a time.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        let is_due = self.sweep_at <= Instant::now();
+        if !self.store.owes_sweep() || !is_due {
+            return Ok(());
+        }
+        match self.store.sweep() {
+            Ok(()) => self.sweep_at = Instant::now() + SWEEP_EVERY,
+            // It only makes room, so it can wait for some.
+            Err(Fault::DiskFull) => self.sweep_at = Instant::now() + LOG_AGAIN_AFTER,
+            Err(Fault::Fatal(error)) => return Err(error),
         }
         Ok(())
     }
@@ -280,11 +309,16 @@ impl Writer {
         let flush = self
             .flush_at
             .map(|at| at.saturating_duration_since(Instant::now()));
+        let sweep = self
+            .store
+            .owes_sweep()
+            .then(|| self.sweep_at.saturating_duration_since(Instant::now()));
         let due = self.store.due_in_ms().map(Duration::from_millis);
-        match (flush, due) {
-            (Some(flush), Some(due)) => Some(flush.min(due)),
-            (flush, due) => flush.or(due),
-        }
+        let files = Some(
+            self.check_files_at
+                .saturating_duration_since(Instant::now()),
+        );
+        [flush, sweep, due, files].into_iter().flatten().min()
     }
 }
 
@@ -292,4 +326,8 @@ impl Writer {
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 /// How often draining is tried again on a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long an idle store may not notice that its files are gone.
+const CHECK_FILES_EVERY: Duration = Duration::from_secs(5);
+/// Leaves the disk to the messages in between.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
 const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);

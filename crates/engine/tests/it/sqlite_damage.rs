@@ -88,8 +88,11 @@ fn a_message_in_the_place_of_another_is_set_aside() {
 fn a_damaged_last_offset_starts_a_new_epoch() {
     let (_dir, config) = fresh();
     let store = open(&config);
-    let offset = append(&*store, "ann", b"x");
-    ack(&*store, "ann", offset);
+    for _ in 0..3 {
+        append(&*store, "ann", b"x");
+    }
+    // With something left the user has a row.
+    ack(&*store, "ann", 1);
     let epoch = read(&*store, "ann", 0).epoch;
     store.stop();
     drop(store);
@@ -97,7 +100,110 @@ fn a_damaged_last_offset_starts_a_new_epoch() {
     let store = open(&config);
     assert_eq!(store.stats().corrupt, 1);
     assert_ne!(read(&*store, "ann", 0).epoch, epoch);
-    assert_eq!(append(&*store, "ann", b"y"), 1);
+    assert_eq!(append(&*store, "ann", b"y"), 4);
+}
+
+#[test]
+fn a_damaged_row_of_the_store_itself_starts_a_new_epoch_and_expires_nothing() {
+    for change in [
+        "offset_floor = 0",
+        "clock_ms = clock_ms + (1 << 40)",
+        "epoch = epoch + 1",
+        "jump_ms = 7",
+        "commits = commits - 1",
+    ] {
+        let (_dir, config) = fresh();
+        let store = open(&config);
+        let gone = append(&*store, "ann", b"x");
+        ack(&*store, "ann", gone);
+        append(&*store, "bob", b"x");
+        let epoch = read(&*store, "bob", 0).epoch;
+        store.stop();
+        drop(store);
+        assert_eq!(
+            tamper(&config, &format!("UPDATE meta SET {change}")),
+            1,
+            "{change}"
+        );
+        let store = open(&config);
+        assert_eq!(store.stats().corrupt, 1, "{change}");
+        let batch = read(&*store, "bob", 0);
+        assert_eq!(batch.messages.len(), 1, "{change}");
+        assert_ne!(batch.epoch, epoch, "{change}");
+        store.stop();
+        drop(store);
+        let store = open(&config);
+        assert_eq!(
+            (store.stats().corrupt, read(&*store, "bob", 0).epoch),
+            (0, batch.epoch)
+        );
+    }
+}
+
+/// What the first format looked like: a row for everybody who ever got a message.
+const FORMAT_1: &str = "
+    DROP TABLE meta;
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, clock_ms INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO meta VALUES (1, 77, unixepoch() * 1000);
+    ALTER TABLE message DROP COLUMN sender;
+    ALTER TABLE quarantine DROP COLUMN sender;
+    PRAGMA user_version = 1;";
+
+#[test]
+fn a_file_of_the_first_format_goes_on_and_sheds_the_rows_of_idle_users() {
+    const USERS: u32 = 10_000;
+    let (_dir, config) = fresh();
+    let store = open(&config);
+    for _ in 0..3 {
+        append(&*store, "ann", b"kept");
+    }
+    ack(&*store, "ann", 1);
+    store.stop();
+    drop(store);
+    let connection = Connection::open(file(&config)).expect("the database opens");
+    connection.execute_batch(FORMAT_1).expect("right");
+    fs::remove_file(config.dir.join("commits")).expect("there");
+    let transaction = connection.unchecked_transaction().expect("begins");
+    for number in 0..USERS {
+        let (key, last) = (format!("user-{number}"), u64::from(number % 500) + 1);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(key.as_bytes());
+        crc.update(&last.to_le_bytes());
+        crc.update(&last.to_le_bytes());
+        let row = rusqlite::params![key, last.cast_signed(), last.cast_signed(), crc.finalize()];
+        transaction
+            .execute("INSERT INTO user VALUES (?1, ?2, ?3, ?4)", row)
+            .expect("new");
+    }
+    transaction.commit().expect("written");
+    drop(connection);
+
+    let store = open(&config);
+    let batch = read(&*store, "ann", 0);
+    assert_eq!((batch.epoch, batch.messages.len()), (77, 2));
+    assert!(append(&*store, "user-499", b"x") > 500);
+    assert!(append(&*store, "user-998", b"x") > 499);
+    let rows = |config: &Config| {
+        let connection = Connection::open(file(config)).expect("the database opens");
+        let sql = "SELECT count(*) FROM user";
+        connection
+            .query_row(sql, [], |row| row.get::<_, u32>(0))
+            .expect("there is such a table")
+    };
+    // One while opening, two appends, three for the rows.
+    while store.stats().commits < 6 {
+        std::thread::yield_now();
+    }
+    store.stop();
+    drop(store);
+    assert!(rows(&config) < 10, "{} rows are left", rows(&config));
+    let store = open(&config);
+    assert_eq!(read(&*store, "ann", 0).epoch, 77);
+    assert_eq!(append(&*store, "ann", b"x"), 4);
+    assert!(append(&*store, "user-1499", b"x") > 500);
+    assert_eq!(store.stats().corrupt + store.stats().lost_commits, 0);
 }
 
 #[test]
@@ -131,23 +237,17 @@ fn a_file_of_format_1_opens_with_all_it_holds() {
     let store = open(&config);
     append(&*store, "ann", b"a");
     append(&*store, "ann", b"b");
-    let epoch = read(&*store, "ann", 0).epoch;
     store.stop();
-    for sql in [
-        "ALTER TABLE message DROP COLUMN sender",
-        "ALTER TABLE quarantine DROP COLUMN sender",
-        "PRAGMA user_version = 1",
-    ] {
-        let connection = Connection::open(file(&config)).expect("the database opens");
-        connection
-            .execute_batch(sql)
-            .expect("the statement is right");
-    }
+    drop(store);
+    let connection = Connection::open(file(&config)).expect("the database opens");
+    connection.execute_batch(FORMAT_1).expect("right");
+    drop(connection);
+    fs::remove_file(config.dir.join("commits")).expect("there");
     // The second time it is of the new format.
     for _ in 0..2 {
         let store = open(&config);
         let batch = read(&*store, "ann", 0);
-        assert_eq!((store.stats().corrupt, batch.epoch), (0, epoch));
+        assert_eq!((store.stats().corrupt, batch.epoch), (0, 77));
         assert_eq!(pending(&*store, "ann"), listed(&[(1, "a"), (2, "b")]));
         store.stop();
     }

@@ -135,6 +135,18 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> LimitsSettings {
         ))
         .unwrap_or(u32::MAX),
         control_rate: (rate.per_second > 0).then_some(rate),
+        answer_within: check.seconds(
+            "server.limits.answer_seconds",
+            config.answer_seconds,
+            1,
+            3600,
+        ),
+        answers_bytes_max: check.size(
+            "server.limits.answers_bytes_max",
+            config.answers_bytes_max,
+            ByteSize::mib(1),
+            ByteSize::gib(1),
+        ),
     }
 }
 
@@ -332,6 +344,18 @@ fn mailbox(check: &mut Checker<'_>, config: &MailboxConfig) -> MailboxSettings {
             "mailbox.ttl_seconds_max",
             config.ttl_seconds_max,
             1,
+            TTL_SECONDS_MAX,
+        ),
+        clock_jump_max: check.seconds(
+            "mailbox.clock_jump_seconds_max",
+            config.clock_jump_seconds_max,
+            0,
+            TTL_SECONDS_MAX,
+        ),
+        clock_confirm: check.seconds(
+            "mailbox.clock_confirm_seconds",
+            config.clock_confirm_seconds,
+            0,
             TTL_SECONDS_MAX,
         ),
         user_messages_max: config.user_messages_max,

@@ -111,6 +111,13 @@ pub struct LimitsConfig {
     /// As many may come at once. Default 600: a minute's worth, so that what a standstill of the network has
     /// held back is not taken for a flood. 1 to 1000000.
     pub control_frames_burst: u32,
+    /// Seconds a client may keep an HTTP answer waiting without reading 16 KiB of it; then it is
+    /// cut. Default 30, 1 to 3600. Holds for the REST API too.
+    pub answer_seconds: u32,
+    /// Bytes of HTTP answers waiting to be read, over all clients and both listeners; further
+    /// answers above 4 KiB are 503. Default 64 MiB, 1 MiB to 1 GiB; only used while clients are
+    /// slow.
+    pub answers_bytes_max: ByteSize,
 }
 
 /// `[server.echo_limits]`: what `/echo` takes; apart from [`ChatConfig`], because tests and
@@ -259,6 +266,13 @@ pub struct MailboxConfig {
     /// 1 GiB; further ones are refused as `busy` and connections are not read from. Memory is
     /// about twice this.
     pub queue_bytes_max: ByteSize,
+    /// Seconds between two runs that count at once towards the times to live. Default 3600, at
+    /// most 315360000; 0 trusts no gap at once. A longer one waits for
+    /// [`clock_confirm_seconds`](Self::clock_confirm_seconds).
+    pub clock_jump_seconds_max: u32,
+    /// Seconds the server has to run until a longer gap counts, unless the clock was set right
+    /// by then. Default 86400, at most 315360000; 0 believes every clock.
+    pub clock_confirm_seconds: u32,
 }
 
 /// `[log]`: what is logged.
@@ -329,6 +343,8 @@ impl Default for LimitsConfig {
             unsent_bytes_max: ByteSize::kib(32),
             control_frames_per_second: 10,
             control_frames_burst: 600,
+            answer_seconds: 30,
+            answers_bytes_max: ByteSize::mib(64),
         }
     }
 }
@@ -405,6 +421,8 @@ impl Default for MailboxConfig {
             sender_bytes_max: ByteSize::mib(256),
             sender_share_percent: 50,
             queue_bytes_max: ByteSize::mib(64),
+            clock_jump_seconds_max: 3600,
+            clock_confirm_seconds: 86_400,
         }
     }
 }

@@ -123,6 +123,10 @@ pub struct LimitsSettings {
     pub unsent_bytes_max: u32,
     /// How often a client may ping; `None` means as often as it likes.
     pub control_rate: Option<ControlRate>,
+    /// How long a client may keep an HTTP answer waiting.
+    pub answer_within: Duration,
+    /// Bytes of HTTP answers waiting to be read.
+    pub answers_bytes_max: usize,
 }
 
 /// What `/echo` takes.
@@ -237,6 +241,10 @@ pub struct MailboxSettings {
     pub sender_share_percent: u64,
     /// Bytes of messages on their way to the disk.
     pub queue_bytes_max: usize,
+    /// Time between two runs that counts at once.
+    pub clock_jump_max: Duration,
+    /// How long the server has to run until a longer one counts.
+    pub clock_confirm: Duration,
 }
 
 /// A setting that is allowed but dangerous.

@@ -2,7 +2,10 @@
 //!
 //! In: a stream whose first request has been read and put back. Out: answers. Invariants: a
 //! request's head must arrive within the deadline; a draining server finishes the request under
-//! way and closes.
+//! way and closes; a client that does not read its answer is cut, and what answers hold is bounded.
+
+mod deadline; // a client has to read
+mod held; // what answers hold in memory
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +17,11 @@ use hyper_util::{
 use tidewire::ws::{Fallback, Peer, Unrouted};
 use tower::ServiceExt as _;
 
+use self::deadline::Paced;
+pub(crate) use self::held::AnswerBudget;
+
 /// How a listener speaks HTTP.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HttpOptions {
     /// Whether a connection may carry several requests. Off where upgrades arrive too: only a
     /// connection's first request can become a WebSocket.
@@ -24,11 +30,17 @@ pub(crate) struct HttpOptions {
     pub(crate) headers_max: usize,
     /// The head of a request must be complete within.
     pub(crate) head_within: Duration,
+    /// Bytes of a request's head.
+    pub(crate) head_bytes_max: usize,
+    /// A client may keep an answer waiting for so long.
+    pub(crate) answer_within: Duration,
+    /// What answers hold, together with those of other listeners.
+    pub(crate) answers: AnswerBudget,
 }
 
 /// Makes a listener's fallback from a router.
 pub(crate) fn fallback(router: Router, options: HttpOptions) -> Fallback {
-    Arc::new(move |unrouted| Box::pin(serve(router.clone(), options, unrouted)))
+    Arc::new(move |unrouted| Box::pin(serve(router.clone(), options.clone(), unrouted)))
 }
 
 async fn serve(router: Router, options: HttpOptions, unrouted: Unrouted) {
@@ -44,14 +56,19 @@ async fn serve(router: Router, options: HttpOptions, unrouted: Unrouted) {
             request
         },
     );
+    let answers = options.answers;
+    let service = service.map_response(move |response| answers.hold(response));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .keep_alive(options.keep_alive)
         .max_headers(options.headers_max)
         .timer(TokioTimer::new())
+        // Pieces are passed on as they are, so that each is held until it is written.
+        .writev(true)
+        .max_buf_size(options.head_bytes_max.max(BUFFER_BYTES))
         .header_read_timeout(options.head_within);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let stream = TokioIo::new(Paced::new(stream, options.answer_within));
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -64,3 +81,6 @@ async fn serve(router: Router, options: HttpOptions, unrouted: Unrouted) {
         tracing::debug!(%error, "HTTP connection ended");
     }
 }
+
+/// Beyond this an answer's next page is not made; the least that hyper takes is 8 KiB.
+const BUFFER_BYTES: usize = 64 << 10;

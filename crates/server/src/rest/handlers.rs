@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::{RawQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -9,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use tidewire_hub::{Stat, UserId};
 
-use super::{Rest, RestError, schema};
+use super::{Rest, RestError, schema, stats_body::StatsBody};
 
 /// `{"data":…,"success":true}`.
 #[derive(Serialize)]
@@ -44,8 +45,9 @@ struct Health {
 #[utoipa::path(get, path = "/stats", tag = "statistics", responses(
     (status = 200, description = "Every user seen, online or not", body = schema::StatsAnswer),
     (status = 401, description = "Unauthorized", body = RestError)))]
-pub(super) async fn stats(State(rest): State<Rest>) -> Json<Answer<Vec<Stat>>> {
-    Answer::of(rest.hub.stats())
+pub(super) async fn stats(State(rest): State<Rest>) -> Response {
+    let fields = [(header::CONTENT_TYPE, "application/json")];
+    (fields, Body::new(StatsBody::new(rest.hub))).into_response()
 }
 
 /// Statistics of one user.

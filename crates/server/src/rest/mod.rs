@@ -10,6 +10,7 @@ mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message
 mod purging; // removing what waits
+mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 
 #[cfg(test)]

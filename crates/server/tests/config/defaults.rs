@@ -75,6 +75,13 @@ fn the_default_is_valid_and_safe() {
     assert_eq!(settings.chat.message_bytes_max, 10 << 20);
     assert!(settings.chat.check_sender);
     assert_eq!(settings.mailbox.bytes_max, 4 << 30);
+    assert_eq!(settings.mailbox.clock_jump_max, Duration::from_hours(1));
+    assert_eq!(settings.mailbox.clock_confirm, Duration::from_hours(24));
+    assert_eq!(
+        settings.server.limits.answer_within,
+        Duration::from_secs(30)
+    );
+    assert_eq!(settings.server.limits.answers_bytes_max, 64 << 20);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     assert!(Config::default().check(&NoLookup).is_ok());
 }

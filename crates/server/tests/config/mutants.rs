@@ -85,6 +85,8 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("server.limits", "control_frames_per_second = 1001", "server.limits.control_frames_per_second", &["found 1001", "0 to 1000"]),
     ("server.limits", "control_frames_per_second = \"off\"", "server.limits.control_frames_per_second", &["found \"off\""]),
     ("server.limits", "control_frames_burst = 0", "server.limits.control_frames_burst", &["1 to 1000000"]),
+    ("server.limits", "answer_seconds = 0", "server.limits.answer_seconds", &["1 to 3600"]),
+    ("server.limits", "answers_bytes_max = \"512K\"", "server.limits.answers_bytes_max", &["1M to 1G"]),
     ("server.echo_limits", "message_bytes_max = 0", "server.echo_limits.message_bytes_max", &["1 to 1G"]),
     ("server.echo_limits", "message_bytes_max = \"2G\"", "server.echo_limits.message_bytes_max", &["found 2G", "1 to 1G"]),
     ("server.echo_limits", "fragments_max = 0", "server.echo_limits.fragments_max", &["found 0", "1 to 1000000"]),
@@ -110,6 +112,8 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("rest", "answer_seconds = 0", "rest.answer_seconds", &["1 to 600"]),
     ("rest", "idempotency_seconds = 0", "rest.idempotency_seconds", &["1 to 86400"]),
     ("rest", "idempotency_keys_max = 0", "rest.idempotency_keys_max", &["1 to 1000000"]),
+    ("mailbox", "clock_jump_seconds_max = 315360001", "mailbox.clock_jump_seconds_max", &["0 to 315360000"]),
+    ("mailbox", "clock_confirm_seconds = \"1d\"", "mailbox.clock_confirm_seconds", &["found \"1d\""]),
     ("mailbox", "bytes_max = \"2000000G\"", "mailbox.bytes_max", &["found 2000000G"]),
     // texts with a grammar
     ("server", "listen = \"\"", "server.listen", &["ip:port"]),

@@ -1,5 +1,7 @@
 //! The REST API beyond what foreign clients check.
 
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
 use crate::desk::{Desk, envelope, text};
 
 const JSON: &str = "Content-Type: application/json; charset=utf-8\r\n";
@@ -108,4 +110,77 @@ async fn counters_move() {
     ] {
         assert_eq!(value(&after, name) - value(&before, name), by, "{name}");
     }
+}
+
+#[tokio::test]
+async fn statistics_of_many_users_are_one_answer_in_order() {
+    let desk = Desk::start("");
+    let mut users = Vec::new();
+    for id in (0..450).rev() {
+        users.push(desk.user(&id.to_string()).await);
+    }
+    let (status, head, body) = desk.call("GET", "/stats", "", "").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let body = unchunked(&body);
+    assert!(
+        body.starts_with(r#"{"data":[{"bytesTransferred":"#),
+        "{body}"
+    );
+    assert!(body.ends_with(r#"}],"success":true}"#), "{body}");
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let stats = answer["data"].as_array().unwrap();
+    let ids: Vec<_> = stats
+        .iter()
+        .map(|stat| stat["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ids, (0..450).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn statistics_of_nobody_are_an_empty_list() {
+    let desk = Desk::start("");
+    let (_, _, body) = desk.call("GET", "/stats", "", "").await;
+    assert_eq!(unchunked(&body), r#"{"data":[],"success":true}"#);
+}
+
+/// Puts the chunks of a body together.
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    loop {
+        let (len, rest) = body.split_once("\r\n").unwrap();
+        let len = usize::from_str_radix(len, 16).unwrap();
+        if len == 0 {
+            return whole;
+        }
+        let (chunk, rest) = rest.split_at(len);
+        whole.push_str(chunk);
+        body = rest.strip_prefix("\r\n").unwrap();
+    }
+}
+
+/// A client that asks for everything again and again and reads nothing: it is cut, and others
+/// are answered meanwhile.
+#[tokio::test]
+async fn a_client_that_reads_no_answer_is_cut() {
+    let desk = Desk::start("[server.limits]\nanswer_seconds = 1\n");
+    let address = desk.url("rest").replace("http://", "");
+    let mut stream = TcpStream::connect(address.trim_end_matches('/'))
+        .await
+        .unwrap();
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // Until the server has stopped reading, then until it has cut the connection.
+    while stream.write_all(&request.repeat(100)).await.is_ok() {}
+    assert_eq!(desk.call("GET", "/health", "", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn answers_that_wait_to_be_read_are_bounded_over_all_clients() {
+    let desk = Desk::start("[server.limits]\nanswers_bytes_max = \"1M\"\n");
+    let (status, _, page) = desk
+        .call("GET", "/swagger-ui/swagger-ui-bundle.js", "", "")
+        .await;
+    assert_eq!(status, 503, "it is larger than all answers may be: {page}");
+    assert!(page.contains("waiting to be read"), "{page}");
+    assert_eq!(desk.call("GET", "/openapi.json", "", "").await.0, 200);
 }

@@ -14,8 +14,10 @@ use super::{
     config::Config,
     database::{Database, Fault},
     format,
-    index::Index,
+    index::{Index, User},
     load::{Damage, Loaded},
+    mark::Mark,
+    meta::Meta,
     plan::{Plan, Planned, Reserved, Room},
     queue::Command,
     reserve::Reserve,
@@ -24,18 +26,33 @@ use super::{
 };
 use crate::{Append, AppendError, MailboxRefusal, Purge, UserKey};
 
+/// What was found in the directory.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// `None`: damaged.
+    pub(super) meta: Option<Meta>,
+    pub(super) mark: Mark,
+    /// The commits there have been at least.
+    pub(super) marked_commits: u64,
+    pub(super) loaded: Loaded,
+}
+
 #[derive(Debug)]
 pub(super) struct Store {
     shared: Arc<Shared>,
     config: Config,
     clock: StoreClock,
-    clock_saved_ms: u64,
     database: Database,
     index: Index,
     /// Found, but not yet set aside on disk.
     damage: Damage,
-    epoch: u64,
+    /// What the file says, but for the epoch.
+    meta: Meta,
     epoch_saved: bool,
+    mark: Mark,
+    /// Users up to this key have no row any more without something pending; `None` when that
+    /// is true of all.
+    swept_up_to: Option<String>,
     next_seq: i64,
     reserve: Reserve,
     /// About how many pages have gone into the log since the last checkpoint.
@@ -46,26 +63,49 @@ impl Store {
     pub(super) fn new(
         shared: Arc<Shared>,
         config: Config,
+        opened: Opened,
         clock: StoreClock,
-        epoch: u64,
-        database: Database,
-        loaded: Loaded,
     ) -> Self {
+        let Opened {
+            database,
+            meta,
+            mark,
+            marked_commits,
+            loaded,
+        } = opened;
         let reserve = Reserve::take(&config.dir, config.reserve_bytes);
+        let is_meta_sound = meta.is_some();
+        // Where it is damaged, the new epoch forgets the offsets anyway.
+        let meta = meta.unwrap_or_else(|| Meta {
+            offset_floor: loaded.offset_max,
+            commits: marked_commits,
+            ..Meta::default()
+        });
         let mut store = Self {
             shared,
             config,
-            clock_saved_ms: 0,
             clock,
             database,
             index: loaded.index,
             damage: Damage::default(),
-            epoch,
+            meta,
             epoch_saved: true,
+            mark,
+            swept_up_to: loaded.has_idle_users.then(String::new),
             next_seq: loaded.next_seq,
             reserve,
             log_pages: 0,
         };
+        if !is_meta_sound {
+            stats::add(&store.shared.counters.corrupt, 1);
+            tracing::error!("the store's own row is damaged");
+            store.renew_epoch();
+        }
+        if let Some(lost) = marked_commits.checked_sub(store.meta.commits)
+            && lost > 0
+        {
+            store.commits_lost(lost);
+        }
         if !loaded.damage.is_empty() {
             store.damaged(loaded.damage);
         }
@@ -75,7 +115,17 @@ impl Store {
 
     /// Drops what has expired by now.
     pub(super) fn expire(&mut self) {
-        let expired = self.index.expire(self.clock.now_ms());
+        let mut expired = self.index.expire(self.clock.now_ms());
+        if let Some(jump) = self.clock.confirmed() {
+            let horizon_ms = self.clock.now_ms().saturating_add(jump.ms);
+            let older = self.index.expire_older(jump.before_seq, horizon_ms);
+            tracing::warn!(
+                gap_seconds = jump.ms / 1000,
+                expired = older,
+                "the clock's gap is confirmed: what it makes too old has expired"
+            );
+            expired += older;
+        }
         if expired > 0 {
             self.shared.counters.set_store_full(false);
             stats::add(&self.shared.counters.expired, expired);
@@ -133,8 +183,7 @@ impl Store {
         &mut self,
         commands: impl Iterator<Item = &'a Command>,
     ) -> Result<(), Fault> {
-        let now_ms = self.clock.now_ms();
-        let save_clock = now_ms.saturating_sub(self.clock_saved_ms) >= CLOCK_SAVED_EVERY_MS;
+        let mut meta = self.next_meta();
         // Without the reserve the log must stay small.
         let missing = self.reserve.is_missing();
         let rows_max = if missing {
@@ -143,29 +192,74 @@ impl Store {
             GARBAGE_ROWS_MAX
         };
         let dirty = self.index.dirty(rows_max);
-        let mut pages = 2;
+        let mut pages = 3;
         self.database.transact(|database| {
-            self.write_damage(database, now_ms)?;
+            self.write_damage(database, meta.clock_ms)?;
             for user in &dirty {
-                pages += self.write_user(database, user)?;
+                pages += self.write_user(database, user, &mut meta)?;
             }
             for command in commands {
                 pages += write_append(database, command)?;
             }
-            if save_clock {
-                database.put_clock(now_ms)?;
-            }
-            Ok(())
+            database.put_meta(&meta)
         })?;
         self.damage = Damage::default();
         self.epoch_saved = true;
         self.index.settle(dirty.len());
-        if save_clock {
-            self.clock_saved_ms = now_ms;
-        }
+        self.committed(meta, pages);
+        Ok(())
+    }
+
+    /// Removes some rows of users who have nothing pending, which an earlier format kept.
+    pub(super) fn sweep(&mut self) -> Result<(), Fault> {
+        let Some(after) = &self.swept_up_to else {
+            return Ok(());
+        };
+        let users = self
+            .database
+            .users_behind(after, SWEPT_ROWS_MAX)
+            .map_err(Fault::Fatal)?;
+        let Some((last, _)) = users.last() else {
+            self.swept_up_to = None;
+            return Ok(());
+        };
+        let last = last.clone();
+        let mut meta = self.next_meta();
+        self.database.transact(|database| {
+            for (key, last_offset) in &users {
+                if self.index.user(key).is_none_or(User::is_empty) {
+                    meta.offset_floor = meta.offset_floor.max(*last_offset);
+                    database.delete_user(key)?;
+                }
+            }
+            database.put_meta(&meta)
+        })?;
+        self.committed(meta, users.len() as u64 / 16);
+        self.swept_up_to = Some(last);
+        Ok(())
+    }
+
+    /// Whether there is something for [`sweep`](Self::sweep).
+    pub(super) fn owes_sweep(&self) -> bool {
+        self.swept_up_to.is_some()
+    }
+
+    /// What the next transaction says about the store.
+    fn next_meta(&mut self) -> Meta {
+        self.clock.observe();
+        let mut meta = self.meta;
+        self.clock.save(&mut meta);
+        meta.commits += 1;
+        meta
+    }
+
+    /// A transaction with this row has reached the disk.
+    fn committed(&mut self, meta: Meta, pages: u64) {
+        self.mark.set(meta.commits);
+        self.meta = meta;
         self.log_pages += pages;
         stats::add(&self.shared.counters.commits, 1);
-        Ok(())
+        self.gauge();
     }
 
     /// Makes a committed append visible; returns what became of it in each mailbox.
@@ -235,18 +329,22 @@ impl Store {
             return Ok(false);
         }
         self.database.checkpoint(false)?;
-        self.database.allow_growth(false)?;
+        self.database.allow_growth(false).map_err(Fault::Fatal)?;
         Ok(true)
     }
 
     /// Writes what is left and empties the log.
     pub(super) fn close(&mut self) -> Result<(), Fault> {
-        self.clock_saved_ms = 0;
         self.write(std::iter::empty())?;
         while self.owes_write() {
             self.write(std::iter::empty())?;
         }
-        self.database.checkpoint(true)
+        self.database.checkpoint(true)?;
+        if let Err(error) = self.mark.sync() {
+            // It may be behind after a power cut, which is allowed.
+            tracing::warn!(%error, "the number of commits could not be synced");
+        }
+        Ok(())
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -260,7 +358,7 @@ impl Store {
     }
 
     pub(super) fn epoch(&self) -> u64 {
-        self.epoch
+        self.meta.epoch
     }
 
     /// Whether memory is ahead of the file.
@@ -268,11 +366,27 @@ impl Store {
         self.index.is_dirty() || !self.damage.is_empty() || !self.epoch_saved
     }
 
-    /// How long until something expires.
+    /// Whether the store's time has to be written although nothing else has.
+    pub(super) fn owes_clock(&self) -> bool {
+        self.clock_due_ms()
+            .is_some_and(|due_ms| due_ms <= self.clock.now_ms())
+    }
+
+    /// How long until something expires or the store's time has to be written.
     pub(super) fn due_in_ms(&self) -> Option<u64> {
-        self.index
-            .due_ms()
-            .map(|due_ms| due_ms.saturating_sub(self.clock.now_ms()))
+        let due = [
+            self.index.due_ms(),
+            self.clock.confirm_ms(),
+            self.clock_due_ms(),
+        ];
+        let due_ms = due.into_iter().flatten().min()?;
+        Some(due_ms.saturating_sub(self.clock.now_ms()))
+    }
+
+    /// An idle store writes its time now and then, so that a crash later on is no gap.
+    fn clock_due_ms(&self) -> Option<u64> {
+        let waiting = self.index.totals().messages > 0;
+        waiting.then_some(self.meta.clock_ms + CLOCK_SAVED_EVERY_MS)
     }
 
     /// The last offset given to this user, who is in the index afterwards.
@@ -280,7 +394,7 @@ impl Store {
         if let Some(state) = self.index.user(user) {
             return Ok(state.last_offset());
         }
-        let last_offset = self.database.last_offset(user)?;
+        let last_offset = self.database.last_offset(user, self.meta.offset_floor)?;
         if last_offset.is_none() {
             let users = vec![user.as_bytes().to_vec()];
             self.damaged(Damage {
@@ -288,8 +402,8 @@ impl Store {
                 ..Damage::default()
             });
         }
-        // After damage the offsets start again, in a new epoch.
-        let last_offset = last_offset.unwrap_or(0);
+        // After damage the user's own is unknown, which the new epoch makes up for.
+        let last_offset = last_offset.unwrap_or(self.meta.offset_floor);
         self.index.admit(user, last_offset);
         Ok(last_offset)
     }
@@ -300,14 +414,28 @@ impl Store {
         stats::add(&self.shared.counters.corrupt, count as u64);
         self.damage.messages.extend(damage.messages);
         self.damage.users.extend(damage.users);
-        // Without randomness any other number still tells the lives apart.
-        self.epoch = format::draw_epoch().unwrap_or(self.epoch % (1 << 52) + 1);
-        self.epoch_saved = false;
+        tracing::error!(count, "damaged rows set aside");
+        self.renew_epoch();
+    }
+
+    /// Transactions that were on disk are not in the file any more.
+    fn commits_lost(&mut self, count: u64) {
+        stats::add(&self.shared.counters.lost_commits, count);
         tracing::error!(
             count,
-            epoch = self.epoch,
-            "damaged rows set aside, epoch changed"
+            "committed transactions are missing: the write-ahead log is damaged, or files of \
+             another time were put in place; accepted messages may be lost"
         );
+        self.meta.commits += count;
+        self.renew_epoch();
+    }
+
+    /// Starts a new epoch, so that nobody trusts an offset from before.
+    fn renew_epoch(&mut self) {
+        // Without randomness any other number still tells the lives apart.
+        self.meta.epoch = format::draw_epoch().unwrap_or(self.meta.epoch % (1 << 52) + 1);
+        self.epoch_saved = false;
+        tracing::error!(epoch = self.meta.epoch, "the store has a new epoch");
         self.gauge();
     }
 
@@ -318,14 +446,16 @@ impl Store {
         for key in &self.damage.users {
             database.quarantine_user(key, now_ms)?;
         }
-        if !self.epoch_saved {
-            database.put_epoch(self.epoch)?;
-        }
         Ok(())
     }
 
     /// Returns about how many pages that touches.
-    fn write_user(&self, database: &Database, user: &UserKey) -> rusqlite::Result<u64> {
+    fn write_user(
+        &self,
+        database: &Database,
+        user: &UserKey,
+        meta: &mut Meta,
+    ) -> rusqlite::Result<u64> {
         let Some(state) = self.index.user(user) else {
             return Ok(0);
         };
@@ -333,16 +463,23 @@ impl Store {
         for seq in state.garbage() {
             database.delete(*seq)?;
         }
-        database.put_user(&UserRow {
-            key: user,
-            last_offset: state.last_offset(),
-            gone_up_to: state.gone_up_to(),
-        })?;
+        if state.is_empty() {
+            // Users come and go, so nothing may stay of each: the floor keeps offsets rising.
+            meta.offset_floor = meta.offset_floor.max(state.last_offset());
+            database.delete_user(user)?;
+        } else {
+            database.put_user(&UserRow {
+                key: user,
+                last_offset: state.last_offset(),
+                gone_up_to: state.gone_up_to(),
+            })?;
+        }
         Ok(1 + state.garbage().len() as u64)
     }
 
     fn gauge(&self) {
-        self.shared.counters.gauge(&self.index);
+        let gap_ms = self.clock.gap_ms();
+        self.shared.counters.gauge(&self.index, gap_ms);
     }
 }
 
@@ -380,8 +517,10 @@ fn write_append(database: &Database, command: &Command) -> rusqlite::Result<u64>
 /// stop everybody else.
 const GARBAGE_ROWS_MAX: usize = 16_384;
 const GARBAGE_ROWS_NO_RESERVE: usize = 256;
-/// How much time may run twice after a crash with a clock set back.
-const CLOCK_SAVED_EVERY_MS: u64 = 1000;
+/// Far less than what is believed of a gap between two runs.
+const CLOCK_SAVED_EVERY_MS: u64 = 10 * 60 * 1000;
+/// Rows of users removed in one transaction.
+const SWEPT_ROWS_MAX: usize = 4096;
 /// 8 MiB of log: pages that change often are written back once for many commits, and the
 /// reserve is large enough for what the log makes the database grow.
 const CHECKPOINT_PAGES: u64 = 2048;

@@ -41,7 +41,7 @@ impl Store {
                     gone_up_to, more, ..
                 } = selection;
                 return Ok(Batch {
-                    epoch: self.epoch,
+                    epoch: self.meta.epoch,
                     messages,
                     gone_up_to,
                     more,
