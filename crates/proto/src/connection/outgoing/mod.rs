@@ -232,13 +232,21 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Queues a pong that answers no ping: a one-way sign of life (RFC 6455 section 5.5.3). Pings
-    /// are answered without it.
+    /// Queues a pong: the answer to a ping that was left to the application ([`Config::answer_pings`]), or a one-way
+    /// sign of life (RFC 6455 section 5.5.3). While more than [`Config::control_queue_bytes_max`] waits to be
+    /// sent, only the newest pong is kept, as with automatic ones; so there is always room.
     ///
     /// # Errors
-    /// As [`Self::ping`].
+    /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Closed`].
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.control(Opcode::Pong, payload)
+        if payload.len() > 125 {
+            return Err(SendError::ControlTooLong);
+        }
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        self.answer_ping(payload);
+        Ok(())
     }
 
     /// Starts the closing handshake; does nothing when it has started already. A code that
@@ -324,12 +332,13 @@ impl Outgoing {
 
 /// What came from outside.
 impl Outgoing {
-    /// Answers what was received: a ping with its pong, a close frame with ours.
+    /// Answers what was received: a ping with its pong, unless [`Config::answer_pings`] leaves that to the
+    /// application; a close frame with ours.
     #[inline]
     pub fn answer(&mut self, event: &Event<'_>) {
         match event {
-            Event::Message(_) | Event::Chunk(_) | Event::Pong(_) => {}
-            Event::Ping(body) => self.answer_ping(body),
+            Event::Ping(body) if self.config.answer_pings => self.answer_ping(body),
+            Event::Ping(_) | Event::Message(_) | Event::Chunk(_) | Event::Pong(_) => {}
             Event::Close(frame) => self.answer_close(frame.as_ref()),
         }
     }
