@@ -444,7 +444,7 @@ async fn a_proof_of_what_a_lost_backend_sent_is_none_for_its_successor() {
         one.ejection = None;
         let gateway = start(settings(vec![one])).unwrap();
         in_time(async {
-            let (mut client, mut served) = Deaf::open(&gateway, &mut backend, way).await;
+            let (mut client, served) = Deaf::open(&gateway, &mut backend, way).await;
             served.send("one", b"same").await;
             let old = client.read("one").await;
             let address = backend.server.local_addr().to_string();
