@@ -14,6 +14,7 @@
 //! no data follows it.
 
 mod compressed; // what goes through the compressor
+mod controls; // pings and pongs
 
 use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
 
@@ -222,33 +223,6 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Queues a ping.
-    ///
-    /// # Errors
-    /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Full`], [`SendError::Closed`].
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.control(Opcode::Ping, payload)?;
-        self.pings = self.pings.wrapping_add(1);
-        Ok(())
-    }
-
-    /// Queues a pong: the answer to a ping that was left to the application ([`Config::answer_pings`]), or a one-way
-    /// sign of life (RFC 6455 section 5.5.3). While more than [`Config::control_queue_bytes_max`] waits to be
-    /// sent, only the newest pong is kept, as with automatic ones; so there is always room.
-    ///
-    /// # Errors
-    /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Closed`].
-    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong);
-        }
-        if self.state != State::Open {
-            return Err(SendError::Closed);
-        }
-        self.answer_ping(payload);
-        Ok(())
-    }
-
     /// Starts the closing handshake; does nothing when it has started already. A code that
     /// must not be on the wire sends a close frame without code.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
@@ -264,16 +238,6 @@ impl Outgoing {
         self.state = State::CloseSent {
             deadline: after(now, self.config.close_within),
         };
-    }
-
-    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong);
-        }
-        self.room_for(payload.len())?;
-        let key = self.key();
-        self.transmit.frame(true, opcode, payload, key);
-        Ok(())
     }
 
     #[inline]
@@ -410,19 +374,6 @@ impl Outgoing {
                 true
             }
             KeepAlive::Quiet { .. } | KeepAlive::Pinged { .. } => false,
-        }
-    }
-
-    //= rfc6455#5.5.3: a pong carries the ping's application data
-    fn answer_ping(&mut self, body: &[u8]) {
-        if self.state != State::Open {
-            return; // nothing follows our close frame
-        }
-        if self.transmit.len() <= self.config.control_queue_bytes_max {
-            let key = self.key();
-            self.transmit.frame(true, Opcode::Pong, body, key);
-        } else {
-            self.pong_waiting = Some(body.into());
         }
     }
 
