@@ -39,6 +39,7 @@ mod classic; // a client that speaks SMHandshake
 mod mux; // a client with many logical sockets
 mod ready; // which of them have something to do
 mod intake; // what a client may send
+mod receipts; // what it proves to have received
 mod lane; // from one task to another
 mod link; // a logical socket's backend, which may change
 mod reach; // open an upstream, or another one

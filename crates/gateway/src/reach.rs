@@ -42,6 +42,18 @@ pub(crate) struct Ask {
     pub(crate) hashed: Option<Vec<u8>>,
 }
 
+/// An open upstream.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) lease: Lease,
+    pub(crate) socket: WebSocket,
+    /// It has said that a pong confirms to it what came before the ping.
+    pub(crate) confirms_by_pong: bool,
+}
+
+/// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value.
+pub(crate) const CONFIRM: (&str, &str) = ("Tidewire-Confirm", "pong");
+
 /// No upstream was opened.
 #[derive(Debug)]
 pub(crate) enum Unreachable {
@@ -106,15 +118,20 @@ pub(crate) async fn socket(
     target: &Target,
     ask: &Ask,
     config: &tidewire::ws::Config,
-) -> Result<(Lease, WebSocket), Unreachable> {
+) -> Result<Reached, Unreachable> {
     let endpoint = target.endpoint();
     let mut round = Round::new(target, &endpoint, ask);
     loop {
         let (mut lease, client) = round.next()?;
-        match client.config(config.clone()).connect().await {
-            Ok(socket) => {
+        match client.config(config.clone()).connect_with_head().await {
+            Ok((socket, head)) => {
                 lease.succeeded(now());
-                return Ok((lease, socket));
+                let (name, value) = CONFIRM;
+                return Ok(Reached {
+                    lease,
+                    socket,
+                    confirms_by_pong: head.has_token(name, value),
+                });
             }
             Err(ConnectError::Handshake(error)) if error.status().is_some() => {
                 let status = error.status().unwrap_or(502);

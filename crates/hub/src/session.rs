@@ -213,13 +213,17 @@ impl Session {
     /// was handed out often enough. When it proves that later, calling it with [`Begin::Everything`] reads the
     /// mailbox from its start again. Without effect on sessions that do not wait.
     pub fn begin(&self, begin: Begin) {
+        if begin == Begin::Everything {
+            self.hub.redeliveries.has_answered(self.user());
+        }
         self.live.begin(begin == Begin::Everything);
         self.hub.read_if_wanted(&self.live);
     }
 
     /// For a connection whose client answers no pings, but whose system acknowledged everything handed out
     /// up to `mark`: lets the oldest of that go, until [`unproven_messages_kept`](crate::Config::unproven_messages_kept) are
-    /// left for a redelivery. The senders hear nothing of it.
+    /// left for a redelivery. The senders hear nothing of it. Without effect when a client of the user has ever
+    /// answered a ping: then this connection only seems to be one that never does.
     pub fn release_unproven(&self, mark: Mark) {
         self.hub.release_unproven(&self.live, mark);
     }

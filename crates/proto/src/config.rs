@@ -35,6 +35,11 @@ pub struct Config {
     /// (RFC 6455 section 5.5.3 allows it), so a peer that pings and never reads costs nothing.
     /// Default 16 KiB.
     pub control_queue_bytes_max: usize,
+    /// Answer pings with pongs (RFC 6455 section 5.5.3). Default `true`. `false` leaves the pongs to the application,
+    /// which sees each ping and sends its pong by [`Outgoing::pong`](crate::Outgoing::pong) when what the pong
+    /// stands for is true: a gateway has something to wait for, its own client. An application that never does so
+    /// is taken for dead by its peer.
+    pub answer_pings: bool,
     /// How often a client may send pings, and pongs that answer no ping of ours; it gets 1008 above it.
     /// `None`: as often as it likes. Default 10 per second after 600 at once. Close frames and answers to
     /// our pings are free, and each message received pays for one more: some clients learn by pings what
@@ -65,6 +70,7 @@ impl Default for Config {
             deflate: None,
             send_queue_bytes_max: 1 << 20,
             control_queue_bytes_max: 16 << 10,
+            answer_pings: true,
             control_rate: Some(ControlRate::default()),
             ping_every: Some(Duration::from_secs(25)),
             pong_within: Duration::from_secs(10),

@@ -202,21 +202,11 @@ fn start_messaging(
         server.web_chat,
         settings.chat.message_bytes_max,
     );
-    let behaviour = Behaviour {
-        confirm: settings.chat.confirm,
-        timing: Timing {
-            pong_timeout: settings.chat.keep_alive.pong_timeout,
-            ping_interval: settings.chat.keep_alive.ping_interval,
-            // The system has noticed by then that nothing is acknowledged any more.
-            acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
-        },
-        inactive_within: settings.chat.keep_alive.inactive_timeout,
-    };
     let chat = Arc::new(Chat {
         hub: Arc::clone(hub),
         access: access.clone(),
         config,
-        behaviour,
+        behaviour: behaviour(settings),
     });
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
@@ -249,6 +239,20 @@ fn start_messaging(
         urls.push(("echo", format!("{ws}://{address}/echo")));
     }
     Ok(running)
+}
+
+fn behaviour(settings: &Settings) -> Behaviour {
+    Behaviour {
+        confirm: settings.chat.confirm,
+        timing: Timing {
+            pong_timeout: settings.chat.keep_alive.pong_timeout,
+            ping_interval: settings.chat.keep_alive.ping_interval,
+            // The system has noticed by then that nothing is acknowledged any more.
+            acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
+            unproven_kept: settings.chat.unproven.kept,
+        },
+        inactive_within: settings.chat.keep_alive.inactive_timeout,
+    }
 }
 
 fn start_rest(
@@ -401,9 +405,9 @@ fn hub_config(settings: &Settings) -> HubConfig {
         sessions_per_user_max: chat.sessions_per_user_max,
         outbox_messages_max: chat.outbox_messages_max,
         outbox_bytes_max: chat.outbox_bytes_max,
-        unproven_deliveries_max: chat.unproven_deliveries_max,
+        unproven_deliveries_max: chat.unproven.deliveries_max,
         // A full mailbox would take nothing new.
-        unproven_messages_kept: chat.unproven_messages_kept.min(half_mailbox),
+        unproven_messages_kept: chat.unproven.messages_kept.min(half_mailbox),
         ..HubConfig::default()
     }
 }

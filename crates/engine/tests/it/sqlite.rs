@@ -12,7 +12,9 @@ use tidewire_engine::{
 };
 
 use crate::{
-    blocking::{ack, append, from, listed, message, offsets, pending, read, submit, try_append, user},
+    blocking::{
+        ack, append, from, listed, message, offsets, pending, read, submit, try_append, user,
+    },
     clock::TestClock,
     contract::{Adapter, Limits},
 };

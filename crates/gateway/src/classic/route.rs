@@ -11,7 +11,7 @@ use tidewire_proto::smhandshake::{Prefix, Refusal, RouteLine};
 
 use crate::{
     intake::Intake,
-    lane::{Down, Piece},
+    lane::{Down, Piece, Pong},
     link::Lanes,
     ready::Bell,
     settings::Endpoint,
@@ -37,6 +37,8 @@ pub(super) struct Route {
 pub(super) enum Turn {
     /// A message, its route line in front.
     Message(Kind, Vec<u8>),
+    /// The backend's ping of this number, behind the messages before.
+    Ping(u64),
     /// The backend is gone for good: so many messages that were taken for it are not delivered. The
     /// route is opened again by the next message.
     Gone(usize),
@@ -94,6 +96,11 @@ impl Route {
         })
     }
 
+    /// The client's pong for the backend's ping of this number.
+    pub(super) fn pong(&self, number: u64, pong: Pong) {
+        self.lanes.proved.tell(number, pong);
+    }
+
     /// It has something to do.
     pub(super) fn ring(&self) {
         self.bell.ring();
@@ -112,6 +119,10 @@ impl Route {
                     let message = [self.prefix.as_str().as_bytes(), &piece.data].concat();
                     self.ring();
                     return Turn::Message(piece.kind, message);
+                }
+                Some(Down::Ping(number)) => {
+                    self.ring();
+                    return Turn::Ping(number);
                 }
                 Some(Down::Opened(_) | Down::Back) => self.intake.lost = false,
                 Some(Down::Lost(_)) => self.intake.lost = true,

@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use tidewire::ws::{CloseCode, CloseFrame, Kind, Message, SendError, WebSocket};
+use bytes::Bytes;
+use tidewire::ws::{self as websocket, CloseCode, CloseFrame, Kind, Message, SendError, WebSocket};
 use tidewire_proto::smhandshake::{self, Incoming, Reaction, Refusal, RouteLine};
 use tokio::{task::JoinSet, time::sleep};
 
@@ -22,6 +23,7 @@ use crate::{
     gateway::Gateway,
     link::{Lanes, Link},
     ready::{Bell, Ready},
+    receipts::Receipts,
     record::{Begin, Dialect, Record},
     target::{Target, add},
     visitor::Visitor,
@@ -47,6 +49,7 @@ pub(super) struct ClassicSession {
     /// Numbers of routes are not used twice: a bell of one that is gone rings for nobody.
     next: u32,
     ready: Arc<Ready>,
+    receipts: Receipts,
     links: JoinSet<()>,
     /// What the send queue had no room for: a large message of a route behind others, or the errors for
     /// all that one has lost. Nothing else is done before it is sent.
@@ -75,6 +78,7 @@ impl ClassicSession {
             routes: BTreeMap::new(),
             next: 0,
             ready: Arc::default(),
+            receipts: Receipts::default(),
             links: JoinSet::new(),
             waiting: VecDeque::new(),
             closing: false,
@@ -120,10 +124,16 @@ impl ClassicSession {
                     break;
                 }
                 budget -= 1;
-                match self.client.poll_recv(cx) {
+                match self.client.poll_recv_any(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(Some(_late))) if self.closing => {}
-                    Poll::Ready(Ok(Some(message))) => self.receive(&message),
+                    Poll::Ready(Ok(Some(websocket::Incoming::Message(message)))) => {
+                        self.receive(&message);
+                    }
+                    Poll::Ready(Ok(Some(websocket::Incoming::Pong(payload)))) => {
+                        self.pong(&payload);
+                    }
+                    Poll::Ready(Ok(Some(_answered))) => {}
                     Poll::Ready(Ok(None)) => {
                         let code = self.client.close_frame().map(|frame| frame.code);
                         return Poll::Ready((code, "closed by the client"));
@@ -144,8 +154,11 @@ impl ClassicSession {
                 // The time-out is looked at no more.
                 cx.waker().wake_by_ref();
             }
+            // What waits may be what the ping has to stand behind.
+            let full =
+                !self.closing && self.waiting.is_empty() && self.receipts.send(&mut self.client);
             match self.client.poll_flush(cx) {
-                Poll::Ready(Ok(())) if !self.closing && self.has_more() => {}
+                Poll::Ready(Ok(())) if !self.closing && (full || self.has_more()) => {}
                 // The next receive tells what is wrong.
                 Poll::Ready(_) | Poll::Pending => return Poll::Pending,
             }
@@ -159,6 +172,7 @@ impl ClassicSession {
         match route.turn() {
             Turn::Waits => {}
             Turn::Message(kind, message) => self.send(kind, &message),
+            Turn::Ping(ping) => self.receipts.due(number, ping),
             Turn::Gone(undelivered) => {
                 let Some(route) = self.routes.remove(&number) else {
                     return;
@@ -171,6 +185,18 @@ impl ClassicSession {
                 }
             }
         }
+    }
+
+    /// The client's WebSocket has answered a ping.
+    fn pong(&mut self, payload: &Bytes) {
+        let routes = &self.routes;
+        let pings_sent = self.client.pings_sent();
+        self.receipts
+            .pong(payload, pings_sent, |number, ping, pong| {
+                if let Some(route) = routes.get(&number) {
+                    route.pong(ping, pong);
+                }
+            });
     }
 
     /// Whether something more may be done for which the client is told something.

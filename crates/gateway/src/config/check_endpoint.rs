@@ -78,6 +78,7 @@ pub(super) fn endpoint(
         } else {
             config.extensions.0
         },
+        pings: config.pings.0,
         preserve_host: config.preserve_host,
         request_headers,
         proxy_protocol: config.proxy_protocol.0,

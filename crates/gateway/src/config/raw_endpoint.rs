@@ -8,9 +8,9 @@ use tidewire_config::{ByteSize, Span};
 
 use super::value::{
     BalanceConfig, ExtensionsConfig, OnUnhealthyConfig, OriginsConfig, OutgoingConfig,
-    OverflowConfig, ReplayConfig, UpstreamConfig,
+    OverflowConfig, PingAnswersConfig, ReplayConfig, UpstreamConfig,
 };
-use crate::settings::{Ejection, Extensions, Health, Opening, Resume};
+use crate::settings::{Ejection, Extensions, Health, Opening, PingAnswers, Resume};
 
 /// `[endpoints.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,6 +24,7 @@ pub(super) struct EndpointConfig {
     pub(super) connections_max: u32,
     pub(super) per_client_max: u32,
     pub(super) extensions: ExtensionsConfig,
+    pub(super) pings: PingAnswersConfig,
     pub(super) preserve_host: bool,
     pub(super) proxy_protocol: OutgoingConfig,
     pub(super) request_headers: BTreeMap<String, String>,
@@ -147,6 +148,7 @@ impl Default for EndpointConfig {
             connections_max: 0,
             per_client_max: 0,
             extensions: ExtensionsConfig(Extensions::default()),
+            pings: PingAnswersConfig(PingAnswers::default()),
             preserve_host: true,
             proxy_protocol: OutgoingConfig(None),
             request_headers: BTreeMap::new(),

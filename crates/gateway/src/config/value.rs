@@ -11,7 +11,7 @@ use serde::{
 };
 
 use crate::settings::{
-    Balance, Extensions, HashKey, OnUnhealthy, OutgoingProxyProtocol, Overflow, Replay,
+    Balance, Extensions, HashKey, OnUnhealthy, OutgoingProxyProtocol, Overflow, PingAnswers, Replay,
 };
 
 /// `balance`: `"round-robin"`, `"least-connections"` or `{hash = "ip"}`.
@@ -268,6 +268,15 @@ words! {
         "end-to-end" => Extensions::EndToEnd,
         "per-hop" => Extensions::PerHop,
     } or "\"end-to-end\" or \"per-hop\""
+}
+
+words! {
+    /// `pings`.
+    PingAnswersConfig(PingAnswers) {
+        "auto" => PingAnswers::Auto,
+        "end-to-end" => PingAnswers::EndToEnd,
+        "gateway" => PingAnswers::Gateway,
+    } or "\"auto\", \"end-to-end\" or \"gateway\""
 }
 
 words! {

@@ -6,6 +6,7 @@
 //! is called under the lock.
 
 mod run; // small pieces side by side
+mod proved; // what the other end has proved to have received
 
 use std::{
     collections::VecDeque,
@@ -16,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use tidewire::ws::{CloseFrame, Kind};
 
+pub(crate) use self::proved::{Pong, Proved};
 use self::run::Run;
 
 /// What waits in a lane: mostly pieces of messages.
@@ -54,6 +56,8 @@ pub(crate) enum Down {
     /// It could not be opened: status and reason.
     Rejected(u16, String),
     Piece(Piece),
+    /// The backend has sent its ping of this number behind the pieces before.
+    Ping(u64),
     /// The backend is lost and is looked for again in so many milliseconds.
     Lost(u32),
     /// It is back.
@@ -87,9 +91,12 @@ impl Item for Down {
     fn piece(&self) -> Option<&Piece> {
         match self {
             Self::Piece(piece) => Some(piece),
-            Self::Opened(_) | Self::Rejected(..) | Self::Lost(_) | Self::Back | Self::Closed(_) => {
-                None
-            }
+            Self::Opened(_)
+            | Self::Rejected(..)
+            | Self::Ping(_)
+            | Self::Lost(_)
+            | Self::Back
+            | Self::Closed(_) => None,
         }
     }
 }
@@ -255,6 +262,20 @@ impl<T: Item> Lane<T> {
         drop(items);
         wake(producer);
         left
+    }
+}
+
+impl Lane<Down> {
+    /// Puts a ping in, in the place of one that nothing has come behind: the later one proves as much, so that
+    /// a backend which only pings takes one place.
+    pub(crate) fn push_ping(&self, number: u64) {
+        let mut state = self.lock();
+        if let Some(Slot::One(Down::Ping(last))) = state.slots.back_mut() {
+            *last = number;
+            return;
+        }
+        drop(state);
+        self.push(Down::Ping(number));
     }
 }
 
@@ -427,6 +448,34 @@ mod tests {
         let state = lane.lock();
         assert_eq!(state.items, 10_922);
         assert!(state.slots.len() < 20, "{}", state.slots.len());
+    }
+
+    #[test]
+    fn pings_keep_their_place_and_those_without_anything_between_become_one() {
+        let lane: Lane<Down> = Lane::new(usize::MAX, usize::MAX);
+        let text = || Piece {
+            kind: Kind::Text,
+            data: Bytes::from_static(b"x"),
+            last: true,
+        };
+        for number in 1..10_000 {
+            lane.push_ping(number);
+        }
+        lane.push(text().into());
+        lane.push(text().into());
+        lane.push_ping(10_000);
+        assert_eq!(lane.lock().items, 4);
+        let cx = Context::from_waker(Waker::noop());
+        let mut pings = Vec::new();
+        while let Poll::Ready(Some(down)) = lane.poll_pop(&cx) {
+            let number = if let Down::Ping(number) = down {
+                number
+            } else {
+                0
+            };
+            pings.push(number);
+        }
+        assert_eq!(pings, [9_999, 0, 0, 10_000]);
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //!
 //! Invariants: a message goes to a backend in the order it came, and with [`Replay::Unsent`](crate::settings::Replay) never
 //! twice; the downward lane is never filled beyond its bound by more than one read; what the
-//! client sent before it closed is still delivered.
+//! client sent before it closed is still delivered; where pings pass end to end, a backend gets a pong only for what
+//! its client's pong has proved.
 
 mod ledger; // what a backend may not have got
+mod pings; // which of its pings wait for the client
 mod relay; // while the backend is there
 mod search; // while it is not
 
@@ -24,14 +26,14 @@ use bytes::BytesMut;
 use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket};
 use tokio::time::Instant;
 
-use self::{ledger::Ledger, relay::Outcome};
+use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
     clock::now,
-    lane::{Down, Lane, Up},
-    reach::{self, Ask},
+    lane::{Down, Lane, Proved, Up},
+    reach::{self, Ask, Reached},
     record::Record,
     session::Session,
-    settings::{Endpoint, Extensions, Limits, Resume},
+    settings::{Endpoint, Extensions, Limits, PingAnswers, Resume},
     target::{Target, add},
     upstream::Lease,
 };
@@ -62,6 +64,8 @@ const DOWN_ITEMS_MAX: usize = 1024;
 pub(crate) struct Lanes {
     pub(crate) up: Arc<Lane<Up>>,
     pub(crate) down: Arc<Lane<Down>>,
+    /// Which of the backend's pings in the downward lane the client has answered.
+    pub(crate) proved: Arc<Proved>,
 }
 
 impl Lanes {
@@ -70,6 +74,7 @@ impl Lanes {
         Self {
             up: Arc::new(Lane::new(up_bytes_max, up_items_max)),
             down: Arc::new(Lane::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX)),
+            proved: Arc::default(),
         }
     }
 }
@@ -88,6 +93,10 @@ pub(crate) struct Link {
     ask: Ask,
     up: Arc<Lane<Up>>,
     down: Arc<Lane<Down>>,
+    proved: Arc<Proved>,
+    /// Pings of the backend that wait for the client's answer.
+    pings: Pings,
+    ping_answers: PingAnswers,
     record: Arc<Record>,
     resume: Option<Resume>,
     /// Messages are put together before they go down.
@@ -134,6 +143,9 @@ impl Link {
             ask,
             up: Arc::clone(&lanes.up),
             down: Arc::clone(&lanes.down),
+            proved: Arc::clone(&lanes.proved),
+            pings: Pings::default(),
+            ping_answers: endpoint.pings,
             record: Arc::clone(&session.record),
             backoff: None,
             partial: BytesMut::new(),
@@ -153,9 +165,9 @@ impl Link {
             }
         };
         match opened {
-            Ok((lease, socket)) => {
+            Ok(reached) => {
                 add(&self.target.counters.opened, 1);
-                Ok(self.backend(lease, socket))
+                Ok(self.backend(reached))
             }
             Err(unreachable) => {
                 add(&self.target.counters.refused, 1);
@@ -250,7 +262,12 @@ impl Link {
     }
 
     /// It was opened.
-    fn backend(&self, mut lease: Lease, socket: WebSocket) -> Backend {
+    fn backend(&self, reached: Reached) -> Backend {
+        let Reached {
+            mut lease,
+            socket,
+            confirms_by_pong,
+        } = reached;
         self.record.served_by(&lease.upstream().url.host_header());
         let movable = self.resume.is_some();
         if let Some(health) = &self.target.endpoint().health
@@ -258,7 +275,15 @@ impl Link {
         {
             lease.watch();
         }
-        Backend { socket, lease }
+        Backend {
+            socket,
+            lease,
+            end_to_end: match self.ping_answers {
+                PingAnswers::Auto => confirms_by_pong,
+                PingAnswers::EndToEnd => true,
+                PingAnswers::Gateway => false,
+            },
+        }
     }
 
     fn count_up(&self, bytes: usize, last: bool) {
@@ -292,9 +317,16 @@ impl Drop for Link {
 pub(crate) struct Backend {
     socket: WebSocket,
     lease: Lease,
+    /// Its pings are answered by the client, not here.
+    end_to_end: bool,
 }
 
 impl Backend {
+    /// Whether a pong to it is the client's.
+    pub(crate) fn is_end_to_end(&self) -> bool {
+        self.end_to_end
+    }
+
     /// What it chose.
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.socket.subprotocol()
@@ -325,6 +357,8 @@ async fn end(mut backend: Backend, frame: &CloseFrame) {
 fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_every = Some(limits.ping_every);
+    // Who answers is known once the backend is open.
+    config.answer_pings = false;
     config.send_queue_bytes_max = SEND_QUEUE_BYTES_MAX;
     if endpoint.rates.message_bytes_max > 0 {
         config.message_bytes_max = endpoint.rates.message_bytes_max;

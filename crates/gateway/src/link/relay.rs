@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tidewire::ws::{CloseCode, CloseFrame, Incoming, RecvError, SendError, WebSocket};
+use bytes::Bytes;
+use tidewire::ws::{
+    CloseCode, CloseFrame, Incoming, IncomingChunk, RecvError, SendError, WebSocket,
+};
 
 use super::{Backend, Link, unhealthy};
 use crate::lane::{Down, Piece, Up};
@@ -30,8 +33,8 @@ pub(super) enum Outcome {
     Unhealthy,
 }
 
-/// Pongs that a backend may send before others have their turn.
-const PONGS_PER_POLL: u32 = 256;
+/// Pings and pongs that a backend may send before others have their turn.
+const CONTROLS_PER_POLL: u32 = 256;
 
 /// How far one direction has come.
 enum Step {
@@ -46,10 +49,15 @@ impl Link {
     /// Relays until either side ends.
     pub(super) async fn relay(&mut self, backend: &mut Backend) -> Outcome {
         let record = std::sync::Arc::clone(&self.record);
-        let Backend { socket, lease } = backend;
+        let Backend {
+            socket,
+            lease,
+            end_to_end,
+        } = backend;
+        let end_to_end = *end_to_end;
         let relay = poll_fn(|cx| match lease.poll_unhealthy(cx) {
-            Poll::Ready(()) => Poll::Ready(self.leave(socket, cx)),
-            Poll::Pending => self.poll_relay(socket, cx),
+            Poll::Ready(()) => Poll::Ready(self.leave(socket, end_to_end, cx)),
+            Poll::Pending => self.poll_relay(socket, end_to_end, cx),
         });
         tokio::select! {
             outcome = relay => outcome,
@@ -58,33 +66,42 @@ impl Link {
     }
 
     /// Nothing more goes up to a backend that hangs; what it has said before is passed on.
-    fn leave(&mut self, socket: &mut WebSocket, cx: &mut Context<'_>) -> Outcome {
-        match self.poll_down(socket, cx) {
+    fn leave(&mut self, socket: &mut WebSocket, end_to_end: bool, cx: &mut Context<'_>) -> Outcome {
+        match self.poll_down(socket, end_to_end, cx) {
             Step::Ended(outcome) => outcome,
             Step::Waits | Step::Full if self.resume.is_some() => Outcome::Unhealthy,
             Step::Waits | Step::Full => Outcome::Ended(unhealthy()),
         }
     }
 
-    fn poll_relay(&mut self, socket: &mut WebSocket, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll_relay(
+        &mut self,
+        socket: &mut WebSocket,
+        end_to_end: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome> {
         loop {
             let up = self.poll_up(socket, cx);
             if let Step::Ended(outcome) = up {
+                // What the client proved before its end goes before the close.
+                self.poll_answers(socket, cx);
                 return Poll::Ready(outcome);
             }
-            if let Step::Ended(outcome) = self.poll_down(socket, cx) {
+            if let Step::Ended(outcome) = self.poll_down(socket, end_to_end, cx) {
                 return Poll::Ready(outcome);
             }
+            let answers = self.poll_answers(socket, cx);
             // Writes also what is not waited for by a receive.
             let flushed = socket.poll_flush(cx);
             if self.ledger.keeps() {
                 self.ledger.settle(socket.stats().bytes_sent);
             }
-            match (up, flushed) {
-                (_, Poll::Ready(Err(_error))) => return Poll::Ready(Outcome::BackendLost),
+            let full = matches!(up, Step::Full) || matches!(answers, Step::Full);
+            match flushed {
+                Poll::Ready(Err(_error)) => return Poll::Ready(Outcome::BackendLost),
                 // There is room again.
-                (Step::Full, Poll::Ready(Ok(()))) => {}
-                (Step::Full | Step::Waits | Step::Ended(_), _) => return Poll::Pending,
+                Poll::Ready(Ok(())) if full => {}
+                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -164,18 +181,32 @@ impl Link {
     }
 
     /// From the backend to the client's task, as far as there is room.
-    fn poll_down(&mut self, socket: &mut WebSocket, cx: &mut Context<'_>) -> Step {
+    fn poll_down(
+        &mut self,
+        socket: &mut WebSocket,
+        end_to_end: bool,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        let mut controls = CONTROLS_PER_POLL;
         while self.down.poll_room(cx).is_ready() {
             let received = if self.whole {
-                self.poll_message(socket, cx)
+                poll_message(socket, cx)
             } else {
                 poll_chunk(socket, cx)
             };
             match received {
                 Poll::Pending => return Step::Waits,
-                Poll::Ready(Ok(Some(piece))) => {
+                Poll::Ready(Ok(Some(Received::Piece(piece)))) => {
                     self.count_down(piece.data.len(), piece.last);
                     self.down.push(Down::Piece(piece));
+                }
+                Poll::Ready(Ok(Some(control))) => {
+                    if controls == 0 {
+                        cx.waker().wake_by_ref(); // after the others' turn
+                        return Step::Waits;
+                    }
+                    controls -= 1;
+                    self.control(control, socket, end_to_end, cx);
                 }
                 Poll::Ready(Ok(None)) => {
                     return Step::Ended(Outcome::Backend(socket.close_frame().cloned()));
@@ -189,44 +220,100 @@ impl Link {
         Step::Waits
     }
 
-    fn poll_message(
+    fn control(
         &mut self,
+        control: Received,
         socket: &mut WebSocket,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Piece>, RecvError>> {
-        for _ in 0..PONGS_PER_POLL {
-            return match socket.poll_recv_any(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Ready(Ok(None)) => Poll::Ready(Ok(None)),
-                Poll::Ready(Ok(Some(Incoming::Message(message)))) => Poll::Ready(Ok(Some(Piece {
-                    kind: message.kind(),
-                    data: message.payload().clone(),
-                    last: true,
-                }))),
-                Poll::Ready(Ok(Some(Incoming::Pong(payload)))) => {
-                    self.ledger.confirmed(&payload);
-                    // There may be room to send more.
-                    cx.waker().wake_by_ref();
-                    continue;
-                }
-                Poll::Ready(Ok(Some(_other))) => continue,
-            };
+        end_to_end: bool,
+        cx: &Context<'_>,
+    ) {
+        match control {
+            Received::Ping(payload) if end_to_end => {
+                let number = self.pings.received(payload);
+                self.down.push_ping(number);
+            }
+            Received::Ping(payload) => send_pong(socket, &payload),
+            Received::Pong(payload) => {
+                self.ledger.confirmed(&payload);
+                // There may be room to send more.
+                cx.waker().wake_by_ref();
+            }
+            Received::Piece(_) | Received::Nothing => {}
         }
-        cx.waker().wake_by_ref(); // after the others' turn
-        Poll::Pending
     }
+
+    /// Answers the backend's pings as far as the client has.
+    fn poll_answers(&mut self, socket: &mut WebSocket, cx: &Context<'_>) -> Step {
+        if self.pings.is_empty() {
+            return Step::Waits;
+        }
+        let (proved, odd) = self.proved.take(cx);
+        if let Some((number, payload)) = odd
+            && self.pings.has_until(number)
+        {
+            send_pong(socket, &payload);
+        }
+        // Behind much that is queued only the newest pong would be kept, and the backend may wait for each.
+        let queue_max = self.config.control_queue_bytes_max;
+        while self.pings.has_until(proved) {
+            if socket.queued() > queue_max {
+                return Step::Full;
+            }
+            if let Some(payload) = self.pings.pong(proved) {
+                send_pong(socket, &payload);
+            }
+        }
+        Step::Waits
+    }
+}
+
+/// What came from a backend.
+enum Received {
+    Piece(Piece),
+    Ping(Bytes),
+    Pong(Bytes),
+    /// The beginning of its end.
+    Nothing,
+}
+
+fn poll_message(
+    socket: &mut WebSocket,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Received>, RecvError>> {
+    socket.poll_recv_any(cx).map_ok(|incoming| {
+        incoming.map(|incoming| match incoming {
+            Incoming::Message(message) => Received::Piece(Piece {
+                kind: message.kind(),
+                data: message.payload().clone(),
+                last: true,
+            }),
+            Incoming::Ping(payload) => Received::Ping(payload),
+            Incoming::Pong(payload) => Received::Pong(payload),
+            Incoming::Closing(_) | _ => Received::Nothing,
+        })
+    })
 }
 
 fn poll_chunk(
     socket: &mut WebSocket,
     cx: &mut Context<'_>,
-) -> Poll<Result<Option<Piece>, RecvError>> {
-    socket.poll_recv_chunk(cx).map_ok(|chunk| {
-        chunk.map(|chunk| Piece {
-            kind: chunk.kind,
-            data: chunk.data,
-            last: chunk.last,
+) -> Poll<Result<Option<Received>, RecvError>> {
+    socket.poll_recv_chunk_any(cx).map_ok(|incoming| {
+        incoming.map(|incoming| match incoming {
+            IncomingChunk::Chunk(chunk) => Received::Piece(Piece {
+                kind: chunk.kind,
+                data: chunk.data,
+                last: chunk.last,
+            }),
+            IncomingChunk::Ping(payload) => Received::Ping(payload),
+            IncomingChunk::Pong(payload) => Received::Pong(payload),
+            _ => Received::Nothing,
         })
     })
+}
+
+fn send_pong(socket: &mut WebSocket, payload: &[u8]) {
+    if let Err(error) = socket.try_pong(payload) {
+        tracing::debug!(%error, "a pong was not sent");
+    }
 }

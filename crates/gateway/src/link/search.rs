@@ -21,6 +21,7 @@ impl Link {
         let Some(resume) = self.resume.clone() else {
             return Err(CloseFrame::new(BAD_GATEWAY, "the backend is gone"));
         };
+        self.pings.forget();
         self.put_back();
         let deadline = Instant::now() + resume.within;
         let mut wait = self.first_wait(&resume);
@@ -44,11 +45,11 @@ impl Link {
                 reached = attempt => reached,
                 frame = record.asked_to_end() => return Err(frame),
             };
-            if let Ok(Ok((lease, socket))) = reached {
+            if let Ok(Ok(reached)) = reached {
                 self.backoff = Some((wait, Instant::now()));
                 add(&self.target.counters.resumed, 1);
                 self.down.push(Down::Back);
-                return Ok(self.backend(lease, socket));
+                return Ok(self.backend(reached));
             }
             if Instant::now() >= deadline {
                 self.target.tell_loss("a backend did not come back in time");

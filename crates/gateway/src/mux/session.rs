@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tidewire::{
     Drain,
     proto::mux::{Body, DataFlags, FlowError, Frame, FrameError, Open, Side, StreamIds},
-    ws::{CloseCode, CloseFrame, Kind, Message, WebSocket},
+    ws::{CloseCode, CloseFrame, Incoming, Kind, Message, WebSocket},
 };
 use tokio::task::JoinSet;
 
@@ -32,6 +32,7 @@ use crate::{
     lane::Piece,
     link::{Lanes, Link},
     ready::{Bell, Ready},
+    receipts::Receipts,
     record::{Begin, Dialect, Record},
     table,
     target::add,
@@ -54,6 +55,7 @@ pub(super) struct MuxSession {
     streams: HashMap<u32, Stream>,
     allowance: Allowance,
     ready: Arc<Ready>,
+    receipts: Receipts,
     links: JoinSet<()>,
     /// No stream is opened any more.
     going_away: bool,
@@ -125,6 +127,7 @@ impl MuxSession {
             streams: HashMap::new(),
             allowance,
             ready: Arc::default(),
+            receipts: Receipts::default(),
             links: JoinSet::new(),
             going_away: false,
             closing: false,
@@ -174,14 +177,16 @@ impl MuxSession {
                     break;
                 }
                 budget -= 1;
-                match self.client.poll_recv(cx) {
+                match self.client.poll_recv_any(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(Some(_late))) if self.closing => {}
-                    Poll::Ready(Ok(Some(message))) => {
+                    Poll::Ready(Ok(Some(Incoming::Message(message)))) => {
                         if let Err(broken) = self.receive(&message) {
                             self.close(&broken.frame());
                         }
                     }
+                    Poll::Ready(Ok(Some(Incoming::Pong(payload)))) => self.pong(&payload),
+                    Poll::Ready(Ok(Some(_answered))) => {}
                     Poll::Ready(Ok(None)) => {
                         let code = self.client.close_frame().map(|frame| frame.code);
                         return Poll::Ready((code, "closed by the client"));
@@ -198,8 +203,10 @@ impl MuxSession {
                 };
                 self.turn(number);
             }
+            let full = !self.closing && self.receipts.send(&mut self.client);
+            let more = full || !self.ready.is_empty();
             match self.client.poll_flush(cx) {
-                Poll::Ready(Ok(())) if !self.closing && !self.ready.is_empty() => {}
+                Poll::Ready(Ok(())) if !self.closing && more => {}
                 // The next receive tells what is wrong.
                 Poll::Ready(_) | Poll::Pending => return Poll::Pending,
             }
@@ -218,9 +225,23 @@ impl MuxSession {
             }
             send(client, scratch, number, body);
         });
-        if turn == Turn::Gone {
-            self.streams.remove(&number);
+        match turn {
+            Turn::Goes => {}
+            Turn::Gone => drop(self.streams.remove(&number)),
+            Turn::Ping(ping) => self.receipts.due(number, ping),
         }
+    }
+
+    /// The client's WebSocket has answered a ping.
+    fn pong(&mut self, payload: &Bytes) {
+        let streams = &self.streams;
+        let pings_sent = self.client.pings_sent();
+        self.receipts
+            .pong(payload, pings_sent, |number, ping, pong| {
+                if let Some(stream) = streams.get(&number) {
+                    stream.pong(ping, pong);
+                }
+            });
     }
 
     fn send(&mut self, stream: u32, body: Body<'_>) {

@@ -20,7 +20,7 @@ use tidewire::{
 
 use crate::{
     intake::Intake,
-    lane::{Down, Piece, Taken},
+    lane::{Down, Piece, Pong, Taken},
     link::Lanes,
     ready::Bell,
     settings::Endpoint,
@@ -32,6 +32,8 @@ use crate::{
 pub(super) enum Turn {
     Goes,
     Gone,
+    /// It is to be kept, and the backend's ping of this number has come behind what was sent.
+    Ping(u64),
 }
 
 /// A logical socket.
@@ -178,6 +180,10 @@ impl Stream {
                     send(Body::Reject { status, reason });
                     return Turn::Gone;
                 }
+                Some(Down::Ping(number)) => {
+                    self.ring();
+                    return Turn::Ping(number);
+                }
                 Some(Down::Lost(retry_ms)) => {
                     self.intake.lost = true;
                     send(Body::Down { retry_ms });
@@ -193,6 +199,11 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// The client's pong for the backend's ping of this number.
+    pub(super) fn pong(&self, number: u64, pong: Pong) {
+        self.lanes.proved.tell(number, pong);
     }
 
     /// Sends as much of a piece as there is credit for; the rest has another turn.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use tidewire::ws::{
-    Answer, CloseCode, CloseFrame, Config, DeflateConfig, Established, Opening, SendError,
-    WebSocket,
+    Answer, CloseCode, CloseFrame, Config, DeflateConfig, Established, IncomingChunk, Opening,
+    SendError, WebSocket,
 };
 
 use super::raw::Open;
@@ -19,6 +19,8 @@ use crate::{
     intake::Intake,
     lane::{Down, Piece},
     link::{self, Lanes, Link},
+    reach::CONFIRM,
+    receipts::Receipts,
     refuse::refuse,
     settings::{Endpoint, Extensions, Limits},
 };
@@ -29,6 +31,9 @@ const UP_ITEMS_MAX: usize = 1024;
 
 /// Pieces of the client's messages that are looked at before others have their turn.
 const CHUNKS_PER_POLL: u32 = 1024;
+
+/// The one logical socket of such a connection.
+const SOCKET: u32 = 0;
 
 impl Open {
     /// Opens the backend, then the client.
@@ -52,15 +57,19 @@ impl Open {
                 return refuse(opening, &refusal).await;
             }
         };
+        let deflate = DeflateConfig::default();
+        let (name, value) = CONFIRM;
+        let confirm = [(name.to_owned(), value.to_owned())];
         let answer = Answer {
             subprotocol: backend.subprotocol(),
-            deflate: None,
-            ..Answer::default()
-        };
-        let deflate = DeflateConfig::default();
-        let answer = Answer {
             deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
-            ..answer
+            // For a gateway in front of this one.
+            headers: if backend.is_end_to_end() {
+                &confirm
+            } else {
+                &[]
+            },
+            ..Answer::default()
         };
         let mut config = config(&limits);
         config.deflate = answer.deflate.cloned();
@@ -78,6 +87,7 @@ impl Open {
             client,
             lanes,
             intake,
+            receipts: Receipts::default(),
             closing: false,
         };
         let admitted = self.admitted;
@@ -105,6 +115,7 @@ struct ClientSide {
     client: WebSocket,
     lanes: Lanes,
     intake: Intake,
+    receipts: Receipts,
     /// The client was told to close: what it still sends is thrown away.
     closing: bool,
 }
@@ -113,9 +124,12 @@ impl ClientSide {
     /// Runs until the client's connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let full = self.poll_down(cx);
+            let mut full = self.poll_down(cx);
             if self.poll_up(cx).is_ready() {
                 return Poll::Ready(());
+            }
+            if !self.closing {
+                full |= self.receipts.send(&mut self.client);
             }
             match self.client.poll_flush(cx) {
                 Poll::Ready(Ok(())) if full => {}
@@ -144,6 +158,7 @@ impl ClientSide {
                         Err(_closing) => self.closing = true,
                     }
                 }
+                Some(Down::Ping(number)) => self.receipts.due(SOCKET, number),
                 Some(Down::Lost(_)) => self.intake.lost = true,
                 Some(Down::Back) => self.intake.lost = false,
                 Some(Down::Closed(frame)) => {
@@ -171,10 +186,15 @@ impl ClientSide {
                 break;
             }
             budget -= 1;
-            match self.client.poll_recv_chunk(cx) {
+            match self.client.poll_recv_chunk_any(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(_late))) if self.closing => {}
-                Poll::Ready(Ok(Some(chunk))) => {
+                Poll::Ready(Ok(Some(IncomingChunk::Pong(payload)))) => {
+                    let proved = &self.lanes.proved;
+                    let tell = |_socket, number, pong| proved.tell(number, pong);
+                    self.receipts.pong(&payload, self.client.pings_sent(), tell);
+                }
+                Poll::Ready(Ok(Some(IncomingChunk::Chunk(chunk)))) => {
                     let taken = self.intake.take(Piece {
                         kind: chunk.kind,
                         data: chunk.data,
@@ -184,6 +204,7 @@ impl ClientSide {
                         self.close(&frame);
                     }
                 }
+                Poll::Ready(Ok(Some(_answered))) => {}
                 Poll::Ready(Ok(None)) => {
                     self.intake.close(self.client.close_frame().cloned());
                     return Poll::Ready(());

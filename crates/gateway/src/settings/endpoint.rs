@@ -41,6 +41,8 @@ pub struct Endpoint {
     pub resume: Option<Resume>,
     /// Who negotiates compression of pinned connections.
     pub extensions: Extensions,
+    /// Who answers the upstreams' pings, where the gateway reads the messages.
+    pub pings: PingAnswers,
     /// The upstream gets the `Host` that the client asked for (as its check of the origin may
     /// need); otherwise the upstream's own. Default true.
     pub preserve_host: bool,
@@ -241,6 +243,20 @@ pub enum Extensions {
     PerHop,
 }
 
+/// Who answers an upstream's pings, where the gateway reads the messages. A relay of bytes passes pings in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PingAnswers {
+    /// The client, when the upstream's answer to the handshake says `Tidewire-Confirm: pong`, as a Tidewire messaging
+    /// server's does; otherwise the gateway.
+    #[default]
+    Auto,
+    /// The client: a pong tells the upstream that the client has read all before. A client that is slow, or gone,
+    /// looks to the upstream as it is.
+    EndToEnd,
+    /// The gateway, at once: a pong tells the upstream that the gateway lives, and nothing about the client.
+    Gateway,
+}
+
 /// Which form of PROXY protocol an upstream is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingProxyProtocol {
@@ -311,6 +327,7 @@ impl Endpoint {
             per_client_max: usize::MAX,
             resume: None,
             extensions: Extensions::default(),
+            pings: PingAnswers::default(),
             preserve_host: true,
             request_headers: Vec::new(),
             proxy_protocol: None,

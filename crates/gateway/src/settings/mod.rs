@@ -19,7 +19,7 @@ use tidewire_config::LogFormat;
 pub use self::{
     endpoint::{
         Balance, Ejection, Endpoint, Extensions, HashKey, Health, OnUnhealthy, Opening, Origins,
-        OutgoingProxyProtocol, Overflow, Process, Rates, Replay, Resume, Upstream,
+        OutgoingProxyProtocol, Overflow, PingAnswers, Process, Rates, Replay, Resume, Upstream,
     },
     route::{Condition, Pattern, PatternError, Route, Source},
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidewire::ws::Url;
 use tidewire_gateway::{
     config::{EXAMPLE_TOML, Rule},
-    settings::{Balance, Endpoint, Extensions, Origins, Settings, Upstream},
+    settings::{Balance, Endpoint, Extensions, Origins, PingAnswers, Settings, Upstream},
 };
 
 use crate::{CHAT, endpoint, load_toml, settings};
@@ -180,6 +180,7 @@ fn the_default_is_safe_and_heals() {
     let endpoint = endpoint(&settings);
     assert_eq!(endpoint.balance, Balance::RoundRobin);
     assert_eq!(endpoint.origins, Origins::Same);
+    assert_eq!(endpoint.pings, PingAnswers::Auto);
     assert_eq!(endpoint.extensions, Extensions::EndToEnd);
     assert!(endpoint.ejection.is_some());
     assert!(endpoint.auth.is_none() && endpoint.resume.is_none() && endpoint.tls.is_none());

@@ -51,6 +51,7 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("*", "origins = \"https://a\"", "endpoints.chat.origins", &["\"same\", \"any\" or a list"]),
     ("*", "origins = [1]", "endpoints.chat.origins[0]", &["found 1"]),
     ("*", "origins = [\"a.org\"]", "endpoints.chat.origins[0]", &["scheme://host"]),
+    ("*", "pings = \"end_to_end\"", "endpoints.chat.pings", &["\"auto\", \"end-to-end\" or \"gateway\""]),
     ("*", "extensions = \"none\"", "endpoints.chat.extensions", &["per-hop"]),
     ("*", "proxy_protocol = \"v3\"", "endpoints.chat.proxy_protocol", &["\"v1\" or \"v2\""]),
     ("*", "proxy_protocol = true", "endpoints.chat.proxy_protocol", &["found true"]),

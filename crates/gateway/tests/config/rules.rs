@@ -5,7 +5,7 @@ use std::fs;
 use tidewire::ws::ProxyProtocol;
 use tidewire_gateway::settings::{
     AccessLog, Balance, Extensions, HashKey, OnUnhealthy, Origins, OutgoingProxyProtocol, Overflow,
-    Replay, Source,
+    PingAnswers, Replay, Source,
 };
 
 use crate::{CHAT, endpoint, load_toml, settings};
@@ -15,7 +15,7 @@ fn every_choice_reaches_the_settings() {
     let text = format!(
         "handover = \"/run/gateway.sock\"\naccess_log = \"stdout\"\n{CHAT}\
          balance = {{hash = \"header:X-User\"}}\norigins = [\"HTTPS://A:443\"]\n\
-         proxy_protocol = \"v2\"\nextensions = \"per-hop\"\nper_client_max = 3\n\
+         proxy_protocol = \"v2\"\nextensions = \"per-hop\"\npings = \"end-to-end\"\nper_client_max = 3\n\
          request_headers = {{X-A = \"1\", Cookie = \"\"}}\n\
          [endpoints.chat.health]\non_unhealthy = \"close\"\n\
          [endpoints.chat.resume]\noverflow = \"wait\"\nreplay = \"unconfirmed\"\ncodes = [1011]\n\
@@ -31,6 +31,7 @@ fn every_choice_reaches_the_settings() {
     );
     assert_eq!(endpoint.proxy_protocol, Some(OutgoingProxyProtocol::V2));
     assert_eq!(endpoint.extensions, Extensions::PerHop);
+    assert_eq!(endpoint.pings, PingAnswers::EndToEnd);
     assert_eq!(endpoint.per_client_max, 3);
     let resume = endpoint.resume.as_ref().expect("it is there");
     assert_eq!(

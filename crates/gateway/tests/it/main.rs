@@ -24,6 +24,7 @@ mod limits;
 mod mux;
 mod operate;
 mod pinned;
+mod receipts;
 mod resume;
 mod secure;
 mod smhandshake_bytes;

@@ -177,6 +177,21 @@ fn a_client_without_pongs_keeps_the_newest_and_lets_the_oldest_go() {
 }
 
 #[test]
+fn nothing_is_let_go_of_a_user_whose_clients_have_answered() {
+    let desk = Desk::with(|config| config.unproven_messages_kept = 1);
+    desk.online("2").session().begin(Begin::Everything);
+    let (anna, mut bob) = (desk.online("1"), desk.online("2"));
+    for text in ["a", "b", "c"] {
+        anna.send(&["2"], text);
+    }
+    desk.mailbox.pump();
+    assert_eq!(bob.texts().len(), 3);
+    bob.session().release_unproven(bob.session().mark());
+    desk.mailbox.pump();
+    assert_eq!(desk.mailbox.pending("2").len(), 3);
+}
+
+#[test]
 fn what_was_unproven_at_the_end_can_be_confirmed_behind_it() {
     for confirmed in [false, true] {
         let desk = Desk::with(|config| config.delivery_status = true);

@@ -291,6 +291,48 @@ fn item_10_threat_10_a_peer_that_pings_and_never_reads_costs_one_pending_pong() 
 }
 
 #[test]
+fn pongs_that_are_left_to_the_application_are_sent_when_it_says_so() {
+    let mut connection = server_with(|config| config.answer_pings = false);
+    let log = feed(
+        &mut connection,
+        &frames(&[(0x89, b"one"), (0x89, b"two"), (0x88, b"")]),
+        1000,
+    );
+    assert_eq!(log, ["Ping one", "Ping two", "Close"]);
+    let out = sent(&mut connection);
+    assert_eq!(out, b"\x88\x00", "a close frame is answered all the same");
+    assert_eq!(
+        connection.halves().1.pong(b"two"),
+        Err(SendError::Closed),
+        "nothing follows a close frame"
+    );
+
+    let mut connection = server_with(|config| config.answer_pings = false);
+    let (_, outgoing) = connection.halves();
+    outgoing.pong(b"one").unwrap();
+    assert_eq!(
+        outgoing.pong(&[0; 126]),
+        Err(SendError::ControlTooLong),
+        "RFC 6455 section 5.5"
+    );
+    assert_eq!(sent(&mut connection), b"\x8a\x03one");
+}
+
+#[test]
+fn of_the_applications_pongs_too_only_the_newest_waits_behind_much_that_is_queued() {
+    let mut connection = server_with(|config| {
+        config.answer_pings = false;
+        config.control_queue_bytes_max = 1000;
+    });
+    for i in 0..100_000_u32 {
+        connection.halves().1.pong(&i.to_be_bytes()).unwrap();
+    }
+    assert!(connection.queued() <= 1000 + 8, "{}", connection.queued());
+    let out = sent(&mut connection);
+    assert!(out.ends_with(&[&[0x8a, 4][..], &99_999_u32.to_be_bytes()[..]].concat()));
+}
+
+#[test]
 fn the_peers_close_is_echoed_and_ends_the_connection() {
     let mut connection = server();
     let log = feed(

@@ -2,7 +2,7 @@
 //!
 //! In: the endpoint's choices and a request's head. Out: the subprotocol to answer.
 
-use super::RequestHead;
+use super::{RequestHead, client::check_header};
 use crate::DeflateConfig;
 
 /// What an endpoint can agree on.
@@ -14,9 +14,18 @@ pub struct AcceptOptions<'a> {
     /// Take an offer of permessage-deflate that these settings can meet. Default `None`: every
     /// extension is ignored.
     pub deflate: Option<&'a DeflateConfig>,
+    /// Further fields of the answer, name and value; one that is no field or that the handshake sets itself is
+    /// left out.
+    pub headers: &'a [(&'static str, &'static str)],
 }
 
 impl<'a> AcceptOptions<'a> {
+    /// The further fields that may be sent.
+    pub(super) fn sendable(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<'a> {
+        let headers = self.headers.iter().copied();
+        headers.filter(|(name, value)| check_header(name, value).is_ok())
+    }
+
     /// The best subprotocol that the client offers.
     pub(super) fn subprotocol_for(&self, head: &RequestHead) -> Option<&'a str> {
         let mut ours = self.subprotocols.iter().copied();

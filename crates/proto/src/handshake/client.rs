@@ -355,7 +355,7 @@ mod tests {
             .unwrap();
         let options = AcceptOptions {
             subprotocols: &["b"],
-            deflate: None,
+            ..AcceptOptions::default()
         };
         let accepted = accept(&head, options).unwrap();
         let agreed = verify(&request, &accepted.response).unwrap();

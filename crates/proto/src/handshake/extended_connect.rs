@@ -69,7 +69,7 @@ fn push_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExtendedAccepted {
-    /// Header fields, names in lower case.
+    /// Header fields; names are in lower case, but for those of [`AcceptOptions::headers`], which are as given.
     pub fields: Vec<(&'static str, String)>,
     /// The chosen subprotocol.
     pub subprotocol: Option<String>,
@@ -102,6 +102,9 @@ pub fn accept_extended(
             accepted.fields.push(("sec-websocket-extensions", answer));
             accepted.deflate = Some(parameters);
         }
+    }
+    for (name, value) in options.sendable() {
+        accepted.fields.push((name, value.to_owned()));
     }
     Ok(accepted)
 }
@@ -250,7 +253,7 @@ mod tests {
             head,
             AcceptOptions {
                 subprotocols,
-                deflate: None,
+                ..AcceptOptions::default()
             },
         )
     }
@@ -299,6 +302,12 @@ mod tests {
             [("sec-websocket-protocol", "superchat".to_owned())]
         );
         assert_eq!(accept(&head, &[]), Ok(ExtendedAccepted::default()));
+        let options = AcceptOptions {
+            headers: &[("X-Told", "yes"), ("connection", "close")],
+            ..AcceptOptions::default()
+        };
+        let accepted = accept_extended(&head, options).unwrap();
+        assert_eq!(accepted.fields, [("X-Told", "yes".to_owned())]);
     }
 
     #[test]

@@ -25,9 +25,14 @@ pub struct Accepted {
 /// # Errors
 /// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
 pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted, Refusal> {
+    let headers: Vec<(String, String)> = options
+        .sendable()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let answer = Answer {
         subprotocol: options.subprotocol_for(head),
         deflate: options.deflate,
+        headers: &headers,
         ..Answer::default()
     };
     answer_with(head, &answer)
@@ -176,7 +181,7 @@ mod tests {
             &RequestHead::parse(Bytes::from(head.to_owned()), HeadLimits::default()).unwrap(),
             AcceptOptions {
                 subprotocols,
-                deflate: None,
+                ..AcceptOptions::default()
             },
         )
     }
@@ -189,6 +194,26 @@ mod tests {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn fields_of_the_endpoint_are_answered_unless_they_would_break_the_answer() {
+        let head = RequestHead::parse(Bytes::from(GOOD), HeadLimits::default()).unwrap();
+        let options = AcceptOptions {
+            headers: &[
+                ("Tidewire-Confirm", "pong"),
+                ("Connection", "close"),
+                ("Sec-WebSocket-Accept", "mine"),
+                ("two words", "x"),
+                ("X", "a\r\nY: b"),
+            ],
+            ..AcceptOptions::default()
+        };
+        let response = accept(&head, options).unwrap().response;
+        let plain = accept(&head, AcceptOptions::default()).unwrap().response;
+        let told =
+            plain.strip_suffix("\r\n").unwrap().to_owned() + "Tidewire-Confirm: pong\r\n\r\n";
+        assert_eq!(response, told);
     }
 
     #[test]

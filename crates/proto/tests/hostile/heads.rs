@@ -201,6 +201,7 @@ fn threat_03_long_lists_of_subprotocols_and_extensions_cost_their_length() {
     let options = AcceptOptions {
         subprotocols: &["v1"],
         deflate: deflate.as_ref(),
+        ..AcceptOptions::default()
     };
     for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
         for item in [

@@ -31,6 +31,9 @@ mod code {
     pub(super) const UNAUTHORIZED: u16 = 4050;
 }
 
+/// Tells a gateway that a pong must be its client's. There are clients that take no answer above 512 bytes.
+const CONFIRMED_BY_PONG: &[(&str, &str)] = &[("Tidewire-Confirm", "pong")];
+
 /// How a chat connection behaves; shared by all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Behaviour {
@@ -67,7 +70,11 @@ impl Chat {
 impl Endpoint for Chat {
     fn accept(&self, request: &Request) -> Result<Response, Refusal> {
         self.access.check_origin(request.head.as_ref())?;
-        Ok(Response::default())
+        let mut response = Response::default();
+        if self.behaviour.confirm == Confirm::Pong {
+            response.headers = CONFIRMED_BY_PONG;
+        }
+        Ok(response)
     }
 
     fn serve(

@@ -14,7 +14,7 @@ use tidewire_config::{ByteSize, Checker, ConfigError, LIST_LENGTH_MAX, Source, q
 use super::{
     AllowedOrigins, ChatConfig, ChatSettings, Config, EchoLimitsConfig, EchoLimitsSettings,
     KeepAliveSettings, LimitsConfig, LimitsSettings, MailboxConfig, MailboxSettings, RestConfig,
-    RestSettings, ServerConfig, ServerSettings, Settings,
+    RestSettings, ServerConfig, ServerSettings, Settings, UnprovenSettings,
     agree::agreement,
     single::{endpoint, time_zone, tls},
 };
@@ -217,18 +217,6 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
         ByteSize::kib(1),
         ByteSize::gib(1),
     );
-    let unproven_deliveries_max = check.count(
-        "chat.unproven_deliveries_max",
-        config.unproven_deliveries_max,
-        0,
-        16,
-    );
-    let unproven_messages_kept = check.count(
-        "chat.unproven_messages_kept",
-        config.unproven_messages_kept,
-        0,
-        1 << 16,
-    );
     let recipients_max = check.count("chat.recipients_max", config.recipients_max, 1, 1 << 16);
     let sessions_per_user_max = check.count(
         "chat.sessions_per_user_max",
@@ -261,14 +249,39 @@ fn chat(check: &mut Checker<'_>, config: &ChatConfig) -> Option<ChatSettings> {
         check_sender: config.check_sender,
         time_zone: time_zone?,
         confirm: config.confirm,
-        unproven_deliveries_max,
-        unproven_messages_kept,
+        unproven: unproven(check, config),
         recipients_max,
         sessions_per_user_max,
         outbox_messages_max,
         outbox_bytes_max,
         keep_alive,
     })
+}
+
+fn unproven(check: &mut Checker<'_>, config: &ChatConfig) -> UnprovenSettings {
+    let deliveries_max = check.count(
+        "chat.unproven_deliveries_max",
+        config.unproven_deliveries_max,
+        0,
+        16,
+    );
+    let messages_kept = check.count(
+        "chat.unproven_messages_kept",
+        config.unproven_messages_kept,
+        0,
+        1 << 16,
+    );
+    let kept = check.seconds(
+        "chat.unproven_kept_seconds",
+        config.unproven_kept_seconds,
+        0,
+        86_400,
+    );
+    UnprovenSettings {
+        deliveries_max,
+        messages_kept,
+        kept,
+    }
 }
 
 /// A list of message types, in lower case.

@@ -24,7 +24,8 @@ pub use raw::{
 };
 pub use settings::{
     AllowedOrigins, ChatSettings, EchoLimitsSettings, KeepAliveSettings, LimitsSettings,
-    MailboxSettings, RestSettings, ServerSettings, Settings, TlsSettings, Warning,
+    MailboxSettings, RestSettings, ServerSettings, Settings, TlsSettings, UnprovenSettings,
+    Warning,
 };
 pub use tidewire_config::{ByteSize, ConfigError, LogFormat, Problem, Rule, Source};
 pub use value::{Confirm, Runtime};

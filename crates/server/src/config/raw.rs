@@ -195,6 +195,9 @@ pub struct ChatConfig {
     /// leave once its system has acknowledged them. Default 256, at most 65536; no more than half of
     /// [`MailboxConfig::user_messages_max`] and 512 count.
     pub unproven_messages_kept: u32,
+    /// Seconds such a connection has to last before anything is let go; never of a user whose clients have answered a
+    /// ping since the server was started. Default 600, at most 86400.
+    pub unproven_kept_seconds: u32,
     /// Recipients of one message. Default 256, 1 to 65536; each is a row in the store.
     pub recipients_max: u32,
     /// Whether a recipient who is named several times gets a message as often. Default `false`:
@@ -386,6 +389,7 @@ impl Default for ChatConfig {
             confirm: Confirm::Pong,
             unproven_deliveries_max: 3,
             unproven_messages_kept: 256,
+            unproven_kept_seconds: 600,
             recipients_max: 256,
             repeat_recipients: false,
             submissions_bytes_max: ByteSize::mib(1),

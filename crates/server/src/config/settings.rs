@@ -187,10 +187,8 @@ pub struct ChatSettings {
     pub time_zone: TimeZone,
     /// When a message to a client that cannot acknowledge counts as delivered.
     pub confirm: Confirm,
-    /// Connections on which a message is delivered without a proof; 0 means no limit.
-    pub unproven_deliveries_max: usize,
-    /// Messages kept for a client that never answers a ping.
-    pub unproven_messages_kept: usize,
+    /// What happens to messages for clients that never answer a ping.
+    pub unproven: UnprovenSettings,
     /// Recipients of one message.
     pub recipients_max: usize,
     /// Connections of one user at a time.
@@ -201,6 +199,18 @@ pub struct ChatSettings {
     pub outbox_bytes_max: usize,
     /// Finding dead connections.
     pub keep_alive: KeepAliveSettings,
+}
+
+/// Messages for clients that never answer a ping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnprovenSettings {
+    /// Connections on which a message is delivered without a proof; 0 means no limit.
+    pub deliveries_max: usize,
+    /// Messages kept for a redelivery.
+    pub messages_kept: usize,
+    /// How long such a connection has to last before anything is let go.
+    pub kept: Duration,
 }
 
 /// Finding dead connections.

@@ -223,3 +223,19 @@ async fn users_talk_over_wss_and_with_mutual_tls_only_with_a_certificate() {
         assert!(desk.running.stop().await);
     }
 }
+
+/// There are old clients that take an answer of at most 512 bytes.
+#[tokio::test]
+async fn the_answer_says_that_a_pong_confirms_where_it_does_and_stays_short() {
+    for (config, confirms) in [("", true), ("[chat]\nconfirm = \"written\"\n", false)] {
+        let desk = Desk::start(config);
+        let (socket, head) = desk.client("1").connect_with_head().await.unwrap();
+        assert_eq!(head.has_token("tidewire-confirm", "pong"), confirms);
+        drop(socket);
+        let fields = head.fields();
+        let bytes: usize = fields
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        assert!(bytes + 34 <= 512, "{bytes}"); // the status line and the empty one
+    }
+}

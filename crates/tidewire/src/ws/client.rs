@@ -203,6 +203,18 @@ impl Client {
                 .await
                 .map_err(|_elapsed| ConnectError::TimedOut)?;
         }
+        Ok(self.connect_with_head().await?.0)
+    }
+
+    /// Connects over HTTP/1.1 and gives the head of the server's answer, too: for what it tells besides what
+    /// the handshake agrees on.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    pub async fn connect_with_head(&self) -> Result<(WebSocket, ResponseHead), ConnectError> {
         let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
         let (tcp, left) = self.reach_in_time().await?;
         timeout(left, Box::pin(self.upgrade(tcp, request)))
@@ -256,7 +268,7 @@ impl Client {
         &self,
         tcp: TcpStream,
         request: ClientRequest,
-    ) -> Result<WebSocket, ConnectError> {
+    ) -> Result<(WebSocket, ResponseHead), ConnectError> {
         let (mut stream, peer) = self.stream(tcp, None).await?;
         stream
             .write_all(request.request.as_bytes())
@@ -265,7 +277,8 @@ impl Client {
         stream.flush().await.map_err(ConnectError::Lost)?;
         let (head, leftover) = read_answer(&mut stream).await?;
         let agreed = request.verify(&head)?;
-        Ok(self.socket(stream, leftover, Arc::new(peer), agreed))
+        let socket = self.socket(stream, leftover, Arc::new(peer), agreed);
+        Ok((socket, head))
     }
 
     /// What is asked for besides the address.

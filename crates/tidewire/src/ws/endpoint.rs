@@ -22,6 +22,10 @@ pub struct Request {
 pub struct Response {
     /// Subprotocols this endpoint speaks, best first.
     pub subprotocols: &'static [&'static str],
+    /// Further fields of the answer, name and value: what the endpoint has to tell clients that know it. One that is no
+    /// field or that the handshake sets itself is left out. Keep them short: some clients
+    /// take no answer above 512 bytes.
+    pub headers: &'static [(&'static str, &'static str)],
 }
 
 /// Serves the connections of one path.

@@ -38,7 +38,8 @@ pub use server::{
     ServerStats, Traffic, Unrouted,
 };
 pub use socket::{
-    Handler, Incoming, MessageChunk, MessageWriter, Sender, Serving, Session, WebSocket,
+    Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,
+    WebSocket,
 };
 pub use tidewire_proto::{
     CloseCode, CloseFrame, Config, ControlRate, DeflateConfig, Kind, Message, MessageRef, Prepared,

@@ -19,6 +19,7 @@ mod http2;
 mod inbox;
 #[cfg(feature = "deflate")]
 mod opening;
+mod pongs;
 #[cfg(feature = "tls")]
 mod proxy;
 #[cfg(feature = "tls")]

@@ -304,3 +304,35 @@ async fn item_03_a_frame_in_the_same_segment_as_the_101_is_not_lost() {
         "{error:?}"
     );
 }
+
+/// An endpoint that tells its clients something in the answer.
+struct TellingMore;
+
+impl Endpoint for TellingMore {
+    fn accept(&self, _request: &Request) -> Result<Response, Refusal> {
+        let mut response = Response::default();
+        response.headers = &[("X-Told", "yes")];
+        Ok(response)
+    }
+
+    fn serve(
+        &self,
+        mut socket: WebSocket,
+        _request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { while let Ok(Some(_)) = socket.recv().await {} })
+    }
+}
+
+#[tokio::test]
+async fn a_client_reads_the_fields_of_the_endpoint_in_the_answer() {
+    let running = Server::new(config())
+        .route("/", TellingMore)
+        .start()
+        .unwrap();
+    let target = Client::new(&format!("ws://{}/", running.local_addr())).unwrap();
+    let (mut socket, head) = target.connect_with_head().await.unwrap();
+    let told: Vec<_> = head.values("x-told").collect();
+    assert_eq!(told, [b"yes"]);
+    socket.close(CloseCode::NORMAL, "").await.unwrap();
+}

@@ -5,6 +5,7 @@
 //! room needs nothing undone in memory, and what has left is never handed out again.
 
 mod read; // handing out what is pending
+mod room; // what the disk has room for
 
 use std::sync::Arc;
 
@@ -281,56 +282,6 @@ impl Store {
         stats::add(&self.shared.counters.appended, stored);
         self.gauge();
         outcomes
-    }
-
-    /// Moves the log into the database once it has grown enough to be worth it.
-    pub(super) fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
-        // Without the reserve the log must stay small.
-        let pages_max = if self.reserve.is_missing() {
-            1
-        } else {
-            CHECKPOINT_PAGES
-        };
-        if self.log_pages < pages_max {
-            return Ok(());
-        }
-        self.log_pages = 0;
-        match self.database.checkpoint(false) {
-            Err(Fault::DiskFull) if self.give_up_reserve()? => Ok(()),
-            result => result,
-        }
-    }
-
-    /// On a disk without room for the reserve the database may not grow from the start.
-    pub(super) fn confine(&self) -> rusqlite::Result<()> {
-        if self.reserve.is_missing() {
-            self.database.allow_growth(false)?;
-        }
-        Ok(())
-    }
-
-    /// Tries now and then to take a reserve back that was given up; then the database may grow
-    /// again.
-    pub(super) fn retake_reserve(&mut self) -> rusqlite::Result<()> {
-        if self.reserve.retake_if_due() {
-            self.database.allow_growth(true)?;
-            tracing::info!("the store has its disk reserve again");
-        }
-        Ok(())
-    }
-
-    /// Frees the reserve on a disk so full that nothing can be written; false if there is none.
-    ///
-    /// The room goes to the log and to what the log makes the database grow. From then on the
-    /// database may not grow, so that appends cannot use up what draining needs; what draining
-    /// frees inside the file they can have.
-    pub(super) fn give_up_reserve(&mut self) -> Result<bool, Fault> {
-        if !self.reserve.give_up() {
-            return Ok(false);
-        }
-        self.database.checkpoint(false)?;
-        self.database.allow_growth(false).map_err(Fault::Fatal)?;
-        Ok(true)
     }
 
     /// Writes what is left and empties the log.

@@ -14,6 +14,7 @@
 //! no data follows it.
 
 mod compressed; // what goes through the compressor
+mod controls; // pings and pongs
 mod keep_alive; // deadlines
 
 use std::{fmt, io::IoSlice, sync::Arc, time::Instant};
@@ -207,25 +208,6 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Queues a ping.
-    ///
-    /// # Errors
-    /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Full`], [`SendError::Closed`].
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.control(Opcode::Ping, payload)?;
-        self.pings = self.pings.wrapping_add(1);
-        Ok(())
-    }
-
-    /// Queues a pong that answers no ping: a one-way sign of life (RFC 6455 section 5.5.3). Pings
-    /// are answered without it.
-    ///
-    /// # Errors
-    /// As [`Self::ping`].
-    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.control(Opcode::Pong, payload)
-    }
-
     /// Starts the closing handshake; does nothing when it has started already. A code that
     /// must not be on the wire sends a close frame without code.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
@@ -243,16 +225,6 @@ impl Outgoing {
         self.state = State::CloseSent {
             deadline: after(now, self.config.close_within),
         };
-    }
-
-    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong);
-        }
-        self.room_for(payload.len())?;
-        let key = self.key();
-        self.transmit.frame(true, opcode, payload, key);
-        Ok(())
     }
 
     #[inline]
@@ -311,12 +283,13 @@ impl Outgoing {
 
 /// What came from outside.
 impl Outgoing {
-    /// Answers what was received: a ping with its pong, a close frame with ours.
+    /// Answers what was received: a ping with its pong, unless [`Config::answer_pings`] leaves that to the
+    /// application; a close frame with ours.
     #[inline]
     pub fn answer(&mut self, event: &Event<'_>) {
         match event {
-            Event::Message(_) | Event::Chunk(_) | Event::Pong(_) => {}
-            Event::Ping(body) => self.answer_ping(body),
+            Event::Ping(body) if self.config.answer_pings => self.answer_ping(body),
+            Event::Ping(_) | Event::Message(_) | Event::Chunk(_) | Event::Pong(_) => {}
             Event::Close(frame) => self.answer_close(frame.as_ref()),
         }
     }
@@ -330,19 +303,6 @@ impl Outgoing {
         }
         if self.state != State::Closed {
             self.state = State::Failed;
-        }
-    }
-
-    //= rfc6455#5.5.3: a pong carries the ping's application data
-    fn answer_ping(&mut self, body: &[u8]) {
-        if self.state != State::Open {
-            return; // nothing follows our close frame
-        }
-        if self.transmit.len() <= self.config.control_queue_bytes_max {
-            let key = self.key();
-            self.transmit.frame(true, Opcode::Pong, body, key);
-        } else {
-            self.pong_waiting = Some(body.into());
         }
     }
 

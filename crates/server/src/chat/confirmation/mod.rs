@@ -69,6 +69,8 @@ pub(crate) struct Timing {
     pub(crate) ping_interval: Option<Duration>,
     /// A peer whose system has acknowledged nothing for this long has lost its connection.
     pub(crate) acknowledged_within: Duration,
+    /// How long a peer has to be mute before anything of it is released.
+    pub(crate) unproven_kept: Duration,
 }
 
 /// How a connection begins.
@@ -126,6 +128,8 @@ pub(super) struct Confirmation {
     waits_until: Option<Instant>,
     /// For a mute peer: what was written when, to be released later.
     held: Option<(Mark, Instant)>,
+    /// The peer became mute then.
+    mute_since: Option<Instant>,
     released: Mark,
     due: Due,
 }
@@ -185,6 +189,7 @@ impl Confirmation {
             received_at: now,
             waits_until: is_waiting.then(|| now + patience.min(WAIT_MAX)),
             held: None,
+            mute_since: None,
             released: Mark::default(),
             due: Due::default(),
         };
@@ -340,6 +345,7 @@ impl Confirmation {
         }
         if is_due(self.mute_at()) {
             self.peer = Peer::Mute;
+            self.mute_since = Some(now);
             self.window = self.window_max;
             self.due.window = self.by_pong;
             self.hold(now);
@@ -417,8 +423,10 @@ impl Confirmation {
     }
 
     fn release_at(&self) -> Option<Instant> {
-        self.held
-            .map(|(_, written_at)| written_at + self.timing.acknowledged_within)
+        let (_, written_at) = self.held?;
+        let mute_since = self.mute_since?;
+        let acknowledged = written_at + self.timing.acknowledged_within;
+        Some(acknowledged.max(mute_since + self.timing.unproven_kept))
     }
 
     /// Notes what a mute peer's system was given.

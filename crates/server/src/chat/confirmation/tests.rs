@@ -12,6 +12,7 @@ pub(super) fn beginning() -> Beginning {
             pong_timeout: PONG_TIMEOUT,
             ping_interval: Some(Duration::from_secs(25)),
             acknowledged_within: Duration::from_secs(21),
+            unproven_kept: Duration::from_mins(10),
         },
         unproven_sessions: 0,
         is_waiting: false,
@@ -201,6 +202,8 @@ fn a_peer_that_never_answers_is_mute_after_the_patience_and_kept() {
     desk.pass(seconds(10));
     let widened = Action::SetWindow(beginning().window_max);
     assert!(desk.actions.contains(&widened), "{:?}", desk.actions);
+    desk.pass(seconds(599));
+    assert!(!desk.actions.contains(&Action::Release(Mark::from(4))));
     desk.queue(300, 0);
     desk.pass(seconds(3600));
     assert!(!desk.gave_up() && desk.confirmed().is_empty());
@@ -215,7 +218,7 @@ fn a_peer_that_never_answers_is_mute_after_the_patience_and_kept() {
             &Action::Release(Mark::from(4)),
             &Action::Release(Mark::from(300))
         ],
-        "once the system must have acknowledged it"
+        "after ten minutes, and once the system must have acknowledged it"
     );
 }
 

@@ -259,6 +259,7 @@ pub(super) fn decide<'a, A>(
     let options = AcceptOptions {
         subprotocols: response.subprotocols,
         deflate: config.deflate.as_ref(),
+        headers: response.headers,
     };
     let accepted = negotiate(&request.head, options)?;
     Ok(Decided {

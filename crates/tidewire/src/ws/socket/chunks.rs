@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidewire_proto::{CloseCode, Event, Kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, WebSocket, controls::Control, drive::READS_MAX, later::Kept};
+use super::{Ending, LastControl, WebSocket, controls::Control, drive::READS_MAX, later::Kept};
 use crate::ws::{RecvError, SendError};
 
 /// Pieces that arrive together are gathered up to this. Frames of a few bytes, and the steps in which a compressed
@@ -28,6 +28,18 @@ pub struct MessageChunk {
     pub data: Bytes,
     /// Whether the message ends here.
     pub last: bool,
+}
+
+/// Something received by who takes messages in pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IncomingChunk {
+    /// A piece of a message.
+    Chunk(MessageChunk),
+    /// A ping; as [`Incoming::Ping`](super::Incoming::Ping).
+    Ping(Bytes),
+    /// A pong, with the payload of the ping it answers.
+    Pong(Bytes),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
@@ -54,8 +66,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<MessageChunk>, RecvError>> {
+        loop {
+            match ready!(self.poll_chunk(cx, false))? {
+                Some(IncomingChunk::Chunk(chunk)) => return Poll::Ready(Ok(Some(chunk))),
+                Some(IncomingChunk::Ping(_) | IncomingChunk::Pong(_)) => {} // held from before
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    /// As [`recv_chunk`](Self::recv_chunk), but also tells pings and pongs, in their place between the pieces.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// As [`recv_chunk`](Self::recv_chunk).
+    pub async fn recv_chunk_any(&mut self) -> Result<Option<IncomingChunk>, RecvError> {
+        poll_fn(|cx| self.poll_recv_chunk_any(cx)).await
+    }
+
+    /// As [`recv_chunk_any`](Self::recv_chunk_any), for those who write futures by hand.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv_chunk_any(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<IncomingChunk>, RecvError>> {
+        self.poll_chunk(cx, true)
+    }
+
+    /// `controls`: pings and pongs are told, too.
+    fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        controls: bool,
+    ) -> Poll<Result<Option<IncomingChunk>, RecvError>> {
         let mut reads = 0;
         loop {
+            if let Some(control) = self.inner.take_held() {
+                return Poll::Ready(Ok(Some(control)));
+            }
             if self.inner.ending != Ending::No {
                 let ended = ready!(self.poll_end(cx))?;
                 debug_assert!(ended.is_none(), "nothing is received at the end");
@@ -64,8 +116,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             if let Some(error) = &self.inner.failed {
                 return Poll::Ready(Err(error.clone()));
             }
-            if let Some(chunk) = self.next_chunk() {
-                return Poll::Ready(Ok(Some(chunk)));
+            if let Some(chunk) = self.next_chunk(controls) {
+                return Poll::Ready(Ok(Some(IncomingChunk::Chunk(chunk))));
+            }
+            if self.inner.holds_control() {
+                continue;
             }
             if self.inner.ending == Ending::No {
                 if reads == READS_MAX {
@@ -78,11 +133,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
     }
 
-    fn next_chunk(&mut self) -> Option<MessageChunk> {
+    /// The next piece in the bytes already read. With `controls` it ends before a ping or pong, which is
+    /// held to be handed out behind it.
+    fn next_chunk(&mut self, controls: bool) -> Option<MessageChunk> {
         let input = self.inner.input.as_mut()?;
         let mut found: Option<(Kind, Vec<u8>)> = None;
         let mut last = false;
-        while !last && !input.unread().is_empty() {
+        let mut held = false;
+        while !last && !held && !input.unread().is_empty() {
             if found
                 .as_ref()
                 .is_some_and(|(_, data)| data.len() >= GATHERED_MIN)
@@ -100,9 +158,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 Ok(Some(event)) => {
                     let control = Control::of(&event);
                     let pings_sent = self.inner.link.lock().answer(&event);
-                    if let Event::Close(frame) = event {
-                        self.inner.close_frame = frame.map(Box::new);
-                    }
+                    let kept = match event {
+                        Event::Ping(body) if controls => {
+                            let ping = IncomingChunk::Ping(Bytes::copy_from_slice(body));
+                            Some(LastControl::Held(ping))
+                        }
+                        Event::Pong(body) if controls => {
+                            let pong = IncomingChunk::Pong(Bytes::copy_from_slice(body));
+                            Some(LastControl::Held(pong))
+                        }
+                        Event::Close(frame) => frame.map(LastControl::Close),
+                        Event::Ping(_) | Event::Pong(_) | _ => None,
+                    };
+                    held = matches!(kept, Some(LastControl::Held(_)));
+                    self.inner.last_control = kept.map(Box::new);
                     let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
                     control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Ending, Incoming, WebSocket,
+    Ending, Incoming, LastControl, WebSocket,
     controls::Control,
     half::{Half, Waiting},
     later::Kept,
@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                         Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
                         Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
                         Event::Close(frame) => {
-                            self.inner.close_frame = frame.clone().map(Box::new);
+                            self.inner.last_control = LastControl::close(frame.clone());
                             Some(Incoming::Closing(frame))
                         }
                         Event::Message(_) | Event::Chunk(_) | _ => None,

@@ -202,6 +202,12 @@ impl<S> Half<S> {
         self.pings_sent
     }
 
+    /// See [`Outgoing::pings_sent`]; while the sending half is out, when it went.
+    pub(super) fn pings_sent(&self) -> u32 {
+        let outgoing = self.outgoing.as_ref();
+        outgoing.map_or(self.pings_sent, |outgoing| outgoing.pings_sent())
+    }
+
     /// Whether something can still be sent.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SendError> {

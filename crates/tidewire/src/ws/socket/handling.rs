@@ -17,7 +17,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Ending, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link};
+use super::{
+    Ending, LastControl, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link,
+};
 use crate::{
     stream::Stream,
     ws::{Membership, Peer, RecvError, SendError, Topic},
@@ -36,7 +38,8 @@ pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
     /// A message came.
     fn message(&mut self, session: &mut Session<'_, S>, message: MessageRef<'_>);
 
-    /// A ping came; its pong is queued.
+    /// A ping came; its pong is queued, unless [`Config::answer_pings`](tidewire_proto::Config::answer_pings) leaves
+    /// that to [`Session::send_pong`].
     fn ping(&mut self, session: &mut Session<'_, S>, payload: &[u8]) {
         let _ = (session, payload);
     }
@@ -132,6 +135,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         Ok(self.outgoing.ping(payload)?)
     }
 
+    /// Queues a pong of at most 125 bytes; see [`WebSocket::try_pong`].
+    ///
+    /// # Errors
+    /// [`SendError`]; it was not queued.
+    pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        Ok(self.outgoing.pong(payload)?)
+    }
+
     /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         let now = Instant::now().into_std();
@@ -200,8 +211,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             Ok(()) => poll_fn(|cx| self.poll_handle(cx, &mut handler)).await,
             Err(error) => Err(error),
         };
-        handler.closed(outcome.as_ref().map(|()| self.inner.close_frame.as_deref()));
-        outcome.map(|()| self.inner.close_frame.take().map(|frame| *frame))
+        handler.closed(outcome.as_ref().map(|()| self.inner.close_frame()));
+        outcome.map(|()| self.inner.close_frame().cloned())
     }
 
     /// Calls with the connection, if the sending half is to be had.
@@ -295,7 +306,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
                         Event::Pong(body) => handler.pong(&mut session, body),
-                        Event::Close(frame) => self.inner.close_frame = frame.map(Box::new),
+                        Event::Close(frame) => {
+                            self.inner.last_control = LastControl::close(frame);
+                        }
                         Event::Message(_) | Event::Chunk(_) | _ => {}
                     }
                     let pings_sent = session.outgoing.pings_sent();

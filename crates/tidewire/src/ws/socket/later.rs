@@ -20,6 +20,8 @@ pub(super) enum Item<'a> {
     Borrowed(Kind, &'a [u8]),
     Prepared(&'a Prepared),
     Ping(&'a [u8]),
+    /// The application's answer to a ping.
+    Pong(&'a [u8]),
 }
 
 impl Item<'_> {
@@ -31,13 +33,14 @@ impl Item<'_> {
             Self::Borrowed(kind, payload) => outgoing.send_ref(kind, payload),
             Self::Prepared(prepared) => outgoing.send_prepared(prepared),
             Self::Ping(payload) => outgoing.ping(payload),
+            Self::Pong(payload) => outgoing.pong(payload),
         }
     }
 
     fn len(self) -> usize {
         match self {
             Self::Message(message) | Self::Uncompressed(message) => message.payload().len(),
-            Self::Borrowed(_, payload) | Self::Ping(payload) => payload.len(),
+            Self::Borrowed(_, payload) | Self::Ping(payload) | Self::Pong(payload) => payload.len(),
             Self::Prepared(prepared) => prepared.payload().len(),
         }
     }
@@ -52,6 +55,7 @@ impl Item<'_> {
             }
             Self::Prepared(prepared) => Kept::Prepared(prepared.clone()),
             Self::Ping(payload) => Kept::Ping(payload.into()),
+            Self::Pong(payload) => Kept::Pong(payload.into()),
         }
     }
 }
@@ -62,6 +66,7 @@ pub(super) enum Kept {
     Uncompressed(Message),
     Prepared(Prepared),
     Ping(Box<[u8]>),
+    Pong(Box<[u8]>),
     /// A ping of the peer, to be answered.
     Pinged(Box<[u8]>),
     /// The peer's close frame, to be answered.
@@ -76,7 +81,11 @@ impl Kept {
     /// A control frame that is no message of the application: never held back by one.
     fn is_answer_or_end(&self) -> bool {
         match self {
-            Self::Pinged(_) | Self::Closed(_) | Self::Failed(_) | Self::Close(_) => true,
+            Self::Pong(_)
+            | Self::Pinged(_)
+            | Self::Closed(_)
+            | Self::Failed(_)
+            | Self::Close(_) => true,
             Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_) | Self::Ping(_) => false,
         }
     }
@@ -87,6 +96,7 @@ impl Kept {
             Self::Uncompressed(message) => return outgoing.send_uncompressed(message),
             Self::Prepared(prepared) => return outgoing.send_prepared(prepared),
             Self::Ping(payload) => return outgoing.ping(payload),
+            Self::Pong(payload) => return outgoing.pong(payload),
             Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),
             Self::Closed(frame) => outgoing.answer(&Event::Close(frame.clone())),
             Self::Failed(error) => outgoing.fail(*error),
@@ -187,7 +197,7 @@ impl Later {
                     let Some(kept) = queue.remove_answer_or_end() else {
                         return;
                     };
-                    kept.queue(outgoing).ok(); // such are never refused
+                    kept.queue(outgoing).ok(); // such are refused only when the end makes them needless
                     continue;
                 }
                 Ok(()) => {}

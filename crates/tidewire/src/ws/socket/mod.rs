@@ -46,7 +46,7 @@ use tokio::{
 
 pub(super) use self::link::Link;
 pub use self::{
-    chunks::{MessageChunk, MessageWriter},
+    chunks::{IncomingChunk, MessageChunk, MessageWriter},
     handling::{Handler, Session},
     sender::Sender,
     turn::Serving,
@@ -61,7 +61,8 @@ use crate::{buffer::ReadBuffer, stream::Stream};
 pub enum Incoming {
     /// A whole message.
     Message(Message),
-    /// A ping; its pong is queued.
+    /// A ping; its pong is queued, unless [`Config::answer_pings`](tidewire_proto::Config::answer_pings) leaves
+    /// that to [`try_pong`](WebSocket::try_pong).
     Ping(Bytes),
     /// A pong, with the payload of the ping it answers.
     Pong(Bytes),
@@ -97,8 +98,46 @@ struct Inner<S> {
     /// polling.
     registered: Option<Waker>,
     failed: Option<RecvError>,
-    close_frame: Option<Box<CloseFrame>>,
+    last_control: Option<Box<LastControl>>,
     memberships: Vec<Membership>,
+}
+
+/// A control frame that is kept; in one place, because it is seldom there.
+enum LastControl {
+    /// A ping or pong behind the piece of a message that was handed out last.
+    Held(IncomingChunk),
+    /// The end.
+    Close(CloseFrame),
+}
+
+impl LastControl {
+    /// The peer's close frame came, perhaps empty.
+    fn close(frame: Option<CloseFrame>) -> Option<Box<Self>> {
+        frame.map(|frame| Box::new(Self::Close(frame)))
+    }
+}
+
+impl<S> Inner<S> {
+    fn close_frame(&self) -> Option<&CloseFrame> {
+        match self.last_control.as_deref() {
+            Some(LastControl::Close(frame)) => Some(frame),
+            Some(LastControl::Held(_)) | None => None,
+        }
+    }
+
+    fn holds_control(&self) -> bool {
+        matches!(self.last_control.as_deref(), Some(LastControl::Held(_)))
+    }
+
+    fn take_held(&mut self) -> Option<IncomingChunk> {
+        if !self.holds_control() {
+            return None;
+        }
+        match *self.last_control.take()? {
+            LastControl::Held(held) => Some(held),
+            LastControl::Close(_) => None,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for WebSocket<S> {
@@ -126,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             read_at: None,
             registered: None,
             failed: None,
-            close_frame: None,
+            last_control: None,
             memberships: Vec::new(),
         });
         Self { inner }
@@ -269,6 +308,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self.offer(Item::Ping(payload))
     }
 
+    /// Queues a pong of at most 125 bytes, without writing it: the answer to a ping that
+    /// [`Config::answer_pings`](tidewire_proto::Config::answer_pings) left to the application. Behind much that is
+    /// queued only the newest pong is kept.
+    ///
+    /// # Errors
+    /// As [`try_ping`](Self::try_ping).
+    pub fn try_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.offer(Item::Pong(payload))
+    }
+
+    /// Pings queued for sending so far, those of the keep-alive too; wraps around.
+    pub fn pings_sent(&self) -> u32 {
+        self.inner.link.lock().pings_sent()
+    }
+
     fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
         let mut half = self.inner.link.lock();
         half.check()?;
@@ -302,7 +356,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ) -> Result<Option<CloseFrame>, RecvError> {
         self.start_close(code, reason);
         while self.recv().await?.is_some() {}
-        Ok(self.inner.close_frame.as_deref().cloned())
+        Ok(self.inner.close_frame().cloned())
     }
 
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
@@ -358,7 +412,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// The close frame the peer sent.
     pub fn close_frame(&self) -> Option<&CloseFrame> {
-        self.inner.close_frame.as_deref()
+        self.inner.close_frame()
     }
 
     /// The close frame by which this end began the closing handshake, here or by a drain of the server;

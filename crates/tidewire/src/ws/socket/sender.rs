@@ -147,6 +147,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.link.try_send(Item::Ping(payload))
     }
 
+    /// Sends a pong of at most 125 bytes, without waiting; see [`WebSocket::try_pong`](super::WebSocket::try_pong).
+    ///
+    /// # Errors
+    /// As [`try_ping`](Self::try_ping).
+    pub fn try_pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.link.try_send(Item::Pong(payload))
+    }
+
     /// Bytes this connection has given to the system.
     pub(in crate::ws) fn bytes_sent(&self) -> u64 {
         self.link.stats().0.bytes_sent
