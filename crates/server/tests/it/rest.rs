@@ -1,5 +1,6 @@
 //! The REST API beyond what foreign clients check.
 
+use tidewire::ws::Incoming;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::desk::{Desk, envelope, text};
@@ -117,7 +118,11 @@ async fn statistics_of_many_users_are_one_answer_in_order() {
     let desk = Desk::start("");
     let mut users = Vec::new();
     for id in (0..450).rev() {
-        users.push(desk.user(&id.to_string()).await);
+        let mut user = desk.user(&id.to_string()).await;
+        // The first ping says that the session has begun.
+        let first = user.recv_any().await.unwrap();
+        assert!(matches!(first, Some(Incoming::Ping(_))), "{first:?}");
+        users.push(user);
     }
     let (status, head, body) = desk.call("GET", "/stats", "", "").await;
     assert_eq!(status, 200);
