@@ -239,9 +239,6 @@ impl Hub {
     }
 
     pub(crate) fn release_unproven(&self, live: &Live, mark: Mark) {
-        if self.redeliveries.is_answering(&live.user) {
-            return;
-        }
         let config = self.settings.config();
         let keep = Room {
             messages: config

@@ -5,10 +5,10 @@
 //! out often enough waits for a client that does; one that is slower than every deadline would be
 //! closed before its first proof each time, so each session in vain makes the next one more patient.
 //! Invariant: nothing here confirms a message, and a forgotten entry costs repetitions only. The
-//! tables are bounded: the user recorded longest ago leaves first.
+//! table is bounded: the user recorded longest ago leaves first.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -43,14 +43,6 @@ pub(crate) struct Redeliveries {
     /// Users in the table, for a look without the lock: usually there are none.
     len: AtomicUsize,
     table: Mutex<Table>,
-    answered: Mutex<Answered>,
-}
-
-/// Users whose clients have answered a ping: nothing of theirs is let go without a proof.
-#[derive(Debug, Default)]
-struct Answered {
-    users: HashSet<UserId>,
-    order: VecDeque<UserId>,
 }
 
 #[derive(Debug, Default)]
@@ -75,29 +67,7 @@ impl Redeliveries {
             users_max,
             len: AtomicUsize::new(0),
             table: Mutex::default(),
-            answered: Mutex::default(),
         }
-    }
-
-    /// A client of `user` has answered a ping. Above the bound those who answered first are forgotten; of
-    /// them too something is let go only after a long time without an answer.
-    pub(crate) fn has_answered(&self, user: &UserId) {
-        let mut guard = lock(&self.answered);
-        let Answered { users, order } = &mut *guard;
-        if !users.insert(user.clone()) {
-            return;
-        }
-        order.push_back(user.clone());
-        if users.len() > self.users_max
-            && let Some(oldest) = order.pop_front()
-        {
-            users.remove(&oldest);
-        }
-    }
-
-    /// Whether a client of `user` is known to have answered a ping.
-    pub(crate) fn is_answering(&self, user: &UserId) -> bool {
-        lock(&self.answered).users.contains(user)
     }
 
     /// What a session of `user` should know when it begins.

@@ -189,6 +189,12 @@ impl Session {
         self.live.set_window(Room { messages, bytes });
     }
 
+    /// The bounds of what may be handed out without being confirmed: messages and bytes.
+    pub fn window_max(&self) -> (usize, usize) {
+        let config = self.hub.settings().config();
+        (config.in_flight_messages_max, config.in_flight_bytes_max)
+    }
+
     /// Everything handed out up to `mark` has been given to the system, by a connection whose client has
     /// not proved anything yet. It counts as handed out once for
     /// [`unproven_deliveries_max`](crate::Config::unproven_deliveries_max).
@@ -214,7 +220,7 @@ impl Session {
     /// mailbox from its start again. Without effect on sessions that do not wait.
     pub fn begin(&self, begin: Begin) {
         if begin == Begin::Everything {
-            self.hub.redeliveries.has_answered(self.user());
+            self.counters.answered();
         }
         self.live.begin(begin == Begin::Everything);
         self.hub.read_if_wanted(&self.live);
@@ -225,7 +231,9 @@ impl Session {
     /// left for a redelivery. The senders hear nothing of it. Without effect when a client of the user has ever
     /// answered a ping: then this connection only seems to be one that never does.
     pub fn release_unproven(&self, mark: Mark) {
-        self.hub.release_unproven(&self.live, mark);
+        if !self.counters.has_answered() {
+            self.hub.release_unproven(&self.live, mark);
+        }
     }
 
     /// Ends the session, but keeps what is to be done if it turns out that the client has received everything

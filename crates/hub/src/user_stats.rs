@@ -9,7 +9,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct UserCounters {
     received: AtomicU64,
     sent: AtomicU64,
     bytes: AtomicU64,
+    /// A client of his has answered a ping; forgotten with the entry.
+    answered: AtomicBool,
 }
 
 impl UserCounters {
@@ -69,6 +71,14 @@ impl UserCounters {
 
     pub(crate) fn accepted(&self) {
         self.sent.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     pub(crate) fn went_out(&self, messages: u64, bytes: usize) {

@@ -244,13 +244,13 @@ fn start_messaging(
 fn behaviour(settings: &Settings) -> Behaviour {
     Behaviour {
         confirm: settings.chat.confirm,
-        timing: Timing {
+        timing: Arc::new(Timing {
             pong_timeout: settings.chat.keep_alive.pong_timeout,
             ping_interval: settings.chat.keep_alive.ping_interval,
             // The system has noticed by then that nothing is acknowledged any more.
             acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
             unproven_kept: settings.chat.unproven.kept,
-        },
+        }),
         inactive_within: settings.chat.keep_alive.inactive_timeout,
     }
 }

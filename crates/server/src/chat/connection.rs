@@ -9,6 +9,7 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -37,7 +38,7 @@ pub(super) struct ChatConnection {
     session: Option<Session>,
     confirmation: Confirmation,
     /// What the session had handed out without a proof when we began to close.
-    unproven: Option<Unproven>,
+    unproven: Option<Box<Unproven>>,
     /// Messages queued on the socket, in all.
     sent: u64,
     /// Of these, the last that the system has taken.
@@ -96,16 +97,17 @@ impl Future for ChatConnection {
 }
 
 impl ChatConnection {
-    pub(super) fn new(socket: WebSocket, session: Session, behaviour: Behaviour) -> Self {
+    pub(super) fn new(socket: WebSocket, session: Session, behaviour: &Behaviour) -> Self {
         let now = Instant::now();
+        let (messages_max, bytes_max) = session.window_max();
         let beginning = Beginning {
             by_pong: behaviour.confirm == Confirm::Pong,
-            timing: behaviour.timing,
+            timing: Arc::clone(&behaviour.timing),
             unproven_sessions: session.unproven_sessions(),
             is_waiting: session.is_waiting(),
             window_max: Window {
-                messages: u64::MAX,
-                bytes: u64::MAX,
+                messages: u32::try_from(messages_max).unwrap_or(u32::MAX),
+                bytes: u32::try_from(bytes_max).unwrap_or(u32::MAX),
             },
             seed: seed(),
         };
@@ -312,7 +314,7 @@ impl ChatConnection {
                 Action::Confirm(mark) => session.confirm(mark),
                 Action::Release(mark) => session.release_unproven(mark),
                 Action::SetWindow(Window { messages, bytes }) => {
-                    let size = |count| usize::try_from(count).unwrap_or(usize::MAX);
+                    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
                     session.set_window(size(messages), size(bytes));
                 }
                 Action::Ping(payload) => {
@@ -335,7 +337,7 @@ impl ChatConnection {
     /// Ends the session; what is unproven may still be proved by the answer to our close frame.
     fn end_session(&mut self) {
         if let Some(session) = self.session.take() {
-            self.unproven = Some(session.into_unproven(Mark::from(self.sent)));
+            self.unproven = Some(Box::new(session.into_unproven(Mark::from(self.sent))));
         }
     }
 

@@ -35,12 +35,12 @@ mod code {
 const CONFIRMED_BY_PONG: &[(&str, &str)] = &[("Tidewire-Confirm", "pong")];
 
 /// How a chat connection behaves; shared by all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
     /// What proves that a message has arrived.
     pub(crate) confirm: Confirm,
     /// How long to wait for what.
-    pub(crate) timing: Timing,
+    pub(crate) timing: Arc<Timing>,
     /// End connections that sent nothing for this long.
     pub(crate) inactive_within: Option<Duration>,
 }
@@ -83,7 +83,7 @@ impl Endpoint for Chat {
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(&request) {
-            Ok(session) => Box::pin(ChatConnection::new(socket, session, self.behaviour)),
+            Ok(session) => Box::pin(ChatConnection::new(socket, session, &self.behaviour)),
             Err(end) => Box::pin(close(socket, end)),
         }
     }

@@ -33,7 +33,7 @@ mod model; // random peers, silences and clocks
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidewire_hub::Mark;
 use tokio::time::Instant;
@@ -74,11 +74,11 @@ pub(crate) struct Timing {
 }
 
 /// How a connection begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Beginning {
     /// Whether proofs are asked for at all.
     pub(super) by_pong: bool,
-    pub(super) timing: Timing,
+    pub(super) timing: Arc<Timing>,
     /// Sessions of the same user in a row that ended without a proof.
     pub(super) unproven_sessions: u32,
     /// The session waits for the first pong.
@@ -105,7 +105,7 @@ enum Peer {
 #[derive(Debug)]
 pub(super) struct Confirmation {
     by_pong: bool,
-    timing: Timing,
+    timing: Arc<Timing>,
     /// How long nothing may move, after what earlier sessions have shown.
     patience: Duration,
     patience_max: Duration,
@@ -119,7 +119,8 @@ pub(super) struct Confirmation {
     window_max: Window,
     queued: Queued,
     covered: Mark,
-    confirmed: Queued,
+    confirmed: Mark,
+    confirmed_bytes: u64,
     moved_at: Instant,
     /// The longest time that nothing moved since the unanswered pings.
     standstill: Duration,
@@ -183,7 +184,8 @@ impl Confirmation {
             window_max,
             queued: Queued::default(),
             covered: Mark::default(),
-            confirmed: Queued::default(),
+            confirmed: Mark::default(),
+            confirmed_bytes: 0,
             moved_at: now,
             standstill: Duration::ZERO,
             received_at: now,
@@ -204,8 +206,8 @@ impl Confirmation {
     pub(super) fn handle_queued(&mut self, queued: Queued, now: Instant) {
         self.queued = queued;
         if !self.by_pong {
-            if queued.unwritten == 0 && queued.mark > self.confirmed.mark {
-                self.confirmed = queued;
+            if queued.unwritten == 0 && queued.mark > self.confirmed {
+                self.confirmed = queued.mark;
                 self.due.confirm = Some(queued.mark);
             }
             return;
@@ -300,12 +302,12 @@ impl Confirmation {
         // How near it came to being given up.
         let still_since = self.moved_at.max(ping.sent_at);
         let standstill = std::mem::take(&mut self.standstill).max(now - still_since);
-        let used = ping.queued.mark.since(self.confirmed.mark);
+        let used = ping.mark.since(self.confirmed);
         if used > 0 {
             // The proof of a message says how long such take. That of an idle peer does not.
             self.patience = (standstill * 4).clamp(self.timing.pong_timeout, self.patience_max);
         }
-        let used_bytes = ping.queued.bytes.saturating_sub(self.confirmed.bytes);
+        let used_bytes = ping.bytes.saturating_sub(self.confirmed_bytes);
         let window = self
             .window
             .after_proof(used, used_bytes, standstill, self.patience)
@@ -314,10 +316,11 @@ impl Confirmation {
             self.window = window;
             self.due.window = true;
         }
-        if ping.queued.mark > self.confirmed.mark {
-            self.confirmed = ping.queued;
+        if ping.mark > self.confirmed {
+            self.confirmed = ping.mark;
+            self.confirmed_bytes = ping.bytes;
             if self.by_pong {
-                self.due.confirm = Some(ping.queued.mark);
+                self.due.confirm = Some(ping.mark);
             }
         }
     }

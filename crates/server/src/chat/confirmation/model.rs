@@ -100,7 +100,7 @@ impl World {
                     self.confirmed = count;
                 }
                 Action::Release(_) => assert!(!self.answers, "released before a peer with pongs"),
-                Action::SetWindow(window) => self.window = window.messages,
+                Action::SetWindow(window) => self.window = window.messages.into(),
                 Action::Ping(payload) => self.stream.push_back(Frame::Ping(payload)),
                 Action::GiveUp => self.ended = true,
                 Action::Answers => self.answers = true,

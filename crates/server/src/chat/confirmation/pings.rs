@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use tidewire_hub::Mark;
 use tokio::time::Instant;
 
 use super::Queued;
@@ -10,8 +11,9 @@ use super::Queued;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPing {
     serial: u32,
-    /// What it stands behind.
-    pub(super) queued: Queued,
+    /// What it stands behind: messages, and their bytes.
+    pub(super) mark: Mark,
+    pub(super) bytes: u64,
     pub(super) sent_at: Instant,
     /// Another one was sent at once with it, right behind.
     is_paired: bool,
@@ -35,7 +37,9 @@ pub(super) struct Pings {
     serial: u32,
     /// Empty pongs that came.
     empty_pongs: u32,
-    sent: VecDeque<SentPing>,
+    /// Usually there is one at most: it needs no allocation.
+    first: Option<SentPing>,
+    others: VecDeque<SentPing>,
 }
 
 impl Pings {
@@ -44,7 +48,8 @@ impl Pings {
             seed,
             serial: 0,
             empty_pongs: 0,
-            sent: VecDeque::new(),
+            first: None,
+            others: VecDeque::new(),
         }
     }
 
@@ -58,16 +63,22 @@ impl Pings {
 
     fn send_one(&mut self, queued: Queued, is_paired: bool, now: Instant) {
         self.serial = self.serial.wrapping_add(1);
-        if self.sent.len() == UNANSWERED_MAX {
-            // A mute peer's: its answer would say no more than that of a later one.
-            self.sent.remove(1);
-        }
-        self.sent.push_back(SentPing {
+        let ping = SentPing {
             serial: self.serial,
-            queued,
+            mark: queued.mark,
+            bytes: queued.bytes,
             sent_at: now,
             is_paired,
-        });
+        };
+        if self.first.is_none() {
+            self.first = Some(ping);
+            return;
+        }
+        if self.others.len() == OTHERS_MAX {
+            // A mute peer's: its answer would say no more than that of a later one.
+            self.others.pop_front();
+        }
+        self.others.push_back(ping);
     }
 
     /// The payload of the last ping but `before_last`.
@@ -106,12 +117,8 @@ impl Pings {
     /// Takes out the ping of this number and all before it; returns the last of them.
     pub(super) fn take_up_to(&mut self, serial: u32) -> Option<SentPing> {
         let mut last = None;
-        while self
-            .sent
-            .front()
-            .is_some_and(|first| first.serial <= serial)
-        {
-            last = self.sent.pop_front();
+        while self.first.is_some_and(|first| first.serial <= serial) {
+            last = self.pop();
         }
         last
     }
@@ -120,29 +127,46 @@ impl Pings {
     /// there were pings up to them; returns the first of the two.
     pub(super) fn take_pair(&mut self) -> Option<SentPing> {
         let is_answered = |ping: &SentPing| ping.is_paired && self.empty_pongs > ping.serial;
-        let at = self.sent.iter().position(is_answered)?;
-        let first = self.sent.get(at).copied();
-        self.sent.drain(..(at + 2).min(self.sent.len()));
+        let serial = self.iter().find(|ping| is_answered(ping))?.serial;
+        let first = self.take_up_to(serial);
+        if self
+            .first
+            .is_some_and(|ping| ping.serial == serial.wrapping_add(1))
+        {
+            self.pop();
+        }
         first
     }
 
     /// Whether two were sent at once and are not answered.
     pub(super) fn has_pair(&self) -> bool {
-        self.sent.iter().any(|ping| ping.is_paired)
+        self.iter().any(|ping| ping.is_paired)
     }
 
     pub(super) fn first(&self) -> Option<&SentPing> {
-        self.sent.front()
+        self.first.as_ref()
     }
 
     pub(super) fn last(&self) -> Option<&SentPing> {
-        self.sent.back()
+        self.others.back().or(self.first.as_ref())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.sent.is_empty()
+        self.first.is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &SentPing> {
+        self.first.iter().chain(&self.others)
+    }
+
+    fn pop(&mut self) -> Option<SentPing> {
+        let next = self.others.pop_front();
+        if self.others.is_empty() {
+            self.others = VecDeque::new();
+        }
+        std::mem::replace(&mut self.first, next)
     }
 }
 
-/// More are not kept: the oldest, and the latest.
-const UNANSWERED_MAX: usize = 8;
+/// Besides the oldest, so many of the latest are kept.
+const OTHERS_MAX: usize = 7;

@@ -8,12 +8,12 @@ const SEED: u32 = 0x7469_6465;
 pub(super) fn beginning() -> Beginning {
     Beginning {
         by_pong: true,
-        timing: Timing {
+        timing: Arc::new(Timing {
             pong_timeout: PONG_TIMEOUT,
             ping_interval: Some(Duration::from_secs(25)),
             acknowledged_within: Duration::from_secs(21),
             unproven_kept: Duration::from_mins(10),
-        },
+        }),
         unproven_sessions: 0,
         is_waiting: false,
         window_max: Window {
@@ -120,6 +120,13 @@ fn marks(numbers: &[u64]) -> Vec<Mark> {
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+/// Idle connections are the many: what each costs is a decision.
+#[test]
+fn the_state_of_an_idle_connection_is_small() {
+    let size = size_of::<Confirmation>();
+    assert!(size <= 400, "{size} bytes");
 }
 
 #[test]
@@ -366,7 +373,7 @@ fn a_session_that_waits_begins_with_the_first_pong_or_after_two_seconds() {
         is_waiting: true,
         ..beginning()
     };
-    let mut answers = Desk::new(beginning);
+    let mut answers = Desk::new(beginning.clone());
     answers.echo(0);
     assert!(answers.actions.contains(&Action::Answers));
     answers.pass(seconds(3));

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Messages and bytes. One message is always allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::chat) struct Window {
-    pub(in crate::chat) messages: u64,
-    pub(in crate::chat) bytes: u64,
+    pub(in crate::chat) messages: u32,
+    pub(in crate::chat) bytes: u32,
 }
 
 impl Window {
@@ -42,7 +42,8 @@ impl Window {
         standstill: Duration,
         patience: Duration,
     ) -> Self {
-        let was_used = messages >= self.messages.div_ceil(2) || bytes >= self.bytes.div_ceil(2);
+        let was_used = messages >= u64::from(self.messages.div_ceil(2))
+            || bytes >= u64::from(self.bytes.div_ceil(2));
         if was_used && standstill <= patience / 8 {
             return Self {
                 messages: self.messages.saturating_mul(2),
@@ -62,7 +63,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    fn after(messages: u64, bytes: u64, standstill_ms: u64) -> (u64, u64) {
+    fn after(messages: u64, bytes: u64, standstill_ms: u64) -> (u32, u32) {
         let standstill = Duration::from_millis(standstill_ms);
         let window = Window::START.after_proof(messages, bytes, standstill, PATIENCE);
         (window.messages, window.bytes)
