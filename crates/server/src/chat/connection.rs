@@ -43,8 +43,8 @@ pub(super) struct ChatConnection {
     sent: u64,
     /// Of these, the last that the system has taken.
     written: Mark,
-    /// The same with their bytes, as the confirmation knows it.
-    queued: Queued,
+    /// Their bytes.
+    sent_bytes: u64,
     /// Bytes received and sent when last looked at.
     moved: (u64, u64),
     /// Taken from the session, waiting for room on the socket; in reverse order.
@@ -118,7 +118,7 @@ impl ChatConnection {
             unproven: None,
             sent: 0,
             written: Mark::default(),
-            queued: Queued::default(),
+            sent_bytes: 0,
             moved: (0, 0),
             taken: Vec::new(),
             handed_out: false,
@@ -171,7 +171,7 @@ impl ChatConnection {
                 match self.socket.try_send_prepared(&message) {
                     Ok(()) => {
                         self.sent += 1;
-                        self.queued.bytes += message.frame().len() as u64;
+                        self.sent_bytes += message.frame().len() as u64;
                     }
                     Err(SendError::Full) => {
                         self.taken.push(message);
@@ -282,9 +282,12 @@ impl ChatConnection {
                 session.written(mark);
             }
         }
-        self.queued.mark = mark;
-        self.queued.unwritten = unwritten;
-        self.confirmation.handle_queued(self.queued, Instant::now());
+        let queued = Queued {
+            mark,
+            bytes: self.sent_bytes,
+            unwritten,
+        };
+        self.confirmation.handle_queued(queued, Instant::now());
         self.act();
     }
 

@@ -112,8 +112,6 @@ pub(super) struct Confirmation {
     peer: Peer,
     /// A pong came that no ping of ours had asked for: empty ones mean nothing.
     sends_heartbeats: bool,
-    /// When the last empty pong came that may be the first of two.
-    first_empty_at: Option<Instant>,
     pings: Pings,
     window: Window,
     window_max: Window,
@@ -125,14 +123,23 @@ pub(super) struct Confirmation {
     /// The longest time that nothing moved since the unanswered pings.
     standstill: Duration,
     received_at: Instant,
+    /// For peers that are not as most are; boxed, because those are idle.
+    unusual: Option<Box<Unusual>>,
+    due: Due,
+}
+
+/// What few connections need.
+#[derive(Debug, Default)]
+struct Unusual {
     /// The session waits for the first pong until then.
     waits_until: Option<Instant>,
-    /// For a mute peer: what was written when, to be released later.
-    held: Option<(Mark, Instant)>,
+    /// When the last empty pong came that may be the first of two.
+    first_empty_at: Option<Instant>,
     /// The peer became mute then.
     mute_since: Option<Instant>,
+    /// For a mute peer: what was written when, to be released later.
+    held: Option<(Mark, Instant)>,
     released: Mark,
-    due: Due,
 }
 
 /// How much was queued on the socket, in all.
@@ -146,13 +153,25 @@ pub(super) struct Queued {
     pub(super) unwritten: usize,
 }
 
+/// How a session that waits for the first pong begins.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Answers,
+    Unanswered,
+}
+
 /// Actions that were not taken yet.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an action of its own"
+)]
 struct Due {
-    /// [`Action::Answers`] or [`Action::BeginUnanswered`].
-    begin: Option<Action>,
-    confirm: Option<Mark>,
-    release: Option<Mark>,
+    begin: Option<Begin>,
+    /// Up to what has been [confirmed](Confirmation::confirmed).
+    confirm: bool,
+    /// Up to what has been [released](Unusual::released).
+    release: bool,
     window: bool,
     pings: u8,
     give_up: bool,
@@ -178,7 +197,6 @@ impl Confirmation {
             patience_max: patience,
             peer: Peer::Unknown,
             sends_heartbeats: false,
-            first_empty_at: None,
             pings: Pings::new(seed),
             window: Window::START.shrunk(unproven_sessions).at_most(window_max),
             window_max,
@@ -189,12 +207,12 @@ impl Confirmation {
             moved_at: now,
             standstill: Duration::ZERO,
             received_at: now,
-            waits_until: is_waiting.then(|| now + patience.min(WAIT_MAX)),
-            held: None,
-            mute_since: None,
-            released: Mark::default(),
+            unusual: None,
             due: Due::default(),
         };
+        if is_waiting {
+            this.unusual().waits_until = Some(now + patience.min(WAIT_MAX));
+        }
         if by_pong {
             this.due.window = true;
             this.send_ping(now);
@@ -208,7 +226,7 @@ impl Confirmation {
         if !self.by_pong {
             if queued.unwritten == 0 && queued.mark > self.confirmed {
                 self.confirmed = queued.mark;
-                self.due.confirm = Some(queued.mark);
+                self.due.confirm = true;
             }
             return;
         }
@@ -269,15 +287,15 @@ impl Confirmation {
         if self.pings.is_empty() {
             return;
         }
-        let first = self.first_empty_at.replace(now);
+        let first = self.unusual().first_empty_at.replace(now);
         let is_second = first.is_some_and(|first| now - first <= PAIR_WITHIN);
         if is_second && let Some(ping) = self.pings.take_pair() {
-            self.first_empty_at = None;
+            self.unusual().first_empty_at = None;
             self.answered(Peer::Empty);
             self.proved(ping, now);
         } else if !self.pings.has_pair() {
             // The answer to a single ping, or a heartbeat: two at once tell them apart.
-            self.first_empty_at = None;
+            self.unusual().first_empty_at = None;
             self.send_pings(true, now);
         }
     }
@@ -285,15 +303,17 @@ impl Confirmation {
     fn answered(&mut self, peer: Peer) {
         if self.peer == Peer::Mute {
             // It was slow, not mute: what it has got without being asked is to be proved first.
-            self.held = None;
+            self.unusual().held = None;
             self.window = Window::START.at_most(self.window_max);
             self.due.window = self.by_pong;
         }
         let is_new = !matches!(self.peer, Peer::Echoes | Peer::Empty);
         self.peer = peer;
         if is_new {
-            self.waits_until = None;
-            self.due.begin = Some(Action::Answers);
+            if let Some(unusual) = &mut self.unusual {
+                unusual.waits_until = None;
+            }
+            self.due.begin = Some(Begin::Answers);
         }
     }
 
@@ -319,9 +339,7 @@ impl Confirmation {
         if ping.mark > self.confirmed {
             self.confirmed = ping.mark;
             self.confirmed_bytes = ping.bytes;
-            if self.by_pong {
-                self.due.confirm = Some(ping.mark);
-            }
+            self.due.confirm |= self.by_pong;
         }
     }
 
@@ -331,7 +349,7 @@ impl Confirmation {
             self.standstill_at(),
             self.mute_at(),
             self.ping_at(),
-            self.waits_until,
+            self.waits_until(),
             self.release_at(),
         ]
         .into_iter()
@@ -348,23 +366,23 @@ impl Confirmation {
         }
         if is_due(self.mute_at()) {
             self.peer = Peer::Mute;
-            self.mute_since = Some(now);
+            self.unusual().mute_since = Some(now);
             self.window = self.window_max;
             self.due.window = self.by_pong;
             self.hold(now);
         }
-        if is_due(self.waits_until) {
-            self.waits_until = None;
-            self.due.begin = Some(Action::BeginUnanswered);
+        if is_due(self.waits_until()) {
+            self.unusual().waits_until = None;
+            self.due.begin = Some(Begin::Unanswered);
         }
         if is_due(self.ping_at()) {
             self.send_ping(now);
         }
         if is_due(self.release_at())
-            && let Some((mark, _)) = self.held.take()
+            && let Some((mark, _)) = self.unusual().held.take()
         {
-            self.released = mark;
-            self.due.release = Some(mark);
+            self.unusual().released = mark;
+            self.due.release = true;
             self.hold(now);
         }
     }
@@ -373,13 +391,18 @@ impl Confirmation {
     pub(super) fn poll_action(&mut self) -> Option<Action> {
         let due = &mut self.due;
         if let Some(begin) = due.begin.take() {
-            return Some(begin);
+            return Some(match begin {
+                Begin::Answers => Action::Answers,
+                Begin::Unanswered => Action::BeginUnanswered,
+            });
         }
-        if let Some(mark) = due.confirm.take() {
-            return Some(Action::Confirm(mark));
+        if std::mem::take(&mut due.confirm) {
+            return Some(Action::Confirm(self.confirmed));
         }
-        if let Some(mark) = due.release.take() {
-            return Some(Action::Release(mark));
+        if std::mem::take(&mut due.release)
+            && let Some(unusual) = &self.unusual
+        {
+            return Some(Action::Release(unusual.released));
         }
         if std::mem::take(&mut due.window) {
             return Some(Action::SetWindow(self.window));
@@ -426,18 +449,31 @@ impl Confirmation {
     }
 
     fn release_at(&self) -> Option<Instant> {
-        let (_, written_at) = self.held?;
-        let mute_since = self.mute_since?;
+        let unusual = self.unusual.as_ref()?;
+        let (_, written_at) = unusual.held?;
+        let mute_since = unusual.mute_since?;
         let acknowledged = written_at + self.timing.acknowledged_within;
         Some(acknowledged.max(mute_since + self.timing.unproven_kept))
     }
 
     /// Notes what a mute peer's system was given.
     fn hold(&mut self, now: Instant) {
-        let is_new = self.queued.mark > self.released;
-        if self.by_pong && self.held.is_none() && self.queued.unwritten == 0 && is_new {
-            self.held = Some((self.queued.mark, now));
+        let (mark, unwritten) = (self.queued.mark, self.queued.unwritten);
+        if !self.by_pong || unwritten > 0 {
+            return;
         }
+        let unusual = self.unusual();
+        if unusual.held.is_none() && mark > unusual.released {
+            unusual.held = Some((mark, now));
+        }
+    }
+
+    fn waits_until(&self) -> Option<Instant> {
+        self.unusual.as_ref()?.waits_until
+    }
+
+    fn unusual(&mut self) -> &mut Unusual {
+        self.unusual.get_or_insert_default()
     }
 
     /// Sends a ping behind what no ping has followed yet, unless one is unanswered.

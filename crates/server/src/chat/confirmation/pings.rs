@@ -39,7 +39,8 @@ pub(super) struct Pings {
     empty_pongs: u32,
     /// Usually there is one at most: it needs no allocation.
     first: Option<SentPing>,
-    others: VecDeque<SentPing>,
+    #[expect(clippy::box_collection, reason = "most connections never have one")]
+    others: Option<Box<VecDeque<SentPing>>>,
 }
 
 impl Pings {
@@ -49,7 +50,7 @@ impl Pings {
             serial: 0,
             empty_pongs: 0,
             first: None,
-            others: VecDeque::new(),
+            others: None,
         }
     }
 
@@ -74,11 +75,12 @@ impl Pings {
             self.first = Some(ping);
             return;
         }
-        if self.others.len() == OTHERS_MAX {
+        let others = self.others.get_or_insert_default();
+        if others.len() == OTHERS_MAX {
             // A mute peer's: its answer would say no more than that of a later one.
-            self.others.pop_front();
+            others.pop_front();
         }
-        self.others.push_back(ping);
+        others.push_back(ping);
     }
 
     /// The payload of the last ping but `before_last`.
@@ -148,7 +150,8 @@ impl Pings {
     }
 
     pub(super) fn last(&self) -> Option<&SentPing> {
-        self.others.back().or(self.first.as_ref())
+        let others = self.others.as_deref();
+        others.and_then(VecDeque::back).or(self.first.as_ref())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -156,13 +159,15 @@ impl Pings {
     }
 
     fn iter(&self) -> impl Iterator<Item = &SentPing> {
-        self.first.iter().chain(&self.others)
+        self.first
+            .iter()
+            .chain(self.others.iter().flat_map(|others| others.iter()))
     }
 
     fn pop(&mut self) -> Option<SentPing> {
-        let next = self.others.pop_front();
-        if self.others.is_empty() {
-            self.others = VecDeque::new();
+        let next = self.others.as_mut().and_then(|others| others.pop_front());
+        if next.is_none() {
+            self.others = None;
         }
         std::mem::replace(&mut self.first, next)
     }

@@ -126,7 +126,7 @@ fn seconds(count: u64) -> Duration {
 #[test]
 fn the_state_of_an_idle_connection_is_small() {
     let size = size_of::<Confirmation>();
-    assert!(size <= 400, "{size} bytes");
+    assert!(size <= 264, "{size} bytes");
 }
 
 #[test]
