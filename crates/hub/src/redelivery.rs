@@ -129,6 +129,14 @@ impl Redeliveries {
         self.len.store(users.len(), Ordering::Relaxed);
     }
 
+    /// What the last session of `user` had handed out was proved after all, by the end of the connection. The next
+    /// one should be as patient as if it had not: this client is slow.
+    pub(crate) fn proved_at_end(&self, user: &UserId) {
+        if let Some(entry) = lock(&self.table).users.get_mut(user) {
+            entry.reached = Vec::new();
+        }
+    }
+
     /// Everything that was handed out to `user` has been proved.
     pub(crate) fn forget(&self, user: &UserId) {
         if self.len.load(Ordering::Relaxed) == 0 {

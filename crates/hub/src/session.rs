@@ -283,7 +283,7 @@ impl Unproven {
     /// The client has received it after all: it leaves the mailbox.
     pub fn confirm(self) {
         if let Some((count, up_to)) = self.unconfirmed {
-            self.hub.redeliveries.forget(&self.live.user);
+            self.hub.redeliveries.proved_at_end(&self.live.user);
             self.hub.proved(&self.live, count, up_to, self.receipts);
         }
     }

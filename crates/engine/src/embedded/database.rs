@@ -90,7 +90,8 @@ impl Database {
         )?;
         // Negative means KiB.
         pragma(connection, &format!("cache_size = -{CACHE_KIB}"))?;
-        if let Some(bytes) = config.file_bytes_max {
+        let limits = [config.file_bytes_max, process_limit()];
+        if let Some(bytes) = limits.into_iter().flatten().min() {
             let page_size = number(connection, "PRAGMA page_size")?;
             self.pages_max = bytes / page_size.cast_unsigned();
         }
@@ -314,6 +315,18 @@ impl Database {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())
     }
+}
+
+/// The size a file of this process may have, if it is limited (`ulimit -f`). The database must stay below
+/// it by itself: what the log holds beyond could never be moved into the file.
+fn process_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let (soft, _hard) = rlimit::getrlimit(rlimit::Resource::FSIZE).ok()?;
+        (soft != rlimit::INFINITY).then_some(soft)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// The bytes of a key, whatever damage has made of its type.

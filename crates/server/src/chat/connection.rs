@@ -39,6 +39,8 @@ pub(super) struct ChatConnection {
     confirmation: Confirmation,
     /// What the session had handed out without a proof when we began to close.
     unproven: Option<Box<Unproven>>,
+    /// Pings for which the socket had no room yet; two at most, but for a peer that answers none.
+    unsent_pings: Vec<[u8; 8]>,
     /// Messages queued on the socket, in all.
     sent: u64,
     /// Of these, the last that the system has taken.
@@ -116,6 +118,7 @@ impl ChatConnection {
             socket,
             session: Some(session),
             unproven: None,
+            unsent_pings: Vec::new(),
             sent: 0,
             written: Mark::default(),
             sent_bytes: 0,
@@ -140,11 +143,13 @@ impl ChatConnection {
             Moved::UpToTheQueue => false,
             Moved::Ending => return Turn::Progress,
         };
+        self.send_pings();
         self.handed_out = moved;
         self.note_queued();
         match self.socket.poll_flush(cx) {
             Poll::Ready(Err(error)) => self.over(&error),
             Poll::Ready(Ok(())) if moved => {
+                self.send_pings();
                 self.note_queued();
                 match self.socket.queued() {
                     0 => Turn::Waiting,
@@ -321,12 +326,24 @@ impl ChatConnection {
                     session.set_window(size(messages), size(bytes));
                 }
                 Action::Ping(payload) => {
-                    if let Err(error) = self.socket.try_ping(&payload) {
-                        tracing::debug!(%error, "no ping: the connection is closing");
-                    }
+                    self.unsent_pings.push(payload);
+                    self.send_pings();
                 }
                 Action::GiveUp => self.end(&End::new(code::INACTIVE, "Dangling connection")),
             }
+        }
+    }
+
+    /// Queues the pings that are due. Behind a message larger than the socket's queue they wait until it has
+    /// gone: there is always a ping behind a message.
+    fn send_pings(&mut self) {
+        while let Some(payload) = self.unsent_pings.first() {
+            match self.socket.try_ping(payload) {
+                Ok(()) => {}
+                Err(SendError::Full) => return,
+                Err(error) => tracing::debug!(%error, "no ping: the connection is closing"),
+            }
+            self.unsent_pings.remove(0);
         }
     }
 

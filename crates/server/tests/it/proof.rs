@@ -191,3 +191,22 @@ async fn few_messages_are_repeated_however_many_wait() {
     let texts = redelivered(&desk, 42).await;
     assert_eq!(texts.len(), 200);
 }
+
+/// There is a ping behind each message, also when the message alone fills the socket's queue.
+#[tokio::test]
+async fn messages_larger_than_the_send_queue_are_proved_and_hold_nothing_up() {
+    let desk = Desk::start("[server.limits]\nsend_queue_bytes_max = \"16K\"\n");
+    let large = "x".repeat(3 << 20);
+    for _ in 0..3 {
+        desk.post(42, &large).await;
+    }
+    desk.post(42, "small").await;
+    let mut client = RawClient::connect(&desk, 42).await;
+    client.until("small", |payload| Some(payload.to_vec())).await;
+    assert_eq!(client.messages.len(), 4);
+    let last = client.ping().await;
+    client.send(PONG, &last).await;
+    client.send(CLOSE, &1000_u16.to_be_bytes()).await;
+    while client.frame().await.is_some() {}
+    assert!(redelivered(&desk, 42).await.is_empty());
+}

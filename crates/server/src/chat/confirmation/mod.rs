@@ -108,7 +108,6 @@ pub(super) struct Confirmation {
     timing: Arc<Timing>,
     /// How long nothing may move, after what earlier sessions have shown.
     patience: Duration,
-    patience_max: Duration,
     peer: Peer,
     /// A pong came that no ping of ours had asked for: empty ones mean nothing.
     sends_heartbeats: bool,
@@ -194,7 +193,6 @@ impl Confirmation {
             by_pong,
             timing,
             patience,
-            patience_max: patience,
             peer: Peer::Unknown,
             sends_heartbeats: false,
             pings: Pings::new(seed),
@@ -323,10 +321,13 @@ impl Confirmation {
         let still_since = self.moved_at.max(ping.sent_at);
         let standstill = std::mem::take(&mut self.standstill).max(now - still_since);
         let used = ping.mark.since(self.confirmed);
-        if used > 0 {
-            // The proof of a message says how long such take. That of an idle peer does not.
-            self.patience = (standstill * 4).clamp(self.timing.pong_timeout, self.patience_max);
-        }
+        // The proof of a message says how long such take; that of an idle peer, at least how long its pongs do.
+        let least = if used > 0 {
+            self.timing.pong_timeout
+        } else {
+            self.patience
+        };
+        self.patience = (standstill * 4).clamp(least, patience_max(&self.timing));
         let used_bytes = ping.bytes.saturating_sub(self.confirmed_bytes);
         let window = self
             .window
@@ -492,6 +493,11 @@ impl Confirmation {
         self.pings.send(self.queued, is_pair, now);
         self.due.pings += if is_pair { 2 } else { 1 };
     }
+}
+
+/// The longest patience.
+fn patience_max(timing: &Timing) -> Duration {
+    timing.pong_timeout.saturating_mul(1 << PATIENCE_DOUBLINGS_MAX)
 }
 
 /// Two empty pongs no further apart answer two pings: the pings are adjacent in the stream, and heartbeats

@@ -324,6 +324,21 @@ fn a_pong_that_answers_no_ping_of_ours_proves_nothing() {
 }
 
 #[test]
+fn a_peer_whose_every_pong_comes_after_the_patience_is_waited_for_once_that_is_known() {
+    let mut desk = Desk::new(beginning());
+    desk.pass(seconds(15));
+    desk.echo(0);
+    for mark in 1..20 {
+        desk.queue(mark, 0);
+        desk.pass(seconds(15));
+        assert!(!desk.gave_up());
+        let last = desk.pings.len() - 1;
+        desk.echo(last);
+    }
+    assert_eq!(desk.confirmed().len(), 19);
+}
+
+#[test]
 fn written_confirms_when_the_system_has_everything_and_still_finds_the_dead() {
     let beginning = Beginning {
         by_pong: false,
