@@ -193,3 +193,59 @@ impl Receipts {
         self.pings_sent = pings_sent;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a pong says, after so many pings of the connection.
+    fn says(receipts: &mut Receipts, payload: &[u8], pings_sent: u32) -> Vec<(u64, Pong)> {
+        let mut said = Vec::new();
+        let payload = Bytes::copy_from_slice(payload);
+        receipts.pong(&payload, pings_sent, |_, number, pong| {
+            said.push((number, pong));
+        });
+        said
+    }
+
+    fn odd(number: u64) -> Vec<(u64, Pong)> {
+        vec![(number, Pong::Odd(Bytes::new()))]
+    }
+
+    #[test]
+    fn an_odd_pong_answers_the_keep_alive_first() {
+        let mut receipts = Receipts::default();
+        receipts.due(1, 7);
+        receipts.ping(1).unwrap(); // behind one of the keep-alive
+        assert_eq!(says(&mut receipts, b"", 2), []);
+        assert_eq!(says(&mut receipts, b"", 2), odd(7));
+    }
+
+    #[test]
+    fn after_a_pong_too_many_only_a_payload_of_ours_says_something() {
+        let mut receipts = Receipts::default();
+        assert_eq!(says(&mut receipts, b"", 0), []);
+        receipts.due(1, 7);
+        let ping = receipts.ping(0).unwrap();
+        assert_eq!(says(&mut receipts, b"", 1), []);
+        let padded = [b"ab", &ping[..], b"c"].concat();
+        assert_eq!(says(&mut receipts, &padded, 1), [(7, Pong::Proof)]);
+    }
+
+    #[test]
+    fn eight_pings_are_under_way_and_the_newest_waits() {
+        let mut receipts = Receipts::default();
+        let mut last = None;
+        for number in 0..100_u32 {
+            receipts.due(1, number.into());
+            last = receipts.ping(number.min(8)).or(last);
+        }
+        assert_eq!(says(&mut receipts, &last.unwrap(), 8).len(), 8);
+        receipts.ping(8).unwrap();
+        let newest = receipts.ping(9).unwrap();
+        assert_eq!(
+            says(&mut receipts, &newest, 10).last(),
+            Some(&(99, Pong::Proof))
+        );
+    }
+}
