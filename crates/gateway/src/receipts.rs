@@ -4,9 +4,10 @@
 //! send, and per logical socket what a pong says. Frames are ordered, so a pong proves that the client's
 //! WebSocket library has read everything before its ping, and one ping stands for all that is due.
 //!
-//! Invariants: a proof is a pong whose payload was sent, and no client knows before; at most
-//! [`PINGS_MAX`] pings are under way, what becomes due meanwhile is one more; an odd pong is passed on at most once per
-//! ping, not instead of an answer to the keep-alive, and only by clients that never answered properly.
+//! Invariants: a proof is a pong that contains a payload which was sent, and no client knows before; at most
+//! [`PINGS_MAX`] pings are under way, and of what becomes due meanwhile the oldest and the newest of each socket are kept;
+//! an odd pong is passed on at most once per ping, not instead of an answer to the keep-alive, and only by clients that never
+//! answered properly and never sent a pong too many, as those do whose pongs are heartbeats by a timer.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,21 +24,31 @@ const PINGS_MAX: usize = 8;
 pub(crate) struct Receipts {
     /// Payload of the next ping. They begin anywhere, so that a client's own counter meets none by chance.
     next: u64,
-    /// By logical socket, the newest ping of its backend that no ping of ours stands for.
-    due: BTreeMap<u32, u64>,
+    /// By logical socket, the pings of its backend that no ping of ours stands for.
+    due: BTreeMap<u32, Due>,
     sent: VecDeque<Sent>,
     /// The client has answered with the payload it was sent.
     is_proper: bool,
+    /// The client has sent a pong that no ping had asked for.
+    sends_heartbeats: bool,
     /// Pings of the connection's keep-alive that were not answered.
     keep_alives: u32,
     /// Pings of the connection when last looked at.
     pings_sent: u32,
 }
 
+/// Pings of a backend that were not sent on yet: a backend may ask twice at once, and counts the answers.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    next: u64,
+    /// The newest, if there are more.
+    newest: Option<u64>,
+}
+
 /// A ping under way.
 #[derive(Debug)]
 struct Sent {
-    payload: u64,
+    payload: [u8; 8],
     /// Pings of the connection, with this one.
     place: u32,
     /// The backends' pings that it stands for, by logical socket.
@@ -54,6 +65,7 @@ impl Default for Receipts {
             due: BTreeMap::new(),
             sent: VecDeque::new(),
             is_proper: false,
+            sends_heartbeats: false,
             keep_alives: 0,
             pings_sent: 0,
         }
@@ -63,48 +75,63 @@ impl Default for Receipts {
 impl Receipts {
     /// All that a backend sent before its ping of this number is in the queue to the client.
     pub(crate) fn due(&mut self, socket: u32, number: u64) {
-        self.due.insert(socket, number);
+        let first = Due {
+            next: number,
+            newest: None,
+        };
+        self.due
+            .entry(socket)
+            .and_modify(|due| due.newest = Some(number))
+            .or_insert(first);
     }
 
-    /// Queues the ping that is due. Returns whether it waits for room in the send queue.
+    /// Queues the pings that are due. Returns whether one waits for room in the send queue.
     pub(crate) fn send(&mut self, client: &mut WebSocket) -> bool {
-        if self.due.is_empty() {
-            return false;
-        }
-        let Some(payload) = self.ping(client.pings_sent()) else {
-            return false; // a pong makes room
-        };
-        match client.try_ping(&payload) {
-            Ok(()) => false,
-            Err(error) => {
+        // Where there is none, a pong makes room.
+        while let Some(payload) = self.ping(client.pings_sent()) {
+            if let Err(error) = client.try_ping(&payload) {
                 self.not_sent();
-                matches!(error, SendError::Full)
+                return matches!(error, SendError::Full);
             }
         }
+        false
     }
 
     /// The payload of a ping to be sent now, after so many others.
     fn ping(&mut self, pings_sent: u32) -> Option<[u8; 8]> {
+        if self.due.is_empty() {
+            return None;
+        }
         if self.sent.len() == PINGS_MAX {
             self.sent.pop_front_if(|oldest| oldest.odd)?;
         }
         self.count_keep_alives(pings_sent);
         self.pings_sent = pings_sent.wrapping_add(1);
         self.next = self.next.wrapping_add(1);
+        let payload = self.next.to_be_bytes();
+        let covers = self.due.iter().map(|(socket, due)| (*socket, due.next));
         self.sent.push_back(Sent {
-            payload: self.next,
+            payload,
             place: self.pings_sent,
-            covers: std::mem::take(&mut self.due).into_iter().collect(),
+            covers: covers.collect(),
             odd: false,
         });
-        Some(self.next.to_be_bytes())
+        self.due.retain(|_socket, due| {
+            let newest = due.newest.take();
+            due.next = newest.unwrap_or(due.next);
+            newest.is_some()
+        });
+        Some(payload)
     }
 
     /// That ping was not sent.
     fn not_sent(&mut self) {
         if let Some(Sent { covers, .. }) = self.sent.pop_back() {
             self.pings_sent = self.pings_sent.wrapping_sub(1);
-            self.due.extend(covers);
+            for (socket, next) in covers {
+                let newest = self.due.get(&socket).map(|due| due.next);
+                self.due.insert(socket, Due { next, newest });
+            }
         }
     }
 
@@ -117,8 +144,13 @@ impl Receipts {
         mut tell: impl FnMut(u32, u64, Pong),
     ) {
         self.count_keep_alives(pings_sent);
-        let answered = number(payload)
-            .and_then(|number| self.sent.iter().position(|sent| sent.payload == number));
+        // The payload may stand anywhere: there are client libraries that put two bytes of zero before it.
+        let is_in = |sent: &Sent| {
+            payload
+                .windows(sent.payload.len())
+                .any(|part| part == sent.payload)
+        };
+        let answered = self.sent.iter().rposition(is_in);
         if let Some(answered) = answered {
             return self.proved(answered, tell);
         }
@@ -126,14 +158,16 @@ impl Receipts {
             self.keep_alives -= 1;
             return;
         }
-        if self.is_proper {
-            return; // nobody has asked for it
+        if self.is_proper || self.sends_heartbeats {
+            return; // it means nothing
         }
-        if let Some(sent) = self.sent.iter_mut().find(|sent| !sent.odd) {
-            sent.odd = true;
-            for (socket, number) in &sent.covers {
-                tell(*socket, *number, Pong::Odd(payload.clone()));
-            }
+        let Some(sent) = self.sent.iter_mut().find(|sent| !sent.odd) else {
+            self.sends_heartbeats = true;
+            return;
+        };
+        sent.odd = true;
+        for (socket, number) in &sent.covers {
+            tell(*socket, *number, Pong::Odd(payload.clone()));
         }
     }
 
@@ -160,11 +194,58 @@ impl Receipts {
     }
 }
 
-/// The number of a pong. There is a client library that puts two bytes of zero before it.
-fn number(payload: &[u8]) -> Option<u64> {
-    let payload = match payload {
-        [0, 0, rest @ ..] if rest.len() == size_of::<u64>() => rest,
-        payload => payload,
-    };
-    payload.try_into().ok().map(u64::from_be_bytes)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a pong says, after so many pings of the connection.
+    fn says(receipts: &mut Receipts, payload: &[u8], pings_sent: u32) -> Vec<(u64, Pong)> {
+        let mut said = Vec::new();
+        let payload = Bytes::copy_from_slice(payload);
+        receipts.pong(&payload, pings_sent, |_, number, pong| {
+            said.push((number, pong));
+        });
+        said
+    }
+
+    fn odd(number: u64) -> Vec<(u64, Pong)> {
+        vec![(number, Pong::Odd(Bytes::new()))]
+    }
+
+    #[test]
+    fn an_odd_pong_answers_the_keep_alive_first() {
+        let mut receipts = Receipts::default();
+        receipts.due(1, 7);
+        receipts.ping(1).unwrap(); // behind one of the keep-alive
+        assert_eq!(says(&mut receipts, b"", 2), []);
+        assert_eq!(says(&mut receipts, b"", 2), odd(7));
+    }
+
+    #[test]
+    fn after_a_pong_too_many_only_a_payload_of_ours_says_something() {
+        let mut receipts = Receipts::default();
+        assert_eq!(says(&mut receipts, b"", 0), []);
+        receipts.due(1, 7);
+        let ping = receipts.ping(0).unwrap();
+        assert_eq!(says(&mut receipts, b"", 1), []);
+        let padded = [b"ab", &ping[..], b"c"].concat();
+        assert_eq!(says(&mut receipts, &padded, 1), [(7, Pong::Proof)]);
+    }
+
+    #[test]
+    fn eight_pings_are_under_way_and_the_newest_waits() {
+        let mut receipts = Receipts::default();
+        let mut last = None;
+        for number in 0..100_u32 {
+            receipts.due(1, number.into());
+            last = receipts.ping(number.min(8)).or(last);
+        }
+        assert_eq!(says(&mut receipts, &last.unwrap(), 8).len(), 8);
+        receipts.ping(8).unwrap();
+        let newest = receipts.ping(9).unwrap();
+        assert_eq!(
+            says(&mut receipts, &newest, 10).last(),
+            Some(&(99, Pong::Proof))
+        );
+    }
 }

@@ -38,10 +38,10 @@ fn backend(name: &'static str) -> RunningServer {
 }
 
 /// A running gateway; killed when dropped.
-struct Gateway {
+pub(crate) struct Gateway {
     directory: Arc<TempDir>,
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Gateway {
@@ -53,7 +53,11 @@ impl Gateway {
     }
 
     /// With the configuration that is there.
-    async fn start_in(directory: Arc<TempDir>, config: &str, arguments: &[&str]) -> Self {
+    pub(crate) async fn start_in(
+        directory: Arc<TempDir>,
+        config: &str,
+        arguments: &[&str],
+    ) -> Self {
         let errors = File::options()
             .append(true)
             .create(true)

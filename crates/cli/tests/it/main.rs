@@ -21,6 +21,7 @@ mod ledger; // what was promised, what arrived
 mod usage; // help, version, exit codes, configuration commands
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop
+mod through_gateway; // what a client behind the gateway has not proved comes again
 #[cfg(unix)]
 mod systemd; // what the service manager is told
 mod chat; // the chat, from a script

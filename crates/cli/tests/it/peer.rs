@@ -88,7 +88,7 @@ impl Peer {
 /// of the REST API.
 const PING_GUARD: Duration = Duration::from_secs(8);
 
-fn envelope(message: &Message) -> Envelope {
+pub(crate) fn envelope(message: &Message) -> Envelope {
     let text = message.as_text().expect("envelopes are texts");
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -1,9 +1,10 @@
 //! [`Proved`]: how far a client has received what its backend sent, as pongs of the client tell.
 //!
 //! In: pongs that its connection has understood ([`Receipts`](crate::receipts::Receipts)). Out: the same, to the task
-//! of the backend. Invariant: nothing is kept but the newest of either kind.
+//! of the backend. Invariant: of proofs the newest is kept, of odd pongs the newest [`ODD_MAX`].
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{Mutex, PoisonError},
     task::{Context, Waker},
@@ -31,7 +32,7 @@ pub(crate) struct Proved {
 #[derive(Debug, Default)]
 struct State {
     number: u64,
-    odd: Option<(u64, Bytes)>,
+    odd: VecDeque<(u64, Bytes)>,
     waker: Option<Waker>,
 }
 
@@ -41,17 +42,31 @@ impl Proved {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match pong {
             Pong::Proof => state.number = state.number.max(number),
-            Pong::Odd(payload) => state.odd = Some((number, payload)),
+            Pong::Odd(payload) => {
+                if state.odd.len() == ODD_MAX {
+                    state.odd.pop_front();
+                }
+                state.odd.push_back((number, payload));
+            }
         }
         let waker = mem::take(&mut state.waker);
         drop(state);
         wake(waker);
     }
 
-    /// The newest ping that was proved, and an odd pong that was not taken yet; `cx` is woken when there is more.
-    pub(crate) fn take(&self, cx: &Context<'_>) -> (u64, Option<(u64, Bytes)>) {
+    /// The newest ping that was proved; `cx` is woken when there is more, of either kind.
+    pub(crate) fn newest(&self, cx: &Context<'_>) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         register(&mut state.waker, cx);
-        (state.number, state.odd.take())
+        state.number
+    }
+
+    /// Takes out the oldest odd pong, and the number of its ping.
+    pub(crate) fn take_odd(&self) -> Option<(u64, Bytes)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.odd.pop_front()
     }
 }
+
+/// Most odd pongs that wait for the backend's task: as many as there may be pings under way to a client.
+const ODD_MAX: usize = 8;

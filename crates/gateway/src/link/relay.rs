@@ -247,23 +247,21 @@ impl Link {
         if self.pings.is_empty() {
             return Step::Waits;
         }
-        let (proved, odd) = self.proved.take(cx);
-        if let Some((number, payload)) = odd
-            && self.pings.has_until(number)
-        {
-            send_pong(socket, &payload);
-        }
+        let proved = self.proved.newest(cx);
         // Behind much that is queued only the newest pong would be kept, and the backend may wait for each.
         let queue_max = self.config.control_queue_bytes_max;
-        while self.pings.has_until(proved) {
-            if socket.queued() > queue_max {
-                return Step::Full;
-            }
-            if let Some(payload) = self.pings.pong(proved) {
+        while socket.queued() <= queue_max {
+            if let Some((number, payload)) = self.proved.take_odd() {
+                if self.pings.has_until(number) {
+                    send_pong(socket, &payload);
+                }
+            } else if let Some(payload) = self.pings.pong(proved) {
                 send_pong(socket, &payload);
+            } else {
+                return Step::Waits;
             }
         }
-        Step::Waits
+        Step::Full
     }
 }
 

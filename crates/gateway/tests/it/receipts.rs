@@ -320,14 +320,16 @@ async fn the_clients_pong_reaches_the_backend_with_the_payload_of_its_own_ping()
             // One pong may answer several pings, and each gets its own payload.
             served.send("a", b"1").await;
             served.send("b", b"2").await;
-            let mut seen = client.next().await;
-            while seen != Seen::Text("b".to_owned()) {
-                seen = client.next().await;
+            let (mut texts, mut pings) = (Vec::new(), Vec::new());
+            while texts.len() < 2 || pings.len() < 2 {
+                match client.next().await {
+                    Seen::Text(text) => texts.push(text),
+                    Seen::Ping(payload) => pings.push(payload),
+                    Seen::Closed => panic!("{way:?}"),
+                }
             }
-            let Seen::Ping(last) = client.next().await else {
-                panic!("{way:?}");
-            };
-            client.pong(&last).await;
+            assert_eq!(texts, ["a", "b"], "{way:?}");
+            client.pong(&pings[1]).await;
             assert_eq!(served.next().await, pong(b"1"), "{way:?}");
             assert_eq!(served.next().await, pong(b"2"), "{way:?}");
         })
@@ -357,23 +359,16 @@ async fn what_a_client_has_proved_before_it_closes_is_told_before_the_end() {
 
 /// There are clients whose pongs are empty, and some that put two bytes of zero before the payload.
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_pongs_pass_untouched_and_unasked_ones_not_at_all() {
+async fn odd_pongs_pass_untouched_until_the_client_answers_properly() {
     for way in WAYS {
         let mut backend = Backend::new();
         let gateway = start(settings(vec![backend.endpoint(way)])).unwrap();
         in_time(async {
             let (mut client, mut served) = Deaf::open(&gateway, &mut backend, way).await;
-            client.pong(b"").await;
-            client.pong(b"nobody asked").await;
-            client.say("hi").await;
-            assert_eq!(served.next().await, text("hi"), "{way:?}");
             served.send("one", b"first").await;
             client.read("one").await;
             client.pong(b"").await;
             assert_eq!(served.next().await, pong(b""), "{way:?}: not \"first\"");
-            client.pong(b"").await; // there was one ping
-            client.say("again").await;
-            assert_eq!(served.next().await, text("again"), "{way:?}");
             served.send("two", b"second").await;
             let ping = client.read("two").await;
             client.pong(&[&[0, 0], &ping[..]].concat()).await;
@@ -387,6 +382,63 @@ async fn odd_pongs_pass_untouched_and_unasked_ones_not_at_all() {
             assert_eq!(served.next().await, text("end"), "{way:?}");
         })
         .await;
+    }
+}
+
+/// A client whose heartbeats are pongs by a timer has not read what came before them.
+#[tokio::test(flavor = "multi_thread")]
+async fn pongs_of_a_client_that_sends_too_many_pass_only_with_a_payload_of_ours() {
+    for way in WAYS {
+        let mut backend = Backend::new();
+        let gateway = start(settings(vec![backend.endpoint(way)])).unwrap();
+        in_time(async {
+            let (mut client, mut served) = Deaf::open(&gateway, &mut backend, way).await;
+            client.pong(b"").await;
+            client.say("hi").await;
+            assert_eq!(served.next().await, text("hi"), "{way:?}");
+            served.send("one", b"first").await;
+            let ping = client.read("one").await;
+            client.pong(b"").await;
+            client.say("again").await;
+            assert_eq!(served.next().await, text("again"), "{way:?}");
+            client.pong(&ping).await;
+            assert_eq!(served.next().await, pong(b"first"), "{way:?}");
+        })
+        .await;
+    }
+}
+
+/// The server tells an answer from a heartbeat by two pings at once, and counts the empty pongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pings_at_once_are_two_for_the_client_and_so_are_its_pongs() {
+    for way in WAYS {
+        for echoes in [true, false] {
+            let mut backend = Backend::new();
+            let gateway = start(settings(vec![backend.endpoint(way)])).unwrap();
+            in_time(async {
+                let (mut client, mut served) = Deaf::open(&gateway, &mut backend, way).await;
+                for _ in 0..20 {
+                    served.send("one", b"first").await;
+                    served.sender.ping(b"second").await.unwrap();
+                    let first = client.read("one").await;
+                    let Seen::Ping(second) = client.next().await else {
+                        panic!("{way:?}");
+                    };
+                    if echoes {
+                        client.pong(&first).await;
+                        assert_eq!(served.next().await, pong(b"first"), "{way:?}");
+                        client.pong(&second).await;
+                        assert_eq!(served.next().await, pong(b"second"), "{way:?}");
+                    } else {
+                        client.socket.try_pong(b"").unwrap();
+                        client.pong(b"").await;
+                        assert_eq!(served.next().await, pong(b""), "{way:?}");
+                        assert_eq!(served.next().await, pong(b""), "{way:?}");
+                    }
+                }
+            })
+            .await;
+        }
     }
 }
 
