@@ -183,10 +183,9 @@ pub enum Purge {
 /// Durable, ordered mailboxes.
 ///
 /// Contract, checked by the contract suite for every adapter:
-/// - the commands of one user (appends he sends within his budgets, reads of his mailbox) are
-///   executed in the order of submission, and so are those of all trusted callers together
-///   (appends without a sender or without a limit, purges); acknowledgements may be earlier, see
-///   [`Mailbox::ack`];
+/// - the commands of one user (appends he answers for, reads of his mailbox) are executed in the
+///   order of submission, and so are those for which nobody answers (appends without a sender,
+///   purges); acknowledgements may be earlier, see [`Mailbox::ack`];
 /// - commands of different users may be executed in any order, so that one who submits much
 ///   does not make the others wait;
 /// - completions are called in the order of execution;

@@ -51,7 +51,8 @@ pub(crate) struct Reached {
     pub(crate) confirms_by_pong: bool,
 }
 
-/// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value.
+/// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value. In our
+/// request it says that pongs are the client's, and answers to close frames are not.
 pub(crate) const CONFIRM: (&str, &str) = ("Tidewire-Confirm", "pong");
 
 /// No upstream was opened.
@@ -123,10 +124,12 @@ pub(crate) async fn socket(
     let mut round = Round::new(target, &endpoint, ask);
     loop {
         let (mut lease, client) = round.next()?;
-        match client.config(config.clone()).connect_with_head().await {
+        let (name, value) = CONFIRM;
+        // We answer close frames by ourselves: nothing but a pong proves anything to the server.
+        let client = client.config(config.clone()).header(name, value);
+        match client.connect_with_head().await {
             Ok((socket, head)) => {
                 lease.succeeded(now());
-                let (name, value) = CONFIRM;
                 return Ok(Reached {
                     lease,
                     socket,

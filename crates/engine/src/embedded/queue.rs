@@ -255,14 +255,10 @@ impl Command {
     }
 
     /// Who waits for it: commands of one submitter keep their order. `None` stands for all
-    /// callers to whom no budget applies.
+    /// commands for which nobody answers.
     pub(super) fn submitter(&self) -> Option<&UserKey> {
         match self {
-            Self::Append { append, .. } => append
-                .sender
-                .as_ref()
-                .filter(|sender| sender.limited)
-                .map(|sender| &sender.user),
+            Self::Append { append, .. } => append.sender.as_ref().map(|sender| &sender.user),
             Self::Read { read, .. } => Some(&read.user),
             Self::Purge { .. } => None,
         }

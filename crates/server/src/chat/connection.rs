@@ -39,6 +39,8 @@ pub(super) struct ChatConnection {
     confirmation: Confirmation,
     /// What the session had handed out without a proof when we began to close.
     unproven: Option<Box<Unproven>>,
+    /// The answer to our close frame comes from who has read the messages.
+    close_proves: bool,
     /// Pings for which the socket had no room yet; two at most, but for a peer that answers none.
     unsent_pings: Vec<[u8; 8]>,
     /// Messages queued on the socket, in all.
@@ -99,7 +101,12 @@ impl Future for ChatConnection {
 }
 
 impl ChatConnection {
-    pub(super) fn new(socket: WebSocket, session: Session, behaviour: &Behaviour) -> Self {
+    pub(super) fn new(
+        socket: WebSocket,
+        session: Session,
+        behaviour: &Behaviour,
+        close_proves: bool,
+    ) -> Self {
         let now = Instant::now();
         let (messages_max, bytes_max) = session.window_max();
         let beginning = Beginning {
@@ -118,6 +125,7 @@ impl ChatConnection {
             socket,
             session: Some(session),
             unproven: None,
+            close_proves,
             unsent_pings: Vec::new(),
             sent: 0,
             written: Mark::default(),
@@ -270,6 +278,7 @@ impl ChatConnection {
         let ours = self.socket.started_close();
         self.end_session();
         if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
+            && self.close_proves
             && is_answer(frame, &ours)
         {
             unproven.confirm();

@@ -32,7 +32,10 @@ mod code {
 }
 
 /// Tells a gateway that a pong must be its client's. There are clients that take no answer above 512 bytes.
-const CONFIRMED_BY_PONG: &[(&str, &str)] = &[("Tidewire-Confirm", "pong")];
+const CONFIRMED_BY_PONG: &[(&str, &str)] = &[(CONFIRM, "pong")];
+
+/// The field, in the request too: there it says that nothing but a pong proves.
+const CONFIRM: &str = "Tidewire-Confirm";
 
 /// How a chat connection behaves; shared by all.
 #[derive(Clone, Debug)]
@@ -83,7 +86,17 @@ impl Endpoint for Chat {
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(&request) {
-            Ok(session) => Box::pin(ChatConnection::new(socket, session, &self.behaviour)),
+            Ok(session) => {
+                // A gateway answers close frames by itself, and says so.
+                let close_proves = !request.head.has_token(CONFIRM, "pong");
+                let behaviour = &self.behaviour;
+                Box::pin(ChatConnection::new(
+                    socket,
+                    session,
+                    behaviour,
+                    close_proves,
+                ))
+            }
             Err(end) => Box::pin(close(socket, end)),
         }
     }

@@ -112,12 +112,17 @@ pub(crate) async fn http(
 
 /// An upgraded connection by hand, for clients that misbehave.
 pub(crate) async fn raw(desk: &Desk, id: u64) -> TcpStream {
+    raw_with(desk, id, "").await
+}
+
+/// The same with further header lines.
+pub(crate) async fn raw_with(desk: &Desk, id: u64, head: &str) -> TcpStream {
     let url = desk.url("messaging");
     let address = url.trim_start_matches("ws://").split('/').next().unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /chat?id={id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{head}\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

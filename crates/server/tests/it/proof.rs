@@ -130,15 +130,20 @@ async fn every_kind_of_honest_pong_proves_and_what_was_proved_does_not_come_agai
 
 #[tokio::test]
 async fn the_answer_to_our_close_frame_proves_what_was_sent_before_it() {
-    for (code, expected) in [(4010_u16, 0), (1000, 1)] {
+    let gateway = "Tidewire-Confirm: pong\r\n";
+    for (code, head, expected) in [(4010_u16, "", 0), (1000, "", 1), (4010, gateway, 1)] {
         let desk = Desk::start("[chat.keep_alive]\ninactive_seconds = 1\n");
-        let mut client = RawClient::connect(&desk, 42).await;
+        let mut client = RawClient::connect_with(&desk, 42, head).await;
         desk.post(42, "before the close").await;
         client.until("before the close", |_| None).await;
         while client.frame().await.expect("a close frame").0 != CLOSE {}
         client.send(CLOSE, &code.to_be_bytes()).await;
         while client.frame().await.is_some() {}
-        assert_eq!(redelivered(&desk, 42).await.len(), expected, "{code}");
+        assert_eq!(
+            redelivered(&desk, 42).await.len(),
+            expected,
+            "{code} {head}"
+        );
     }
 }
 
@@ -202,7 +207,9 @@ async fn messages_larger_than_the_send_queue_are_proved_and_hold_nothing_up() {
     }
     desk.post(42, "small").await;
     let mut client = RawClient::connect(&desk, 42).await;
-    client.until("small", |payload| Some(payload.to_vec())).await;
+    client
+        .until("small", |payload| Some(payload.to_vec()))
+        .await;
     assert_eq!(client.messages.len(), 4);
     let last = client.ping().await;
     client.send(PONG, &last).await;

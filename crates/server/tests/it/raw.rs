@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::desk::{Desk, raw};
+use crate::desk::{Desk, raw_with};
 
 /// A connection that answers nothing by itself.
 pub(crate) struct RawClient {
@@ -21,8 +21,13 @@ pub(crate) const PONG: u8 = 10;
 
 impl RawClient {
     pub(crate) async fn connect(desk: &Desk, id: u64) -> Self {
+        Self::connect_with(desk, id, "").await
+    }
+
+    /// With further header lines.
+    pub(crate) async fn connect_with(desk: &Desk, id: u64, head: &str) -> Self {
         Self {
-            stream: raw(desk, id).await,
+            stream: raw_with(desk, id, head).await,
             messages: Vec::new(),
         }
     }

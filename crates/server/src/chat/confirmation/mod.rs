@@ -497,7 +497,9 @@ impl Confirmation {
 
 /// The longest patience.
 fn patience_max(timing: &Timing) -> Duration {
-    timing.pong_timeout.saturating_mul(1 << PATIENCE_DOUBLINGS_MAX)
+    timing
+        .pong_timeout
+        .saturating_mul(1 << PATIENCE_DOUBLINGS_MAX)
 }
 
 /// Two empty pongs no further apart answer two pings: the pings are adjacent in the stream, and heartbeats
