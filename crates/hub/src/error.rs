@@ -29,7 +29,13 @@ pub enum ConnectError {
 impl ConnectError {
     /// How to close the connection: all of them may be tried again later.
     pub fn end(self) -> End {
-        End::new(close::TRY_AGAIN_LATER, self.to_string())
+        let code = match self {
+            Self::StoreClosed => close::SERVICE_RESTART,
+            Self::Stopping | Self::TooManySessionsOfUser | Self::TooManySessions => {
+                close::TRY_AGAIN_LATER
+            }
+        };
+        End::new(code, self.to_string())
     }
 }
 

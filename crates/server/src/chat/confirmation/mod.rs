@@ -50,7 +50,8 @@ pub(super) enum Action {
     BeginUnanswered,
     /// Everything up to the mark has arrived.
     Confirm(Mark),
-    /// Everything up to the mark was acknowledged by the peer's system, and it never answers pings.
+    /// Everything up to the mark was acknowledged by the peer's system, and it has talked since, but never answers
+    /// pings.
     Release(Mark),
     /// No more than this is to be unproved.
     SetWindow(Window),
@@ -449,10 +450,14 @@ impl Confirmation {
         Some(quiet_since + interval)
     }
 
+    /// When a mute peer's messages may go: it has sent something since, so that the path was alive behind them. A
+    /// path that takes everything and carries nothing looks the same as a listener that never says a word.
     fn release_at(&self) -> Option<Instant> {
         let unusual = self.unusual.as_ref()?;
         let (_, written_at) = unusual.held?;
-        let mute_since = unusual.mute_since?;
+        let mute_since = unusual
+            .mute_since
+            .filter(|_| self.received_at > written_at)?;
         let acknowledged = written_at + self.timing.acknowledged_within;
         Some(acknowledged.max(mute_since + self.timing.unproven_kept))
     }
