@@ -238,7 +238,7 @@ impl Hub {
         }
     }
 
-    pub(crate) fn release_unproven(&self, live: &Live, mark: Mark) {
+    pub(crate) fn forget_unproven(&self, live: &Live, mark: Mark) {
         let config = self.settings.config();
         let keep = Room {
             messages: config
@@ -246,7 +246,11 @@ impl Hub {
                 .min(config.in_flight_messages_max / 2),
             bytes: config.in_flight_bytes_max / 2,
         };
-        let Some((count, up_to)) = live.release(mark, keep) else {
+        live.forget(mark, keep);
+    }
+
+    pub(crate) fn release_unproven(&self, live: &Live) {
+        let Some((count, up_to)) = live.take_held() else {
             return;
         };
         self.counters.released.add(count);

@@ -201,9 +201,19 @@ impl Live {
         lock(&self.state).delivery.outbox.unconfirmed(mark, each)
     }
 
-    /// See [`Outbox::release`](crate::outbox::Outbox).
-    pub(crate) fn release(&self, mark: Mark, keep: Room) -> Option<(u64, u64)> {
-        self.update(|state| state.delivery.outbox.release(mark, keep))
+    /// See [`Outbox::forget`](crate::outbox::Outbox).
+    pub(crate) fn forget(&self, mark: Mark, keep: Room) {
+        self.update(|state| state.delivery.outbox.forget(mark, keep));
+    }
+
+    /// See [`Outbox::hold`](crate::outbox::Outbox).
+    pub(crate) fn hold(&self) {
+        lock(&self.state).delivery.outbox.hold();
+    }
+
+    /// See [`Outbox::take_held`](crate::outbox::Outbox).
+    pub(crate) fn take_held(&self) -> Option<(u64, u64)> {
+        lock(&self.state).delivery.outbox.take_held()
     }
 
     pub(crate) fn set_window(&self, window: Room) {

@@ -80,13 +80,36 @@ pub(crate) struct Outbox {
     is_reserved: bool,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
-    /// Unproven messages the connection wants at most; the limits hold as well.
-    window: Room,
+    /// Unproven messages, and their bytes, that the connection wants at most; the limits hold as well.
+    window: (u32, u32),
     handed: Mark,
     /// The peer's system may have everything up to here.
     written: Mark,
     /// Something was confirmed.
     proved: bool,
+    /// For clients that never answer a ping; boxed, because those are few.
+    forgotten: Option<Box<Forgotten>>,
+}
+
+/// Messages that are unproven and no longer remembered one by one.
+#[derive(Debug, Default)]
+struct Forgotten {
+    latest: Span,
+    held: Span,
+}
+
+/// So many messages, the last at this offset.
+#[derive(Debug, Default)]
+struct Span {
+    count: u64,
+    up_to: u64,
+}
+
+impl Span {
+    fn add(&mut self, offset: u64) {
+        self.count += 1;
+        self.up_to = offset;
+    }
 }
 
 /// Messages and bytes.
@@ -124,13 +147,11 @@ impl Outbox {
             is_reserved: false,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
-            window: Room {
-                messages: limits.in_flight_messages_max,
-                bytes: limits.in_flight_bytes_max,
-            },
+            window: (u32::MAX, u32::MAX),
             handed: Mark::default(),
             written: Mark::default(),
             proved: false,
+            forgotten: None,
         }
     }
 
@@ -218,21 +239,39 @@ impl Outbox {
         }
         self.shrink_in_flight();
         self.proved |= confirmed.is_some();
+        if confirmed.is_some() {
+            self.forgotten = None;
+        }
         confirmed
     }
 
-    /// Lets go, unproven, of the oldest of what was handed out up to `mark`, until `keep` remains.
-    /// Returns how many messages that were and the highest offset of them.
-    pub(crate) fn release(&mut self, mark: Mark, keep: Room) -> Option<(u64, u64)> {
-        let mut released = None;
+    /// Forgets, unproven, the oldest of what was handed out up to `mark`, until `keep` remains: the mailbox has
+    /// it, and a later confirmation covers it too.
+    pub(crate) fn forget(&mut self, mark: Mark, keep: Room) {
         while (self.in_flight.len() > keep.messages || self.in_flight_bytes > keep.bytes)
             && let Some(durable) = self.pop_in_flight(mark)
         {
-            let (count, _) = released.unwrap_or_default();
-            released = Some((count + 1, durable.offset));
+            let forgotten = self.forgotten.get_or_insert_default();
+            forgotten.latest.add(durable.offset);
         }
         self.shrink_in_flight();
-        released
+    }
+
+    /// What has been forgotten by now may be [taken](Outbox::take_held) later.
+    pub(crate) fn hold(&mut self) {
+        if let Some(forgotten) = &mut self.forgotten {
+            let latest = std::mem::take(&mut forgotten.latest);
+            if latest.count > 0 {
+                forgotten.held.count += latest.count;
+                forgotten.held.up_to = latest.up_to;
+            }
+        }
+    }
+
+    /// How many messages were forgotten when they were held, and the highest offset of them.
+    pub(crate) fn take_held(&mut self) -> Option<(u64, u64)> {
+        let held = std::mem::take(&mut self.forgotten.as_mut()?.held);
+        (held.count > 0).then_some((held.count, held.up_to))
     }
 
     /// What was handed out up to `mark` and not confirmed: how many durable messages, and the
@@ -272,6 +311,7 @@ impl Outbox {
         self.queue_bytes = self.queue.iter().map(|item| item.frame.frame().len()).sum();
         self.in_flight = VecDeque::new();
         self.in_flight_bytes = 0;
+        self.forgotten = None;
     }
 
     /// Forgets everything.
@@ -284,7 +324,8 @@ impl Outbox {
 
     /// See [`Session::set_window`](crate::Session::set_window).
     pub(crate) fn set_window(&mut self, window: Room) {
-        self.window = window;
+        let size = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        self.window = (size(window.messages), size(window.bytes));
     }
 
     /// See [`Session::written`](crate::Session::written).
@@ -356,10 +397,11 @@ impl Outbox {
             ..
         } = self.limits;
         let bytes = self.in_flight_bytes + front.frame.frame().len();
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         front.durable.is_none()
             || self.in_flight.is_empty()
-            || self.in_flight.len() < in_flight_messages_max.min(self.window.messages)
-                && bytes <= in_flight_bytes_max.min(self.window.bytes)
+            || self.in_flight.len() < in_flight_messages_max.min(size(self.window.0))
+                && bytes <= in_flight_bytes_max.min(size(self.window.1))
     }
 }
 

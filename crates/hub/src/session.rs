@@ -226,13 +226,24 @@ impl Session {
         self.hub.read_if_wanted(&self.live);
     }
 
-    /// For a connection whose client answers no pings, but whose system acknowledged everything handed out
-    /// up to `mark`: lets the oldest of that go, until [`unproven_messages_kept`](crate::Config::unproven_messages_kept) are
-    /// left for a redelivery. The senders hear nothing of it. Without effect when a client of the user has ever
-    /// answered a ping: then this connection only seems to be one that never does.
-    pub fn release_unproven(&self, mark: Mark) {
+    /// For a connection whose client answers no pings: of what was handed out up to `mark`, only the newest
+    /// [`unproven_messages_kept`](crate::Config::unproven_messages_kept) count as unconfirmed, so that more can be handed
+    /// out. Nothing leaves the mailbox.
+    pub fn forget_unproven(&self, mark: Mark) {
+        self.hub.forget_unproven(&self.live, mark);
+    }
+
+    /// What has been forgotten by now goes with the next [`Session::release_unproven`].
+    pub fn hold_unproven(&self) {
+        self.live.hold();
+    }
+
+    /// What was forgotten when it was held leaves the mailbox: the client has been given it, and it is alive. The
+    /// senders hear nothing of it. Without effect when a client of the user has ever answered a ping: then this
+    /// connection only seems to be one that never does.
+    pub fn release_unproven(&self) {
         if !self.counters.has_answered() {
-            self.hub.release_unproven(&self.live, mark);
+            self.hub.release_unproven(&self.live);
         }
     }
 

@@ -151,25 +151,49 @@ fn what_was_never_written_does_not_count_as_handed_out() {
     }
 }
 
-#[test]
-fn a_client_without_pongs_keeps_the_newest_and_lets_the_oldest_go() {
-    let desk = Desk::with(|config| config.unproven_messages_kept = 2);
+/// A client without pongs that got "a" to "d", of which the newest two are kept.
+fn without_pongs(desk: &Desk) -> Client {
     let (anna, mut bob) = (desk.online("1"), desk.online("2"));
     for text in ["a", "b", "c", "d"] {
         anna.send(&["2"], text);
     }
     desk.mailbox.pump();
-    assert_eq!(bob.poll_once(1).len(), 1);
-    let first = bob.session().mark();
-    assert_eq!(bob.texts().len(), 3);
-    bob.session().release_unproven(first);
+    assert_eq!(bob.texts().len(), 4);
+    bob.session().forget_unproven(bob.session().mark());
+    bob
+}
+
+#[test]
+fn a_client_without_pongs_is_handed_more_than_may_be_unconfirmed_and_all_stays() {
+    let desk = Desk::with(|config| {
+        config.unproven_messages_kept = 1;
+        config.in_flight_messages_max = 2;
+    });
+    let (anna, mut bob) = (desk.online("1"), desk.online("2"));
+    for round in 0..50 {
+        anna.send(&["2"], &round.to_string());
+        desk.mailbox.pump();
+        assert_eq!(bob.texts(), [round.to_string()]);
+        bob.session().forget_unproven(bob.session().mark());
+    }
+    assert_eq!(desk.mailbox.pending("2").len(), 50);
+    bob.confirm();
     desk.mailbox.pump();
-    assert_eq!(
-        desk.mailbox.pending("2").len(),
-        3,
-        "only what was acknowledged"
+    assert!(
+        desk.mailbox.pending("2").is_empty(),
+        "a late proof covers all"
     );
-    bob.session().release_unproven(bob.session().mark());
+}
+
+#[test]
+fn a_client_without_pongs_lets_go_what_was_held_and_keeps_the_newest() {
+    let desk = Desk::with(|config| config.unproven_messages_kept = 2);
+    let bob = without_pongs(&desk);
+    bob.session().release_unproven();
+    desk.mailbox.pump();
+    assert_eq!(desk.mailbox.pending("2").len(), 4, "nothing was held");
+    bob.session().hold_unproven();
+    bob.session().release_unproven();
     desk.mailbox.pump();
     assert_eq!(desk.mailbox.pending("2").len(), 2);
     let totals = desk.hub.totals();
@@ -178,17 +202,13 @@ fn a_client_without_pongs_keeps_the_newest_and_lets_the_oldest_go() {
 
 #[test]
 fn nothing_is_let_go_of_a_user_whose_clients_have_answered() {
-    let desk = Desk::with(|config| config.unproven_messages_kept = 1);
+    let desk = Desk::with(|config| config.unproven_messages_kept = 2);
     desk.online("2").session().begin(Begin::Everything);
-    let (anna, mut bob) = (desk.online("1"), desk.online("2"));
-    for text in ["a", "b", "c"] {
-        anna.send(&["2"], text);
-    }
+    let bob = without_pongs(&desk);
+    bob.session().hold_unproven();
+    bob.session().release_unproven();
     desk.mailbox.pump();
-    assert_eq!(bob.texts().len(), 3);
-    bob.session().release_unproven(bob.session().mark());
-    desk.mailbox.pump();
-    assert_eq!(desk.mailbox.pending("2").len(), 3);
+    assert_eq!(desk.mailbox.pending("2").len(), 4);
 }
 
 #[test]

@@ -329,7 +329,9 @@ impl ChatConnection {
                 Action::Answers => session.begin(Begin::Everything),
                 Action::BeginUnanswered => session.begin(Begin::BehindRepeated),
                 Action::Confirm(mark) => session.confirm(mark),
-                Action::Release(mark) => session.release_unproven(mark),
+                Action::Forget(mark) => session.forget_unproven(mark),
+                Action::Hold => session.hold_unproven(),
+                Action::Release => session.release_unproven(),
                 Action::SetWindow(Window { messages, bytes }) => {
                     let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
                     session.set_window(size(messages), size(bytes));

@@ -268,7 +268,7 @@ fn unproven(check: &mut Checker<'_>, config: &ChatConfig) -> UnprovenSettings {
     let messages_kept = check.count(
         "chat.unproven_messages_kept",
         config.unproven_messages_kept,
-        0,
+        1,
         1 << 16,
     );
     let kept = check.seconds(

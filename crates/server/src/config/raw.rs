@@ -192,7 +192,7 @@ pub struct ChatConfig {
     /// connect.
     pub unproven_deliveries_max: u32,
     /// Messages kept for a redelivery while their user is connected with a client that never answers a ping; older ones
-    /// leave once it has sent something since and its system has acknowledged them. Default 256, at most 65536; no more than half of
+    /// leave once it has sent something since and its system has acknowledged them. Default 256, 1 to 65536; no more than half of
     /// [`MailboxConfig::user_messages_max`] and 512 count.
     pub unproven_messages_kept: u32,
     /// Seconds such a connection has to last before anything is let go; never of a user whose clients have answered a

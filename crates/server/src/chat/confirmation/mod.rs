@@ -50,9 +50,12 @@ pub(super) enum Action {
     BeginUnanswered,
     /// Everything up to the mark has arrived.
     Confirm(Mark),
-    /// Everything up to the mark was acknowledged by the peer's system, and it has talked since, but never answers
-    /// pings.
-    Release(Mark),
+    /// A peer that never answers pings has been given everything up to the mark: it need not be remembered.
+    Forget(Mark),
+    /// From now on what was forgotten waits for [`Action::Release`].
+    Hold,
+    /// What was held was acknowledged by the peer's system, and the peer has talked since.
+    Release,
     /// No more than this is to be unproved.
     SetWindow(Window),
     /// Send a ping with this payload.
@@ -139,6 +142,7 @@ struct Unusual {
     mute_since: Option<Instant>,
     /// For a mute peer: what was written when, to be released later.
     held: Option<(Mark, Instant)>,
+    forgotten: Mark,
     released: Mark,
 }
 
@@ -170,7 +174,8 @@ struct Due {
     begin: Option<Begin>,
     /// Up to what has been [confirmed](Confirmation::confirmed).
     confirm: bool,
-    /// Up to what has been [released](Unusual::released).
+    forget: bool,
+    hold: bool,
     release: bool,
     window: bool,
     pings: u8,
@@ -401,10 +406,14 @@ impl Confirmation {
         if std::mem::take(&mut due.confirm) {
             return Some(Action::Confirm(self.confirmed));
         }
-        if std::mem::take(&mut due.release)
-            && let Some(unusual) = &self.unusual
-        {
-            return Some(Action::Release(unusual.released));
+        if std::mem::take(&mut due.forget) {
+            return Some(Action::Forget(self.queued.mark));
+        }
+        if std::mem::take(&mut due.release) {
+            return Some(Action::Release);
+        }
+        if std::mem::take(&mut due.hold) {
+            return Some(Action::Hold);
         }
         if std::mem::take(&mut due.window) {
             return Some(Action::SetWindow(self.window));
@@ -462,16 +471,21 @@ impl Confirmation {
         Some(acknowledged.max(mute_since + self.timing.unproven_kept))
     }
 
-    /// Notes what a mute peer's system was given.
+    /// Notes what a mute peer's system was given, so that it can be given more.
     fn hold(&mut self, now: Instant) {
         let (mark, unwritten) = (self.queued.mark, self.queued.unwritten);
         if !self.by_pong || unwritten > 0 {
             return;
         }
         let unusual = self.unusual();
-        if unusual.held.is_none() && mark > unusual.released {
+        let is_more = mark > unusual.forgotten;
+        let is_held = unusual.held.is_none() && mark > unusual.released;
+        unusual.forgotten = mark;
+        if is_held {
             unusual.held = Some((mark, now));
         }
+        self.due.forget |= is_more;
+        self.due.hold |= is_held;
     }
 
     fn waits_until(&self) -> Option<Instant> {

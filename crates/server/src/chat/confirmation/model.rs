@@ -99,12 +99,12 @@ impl World {
                     assert!(count > self.confirmed, "confirmed twice");
                     self.confirmed = count;
                 }
-                Action::Release(_) => assert!(!self.answers, "released before a peer with pongs"),
+                Action::Release => assert!(!self.answers, "released before a peer with pongs"),
                 Action::SetWindow(window) => self.window = window.messages.into(),
                 Action::Ping(payload) => self.stream.push_back(Frame::Ping(payload)),
                 Action::GiveUp => self.ended = true,
                 Action::Answers => self.answers = true,
-                Action::BeginUnanswered => {}
+                Action::BeginUnanswered | Action::Forget(_) | Action::Hold => {}
             }
         }
     }

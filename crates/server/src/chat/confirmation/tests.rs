@@ -210,7 +210,8 @@ fn a_peer_that_never_answers_is_mute_after_the_patience_and_kept() {
     let widened = Action::SetWindow(beginning().window_max);
     assert!(desk.actions.contains(&widened), "{:?}", desk.actions);
     desk.pass(seconds(3600));
-    let releases = |action: &Action| matches!(action, Action::Release(_));
+    assert!(desk.actions.contains(&Action::Forget(Mark::from(4))));
+    let releases = |action: &Action| matches!(action, Action::Release);
     assert!(!desk.actions.iter().any(releases), "not a word came since");
     desk.confirmation.handle_received(desk.now);
     desk.pass(seconds(1));
@@ -219,19 +220,8 @@ fn a_peer_that_never_answers_is_mute_after_the_patience_and_kept() {
     desk.confirmation.handle_received(desk.now);
     desk.pass(seconds(1));
     assert!(!desk.gave_up() && desk.confirmed().is_empty());
-    let released: Vec<&Action> = desk
-        .actions
-        .iter()
-        .filter(|action| matches!(action, Action::Release(_)))
-        .collect();
-    assert_eq!(
-        released,
-        [
-            &Action::Release(Mark::from(4)),
-            &Action::Release(Mark::from(300))
-        ],
-        "it has talked since"
-    );
+    let released = desk.actions.iter().filter(|action| releases(action));
+    assert_eq!(released.count(), 2, "it has talked since");
 }
 
 #[test]
