@@ -16,8 +16,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Queues a pong: the answer to a ping that was left to the application ([`Config::answer_pings`]), or a one-way
-    /// sign of life (RFC 6455 section 5.5.3). While more than [`Config::control_queue_bytes_max`] waits to be
+    /// Queues a pong: the answer to a ping that was left to the application ([`Config::answer_pings`](crate::Config::answer_pings)), or a one-way
+    /// sign of life (RFC 6455 section 5.5.3). While more than [`Config::control_queue_bytes_max`](crate::Config::control_queue_bytes_max) waits to be
     /// sent, only the newest pong is kept, as with automatic ones; so there is always room.
     ///
     /// # Errors

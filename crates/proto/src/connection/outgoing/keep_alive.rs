@@ -85,8 +85,8 @@ impl Outgoing {
 
     /// When to call [`Self::handle_timeout`] next. Between calls it moves later, so a driver may
     /// let its timer run and ask again then; except by [`Self::close`], and by
-    /// [`Self::handle_activity`] when [`Config::pong_within`] is longer than
-    /// [`Config::ping_every`].
+    /// [`Self::handle_activity`] when [`Config::pong_within`](crate::Config::pong_within) is longer than
+    /// [`Config::ping_every`](crate::Config::ping_every).
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.state, self.keep_alive, self.config.ping_every) {
             (State::CloseSent { deadline }, ..)
