@@ -20,6 +20,7 @@ const CLOSE_REASONS = { 1009: "The message is too large for this server.", 4001:
 
 const REFUSALS = {
   mailbox_full: "The other person’s mailbox is full.",
+  sender_quota: "Too many of your messages are waiting for others.",
   store_full: "The server’s storage is full.",
   disk_full: "The server’s disk is full.",
   store_failed: "The server cannot store messages at the moment.",

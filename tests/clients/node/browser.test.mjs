@@ -356,7 +356,7 @@ test("an id with invisible characters is shown as what it is, and can be answere
 });
 
 test("pictures of the states in light and dark, on a desk and in a hand", async (t) => {
-  const plain = await plainServer(t, "[mailbox]\nuser_messages_max = 2\n");
+  const plain = await plainServer(t, "[mailbox]\nuser_messages_max = 2\nsender_share_percent = 100\n");
   for (const [name, options] of Object.entries({
     "states-light": { colorScheme: "light" },
     "states-dark": { colorScheme: "dark" },

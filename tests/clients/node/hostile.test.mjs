@@ -191,6 +191,7 @@ test("who has answered pings and then answers none is closed 4010, who never doe
   assert.equal((await silent.end()).code, 4010);
   answering.say("are you there?", 34);
   assert.equal((await mute.text()).text, "are you there?");
+  assert.equal((await answering.text()).text, "are you there?");
   answering.say("still here", 31);
   assert.equal((await answering.text()).text, "still here");
 });
