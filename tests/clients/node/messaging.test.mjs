@@ -161,7 +161,7 @@ test("the sender's devices get a copy, and a receipt that names the message", as
 });
 
 test("a full mailbox is told to the sender", async (t) => {
-  const small = await Server.start({ config: "[chat]\nsend_back = true\n[mailbox]\nuser_messages_max = 3\n" });
+  const small = await Server.start({ config: "[chat]\nsend_back = true\n[mailbox]\nuser_messages_max = 3\nsender_share_percent = 100\n" });
   t.after(() => small.remove());
   const sender = await Peer.connect(small, 81);
   for (const text of numbered(4)) sender.send({ type: "text", sender: 81, recipients: [82], text, data: { ref: text } });
