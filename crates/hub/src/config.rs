@@ -53,7 +53,7 @@ pub struct Config {
     /// it waits in the mailbox for a client that does. 0: no limit, the message comes at every connect.
     pub unproven_deliveries_max: usize,
     /// Messages that stay in the mailbox of a user who is connected with a client that never answers a
-    /// ping; older ones leave when that client's system has acknowledged them. At most half of
+    /// ping; older ones are forgotten here and stay there, until the connection lets them go. At most half of
     /// `in_flight_messages_max` counts.
     pub unproven_messages_kept: usize,
     /// Users of whom is remembered what they were handed without a proof; about 200 bytes each. Above it those
