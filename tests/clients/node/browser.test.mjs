@@ -313,8 +313,6 @@ test("nobody but the server says what became of a message", async (t) => {
 test("a text of the server's limit is shown, its beginning first, and the page goes on", async (t) => {
   const plain = await plainServer(t);
   const page = await open(await person(t), "?me=1&to=2", plain.web);
-  // Ten megabytes through a browser take their time on a busy machine; only that it arrives counts.
-  page.setDefaultTimeout(120_000);
   await connected(page);
   const writer = await Peer.connect(plain, 2);
   const text = "A very long story, with \\ and \" and 12345678901234567890. ".repeat(165_000);

@@ -19,7 +19,7 @@ pub struct Config {
     /// Messages one mailbox holds at most. Default 1000. Costs about 32 bytes of memory for
     /// each message waiting; works together with `messages_max`.
     pub user_messages_max: u64,
-    /// Payload bytes one mailbox holds at most. Default 16 MiB. A single message can never be
+    /// Payload bytes one mailbox holds at most. Default 64 MiB. A single message can never be
     /// larger than this (nor than 512 MiB, so that a row stays far from the limits of SQLite).
     pub user_bytes_max: u64,
     /// Messages the store holds at most, over all users. Default 1,000,000, which costs about
@@ -80,7 +80,7 @@ impl Config {
             ttl_default_ms: 24 * HOUR_MS,
             ttl_max_ms: 30 * 24 * HOUR_MS,
             user_messages_max: 1000,
-            user_bytes_max: 16 << 20,
+            user_bytes_max: 64 << 20,
             messages_max: 1_000_000,
             bytes_max: 4 << 30,
             sender_messages_max: 50_000,

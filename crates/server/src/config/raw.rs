@@ -249,7 +249,8 @@ pub struct MailboxConfig {
     /// Messages waiting for one user; more are refused. Default 1000; 0 means that nothing is
     /// stored.
     pub user_messages_max: u64,
-    /// Their bytes. Default 16 MiB; at least [`ChatConfig::message_bytes_max`].
+    /// Their bytes. Default 64 MiB, so that the share of one sender holds several messages of the
+    /// largest size; at least [`ChatConfig::message_bytes_max`].
     pub user_bytes_max: ByteSize,
     /// Messages waiting for all users. Default 1000000; at least
     /// [`user_messages_max`](Self::user_messages_max).
@@ -418,7 +419,7 @@ impl Default for MailboxConfig {
             ttl_seconds: 86_400,
             ttl_seconds_max: 2_592_000,
             user_messages_max: 1000,
-            user_bytes_max: ByteSize::mib(16),
+            user_bytes_max: ByteSize::mib(64),
             messages_max: 1_000_000,
             bytes_max: ByteSize::gib(4),
             sender_messages_max: 50_000,
