@@ -29,6 +29,8 @@ mod review_server;
 mod review_waking;
 mod server;
 #[cfg(feature = "tls")]
+mod service;
+#[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
 #[cfg(feature = "tls")]
