@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use tidewire::ws::RunningServer;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
@@ -18,7 +17,7 @@ use tokio::{
 
 use crate::{
     access_log::AccessLog,
-    admin::{self, Owner},
+    admin::{self, AdminServer, Owner},
     bound::{Bound, Role},
     event::{Event, Observer},
     gateway::Gateway,
@@ -37,7 +36,7 @@ pub struct Running {
     pub(crate) handover: Place,
     /// Who has taken over, and waits for our end.
     successor: Option<handover::Successor>,
-    admin: Option<RunningServer>,
+    admin: Option<AdminServer>,
     /// For the admin listener, from a predecessor.
     given: Vec<Bound>,
     /// Nobody by default.
@@ -238,7 +237,7 @@ impl Running {
         let mut bound = self.parts().listeners.bound()?;
         let settings = Arc::clone(&self.gateway.table().settings);
         if let (Some(admin), Some(server)) = (&settings.admin, &self.admin) {
-            bound.push(Bound::of(Role::Admin, admin.address, server)?);
+            bound.push(Bound::of(Role::Admin, admin.address, server.listeners())?);
         }
         Ok(bound)
     }

@@ -25,7 +25,8 @@
 //!
 //! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
 //! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
-//! (RFC 8441) to servers and clients; `blocking` (default) adds [`blocking`] and [`inbox`], and
+//! (RFC 8441) to servers and clients; `http` adds HTTP/1.1 servers of `tower` services, alone or beside
+//! WebSockets; `blocking` (default) adds [`blocking`] and [`inbox`], and
 //! no crates.
 #![forbid(unsafe_code)]
 

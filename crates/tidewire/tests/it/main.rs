@@ -13,6 +13,8 @@ mod driver;
 mod gateway;
 mod handler;
 mod hostile;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]
