@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     clock::now,
-    process_state::ProcessState,
-    target::{Counters, Target},
+    process::state::ProcessState,
+    routing::target::{Counters, Target},
     upstream::{BreakerState, HealthStatus, UpstreamId, UpstreamSnapshot},
 };
 
