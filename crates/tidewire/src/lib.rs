@@ -35,7 +35,7 @@ pub mod tls; // certificates, mutual TLS
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver
-pub mod gateway; // a client of a gateway: many named sockets over one
+pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]

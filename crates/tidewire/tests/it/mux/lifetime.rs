@@ -1,6 +1,6 @@
 //! The runtime of a connection.
 
-use tidewire::gateway::{Lost, OpenError, RecvError};
+use tidewire::mux::{Lost, OpenError, RecvError};
 
 use super::script::{start, within};
 

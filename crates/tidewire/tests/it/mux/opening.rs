@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewire::{
-    gateway::{self, ConnectError, Event, OpenError},
+    mux::{self, ConnectError, Event, OpenError},
     proto::mux::{Body, Open},
     ws::{CloseCode, Message, Server},
 };
@@ -141,7 +141,7 @@ async fn a_server_that_is_no_gateway_is_told_apart() {
     within(async {
         let server = Server::new(config()).route("/", echo).start().unwrap();
         let url = format!("ws://{}/", server.local_addr());
-        let refused = gateway::connect(&url).await.unwrap_err();
+        let refused = mux::connect(&url).await.unwrap_err();
         assert!(matches!(refused, ConnectError::NoGateway), "{refused}");
     })
     .await;

@@ -1,7 +1,7 @@
 //! Who waits for whom: a stream without credit alone, and never for ever.
 
 use tidewire::{
-    gateway::{Lost, RecvError, SendError},
+    mux::{Lost, RecvError, SendError},
     proto::mux::{Body, CREDIT_MAX, FIRST_CREDIT_MIN},
     ws::Message,
 };

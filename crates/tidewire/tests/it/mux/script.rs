@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use tidewire::{
-    gateway::{self, Gateway, LogicalSocket},
+    mux::{self, Gateway, LogicalSocket},
     proto::mux::{Body, DataFlags, Frame, SUBPROTOCOL, Side},
     ws::{Endpoint, Message, Refusal, Request, Response, RunningServer, Server, WebSocket},
 };
@@ -56,7 +56,7 @@ pub(super) async fn start() -> (Gateway, Script) {
         .start()
         .unwrap();
     let url = format!("ws://{}/", server.local_addr());
-    let gateway = gateway::connect(&url).await.unwrap();
+    let gateway = mux::connect(&url).await.unwrap();
     let script = Script {
         socket: accepted.recv().await.unwrap(),
         _server: server,

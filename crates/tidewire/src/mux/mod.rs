@@ -1,10 +1,10 @@
 //! A client of a Tidewire gateway: many named WebSockets over one (`tidewire.mux.v1`).
 //!
 //! ```no_run
-//! use tidewire::gateway;
+//! use tidewire::mux;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let gateway = gateway::connect("wss://gateway.example.org/").await?;
+//! let gateway = mux::connect("wss://gateway.example.org/").await?;
 //! let mut chat = gateway.endpoint("chat").query("room=1").await?;
 //! let mut clock = gateway.endpoint("clock").await?; // another socket, the same connection
 //! chat.send("hello").await?;

@@ -1,7 +1,7 @@
 //! Close from either end, loss of the connection, broken rules.
 
 use tidewire::{
-    gateway::{Lost, OpenError, RecvError, SendError},
+    mux::{Lost, OpenError, RecvError, SendError},
     proto::mux::{Body, Close, DataFlags},
     ws::{CloseCode, CloseFrame, Message},
 };

@@ -1,7 +1,7 @@
 //! Order, pieces, many sockets at once.
 
 use tidewire::{
-    gateway::{Gateway, RecvError},
+    mux::{Gateway, RecvError},
     proto::mux::{Body, Close},
     ws::{CloseCode, Message},
 };
