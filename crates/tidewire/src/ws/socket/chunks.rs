@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ) -> Result<(), SendError> {
         let mut half = self.inner.link.lock();
         half.check()?;
-        half.queue(|outgoing| outgoing.send_fragment(kind, piece, last))
+        half.queue(|encoder| encoder.send_fragment(kind, piece, last))
     }
 
     /// Begins a message that is sent in pieces, each as a fragment (RFC 6455 section 5.4).
@@ -263,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MessageWriter<'_, S> {
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), SendError> {
         let kind = self.kind;
         let socket = &mut *self.socket;
-        poll_fn(|cx| socket.poll_queue(cx, |outgoing| outgoing.send_fragment(kind, piece, last)))
+        poll_fn(|cx| socket.poll_queue(cx, |encoder| encoder.send_fragment(kind, piece, last)))
             .await
     }
 }

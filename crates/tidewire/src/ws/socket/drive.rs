@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::{Event, Message, Outgoing};
+use tidewire_proto::{Encoder, Event, Message};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -231,12 +231,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     pub(super) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         if self.inner.input.is_some()
             && turn::is_of(&self.inner.link)
-            && let Some((Ok(()), queued)) = turn::hold(&self.inner.link, |outgoing| {
-                (queue(outgoing), outgoing.queued())
+            && let Some((Ok(()), queued)) = turn::hold(&self.inner.link, |encoder| {
+                (queue(encoder), encoder.queued())
             })
         {
             if queued >= WRITE_AT {
@@ -250,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     fn poll_queue_and_write(
         &mut self,
         cx: &mut Context<'_>,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         loop {
             let mut half = self.inner.link.lock();
@@ -387,13 +387,13 @@ pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
     let mut more = false;
     for member in memberships {
         loop {
-            let Some(outgoing) = half.outgoing() else {
+            let Some(encoder) = half.encoder() else {
                 return false;
             };
-            if !outgoing.is_open() || outgoing.is_fragmenting() {
+            if !encoder.is_open() || encoder.is_fragmenting() {
                 return false;
             }
-            if outgoing.queued() >= WRITE_AT {
+            if encoder.queued() >= WRITE_AT {
                 more = true;
                 break;
             }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::{CloseFrame, Event, Incoming, Outgoing, Stats};
+use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -59,7 +59,7 @@ pub(crate) struct Half<S> {
     /// `None` once the socket was dropped.
     stream: Option<S>,
     /// `None` while a turn of the socket's task has it.
-    outgoing: Option<Box<Outgoing>>,
+    encoder: Option<Box<Encoder>>,
     /// What others wanted to send meanwhile.
     later: Later,
     /// Somebody waits for the sending half to come back.
@@ -83,12 +83,12 @@ pub(crate) struct Half<S> {
 }
 
 impl<S> Half<S> {
-    pub(super) fn new(stream: S, outgoing: Outgoing) -> Self {
+    pub(super) fn new(stream: S, encoder: Encoder) -> Self {
         Self {
             stream: Some(stream),
-            queue_bytes_max: outgoing.config().send_queue_bytes_max,
-            close_within: outgoing.config().close_within,
-            outgoing: Some(Box::new(outgoing)),
+            queue_bytes_max: encoder.config().send_queue_bytes_max,
+            close_within: encoder.config().close_within,
+            encoder: Some(Box::new(encoder)),
             later: Later::default(),
             wanted: false,
             pace: Pace::Even,
@@ -102,20 +102,20 @@ impl<S> Half<S> {
     }
 
     /// See [`Link::check_out`](super::Link::check_out).
-    pub(super) fn check_out(&mut self) -> Option<Box<Outgoing>> {
+    pub(super) fn check_out(&mut self) -> Option<Box<Encoder>> {
         if self.failed.is_some() || !self.later.is_empty() {
             return None;
         }
         self.stats = self.stats();
-        let mut outgoing = self.outgoing.take()?;
-        self.pings_sent = outgoing.pings_sent();
-        outgoing.lend_buffer(buffer::write_buffer);
-        Some(outgoing)
+        let mut encoder = self.encoder.take()?;
+        self.pings_sent = encoder.pings_sent();
+        encoder.lend_buffer(buffer::write_buffer);
+        Some(encoder)
     }
 
     /// Takes the sending half back; returns whether somebody waits for it.
-    pub(super) fn check_in(&mut self, outgoing: Box<Outgoing>) -> bool {
-        self.later.apply(self.outgoing.insert(outgoing));
+    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> bool {
+        self.later.apply(self.encoder.insert(encoder));
         self.reclaim();
         if self.stream.is_none() {
             self.abandon();
@@ -127,8 +127,8 @@ impl<S> Half<S> {
     /// send owns none.
     #[inline]
     fn reclaim(&mut self) {
-        let outgoing = self.outgoing.as_mut();
-        if let Some(buffer) = outgoing.and_then(|outgoing| outgoing.reclaim_buffer()) {
+        let encoder = self.encoder.as_mut();
+        if let Some(buffer) = encoder.and_then(|encoder| encoder.reclaim_buffer()) {
             buffer::keep_write_buffer(buffer);
         }
     }
@@ -137,22 +137,22 @@ impl<S> Half<S> {
     /// back.
     #[inline]
     pub(super) fn want(&mut self) -> bool {
-        self.wanted |= self.outgoing.is_none();
-        self.outgoing.is_none()
+        self.wanted |= self.encoder.is_none();
+        self.encoder.is_none()
     }
 
     /// The sending half, unless it is out.
     #[inline]
-    pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing> {
-        self.outgoing.as_deref_mut()
+    pub(super) fn encoder(&mut self) -> Option<&mut Encoder> {
+        self.encoder.as_deref_mut()
     }
 
     /// Queues a message, now or for later.
     pub(super) fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
-        let result = match &mut self.outgoing {
-            Some(outgoing) if self.later.is_empty() => {
-                outgoing.lend_buffer(buffer::write_buffer);
-                item.queue(outgoing)
+        let result = match &mut self.encoder {
+            Some(encoder) if self.later.is_empty() => {
+                encoder.lend_buffer(buffer::write_buffer);
+                item.queue(encoder)
             }
             Some(_) | None => self.later.offer(item, self.queue_bytes_max),
         };
@@ -164,13 +164,13 @@ impl<S> Half<S> {
     #[inline]
     pub(super) fn queue(
         &mut self,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Result<(), SendError> {
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return Err(SendError::Full);
         };
-        outgoing.lend_buffer(buffer::write_buffer);
-        Ok(queue(outgoing)?)
+        encoder.lend_buffer(buffer::write_buffer);
+        Ok(queue(encoder)?)
     }
 
     /// Takes an answer, which is never refused.
@@ -180,19 +180,19 @@ impl<S> Half<S> {
     }
 
     fn apply_later(&mut self) {
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.lend_buffer(buffer::write_buffer);
-            self.later.apply(outgoing);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.lend_buffer(buffer::write_buffer);
+            self.later.apply(encoder);
         }
     }
 
-    /// Answers a control frame. Returns [`Outgoing::pings_sent`], to one of which it may be the answer.
+    /// Answers a control frame. Returns [`Encoder::pings_sent`], to one of which it may be the answer.
     pub(super) fn answer(&mut self, event: &Event<'_>) -> u32 {
-        match (&mut self.outgoing, event) {
-            (Some(outgoing), _) => {
-                outgoing.lend_buffer(buffer::write_buffer);
-                outgoing.answer(event);
-                self.pings_sent = outgoing.pings_sent();
+        match (&mut self.encoder, event) {
+            (Some(encoder), _) => {
+                encoder.lend_buffer(buffer::write_buffer);
+                encoder.answer(event);
+                self.pings_sent = encoder.pings_sent();
                 self.reclaim();
             }
             (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
@@ -202,10 +202,10 @@ impl<S> Half<S> {
         self.pings_sent
     }
 
-    /// See [`Outgoing::pings_sent`]; while the sending half is out, when it went.
+    /// See [`Encoder::pings_sent`]; while the sending half is out, when it went.
     pub(super) fn pings_sent(&self) -> u32 {
-        let outgoing = self.outgoing.as_ref();
-        outgoing.map_or(self.pings_sent, |outgoing| outgoing.pings_sent())
+        let encoder = self.encoder.as_ref();
+        encoder.map_or(self.pings_sent, |encoder| encoder.pings_sent())
     }
 
     /// Whether something can still be sent.
@@ -222,26 +222,23 @@ impl<S> Half<S> {
     /// Whether messages can still be sent, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         let open = self
-            .outgoing
+            .encoder
             .as_ref()
-            .is_none_or(|outgoing| outgoing.is_open());
+            .is_none_or(|encoder| encoder.is_open());
         self.failed.is_none() && open
     }
 
-    /// See [`Outgoing::started_close`].
+    /// See [`Encoder::started_close`].
     pub(super) fn started_close(&self) -> Option<CloseFrame> {
-        self.outgoing
+        self.encoder
             .as_ref()
-            .and_then(|outgoing| outgoing.started_close().cloned())
+            .and_then(|encoder| encoder.started_close().cloned())
     }
 
     /// Bytes queued, as far as is known.
     #[inline]
     pub(super) fn queued(&self) -> usize {
-        let queued = self
-            .outgoing
-            .as_ref()
-            .map_or(0, |outgoing| outgoing.queued());
+        let queued = self.encoder.as_ref().map_or(0, |encoder| encoder.queued());
         queued + self.later.bytes()
     }
 
@@ -253,26 +250,26 @@ impl<S> Half<S> {
 
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.stats;
-        if let Some(outgoing) = &self.outgoing {
-            stats.messages_sent = outgoing.messages_sent();
-            stats.bytes_sent = outgoing.bytes_sent();
+        if let Some(encoder) = &self.encoder {
+            stats.messages_sent = encoder.messages_sent();
+            stats.bytes_sent = encoder.bytes_sent();
         }
         stats
     }
 
     /// Keeps the counters of the receiving half where others can see them.
     #[inline]
-    pub(super) fn count(&mut self, incoming: &Incoming) {
-        self.stats.messages_received = incoming.messages_received();
-        self.stats.bytes_received = incoming.bytes_received();
+    pub(super) fn count(&mut self, decoder: &Decoder) {
+        self.stats.messages_received = decoder.messages_received();
+        self.stats.bytes_received = decoder.bytes_received();
     }
 
     /// When something has to happen although nothing arrives.
     #[inline]
     pub(super) fn next_deadline(&self, waiting: Waiting) -> Option<Instant> {
-        let outgoing = self.outgoing.as_ref();
-        let outgoing = outgoing.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
-        let protocol = outgoing.and_then(|outgoing| outgoing.poll_timeout());
+        let encoder = self.encoder.as_ref();
+        let encoder = encoder.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
+        let protocol = encoder.and_then(|encoder| encoder.poll_timeout());
         let protocol = protocol.map(Instant::from_std);
         protocol
             .into_iter()
@@ -284,8 +281,8 @@ impl<S> Half<S> {
     /// Something was received at `now`.
     #[inline]
     pub(super) fn handle_activity(&mut self, now: Instant) {
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.handle_activity(now.into_std());
+        if let Some(encoder) = &mut self.encoder {
+            encoder.handle_activity(now.into_std());
         }
     }
 
@@ -305,14 +302,14 @@ impl<S> Half<S> {
         {
             return true;
         }
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return false;
         };
-        if waiting == Waiting::ToWrite && outgoing.is_open() {
+        if waiting == Waiting::ToWrite && encoder.is_open() {
             return false;
         }
-        outgoing.lend_buffer(buffer::write_buffer);
-        let over = outgoing.handle_timeout(now.into_std());
+        encoder.lend_buffer(buffer::write_buffer);
+        let over = encoder.handle_timeout(now.into_std());
         self.reclaim();
         over
     }
@@ -337,11 +334,11 @@ impl<S> Half<S> {
 
     /// The owner is gone; gives the stream and what was queued, to be dropped: a forgotten sender
     /// must not keep it.
-    pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Outgoing>>) {
+    pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Encoder>>) {
         self.failed.get_or_insert(RecvError::Lost);
         self.later = Later::default();
         self.stats = self.stats();
-        (self.stream.take(), self.outgoing.take())
+        (self.stream.take(), self.encoder.take())
     }
 
     /// What a write attempt came to; a pending one goes on later.
@@ -360,18 +357,18 @@ impl<S> Half<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     /// Writes all that is queued, if the sending half is here.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return Poll::Ready(Ok(()));
         };
-        if outgoing.queued() == 0 && !self.unflushed {
+        if encoder.queued() == 0 && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(Arc::new(io::ErrorKind::NotConnected.into())));
         };
-        while outgoing.queued() > 0 {
+        while encoder.queued() > 0 {
             let mut parts = [IoSlice::new(&[]); PARTS_MAX];
-            let count = outgoing.poll_transmit(&mut parts);
+            let count = encoder.poll_transmit(&mut parts);
             let stream = Pin::new(&mut *stream);
             let written = match parts.get(..count) {
                 Some([one]) => stream.poll_write(cx, one),
@@ -382,16 +379,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                     return Poll::Ready(Err(Arc::new(io::ErrorKind::WriteZero.into())));
                 }
                 Poll::Ready(Ok(count)) => {
-                    outgoing.transmitted(count);
+                    encoder.transmitted(count);
                     self.write_deadline = None;
-                    self.later.apply(outgoing);
+                    self.later.apply(encoder);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
                 Poll::Pending => return self.blocked(),
             }
         }
         self.unflushed = true;
-        if let Some(buffer) = outgoing.reclaim_buffer() {
+        if let Some(buffer) = encoder.reclaim_buffer() {
             buffer::keep_write_buffer(buffer);
         }
         match Pin::new(stream).poll_flush(cx) {
@@ -453,11 +450,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// Queues frames of a topic.
     pub(super) fn publication(&mut self, frames: &Bytes, count: u64) {
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return;
         };
-        outgoing.lend_buffer(buffer::write_buffer);
-        if let Err(error) = outgoing.send_frames(frames, count) {
+        encoder.lend_buffer(buffer::write_buffer);
+        if let Err(error) = encoder.send_frames(frames, count) {
             tracing::debug!(%error, "a publication was not sent");
         }
     }

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Event, Kind, Message, MessageRef, Outgoing, Prepared};
+use tidewire_proto::{CloseCode, CloseFrame, Encoder, Event, Kind, Message, MessageRef, Prepared};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -63,7 +63,7 @@ pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
 /// A connection, as its [`Handler`] sees it during a call.
 pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
     link: &'a Arc<Link<S>>,
-    outgoing: &'a mut Outgoing,
+    encoder: &'a mut Encoder,
     memberships: &'a mut Vec<Membership>,
 }
 
@@ -83,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max); [`SendError::Closed`].
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.send_ref(kind, payload)?)
+        Ok(self.encoder.send_ref(kind, payload)?)
     }
 
     /// Queues a text message.
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_message(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.outgoing.send(message)?)
+        Ok(self.encoder.send(message)?)
     }
 
     /// Queues a message that is never compressed: one that holds a secret next to text that
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.outgoing.send_uncompressed(message)?)
+        Ok(self.encoder.send_uncompressed(message)?)
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        Ok(self.outgoing.send_prepared(prepared)?)
+        Ok(self.encoder.send_prepared(prepared)?)
     }
 
     /// Queues a ping of at most 125 bytes.
@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.ping(payload)?)
+        Ok(self.encoder.ping(payload)?)
     }
 
     /// Queues a pong of at most 125 bytes; see [`WebSocket::try_pong`].
@@ -140,13 +140,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// [`SendError`]; it was not queued.
     pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.pong(payload)?)
+        Ok(self.encoder.pong(payload)?)
     }
 
     /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         let now = Instant::now().into_std();
-        self.outgoing.close(code, reason, now);
+        self.encoder.close(code, reason, now);
     }
 
     /// A handle to send from other tasks.
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.outgoing.queued()
+        self.encoder.queued()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
@@ -217,13 +217,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Calls with the connection, if the sending half is to be had.
     fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
-        let mut outgoing = self.inner.link.check_out()?;
+        let mut encoder = self.inner.link.check_out()?;
         let result = call(&mut Session {
             link: &self.inner.link,
-            outgoing: &mut outgoing,
+            encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         });
-        self.inner.link.check_in(outgoing);
+        self.inner.link.check_in(encoder);
         Some(result)
     }
 
@@ -282,13 +282,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     #[inline]
     fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
         let input = self.inner.input.as_mut()?;
-        let mut outgoing = self.inner.link.check_out()?;
+        let mut encoder = self.inner.link.check_out()?;
         let mut session = Session {
             link: &self.inner.link,
-            outgoing: &mut outgoing,
+            encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         };
-        while !input.unread().is_empty() && session.outgoing.queued() < WRITE_AT {
+        while !input.unread().is_empty() && session.encoder.queued() < WRITE_AT {
             if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
                 handler.message(&mut session, message);
                 input.handled(used);
@@ -302,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(Some(event)) => {
                     let control = Control::of(&event);
-                    session.outgoing.answer(&event);
+                    session.encoder.answer(&event);
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
                         Event::Pong(body) => handler.pong(&mut session, body),
@@ -311,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                         }
                         Event::Message(_) | Event::Chunk(_) | _ => {}
                     }
-                    let pings_sent = session.outgoing.pings_sent();
+                    let pings_sent = session.encoder.pings_sent();
                     let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
                     control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }
@@ -319,13 +319,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 Err(error) => Some(error),
             };
             if let Some(error) = broken {
-                session.outgoing.fail(error);
+                session.encoder.fail(error);
                 self.inner.failed = Some(RecvError::Protocol(error));
             }
             input.handled(used);
         }
-        let full = outgoing.queued() >= WRITE_AT;
-        self.inner.link.check_in(outgoing);
+        let full = encoder.queued() >= WRITE_AT;
+        self.inner.link.check_in(encoder);
         self.after_events();
         Some(full && self.inner.ending == Ending::No)
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use tidewire_proto::{
-    CloseFrame, Event, Kind, Message, Outgoing, Prepared, ProtocolError, SendError,
+    CloseFrame, Encoder, Event, Kind, Message, Prepared, ProtocolError, SendError,
 };
 use tokio::time::Instant;
 
@@ -26,14 +26,14 @@ pub(super) enum Item<'a> {
 
 impl Item<'_> {
     #[inline]
-    pub(super) fn queue(self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+    pub(super) fn queue(self, encoder: &mut Encoder) -> Result<(), SendError> {
         match self {
-            Self::Message(message) => outgoing.send(message),
-            Self::Uncompressed(message) => outgoing.send_uncompressed(message),
-            Self::Borrowed(kind, payload) => outgoing.send_ref(kind, payload),
-            Self::Prepared(prepared) => outgoing.send_prepared(prepared),
-            Self::Ping(payload) => outgoing.ping(payload),
-            Self::Pong(payload) => outgoing.pong(payload),
+            Self::Message(message) => encoder.send(message),
+            Self::Uncompressed(message) => encoder.send_uncompressed(message),
+            Self::Borrowed(kind, payload) => encoder.send_ref(kind, payload),
+            Self::Prepared(prepared) => encoder.send_prepared(prepared),
+            Self::Ping(payload) => encoder.ping(payload),
+            Self::Pong(payload) => encoder.pong(payload),
         }
     }
 
@@ -90,18 +90,18 @@ impl Kept {
         }
     }
 
-    fn queue(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+    fn queue(&self, encoder: &mut Encoder) -> Result<(), SendError> {
         match self {
-            Self::Message(message) => return outgoing.send(message),
-            Self::Uncompressed(message) => return outgoing.send_uncompressed(message),
-            Self::Prepared(prepared) => return outgoing.send_prepared(prepared),
-            Self::Ping(payload) => return outgoing.ping(payload),
-            Self::Pong(payload) => return outgoing.pong(payload),
-            Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),
-            Self::Closed(frame) => outgoing.answer(&Event::Close(frame.clone())),
-            Self::Failed(error) => outgoing.fail(*error),
+            Self::Message(message) => return encoder.send(message),
+            Self::Uncompressed(message) => return encoder.send_uncompressed(message),
+            Self::Prepared(prepared) => return encoder.send_prepared(prepared),
+            Self::Ping(payload) => return encoder.ping(payload),
+            Self::Pong(payload) => return encoder.pong(payload),
+            Self::Pinged(payload) => encoder.answer(&Event::Ping(payload)),
+            Self::Closed(frame) => encoder.answer(&Event::Close(frame.clone())),
+            Self::Failed(error) => encoder.fail(*error),
             Self::Close(frame) => {
-                outgoing.close(frame.code, &frame.reason, Instant::now().into_std());
+                encoder.close(frame.code, &frame.reason, Instant::now().into_std());
             }
         }
         Ok(())
@@ -188,16 +188,16 @@ impl Later {
 
     /// Queues what there is room for. Messages wait for the end of one in pieces; answers and the
     /// end of the connection do not.
-    pub(super) fn apply(&mut self, outgoing: &mut Outgoing) {
+    pub(super) fn apply(&mut self, encoder: &mut Encoder) {
         let Some(queue) = &mut self.0 else { return };
         while let Some((first, _)) = queue.items.front() {
-            match first.queue(outgoing) {
+            match first.queue(encoder) {
                 Err(SendError::Full) => return,
                 Err(SendError::InFragments) => {
                     let Some(kept) = queue.remove_answer_or_end() else {
                         return;
                     };
-                    kept.queue(outgoing).ok(); // such are refused only when the end makes them needless
+                    kept.queue(encoder).ok(); // such are refused only when the end makes them needless
                     continue;
                 }
                 Ok(()) => {}

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Outgoing, Stats};
+use tidewire_proto::{CloseCode, CloseFrame, Encoder, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -57,12 +57,12 @@ struct Wakers {
 }
 
 impl<S> Link<S> {
-    pub(super) fn new(stream: S, outgoing: Outgoing) -> Self {
+    pub(super) fn new(stream: S, encoder: Encoder) -> Self {
         Self {
             id: AtomicU64::new(0),
             shared: AtomicBool::new(false),
             behind: AtomicBool::new(false),
-            half: Mutex::new(Half::new(stream, outgoing)),
+            half: Mutex::new(Half::new(stream, encoder)),
             wakers: Mutex::default(),
             peer: Arc::default(),
             subprotocol: None,
@@ -103,7 +103,7 @@ impl<S> Link<S> {
     pub(super) fn lock(&self) -> MutexGuard<'_, Half<S>> {
         match turn::release(self) {
             None => self.lock_only(),
-            Some(outgoing) => self.checked_in(outgoing),
+            Some(encoder) => self.checked_in(encoder),
         }
     }
 
@@ -114,18 +114,18 @@ impl<S> Link<S> {
 
     /// Takes the sending half out, to queue a batch of messages; `None` when it is out already or
     /// nothing can be sent any more.
-    pub(super) fn check_out(&self) -> Option<Box<Outgoing>> {
+    pub(super) fn check_out(&self) -> Option<Box<Encoder>> {
         self.lock_only().check_out()
     }
 
     /// Puts the sending half back.
-    pub(super) fn check_in(&self, outgoing: Box<Outgoing>) {
-        drop(self.checked_in(outgoing));
+    pub(super) fn check_in(&self, encoder: Box<Encoder>) {
+        drop(self.checked_in(encoder));
     }
 
-    fn checked_in(&self, outgoing: Box<Outgoing>) -> MutexGuard<'_, Half<S>> {
+    fn checked_in(&self, encoder: Box<Encoder>) -> MutexGuard<'_, Half<S>> {
         let mut half = self.lock_only();
-        if half.check_in(outgoing) {
+        if half.check_in(encoder) {
             drop(half);
             self.wake_all();
             half = self.lock_only();
@@ -184,8 +184,8 @@ impl<S> Link<S> {
 
     /// The socket was dropped: the stream ends, senders are told.
     pub(super) fn abandon(&self) {
-        let (stream, outgoing) = self.lock().abandon();
-        drop((stream, outgoing));
+        let (stream, encoder) = self.lock().abandon();
+        drop((stream, encoder));
         self.wake_all();
     }
 
@@ -254,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
                 }
                 Err(SendError::Full | SendError::InFragments) => {
                     // With nothing to write it is a message in pieces that has to end first.
-                    if half.want() || half.outgoing().is_none_or(|it| it.queued() == 0) {
+                    if half.want() || half.encoder().is_none_or(|it| it.queued() == 0) {
                         return Poll::Pending;
                     }
                     ready!(self.writing(half, |half| self.poll_write_all(half, cx)))?;

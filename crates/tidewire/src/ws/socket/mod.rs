@@ -37,7 +37,7 @@ use std::{
 
 use bytes::Bytes;
 use tidewire_proto::{
-    CloseCode, CloseFrame, Connection, Incoming as Decoder, Message, Prepared, ProtocolError, Stats,
+    CloseCode, CloseFrame, Connection, Decoder, Message, Prepared, ProtocolError, Stats,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -153,9 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Drives `connection` over `stream`, right after the handshake. `leftover` is what was
     /// read behind it.
     pub fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
-        let (decoder, outgoing) = connection.split();
+        let (decoder, encoder) = connection.split();
         let inner = Box::new(Inner {
-            link: Arc::new(Link::new(stream, outgoing)),
+            link: Arc::new(Link::new(stream, encoder)),
             decoder,
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
             busy: false,
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_uncompressed(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send_uncompressed(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_prepared(prepared))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send_prepared(prepared))).await
     }
 
     /// Sends a ping of at most 125 bytes; the pong comes from [`recv_any`](Self::recv_any).
@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.ping(payload))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.ping(payload))).await
     }
 
     /// Queues a message without writing it; [`flush`](Self::flush), any receive or any send

@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tidewire_proto::Outgoing;
+use tidewire_proto::Encoder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::link::Link;
@@ -27,7 +27,7 @@ thread_local! {
     /// Address of the link whose task is being polled; 0 for none.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
     /// Its sending half, while it is out.
-    static HELD: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
+    static HELD: Cell<Option<Box<Encoder>>> = const { Cell::new(None) };
     /// How many turns this thread has begun.
     static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
@@ -53,17 +53,17 @@ pub(super) fn number<S>(link: &Link<S>) -> Option<u64> {
 
 /// What this thread's turn has of `link`, to be put back.
 #[inline]
-pub(super) fn release<S>(link: &Link<S>) -> Option<Box<Outgoing>> {
+pub(super) fn release<S>(link: &Link<S>) -> Option<Box<Encoder>> {
     if is_of(link) { HELD.take() } else { None }
 }
 
 /// In a turn of `link`: queues something to be written at the end of the turn at the latest. `None`
 /// when the sending half cannot be had.
 #[inline]
-pub(super) fn hold<S, R>(link: &Link<S>, queue: impl FnOnce(&mut Outgoing) -> R) -> Option<R> {
-    let mut outgoing = HELD.take().or_else(|| link.check_out())?;
-    let result = queue(&mut outgoing);
-    HELD.set(Some(outgoing));
+pub(super) fn hold<S, R>(link: &Link<S>, queue: impl FnOnce(&mut Encoder) -> R) -> Option<R> {
+    let mut encoder = HELD.take().or_else(|| link.check_out())?;
+    let result = queue(&mut encoder);
+    HELD.set(Some(encoder));
     Some(result)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn hold<S, R>(link: &Link<S>, queue: impl FnOnce(&mut Outgoing) -> R)
 struct Turn<'a, S> {
     link: &'a Link<S>,
     before: usize,
-    held_before: Option<Box<Outgoing>>,
+    held_before: Option<Box<Encoder>>,
 }
 
 impl<'a, S> Turn<'a, S> {
@@ -94,10 +94,10 @@ impl<'a, S> Turn<'a, S> {
     fn put_back(&mut self) -> bool {
         NUMBER.set(NUMBER.get().wrapping_add(1));
         CURRENT.set(self.before);
-        let Some(outgoing) = HELD.replace(self.held_before.take()) else {
+        let Some(encoder) = HELD.replace(self.held_before.take()) else {
             return false;
         };
-        self.link.check_in(outgoing);
+        self.link.check_in(encoder);
         true
     }
 }
