@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Ending, LastControl, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link,
+    Ending, LastControl, Sender, WebSocket, controls::Control, driver::WRITE_AT,
+    shared::SharedConnection,
 };
 use crate::{
     stream::Stream,
@@ -62,7 +63,7 @@ pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
 
 /// A connection, as its [`Handler`] sees it during a call.
 pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
-    link: &'a Arc<Link<S>>,
+    shared: &'a Arc<SharedConnection<S>>,
     encoder: &'a mut Encoder,
     memberships: &'a mut Vec<Membership>,
 }
@@ -70,7 +71,7 @@ pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stre
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Session<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("peer", self.link.peer())
+            .field("peer", self.shared.peer())
             .finish_non_exhaustive()
     }
 }
@@ -151,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
 
     /// A handle to send from other tasks.
     pub fn sender(&self) -> Sender<S> {
-        Sender::new(Arc::clone(self.link))
+        Sender::new(Arc::clone(self.shared))
     }
 
     /// See [`WebSocket::join`].
@@ -179,17 +180,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
 
     /// The number a server gave this session, from 1; 0 without a server.
     pub fn id(&self) -> u64 {
-        self.link.id()
+        self.shared.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        self.link.peer()
+        self.shared.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.link.subprotocol()
+        self.shared.subprotocol()
     }
 }
 
@@ -215,15 +216,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         outcome.map(|()| self.inner.close_frame().cloned())
     }
 
-    /// Calls with the connection, if the sending half is to be had.
+    /// Calls with the connection, if the encoder is to be had.
     fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
-        let mut encoder = self.inner.link.check_out()?;
+        let mut encoder = self.inner.shared.check_out()?;
         let result = call(&mut Session {
-            link: &self.inner.link,
+            shared: &self.inner.shared,
             encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         });
-        self.inner.link.check_in(encoder);
+        self.inner.shared.check_in(encoder);
         Some(result)
     }
 
@@ -260,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 if full {
                     // The peer must take what is queued before more of its own is handled.
                     if ready!(self.poll_flush(cx)).is_err() && self.inner.failed.is_none() {
-                        let error = self.inner.link.lock().failed().cloned();
+                        let error = self.inner.shared.lock().failed().cloned();
                         self.fail(error.unwrap_or(RecvError::Lost));
                     }
                     continue;
@@ -268,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             }
             if self.inner.ending == Ending::No && self.inner.failed.is_none() {
                 let input = self.poll_input(cx);
-                if self.inner.link.lock().take_drained() {
+                if self.inner.shared.lock().take_drained() {
                     self.session(|session| handler.drained(session));
                     continue;
                 }
@@ -278,13 +279,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     /// Hands out what was read. Returns whether it stopped early because too much is queued;
-    /// `None` when the sending half is not to be had.
+    /// `None` when the encoder is checked out.
     #[inline]
     fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
         let input = self.inner.input.as_mut()?;
-        let mut encoder = self.inner.link.check_out()?;
+        let mut encoder = self.inner.shared.check_out()?;
         let mut session = Session {
-            link: &self.inner.link,
+            shared: &self.inner.shared,
             encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         };
@@ -325,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             input.handled(used);
         }
         let full = encoder.queued() >= WRITE_AT;
-        self.inner.link.check_in(encoder);
+        self.inner.shared.check_in(encoder);
         self.after_events();
         Some(full && self.inner.ending == Ending::No)
     }

@@ -1,6 +1,6 @@
-//! The locked part of a [`Link`](super::Link): stream, sending half, and what is to be written.
+//! The locked part of a [`SharedConnection`](super::SharedConnection): stream, encoder, and what is to be written.
 //!
-//! In: things to send. Out: bytes to the stream. Invariant: while the sending half is out,
+//! In: things to send. Out: bytes to the stream. Invariant: while the encoder is out,
 //! nothing is written and what comes is kept in order.
 
 use std::{
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    later::{Item, Kept, Later},
+    deferred::{Deferred, DeferredItem, SendItem},
     timer::after,
 };
 use crate::{
@@ -32,17 +32,17 @@ use crate::{
 const PARTS_MAX: usize = 32;
 
 /// What a write came to.
-pub(super) type Written = Result<(), Arc<io::Error>>;
+pub(super) type WriteResult = Result<(), Arc<io::Error>>;
 
 /// How the stream takes what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
+enum Backpressure {
     /// As it comes.
-    Even,
+    None,
     /// It did not take everything the last time.
-    Slow,
+    Blocked,
     /// It had not, and has now.
-    Drained,
+    Relieved,
 }
 
 /// What the socket's task waits for.
@@ -55,17 +55,17 @@ pub(super) enum Waiting {
 }
 
 /// See the module.
-pub(crate) struct Half<S> {
+pub(crate) struct LockedConnection<S> {
     /// `None` once the socket was dropped.
     stream: Option<S>,
     /// `None` while a turn of the socket's task has it.
     encoder: Option<Box<Encoder>>,
     /// What others wanted to send meanwhile.
-    later: Later,
-    /// Somebody waits for the sending half to come back.
+    deferred: Deferred,
+    /// Somebody waits for the encoder to come back.
     wanted: bool,
-    pace: Pace,
-    /// By the sending half, as far as is known.
+    backpressure: Backpressure,
+    /// By the encoder, as far as is known.
     pings_sent: u32,
     /// It was given everything but may hold some of that itself, as TLS does.
     unflushed: bool,
@@ -74,24 +74,24 @@ pub(crate) struct Half<S> {
     /// The stream has taken nothing; it must until then.
     pub(super) write_deadline: Option<Instant>,
     pub(super) write_within: Duration,
-    /// The bound of `later`.
+    /// The bound of `deferred`.
     queue_bytes_max: usize,
-    /// How long a wish to close may wait in `later`.
+    /// How long a wish to close may wait in `deferred`.
     close_within: Duration,
-    /// Counters of the receiving half, and of the sending half when it went out.
+    /// Counters of the decoder, and of the encoder when it went out.
     stats: Stats,
 }
 
-impl<S> Half<S> {
+impl<S> LockedConnection<S> {
     pub(super) fn new(stream: S, encoder: Encoder) -> Self {
         Self {
             stream: Some(stream),
             queue_bytes_max: encoder.config().send_queue_bytes_max,
             close_within: encoder.config().close_within,
             encoder: Some(Box::new(encoder)),
-            later: Later::default(),
+            deferred: Deferred::default(),
             wanted: false,
-            pace: Pace::Even,
+            backpressure: Backpressure::None,
             pings_sent: 0,
             unflushed: false,
             failed: None,
@@ -101,9 +101,9 @@ impl<S> Half<S> {
         }
     }
 
-    /// See [`Link::check_out`](super::Link::check_out).
+    /// See [`SharedConnection::check_out`](super::SharedConnection::check_out).
     pub(super) fn check_out(&mut self) -> Option<Box<Encoder>> {
-        if self.failed.is_some() || !self.later.is_empty() {
+        if self.failed.is_some() || !self.deferred.is_empty() {
             return None;
         }
         self.stats = self.stats();
@@ -113,9 +113,9 @@ impl<S> Half<S> {
         Some(encoder)
     }
 
-    /// Takes the sending half back; returns whether somebody waits for it.
+    /// Takes the encoder back; returns whether somebody waits for it.
     pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> bool {
-        self.later.apply(self.encoder.insert(encoder));
+        self.deferred.apply(self.encoder.insert(encoder));
         self.reclaim();
         if self.stream.is_none() {
             self.abandon();
@@ -133,7 +133,7 @@ impl<S> Half<S> {
         }
     }
 
-    /// Whether the sending half is out; then the caller, who has registered, is woken when it is
+    /// Whether the encoder is out; then the caller, who has registered, is woken when it is
     /// back.
     #[inline]
     pub(super) fn want(&mut self) -> bool {
@@ -141,25 +141,25 @@ impl<S> Half<S> {
         self.encoder.is_none()
     }
 
-    /// The sending half, unless it is out.
+    /// The encoder, unless it is out.
     #[inline]
     pub(super) fn encoder(&mut self) -> Option<&mut Encoder> {
         self.encoder.as_deref_mut()
     }
 
     /// Queues a message, now or for later.
-    pub(super) fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
+    pub(super) fn offer(&mut self, item: SendItem<'_>) -> Result<(), SendError> {
         let result = match &mut self.encoder {
-            Some(encoder) if self.later.is_empty() => {
+            Some(encoder) if self.deferred.is_empty() => {
                 encoder.lend_buffer(buffer::write_buffer);
                 item.queue(encoder)
             }
-            Some(_) | None => self.later.offer(item, self.queue_bytes_max),
+            Some(_) | None => self.deferred.offer(item, self.queue_bytes_max),
         };
         Ok(result?)
     }
 
-    /// Queues something by a function of the owner's, who has made sure that the sending half is
+    /// Queues something by a function of the owner's, who has made sure that the encoder is
     /// here.
     #[inline]
     pub(super) fn queue(
@@ -174,15 +174,15 @@ impl<S> Half<S> {
     }
 
     /// Takes an answer, which is never refused.
-    pub(super) fn keep(&mut self, kept: Kept) {
-        self.later.keep(kept);
-        self.apply_later();
+    pub(super) fn keep(&mut self, kept: DeferredItem) {
+        self.deferred.keep(kept);
+        self.apply_deferred();
     }
 
-    fn apply_later(&mut self) {
+    fn apply_deferred(&mut self) {
         if let Some(encoder) = &mut self.encoder {
             encoder.lend_buffer(buffer::write_buffer);
-            self.later.apply(encoder);
+            self.deferred.apply(encoder);
         }
     }
 
@@ -195,14 +195,14 @@ impl<S> Half<S> {
                 self.pings_sent = encoder.pings_sent();
                 self.reclaim();
             }
-            (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
-            (None, Event::Close(frame)) => self.later.keep(Kept::Closed(frame.clone())),
+            (None, Event::Ping(body)) => self.deferred.keep(DeferredItem::Pinged((*body).into())),
+            (None, Event::Close(frame)) => self.deferred.keep(DeferredItem::Closed(frame.clone())),
             (None, _) => {}
         }
         self.pings_sent
     }
 
-    /// See [`Encoder::pings_sent`]; while the sending half is out, when it went.
+    /// See [`Encoder::pings_sent`]; while the encoder is out, when it went.
     pub(super) fn pings_sent(&self) -> u32 {
         let encoder = self.encoder.as_ref();
         encoder.map_or(self.pings_sent, |encoder| encoder.pings_sent())
@@ -239,7 +239,7 @@ impl<S> Half<S> {
     #[inline]
     pub(super) fn queued(&self) -> usize {
         let queued = self.encoder.as_ref().map_or(0, |encoder| encoder.queued());
-        queued + self.later.bytes()
+        queued + self.deferred.bytes()
     }
 
     /// Whether the stream has taken all that was queued, and holds nothing back.
@@ -257,7 +257,7 @@ impl<S> Half<S> {
         stats
     }
 
-    /// Keeps the counters of the receiving half where others can see them.
+    /// Keeps the counters of the decoder where others can see them.
     #[inline]
     pub(super) fn count(&mut self, decoder: &Decoder) {
         self.stats.messages_received = decoder.messages_received();
@@ -274,7 +274,7 @@ impl<S> Half<S> {
         protocol
             .into_iter()
             .chain(self.write_deadline)
-            .chain(self.later.close_deadline())
+            .chain(self.deferred.close_deadline())
             .min()
     }
 
@@ -297,7 +297,7 @@ impl<S> Half<S> {
     pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
         let ours = self.write_deadline.into_iter();
         if ours
-            .chain(self.later.close_deadline())
+            .chain(self.deferred.close_deadline())
             .any(|deadline| now >= deadline)
         {
             return true;
@@ -316,9 +316,9 @@ impl<S> Half<S> {
 
     /// Whether a slow peer has taken everything since the last call.
     pub(super) fn take_drained(&mut self) -> bool {
-        let drained = self.pace == Pace::Drained;
+        let drained = self.backpressure == Backpressure::Relieved;
         if drained {
-            self.pace = Pace::Even;
+            self.backpressure = Backpressure::None;
         }
         drained
     }
@@ -336,14 +336,14 @@ impl<S> Half<S> {
     /// must not keep it.
     pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Encoder>>) {
         self.failed.get_or_insert(RecvError::Lost);
-        self.later = Later::default();
+        self.deferred = Deferred::default();
         self.stats = self.stats();
         (self.stream.take(), self.encoder.take())
     }
 
     /// What a write attempt came to; a pending one goes on later.
     #[inline]
-    pub(super) fn written(&mut self, written: Poll<Written>) -> Result<(), SendError> {
+    pub(super) fn written(&mut self, written: Poll<WriteResult>) -> Result<(), SendError> {
         match written {
             Poll::Ready(Err(error)) => {
                 self.fail(RecvError::Io(Arc::clone(&error)));
@@ -354,9 +354,9 @@ impl<S> Half<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
-    /// Writes all that is queued, if the sending half is here.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
+impl<S: AsyncRead + AsyncWrite + Unpin> LockedConnection<S> {
+    /// Writes all that is queued, if the encoder is here.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<WriteResult> {
         let Some(encoder) = &mut self.encoder else {
             return Poll::Ready(Ok(()));
         };
@@ -381,7 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                 Poll::Ready(Ok(count)) => {
                     encoder.transmitted(count);
                     self.write_deadline = None;
-                    self.later.apply(encoder);
+                    self.deferred.apply(encoder);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
                 Poll::Pending => return self.blocked(),
@@ -395,8 +395,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
             Poll::Ready(flushed) => {
                 self.unflushed = false;
                 self.write_deadline = None;
-                if self.pace == Pace::Slow {
-                    self.pace = Pace::Drained;
+                if self.backpressure == Backpressure::Blocked {
+                    self.backpressure = Backpressure::Relieved;
                 }
                 Poll::Ready(flushed.map_err(Arc::new))
             }
@@ -405,8 +405,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     }
 
     /// The stream takes nothing more for now.
-    fn blocked(&mut self) -> Poll<Written> {
-        self.pace = Pace::Slow;
+    fn blocked(&mut self) -> Poll<WriteResult> {
+        self.backpressure = Backpressure::Blocked;
         if self.write_deadline.is_none() {
             self.write_deadline = Some(after(self.write_within));
         }
@@ -461,7 +461,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// Starts the closing handshake.
     pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.later.close(frame, after(self.close_within));
-        self.apply_later();
+        self.deferred.close(frame, after(self.close_within));
+        self.apply_deferred();
     }
 }
