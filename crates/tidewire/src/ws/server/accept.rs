@@ -294,7 +294,7 @@ pub(super) fn session(
         shared.config.limits.write_within,
     );
     socket.join(&shared.everyone);
-    let entry = shared.sessions.open(socket.link());
+    let entry = shared.sessions.open(socket.shared());
     SessionTask {
         serving: socket.serve(|socket| endpoint.serve(socket, request)),
         _entry: entry,

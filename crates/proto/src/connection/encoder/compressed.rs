@@ -3,10 +3,10 @@
 //! In: messages that are worth it. Out: frames in the queue, the first of a message marked with
 //! RSV1. Invariant: whatever the compressor refers to was queued for the peer.
 
-use super::{Outgoing, opcode_of};
+use super::{Encoder, opcode_of};
 use crate::{DeflateParameters, Kind, Prepared, Role, SendError, deflate::Deflater, frame::Opcode};
 
-impl Outgoing {
+impl Encoder {
     /// Compresses messages, as agreed on.
     pub(in crate::connection) fn deflate(&mut self, agreed: DeflateParameters) {
         self.deflater = self

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, time::Instant};
 
-use super::{Outgoing, State, after};
+use super::{Encoder, State, after};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeepAlive {
@@ -24,7 +24,7 @@ pub(super) struct Unsent {
     sent: u64,
 }
 
-impl Outgoing {
+impl Encoder {
     /// Something was received at `now`: the peer lives. Once per read is enough.
     #[inline]
     pub fn handle_activity(&mut self, now: Instant) {

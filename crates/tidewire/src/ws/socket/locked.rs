@@ -1,6 +1,6 @@
-//! The locked part of a [`Link`](super::Link): stream, sending half, and what is to be written.
+//! The locked part of a [`SharedConnection`](super::SharedConnection): stream, encoder, and what is to be written.
 //!
-//! In: things to send. Out: bytes to the stream. Invariant: while the sending half is out,
+//! In: things to send. Out: bytes to the stream. Invariant: while the encoder is out,
 //! nothing is written and what comes is kept in order.
 
 use std::{
@@ -13,14 +13,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::{CloseFrame, Event, Incoming, Outgoing, Stats};
+use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
 
 use super::{
-    later::{Item, Kept, Later},
+    deferred::{Deferred, DeferredItem, SendItem},
     timer::after,
 };
 use crate::{
@@ -32,17 +32,17 @@ use crate::{
 const PARTS_MAX: usize = 32;
 
 /// What a write came to.
-pub(super) type Written = Result<(), Arc<io::Error>>;
+pub(super) type WriteResult = Result<(), Arc<io::Error>>;
 
 /// How the stream takes what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
+enum Backpressure {
     /// As it comes.
-    Even,
+    None,
     /// It did not take everything the last time.
-    Slow,
+    Blocked,
     /// It had not, and has now.
-    Drained,
+    Relieved,
 }
 
 /// What the socket's task waits for.
@@ -55,17 +55,17 @@ pub(super) enum Waiting {
 }
 
 /// See the module.
-pub(crate) struct Half<S> {
+pub(crate) struct LockedConnection<S> {
     /// `None` once the socket was dropped.
     stream: Option<S>,
     /// `None` while a turn of the socket's task has it.
-    outgoing: Option<Box<Outgoing>>,
+    encoder: Option<Box<Encoder>>,
     /// What others wanted to send meanwhile.
-    later: Later,
-    /// Somebody waits for the sending half to come back.
+    deferred: Deferred,
+    /// Somebody waits for the encoder to come back.
     wanted: bool,
-    pace: Pace,
-    /// By the sending half, as far as is known.
+    backpressure: Backpressure,
+    /// By the encoder, as far as is known.
     pings_sent: u32,
     /// It was given everything but may hold some of that itself, as TLS does.
     unflushed: bool,
@@ -74,24 +74,24 @@ pub(crate) struct Half<S> {
     /// The stream has taken nothing; it must until then.
     pub(super) write_deadline: Option<Instant>,
     pub(super) write_within: Duration,
-    /// The bound of `later`.
+    /// The bound of `deferred`.
     queue_bytes_max: usize,
-    /// How long a wish to close may wait in `later`.
+    /// How long a wish to close may wait in `deferred`.
     close_within: Duration,
-    /// Counters of the receiving half, and of the sending half when it went out.
+    /// Counters of the decoder, and of the encoder when it went out.
     stats: Stats,
 }
 
-impl<S> Half<S> {
-    pub(super) fn new(stream: S, outgoing: Outgoing) -> Self {
+impl<S> LockedConnection<S> {
+    pub(super) fn new(stream: S, encoder: Encoder) -> Self {
         Self {
             stream: Some(stream),
-            queue_bytes_max: outgoing.config().send_queue_bytes_max,
-            close_within: outgoing.config().close_within,
-            outgoing: Some(Box::new(outgoing)),
-            later: Later::default(),
+            queue_bytes_max: encoder.config().send_queue_bytes_max,
+            close_within: encoder.config().close_within,
+            encoder: Some(Box::new(encoder)),
+            deferred: Deferred::default(),
             wanted: false,
-            pace: Pace::Even,
+            backpressure: Backpressure::None,
             pings_sent: 0,
             unflushed: false,
             failed: None,
@@ -101,21 +101,21 @@ impl<S> Half<S> {
         }
     }
 
-    /// See [`Link::check_out`](super::Link::check_out).
-    pub(super) fn check_out(&mut self) -> Option<Box<Outgoing>> {
-        if self.failed.is_some() || !self.later.is_empty() {
+    /// See [`SharedConnection::check_out`](super::SharedConnection::check_out).
+    pub(super) fn check_out(&mut self) -> Option<Box<Encoder>> {
+        if self.failed.is_some() || !self.deferred.is_empty() {
             return None;
         }
         self.stats = self.stats();
-        let mut outgoing = self.outgoing.take()?;
-        self.pings_sent = outgoing.pings_sent();
-        outgoing.lend_buffer(buffer::write_buffer);
-        Some(outgoing)
+        let mut encoder = self.encoder.take()?;
+        self.pings_sent = encoder.pings_sent();
+        encoder.lend_buffer(buffer::write_buffer);
+        Some(encoder)
     }
 
-    /// Takes the sending half back; returns whether somebody waits for it.
-    pub(super) fn check_in(&mut self, outgoing: Box<Outgoing>) -> bool {
-        self.later.apply(self.outgoing.insert(outgoing));
+    /// Takes the encoder back; returns whether somebody waits for it.
+    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> bool {
+        self.deferred.apply(self.encoder.insert(encoder));
         self.reclaim();
         if self.stream.is_none() {
             self.abandon();
@@ -127,85 +127,85 @@ impl<S> Half<S> {
     /// send owns none.
     #[inline]
     fn reclaim(&mut self) {
-        let outgoing = self.outgoing.as_mut();
-        if let Some(buffer) = outgoing.and_then(|outgoing| outgoing.reclaim_buffer()) {
+        let encoder = self.encoder.as_mut();
+        if let Some(buffer) = encoder.and_then(|encoder| encoder.reclaim_buffer()) {
             buffer::keep_write_buffer(buffer);
         }
     }
 
-    /// Whether the sending half is out; then the caller, who has registered, is woken when it is
+    /// Whether the encoder is out; then the caller, who has registered, is woken when it is
     /// back.
     #[inline]
     pub(super) fn want(&mut self) -> bool {
-        self.wanted |= self.outgoing.is_none();
-        self.outgoing.is_none()
+        self.wanted |= self.encoder.is_none();
+        self.encoder.is_none()
     }
 
-    /// The sending half, unless it is out.
+    /// The encoder, unless it is out.
     #[inline]
-    pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing> {
-        self.outgoing.as_deref_mut()
+    pub(super) fn encoder(&mut self) -> Option<&mut Encoder> {
+        self.encoder.as_deref_mut()
     }
 
     /// Queues a message, now or for later.
-    pub(super) fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
-        let result = match &mut self.outgoing {
-            Some(outgoing) if self.later.is_empty() => {
-                outgoing.lend_buffer(buffer::write_buffer);
-                item.queue(outgoing)
+    pub(super) fn offer(&mut self, item: SendItem<'_>) -> Result<(), SendError> {
+        let result = match &mut self.encoder {
+            Some(encoder) if self.deferred.is_empty() => {
+                encoder.lend_buffer(buffer::write_buffer);
+                item.queue(encoder)
             }
-            Some(_) | None => self.later.offer(item, self.queue_bytes_max),
+            Some(_) | None => self.deferred.offer(item, self.queue_bytes_max),
         };
         Ok(result?)
     }
 
-    /// Queues something by a function of the owner's, who has made sure that the sending half is
+    /// Queues something by a function of the owner's, who has made sure that the encoder is
     /// here.
     #[inline]
     pub(super) fn queue(
         &mut self,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Result<(), SendError> {
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return Err(SendError::Full);
         };
-        outgoing.lend_buffer(buffer::write_buffer);
-        Ok(queue(outgoing)?)
+        encoder.lend_buffer(buffer::write_buffer);
+        Ok(queue(encoder)?)
     }
 
     /// Takes an answer, which is never refused.
-    pub(super) fn keep(&mut self, kept: Kept) {
-        self.later.keep(kept);
-        self.apply_later();
+    pub(super) fn keep(&mut self, kept: DeferredItem) {
+        self.deferred.keep(kept);
+        self.apply_deferred();
     }
 
-    fn apply_later(&mut self) {
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.lend_buffer(buffer::write_buffer);
-            self.later.apply(outgoing);
+    fn apply_deferred(&mut self) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.lend_buffer(buffer::write_buffer);
+            self.deferred.apply(encoder);
         }
     }
 
-    /// Answers a control frame. Returns [`Outgoing::pings_sent`], to one of which it may be the answer.
+    /// Answers a control frame. Returns [`Encoder::pings_sent`], to one of which it may be the answer.
     pub(super) fn answer(&mut self, event: &Event<'_>) -> u32 {
-        match (&mut self.outgoing, event) {
-            (Some(outgoing), _) => {
-                outgoing.lend_buffer(buffer::write_buffer);
-                outgoing.answer(event);
-                self.pings_sent = outgoing.pings_sent();
+        match (&mut self.encoder, event) {
+            (Some(encoder), _) => {
+                encoder.lend_buffer(buffer::write_buffer);
+                encoder.answer(event);
+                self.pings_sent = encoder.pings_sent();
                 self.reclaim();
             }
-            (None, Event::Ping(body)) => self.later.keep(Kept::Pinged((*body).into())),
-            (None, Event::Close(frame)) => self.later.keep(Kept::Closed(frame.clone())),
+            (None, Event::Ping(body)) => self.deferred.keep(DeferredItem::Pinged((*body).into())),
+            (None, Event::Close(frame)) => self.deferred.keep(DeferredItem::Closed(frame.clone())),
             (None, _) => {}
         }
         self.pings_sent
     }
 
-    /// See [`Outgoing::pings_sent`]; while the sending half is out, when it went.
+    /// See [`Encoder::pings_sent`]; while the encoder is out, when it went.
     pub(super) fn pings_sent(&self) -> u32 {
-        let outgoing = self.outgoing.as_ref();
-        outgoing.map_or(self.pings_sent, |outgoing| outgoing.pings_sent())
+        let encoder = self.encoder.as_ref();
+        encoder.map_or(self.pings_sent, |encoder| encoder.pings_sent())
     }
 
     /// Whether something can still be sent.
@@ -222,27 +222,24 @@ impl<S> Half<S> {
     /// Whether messages can still be sent, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         let open = self
-            .outgoing
+            .encoder
             .as_ref()
-            .is_none_or(|outgoing| outgoing.is_open());
+            .is_none_or(|encoder| encoder.is_open());
         self.failed.is_none() && open
     }
 
-    /// See [`Outgoing::started_close`].
+    /// See [`Encoder::started_close`].
     pub(super) fn started_close(&self) -> Option<CloseFrame> {
-        self.outgoing
+        self.encoder
             .as_ref()
-            .and_then(|outgoing| outgoing.started_close().cloned())
+            .and_then(|encoder| encoder.started_close().cloned())
     }
 
     /// Bytes queued, as far as is known.
     #[inline]
     pub(super) fn queued(&self) -> usize {
-        let queued = self
-            .outgoing
-            .as_ref()
-            .map_or(0, |outgoing| outgoing.queued());
-        queued + self.later.bytes()
+        let queued = self.encoder.as_ref().map_or(0, |encoder| encoder.queued());
+        queued + self.deferred.bytes()
     }
 
     /// Whether the stream has taken all that was queued, and holds nothing back.
@@ -253,39 +250,39 @@ impl<S> Half<S> {
 
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.stats;
-        if let Some(outgoing) = &self.outgoing {
-            stats.messages_sent = outgoing.messages_sent();
-            stats.bytes_sent = outgoing.bytes_sent();
+        if let Some(encoder) = &self.encoder {
+            stats.messages_sent = encoder.messages_sent();
+            stats.bytes_sent = encoder.bytes_sent();
         }
         stats
     }
 
-    /// Keeps the counters of the receiving half where others can see them.
+    /// Keeps the counters of the decoder where others can see them.
     #[inline]
-    pub(super) fn count(&mut self, incoming: &Incoming) {
-        self.stats.messages_received = incoming.messages_received();
-        self.stats.bytes_received = incoming.bytes_received();
+    pub(super) fn count(&mut self, decoder: &Decoder) {
+        self.stats.messages_received = decoder.messages_received();
+        self.stats.bytes_received = decoder.bytes_received();
     }
 
     /// When something has to happen although nothing arrives.
     #[inline]
     pub(super) fn next_deadline(&self, waiting: Waiting) -> Option<Instant> {
-        let outgoing = self.outgoing.as_ref();
-        let outgoing = outgoing.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
-        let protocol = outgoing.and_then(|outgoing| outgoing.poll_timeout());
+        let encoder = self.encoder.as_ref();
+        let encoder = encoder.filter(|it| waiting == Waiting::ToReceive || !it.is_open());
+        let protocol = encoder.and_then(|encoder| encoder.poll_timeout());
         let protocol = protocol.map(Instant::from_std);
         protocol
             .into_iter()
             .chain(self.write_deadline)
-            .chain(self.later.close_deadline())
+            .chain(self.deferred.close_deadline())
             .min()
     }
 
     /// Something was received at `now`.
     #[inline]
     pub(super) fn handle_activity(&mut self, now: Instant) {
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.handle_activity(now.into_std());
+        if let Some(encoder) = &mut self.encoder {
+            encoder.handle_activity(now.into_std());
         }
     }
 
@@ -300,28 +297,28 @@ impl<S> Half<S> {
     pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
         let ours = self.write_deadline.into_iter();
         if ours
-            .chain(self.later.close_deadline())
+            .chain(self.deferred.close_deadline())
             .any(|deadline| now >= deadline)
         {
             return true;
         }
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return false;
         };
-        if waiting == Waiting::ToWrite && outgoing.is_open() {
+        if waiting == Waiting::ToWrite && encoder.is_open() {
             return false;
         }
-        outgoing.lend_buffer(buffer::write_buffer);
-        let over = outgoing.handle_timeout(now.into_std());
+        encoder.lend_buffer(buffer::write_buffer);
+        let over = encoder.handle_timeout(now.into_std());
         self.reclaim();
         over
     }
 
     /// Whether a slow peer has taken everything since the last call.
     pub(super) fn take_drained(&mut self) -> bool {
-        let drained = self.pace == Pace::Drained;
+        let drained = self.backpressure == Backpressure::Relieved;
         if drained {
-            self.pace = Pace::Even;
+            self.backpressure = Backpressure::None;
         }
         drained
     }
@@ -337,16 +334,16 @@ impl<S> Half<S> {
 
     /// The owner is gone; gives the stream and what was queued, to be dropped: a forgotten sender
     /// must not keep it.
-    pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Outgoing>>) {
+    pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Encoder>>) {
         self.failed.get_or_insert(RecvError::Lost);
-        self.later = Later::default();
+        self.deferred = Deferred::default();
         self.stats = self.stats();
-        (self.stream.take(), self.outgoing.take())
+        (self.stream.take(), self.encoder.take())
     }
 
     /// What a write attempt came to; a pending one goes on later.
     #[inline]
-    pub(super) fn written(&mut self, written: Poll<Written>) -> Result<(), SendError> {
+    pub(super) fn written(&mut self, written: Poll<WriteResult>) -> Result<(), SendError> {
         match written {
             Poll::Ready(Err(error)) => {
                 self.fail(RecvError::Io(Arc::clone(&error)));
@@ -357,21 +354,21 @@ impl<S> Half<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
-    /// Writes all that is queued, if the sending half is here.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
-        let Some(outgoing) = &mut self.outgoing else {
+impl<S: AsyncRead + AsyncWrite + Unpin> LockedConnection<S> {
+    /// Writes all that is queued, if the encoder is here.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<WriteResult> {
+        let Some(encoder) = &mut self.encoder else {
             return Poll::Ready(Ok(()));
         };
-        if outgoing.queued() == 0 && !self.unflushed {
+        if encoder.queued() == 0 && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(Arc::new(io::ErrorKind::NotConnected.into())));
         };
-        while outgoing.queued() > 0 {
+        while encoder.queued() > 0 {
             let mut parts = [IoSlice::new(&[]); PARTS_MAX];
-            let count = outgoing.poll_transmit(&mut parts);
+            let count = encoder.poll_transmit(&mut parts);
             let stream = Pin::new(&mut *stream);
             let written = match parts.get(..count) {
                 Some([one]) => stream.poll_write(cx, one),
@@ -382,24 +379,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
                     return Poll::Ready(Err(Arc::new(io::ErrorKind::WriteZero.into())));
                 }
                 Poll::Ready(Ok(count)) => {
-                    outgoing.transmitted(count);
+                    encoder.transmitted(count);
                     self.write_deadline = None;
-                    self.later.apply(outgoing);
+                    self.deferred.apply(encoder);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Arc::new(error))),
                 Poll::Pending => return self.blocked(),
             }
         }
         self.unflushed = true;
-        if let Some(buffer) = outgoing.reclaim_buffer() {
+        if let Some(buffer) = encoder.reclaim_buffer() {
             buffer::keep_write_buffer(buffer);
         }
         match Pin::new(stream).poll_flush(cx) {
             Poll::Ready(flushed) => {
                 self.unflushed = false;
                 self.write_deadline = None;
-                if self.pace == Pace::Slow {
-                    self.pace = Pace::Drained;
+                if self.backpressure == Backpressure::Blocked {
+                    self.backpressure = Backpressure::Relieved;
                 }
                 Poll::Ready(flushed.map_err(Arc::new))
             }
@@ -408,8 +405,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
     }
 
     /// The stream takes nothing more for now.
-    fn blocked(&mut self) -> Poll<Written> {
-        self.pace = Pace::Slow;
+    fn blocked(&mut self) -> Poll<WriteResult> {
+        self.backpressure = Backpressure::Blocked;
         if self.write_deadline.is_none() {
             self.write_deadline = Some(after(self.write_within));
         }
@@ -453,18 +450,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Half<S> {
 
     /// Queues frames of a topic.
     pub(super) fn publication(&mut self, frames: &Bytes, count: u64) {
-        let Some(outgoing) = &mut self.outgoing else {
+        let Some(encoder) = &mut self.encoder else {
             return;
         };
-        outgoing.lend_buffer(buffer::write_buffer);
-        if let Err(error) = outgoing.send_frames(frames, count) {
+        encoder.lend_buffer(buffer::write_buffer);
+        if let Err(error) = encoder.send_frames(frames, count) {
             tracing::debug!(%error, "a publication was not sent");
         }
     }
 
     /// Starts the closing handshake.
     pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.later.close(frame, after(self.close_within));
-        self.apply_later();
+        self.deferred.close(frame, after(self.close_within));
+        self.apply_deferred();
     }
 }

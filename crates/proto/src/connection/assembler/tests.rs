@@ -468,13 +468,13 @@ fn chunks_of_a_compressed_message_come_as_it_inflates_without_its_limit() {
             ..config(|deflate| deflate.ratio_max = u32::MAX)
         };
         let (client, _) = open(small, config(|_| ()));
-        let (mut incoming, _) = client.split();
+        let (mut decoder, _) = client.split();
         let (mut messages, mut now) = (Vec::new(), Vec::new());
         for piece in bytes.chunks(step.min(bytes.len())) {
             let mut piece = piece.to_vec();
             let mut rest = piece.as_mut_slice();
             while !rest.is_empty() {
-                let (used, event) = incoming.receive_chunk(rest);
+                let (used, event) = decoder.receive_chunk(rest);
                 if let Some(Event::Chunk(chunk)) = event.unwrap() {
                     assert!(chunk.data.len() <= 2 << 20, "{}", chunk.data.len());
                     now.extend_from_slice(chunk.data);

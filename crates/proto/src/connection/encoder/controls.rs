@@ -2,10 +2,10 @@
 //!
 //! In: payloads. Out: frames in the send queue. Invariant: behind much that is queued only the newest pong is kept.
 
-use super::{Outgoing, State};
+use super::{Encoder, State};
 use crate::{SendError, frame::Opcode};
 
-impl Outgoing {
+impl Encoder {
     /// Queues a ping.
     ///
     /// # Errors

@@ -1,19 +1,19 @@
-//! What others want to send while a turn of the socket's task has the sending half.
+//! What others want to send while a turn of the socket's task has the sending locked.
 //!
-//! In: messages of senders, the server's wish to close. Out: the same, in order, when the sending half is
+//! In: messages of senders, the server's wish to close. Out: the same, in order, when the encoder is
 //! checked in. Invariant: bounded like the send queue; nothing taken is lost while the
 //! connection lives.
 
 use std::collections::VecDeque;
 
 use tidewire_proto::{
-    CloseFrame, Event, Kind, Message, Outgoing, Prepared, ProtocolError, SendError,
+    CloseFrame, Encoder, Event, Kind, Message, Prepared, ProtocolError, SendError,
 };
 use tokio::time::Instant;
 
 /// Something to send, borrowed.
 #[derive(Clone, Copy)]
-pub(super) enum Item<'a> {
+pub(super) enum SendItem<'a> {
     Message(&'a Message),
     /// A message that must not be compressed.
     Uncompressed(&'a Message),
@@ -24,16 +24,16 @@ pub(super) enum Item<'a> {
     Pong(&'a [u8]),
 }
 
-impl Item<'_> {
+impl SendItem<'_> {
     #[inline]
-    pub(super) fn queue(self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+    pub(super) fn queue(self, encoder: &mut Encoder) -> Result<(), SendError> {
         match self {
-            Self::Message(message) => outgoing.send(message),
-            Self::Uncompressed(message) => outgoing.send_uncompressed(message),
-            Self::Borrowed(kind, payload) => outgoing.send_ref(kind, payload),
-            Self::Prepared(prepared) => outgoing.send_prepared(prepared),
-            Self::Ping(payload) => outgoing.ping(payload),
-            Self::Pong(payload) => outgoing.pong(payload),
+            Self::Message(message) => encoder.send(message),
+            Self::Uncompressed(message) => encoder.send_uncompressed(message),
+            Self::Borrowed(kind, payload) => encoder.send_ref(kind, payload),
+            Self::Prepared(prepared) => encoder.send_prepared(prepared),
+            Self::Ping(payload) => encoder.ping(payload),
+            Self::Pong(payload) => encoder.pong(payload),
         }
     }
 
@@ -45,23 +45,23 @@ impl Item<'_> {
         }
     }
 
-    fn keep(self) -> Kept {
+    fn keep(self) -> DeferredItem {
         match self {
-            Self::Message(message) => Kept::Message(message.clone()),
-            Self::Uncompressed(message) => Kept::Uncompressed(message.clone()),
-            Self::Borrowed(Kind::Binary, payload) => Kept::Message(payload.to_vec().into()),
+            Self::Message(message) => DeferredItem::Message(message.clone()),
+            Self::Uncompressed(message) => DeferredItem::Uncompressed(message.clone()),
+            Self::Borrowed(Kind::Binary, payload) => DeferredItem::Message(payload.to_vec().into()),
             Self::Borrowed(Kind::Text, payload) => {
-                Kept::Prepared(Prepared::new(Kind::Text, payload))
+                DeferredItem::Prepared(Prepared::new(Kind::Text, payload))
             }
-            Self::Prepared(prepared) => Kept::Prepared(prepared.clone()),
-            Self::Ping(payload) => Kept::Ping(payload.into()),
-            Self::Pong(payload) => Kept::Pong(payload.into()),
+            Self::Prepared(prepared) => DeferredItem::Prepared(prepared.clone()),
+            Self::Ping(payload) => DeferredItem::Ping(payload.into()),
+            Self::Pong(payload) => DeferredItem::Pong(payload.into()),
         }
     }
 }
 
 /// Something kept for later.
-pub(super) enum Kept {
+pub(super) enum DeferredItem {
     Message(Message),
     Uncompressed(Message),
     Prepared(Prepared),
@@ -77,7 +77,7 @@ pub(super) enum Kept {
     Close(CloseFrame),
 }
 
-impl Kept {
+impl DeferredItem {
     /// A control frame that is no message of the application: never held back by one.
     fn is_answer_or_end(&self) -> bool {
         match self {
@@ -90,18 +90,18 @@ impl Kept {
         }
     }
 
-    fn queue(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+    fn queue(&self, encoder: &mut Encoder) -> Result<(), SendError> {
         match self {
-            Self::Message(message) => return outgoing.send(message),
-            Self::Uncompressed(message) => return outgoing.send_uncompressed(message),
-            Self::Prepared(prepared) => return outgoing.send_prepared(prepared),
-            Self::Ping(payload) => return outgoing.ping(payload),
-            Self::Pong(payload) => return outgoing.pong(payload),
-            Self::Pinged(payload) => outgoing.answer(&Event::Ping(payload)),
-            Self::Closed(frame) => outgoing.answer(&Event::Close(frame.clone())),
-            Self::Failed(error) => outgoing.fail(*error),
+            Self::Message(message) => return encoder.send(message),
+            Self::Uncompressed(message) => return encoder.send_uncompressed(message),
+            Self::Prepared(prepared) => return encoder.send_prepared(prepared),
+            Self::Ping(payload) => return encoder.ping(payload),
+            Self::Pong(payload) => return encoder.pong(payload),
+            Self::Pinged(payload) => encoder.answer(&Event::Ping(payload)),
+            Self::Closed(frame) => encoder.answer(&Event::Close(frame.clone())),
+            Self::Failed(error) => encoder.fail(*error),
             Self::Close(frame) => {
-                outgoing.close(frame.code, &frame.reason, Instant::now().into_std());
+                encoder.close(frame.code, &frame.reason, Instant::now().into_std());
             }
         }
         Ok(())
@@ -110,33 +110,33 @@ impl Kept {
 
 /// The queue; most connections never need one.
 #[derive(Default)]
-pub(super) struct Later(Option<Box<Queue>>);
+pub(super) struct Deferred(Option<Box<Queue>>);
 
 #[derive(Default)]
 struct Queue {
     /// With what they cost.
-    items: VecDeque<(Kept, usize)>,
+    items: VecDeque<(DeferredItem, usize)>,
     bytes: usize,
     /// The wish to close is among them; it need not wait longer.
     close_deadline: Option<Instant>,
 }
 
 impl Queue {
-    fn remove(&mut self, at: usize) -> Option<Kept> {
+    fn remove(&mut self, at: usize) -> Option<DeferredItem> {
         let (kept, cost) = self.items.remove(at)?;
         self.bytes = self.bytes.saturating_sub(cost);
         Some(kept)
     }
 
     /// While a message in pieces is under way: takes the first thing that may go in between.
-    fn remove_answer_or_end(&mut self) -> Option<Kept> {
+    fn remove_answer_or_end(&mut self) -> Option<DeferredItem> {
         let mut items = self.items.iter();
         let at = items.position(|(kept, _)| kept.is_answer_or_end())?;
         self.remove(at)
     }
 }
 
-impl Later {
+impl Deferred {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -147,7 +147,7 @@ impl Later {
     }
 
     /// Takes a message, if there is room for it.
-    pub(super) fn offer(&mut self, item: Item<'_>, bytes_max: usize) -> Result<(), SendError> {
+    pub(super) fn offer(&mut self, item: SendItem<'_>, bytes_max: usize) -> Result<(), SendError> {
         // A message costs more than its payload to keep.
         let cost = item.len().saturating_add(64);
         let bytes = self.bytes();
@@ -159,7 +159,7 @@ impl Later {
     }
 
     /// Takes an answer: those are few.
-    pub(super) fn keep(&mut self, kept: Kept) {
+    pub(super) fn keep(&mut self, kept: DeferredItem) {
         self.push(kept, 0);
     }
 
@@ -167,7 +167,7 @@ impl Later {
     /// messages, whose peer must take them until `deadline`.
     pub(super) fn close(&mut self, frame: CloseFrame, deadline: Instant) {
         if self.close_deadline().is_none() {
-            self.keep(Kept::Close(frame));
+            self.keep(DeferredItem::Close(frame));
         }
         if let Some(queue) = &mut self.0 {
             queue.close_deadline.get_or_insert(deadline);
@@ -180,7 +180,7 @@ impl Later {
         self.0.as_ref().and_then(|queue| queue.close_deadline)
     }
 
-    fn push(&mut self, kept: Kept, cost: usize) {
+    fn push(&mut self, kept: DeferredItem, cost: usize) {
         let queue = self.0.get_or_insert_default();
         queue.items.push_back((kept, cost));
         queue.bytes = queue.bytes.saturating_add(cost);
@@ -188,16 +188,16 @@ impl Later {
 
     /// Queues what there is room for. Messages wait for the end of one in pieces; answers and the
     /// end of the connection do not.
-    pub(super) fn apply(&mut self, outgoing: &mut Outgoing) {
+    pub(super) fn apply(&mut self, encoder: &mut Encoder) {
         let Some(queue) = &mut self.0 else { return };
         while let Some((first, _)) = queue.items.front() {
-            match first.queue(outgoing) {
+            match first.queue(encoder) {
                 Err(SendError::Full) => return,
                 Err(SendError::InFragments) => {
                     let Some(kept) = queue.remove_answer_or_end() else {
                         return;
                     };
-                    kept.queue(outgoing).ok(); // such are refused only when the end makes them needless
+                    kept.queue(encoder).ok(); // such are refused only when the end makes them needless
                     continue;
                 }
                 Ok(()) => {}

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     Event,
-    decode::{Decoder, Wanted},
+    assembler::{Assembler, Wanted},
 };
 use crate::{
     Config, ControlBucket, DeflateParameters, Kind, MessageRef, ProtocolError, Role,
@@ -26,9 +26,9 @@ enum State {
 
 /// The receiving half of a [`Connection`](super::Connection): decodes, answers nothing.
 ///
-/// Give every event to [`Outgoing::answer`](super::Outgoing::answer) and every error to
-/// [`Outgoing::fail`](super::Outgoing::fail).
-pub struct Incoming {
+/// Give every event to [`Encoder::answer`](super::Encoder::answer) and every error to
+/// [`Encoder::fail`](super::Encoder::fail).
+pub struct Decoder {
     role: Role,
     /// No frame or message is under way: the next byte begins a frame.
     between: bool,
@@ -39,21 +39,21 @@ pub struct Incoming {
     /// How many messages have paid for a control frame; wraps around.
     paid: u32,
     config: Arc<Config>,
-    decoder: Decoder,
+    assembler: Assembler,
     messages: u64,
     bytes: u64,
 }
 
-impl fmt::Debug for Incoming {
+impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
+        f.debug_struct("Decoder")
             .field("role", &self.role)
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
 
-impl Incoming {
+impl Decoder {
     pub(super) fn new(role: Role, config: Arc<Config>) -> Self {
         Self {
             role,
@@ -64,7 +64,7 @@ impl Incoming {
                 .unwrap_or(u32::MAX),
             paid: 0,
             config,
-            decoder: Decoder::default(),
+            assembler: Assembler::default(),
             messages: 0,
             bytes: 0,
         }
@@ -78,7 +78,7 @@ impl Incoming {
         };
         let config = self.config.deflate.as_ref();
         let inflater = config.map(|config| Inflater::new(agreed, sender, config));
-        self.decoder.inflate_with(inflater);
+        self.assembler.inflate_with(inflater);
     }
 
     /// Takes received bytes from the start of `input` (they are unmasked in place); returns
@@ -127,8 +127,8 @@ impl Incoming {
     /// that may be idle from now on. Returns whether no frame or message is under way.
     #[inline]
     pub fn settle(&mut self) -> bool {
-        self.decoder.forget_handed_out();
-        self.between = self.state == State::Receiving && self.decoder.is_between();
+        self.assembler.forget_handed_out();
+        self.between = self.state == State::Receiving && self.assembler.is_between();
         self.between
     }
 
@@ -159,7 +159,7 @@ impl Incoming {
             State::Closed => return (len, Ok(None)),
         }
         self.between = false;
-        match self.decoder.take(self.role, &self.config, input, wanted) {
+        match self.assembler.take(self.role, &self.config, input, wanted) {
             Ok((used, event)) => {
                 self.bytes = self.bytes.wrapping_add(used as u64);
                 match &event {
@@ -184,7 +184,7 @@ impl Incoming {
     /// pongs were asked for.
     ///
     /// # Errors
-    /// It is above [`Config::control_rate`]: give the error to [`Outgoing::fail`](super::Outgoing::fail). Nothing
+    /// It is above [`Config::control_rate`]: give the error to [`Encoder::fail`](super::Encoder::fail). Nothing
     /// more is received.
     pub fn count_control(&mut self, now_ms: u32) -> Result<(), ProtocolError> {
         let Some(rate) = self.config.control_rate else {

@@ -5,7 +5,7 @@
 //! always what it inflated to, from `assembly`. Invariant: the limits of a message count what it
 //! inflates to, while it does.
 
-use super::{Decoder, HandedOut, Open, Piece, Wanted};
+use super::{Assembler, HandedOut, Open, Piece, Wanted};
 use crate::{
     Config, Kind, MessageRef, ProtocolError,
     connection::{Chunk, Event},
@@ -17,7 +17,7 @@ use crate::{
 /// than a MiB (DEFLATE stops at a ratio of 1032), whatever the read buffer.
 pub(super) const STEP: usize = 1024;
 
-impl Decoder {
+impl Assembler {
     /// Takes compressed messages from now on.
     pub(in crate::connection) fn inflate_with(&mut self, inflater: Option<Inflater>) {
         self.inflater = inflater.map(Box::new);

@@ -1,13 +1,13 @@
-//! What several places of a program share of one connection: the stream and the sending half.
+//! What several places of a program share of one connection: the stream and the sending locked.
 //!
 //! In: messages from the socket's owner and from any number of [`Sender`](super::Sender)s. Out:
 //! bytes to the stream. Invariants: the lock is never held over an await or while user code runs;
 //! whoever waits for the stream to take bytes is woken when it does, even if another task
 //! registered later (one waker wakes them all).
 //!
-//! The task that serves the socket may take the sending half out for a batch of answers
-//! ([`check_out`](Link::check_out), see `turn`), so that the batch costs one lock. Others leave what
-//! they have in `later` meanwhile, or wait; checking in queues it and wakes them.
+//! The task that serves the socket may take the encoder out for a batch of answers
+//! ([`check_out`](SharedConnection::check_out), see `cork`), so that the batch costs one lock. Others leave what
+//! they have in `deferred` meanwhile, or wait; checking in queues it and wakes them.
 
 use std::{
     mem,
@@ -19,28 +19,28 @@ use std::{
     time::Duration,
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Outgoing, Stats};
+use tidewire_proto::{CloseCode, CloseFrame, Encoder, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
 use super::{
-    half::{Half, Written},
-    later::Item,
-    turn,
+    cork,
+    deferred::SendItem,
+    locked::{LockedConnection, WriteResult},
 };
 use crate::ws::{Peer, RecvError, SendError};
 
 /// A connection's shared part.
-pub(crate) struct Link<S> {
+pub(crate) struct SharedConnection<S> {
     /// Number given by a server; 0 without.
     id: AtomicU64,
     /// There are senders: writes wake everyone.
-    shared: AtomicBool,
+    has_senders: AtomicBool,
     /// The stream did not take everything the last time.
     behind: AtomicBool,
-    half: Mutex<Half<S>>,
+    locked: Mutex<LockedConnection<S>>,
     wakers: Mutex<Wakers>,
     peer: Arc<Peer>,
     subprotocol: Option<Arc<str>>,
@@ -56,20 +56,20 @@ struct Wakers {
     senders: Vec<Waker>,
 }
 
-impl<S> Link<S> {
-    pub(super) fn new(stream: S, outgoing: Outgoing) -> Self {
+impl<S> SharedConnection<S> {
+    pub(super) fn new(stream: S, encoder: Encoder) -> Self {
         Self {
             id: AtomicU64::new(0),
-            shared: AtomicBool::new(false),
+            has_senders: AtomicBool::new(false),
             behind: AtomicBool::new(false),
-            half: Mutex::new(Half::new(stream, outgoing)),
+            locked: Mutex::new(LockedConnection::new(stream, encoder)),
             wakers: Mutex::default(),
             peer: Arc::default(),
             subprotocol: None,
         }
     }
 
-    /// Before the link is shared.
+    /// Before the connection is shared.
     pub(super) fn describe(
         &mut self,
         peer: Arc<Peer>,
@@ -78,8 +78,8 @@ impl<S> Link<S> {
     ) {
         self.peer = peer;
         self.subprotocol = subprotocol;
-        let half = self.half.get_mut();
-        half.unwrap_or_else(PoisonError::into_inner).write_within = write_within;
+        let locked = self.locked.get_mut();
+        locked.unwrap_or_else(PoisonError::into_inner).write_within = write_within;
     }
 
     pub(crate) fn set_id(&self, id: u64) {
@@ -100,43 +100,43 @@ impl<S> Link<S> {
 
     /// The locked part. What the current turn of this thread has taken out is put back.
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, Half<S>> {
-        match turn::release(self) {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LockedConnection<S>> {
+        match cork::release(self) {
             None => self.lock_only(),
-            Some(outgoing) => self.checked_in(outgoing),
+            Some(encoder) => self.checked_in(encoder),
         }
     }
 
     #[inline]
-    fn lock_only(&self) -> MutexGuard<'_, Half<S>> {
-        self.half.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_only(&self) -> MutexGuard<'_, LockedConnection<S>> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the sending half out, to queue a batch of messages; `None` when it is out already or
+    /// Takes the encoder out, to queue a batch of messages; `None` when it is out already or
     /// nothing can be sent any more.
-    pub(super) fn check_out(&self) -> Option<Box<Outgoing>> {
+    pub(super) fn check_out(&self) -> Option<Box<Encoder>> {
         self.lock_only().check_out()
     }
 
-    /// Puts the sending half back.
-    pub(super) fn check_in(&self, outgoing: Box<Outgoing>) {
-        drop(self.checked_in(outgoing));
+    /// Puts the encoder back.
+    pub(super) fn check_in(&self, encoder: Box<Encoder>) {
+        drop(self.checked_in(encoder));
     }
 
-    fn checked_in(&self, outgoing: Box<Outgoing>) -> MutexGuard<'_, Half<S>> {
-        let mut half = self.lock_only();
-        if half.check_in(outgoing) {
-            drop(half);
+    fn checked_in(&self, encoder: Box<Encoder>) -> MutexGuard<'_, LockedConnection<S>> {
+        let mut locked = self.lock_only();
+        if locked.check_in(encoder) {
+            drop(locked);
             self.wake_all();
-            half = self.lock_only();
+            locked = self.lock_only();
         }
-        half
+        locked
     }
 
     /// Counters, and the bytes queued. What was received counts once more is waited for.
     pub(crate) fn stats(&self) -> (Stats, usize) {
-        let half = self.lock();
-        (half.stats(), half.queued())
+        let locked = self.lock();
+        (locked.stats(), locked.queued())
     }
 
     fn wakers(&self) -> MutexGuard<'_, Wakers> {
@@ -179,49 +179,49 @@ impl<S> Link<S> {
 
     /// From now on writes may come from several tasks.
     pub(super) fn share(&self) {
-        self.shared.store(true, Ordering::Release);
+        self.has_senders.store(true, Ordering::Release);
     }
 
     /// The socket was dropped: the stream ends, senders are told.
     pub(super) fn abandon(&self) {
-        let (stream, outgoing) = self.lock().abandon();
-        drop((stream, outgoing));
+        let (stream, encoder) = self.lock().abandon();
+        drop((stream, encoder));
         self.wake_all();
     }
 
     /// For a sender: the peer has taken nothing until the write deadline.
     pub(super) fn time_out(&self) {
-        let mut half = self.lock();
-        if half
+        let mut locked = self.lock();
+        if locked
             .write_deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
         {
-            half.fail(RecvError::TimedOut);
-            drop(half);
+            locked.fail(RecvError::TimedOut);
+            drop(locked);
             self.wake_all();
         }
     }
 }
 
-impl<S: Send + 'static> Wake for Link<S> {
+impl<S: Send + 'static> Wake for SharedConnection<S> {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
     /// Writes what is queued, waking `cx`'s task or, when the connection is shared, everyone.
     #[inline]
     pub(super) fn poll_write(
         self: &Arc<Self>,
-        half: &mut Half<S>,
+        locked: &mut LockedConnection<S>,
         cx: &mut Context<'_>,
-    ) -> Poll<Written> {
-        let written = if self.shared.load(Ordering::Acquire) {
+    ) -> Poll<WriteResult> {
+        let written = if self.has_senders.load(Ordering::Acquire) {
             let everyone = Waker::from(Arc::clone(self));
-            half.poll_write(&mut Context::from_waker(&everyone))
+            locked.poll_write(&mut Context::from_waker(&everyone))
         } else {
-            half.poll_write(cx)
+            locked.poll_write(cx)
         };
         if written.is_pending() {
             self.behind.store(true, Ordering::Relaxed);
@@ -233,31 +233,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     pub(super) fn poll_send(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        item: Item<'_>,
+        item: SendItem<'_>,
     ) -> Poll<Result<(), SendError>> {
         let mut registered = false;
         loop {
-            let mut half = self.lock();
-            half.check()?;
-            match half.offer(item) {
+            let mut locked = self.lock();
+            locked.check()?;
+            match locked.offer(item) {
                 Ok(()) => {
-                    return Poll::Ready(self.writing(half, |half| {
-                        let written = self.poll_write(half, cx);
-                        half.written(written)
+                    return Poll::Ready(self.writing(locked, |locked| {
+                        let written = self.poll_write(locked, cx);
+                        locked.written(written)
                     }));
                 }
                 // Before it is tried again, so that no wake is missed.
                 Err(SendError::Full | SendError::InFragments) if !registered => {
-                    drop(half);
+                    drop(locked);
                     self.register_sender(cx.waker());
                     registered = true;
                 }
                 Err(SendError::Full | SendError::InFragments) => {
                     // With nothing to write it is a message in pieces that has to end first.
-                    if half.want() || half.outgoing().is_none_or(|it| it.queued() == 0) {
+                    if locked.want() || locked.encoder().is_none_or(|it| it.queued() == 0) {
                         return Poll::Pending;
                     }
-                    ready!(self.writing(half, |half| self.poll_write_all(half, cx)))?;
+                    ready!(self.writing(locked, |locked| self.poll_write_all(locked, cx)))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -270,34 +270,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         self.register_sender(cx.waker());
-        let mut half = self.lock();
-        half.check()?;
-        if half.want() {
+        let mut locked = self.lock();
+        locked.check()?;
+        if locked.want() {
             return Poll::Pending;
         }
-        self.writing(half, |half| self.poll_write_all(half, cx))
+        self.writing(locked, |locked| self.poll_write_all(locked, cx))
     }
 
     fn poll_write_all(
         self: &Arc<Self>,
-        half: &mut Half<S>,
+        locked: &mut LockedConnection<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        let written = ready!(self.poll_write(half, cx));
-        Poll::Ready(half.written(Poll::Ready(written)))
+        let written = ready!(self.poll_write(locked, cx));
+        Poll::Ready(locked.written(Poll::Ready(written)))
     }
 
     /// For others than the socket's task: writes, and has that task watch the write deadline, if
     /// it has begun with this.
     fn writing<R>(
         &self,
-        mut half: MutexGuard<'_, Half<S>>,
-        write: impl FnOnce(&mut Half<S>) -> R,
+        mut locked: MutexGuard<'_, LockedConnection<S>>,
+        write: impl FnOnce(&mut LockedConnection<S>) -> R,
     ) -> R {
-        let watched = half.write_deadline.is_some();
-        let result = write(&mut half);
-        let begun = !watched && half.write_deadline.is_some();
-        drop(half);
+        let watched = locked.write_deadline.is_some();
+        let result = write(&mut locked);
+        let begun = !watched && locked.write_deadline.is_some();
+        drop(locked);
         if begun {
             self.wake_reader();
         }
@@ -305,21 +305,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     }
 
     /// For a sender: queues something and writes what the stream takes at once.
-    pub(super) fn try_send(self: &Arc<Self>, item: Item<'_>) -> Result<(), SendError> {
-        let mut half = self.lock();
-        half.check()?;
-        half.offer(item)?;
-        self.writing(half, |half| self.write_now(half))
+    pub(super) fn try_send(self: &Arc<Self>, item: SendItem<'_>) -> Result<(), SendError> {
+        let mut locked = self.lock();
+        locked.check()?;
+        locked.offer(item)?;
+        self.writing(locked, |locked| self.write_now(locked))
     }
 
     /// As [`Self::try_send`]; gives the connection's byte count at the item's end. A failing write is
     /// left to who waits for the connection: the item is queued all the same.
-    pub(super) fn try_send_counted(self: &Arc<Self>, item: Item<'_>) -> Result<u64, SendError> {
-        let mut half = self.lock();
-        half.check()?;
-        half.offer(item)?;
-        let end = half.stats().bytes_sent + half.queued() as u64;
-        if self.writing(half, |half| self.write_now(half)).is_err() {
+    pub(super) fn try_send_counted(self: &Arc<Self>, item: SendItem<'_>) -> Result<u64, SendError> {
+        let mut locked = self.lock();
+        locked.check()?;
+        locked.offer(item)?;
+        let end = locked.stats().bytes_sent + locked.queued() as u64;
+        if self
+            .writing(locked, |locked| self.write_now(locked))
+            .is_err()
+        {
             tracing::trace!("a message could not be written");
         }
         Ok(end)
@@ -328,9 +331,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     /// Starts the closing handshake from anywhere; the receiving task goes on with it.
     pub(crate) fn start_close(self: &Arc<Self>, code: CloseCode, reason: &str) {
         {
-            let mut half = self.lock();
-            half.close(CloseFrame::new(code, reason));
-            if self.write_now(&mut half).is_err() {
+            let mut locked = self.lock();
+            locked.close(CloseFrame::new(code, reason));
+            if self.write_now(&mut locked).is_err() {
                 tracing::trace!("the close frame could not be written");
             }
         }
@@ -338,13 +341,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     }
 
     /// Writes what the stream takes, from outside of any task.
-    fn write_now(self: &Arc<Self>, half: &mut Half<S>) -> Result<(), SendError> {
+    fn write_now(self: &Arc<Self>, locked: &mut LockedConnection<S>) -> Result<(), SendError> {
         let everyone = Waker::from(Arc::clone(self));
-        let written = half.poll_write(&mut Context::from_waker(&everyone));
+        let written = locked.poll_write(&mut Context::from_waker(&everyone));
         if written.is_pending() {
             self.behind.store(true, Ordering::Relaxed);
         }
-        half.written(written)
+        locked.written(written)
     }
 
     /// Whether the end of a turn may have something to write: always when something was held back,
@@ -357,16 +360,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link<S> {
     /// At the end of the owner's turn: writes what was held back in it, and what the stream did not
     /// take before.
     pub(super) fn end_turn(self: &Arc<Self>, cx: &mut Context<'_>) {
-        let mut half = self.lock();
+        let mut locked = self.lock();
         // Under the lock, so that a write that goes pending after this one is seen.
         self.behind.store(false, Ordering::Relaxed);
-        let mut written = self.poll_write(&mut half, cx);
+        let mut written = self.poll_write(&mut locked, cx);
         if written.is_pending() {
             // The turn's task goes on with it, which may never have received anything.
             self.register_sender(cx.waker());
-            written = self.poll_write(&mut half, cx);
+            written = self.poll_write(&mut locked, cx);
         }
-        if half.written(written).is_err() {
+        if locked.written(written).is_err() {
             tracing::trace!("what was held back could not be written");
         }
     }

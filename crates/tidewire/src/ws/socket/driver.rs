@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::{Event, Message, Outgoing};
+use tidewire_proto::{Encoder, Event, Message};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -19,9 +19,9 @@ use tokio::{
 use super::{
     Ending, Incoming, LastControl, WebSocket,
     controls::Control,
-    half::{Half, Waiting},
-    later::Kept,
-    turn,
+    cork,
+    deferred::DeferredItem,
+    locked::{LockedConnection, Waiting},
 };
 use crate::ws::{Membership, RecvError, SendError, topic::Taken};
 
@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(Some(event)) => {
                     let control = Control::of(&event);
-                    let pings_sent = self.inner.link.lock().answer(&event);
+                    let pings_sent = self.inner.shared.lock().answer(&event);
                     found = match event {
                         Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
                         Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 Err(error) => Some(error),
             };
             if let Some(error) = broken {
-                self.inner.link.lock().keep(Kept::Failed(error));
+                self.inner.shared.lock().keep(DeferredItem::Failed(error));
                 self.inner.failed = Some(RecvError::Protocol(error));
                 found = Some(Incoming::Closing(None));
             }
@@ -163,34 +163,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// there is something new to look at.
     pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
         self.register(cx);
-        let mut half = self.inner.link.lock();
-        half.count(&self.inner.decoder);
-        if let Some(error) = half.failed().cloned() {
-            drop(half);
+        let mut locked = self.inner.shared.lock();
+        locked.count(&self.inner.decoder);
+        if let Some(error) = locked.failed().cloned() {
+            drop(locked);
             return Poll::Ready(Err(self.fail(error)));
         }
-        if half.want() {
+        if locked.want() {
             return Poll::Pending;
         }
         loop {
-            let more = hand_out(&mut self.inner.memberships, &mut half, cx);
-            match self.inner.link.poll_write(&mut half, cx) {
+            let more = hand_out(&mut self.inner.memberships, &mut locked, cx);
+            match self.inner.shared.poll_write(&mut locked, cx) {
                 Poll::Ready(Ok(())) if more => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
                 Poll::Ready(Err(error)) => {
-                    drop(half);
+                    drop(locked);
                     return Poll::Ready(Err(self.fail(RecvError::Io(error))));
                 }
             }
         }
-        let read = half.poll_read(cx, self.inner.busy);
+        let read = locked.poll_read(cx, self.inner.busy);
         if let Poll::Ready(Ok(Some(input))) = read {
             let now = Instant::now();
-            half.handle_activity(now);
+            locked.handle_activity(now);
             // A peer that floods must not keep the connection: then the timer is never looked at.
-            let overdue = half.is_overdue(now);
-            drop(half);
-            self.inner.read_at = turn::number(&self.inner.link).map(|turn| (now, turn));
+            let overdue = locked.is_overdue(now);
+            drop(locked);
+            self.inner.read_at = cork::number(&self.inner.shared).map(|turn| (now, turn));
             self.inner.busy = input.is_full() || (self.inner.busy && input.unread().len() > 4096);
             self.inner.input = Some(input);
             if overdue {
@@ -198,8 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             }
             return Poll::Ready(Ok(()));
         }
-        let deadline = half.next_deadline(Waiting::ToReceive);
-        drop(half);
+        let deadline = locked.next_deadline(Waiting::ToReceive);
+        drop(locked);
         match read {
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             .is_some_and(|waker| waker.will_wake(cx.waker()));
         if !same_task {
             self.inner.registered = Some(cx.waker().clone());
-            self.inner.link.register_reader(cx.waker());
+            self.inner.shared.register_reader(cx.waker());
             self.inner.timer.forget_task();
             let memberships = self.inner.memberships.iter_mut();
             memberships.for_each(Membership::forget_task);
@@ -231,16 +231,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     pub(super) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         if self.inner.input.is_some()
-            && turn::is_of(&self.inner.link)
-            && let Some((Ok(()), queued)) = turn::hold(&self.inner.link, |outgoing| {
-                (queue(outgoing), outgoing.queued())
+            && cork::is_of(&self.inner.shared)
+            && let Some((Ok(()), queued)) = cork::hold(&self.inner.shared, |encoder| {
+                (queue(encoder), encoder.queued())
             })
         {
             if queued >= WRITE_AT {
-                self.inner.link.end_turn(cx);
+                self.inner.shared.end_turn(cx);
             }
             return Poll::Ready(Ok(()));
         }
@@ -250,32 +250,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     fn poll_queue_and_write(
         &mut self,
         cx: &mut Context<'_>,
-        mut queue: impl FnMut(&mut Outgoing) -> Result<(), tidewire_proto::SendError>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let mut half = self.inner.link.lock();
-            half.check()?;
-            if half.want() {
-                drop(half);
+            let mut locked = self.inner.shared.lock();
+            locked.check()?;
+            if locked.want() {
+                drop(locked);
                 self.register(cx);
                 // It may have come back before this task could be woken for it.
-                if self.inner.link.lock().want() {
+                if self.inner.shared.lock().want() {
                     return Poll::Pending;
                 }
                 continue;
             }
-            match half.queue(&mut queue) {
+            match locked.queue(&mut queue) {
                 Ok(()) => {
-                    let written = self.inner.link.poll_write(&mut half, cx);
-                    return Poll::Ready(half.written(written));
+                    let written = self.inner.shared.poll_write(&mut locked, cx);
+                    return Poll::Ready(locked.written(written));
                 }
                 Err(SendError::Full) => {
-                    let queued = half.queued();
-                    drop(half);
+                    let queued = locked.queued();
+                    drop(locked);
                     match self.poll_flush(cx) {
                         Poll::Ready(flushed) => flushed?,
                         // A part of the queue was written: there may be room now.
-                        Poll::Pending if self.inner.link.lock().queued() < queued => {}
+                        Poll::Pending if self.inner.shared.lock().queued() < queued => {}
                         Poll::Pending => return Poll::Pending,
                     }
                 }
@@ -284,22 +284,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         }
     }
 
-    /// The sending half was not to be had: waits until it is, or until what others sent before has
+    /// The encoder was not to be had: waits until it is, or until what others sent before has
     /// been written.
     pub(super) fn poll_behind_others(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RecvError>> {
         self.register(cx);
-        let mut half = self.inner.link.lock();
-        if let Some(error) = half.failed().cloned() {
-            drop(half);
+        let mut locked = self.inner.shared.lock();
+        if let Some(error) = locked.failed().cloned() {
+            drop(locked);
             return Poll::Ready(Err(self.fail(error)));
         }
-        if half.want() {
+        if locked.want() {
             return Poll::Pending;
         }
-        drop(half);
+        drop(locked);
         ready!(self.poll_flush(cx)).ok(); // a failure is seen by the next look
         Poll::Ready(Ok(()))
     }
@@ -309,23 +309,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.inner.link.lock().is_written() {
+        if self.inner.shared.lock().is_written() {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.
         self.register(cx);
         loop {
-            let mut half = self.inner.link.lock();
-            half.check()?;
-            if half.want() {
+            let mut locked = self.inner.shared.lock();
+            locked.check()?;
+            if locked.want() {
                 return Poll::Pending;
             }
-            let written = self.inner.link.poll_write(&mut half, cx);
+            let written = self.inner.shared.poll_write(&mut locked, cx);
             if written.is_ready() {
-                return Poll::Ready(half.written(written));
+                return Poll::Ready(locked.written(written));
             }
-            let deadline = half.next_deadline(Waiting::ToWrite);
-            drop(half);
+            let deadline = locked.next_deadline(Waiting::ToWrite);
+            drop(locked);
             if !self.poll_due(cx, deadline, Waiting::ToWrite) {
                 return Poll::Pending;
             }
@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return false;
         };
         // A time in this very poll of the task tells what the timer knows, without a look at it.
-        let turn = turn::number(&self.inner.link);
+        let turn = cork::number(&self.inner.shared);
         let read_at = self.inner.read_at.take();
         let now = read_at.and_then(|(now, read_in)| (Some(read_in) == turn).then_some(now));
         if self.inner.timer.poll(cx, deadline, now).is_pending() {
@@ -359,11 +359,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
-        let mut half = self.inner.link.lock();
-        if half.handle_timeout(now, waiting) {
+        let mut locked = self.inner.shared.lock();
+        if locked.handle_timeout(now, waiting) {
             // The last word, if the system takes it at once.
-            let _last_word = self.inner.link.poll_write(&mut half, cx);
-            drop(half);
+            let _last_word = self.inner.shared.poll_write(&mut locked, cx);
+            drop(locked);
             self.fail(RecvError::TimedOut);
         }
     }
@@ -371,7 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
         self.inner.input = None;
         self.inner.memberships = Vec::new();
-        let error = self.inner.link.lock().fail(error);
+        let error = self.inner.shared.lock().fail(error);
         self.inner.failed.get_or_insert(error).clone()
     }
 }
@@ -381,27 +381,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 #[inline]
 pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
     memberships: &mut [Membership],
-    half: &mut Half<S>,
+    locked: &mut LockedConnection<S>,
     cx: &Context<'_>,
 ) -> bool {
     let mut more = false;
     for member in memberships {
         loop {
-            let Some(outgoing) = half.outgoing() else {
+            let Some(encoder) = locked.encoder() else {
                 return false;
             };
-            if !outgoing.is_open() || outgoing.is_fragmenting() {
+            if !encoder.is_open() || encoder.is_fragmenting() {
                 return false;
             }
-            if outgoing.queued() >= WRITE_AT {
+            if encoder.queued() >= WRITE_AT {
                 more = true;
                 break;
             }
             match member.take(cx.waker()) {
                 Taken::Nothing => break,
-                Taken::Frames(frames, count) => half.publication(&frames, count),
+                Taken::Frames(frames, count) => locked.publication(&frames, count),
                 Taken::TooSlow(end) => {
-                    half.close(end);
+                    locked.close(end);
                     return false;
                 }
             }

@@ -11,14 +11,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Event, Kind, Message, MessageRef, Outgoing, Prepared};
+use tidewire_proto::{CloseCode, CloseFrame, Encoder, Event, Kind, Message, MessageRef, Prepared};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
 use super::{
-    Ending, LastControl, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link,
+    Ending, LastControl, Sender, WebSocket, controls::Control, driver::WRITE_AT,
+    shared::SharedConnection,
 };
 use crate::{
     net::Stream,
@@ -62,15 +63,15 @@ pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
 
 /// A connection, as its [`Handler`] sees it during a call.
 pub struct Session<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream> {
-    link: &'a Arc<Link<S>>,
-    outgoing: &'a mut Outgoing,
+    shared: &'a Arc<SharedConnection<S>>,
+    encoder: &'a mut Encoder,
     memberships: &'a mut Vec<Membership>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Session<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("peer", self.link.peer())
+            .field("peer", self.shared.peer())
             .finish_non_exhaustive()
     }
 }
@@ -83,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max); [`SendError::Closed`].
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.send_ref(kind, payload)?)
+        Ok(self.encoder.send_ref(kind, payload)?)
     }
 
     /// Queues a text message.
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_message(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.outgoing.send(message)?)
+        Ok(self.encoder.send(message)?)
     }
 
     /// Queues a message that is never compressed: one that holds a secret next to text that
@@ -116,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
-        Ok(self.outgoing.send_uncompressed(message)?)
+        Ok(self.encoder.send_uncompressed(message)?)
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -124,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        Ok(self.outgoing.send_prepared(prepared)?)
+        Ok(self.encoder.send_prepared(prepared)?)
     }
 
     /// Queues a ping of at most 125 bytes.
@@ -132,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`].
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.ping(payload)?)
+        Ok(self.encoder.ping(payload)?)
     }
 
     /// Queues a pong of at most 125 bytes; see [`WebSocket::try_pong`].
@@ -140,18 +141,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// [`SendError`]; it was not queued.
     pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        Ok(self.outgoing.pong(payload)?)
+        Ok(self.encoder.pong(payload)?)
     }
 
     /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         let now = Instant::now().into_std();
-        self.outgoing.close(code, reason, now);
+        self.encoder.close(code, reason, now);
     }
 
     /// A handle to send from other tasks.
     pub fn sender(&self) -> Sender<S> {
-        Sender::new(Arc::clone(self.link))
+        Sender::new(Arc::clone(self.shared))
     }
 
     /// See [`WebSocket::join`].
@@ -174,22 +175,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.outgoing.queued()
+        self.encoder.queued()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
     pub fn id(&self) -> u64 {
-        self.link.id()
+        self.shared.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        self.link.peer()
+        self.shared.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.link.subprotocol()
+        self.shared.subprotocol()
     }
 }
 
@@ -215,15 +216,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         outcome.map(|()| self.inner.close_frame().cloned())
     }
 
-    /// Calls with the connection, if the sending half is to be had.
+    /// Calls with the connection, if the encoder is to be had.
     fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
-        let mut outgoing = self.inner.link.check_out()?;
+        let mut encoder = self.inner.shared.check_out()?;
         let result = call(&mut Session {
-            link: &self.inner.link,
-            outgoing: &mut outgoing,
+            shared: &self.inner.shared,
+            encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         });
-        self.inner.link.check_in(outgoing);
+        self.inner.shared.check_in(encoder);
         Some(result)
     }
 
@@ -260,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 if full {
                     // The peer must take what is queued before more of its own is handled.
                     if ready!(self.poll_flush(cx)).is_err() && self.inner.failed.is_none() {
-                        let error = self.inner.link.lock().failed().cloned();
+                        let error = self.inner.shared.lock().failed().cloned();
                         self.fail(error.unwrap_or(RecvError::Lost));
                     }
                     continue;
@@ -268,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             }
             if self.inner.ending == Ending::No && self.inner.failed.is_none() {
                 let input = self.poll_input(cx);
-                if self.inner.link.lock().take_drained() {
+                if self.inner.shared.lock().take_drained() {
                     self.session(|session| handler.drained(session));
                     continue;
                 }
@@ -278,17 +279,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     /// Hands out what was read. Returns whether it stopped early because too much is queued;
-    /// `None` when the sending half is not to be had.
+    /// `None` when the encoder is checked out.
     #[inline]
     fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
         let input = self.inner.input.as_mut()?;
-        let mut outgoing = self.inner.link.check_out()?;
+        let mut encoder = self.inner.shared.check_out()?;
         let mut session = Session {
-            link: &self.inner.link,
-            outgoing: &mut outgoing,
+            shared: &self.inner.shared,
+            encoder: &mut encoder,
             memberships: &mut self.inner.memberships,
         };
-        while !input.unread().is_empty() && session.outgoing.queued() < WRITE_AT {
+        while !input.unread().is_empty() && session.encoder.queued() < WRITE_AT {
             if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
                 handler.message(&mut session, message);
                 input.handled(used);
@@ -302,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(Some(event)) => {
                     let control = Control::of(&event);
-                    session.outgoing.answer(&event);
+                    session.encoder.answer(&event);
                     match event {
                         Event::Ping(body) => handler.ping(&mut session, body),
                         Event::Pong(body) => handler.pong(&mut session, body),
@@ -311,7 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                         }
                         Event::Message(_) | Event::Chunk(_) | _ => {}
                     }
-                    let pings_sent = session.outgoing.pings_sent();
+                    let pings_sent = session.encoder.pings_sent();
                     let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
                     control.and_then(|it| answered.count(it, pings_sent, decoder).err())
                 }
@@ -319,13 +320,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 Err(error) => Some(error),
             };
             if let Some(error) = broken {
-                session.outgoing.fail(error);
+                session.encoder.fail(error);
                 self.inner.failed = Some(RecvError::Protocol(error));
             }
             input.handled(used);
         }
-        let full = outgoing.queued() >= WRITE_AT;
-        self.inner.link.check_in(outgoing);
+        let full = encoder.queued() >= WRITE_AT;
+        self.inner.shared.check_in(encoder);
         self.after_events();
         Some(full && self.inner.ending == Ending::No)
     }

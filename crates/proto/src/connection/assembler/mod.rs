@@ -66,7 +66,7 @@ enum HandedOut {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct Assembler {
     /// Beginning of a header that was cut.
     header: [u8; Header::LEN_MAX],
     header_len: u8,
@@ -81,7 +81,7 @@ pub(super) struct Decoder {
     inflater: Option<Box<Inflater>>,
 }
 
-impl Decoder {
+impl Assembler {
     /// Takes bytes from the start of `input`; returns how many, and what they completed.
     /// `input` is not empty. Call until all is consumed.
     #[inline]

@@ -9,7 +9,7 @@
 //!    └── no pong in time / no close in time ───────────────┘
 //! ```
 //!
-//! In: what [`Incoming`](super::Incoming) found, messages, the time. Out: bytes to write.
+//! In: what [`Decoder`](super::Decoder) found, messages, the time. Out: bytes to write.
 //! Invariants: control frames are never held back by a message; after a close frame is queued
 //! no data follows it.
 
@@ -42,7 +42,7 @@ enum State {
 }
 
 /// The sending half of a [`Connection`](super::Connection).
-pub struct Outgoing {
+pub struct Encoder {
     role: Role,
     state: State,
     /// A message sent in fragments has begun and not ended.
@@ -62,9 +62,9 @@ pub struct Outgoing {
     bytes: u64,
 }
 
-impl fmt::Debug for Outgoing {
+impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing")
+        f.debug_struct("Encoder")
             .field("role", &self.role)
             .field("state", &self.state)
             .field("queued", &self.transmit.len())
@@ -73,7 +73,7 @@ impl fmt::Debug for Outgoing {
 }
 
 /// Commands of the application.
-impl Outgoing {
+impl Encoder {
     pub(super) fn new(
         role: Role,
         config: Arc<Config>,
@@ -282,7 +282,7 @@ impl Outgoing {
 }
 
 /// What came from outside.
-impl Outgoing {
+impl Encoder {
     /// Answers what was received: a ping with its pong, unless [`Config::answer_pings`] leaves that to the
     /// application; a close frame with ours.
     #[inline]
@@ -323,7 +323,7 @@ impl Outgoing {
 }
 
 /// Results.
-impl Outgoing {
+impl Encoder {
     /// Fills `parts` with the bytes to write next, oldest first; returns how many parts were
     /// set. Report what was written with [`Self::transmitted`].
     #[inline]
