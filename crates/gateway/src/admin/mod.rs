@@ -27,7 +27,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{RunningServer, Server, ServerConfig},
 };
 use tokio::time::Instant;

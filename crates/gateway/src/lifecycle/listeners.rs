@@ -13,7 +13,7 @@ use std::{
 };
 
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{RunningServer, Server, ServerConfig},
 };
 use tokio::{

@@ -9,9 +9,9 @@ use std::{
 };
 
 use tidewire::{
+    net::relay::{Relay, RelayEnd, RelayLimits, Relayed},
+    net::{Rewind, Stream},
     proto::handshake::ResponseHead,
-    relay::{Relay, RelayEnd, RelayLimits, Relayed},
-    stream::{Rewind, Stream},
     ws::{Answer, CloseCode, CloseFrame, Established, Opening},
 };
 use tokio::time::timeout;

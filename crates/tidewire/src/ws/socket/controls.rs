@@ -64,7 +64,7 @@ fn now_ms() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::Inner;
-    use crate::stream::Stream;
+    use crate::net::Stream;
 
     #[test]
     fn the_receiving_half_of_an_idle_connection_stays_in_its_class_of_allocations() {

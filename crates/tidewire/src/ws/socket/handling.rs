@@ -21,7 +21,7 @@ use super::{
     Ending, LastControl, Sender, WebSocket, controls::Control, drive::WRITE_AT, link::Link,
 };
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Membership, Peer, RecvError, SendError, Topic},
 };
 

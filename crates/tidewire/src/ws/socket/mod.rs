@@ -53,7 +53,7 @@ pub use self::{
 };
 use self::{controls::Answered, ending::Ending, later::Item, timer::Timer};
 use super::{Membership, Peer, RecvError, SendError, Topic};
-use crate::{buffer::ReadBuffer, stream::Stream};
+use crate::{net::Stream, net::buffer::ReadBuffer};
 
 /// Something received.
 #[derive(Clone, Debug)]

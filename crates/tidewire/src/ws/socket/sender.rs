@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{later::Item, link::Link};
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Peer, SendError},
 };
 

@@ -22,7 +22,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::drain::DrainGuard;
+use crate::service::DrainGuard;
 
 /// Bytes of one stream that the peer may send ahead of what is read.
 pub(crate) const STREAM_WINDOW: u32 = 64 << 10;

@@ -26,7 +26,7 @@ const ADDRESSES_MAX: usize = 16;
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
-pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses = alternate(lookup_host((host, port)).await?.collect());
     connect_to(addresses).await
 }
@@ -35,7 +35,7 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
-pub(super) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let stream = race(addresses, TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 #[cfg(feature = "http2")]
-pub use crate::http2::Http2Stream;
+use super::http2::Http2Stream;
 
 /// A TCP connection, plain or encrypted, or a part of one.
 #[derive(Debug)]

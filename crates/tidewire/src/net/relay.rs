@@ -20,7 +20,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{buffer::ReadBuffer, entropy};
+use crate::{entropy, net::buffer::ReadBuffer};
 
 /// Deadlines of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
