@@ -11,8 +11,7 @@
 pub mod settings; // what the operator wants, checked
 pub mod config; // files, environment, flags → settings
 mod error; // why a gateway cannot start
-mod random; // spread over time
-mod clock; // the time
+mod ambient; // time and randomness
 mod record; // what is known of a session, and how it is asked to end
 pub mod upstream; // which upstream a connection gets, and which are usable
 pub mod process; // the program behind an endpoint, kept running
@@ -24,9 +23,9 @@ mod admin; // what the operator sees and does
 mod lifecycle; // start, reload, hand over, drain, stop
 
 pub use admin::{NobodyOwns, Outcome, Owner};
-pub use error::StartError;
+pub use error::{HandoverError, StartError};
 pub use lifecycle::{
-    Changed, Event, HandoverError, Load, Observer, Operator, Reloaded, Requests, Running, start,
+    Changed, Event, Load, Observer, Operator, Reloaded, Requests, Running, start,
     start_or_take_over,
 };
 pub use process::state::{ProcessPhase, ProcessState};

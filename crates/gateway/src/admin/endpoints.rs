@@ -23,7 +23,7 @@ use super::{
     status::Begun,
 };
 use crate::{
-    clock::now,
+    ambient::now,
     process::state::ProcessState,
     routing::target::{Counters, Target},
     upstream::{BreakerState, HealthStatus, UpstreamId, UpstreamSnapshot},

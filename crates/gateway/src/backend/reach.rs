@@ -14,8 +14,8 @@ use tidewire::{
 };
 
 use crate::{
+    ambient::now,
     backend::forward,
-    clock::now,
     routing::target::Target,
     settings::Endpoint,
     upstream::{ClientKey, Lease, UpstreamId},

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use tidewire::{proto::handshake::RequestHead, ws::Refusal};
+use tidewire::{
+    proto::handshake::RequestHead,
+    ws::{Established, Opening, Refusal},
+};
 use tidewire_auth::{Authenticator, Headers};
 
 use crate::{
@@ -30,6 +33,14 @@ pub(crate) fn admit(
     }
     let per_ip_max = endpoint.per_client_max;
     places.take(visitor.client.ip, endpoint.connections_max, per_ip_max)
+}
+
+/// Tells the client; then nothing is to be run.
+pub(crate) async fn refuse(opening: Opening, refusal: &Refusal) -> Option<Established> {
+    if let Err(error) = opening.refuse(refusal).await {
+        tracing::debug!(%error, "a refusal was not sent");
+    }
+    None
 }
 
 /// Checks the page's origin (RFC 6455 section 10.2).

@@ -12,7 +12,7 @@ use std::{
 use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
-    client::{classic, mux, pinned, refuse::refuse, visitor::Visitor},
+    client::{admission::refuse, classic, mux, pinned, visitor::Visitor},
     gateway::Gateway,
     routing::table::{self, NotPinned},
     settings::Listener,

@@ -4,9 +4,8 @@
 //! [backend's side](crate::backend). Nothing here knows how listeners or the life of the gateway work.
 
 pub(crate) mod entrance; // a request: which dialect, which endpoint?
-pub(crate) mod refuse; // or none
 pub(crate) mod visitor; // who asks
-mod admission; // origin, credentials
+mod admission; // may it: origin, credentials, numbers
 mod pinned; // a plain client, connected through
 mod classic; // a client that speaks SMHandshake
 mod mux; // a client with many logical sockets

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use tidewire::ws::{SendError, WebSocket};
 
-use crate::{backend::lane::Pong, random};
+use crate::{ambient::random, backend::lane::Pong};
 
 /// Most pings under way, and most that are remembered.
 const PINGS_MAX: usize = 8;
@@ -59,7 +59,7 @@ struct Sent {
 
 impl Default for Receipts {
     fn default() -> Self {
-        let number = || u64::from(random::number());
+        let number = || u64::from(random());
         Self {
             next: number() << 32 | number(),
             due: BTreeMap::new(),

@@ -27,7 +27,7 @@ use crate::{
     error::StartError,
     gateway::Gateway,
     lifecycle::{
-        bound::{Bound, Role},
+        handover::{Bound, Role},
         reload::Changed,
     },
     settings::{Listener, Settings},

@@ -9,8 +9,7 @@ use crate::{
     error::causes,
     lifecycle::{
         control::{Requests, Told},
-        event::{Event, Observer},
-        running::Running,
+        running::{Event, Observer, Running},
         watch::Watch,
     },
     settings::Settings,

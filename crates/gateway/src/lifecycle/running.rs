@@ -21,9 +21,7 @@ use crate::{
     error::{self, StartError},
     gateway::Gateway,
     lifecycle::{
-        bound::{Bound, Role},
-        event::{Event, Observer},
-        handover::{self, Place},
+        handover::{self, Bound, Place, Role},
         listeners::Listeners,
         reload::{Reloaded, Removals},
     },
@@ -49,6 +47,25 @@ pub struct Running {
     /// Also: one reload at a time.
     parts: Mutex<Parts>,
 }
+
+/// Something that a service manager wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The configuration is about to be read again.
+    Reloading,
+    /// The reload is over: what has changed, or why nothing has.
+    Reloaded(Result<&'a str, &'a str>),
+    /// A successor serves, and is about to be told that it is alone. The drain follows, without another event.
+    HandedOver {
+        /// The number of its process, where the system tells it.
+        pid: Option<u32>,
+    },
+    /// The stop begins.
+    Stopping,
+}
+
+/// Is told of [`Event`]s, on the task that [operates](crate::Running::operate) the gateway: it should not block.
+pub type Observer = Box<dyn Fn(Event<'_>) + Send + Sync>;
 
 /// What a reload changes.
 #[derive(Debug)]

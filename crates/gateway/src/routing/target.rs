@@ -11,7 +11,7 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    clock::now,
+    ambient::now,
     process::keeper::{self, Current, Wanted},
     routing::places::Places,
     settings::Endpoint,

@@ -28,11 +28,11 @@ use tokio::time::Instant;
 
 use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
+    ambient::now,
     backend::{
         lane::{Down, Lane, Proved, Up},
         reach::{self, Ask, Reached},
     },
-    clock::now,
     record::{Record, sessions::Session},
     routing::target::{Target, add},
     settings::{Endpoint, Extensions, Limits, PingAnswers, Resume},

@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{BAD_GATEWAY, Backend, Link};
 use crate::{
+    ambient::random,
     backend::{
         lane::{Down, Piece, Up},
         reach,
     },
-    random,
     routing::target::add,
     settings::Resume,
 };
@@ -95,6 +95,6 @@ fn next(wait: Duration, resume: &Resume) -> Duration {
 
 /// Between half and all of it, so that many links do not come at once.
 fn jittered(wait: Duration) -> Duration {
-    let random = random::number() >> 24;
+    let random = random() >> 24;
     wait / 2 + wait / 2 * random / 255
 }

@@ -14,14 +14,14 @@ use tidewire::ws::{
     SendError, WebSocket,
 };
 
-use super::raw::Open;
+use super::AdmittedClient;
 use crate::{
     backend::{
         lane::{Down, Piece},
         link::{self, Lanes, Link},
         reach::CONFIRM,
     },
-    client::{intake::Intake, receipts::Receipts, refuse::refuse},
+    client::{admission::refuse, intake::Intake, receipts::Receipts},
     settings::{Endpoint, Extensions, Limits},
 };
 
@@ -35,72 +35,70 @@ const CHUNKS_PER_POLL: u32 = 1024;
 /// The one logical socket of such a connection.
 const SOCKET: u32 = 0;
 
-impl Open {
-    /// Opens the backend, then the client.
-    pub(super) async fn run_messages(
-        self,
-        opening: Opening,
-        endpoint: &Endpoint,
-    ) -> Option<Established> {
-        let limits = self.gateway.table().settings.limits.clone();
-        let lanes = match &endpoint.resume {
-            Some(resume) => Lanes::new(resume.bytes_max, resume.messages_max),
-            None => Lanes::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+/// Opens the backend, then the client.
+pub(super) async fn open(
+    admitted: AdmittedClient,
+    opening: Opening,
+    endpoint: &Endpoint,
+) -> Option<Established> {
+    let limits = admitted.gateway.table().settings.limits.clone();
+    let lanes = match &endpoint.resume {
+        Some(resume) => Lanes::new(resume.bytes_max, resume.messages_max),
+        None => Lanes::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+    };
+    let session = admitted.gateway.sessions.open(admitted.begin);
+    let target = Arc::clone(&admitted.target);
+    let mut link = Link::new(admitted.target, admitted.ask, &lanes, &session, &limits);
+    let backend = match link.open().await {
+        Ok(backend) => backend,
+        Err(refusal) => {
+            session.ended(None, "not opened");
+            return refuse(opening, &refusal).await;
+        }
+    };
+    let deflate = DeflateConfig::default();
+    let (name, value) = CONFIRM;
+    let confirm = [(name.to_owned(), value.to_owned())];
+    let answer = Answer {
+        subprotocol: backend.subprotocol(),
+        deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
+        // For a gateway in front of this one.
+        headers: if backend.is_end_to_end() {
+            &confirm
+        } else {
+            &[]
+        },
+        ..Answer::default()
+    };
+    let mut config = config(&limits);
+    config.deflate = answer.deflate.cloned();
+    let config = Arc::new(config);
+    let client = match opening.accept(&answer, Some(config)).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            session.ended(None, "client lost");
+            return None;
+        }
+    };
+    let intake = Intake::new(Arc::clone(&lanes.up), target, endpoint);
+    let mut side = ClientSide {
+        client,
+        lanes,
+        intake,
+        receipts: Receipts::default(),
+        closing: false,
+    };
+    let place = admitted.place;
+    Some(Box::pin(async move {
+        let client = async {
+            poll_fn(|cx| side.poll(cx)).await;
+            drop(side); // tells the link
         };
-        let session = self.gateway.sessions.open(self.begin);
-        let target = Arc::clone(&self.target);
-        let mut link = Link::new(self.target, self.ask, &lanes, &session, &limits);
-        let backend = match link.open().await {
-            Ok(backend) => backend,
-            Err(refusal) => {
-                session.ended(None, "not opened");
-                return refuse(opening, &refusal).await;
-            }
-        };
-        let deflate = DeflateConfig::default();
-        let (name, value) = CONFIRM;
-        let confirm = [(name.to_owned(), value.to_owned())];
-        let answer = Answer {
-            subprotocol: backend.subprotocol(),
-            deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
-            // For a gateway in front of this one.
-            headers: if backend.is_end_to_end() {
-                &confirm
-            } else {
-                &[]
-            },
-            ..Answer::default()
-        };
-        let mut config = config(&limits);
-        config.deflate = answer.deflate.cloned();
-        let config = Arc::new(config);
-        let client = match opening.accept(&answer, Some(config)).await {
-            Ok(client) => client,
-            Err(error) => {
-                tracing::debug!(%error, "the client has gone");
-                session.ended(None, "client lost");
-                return None;
-            }
-        };
-        let intake = Intake::new(Arc::clone(&lanes.up), target, endpoint);
-        let mut side = ClientSide {
-            client,
-            lanes,
-            intake,
-            receipts: Receipts::default(),
-            closing: false,
-        };
-        let admitted = self.admitted;
-        Some(Box::pin(async move {
-            let client = async {
-                poll_fn(|cx| side.poll(cx)).await;
-                drop(side); // tells the link
-            };
-            let ((), (code, why)) = tokio::join!(client, link.run(backend));
-            session.ended(code, why);
-            drop(admitted);
-        }))
-    }
+        let ((), (code, why)) = tokio::join!(client, link.run(backend));
+        session.ended(code, why);
+        drop(place);
+    }))
 }
 
 fn config(limits: &Limits) -> Config {

@@ -12,16 +12,30 @@ use std::sync::Arc;
 use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
-    client::{admission, refuse::refuse, visitor::Visitor},
+    backend::reach::Ask,
+    client::{
+        admission::{self, refuse},
+        visitor::Visitor,
+    },
     gateway::Gateway,
     record::{Begin, Dialect},
     routing::{
+        places::Admitted,
         request::{self, ROUTE_NAME},
         table::Pinned,
-        target::add,
+        target::{Target, add},
     },
     settings::{Endpoint, Extensions},
 };
+
+/// A client that may use its endpoint, and what is needed to open an upstream for it.
+struct AdmittedClient {
+    gateway: Arc<Gateway>,
+    target: Arc<Target>,
+    ask: Ask,
+    begin: Begin,
+    place: Admitted,
+}
 
 /// Admits the client, opens an upstream, answers.
 pub(crate) async fn open(
@@ -45,9 +59,8 @@ pub(crate) async fn open(
         let refusal = Refusal::new(400, "expected a path without dot segments");
         return refuse(opening, &refusal).await;
     }
-    let admitted = admission::admit(&visitor, &endpoint, &target.places);
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
+    let place = match admission::admit(&visitor, &endpoint, &target.places) {
+        Ok(place) => place,
         Err(refusal) => {
             add(&target.counters.refused, 1);
             return refuse(opening, &refusal).await;
@@ -71,17 +84,17 @@ pub(crate) async fn open(
         request: Some(visitor.request_line()),
         trace: visitor.trace(),
     };
-    let open = raw::Open {
+    let admitted = AdmittedClient {
         gateway,
         target,
         ask,
         begin,
-        admitted,
+        place,
     };
     if looks_inside(&endpoint) {
-        return open.run_messages(opening, &endpoint).await;
+        return messages::open(admitted, opening, &endpoint).await;
     }
-    open.run(opening).await
+    raw::open(admitted, opening).await
 }
 
 /// Whether messages have to be looked at.

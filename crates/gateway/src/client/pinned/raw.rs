@@ -16,15 +16,12 @@ use tidewire::{
 };
 use tokio::time::timeout;
 
+use super::AdmittedClient;
 use crate::{
-    backend::{
-        link,
-        reach::{self, Ask},
-    },
-    client::refuse::refuse,
-    clock::now,
-    gateway::Gateway,
-    record::{Begin, Record, sessions::Session},
+    ambient::now,
+    backend::{link, reach},
+    client::admission::refuse,
+    record::{Record, sessions::Session},
     routing::{
         places::Admitted,
         request,
@@ -33,64 +30,54 @@ use crate::{
     upstream::Lease,
 };
 
-/// What is needed to open the upstream.
-pub(super) struct Open {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) target: Arc<Target>,
-    pub(super) ask: Ask,
-    pub(super) begin: Begin,
-    pub(super) admitted: Admitted,
-}
-
-impl Open {
-    pub(super) async fn run(self, opening: Opening) -> Option<Established> {
-        let offer = request::extensions(&opening.request().head);
-        let reached = reach::tunnel(&self.target, &self.ask, offer.as_deref()).await;
-        let (mut lease, tunnel) = match reached {
-            Ok(reached) => reached,
-            Err(unreachable) => {
-                add(&self.target.counters.refused, 1);
-                return refuse(opening, &unreachable.refusal()).await;
-            }
-        };
-        let headers = answer_headers(&tunnel.head);
-        let answer = Answer {
-            subprotocol: tunnel.subprotocol.as_deref(),
-            extensions: tunnel.extensions.as_deref(),
-            headers: &headers,
-            ..Answer::default()
-        };
-        let client = match opening.accept_raw(&answer).await {
-            Ok(client) => client,
-            Err(error) => {
-                tracing::debug!(%error, "the client has gone");
-                return None;
-            }
-        };
-        add(&self.target.counters.opened, 1);
-        let settings = Arc::clone(&self.gateway.table().settings);
-        let limits = RelayLimits {
-            write_within: settings.limits.write_within,
-            idle_within: settings.limits.idle_within,
-        };
-        let session = self.gateway.sessions.open(self.begin);
-        session
-            .record
-            .served_by(&lease.upstream().url.host_header());
-        if let Some(health) = &self.target.endpoint().health
-            && health.on_unhealthy.leaves(false)
-        {
-            lease.watch();
+/// Opens the upstream, then the client.
+pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<Established> {
+    let offer = request::extensions(&opening.request().head);
+    let reached = reach::tunnel(&admitted.target, &admitted.ask, offer.as_deref()).await;
+    let (mut lease, tunnel) = match reached {
+        Ok(reached) => reached,
+        Err(unreachable) => {
+            add(&admitted.target.counters.refused, 1);
+            return refuse(opening, &unreachable.refusal()).await;
         }
-        Some(Box::pin(run(
-            Relay::of_websocket(client, tunnel.stream, limits),
-            session,
-            lease,
-            self.target,
-            self.admitted,
-            settings.drain.within,
-        )))
+    };
+    let headers = answer_headers(&tunnel.head);
+    let answer = Answer {
+        subprotocol: tunnel.subprotocol.as_deref(),
+        extensions: tunnel.extensions.as_deref(),
+        headers: &headers,
+        ..Answer::default()
+    };
+    let client = match opening.accept_raw(&answer).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            return None;
+        }
+    };
+    add(&admitted.target.counters.opened, 1);
+    let settings = Arc::clone(&admitted.gateway.table().settings);
+    let limits = RelayLimits {
+        write_within: settings.limits.write_within,
+        idle_within: settings.limits.idle_within,
+    };
+    let session = admitted.gateway.sessions.open(admitted.begin);
+    session
+        .record
+        .served_by(&lease.upstream().url.host_header());
+    if let Some(health) = &admitted.target.endpoint().health
+        && health.on_unhealthy.leaves(false)
+    {
+        lease.watch();
     }
+    Some(Box::pin(run(
+        Relay::of_websocket(client, tunnel.stream, limits),
+        session,
+        lease,
+        admitted.target,
+        admitted.place,
+        settings.drain.within,
+    )))
 }
 
 /// What the client gets of the upstream's answer besides what the handshake agrees on.

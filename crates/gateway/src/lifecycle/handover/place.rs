@@ -11,9 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
-use super::{HandoverError, Successor};
+use super::{
+    Bound,
+    exchange::{Predecessor, Successor, our_user},
+};
+use crate::error::HandoverError;
 
 /// Where successors are waited for; nowhere by default.
 #[derive(Debug, Default)]
@@ -98,8 +102,21 @@ impl Drop for Ours {
     }
 }
 
+/// Asks the process that listens at `path` for its sockets; `None`: there is none.
+pub(crate) async fn ask(path: &Path) -> Result<Option<(Predecessor, Vec<Bound>)>, HandoverError> {
+    if !is_taken(path)? {
+        return Ok(None);
+    }
+    match UnixStream::connect(path).await {
+        Ok(stream) => Predecessor::ask(stream).await.map(Some),
+        // Left behind by a process that was killed.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether there is a socket at `path`; an error if there is something that is not to be touched.
-pub(super) fn is_taken(path: &Path) -> Result<bool, HandoverError> {
+fn is_taken(path: &Path) -> Result<bool, HandoverError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -116,10 +133,6 @@ pub(super) fn is_taken(path: &Path) -> Result<bool, HandoverError> {
         path: path.display().to_string(),
         problem,
     })
-}
-
-pub(super) fn our_user() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

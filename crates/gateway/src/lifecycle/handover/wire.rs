@@ -31,7 +31,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tokio::{io::Interest, net::UnixStream};
 
-use crate::lifecycle::bound::Role;
+use super::Role;
 
 /// What we speak.
 pub(super) const VERSION: u32 = 1;

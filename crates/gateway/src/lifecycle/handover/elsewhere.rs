@@ -1,17 +1,9 @@
-//! Stands in for `handover` on systems without Unix sockets: nothing is ever handed over.
+//! Stands in for `exchange` and `place` on systems without Unix sockets: nothing is ever handed over.
 
 use std::path::Path;
 
-use crate::lifecycle::bound::Bound;
-
-/// The sockets cannot be handed over.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandoverError {
-    /// Not on this system.
-    #[error("listeners cannot be handed over on this system")]
-    Unsupported,
-}
+use super::Bound;
+use crate::error::HandoverError;
 
 #[derive(Debug, Default)]
 pub(crate) struct Place;
