@@ -38,7 +38,7 @@ mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
-pub mod gateway; // a client of a gateway: many named sockets over one
+pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]

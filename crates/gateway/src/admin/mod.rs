@@ -42,7 +42,7 @@ use self::{
     error::AdminError,
     metrics::Metrics,
 };
-use crate::{gateway::Gateway, settings, start_error::StartError};
+use crate::{error::StartError, gateway::Gateway, settings};
 
 /// Largest request body: a close reason fits many times.
 const BODY_BYTES_MAX: usize = 16 << 10;

@@ -10,7 +10,7 @@ mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
 mod driver;
-mod gateway;
+mod mux;
 mod handler;
 mod hostile;
 #[cfg(feature = "http")]

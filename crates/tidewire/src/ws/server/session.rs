@@ -79,7 +79,7 @@ pub(super) fn session(
         sockets.config.limits.write_within,
     );
     socket.join(&sockets.life.everyone);
-    let entry = sockets.life.sessions.open(socket.link());
+    let entry = sockets.life.sessions.open(socket.shared());
     SessionTask {
         serving: socket.serve(|socket| endpoint.serve(socket, request)),
         _entry: entry,
