@@ -151,7 +151,8 @@ impl Client {
         self
     }
 
-    /// Trust and identity for `wss://`; the default trusts the system's roots.
+    /// Trust and identity for `wss://`; the default is
+    /// [`ClientTls::shared_system_roots`](crate::tls::ClientTls::shared_system_roots).
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
@@ -337,19 +338,17 @@ impl Client {
         peer: &mut Peer,
         alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {
-        let host = || self.url.host().to_owned();
         let tls_error = |source| ConnectError::Tls {
-            host: host(),
+            host: self.url.host().to_owned(),
             source,
         };
-        let connected = if let Some(tls) = &self.tls {
-            tls.connect(self.url.host(), tcp, alpn).await
-        } else {
-            let tls = crate::tls::ClientTls::system_roots()
-                .map_err(std::io::Error::other)
-                .map_err(tls_error)?;
-            tls.connect(self.url.host(), tcp, alpn).await
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => crate::tls::ClientTls::shared_system_roots()
+                .await
+                .map_err(ConnectError::SystemRoots)?,
         };
+        let connected = tls.connect(self.url.host(), tcp, alpn).await;
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
         Ok(Stream::Tls(Box::new(stream)))

@@ -90,6 +90,10 @@ pub enum ConnectError {
         /// What TLS reported.
         source: io::Error,
     },
+    /// A `wss://` address, no TLS settings, and the system's certificate authorities cannot be read.
+    #[cfg(feature = "tls")]
+    #[error("no certificate authority is trusted")]
+    SystemRoots(#[source] crate::tls::TlsError),
     /// A `wss://` address in a build without the `tls` feature, or a host name TLS cannot use.
     #[error("wss is not available for {host}")]
     TlsUnavailable {
