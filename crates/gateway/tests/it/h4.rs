@@ -11,7 +11,7 @@ use std::{
 
 use tidewire::{
     mux::{self, Event},
-    runtime::Workers,
+    service::Workers,
     ws::{CloseCode, RunningServer, Server, ServerConfig, WebSocket, connect},
 };
 use tidewire_gateway::{

@@ -19,8 +19,11 @@ use tokio::{
 
 #[cfg(feature = "http2")]
 use super::Http2Connection;
-use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, dial, proxy};
-use crate::{entropy, stream::Stream};
+use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, proxy};
+use crate::{
+    entropy,
+    net::{Stream, dial},
+};
 
 /// Connects to `url` with default settings.
 ///

@@ -12,21 +12,18 @@ mod client; // connect
 #[cfg(feature = "http2")]
 mod http2; // client: many WebSockets on one connection
 mod tunnel; // client: open for somebody else
-mod dial; // client: resolve, try all addresses
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
 mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
-mod peer; // who is at the other end
 mod error; // what can go wrong, per operation
 
-pub use crate::listener::ConnectionCounts;
+pub use crate::net::{ConnectionCounts, Peer};
 pub use client::{Client, connect};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
 pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
-pub use peer::Peer;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use proxy::Proxy;
 pub use reconnect::{

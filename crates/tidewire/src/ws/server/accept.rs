@@ -24,9 +24,9 @@ use tokio::{
 
 use super::{Current, Opening, Shared, Unrouted, opening::Wire};
 use crate::{
-    drain::Drain,
-    listener::{self, Permit},
-    stream::{Rewind, Stream},
+    net::listener::{self, Permit},
+    net::{Rewind, Stream},
+    service::Drain,
     ws::{
         Endpoint, Request, Serving, WebSocket, proxied,
         sessions::Entry,
@@ -294,7 +294,7 @@ pub(super) fn session(
         shared.config.limits.write_within,
     );
     socket.join(&shared.everyone);
-    let entry = shared.sessions.open(socket.link());
+    let entry = shared.sessions.open(socket.shared());
     SessionTask {
         serving: socket.serve(|socket| endpoint.serve(socket, request)),
         _entry: entry,
