@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tidewire_proto::{
     ProtocolError,
-    handshake::{HandshakeError, RequestError, UrlError},
+    handshake::{HandshakeError, Refusal, RequestError, UrlError},
     proxy::TunnelError,
 };
 
@@ -145,6 +145,21 @@ pub enum ConnectError {
     /// Only from blocking clients: the thread that drives them could not be started.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+}
+
+/// A stream did not become a WebSocket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The request was no valid one for a WebSocket; the peer was told.
+    #[error("refused with status {}: {}", .0.status, .0.reason)]
+    Refused(Refusal),
+    /// The connection ended during the handshake.
+    #[error("the connection was lost during the handshake")]
+    Lost(#[source] io::Error),
+    /// Not done within the handshake deadline.
+    #[error("no handshake in time")]
+    TimedOut,
 }
 
 /// A client found no way through its proxy.
