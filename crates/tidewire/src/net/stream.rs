@@ -26,7 +26,7 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS over TCP; boxed, since its state is large.
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+    Tls(Box<crate::tls::TlsStream>),
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
     #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),

@@ -6,12 +6,15 @@
 mod server; // bind, route, run, drain
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
+mod acceptor; // a server on a stream that the caller has
 mod client; // connect
 #[cfg(feature = "http2")]
 mod http2; // client: many WebSockets on one connection
 mod tunnel; // client: open for somebody else
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
+#[cfg(feature = "futures")]
+mod message_stream; // the socket as `Stream` and `Sink`
 mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
 mod error; // what can go wrong, per operation
@@ -21,11 +24,14 @@ pub use crate::{
     net::{ConnectionCounts, Peer},
     service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
 };
-pub use client::{Client, connect};
+pub use acceptor::{AcceptedRequest, Acceptor, accept};
+pub use client::{Client, connect, connect_with};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
-pub use error::{ConnectError, ProxyError, RecvError, SendError};
+pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
+#[cfg(feature = "futures")]
+pub use message_stream::{MessageStream, MessageStreamError};
 pub use proxy::Proxy;
 pub use reconnect::{
     Backoff, ClientEvent, Closed, Delivery, DownReason, OutboxError, OutboxLimits, OutboxSender,

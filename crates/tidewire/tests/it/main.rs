@@ -9,7 +9,10 @@ mod balancer;
 mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
+mod any_stream;
 mod driver;
+#[cfg(feature = "futures")]
+mod futures;
 mod mux;
 mod handler;
 mod hostile;
