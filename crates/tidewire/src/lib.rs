@@ -23,6 +23,9 @@
 //! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
 //! back in front.
 //!
+//! Configurations have public fields and, for each, a method of its name that sets it by value:
+//! `ws::Config::default().message_bytes_max(1 << 20)`.
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
@@ -50,6 +53,8 @@ pub mod mux; // a client of a gateway: many named sockets over one
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]
 pub mod inbox; // servers and clients whose messages are polled
+
+mod setters; // configurations, changed by value
 
 pub use service::Drain;
 pub use tidewire_proto as proto;
