@@ -12,7 +12,7 @@ use std::{
 
 use axum::Router;
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     tls::{ServerTls, TlsError},
     ws::{Config as SocketConfig, RunningServer, Server, ServerConfig},
 };

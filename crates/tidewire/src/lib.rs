@@ -18,7 +18,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The way of a connection, room by room: `listener` (accept, limits) → [`tls`] → `upgrade`
+//! The way of a connection, room by room: [`net`] (accept, limits) → [`tls`] → `upgrade`
 //! (request head) → [`ws`] (the driver around `tidewire_proto`'s state machine). A request that
 //! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
 //!
@@ -28,25 +28,18 @@
 //! no crates.
 #![forbid(unsafe_code)]
 
-pub mod runtime; // a runtime per core, or one pool
-mod listener; // bind and accept, within limits
-mod peek; // read a preamble and not one byte more
-pub mod stream; // plain, TLS or HTTP/2, with bytes put back in front
-#[cfg(feature = "http2")]
-mod http2; // a stream of an HTTP/2 connection as bytes
+pub mod service; // workers, tasks, drain
+pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
-mod drain; // the wish to end, and waiting for the end
-mod buffer; // pooled read buffers: an idle connection owns none
-pub mod relay; // bytes between two streams
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod ws; // servers, clients and the driver
-pub mod gateway; // a client of a gateway: many named sockets over one
+pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]
 pub mod inbox; // servers and clients whose messages are polled
 
-pub use drain::Drain;
+pub use service::Drain;
 pub use tidewire_proto as proto;

@@ -11,7 +11,7 @@ use std::{
 
 use rlimit::Resource;
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{Server, ServerConfig, WebSocket, connect},
 };
 use tracing::{Event, Level, Metadata, span};

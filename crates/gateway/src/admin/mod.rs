@@ -27,7 +27,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{RunningServer, Server, ServerConfig},
 };
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ use self::{
     error::AdminError,
     metrics::Metrics,
 };
-use crate::{gateway::Gateway, settings, start_error::StartError};
+use crate::{error::StartError, gateway::Gateway, settings};
 
 /// Largest request body: a close reason fits many times.
 const BODY_BYTES_MAX: usize = 16 << 10;

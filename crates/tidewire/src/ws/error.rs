@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tidewire_proto::{
     ProtocolError,
-    handshake::{HandshakeError, RequestError, UrlError},
+    handshake::{HandshakeError, Refusal, RequestError, UrlError},
     proxy::TunnelError,
 };
 
@@ -100,6 +100,10 @@ pub enum ConnectError {
         /// What TLS reported.
         source: io::Error,
     },
+    /// A `wss://` address, no TLS settings, and the system's certificate authorities cannot be read.
+    #[cfg(feature = "tls")]
+    #[error("no certificate authority is trusted")]
+    SystemRoots(#[source] crate::tls::TlsError),
     /// A `wss://` address in a build without the `tls` feature, or a host name TLS cannot use.
     #[error("wss is not available for {host}")]
     TlsUnavailable {
@@ -151,6 +155,21 @@ pub enum ConnectError {
     /// Only from blocking clients: the thread that drives them could not be started.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+}
+
+/// A stream did not become a WebSocket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The request was no valid one for a WebSocket; the peer was told.
+    #[error("refused with status {}: {}", .0.status, .0.reason)]
+    Refused(Refusal),
+    /// The connection ended during the handshake.
+    #[error("the connection was lost during the handshake")]
+    Lost(#[source] io::Error),
+    /// Not done within the handshake deadline.
+    #[error("no handshake in time")]
+    TimedOut,
 }
 
 /// A client found no way through its proxy.

@@ -22,9 +22,9 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{Client, ConnectError, Peer, WebSocket};
 use crate::{
-    drain::{Drain, DrainGuard},
-    http2::{self, Http2Stream},
-    stream::Stream,
+    net::Stream,
+    net::http2::{self, Http2Stream},
+    service::{Drain, DrainGuard},
 };
 
 /// Streams that this client opens at most before the server says otherwise; none, so that its

@@ -15,7 +15,7 @@ use tidewire_proto::{
 use tokio::net::TcpStream;
 
 use super::{Peer, upgrade};
-use crate::{listener::Permit, peek};
+use crate::{net::listener::Permit, net::peek};
 
 /// Whether connections begin with a header of the PROXY protocol, in either version.
 ///

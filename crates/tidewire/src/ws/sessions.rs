@@ -14,7 +14,7 @@ use std::{
 use tidewire_proto::{CloseCode, Stats};
 
 use super::{Sender, socket::SharedConnection};
-use crate::stream::Stream;
+use crate::net::Stream;
 
 /// So that sessions of several workers seldom wait for one another.
 const SHARDS: usize = 16;

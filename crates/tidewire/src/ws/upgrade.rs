@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{Peer, server::Shared};
 #[cfg(feature = "http2")]
-use crate::stream::Rewind;
-use crate::stream::Stream;
+use crate::net::Rewind;
+use crate::net::Stream;
 
 /// How a connection begins.
 pub(super) enum Arrival {

@@ -9,8 +9,11 @@ mod balancer;
 mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
+mod any_stream;
 mod driver;
-mod gateway;
+#[cfg(feature = "futures")]
+mod futures;
+mod mux;
 mod handler;
 mod hostile;
 #[cfg(feature = "http2")]

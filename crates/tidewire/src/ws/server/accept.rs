@@ -24,9 +24,9 @@ use tokio::{
 
 use super::{Current, Opening, Shared, Unrouted, opening::Wire};
 use crate::{
-    drain::Drain,
-    listener::{self, Permit},
-    stream::{Rewind, Stream},
+    net::listener::{self, Permit},
+    net::{Rewind, Stream},
+    service::Drain,
     ws::{
         Endpoint, Request, Serving, WebSocket, proxied,
         sessions::Entry,

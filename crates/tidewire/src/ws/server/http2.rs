@@ -30,9 +30,9 @@ use super::{
     opening::Wire,
 };
 use crate::{
-    http2::{self, Http2Stream},
-    listener::{Admission, Permit},
-    stream::{Rewind, Stream},
+    net::http2::{self, Http2Stream},
+    net::listener::{Admission, Permit},
+    net::{Rewind, Stream},
     ws::{Peer, Request},
 };
 

@@ -27,10 +27,10 @@ pub use self::{
 };
 use super::{Endpoint, Peer, ProxyProtocol, StartError, Topic, TopicConfig, sessions::Sessions};
 use crate::{
-    drain::{Drain, Tasks},
-    listener::{self, Admission, ConnectionCounts},
-    runtime::{self, Workers},
-    stream::{Rewind, Stream},
+    net::listener::{self, Admission, ConnectionCounts},
+    net::{Rewind, Stream},
+    service::{self, Workers},
+    service::{Drain, Tasks},
 };
 
 /// How many connections, how large a request, how long to wait.
@@ -349,7 +349,7 @@ impl Server {
                 Workers::PerCore(_) => {
                     let (current, abort) = (Arc::clone(current), running.abort.clone());
                     let thread =
-                        runtime::on_own_thread(format!("tidewire-{number}"), move || async move {
+                        service::on_own_thread(format!("tidewire-{number}"), move || async move {
                             accept::own_core(listeners, current, abort).await;
                         });
                     running.threads.push(thread.map_err(StartError::Runtime)?);

@@ -21,8 +21,8 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use super::http2::Unanswered;
 use super::{Shared, accept::Established};
 use crate::{
-    drain::Drain,
-    stream::{Rewind, Stream},
+    net::{Rewind, Stream},
+    service::Drain,
     ws::{Request, WebSocket, upgrade},
 };
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{Current, Server};
 use crate::{
-    drain::Drain,
+    service::Drain,
     ws::{Sender, Topic},
 };
 

@@ -444,7 +444,7 @@ pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
 #[cfg(test)]
 mod tests {
     use super::Driver;
-    use crate::stream::Stream;
+    use crate::net::Stream;
 
     #[test]
     fn the_driver_of_an_idle_connection_stays_in_its_class_of_allocations() {

@@ -27,7 +27,7 @@ use super::{
     shared::SharedConnection,
 };
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Membership, Peer, RecvError, SendError, Topic},
 };
 

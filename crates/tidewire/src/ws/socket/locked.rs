@@ -24,7 +24,7 @@ use super::{
     timer::after,
 };
 use crate::{
-    buffer::{self, ReadBuffer},
+    net::buffer::{self, ReadBuffer},
     ws::{RecvError, SendError},
 };
 

@@ -10,7 +10,7 @@
 use tidewire_proto::{Chunk, CloseFrame, Decoder, Event, MessageRef, ProtocolError};
 
 use super::controls::{Answered, Control};
-use crate::buffer::ReadBuffer;
+use crate::net::buffer::ReadBuffer;
 
 /// How a sink answers what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

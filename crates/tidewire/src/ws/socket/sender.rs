@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{deferred::SendItem, shared::SharedConnection};
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Peer, SendError},
 };
 

@@ -23,7 +23,7 @@ use super::{
     writer::MessageWriter,
 };
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Membership, Peer, RecvError, SendError, Topic},
 };
 
