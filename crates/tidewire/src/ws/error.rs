@@ -1,6 +1,6 @@
 //! Errors, one enum per operation; blame is visible from the variant.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use tidewire_proto::{
     ProtocolError,
@@ -188,21 +188,4 @@ pub enum ProxyError {
     /// No tunnel within the connect deadline.
     #[error("the proxy opened no tunnel in time")]
     TimedOut,
-}
-
-/// A server could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system reported.
-        source: io::Error,
-    },
-    /// A thread or runtime could not be made.
-    #[error("cannot start the runtime")]
-    Runtime(#[source] io::Error),
 }
