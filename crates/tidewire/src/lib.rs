@@ -18,22 +18,25 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The way of a connection, room by room: [`net`] (accept, limits) → [`tls`] → `upgrade`
-//! (request head) → [`ws`] (the driver around `tidewire_proto`'s state machine). A request that
-//! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
+//! The way of a connection: [`service`] accepts it from a listener of [`net`], counts it and does [`tls`], the same
+//! for every protocol; [`http`] reads its first request head; an upgrade goes to [`ws`] (the driver around
+//! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
+//! back in front.
 //!
 //! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
 //! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
-//! (RFC 8441) to servers and clients; `blocking` (default) adds [`blocking`] and [`inbox`], and
+//! (RFC 8441) to servers and clients; `http` adds HTTP/1.1 servers of `tower` services, alone or beside
+//! WebSockets; `blocking` (default) adds [`blocking`] and [`inbox`], and
 //! no crates.
 #![forbid(unsafe_code)]
 
-pub mod service; // workers, tasks, drain
+pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
+pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]

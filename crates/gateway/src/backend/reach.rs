@@ -4,12 +4,11 @@
 //! why not. Invariants: an upstream is tried at most once per opening; every outcome is reported to the
 //! pool; an upstream's own refusal (below 500) is the client's business and is not retried.
 
-use std::{net::IpAddr, sync::OnceLock};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use tidewire::{
     proto::handshake::ResponseHead,
-    tls::ClientTls,
     ws::{Client, ConnectError, Refusal, Tunnel, TunnelAnswer, Url, WebSocket},
 };
 
@@ -202,8 +201,8 @@ impl<'a> Round<'a> {
         for name in &ask.subprotocols {
             client = client.subprotocol(name);
         }
-        if let Some(tls) = trust(self.endpoint, upstream) {
-            client = client.tls(tls);
+        if let Some(tls) = &self.endpoint.tls {
+            client = client.tls(tls.clone());
         }
         Ok(client)
     }
@@ -229,16 +228,6 @@ impl<'a> Round<'a> {
         self.last = Some(Unreachable::Failed(error));
         Ok(())
     }
-}
-
-/// What an endpoint's `wss` upstreams are trusted by; the system's roots are read once.
-pub(crate) fn trust(endpoint: &Endpoint, upstream: &Url) -> Option<ClientTls> {
-    static SYSTEM: OnceLock<Option<ClientTls>> = OnceLock::new();
-    if !upstream.is_secure() || endpoint.tls.is_some() {
-        return endpoint.tls.clone();
-    }
-    let read = || ClientTls::system_roots().ok();
-    SYSTEM.get_or_init(read).clone()
 }
 
 /// What the client asked for cannot be said in a request.

@@ -165,7 +165,13 @@ impl Listeners {
     /// # Errors
     /// When there is no descriptor left.
     pub(crate) fn bound(&self) -> std::io::Result<Vec<Bound>> {
-        let bound = |open: &Open| Bound::of(Role::Clients, open.listener.address, &open.server);
+        let bound = |open: &Open| {
+            Bound::of(
+                Role::Clients,
+                open.listener.address,
+                open.server.listeners(),
+            )
+        };
         self.open.iter().map(bound).collect()
     }
 

@@ -10,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use tidewire::ws::RunningServer;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
 };
 
 use crate::{
-    admin::{self, Owner},
+    admin::{self, AdminServer, Owner},
     error::{self, StartError},
     gateway::Gateway,
     lifecycle::{
@@ -39,7 +38,7 @@ pub struct Running {
     pub(crate) handover: Place,
     /// Who has taken over, and waits for our end.
     successor: Option<handover::Successor>,
-    admin: Option<RunningServer>,
+    admin: Option<AdminServer>,
     /// For the admin listener, from a predecessor.
     given: Vec<Bound>,
     /// Nobody by default.
@@ -259,7 +258,7 @@ impl Running {
         let mut bound = self.parts().listeners.bound()?;
         let settings = Arc::clone(&self.gateway.table().settings);
         if let (Some(admin), Some(server)) = (&settings.admin, &self.admin) {
-            bound.push(Bound::of(Role::Admin, admin.address, server)?);
+            bound.push(Bound::of(Role::Admin, admin.address, server.listeners())?);
         }
         Ok(bound)
     }

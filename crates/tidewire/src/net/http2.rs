@@ -22,8 +22,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::service::DrainGuard;
-
 /// Bytes of one stream that the peer may send ahead of what is read.
 pub(crate) const STREAM_WINDOW: u32 = 64 << 10;
 
@@ -73,6 +71,9 @@ pub(crate) fn io_error(error: h2::Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
+/// What a connection lives as long as.
+pub(crate) type Keeper = Arc<dyn Send + Sync>;
+
 /// One stream of an HTTP/2 connection, after its opening handshake.
 pub struct Http2Stream {
     send: SendStream<Bytes>,
@@ -81,8 +82,8 @@ pub struct Http2Stream {
     received: Bytes,
     /// Our direction has ended.
     ended: bool,
-    /// Keeps the task of a client's connection; dropped last.
-    _connection: Option<Arc<DrainGuard>>,
+    /// Keeps a client's connection open; dropped last.
+    _connection: Option<Keeper>,
 }
 
 impl fmt::Debug for Http2Stream {
@@ -97,7 +98,7 @@ impl Http2Stream {
     pub(crate) fn new(
         send: SendStream<Bytes>,
         recv: RecvStream,
-        connection: Option<Arc<DrainGuard>>,
+        connection: Option<Keeper>,
     ) -> Self {
         Self {
             send,

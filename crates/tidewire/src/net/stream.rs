@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
 
@@ -26,7 +26,7 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS over TCP; boxed, since its state is large.
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+    Tls(Box<crate::tls::TlsStream>),
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
     #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),
@@ -148,4 +148,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// Sends `bytes` as the last ones and ends the connection so that they arrive.
+///
+/// # Cancel safety
+/// Not cancel safe: when dropped, the peer may get a part.
+pub(crate) async fn send_last(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.shutdown().await?;
+    // Unread bytes would make the system reset the connection and drop what was sent: read on, a
+    // little.
+    let mut sink = [0; 1024];
+    for _ in 0..64 {
+        if stream.read(&mut sink).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }

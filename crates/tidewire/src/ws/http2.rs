@@ -113,7 +113,8 @@ impl Http2Connection {
         let Some(outgoing) = pending.outgoing.take() else {
             return Err(ConnectError::Lost(io::ErrorKind::NotConnected.into()));
         };
-        let stream = Http2Stream::new(outgoing, incoming, Some(Arc::clone(&self.task)));
+        let task = Arc::<DrainGuard>::clone(&self.task);
+        let stream = Http2Stream::new(outgoing, incoming, Some(task));
         Ok(client.socket(
             Stream::Http2(Box::new(stream)),
             Vec::new(),

@@ -25,8 +25,6 @@ pub(crate) use self::{
 
 use std::net::{SocketAddr, TcpListener};
 
-use tidewire::ws::RunningServer;
-
 /// Sockets that are bound to a listener's address.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -45,16 +43,16 @@ pub(crate) enum Role {
 }
 
 impl Bound {
-    /// The sockets of a server.
+    /// The sockets that a server accepts from.
     ///
     /// # Errors
     /// When there is no descriptor left.
     pub(crate) fn of(
         role: Role,
         configured: SocketAddr,
-        server: &RunningServer,
+        listeners: &[TcpListener],
     ) -> std::io::Result<Self> {
-        let sockets = server.listeners().iter();
+        let sockets = listeners.iter();
         Ok(Self {
             role,
             configured,

@@ -9,13 +9,12 @@ use std::{
 };
 
 use tidewire_proto::{
-    handshake::{Refusal, RequestHead},
+    handshake::RequestHead,
     proxy::{self, ForwardedBy, HEADER_BYTES_MAX, Header, Network},
 };
 use tokio::net::TcpStream;
 
-use super::{Peer, upgrade};
-use crate::{net::listener::Permit, net::peek};
+use crate::net::{Peer, peek};
 
 /// Whether connections begin with a header of the PROXY protocol, in either version.
 ///
@@ -40,7 +39,7 @@ pub enum ProxyProtocol {
     /// A connection from elsewhere is closed at once, without an answer: to read it as one
     /// without a header would open a way around the balancer, and to believe its header would
     /// let anybody choose his address. A trusted peer that sends no header within
-    /// [`Limits::handshake_within`](super::Limits::handshake_within) is closed as well.
+    /// [`Limits::handshake_timeout`](super::Limits::handshake_timeout) is closed as well.
     Required {
         /// The balancers' addresses. Empty: nobody is let in.
         trusted: Vec<Network>,
@@ -80,20 +79,18 @@ pub fn client_ip(peer: &Peer, head: &RequestHead, trusted: &TrustedProxies) -> O
     ))
 }
 
-/// Reads the PROXY protocol's header, if one is required, and counts the connection by the
-/// address in it. `None`: that address has too many connections; the peer has been told.
+/// Reads the PROXY protocol's header, if one is required: who is there?
 pub(super) async fn identify(
     tcp: &mut TcpStream,
     address: SocketAddr,
-    permit: &mut Permit,
     protocol: &ProxyProtocol,
-) -> io::Result<Option<Peer>> {
+) -> io::Result<Peer> {
     let mut peer = Peer {
         address: Some(address),
         ..Peer::default()
     };
     let trusted = match protocol {
-        ProxyProtocol::Off => return Ok(Some(peer)),
+        ProxyProtocol::Off => return Ok(peer),
         ProxyProtocol::Required { trusted } => trusted,
     };
     if !trusted.iter().any(|network| network.contains(address.ip())) {
@@ -106,16 +103,6 @@ pub(super) async fn identify(
         Header::scan(bytes, HEADER_BYTES_MAX)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     });
-    let header = header.await?;
-    if let Some(source) = header.addresses.source()
-        && !permit.count_from(source.ip())
-    {
-        tracing::debug!(%source, "connection refused: limit per address reached");
-        let mut refusal = Refusal::new(503, "too many connections from this address");
-        refusal.headers.push(("Retry-After", "5".into()));
-        upgrade::refuse(tcp, &refusal).await?;
-        return Ok(None);
-    }
-    peer.proxied = Some(Box::new(header));
-    Ok(Some(peer))
+    peer.proxied = Some(Box::new(header.await?));
+    Ok(peer)
 }

@@ -24,7 +24,7 @@ const TAKEN_MIN: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     stream: S,
-    within: Duration,
+    timeout: Duration,
     /// Runs while the peer keeps the writer waiting.
     timer: Pin<Box<Sleep>>,
     waiting: bool,
@@ -33,11 +33,11 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, within: Duration) -> Self {
+    pub(super) fn new(stream: S, timeout: Duration) -> Self {
         Self {
             stream,
-            within,
-            timer: Box::pin(sleep(within)),
+            timeout,
+            timer: Box::pin(sleep(timeout)),
             waiting: false,
             taken: 0,
         }
@@ -75,7 +75,7 @@ impl<S> Paced<S> {
 
     fn restart(&mut self) {
         self.taken = 0;
-        self.timer.as_mut().reset(Instant::now() + self.within);
+        self.timer.as_mut().reset(Instant::now() + self.timeout);
     }
 }
 
