@@ -5,7 +5,7 @@
 //! `supervision`, a pure state machine; `supervisor` is the task that owns the process. Told to operators in
 //! `docs/gateway/processes.md`.
 
-pub(crate) mod keeper; // as it is wanted
+pub(crate) mod reconcile; // as it is wanted
 pub(crate) mod state; // as operators see it
 #[cfg(unix)]
 mod status; // what is told about it

@@ -1,4 +1,4 @@
-//! Promise H2: links heal themselves, however often their backend dies, and nothing is delivered twice.
+//! Promise H2: backend sessions heal themselves, however often their backend dies, and nothing is delivered twice.
 
 use std::time::Duration;
 

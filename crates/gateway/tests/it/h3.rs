@@ -133,7 +133,7 @@ async fn h3_a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on
             assert!(now < 8 * BOUND, "{now} bytes were taken");
             quiet = if now == count { quiet + 1 } else { 0 };
         }
-        // Eight windows of 64 KiB at the client, eight lanes of 64 KiB and a read in the gateway.
+        // Eight windows of 64 KiB at the client, eight queues of 64 KiB and a read in the gateway.
         let grown = resident().saturating_sub(before);
         assert!(grown < 16 << 20, "{grown} bytes of memory");
         // One that reads again gets all in order.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{backend::lane::Piece, settings::Replay};
+use crate::{backend::queue::Piece, settings::Replay};
 
 /// Most bytes and messages that are kept, whatever their size.
 const BYTES_MAX: usize = 1 << 20;
