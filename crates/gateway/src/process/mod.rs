@@ -1,4 +1,4 @@
-//! The program behind an endpoint: started, watched, started again (M-31, promise H2).
+//! The program behind an endpoint: started, watched, started again (M-31).
 //!
 //! In: a [`Process`](crate::settings::Process), and a probe that tells whether it works. Out: its
 //! [`Status`], for those who open connections and for those who look. All decisions are in

@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn h5_tiny_pieces_take_few_places() {
+    fn tiny_pieces_take_few_places() {
         let queue = PieceQueue::new(usize::MAX, usize::MAX);
         for _ in 0..10_922 {
             queue.push(piece(""));
