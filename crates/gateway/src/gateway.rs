@@ -34,7 +34,7 @@ pub(crate) struct Gateway {
 /// The processes of the endpoints.
 #[derive(Debug, Default)]
 struct Processes {
-    keepers: JoinSet<()>,
+    reconcilers: JoinSet<()>,
     /// Not while a predecessor's still run: they would have the same addresses.
     started: bool,
 }
@@ -59,9 +59,9 @@ impl Gateway {
     /// Begins to work for a target.
     fn begin(&self, target: &Target) {
         let mut processes = self.lock_processes();
-        while processes.keepers.try_join_next().is_some() {}
-        let keeper = target.start(&self.runtime);
-        processes.keepers.spawn_on(keeper, &self.runtime);
+        while processes.reconcilers.try_join_next().is_some() {}
+        let reconciler = target.start(&self.runtime);
+        processes.reconcilers.spawn_on(reconciler, &self.runtime);
         if processes.started {
             target.want_process();
         }
@@ -96,17 +96,17 @@ impl Gateway {
     /// # Cancel safety
     /// Not cancel safe: when dropped, the processes are killed.
     pub(crate) async fn stop_processes(&self, removed: &[Weak<Target>]) {
-        let mut keepers = {
+        let mut reconcilers = {
             let mut processes = self.lock_processes();
             processes.started = false;
-            std::mem::take(&mut processes.keepers)
+            std::mem::take(&mut processes.reconcilers)
         };
         let removed = removed.iter().filter_map(Weak::upgrade);
         for target in self.table().targets().iter().cloned().chain(removed) {
             target.retire();
             target.end_process();
         }
-        while keepers.join_next().await.is_some() {}
+        while reconcilers.join_next().await.is_some() {}
     }
 
     fn lock_processes(&self) -> MutexGuard<'_, Processes> {

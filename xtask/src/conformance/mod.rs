@@ -1,5 +1,5 @@
 //! `cargo xtask conformance`: the Autobahn suite against our server and our client, compared
-//! case by case with the committed expectation (promise a1).
+//! case by case with the committed expectation.
 //!
 //! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`mod@run`] brings fuzzers and
 //! [`subject`], the program under test, together, with or without [`gateway`] between them; [`verdict`]

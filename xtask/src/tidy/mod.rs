@@ -11,8 +11,10 @@ mod links;
 mod manifests;
 mod module_docs;
 mod names;
+mod references;
 mod tree;
 mod unfinished;
+mod vocabulary;
 mod white_space;
 
 use std::fmt;
@@ -33,6 +35,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("file size", file_size::check),
     ("architecture", architecture::check),
     ("links", links::check),
+    ("references", references::check),
+    ("vocabulary", vocabulary::check),
     ("white space", white_space::check),
     ("unfinished", unfinished::check),
 ];

@@ -22,7 +22,7 @@ use crate::{
 
 /// What is asked of an upstream on behalf of a client.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ask {
+pub(crate) struct UpstreamRequest {
     /// Header fields.
     pub(crate) headers: Vec<(String, String)>,
     /// Subprotocols offered.
@@ -89,7 +89,7 @@ impl Unreachable {
 /// Cancel safe: when dropped, the attempt is given up and counts for nothing.
 pub(crate) async fn tunnel(
     target: &Target,
-    ask: &Ask,
+    ask: &UpstreamRequest,
     extensions: Option<&str>,
 ) -> Result<(Lease, Box<Tunnel>), Unreachable> {
     let endpoint = target.endpoint();
@@ -116,7 +116,7 @@ pub(crate) async fn tunnel(
 /// As [`tunnel`].
 pub(crate) async fn socket(
     target: &Target,
-    ask: &Ask,
+    ask: &UpstreamRequest,
     config: &tidewire::ws::Config,
 ) -> Result<Reached, Unreachable> {
     let endpoint = target.endpoint();
@@ -149,13 +149,13 @@ pub(crate) async fn socket(
 struct Round<'a> {
     target: &'a Target,
     endpoint: &'a Endpoint,
-    ask: &'a Ask,
+    ask: &'a UpstreamRequest,
     tried: Vec<UpstreamId>,
     last: Option<Unreachable>,
 }
 
 impl<'a> Round<'a> {
-    fn new(target: &'a Target, endpoint: &'a Endpoint, ask: &'a Ask) -> Self {
+    fn new(target: &'a Target, endpoint: &'a Endpoint, ask: &'a UpstreamRequest) -> Self {
         Self {
             target,
             endpoint,

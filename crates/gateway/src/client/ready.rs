@@ -26,10 +26,10 @@ struct State {
 
 /// Tells that one socket has something to do.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct ReadyWaker {
     ready: Arc<Ready>,
     number: u32,
-    rung: AtomicBool,
+    is_queued: AtomicBool,
 }
 
 impl Ready {
@@ -42,7 +42,7 @@ impl Ready {
         }
     }
 
-    /// The next one; its bell may ring again.
+    /// The next one; its waker may ring again.
     pub(crate) fn next(&self) -> Option<u32> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.numbers.pop_front()
@@ -55,23 +55,23 @@ impl Ready {
     }
 }
 
-impl Bell {
+impl ReadyWaker {
     pub(crate) fn new(ready: &Arc<Ready>, number: u32) -> Arc<Self> {
         Arc::new(Self {
             ready: Arc::clone(ready),
             number,
-            rung: AtomicBool::new(false),
+            is_queued: AtomicBool::new(false),
         })
     }
 
     /// Before its socket is looked at: what happens from now on rings again.
     pub(crate) fn heard(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+        self.is_queued.store(false, Ordering::SeqCst);
     }
 
     /// Puts its socket behind the others that have something to do.
     pub(crate) fn ring(&self) {
-        if self.rung.swap(true, Ordering::SeqCst) {
+        if self.is_queued.swap(true, Ordering::SeqCst) {
             return;
         }
         let mut state = self
@@ -88,7 +88,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for ReadyWaker {
     fn wake(self: Arc<Self>) {
         self.ring();
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn each_socket_stands_in_the_line_once_and_in_the_order_of_its_wake() {
         let ready = Arc::new(Ready::default());
-        let (one, two) = (Bell::new(&ready, 1), Bell::new(&ready, 2));
+        let (one, two) = (ReadyWaker::new(&ready, 1), ReadyWaker::new(&ready, 2));
         one.ring();
         two.ring();
         one.ring();

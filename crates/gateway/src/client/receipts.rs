@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use tidewire::ws::{SendError, WebSocket};
 
-use crate::{ambient::random, backend::lane::Pong};
+use crate::{ambient::random, backend::queue::Pong};
 
 /// Most pings under way, and most that are remembered.
 const PINGS_MAX: usize = 8;

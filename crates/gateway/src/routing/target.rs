@@ -12,8 +12,8 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     ambient::now,
-    process::keeper::{self, Current, Wanted},
-    routing::places::Places,
+    process::reconcile::{self, Current, Wanted},
+    routing::connections::ConnectionCounts,
     settings::Endpoint,
     upstream::{Pool, Prober},
 };
@@ -23,11 +23,11 @@ use crate::{
 pub(crate) struct Target {
     endpoint: RwLock<Arc<Endpoint>>,
     pub(crate) pool: Pool,
-    pub(crate) places: Arc<Places>,
+    pub(crate) connections: Arc<ConnectionCounts>,
     pub(crate) counters: Counters,
     /// From its start to its retirement; follows reloads by itself.
     prober: Mutex<Option<Prober>>,
-    /// Which process is wanted, told to its [keeper](keeper::keep).
+    /// Which process is wanted, told to its [reconciler](reconcile::reconcile).
     wanted: watch::Sender<Wanted>,
     /// Its process, while there is one.
     pub(crate) process: Arc<Current>,
@@ -71,7 +71,7 @@ impl Target {
         Self {
             pool: Pool::new(&endpoint),
             endpoint: RwLock::new(endpoint),
-            places: Arc::default(),
+            connections: Arc::default(),
             counters: Counters::default(),
             prober: Mutex::default(),
             wanted: watch::Sender::default(),
@@ -86,7 +86,7 @@ impl Target {
         let prober = Prober::start(&self.pool);
         *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Some(prober);
         let (wanted, process) = (self.wanted.subscribe(), Arc::clone(&self.process));
-        keeper::keep(self.pool.clone(), wanted, process)
+        reconcile::reconcile(self.pool.clone(), wanted, process)
     }
 
     /// From now on there is a process, if one is configured.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     check::Plan,
-    roster::{News, Roster},
+    roster::{Availability, Roster},
 };
 
 pub(super) struct Shared {
@@ -21,9 +21,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Changes the roster, then wakes those who wait if there is news.
-    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, Availability)) -> T {
         let (result, news) = change(&mut self.lock());
-        if news == News::AskAgain {
+        if news == Availability::Improved {
             self.usable
                 .send_modify(|count| *count = count.wrapping_add(1));
         }

@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use super::AdmittedClient;
 use crate::{
     ambient::now,
-    backend::{link, reach},
+    backend::{reach, session},
     client::admission::refuse,
     record::{Record, sessions::Session},
     routing::{
-        places::Admitted,
+        connections::Admitted,
         request,
         target::{Counters, Target, add},
     },
@@ -114,14 +114,16 @@ async fn run(
     admitted: Admitted,
     close_within: Duration,
 ) {
-    let told = Told {
+    let told = TrafficCounter {
         record: &session.record,
         counters: &target.counters,
     };
     // By hand: this is polled for every message.
     let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
         Poll::Ready(end) => Poll::Ready(Err(end)),
-        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => Poll::Ready(Ok(link::unhealthy())),
+        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => {
+            Poll::Ready(Ok(session::unhealthy()))
+        }
         Poll::Pending => told.record.poll_end(cx).map(Ok),
     })
     .await;
@@ -153,12 +155,12 @@ async fn run(
 type RawRelay = Relay<Rewind<Stream>, Rewind<Stream>>;
 
 /// Who is told what passes, while it passes: a connection may last for months.
-struct Told<'a> {
+struct TrafficCounter<'a> {
     record: &'a Record,
     counters: &'a Counters,
 }
 
-impl Told<'_> {
+impl TrafficCounter<'_> {
     fn poll_run(&self, relay: &mut RawRelay, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         let end = relay.poll_run(cx);
         self.tell(relay.relayed());

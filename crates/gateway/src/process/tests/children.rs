@@ -269,7 +269,7 @@ ignore_term(); say('hello'); wait()
 }
 
 #[tokio::test]
-async fn h2_what_ends_is_started_again() {
+async fn what_ends_is_started_again() {
     let home = Home::open().await;
     let script = "say(str(os.getpid())); hear.readline(); os._exit(7)";
     let supervised = start(Process {
@@ -306,7 +306,7 @@ async fn an_asked_restart_is_graceful_and_does_not_wait() {
 }
 
 #[tokio::test]
-async fn h2_a_crash_loop_is_reported_once_and_ended_by_the_operator() {
+async fn a_crash_loop_is_reported_once_and_ended_by_the_operator() {
     let log = Log::default();
     let _guard = log.capture();
     let supervised = start(Process {

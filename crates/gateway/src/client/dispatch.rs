@@ -12,7 +12,7 @@ use std::{
 use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
-    client::{admission::refuse, classic, mux, pinned, visitor::Visitor},
+    client::{admission::refuse, classic, client_request::ClientRequest, mux, pinned},
     gateway::Gateway,
     routing::table::{self, NotPinned},
     settings::Listener,
@@ -20,28 +20,32 @@ use crate::{
 
 /// Where a client came in.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct EntryPoint {
     pub(crate) listener: Listener,
     /// With the port that was picked.
     pub(crate) address: OnceLock<SocketAddr>,
 }
 
 /// Decides about one request.
-pub(crate) async fn enter(
+pub(crate) async fn dispatch(
     gateway: Arc<Gateway>,
-    door: Arc<Door>,
+    entry_point: Arc<EntryPoint>,
     opening: Opening,
 ) -> Option<Established> {
-    let address = door.address.get().unwrap_or(&door.listener.address);
-    let visitor = Visitor::new(opening.request().clone(), &door.listener, *address);
+    let address = entry_point
+        .address
+        .get()
+        .unwrap_or(&entry_point.listener.address);
+    let client_request =
+        ClientRequest::new(opening.request().clone(), &entry_point.listener, *address);
     let table = gateway.table();
-    if table.settings.mux.enabled && mux::is_offered(&visitor) {
-        return mux::open(gateway, visitor, opening).await;
+    if table.settings.mux.enabled && mux::is_offered(&client_request) {
+        return mux::open(gateway, client_request, opening).await;
     }
-    let refusal = match table.pinned(&visitor.request.head) {
-        Ok(Some(pinned)) => return pinned::open(gateway, visitor, pinned, opening).await,
-        Ok(None) if classic::is_served(&table.settings, &visitor) => {
-            return classic::open(gateway, visitor, opening).await;
+    let refusal = match table.pinned(&client_request.request.head) {
+        Ok(Some(pinned)) => return pinned::open(gateway, client_request, pinned, opening).await,
+        Ok(None) if classic::is_served(&table.settings, &client_request) => {
+            return classic::open(gateway, client_request, opening).await;
         }
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),
         Err(NotPinned::Unknown(name)) => table::unknown(&name),

@@ -1,4 +1,4 @@
-//! A link while its backend is there.
+//! A backend session while its backend is there.
 //!
 //! One future polls both directions by hand, since each must go on while the other waits: a backend
 //! that takes nothing while it sends is no reason to stop reading from it.
@@ -13,8 +13,8 @@ use tidewire::ws::{
     CloseCode, CloseFrame, Incoming, IncomingChunk, RecvError, SendError, WebSocket,
 };
 
-use super::{Backend, Link, unhealthy};
-use crate::backend::lane::{Down, Piece, Up};
+use super::{Backend, BackendSession, unhealthy};
+use crate::backend::queue::{Down, Piece, Up};
 
 /// Why a relay ended.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ enum Step {
     Ended(Outcome),
 }
 
-impl Link {
+impl BackendSession {
     /// Relays until either side ends.
     pub(super) async fn relay(&mut self, backend: &mut Backend) -> Outcome {
         let record = std::sync::Arc::clone(&self.record);

@@ -1,7 +1,7 @@
 //! What a client may send: size, rate, room.
 //!
-//! In: pieces of a client's messages. Out: the same, in the upward [`Lane`], or the close frame that ends the
-//! logical socket. Invariant: nothing goes into the lane that the endpoint's limits do not allow.
+//! In: pieces of a client's messages. Out: the same, in the upward [`PieceQueue`], or the close frame that ends the
+//! logical socket. Invariant: nothing goes into the queue that the endpoint's limits do not allow.
 
 use std::{
     sync::Arc,
@@ -12,15 +12,15 @@ use tidewire::ws::{CloseCode, CloseFrame};
 use tokio::time::Instant;
 
 use crate::{
-    backend::lane::{Lane, Piece, Up},
+    backend::queue::{Piece, PieceQueue, Up},
     routing::target::{Target, add},
     settings::{Endpoint, Overflow},
 };
 
-/// The way of a client's messages into its link.
+/// The way of a client's messages into its backend session.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    lane: Arc<Lane<Up>>,
+pub(crate) struct Inbound {
+    queue: Arc<PieceQueue<Up>>,
     target: Arc<Target>,
     messages: Option<Bucket>,
     bytes: Option<Bucket>,
@@ -33,12 +33,16 @@ pub(crate) struct Intake {
     pub(crate) lost: bool,
 }
 
-impl Intake {
-    pub(crate) fn new(lane: Arc<Lane<Up>>, target: Arc<Target>, endpoint: &Endpoint) -> Self {
+impl Inbound {
+    pub(crate) fn new(
+        queue: Arc<PieceQueue<Up>>,
+        target: Arc<Target>,
+        endpoint: &Endpoint,
+    ) -> Self {
         let rates = &endpoint.rates;
         let bucket = |rate: u64| (rate > 0).then(|| Bucket::new(rate));
         Self {
-            lane,
+            queue,
             target,
             messages: bucket(u64::from(rates.messages_per_second)),
             bytes: bucket(rates.bytes_per_second),
@@ -61,7 +65,7 @@ impl Intake {
         if self.lost && self.overflow == Overflow::Close {
             return Poll::Ready(());
         }
-        self.lane.poll_room(cx)
+        self.queue.poll_room(cx)
     }
 
     /// Takes a piece of a message.
@@ -92,18 +96,18 @@ impl Intake {
             let why = "more messages or bytes per second than allowed";
             return Err(CloseFrame::new(CloseCode::POLICY_VIOLATION, why));
         }
-        if self.lost && self.overflow == Overflow::Close && !self.lane.has_room() {
+        if self.lost && self.overflow == Overflow::Close && !self.queue.has_room() {
             add(&self.target.counters.overflowed, 1);
             let why = "the backend is away and no more can be kept for it";
             return Err(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, why));
         }
-        self.lane.push(Up::Piece(piece));
+        self.queue.push(Up::Piece(piece));
         Ok(())
     }
 
     /// The client closes.
     pub(crate) fn close(&self, frame: Option<CloseFrame>) {
-        self.lane.push(Up::Close(frame));
+        self.queue.push(Up::Close(frame));
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Place`]: the path where a successor finds us.
+//! [`HandoverSocket`]: the path where a successor finds us.
 //!
 //! Invariants: what stands there is a socket of our own user, readable by nobody else, or nothing; a
 //! file that is anything else is neither used nor replaced; we take away only what we have put there.
@@ -21,7 +21,7 @@ use crate::error::HandoverError;
 
 /// Where successors are waited for; nowhere by default.
 #[derive(Debug, Default)]
-pub(crate) struct Place(Option<Ours>);
+pub(crate) struct HandoverSocket(Option<Ours>);
 
 #[derive(Debug)]
 struct Ours {
@@ -31,7 +31,7 @@ struct Ours {
     identity: (u64, u64),
 }
 
-impl Place {
+impl HandoverSocket {
     /// Listens at `path`, and takes the place of a predecessor.
     pub(crate) fn bind(path: &Path) -> Result<Self, HandoverError> {
         is_taken(path)?;
@@ -148,10 +148,10 @@ mod tests {
     async fn the_socket_is_private_and_goes_with_its_owner_but_not_with_its_predecessor() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("handover.sock");
-        let first = Place::bind(&path).unwrap();
+        let first = HandoverSocket::bind(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600, "{mode:o}");
-        let second = Place::bind(&path).unwrap();
+        let second = HandoverSocket::bind(&path).unwrap();
         drop(first);
         assert!(is_taken(&path).unwrap());
         drop(second);
@@ -164,11 +164,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("handover.sock");
         fs::write(&path, "precious").unwrap();
-        let error = Place::bind(&path).unwrap_err();
+        let error = HandoverSocket::bind(&path).unwrap_err();
         assert!(error.to_string().ends_with("no socket"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         let elsewhere = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &elsewhere).unwrap();
-        assert!(Place::bind(&elsewhere).is_err());
+        assert!(HandoverSocket::bind(&elsewhere).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Threat 41, promise H1: a bad backend cannot hurt the others. Whatever it sends, only its own sockets
+//! A bad backend cannot hurt the others. Whatever it sends, only its own sockets
 //! end, and nothing of it is delivered anywhere else.
 
 use std::time::Duration;
@@ -189,7 +189,7 @@ async fn talk(good: &mut [LogicalSocket], round: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn threat_41_h1_in_mux_a_bad_backend_ends_its_own_socket_only() {
+async fn in_mux_a_bad_backend_ends_its_own_socket_only() {
     for way in [Way::Bytes, Way::Resume] {
         let scene = scene(way);
         in_time(async {
@@ -226,7 +226,7 @@ async fn threat_41_h1_in_mux_a_bad_backend_ends_its_own_socket_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn threat_41_h1_in_smhandshake_a_bad_backend_hurts_no_other_route() {
+async fn in_smhandshake_a_bad_backend_hurts_no_other_route() {
     let scene = scene(Way::Resume);
     in_time(async {
         let address = format!("ws://{}/", scene.gateway.addresses()[0]);
@@ -265,7 +265,7 @@ async fn threat_41_h1_in_smhandshake_a_bad_backend_hurts_no_other_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn threat_41_h1_pinned_a_bad_backend_ends_its_own_client_only() {
+async fn pinned_a_bad_backend_ends_its_own_client_only() {
     for way in [Way::Bytes, Way::Messages, Way::Resume] {
         let scene = scene(way);
         in_time(async {

@@ -1,7 +1,7 @@
 //! One direction of a logical socket, between the task of its client and the task of its backend.
 //!
 //! In: what one task has for the other. Out: the same, in order. Invariants: what is waiting is counted in
-//! bytes and items; a producer that looks at [`Lane::poll_room`] before it pushes keeps both bounded; many
+//! bytes and items; a producer that looks at [`PieceQueue::poll_room`] before it pushes keeps both bounded; many
 //! small pieces take little more memory than their bytes; each side learns when the other has gone; no waker
 //! is called under the lock.
 
@@ -20,7 +20,7 @@ use tidewire::ws::{CloseFrame, Kind};
 pub(crate) use self::proved::{Pong, Proved};
 use self::run::Run;
 
-/// What waits in a lane: mostly pieces of messages.
+/// What waits in a queue: mostly pieces of messages.
 pub(crate) trait Item: From<Piece> {
     /// The piece that it is, if it is one.
     fn piece(&self) -> Option<&Piece>;
@@ -101,9 +101,9 @@ impl Item for Down {
     }
 }
 
-/// What was taken out of a lane so far, each once, even if it was put back.
+/// What was taken out of a queue so far, each once, even if it was put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct Dequeued {
     /// Bytes of payload.
     pub(crate) bytes: u64,
     pub(crate) items: u64,
@@ -111,7 +111,7 @@ pub(crate) struct Taken {
 
 /// A queue from one task to another.
 #[derive(Debug)]
-pub(crate) struct Lane<T> {
+pub(crate) struct PieceQueue<T> {
     state: Mutex<State<T>>,
     bytes_max: usize,
     items_max: usize,
@@ -123,7 +123,7 @@ struct State<T> {
     /// In all slots.
     items: usize,
     bytes: usize,
-    taken: Taken,
+    taken: Dequeued,
     /// So many items in front were taken out before, and counted.
     again: usize,
     producer: Option<Waker>,
@@ -141,15 +141,15 @@ enum Slot<T> {
     Run(Run),
 }
 
-impl<T: Item> Lane<T> {
-    /// A lane which has room while it holds less than this.
+impl<T: Item> PieceQueue<T> {
+    /// A queue which has room while it holds less than this.
     pub(crate) fn new(bytes_max: usize, items_max: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 slots: VecDeque::new(),
                 items: 0,
                 bytes: 0,
-                taken: Taken::default(),
+                taken: Dequeued::default(),
                 again: 0,
                 producer: None,
                 consumer: None,
@@ -228,7 +228,7 @@ impl<T: Item> Lane<T> {
     }
 
     /// What was taken out so far; `cx` is woken when it changes.
-    pub(crate) fn taken(&self, cx: &Context<'_>) -> Taken {
+    pub(crate) fn taken(&self, cx: &Context<'_>) -> Dequeued {
         let mut state = self.lock();
         register(&mut state.producer, cx);
         state.taken
@@ -265,7 +265,7 @@ impl<T: Item> Lane<T> {
     }
 }
 
-impl Lane<Down> {
+impl PieceQueue<Down> {
     /// Puts a ping in. Two may be adjacent, because a backend may ask twice at once to tell an answer from a
     /// heartbeat; a third takes the place of the second, so that a backend which only pings takes two places.
     pub(crate) fn push_ping(&self, number: u64) {
@@ -373,42 +373,44 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out_in_order_and_both_sides_are_woken() {
-        let lane = Lane::new(4, 10);
+        let queue = PieceQueue::new(4, 10);
         let (producer, consumer) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let (waker, other) = (Arc::clone(&producer).into(), Arc::clone(&consumer).into());
         let (from, to) = (Context::from_waker(&waker), Context::from_waker(&other));
-        assert!(lane.poll_pop(&to).is_pending());
-        lane.push(piece("abc"));
+        assert!(queue.poll_pop(&to).is_pending());
+        queue.push(piece("abc"));
         assert_eq!(consumer.0.load(Ordering::Relaxed), 1);
-        assert!(lane.poll_room(&from).is_ready());
-        lane.push(piece("d"));
-        assert!(lane.poll_room(&from).is_pending());
-        assert!(matches!(lane.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "abc"));
+        assert!(queue.poll_room(&from).is_ready());
+        queue.push(piece("d"));
+        assert!(queue.poll_room(&from).is_pending());
+        assert!(
+            matches!(queue.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "abc")
+        );
         assert_eq!(producer.0.load(Ordering::Relaxed), 1);
-        assert_eq!(lane.taken(&from), Taken { bytes: 3, items: 1 });
-        lane.end();
-        assert!(matches!(lane.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "d"));
-        assert!(matches!(lane.poll_pop(&to), Poll::Ready(None)));
+        assert_eq!(queue.taken(&from), Dequeued { bytes: 3, items: 1 });
+        queue.end();
+        assert!(matches!(queue.poll_pop(&to), Poll::Ready(Some(Up::Piece(it))) if it.data == "d"));
+        assert!(matches!(queue.poll_pop(&to), Poll::Ready(None)));
     }
 
     #[test]
     fn nobody_waits_for_a_consumer_that_has_gone() {
-        let lane = Lane::new(1, 1);
+        let queue = PieceQueue::new(1, 1);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
         let cx = Context::from_waker(&waker);
-        lane.push(piece("x"));
-        assert!(lane.poll_room(&cx).is_pending());
-        lane.abandon();
+        queue.push(piece("x"));
+        assert!(queue.poll_room(&cx).is_pending());
+        queue.abandon();
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert!(lane.poll_room(&cx).is_ready());
-        lane.push(piece("y"));
-        assert!(lane.is_empty());
+        assert!(queue.poll_room(&cx).is_ready());
+        queue.push(piece("y"));
+        assert!(queue.is_empty());
     }
 
-    fn take(lane: &Lane<Up>) -> Option<Piece> {
+    fn take(queue: &PieceQueue<Up>) -> Option<Piece> {
         let waker = Arc::new(Count::default()).into();
-        match lane.poll_pop(&Context::from_waker(&waker)) {
+        match queue.poll_pop(&Context::from_waker(&waker)) {
             Poll::Ready(Some(Up::Piece(piece))) => Some(piece),
             Poll::Ready(Some(Up::Close(_)) | None) | Poll::Pending => None,
         }
@@ -416,7 +418,7 @@ mod tests {
 
     #[test]
     fn small_and_large_pieces_come_out_as_they_went_in() {
-        let lane = Lane::new(usize::MAX, usize::MAX);
+        let queue = PieceQueue::new(usize::MAX, usize::MAX);
         let lens = [0, 1, 255, 256, 3, 0, 4000, 7, 200, 200, 200];
         let pieces: Vec<Piece> = (0..2000_usize)
             .map(|number| Piece {
@@ -430,46 +432,46 @@ mod tests {
             })
             .collect();
         for piece in &pieces {
-            lane.push(Up::Piece(piece.clone()));
+            queue.push(Up::Piece(piece.clone()));
         }
         for piece in &pieces {
-            assert_eq!(take(&lane).as_ref(), Some(piece));
+            assert_eq!(take(&queue).as_ref(), Some(piece));
         }
-        assert_eq!(take(&lane), None);
-        assert!(lane.is_empty());
-        assert!(lane.lock().slots.is_empty());
-        assert_eq!(lane.lock().bytes, 0);
+        assert_eq!(take(&queue), None);
+        assert!(queue.is_empty());
+        assert!(queue.lock().slots.is_empty());
+        assert_eq!(queue.lock().bytes, 0);
     }
 
     #[test]
-    fn h5_tiny_pieces_take_few_places() {
-        let lane = Lane::new(usize::MAX, usize::MAX);
+    fn tiny_pieces_take_few_places() {
+        let queue = PieceQueue::new(usize::MAX, usize::MAX);
         for _ in 0..10_922 {
-            lane.push(piece(""));
+            queue.push(piece(""));
         }
-        let state = lane.lock();
+        let state = queue.lock();
         assert_eq!(state.items, 10_922);
         assert!(state.slots.len() < 20, "{}", state.slots.len());
     }
 
     #[test]
     fn pings_keep_their_place_and_of_many_adjacent_ones_two_are_kept() {
-        let lane: Lane<Down> = Lane::new(usize::MAX, usize::MAX);
+        let queue: PieceQueue<Down> = PieceQueue::new(usize::MAX, usize::MAX);
         let text = || Piece {
             kind: Kind::Text,
             data: Bytes::from_static(b"x"),
             last: true,
         };
         for number in 1..10_000 {
-            lane.push_ping(number);
+            queue.push_ping(number);
         }
-        lane.push(text().into());
-        lane.push(text().into());
-        lane.push_ping(10_000);
-        assert_eq!(lane.lock().items, 5);
+        queue.push(text().into());
+        queue.push(text().into());
+        queue.push_ping(10_000);
+        assert_eq!(queue.lock().items, 5);
         let cx = Context::from_waker(Waker::noop());
         let mut pings = Vec::new();
-        while let Poll::Ready(Some(down)) = lane.poll_pop(&cx) {
+        while let Poll::Ready(Some(down)) = queue.poll_pop(&cx) {
             let number = if let Down::Ping(number) = down {
                 number
             } else {
@@ -482,22 +484,22 @@ mod tests {
 
     #[test]
     fn what_was_put_back_counts_once_as_taken() {
-        let lane = Lane::new(10, 10);
+        let queue = PieceQueue::new(10, 10);
         let waker = Arc::new(Count::default()).into();
         let cx = Context::from_waker(&waker);
-        lane.push(piece("abc"));
-        lane.push(piece("de"));
-        let first = take(&lane).unwrap();
-        let second = take(&lane).unwrap();
-        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
-        lane.put_back(Up::Piece(second));
-        lane.put_back(Up::Piece(first));
-        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
-        lane.push(piece("f"));
-        assert_eq!(take(&lane).unwrap().data, "abc");
-        assert_eq!(take(&lane).unwrap().data, "de");
-        assert_eq!(lane.taken(&cx), Taken { bytes: 5, items: 2 });
-        assert_eq!(take(&lane).unwrap().data, "f");
-        assert_eq!(lane.taken(&cx), Taken { bytes: 6, items: 3 });
+        queue.push(piece("abc"));
+        queue.push(piece("de"));
+        let first = take(&queue).unwrap();
+        let second = take(&queue).unwrap();
+        assert_eq!(queue.taken(&cx), Dequeued { bytes: 5, items: 2 });
+        queue.put_back(Up::Piece(second));
+        queue.put_back(Up::Piece(first));
+        assert_eq!(queue.taken(&cx), Dequeued { bytes: 5, items: 2 });
+        queue.push(piece("f"));
+        assert_eq!(take(&queue).unwrap().data, "abc");
+        assert_eq!(take(&queue).unwrap().data, "de");
+        assert_eq!(queue.taken(&cx), Dequeued { bytes: 5, items: 2 });
+        assert_eq!(take(&queue).unwrap().data, "f");
+        assert_eq!(queue.taken(&cx), Dequeued { bytes: 6, items: 3 });
     }
 }

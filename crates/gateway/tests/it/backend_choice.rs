@@ -1,4 +1,4 @@
-//! Threat 17: requests that try to choose their backend. Where a connection goes is named by the
+//! Requests that try to choose their backend. Where a connection goes is named by the
 //! configuration; no address in a request counts.
 
 use tidewire::mux::{self, OpenError};
@@ -49,7 +49,7 @@ async fn ask(gateway: &Running, request: String) -> (String, Option<String>) {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-async fn threat_17_the_upstream_is_the_configured_one_whatever_the_request_line_says() {
+async fn the_upstream_is_the_configured_one_whatever_the_request_line_says() {
     let victim = victim();
     let evil = victim.address.to_string();
     let backend = telling();
@@ -130,7 +130,7 @@ async fn threat_17_the_upstream_is_the_configured_one_whatever_the_request_line_
 }
 
 #[tokio::test]
-async fn threat_17_a_route_name_is_a_name_and_never_an_address() {
+async fn a_route_name_is_a_name_and_never_an_address() {
     let victim = victim();
     let evil = victim.address.to_string();
     let backend = telling();
@@ -197,7 +197,7 @@ fn open_frame(name: &str, query: &[u8], subprotocols: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn threat_17_nothing_is_injected_by_query_or_subprotocol_of_open() {
+async fn nothing_is_injected_by_query_or_subprotocol_of_open() {
     let backend = telling();
     let gateway = start(routed(&url(&backend, "/own?own=1"))).unwrap();
     in_time(async {

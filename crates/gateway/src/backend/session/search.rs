@@ -1,24 +1,24 @@
-//! A link while its backend is lost: attempts with back-off, until one succeeds or time is up.
+//! A backend session while its backend is lost: attempts with back-off, until one succeeds or time is up.
 //!
-//! The client's messages wait in the upward lane meanwhile; whoever fills it has an answer to "full".
+//! The client's messages wait in the upward queue meanwhile; whoever fills it has an answer to "full".
 
 use std::time::Duration;
 
 use tidewire::ws::CloseFrame;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{BAD_GATEWAY, Backend, Link};
+use super::{BAD_GATEWAY, Backend, BackendSession};
 use crate::{
     ambient::random,
     backend::{
-        lane::{Down, Piece, Up},
+        queue::{Down, Piece, Up},
         reach,
     },
     routing::target::add,
     settings::Resume,
 };
 
-impl Link {
+impl BackendSession {
     /// Looks for the backend until it is found; the error is what the client is closed with.
     pub(super) async fn search(&mut self) -> Result<Backend, CloseFrame> {
         let Some(resume) = self.resume.clone() else {
@@ -93,7 +93,7 @@ fn next(wait: Duration, resume: &Resume) -> Duration {
     wait.saturating_mul(2).min(resume.backoff_max)
 }
 
-/// Between half and all of it, so that many links do not come at once.
+/// Between half and all of it, so that many backend sessions do not come at once.
 fn jittered(wait: Duration) -> Duration {
     let random = random() >> 24;
     wait / 2 + wait / 2 * random / 255

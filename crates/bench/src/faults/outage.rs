@@ -10,7 +10,7 @@ const NOTICED_WITHIN: Duration = Duration::from_millis(150);
 
 /// One endpoint's backend.
 #[derive(Debug, Default)]
-pub(super) struct Weather {
+pub(super) struct Outage {
     state: Mutex<State>,
 }
 
@@ -22,7 +22,7 @@ struct State {
     back: Option<Instant>,
 }
 
-impl Weather {
+impl Outage {
     pub(super) fn killed(&self) {
         *self.lock() = State {
             killed: Some(Instant::now()),

@@ -1,4 +1,4 @@
-//! Threat 19: clients that say who they are. Believed are proxies that the operator has named, nobody else.
+//! Clients that say who they are. Believed are proxies that the operator has named, nobody else.
 
 use tidewire::ws::ProxyProtocol;
 use tidewire_gateway::{
@@ -29,7 +29,7 @@ async fn told(gateway: &Running, fields: &str) -> String {
 }
 
 #[tokio::test]
-async fn threat_19_what_a_client_says_of_itself_is_not_passed_on() {
+async fn what_a_client_says_of_itself_is_not_passed_on() {
     let backend = telling();
     let gateway = start(settings(vec![endpoint("one", &[url(&backend, "/")])])).unwrap();
     in_time(async {
@@ -45,7 +45,7 @@ async fn threat_19_what_a_client_says_of_itself_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn threat_19_a_trusted_proxys_chain_is_continued() {
+async fn a_trusted_proxys_chain_is_continued() {
     let backend = telling();
     let gateway = start(trusting(settings(vec![endpoint(
         "one",
@@ -97,7 +97,7 @@ const TELL_CLIENT: [&str; 24] = [
 ];
 
 #[tokio::test]
-async fn threat_19_no_field_of_any_proxy_is_passed_on_for_those_who_are_none() {
+async fn no_field_of_any_proxy_is_passed_on_for_those_who_are_none() {
     let backend = telling();
     let gateway = start(settings(vec![endpoint("one", &[url(&backend, "/")])])).unwrap();
     in_time(async {
@@ -120,7 +120,7 @@ async fn threat_19_no_field_of_any_proxy_is_passed_on_for_those_who_are_none() {
 }
 
 #[tokio::test]
-async fn threat_19_a_trusted_proxys_fields_pass_in_their_own_spelling_only() {
+async fn a_trusted_proxys_fields_pass_in_their_own_spelling_only() {
     let backend = telling();
     let mut one = endpoint("one", &[url(&backend, "/")]);
     let own = ("X-Client-IP".to_owned(), "of the operator".to_owned());
@@ -147,7 +147,7 @@ async fn threat_19_a_trusted_proxys_fields_pass_in_their_own_spelling_only() {
 }
 
 #[tokio::test]
-async fn threat_19_limits_count_the_rightmost_address_that_is_not_trusted() {
+async fn limits_count_the_rightmost_address_that_is_not_trusted() {
     let backend = telling();
     let limited = || {
         let mut endpoint = endpoint("one", &[url(&backend, "/")]);
@@ -206,7 +206,7 @@ fn proxied() -> (Fake, mpsc::UnboundedReceiver<Header>) {
 }
 
 #[tokio::test]
-async fn threat_19_the_backend_is_told_the_right_client_by_the_proxy_protocol() {
+async fn the_backend_is_told_the_right_client_by_the_proxy_protocol() {
     let (fake, mut headers) = proxied();
     in_time(async {
         for version in [OutgoingProxyProtocol::V1, OutgoingProxyProtocol::V2] {
@@ -252,7 +252,7 @@ async fn threat_19_the_backend_is_told_the_right_client_by_the_proxy_protocol() 
 }
 
 #[tokio::test]
-async fn threat_19_a_proxy_header_from_a_client_that_is_no_balancer_is_no_request() {
+async fn a_proxy_header_from_a_client_that_is_no_balancer_is_no_request() {
     let backend = Fake::start(|_| async {});
     let gateway = start(settings(vec![endpoint("one", &[backend.url()])])).unwrap();
     in_time(async {

@@ -1,12 +1,12 @@
-//! The link between a logical socket and its backend, which may change behind it.
+//! The backend session between a logical socket and its backend, which may change behind it.
 //!
-//! In: what the client's task puts into the upward [`Lane`]. Out: what comes down from the backend, the news
+//! In: what the client's task puts into the upward [`PieceQueue`]. Out: what comes down from the backend, the news
 //! about it, and the end, into the downward one. Without [`Resume`] messages pass in pieces as they
 //! come, and both ends end together. With it, whole messages pass, and when the backend is lost it is
 //! looked for again while the client's socket lives on.
 //!
 //! Invariants: a message goes to a backend in the order it came, and with [`Replay::Unsent`](crate::settings::Replay) never
-//! twice; the downward lane is never filled beyond its bound by more than one read; what the
+//! twice; the downward queue is never filled beyond its bound by more than one read; what the
 //! client sent before it closed is still delivered; where pings pass end to end, a backend gets a pong only for what
 //! its client's pong has proved.
 
@@ -30,8 +30,8 @@ use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
     ambient::now,
     backend::{
-        lane::{Down, Lane, Proved, Up},
-        reach::{self, Ask, Reached},
+        queue::{Down, PieceQueue, Proved, Up},
+        reach::{self, Reached, UpstreamRequest},
     },
     record::{Record, sessions::Session},
     routing::target::{Target, add},
@@ -62,25 +62,25 @@ const DOWN_ITEMS_MAX: usize = 1024;
 
 /// Both directions of a logical socket, as the client's task sees them.
 #[derive(Debug)]
-pub(crate) struct Lanes {
-    pub(crate) up: Arc<Lane<Up>>,
-    pub(crate) down: Arc<Lane<Down>>,
-    /// Which of the backend's pings in the downward lane the client has answered.
+pub(crate) struct Queues {
+    pub(crate) up: Arc<PieceQueue<Up>>,
+    pub(crate) down: Arc<PieceQueue<Down>>,
+    /// Which of the backend's pings in the downward queue the client has answered.
     pub(crate) proved: Arc<Proved>,
 }
 
-impl Lanes {
-    /// Lanes whose upward one has room for so much.
+impl Queues {
+    /// Queues whose upward one has room for so much.
     pub(crate) fn new(up_bytes_max: usize, up_items_max: usize) -> Self {
         Self {
-            up: Arc::new(Lane::new(up_bytes_max, up_items_max)),
-            down: Arc::new(Lane::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX)),
+            up: Arc::new(PieceQueue::new(up_bytes_max, up_items_max)),
+            down: Arc::new(PieceQueue::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX)),
             proved: Arc::default(),
         }
     }
 }
 
-impl Drop for Lanes {
+impl Drop for Queues {
     /// The client's task lets go.
     fn drop(&mut self) {
         self.up.end();
@@ -89,11 +89,11 @@ impl Drop for Lanes {
 }
 
 /// A logical socket's way to its backend.
-pub(crate) struct Link {
+pub(crate) struct BackendSession {
     target: Arc<Target>,
-    ask: Ask,
-    up: Arc<Lane<Up>>,
-    down: Arc<Lane<Down>>,
+    ask: UpstreamRequest,
+    up: Arc<PieceQueue<Up>>,
+    down: Arc<PieceQueue<Down>>,
     proved: Arc<Proved>,
     /// Pings of the backend that wait for the client's answer.
     pings: Pings,
@@ -112,24 +112,31 @@ pub(crate) struct Link {
     partial_kind: Kind,
 }
 
-impl Link {
-    /// A link of `session` to `target`, for which `ask` asks.
+impl BackendSession {
+    /// A backend session of `session` to `target`, for which `ask` asks.
     pub(crate) fn new(
         target: Arc<Target>,
-        ask: Ask,
-        lanes: &Lanes,
+        ask: UpstreamRequest,
+        queues: &Queues,
         session: &Session,
         limits: &Limits,
     ) -> Self {
         let endpoint = target.endpoint();
-        Self::with_resume(target, ask, lanes, session, limits, endpoint.resume.clone())
+        Self::with_resume(
+            target,
+            ask,
+            queues,
+            session,
+            limits,
+            endpoint.resume.clone(),
+        )
     }
 
     /// As [`new`](Self::new), with a resume of the client's dialect.
     pub(crate) fn with_resume(
         target: Arc<Target>,
-        ask: Ask,
-        lanes: &Lanes,
+        ask: UpstreamRequest,
+        queues: &Queues,
         session: &Session,
         limits: &Limits,
         resume: Option<Resume>,
@@ -142,9 +149,9 @@ impl Link {
             resume,
             target,
             ask,
-            up: Arc::clone(&lanes.up),
-            down: Arc::clone(&lanes.down),
-            proved: Arc::clone(&lanes.proved),
+            up: Arc::clone(&queues.up),
+            down: Arc::clone(&queues.down),
+            proved: Arc::clone(&queues.proved),
             pings: Pings::default(),
             ping_answers: endpoint.pings,
             record: Arc::clone(&session.record),
@@ -306,7 +313,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for BackendSession {
     /// However it ends, the client's task learns of it.
     fn drop(&mut self) {
         self.down.end();

@@ -1,4 +1,4 @@
-//! Threat 16: smuggling through the upgrade. The gateway opens a tunnel only behind a valid 101, asks for
+//! Smuggling through the upgrade. The gateway opens a tunnel only behind a valid 101, asks for
 //! nothing but a WebSocket, and ends at itself what belongs to one connection.
 
 use std::{
@@ -162,7 +162,7 @@ fn endpoints(fake: &Fake) -> Vec<Endpoint> {
 }
 
 #[tokio::test]
-async fn threat_16_no_answer_but_a_valid_101_opens_a_tunnel() {
+async fn no_answer_but_a_valid_101_opens_a_tunnel() {
     let (fake, lie) = liar();
     let gateway = start(settings(endpoints(&fake))).unwrap();
     in_time(async {
@@ -193,7 +193,7 @@ async fn threat_16_no_answer_but_a_valid_101_opens_a_tunnel() {
 }
 
 #[tokio::test]
-async fn threat_16_a_head_that_never_ends_is_given_up() {
+async fn a_head_that_never_ends_is_given_up() {
     let endless = Fake::start(|mut wire| async move {
         wire.head().await;
         wire.write("HTTP/1.1 101 Switching Protocols\r\n").await;
@@ -229,7 +229,7 @@ async fn threat_16_a_head_that_never_ends_is_given_up() {
 }
 
 #[tokio::test]
-async fn threat_16_frames_before_the_101_are_held_back_and_then_none_is_lost() {
+async fn frames_before_the_101_are_held_back_and_then_none_is_lost() {
     let (heads, mut asked) = mpsc::unbounded_channel::<Wire>();
     let fake = Fake::start(move |wire| {
         heads.send(wire).unwrap();
@@ -358,7 +358,7 @@ const ASKED: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn threat_16_what_is_no_clean_request_for_a_websocket_reaches_no_backend() {
+async fn what_is_no_clean_request_for_a_websocket_reaches_no_backend() {
     let fake = Fake::start(|_| async {});
     let gateway = start(settings(endpoints(&fake))).unwrap();
     in_time(async {
@@ -390,7 +390,7 @@ async fn told(gateway: &Running, fields: &str) -> String {
 }
 
 #[tokio::test]
-async fn threat_16_fields_of_one_connection_end_at_the_gateway() {
+async fn fields_of_one_connection_end_at_the_gateway() {
     let backend = telling();
     let gateway = start(settings(vec![endpoint("one", &[url(&backend, "/")])])).unwrap();
     in_time(async {
@@ -423,7 +423,7 @@ async fn threat_16_fields_of_one_connection_end_at_the_gateway() {
 }
 
 #[tokio::test]
-async fn threat_16_fields_of_the_backends_connection_end_at_the_gateway() {
+async fn fields_of_the_backends_connection_end_at_the_gateway() {
     let fake = Fake::start(|mut wire| async move {
         let head = wire.head().await;
         let more = "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTrailer: X\r\nX-Kept: 2\r\nSet-Cookie: a=b\r\n\r\n";

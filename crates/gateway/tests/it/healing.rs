@@ -1,4 +1,4 @@
-//! Promise H2: links heal themselves, however often their backend dies, and nothing is delivered twice.
+//! Backend sessions heal themselves, however often their backend dies, and nothing is delivered twice.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn all(mut got: mpsc::UnboundedReceiver<String>) -> Vec<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h2_a_pinned_client_survives_a_hundred_deaths_of_its_backend() {
+async fn a_pinned_client_survives_a_hundred_deaths_of_its_backend() {
     let (mut backend, got) = Backend::new();
     let gateway = start(settings(vec![backend.endpoint(quick())])).unwrap();
     in_time(async {
@@ -79,7 +79,7 @@ async fn h2_a_pinned_client_survives_a_hundred_deaths_of_its_backend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h2_a_mux_client_survives_a_hundred_deaths_of_its_backend_with_its_credit_right() {
+async fn a_mux_client_survives_a_hundred_deaths_of_its_backend_with_its_credit_right() {
     for replay in [Replay::Unsent, Replay::Unconfirmed] {
         let (mut backend, got) = Backend::new();
         let resume = Resume { replay, ..quick() };
@@ -139,7 +139,7 @@ async fn h2_a_mux_client_survives_a_hundred_deaths_of_its_backend_with_its_credi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h2_a_backend_that_comes_only_to_go_is_tried_less_and_less_often() {
+async fn a_backend_that_comes_only_to_go_is_tried_less_and_less_often() {
     let fake = Fake::start(|mut wire| async move {
         let head = wire.head().await;
         if !head.is_empty() {

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 
 /// What the handlers need.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct AdminState {
     pub(super) gateway: Arc<Gateway>,
     pub(super) owner: Arc<dyn Owner>,
     pub(super) started: Instant,
@@ -21,4 +21,4 @@ pub(super) struct Desk {
     pub(super) draining: Mutex<BTreeSet<String>>,
 }
 
-pub(super) type Shared = Arc<Desk>;
+pub(super) type Shared = Arc<AdminState>;

@@ -6,7 +6,7 @@ use super::Bound;
 use crate::error::HandoverError;
 
 #[derive(Debug, Default)]
-pub(crate) struct Place;
+pub(crate) struct HandoverSocket;
 
 #[derive(Debug)]
 pub(crate) enum Predecessor {}
@@ -21,7 +21,7 @@ pub(crate) async fn ask(_path: &Path) -> Result<Option<(Predecessor, Vec<Bound>)
     Err(HandoverError::Unsupported)
 }
 
-impl Place {
+impl HandoverSocket {
     pub(crate) fn bind(_path: &Path) -> Result<Self, HandoverError> {
         Err(HandoverError::Unsupported)
     }

@@ -1,4 +1,4 @@
-//! [`Places`]: how many connections an endpoint has.
+//! [`ConnectionCounts`]: how many connections an endpoint has.
 //!
 //! In: connections as they come. Out: an [`Admitted`] that counts until it is dropped, or an HTTP refusal.
 
@@ -12,12 +12,12 @@ use tidewire::ws::Refusal;
 
 /// Counts the connections of an endpoint, in all and per client address.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
-    taken: Mutex<Taken>,
+pub(crate) struct ConnectionCounts {
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Counts {
     all: usize,
     /// Only addresses that have a connection.
     by_ip: HashMap<IpAddr, usize>,
@@ -26,11 +26,11 @@ struct Taken {
 /// A counted connection.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    places: Arc<Places>,
+    counts: Arc<ConnectionCounts>,
     ip: Option<IpAddr>,
 }
 
-impl Places {
+impl ConnectionCounts {
     /// A place for a connection from `ip`, or the refusal.
     pub(crate) fn take(
         self: &Arc<Self>,
@@ -38,28 +38,28 @@ impl Places {
         all_max: usize,
         per_ip_max: usize,
     ) -> Result<Admitted, Refusal> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= all_max {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.all >= all_max {
             return Err(busy(503, "the endpoint has too many connections"));
         }
         let counted = ip.filter(|_| per_ip_max != usize::MAX);
         if let Some(ip) = counted {
-            let count = taken.by_ip.entry(ip).or_default();
+            let count = counts.by_ip.entry(ip).or_default();
             if *count >= per_ip_max {
                 return Err(busy(429, "too many connections from this address"));
             }
             *count += 1;
         }
-        taken.all += 1;
+        counts.all += 1;
         Ok(Admitted {
-            places: Arc::clone(self),
+            counts: Arc::clone(self),
             ip: counted,
         })
     }
 
     /// Connections now.
     pub(crate) fn count(&self) -> usize {
-        self.taken
+        self.counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .all
@@ -74,14 +74,14 @@ fn busy(status: u16, reason: &str) -> Refusal {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut taken = self
-            .places
-            .taken
+        let mut counts = self
+            .counts
+            .counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
+        counts.all = counts.all.saturating_sub(1);
         if let Some(ip) = self.ip
-            && let Entry::Occupied(mut count) = taken.by_ip.entry(ip)
+            && let Entry::Occupied(mut count) = counts.by_ip.entry(ip)
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn places_are_counted_and_given_back() {
-        let places = Arc::new(Places::default());
+        let counts = Arc::new(ConnectionCounts::default());
         let one = Some("192.0.2.1".parse().unwrap());
         let two = Some("192.0.2.2".parse().unwrap());
-        let first = places.take(one, 2, 1).unwrap();
-        assert_eq!(places.take(one, 2, 1).unwrap_err().status, 429);
-        let second = places.take(two, 2, 1).unwrap();
-        assert_eq!(places.take(None, 2, 1).unwrap_err().status, 503);
+        let first = counts.take(one, 2, 1).unwrap();
+        assert_eq!(counts.take(one, 2, 1).unwrap_err().status, 429);
+        let second = counts.take(two, 2, 1).unwrap();
+        assert_eq!(counts.take(None, 2, 1).unwrap_err().status, 503);
         drop(first);
-        drop(places.take(one, 2, 1).unwrap());
+        drop(counts.take(one, 2, 1).unwrap());
         drop(second);
-        assert_eq!(places.count(), 0);
-        assert!(places.taken.lock().unwrap().by_ip.is_empty());
+        assert_eq!(counts.count(), 0);
+        assert!(counts.counts.lock().unwrap().by_ip.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! [`Visitor`]: who connects, and where.
+//! [`ClientRequest`]: who connects, and where.
 //!
 //! In: a request, and the listener it came in at. Out: the client's address, as far as it can be believed, and what
 //! upstreams are asked for this client.
@@ -8,21 +8,21 @@ use std::{borrow::Cow, net::SocketAddr};
 use tidewire::ws::{Request, TrustedProxies};
 
 use crate::{
-    backend::{forward, reach::Ask},
+    backend::{forward, reach::UpstreamRequest},
     routing::request,
     settings::{Balance, Endpoint, HashKey, Listener},
 };
 
 /// Who connects, and where.
 #[derive(Clone, Debug)]
-pub(crate) struct Visitor {
+pub(crate) struct ClientRequest {
     pub(crate) request: Request,
     pub(crate) client: forward::Client,
     /// Where the client connected to.
     pub(crate) listener: SocketAddr,
 }
 
-impl Visitor {
+impl ClientRequest {
     /// Reads who asks from a request that came in at `listener`.
     pub(crate) fn new(request: Request, listener: &Listener, address: SocketAddr) -> Self {
         let trusted = TrustedProxies {
@@ -49,7 +49,7 @@ impl Visitor {
     }
 
     /// What the upstreams of `endpoint` are asked for this client, with `query` for them.
-    pub(crate) fn ask(&self, endpoint: &Endpoint, query: Option<String>) -> Ask {
+    pub(crate) fn ask(&self, endpoint: &Endpoint, query: Option<String>) -> UpstreamRequest {
         let head = &self.request.head;
         let hashed = match &endpoint.balance {
             Balance::Hash(HashKey::Header(name)) => request::header(head, name).map(str::to_owned),
@@ -66,7 +66,7 @@ impl Visitor {
         let preface = endpoint
             .proxy_protocol
             .map(|version| forward::proxy_header(version, source, self.listener));
-        Ask {
+        UpstreamRequest {
             headers: forward::headers(head, &self.request.peer, &self.client, endpoint),
             subprotocols: Vec::new(),
             path: head.path().to_owned(),

@@ -1,7 +1,7 @@
 //! Keeps the process of an endpoint as its settings want it.
 //!
 //! In: what is wanted. Out: a supervised process, which is stopped before
-//! another takes its place. Invariant: when the keeper has ended, nothing of the process is left.
+//! another takes its place. Invariant: when the reconciler has ended, nothing of the process is left.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use crate::process::{State, Supervised, Supervisor, state::ProcessPhase};
 pub(crate) enum Wanted {
     /// Not to run yet.
     #[default]
-    Later,
+    NotYet,
     /// To run, if the endpoint has one.
     Running(Arc<Endpoint>),
     /// To be stopped for good.
@@ -36,12 +36,16 @@ pub(crate) struct Current(Mutex<()>);
 
 /// Runs until nobody can want anything any more.
 #[cfg(unix)]
-pub(crate) async fn keep(pool: Pool, mut wanted: watch::Receiver<Wanted>, current: Arc<Current>) {
+pub(crate) async fn reconcile(
+    pool: Pool,
+    mut wanted: watch::Receiver<Wanted>,
+    current: Arc<Current>,
+) {
     loop {
         let now = wanted.borrow_and_update().clone();
         let with_process = match now {
             Wanted::Stopped => return,
-            Wanted::Later => None,
+            Wanted::NotYet => None,
             Wanted::Running(endpoint) => endpoint.process.clone().map(|it| (it, endpoint)),
         };
         let Some((process, endpoint)) = with_process else {
@@ -55,7 +59,7 @@ pub(crate) async fn keep(pool: Pool, mut wanted: watch::Receiver<Wanted>, curren
             // Where it is expected now: a reload may have changed that.
             let now = match &*told.borrow() {
                 Wanted::Running(now) => Arc::clone(now),
-                Wanted::Later | Wanted::Stopped => Arc::clone(&first),
+                Wanted::NotYet | Wanted::Stopped => Arc::clone(&first),
             };
             crate::upstream::answers(now)
         };
@@ -87,7 +91,7 @@ async fn follow(
                 }
                 let same = match &*wanted.borrow_and_update() {
                     Wanted::Running(now) => now.process == endpoint.process,
-                    Wanted::Later | Wanted::Stopped => false,
+                    Wanted::NotYet | Wanted::Stopped => false,
                 };
                 if !same {
                     return true;
@@ -159,4 +163,9 @@ impl Current {
 
 /// Processes are not supported on this system.
 #[cfg(not(unix))]
-pub(crate) async fn keep(_pool: Pool, _wanted: watch::Receiver<Wanted>, _current: Arc<Current>) {}
+pub(crate) async fn reconcile(
+    _pool: Pool,
+    _wanted: watch::Receiver<Wanted>,
+    _current: Arc<Current>,
+) {
+}

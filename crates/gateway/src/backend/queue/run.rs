@@ -1,8 +1,8 @@
 //! [`Run`]: small pieces of messages, side by side in one buffer.
 //!
 //! In: pieces. Out: the same, in order. A piece of its own costs more than a hundred bytes whatever it
-//! holds, so a client whose credit is 64 KiB could make the gateway keep megabytes of nothing
-//! (promise H5). Invariant: a run takes one buffer of a fixed size.
+//! holds, so a client whose credit is 64 KiB could make the gateway keep megabytes of nothing.
+//! Invariant: a run takes one buffer of a fixed size.
 
 use bytes::Bytes;
 use tidewire::ws::Kind;

@@ -1,4 +1,4 @@
-//! Promise H4: an upstream that hangs is found by its checks, and left by every connection that can go on elsewhere.
+//! An upstream that hangs is found by its checks, and left by every connection that can go on elsewhere.
 //!
 //! Pings to idle backends are off here: who leaves does so by the checks.
 
@@ -154,7 +154,7 @@ async fn numbers_until_answered(socket: &mut WebSocket, line: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_a_client_with_resume_leaves_a_backend_that_hangs_and_keeps_its_socket() {
+async fn a_client_with_resume_leaves_a_backend_that_hangs_and_keeps_its_socket() {
     for replay in [Replay::Unsent, Replay::Unconfirmed] {
         let (a, b, mut endpoint) = both(OnUnhealthy::default());
         endpoint.resume = Some(Resume { replay, ..quick() });
@@ -189,7 +189,7 @@ async fn h4_a_client_with_resume_leaves_a_backend_that_hangs_and_keeps_its_socke
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_a_sole_backend_that_hangs_is_left_and_found_again_when_it_goes_on() {
+async fn a_sole_backend_that_hangs_is_left_and_found_again_when_it_goes_on() {
     let (a, _b, mut endpoint) = both(OnUnhealthy::default());
     endpoint.upstreams.truncate(1);
     endpoint.opening.within = Duration::from_millis(200);
@@ -220,7 +220,7 @@ async fn h4_a_sole_backend_that_hangs_is_left_and_found_again_when_it_goes_on() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_connections_that_cannot_go_on_elsewhere_are_left_alone() {
+async fn connections_that_cannot_go_on_elsewhere_are_left_alone() {
     for rates in [0, 1_000_000] {
         let (a, _b, mut endpoint) = both(OnUnhealthy::default());
         endpoint.rates = Rates {
@@ -243,7 +243,7 @@ async fn h4_connections_that_cannot_go_on_elsewhere_are_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_with_keep_even_those_that_could_go_on_elsewhere_stay() {
+async fn with_keep_even_those_that_could_go_on_elsewhere_stay() {
     let (a, b, mut endpoint) = both(OnUnhealthy::Keep);
     endpoint.resume = Some(quick());
     endpoint.opening.within = Duration::from_mins(10);
@@ -270,7 +270,7 @@ async fn h4_with_keep_even_those_that_could_go_on_elsewhere_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_with_close_those_that_cannot_go_on_elsewhere_are_closed_with_1012() {
+async fn with_close_those_that_cannot_go_on_elsewhere_are_closed_with_1012() {
     for rates in [0, 1_000_000] {
         let (a, _b, mut endpoint) = both(OnUnhealthy::Close);
         endpoint.rates = Rates {

@@ -1,4 +1,4 @@
-//! Promise H5: a hostile client of `tidewire.mux.v1` breaks its own connection, is told what was expected, and
+//! A hostile client of `tidewire.mux.v1` breaks its own connection, is told what was expected, and
 //! takes a bounded amount of memory.
 
 use std::time::Duration;
@@ -87,7 +87,7 @@ fn echoing() -> (Running, tidewire::ws::RunningServer) {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-async fn h5_who_breaks_a_rule_is_closed_with_1002_and_told_what_was_expected() {
+async fn who_breaks_a_rule_is_closed_with_1002_and_told_what_was_expected() {
     let (gateway, _backend) = echoing();
     let raw = |bytes: &[u8]| masked(0x82, bytes);
     let cases: Vec<(Vec<u8>, &str)> = vec![
@@ -164,7 +164,7 @@ async fn h5_who_breaks_a_rule_is_closed_with_1002_and_told_what_was_expected() {
 }
 
 #[tokio::test]
-async fn h5_what_is_late_for_a_stream_that_is_gone_is_ignored() {
+async fn what_is_late_for_a_stream_that_is_gone_is_ignored() {
     let backend = telling();
     let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
     settings.limits.control_rate = None;
@@ -195,7 +195,7 @@ async fn h5_what_is_late_for_a_stream_that_is_gone_is_ignored() {
 }
 
 #[tokio::test]
-async fn h5_pings_are_answered_in_order_and_a_client_that_reads_no_pongs_is_read_no_more() {
+async fn pings_are_answered_in_order_and_a_client_that_reads_no_pongs_is_read_no_more() {
     let backend = telling();
     let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
     settings.limits.control_rate = None;
@@ -242,7 +242,7 @@ async fn stuck(gateway: &Running) {
 }
 
 #[tokio::test]
-async fn h5_no_more_streams_than_allowed_are_open_and_others_go_on() {
+async fn no_more_streams_than_allowed_are_open_and_others_go_on() {
     let backend = telling();
     let mut settings: Settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
     settings.mux.streams_max = 5;
@@ -285,8 +285,7 @@ async fn h5_no_more_streams_than_allowed_are_open_and_others_go_on() {
 /// The rapid reset of HTTP/2 (CVE-2023-44487) in this dialect: a stream that was closed is none any more,
 /// its backend is still being opened.
 #[tokio::test]
-async fn h5_a_storm_of_open_and_close_reaches_a_slow_backend_no_more_often_than_twice_the_streams()
-{
+async fn a_storm_of_open_and_close_reaches_a_slow_backend_no_more_often_than_twice_the_streams() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let slow = Fake::start(move |wire| {
         arrived.send(wire).unwrap();
@@ -337,8 +336,8 @@ async fn h5_a_storm_of_open_and_close_reaches_a_slow_backend_no_more_often_than_
 }
 
 #[tokio::test]
-async fn h5_tiny_frames_for_a_backend_that_is_away_take_less_than_64_mib() {
-    if !alone("h5_mux::h5_tiny_frames_for_a_backend_that_is_away_take_less_than_64_mib") {
+async fn tiny_frames_for_a_backend_that_is_away_take_less_than_64_mib() {
+    if !alone("hostile_mux::tiny_frames_for_a_backend_that_is_away_take_less_than_64_mib") {
         return;
     }
     let (arrived, mut arrivals) = mpsc::unbounded_channel();

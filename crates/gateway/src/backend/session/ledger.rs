@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{backend::lane::Piece, settings::Replay};
+use crate::{backend::queue::Piece, settings::Replay};
 
 /// Most bytes and messages that are kept, whatever their size.
 const BYTES_MAX: usize = 1 << 20;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn h5_no_more_messages_are_kept_than_so_many_however_small_they_are() {
+    fn no_more_messages_are_kept_than_so_many_however_small_they_are() {
         let mut ledger = Ledger::new(Some(Replay::Unsent));
         let mut count = 0;
         while ledger.has_room() {

@@ -1,4 +1,4 @@
-//! Promise H3: a reader that has stopped holds up nobody but its own backend, and the gateway keeps no
+//! A reader that has stopped holds up nobody but its own backend, and the gateway keeps no
 //! more for it than its windows.
 
 use tidewire::{
@@ -75,7 +75,7 @@ async fn talk_until_quiet(gateway: &Running, taken: &watch::Receiver<usize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h3_a_pinned_client_that_does_not_read_stops_its_backend() {
+async fn a_pinned_client_that_does_not_read_stops_its_backend() {
     for way in ["bytes", "messages"] {
         let (gateway, _echoing, taken) = flooded();
         in_time(async {
@@ -87,7 +87,7 @@ async fn h3_a_pinned_client_that_does_not_read_stops_its_backend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h3_an_smhandshake_client_that_does_not_read_stops_its_backends() {
+async fn an_smhandshake_client_that_does_not_read_stops_its_backends() {
     let (gateway, _echoing, taken) = flooded();
     in_time(async {
         let mut stopped = Wire::open(&gateway, "/", "").await;
@@ -106,8 +106,10 @@ async fn h3_an_smhandshake_client_that_does_not_read_stops_its_backends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h3_a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on() {
-    if !alone("h3::h3_a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on") {
+async fn a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on() {
+    if !alone(
+        "stopped_readers::a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on",
+    ) {
         return;
     }
     let (gateway, _echoing, taken) = flooded();
@@ -133,7 +135,7 @@ async fn h3_a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on
             assert!(now < 8 * BOUND, "{now} bytes were taken");
             quiet = if now == count { quiet + 1 } else { 0 };
         }
-        // Eight windows of 64 KiB at the client, eight lanes of 64 KiB and a read in the gateway.
+        // Eight windows of 64 KiB at the client, eight queues of 64 KiB and a read in the gateway.
         let grown = resident().saturating_sub(before);
         assert!(grown < 16 << 20, "{grown} bytes of memory");
         // One that reads again gets all in order.
