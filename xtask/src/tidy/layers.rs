@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["tidewire-notify"],
     &["tidewire-hub", "tidewire-config"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],
-    &["tidewire-proto"],
+    &["tidewire-proto", "tidewire-table"],
 ];
 
 /// Stands outside the layers: automation depends on no crate of ours.
