@@ -53,9 +53,7 @@ fn property(key: &Key) -> Map<String, Value> {
         Shape::Mixed(schema) => map(parsed(schema)),
         Shape::MixedList(item) => map(json!({"type": "array", "items": parsed(item)})),
         Shape::Auth => auth(),
-        Shape::Texts => {
-            map(json!({"type": "object", "additionalProperties": {"type": "string"}}))
-        }
+        Shape::Texts => map(json!({"type": "object", "additionalProperties": {"type": "string"}})),
         Shape::Table(description, _) => object(description),
         Shape::Tables(description) => map(json!({"type": "array", "items": object(description)})),
         Shape::Named(description) => {

@@ -26,11 +26,11 @@ fn tables_within(text: &mut String, at: &str, description: &Description) {
 fn within(text: &mut String, at: &str, key: &Key) {
     let path = tidewire_table::join_key(at, key.name);
     let mut head = |header: String, more: &str| {
-        let _ = write!(text, "\n### `{header}`\n");
+        write!(text, "\n### `{header}`\n").expect("a text takes all");
         let mut paragraphs = documentation(key);
         paragraphs.extend((!more.is_empty()).then(|| more.to_owned()));
         for paragraph in paragraphs {
-            let _ = write!(text, "\n{paragraph}\n");
+            write!(text, "\n{paragraph}\n").expect("a text takes all");
         }
     };
     let (path, description, presence) = match &key.shape {
@@ -58,7 +58,9 @@ fn within(text: &mut String, at: &str, key: &Key) {
             return;
         }
         Shape::Texts => {
-            let example = key.example.map(|example| format!("For example `{example}`."));
+            let example = key
+                .example
+                .map(|example| format!("For example `{example}`."));
             head(format!("[{path}]"), &example.unwrap_or_default());
             return;
         }
@@ -93,6 +95,7 @@ fn rows(text: &mut String, description: &Description, presence: Presence) {
         };
         let range = key.range_in_words().unwrap_or_default();
         let meaning = key.paragraphs().join(" ").replace('|', "\\|");
-        let _ = writeln!(text, "| `{}` | {default} | {range} | {meaning} |", key.name);
+        writeln!(text, "| `{}` | {default} | {range} | {meaning} |", key.name)
+            .expect("a text takes all");
     }
 }

@@ -40,12 +40,10 @@ impl Renamed {
                     example: key.default.clone().filter(|_| has_unit),
                 });
             }
-            let within = match &key.shape {
-                Shape::Tables(_) | Shape::Named(_) => {
-                    [at, &[key.name.to_owned(), "*".to_owned()]].concat()
-                }
-                _ => path(key.name),
-            };
+            let mut within = path(key.name);
+            if matches!(key.shape, Shape::Tables(_) | Shape::Named(_)) {
+                within.push("*".to_owned());
+            }
             if let Some(description) = key.shape.description() {
                 self.collect(&within, description);
             }
@@ -58,7 +56,10 @@ impl Renamed {
             let path = path.get(..length)?;
             let fits = |pattern: &[String]| {
                 pattern.len() == path.len()
-                    && pattern.iter().zip(path).all(|(one, name)| one == "*" || one == name)
+                    && pattern
+                        .iter()
+                        .zip(path)
+                        .all(|(one, name)| one == "*" || one == name)
             };
             let found = self.0.iter().find(|rename| fits(&rename.old))?;
             let key = found.new.iter().enumerate().map(|(index, segment)| {

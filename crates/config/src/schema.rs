@@ -51,11 +51,7 @@ impl Schema {
     }
 
     /// Keys and defaults as they are given.
-    pub fn of_keys(
-        prefix: &'static str,
-        keys: Dict,
-        named: Vec<(&'static str, Dict)>,
-    ) -> Self {
+    pub fn of_keys(prefix: &'static str, keys: Dict, named: Vec<(&'static str, Dict)>) -> Self {
         Self {
             prefix,
             is_foreign: |_| false,

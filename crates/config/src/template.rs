@@ -104,7 +104,7 @@ pub(crate) fn documentation(key: &Key) -> Vec<String> {
     if let Some(range) = key.range_in_words() {
         match paragraphs.last_mut() {
             Some(last) => {
-                let _ = write!(last, " Range: {range}.");
+                write!(last, " Range: {range}.").expect("a text takes all");
             }
             None => paragraphs.push(format!("Range: {range}.")),
         }
@@ -124,6 +124,8 @@ fn comment(text: &mut String, paragraphs: impl IntoIterator<Item = String>) {
             text.push_str("#\n");
         }
         let mut width = 0;
+        // Values in quotes need no further marks outside of Markdown.
+        let paragraph = paragraph.replace("`\"", "\"").replace("\"`", "\"");
         for word in paragraph.split_whitespace() {
             let length = word.chars().count();
             if width > 0 && width + 1 + length > WIDTH {

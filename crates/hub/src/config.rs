@@ -69,6 +69,9 @@ table! {
         /// Whether messages are stored at all. `false` makes every type live-only; what already
         /// waits is still delivered. Default `true`.
         stores: bool = true;
+        /// Messages that a mailbox holds. A full one would take nothing new, so no more than half of it is kept for a
+        /// redelivery. Default: unlimited.
+        mailbox_messages_max: usize = usize::MAX;
     }
 }
 

@@ -53,6 +53,8 @@ macro_rules! table {
         $vis struct $table {
             $(
                 $(#[doc = $doc])*
+                // A table within is documented where it is declared.
+                #[doc = ""]
                 $(#[doc = ::core::concat!("\n\nDefault: `", ::core::stringify!($default), "`.")])?
                 $(#[doc = ::core::concat!("\n\nRange: `", ::core::stringify!($range), "`.")])?
                 pub $name: $type,
@@ -263,13 +265,7 @@ impl<T: Value<K>, K> Kind<T, K> {
     }
 
     /// Reports what is out of range within a value.
-    pub fn violations(
-        &self,
-        at: &str,
-        name: &str,
-        value: &T,
-        report: &mut dyn FnMut(Violation),
-    ) {
+    pub fn violations(&self, at: &str, name: &str, value: &T, report: &mut dyn FnMut(Violation)) {
         value.violations(&join_key(at, name), report);
     }
 }

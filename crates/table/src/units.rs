@@ -9,11 +9,11 @@ pub const MILLISECOND: Duration = Duration::from_millis(1);
 /// A second.
 pub const SECOND: Duration = Duration::from_secs(1);
 /// 60 seconds.
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_mins(1);
 /// 60 minutes.
-pub const HOUR: Duration = Duration::from_secs(3600);
+pub const HOUR: Duration = Duration::from_hours(1);
 /// 24 hours.
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub const DAY: Duration = Duration::from_hours(24);
 
 /// Reads a number of bytes: `512`, `64KiB`, `10MiB`, `4GiB`; `K`, `M` and `G` mean the same (× 1024).
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -88,9 +88,7 @@ impl de::Visitor<'_> for SizeVisitor {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a size such as \"64KiB\": bytes, or a number with KiB, MiB or GiB (K, M or G)",
-        )
+        f.write_str("a size such as \"64KiB\": bytes, or a number with KiB, MiB or GiB (K, M or G)")
     }
 
     fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {

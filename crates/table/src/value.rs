@@ -161,7 +161,7 @@ impl Value<Plain> for Vec<String> {
     }
 
     fn show(&self) -> Option<String> {
-        let items: Vec<String> = self.iter().map(|text| toml_text(text)).collect();
+        let items: Self = self.iter().map(|text| toml_text(text)).collect();
         Some(format!("[{}]", items.join(", ")))
     }
 
@@ -241,8 +241,7 @@ pub fn toml_text(text: &str) -> String {
         match letter {
             '"' | '\\' => shown.extend(['\\', letter]),
             _ if letter.is_control() => {
-                // Writing to a text cannot fail.
-                let _ = write!(shown, "\\u{:04X}", u32::from(letter));
+                write!(shown, "\\u{:04X}", u32::from(letter)).expect("a text takes all");
             }
             _ => shown.push(letter),
         }

@@ -34,8 +34,8 @@ table! {
         sender_messages_max: u64 = 50_000, in 0..=MESSAGES_MAX;
         /// Bytes of one sender waiting in all mailboxes, each mailbox counted; 0 = no limit of its own.
         sender_bytes_max: u64 as Size = 256 << 20, in 0..=BYTES_MAX;
-        /// How much of one mailbox's messages and bytes a sender may fill, in percent; 100 = all. His first message is
-        /// always taken.
+        /// How much of one mailbox's messages and bytes a sender may fill, in percent; 100 = all. The first message
+        /// of a sender is always taken.
         sender_share_percent: u64 = 50, in 1..=100;
         /// Bytes of messages on their way to the disk, from all connections together, each counted once. Further ones
         /// are refused as busy, and connections are not read from. One is always taken. Memory is about twice this.
@@ -74,6 +74,9 @@ table! {
 }
 
 impl Config {
+    /// The least that [`file_bytes_max`](Self::file_bytes_max) may be: the empty tables and a handful of messages.
+    pub const FILE_BYTES_MIN: u64 = 64 << 10;
+
     /// The defaults, for a store in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -156,7 +159,7 @@ impl Config {
         }
         if self
             .file_bytes_max
-            .is_some_and(|bytes| bytes < FILE_BYTES_MIN)
+            .is_some_and(|bytes| bytes < Self::FILE_BYTES_MIN)
         {
             return Err(invalid("file_bytes_max", "at least 65536 (64 KiB)"));
         }
@@ -195,12 +198,10 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 /// Ten years: keeps every expiry far inside the range of SQLite's signed integers.
-const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+const TTL_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 /// More messages than any disk holds; keeps sums of counts far from overflow.
 const MESSAGES_MAX: u64 = 1 << 40;
 /// A pebibyte, likewise.
 const BYTES_MAX: u64 = 1 << 50;
 /// SQLite refuses rows of about 1 GB; half of it leaves room for the rest of the row.
 const PAYLOAD_BYTES_MAX: u64 = 512 << 20;
-/// The empty tables and a handful of messages.
-const FILE_BYTES_MIN: u64 = 64 << 10;

@@ -1,10 +1,10 @@
 //! What only the embedded store does: files, batches, time, a full disk.
 
-use std::time::Duration;
 use std::sync::{
     Arc, Mutex,
     mpsc::{SyncSender, sync_channel},
 };
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidewire_engine::{

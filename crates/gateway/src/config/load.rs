@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidewire_config::{
-    ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
+    ConfigError, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
 };
 
 use super::{Config, example::EXAMPLE_TOML, ini};
