@@ -125,8 +125,9 @@ mod tests {
     fn edges_down_the_layers_are_fine() {
         let found = check_edges(&[
             ("tidewire-server", &["tidewire-hub", "tidewire", "serde"]),
-            ("tidewire-hub", &["tidewire-engine", "tidewire-proto"]),
-            ("tidewire-engine", &[]),
+            ("tidewire-hub", &["tidewire-engine", "tidewire-table"]),
+            ("tidewire-engine", &["tidewire-table"]),
+            ("tidewire-table", &[]),
             ("tidewire", &["tidewire-proto"]),
             ("tidewire-proto", &[]),
             ("xtask", &["serde"]),
