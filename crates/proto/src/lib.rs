@@ -38,8 +38,8 @@
 //! ```
 //!
 //! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
-//! `connection::decode` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
-//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write. What was
+//! `connection::assembler` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
+//! `connection::encoder` → `connection::transmit` (queue) → the caller's vectored write. What was
 //! agreed to be compressed passes `deflate` on both ways.
 #![forbid(unsafe_code)]
 #![warn(
@@ -79,7 +79,7 @@ pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
-pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
+pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, Stats};
 pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;

@@ -13,9 +13,10 @@ use std::{
 
 use axum::Router;
 use tidewire::{
-    runtime::Workers,
+    http::{self, AnswerBudget, Http},
+    service::{self, Workers},
     tls::{ServerTls, TlsError},
-    ws::{Config as SocketConfig, RunningServer, Server, ServerConfig},
+    ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
 };
 use tidewire_engine::{
     Mailbox,
@@ -28,7 +29,6 @@ use crate::{
     chat::{Behaviour, Chat, Timing},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings, TlsSettings},
     echo::Echo,
-    http::{AnswerBudget, HttpOptions, fallback},
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
     web,
@@ -68,10 +68,13 @@ pub struct Running {
     hub: Arc<Hub>,
     mailbox: Arc<SqliteMailbox>,
     messaging: Arc<OnceLock<RunningServer>>,
-    rest: Option<RunningServer>,
+    rest: Option<RestServer>,
     urls: Vec<(&'static str, String)>,
     drain: Duration,
 }
+
+/// The REST listener speaks HTTP alone.
+type RestServer = service::RunningServer<Http<Router>>;
 
 /// Opens the store and starts all listeners.
 ///
@@ -96,18 +99,15 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         })
     };
     let mut urls = Vec::new();
-    let answers = AnswerBudget::new(settings.config.server.limits.answers_bytes_max);
-    let options = http_options(settings, answers);
+    let options = http_config(settings);
     let server = start_messaging(settings, &hub, options.clone(), &mut urls)?;
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let options = HttpOptions {
-                keep_alive: true,
-                ..options
-            };
+            let mut options = options;
+            options.keep_alive = true;
             let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
             let scheme = if settings
                 .rest
@@ -148,10 +148,19 @@ impl Running {
     pub async fn stop(self) -> bool {
         self.hub.stop_accepting();
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
-        let (messaging, rest) = tokio::join!(
-            drained(messaging, self.drain),
-            drained(self.rest, self.drain)
-        );
+        let messaging = async {
+            match messaging {
+                Some(server) => server.drain(self.drain).await,
+                None => true,
+            }
+        };
+        let rest = async {
+            match self.rest {
+                Some(server) => server.drain(self.drain).await,
+                None => true,
+            }
+        };
+        let (messaging, rest) = tokio::join!(messaging, rest);
         let mailbox = self.mailbox;
         if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
             tracing::error!(%error, "the store was not closed properly");
@@ -160,17 +169,10 @@ impl Running {
     }
 }
 
-async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
-    match server {
-        Some(server) => server.drain(within).await,
-        None => true,
-    }
-}
-
 fn start_messaging(
     settings: &Settings,
     hub: &Arc<Hub>,
-    options: HttpOptions,
+    options: http::Config,
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
     let server = &settings.config.server;
@@ -207,7 +209,7 @@ fn start_messaging(
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)
-        .fallback(fallback(router, options));
+        .fallback(http::fallback(router, options));
     if server.echo {
         builder = builder.route(
             "/echo",
@@ -255,17 +257,20 @@ fn behaviour(settings: &Settings) -> Behaviour {
 fn start_rest(
     listening: &ListenerSettings,
     settings: &Settings,
-    options: HttpOptions,
+    options: http::Config,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
-) -> Result<RunningServer, StartError> {
+) -> Result<RestServer, StartError> {
     let rest = &settings.config.rest;
     let access = access(listening, settings.allowed_origins.clone());
-    let mut listener = ServerConfig::new(listening.listen);
+    let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
     listener.tls = tls(listening.tls.as_ref(), "REST")?;
-    limits(settings, &mut listener);
+    let (connections_max, per_ip_max) = connection_limits(settings);
+    listener.limits.connections_max = connections_max;
+    listener.limits.per_ip_max = per_ip_max;
+    listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
     let router: Router = rest::router(Rest {
         hub,
         mailbox,
@@ -278,8 +283,7 @@ fn start_rest(
             rest.idempotency_keys_max,
         )),
     });
-    Server::new(listener)
-        .fallback(fallback(router, options))
+    service::Server::new(listener, Http::new(router, options))
         .start()
         .map_err(|source| StartError::Listener {
             listener: "REST",
@@ -322,17 +326,32 @@ fn tls(
 
 fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let from = &settings.config.server.limits;
-    listener.limits.connections_max = match from.connections_max {
+    let (connections_max, per_ip_max) = connection_limits(settings);
+    listener.limits.connections_max = connections_max;
+    listener.limits.per_ip_max = per_ip_max;
+    listener.limits.handshake_within = from.handshake_timeout;
+    listener.limits.head = head_limits(settings);
+}
+
+/// Most connections of a listener, in all and per address.
+fn connection_limits(settings: &Settings) -> (usize, usize) {
+    let from = &settings.config.server.limits;
+    let connections_max = match from.connections_max {
         0 => tidewire_config::connections_max(),
         limit => limit as usize,
     };
-    listener.limits.per_ip_max = match from.connections_per_ip_max {
+    let per_ip_max = match from.connections_per_ip_max {
         0 => usize::MAX,
         limit => limit as usize,
     };
-    listener.limits.handshake_within = from.handshake_timeout;
-    listener.limits.head.bytes_max = from.head_bytes_max;
-    listener.limits.head.fields_max = from.headers_max;
+    (connections_max, per_ip_max)
+}
+
+fn head_limits(settings: &Settings) -> HeadLimits {
+    HeadLimits {
+        bytes_max: settings.config.server.limits.head_bytes_max,
+        fields_max: settings.config.server.limits.headers_max,
+    }
 }
 
 /// How long a peer's system may acknowledge nothing: the standstill that is allowed with pongs, twice,
@@ -341,16 +360,19 @@ fn unacknowledged_within(settings: &Settings) -> Duration {
     settings.config.server.keep_alive.pong_timeout * 2
 }
 
-fn http_options(settings: &Settings, answers: AnswerBudget) -> HttpOptions {
+fn http_config(settings: &Settings) -> http::Config {
     let limits = &settings.config.server.limits;
-    HttpOptions {
-        keep_alive: false,
-        headers_max: limits.headers_max,
-        head_within: limits.handshake_timeout,
-        head_bytes_max: limits.head_bytes_max,
-        answer_within: limits.answer_timeout,
-        answers,
-    }
+    let too_many =
+        r#"{"message":"too many answers are waiting to be read","status":503,"success":false}"#;
+    let mut config = http::Config::default();
+    // Only a connection's first request can become a WebSocket.
+    config.keep_alive = false;
+    config.head = head_limits(settings);
+    config.head_timeout = limits.handshake_timeout;
+    config.answer_timeout = limits.answer_timeout;
+    config.answers =
+        AnswerBudget::new(limits.answers_bytes_max).refuse_with("application/json", too_many);
+    config
 }
 
 fn socket_config(settings: &Settings) -> SocketConfig {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use tidewire_proto::{CloseCode, Event, Kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, LastControl, WebSocket, controls::Control, drive::READS_MAX, later::Kept};
+use super::{
+    Ending, LastControl, WebSocket, controls::Control, deferred::DeferredItem, driver::READS_MAX,
+};
 use crate::ws::{RecvError, SendError};
 
 /// Pieces that arrive together are gathered up to this. Frames of a few bytes, and the steps in which a compressed
@@ -157,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
                 Ok(Some(event)) => {
                     let control = Control::of(&event);
-                    let pings_sent = self.inner.link.lock().answer(&event);
+                    let pings_sent = self.inner.shared.lock().answer(&event);
                     let kept = match event {
                         Event::Ping(body) if controls => {
                             let ping = IncomingChunk::Ping(Bytes::copy_from_slice(body));
@@ -179,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 Err(error) => Some(error),
             };
             if let Some(error) = broken {
-                self.inner.link.lock().keep(Kept::Failed(error));
+                self.inner.shared.lock().keep(DeferredItem::Failed(error));
                 self.inner.failed = Some(RecvError::Protocol(error));
             }
             input.handled(used);
@@ -204,9 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         piece: &[u8],
         last: bool,
     ) -> Result<(), SendError> {
-        let mut half = self.inner.link.lock();
-        half.check()?;
-        half.queue(|outgoing| outgoing.send_fragment(kind, piece, last))
+        let mut locked = self.inner.shared.lock();
+        locked.check()?;
+        locked.queue(|encoder| encoder.send_fragment(kind, piece, last))
     }
 
     /// Begins a message that is sent in pieces, each as a fragment (RFC 6455 section 5.4).
@@ -256,14 +258,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MessageWriter<'_, S> {
     pub async fn finish(mut self) -> Result<(), SendError> {
         self.fragment(b"", true).await?;
         self.begun = false;
-        self.socket.inner.link.wake_senders();
+        self.socket.inner.shared.wake_senders();
         Ok(())
     }
 
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), SendError> {
         let kind = self.kind;
         let socket = &mut *self.socket;
-        poll_fn(|cx| socket.poll_queue(cx, |outgoing| outgoing.send_fragment(kind, piece, last)))
+        poll_fn(|cx| socket.poll_queue(cx, |encoder| encoder.send_fragment(kind, piece, last)))
             .await
     }
 }

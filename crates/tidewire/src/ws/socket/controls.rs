@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use tidewire_proto::{Event, Incoming, ProtocolError};
+use tidewire_proto::{Decoder, Event, ProtocolError};
 use tokio::time::Instant;
 
 /// A control frame that may have to be counted.
@@ -34,18 +34,18 @@ impl Answered {
     /// A control frame came, after `pings_sent` pings of ours.
     ///
     /// # Errors
-    /// See [`Incoming::count_control`].
+    /// See [`Decoder::count_control`].
     pub(super) fn count(
         &mut self,
         control: Control,
         pings_sent: u32,
-        incoming: &mut Incoming,
+        decoder: &mut Decoder,
     ) -> Result<(), ProtocolError> {
         if control == Control::Pong && self.0 != pings_sent {
             self.0 = self.0.wrapping_add(1);
             return Ok(());
         }
-        incoming.count_control(now_ms())
+        decoder.count_control(now_ms())
     }
 }
 
@@ -64,7 +64,7 @@ fn now_ms() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::Inner;
-    use crate::stream::Stream;
+    use crate::net::Stream;
 
     #[test]
     fn the_receiving_half_of_an_idle_connection_stays_in_its_class_of_allocations() {

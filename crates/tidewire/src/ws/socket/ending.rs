@@ -46,24 +46,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         loop {
             let deadline = match self.inner.ending {
                 Ending::Writing { deadline } => {
-                    let mut half = self.inner.link.lock();
-                    if self.inner.link.poll_write(&mut half, cx).is_ready()
-                        && half.poll_shutdown(cx).is_ready()
+                    let mut locked = self.inner.shared.lock();
+                    if self.inner.shared.poll_write(&mut locked, cx).is_ready()
+                        && locked.poll_shutdown(cx).is_ready()
                     {
                         self.inner.ending = Ending::Lingering { deadline };
                         continue;
                     }
                     deadline
                 }
-                Ending::Lingering { deadline } => match self.inner.link.lock().poll_read(cx, false)
-                {
-                    Poll::Ready(Ok(Some(_ignored))) if Instant::now() < deadline => continue,
-                    Poll::Ready(_) => {
-                        self.inner.ending = Ending::Done;
-                        continue;
+                Ending::Lingering { deadline } => {
+                    match self.inner.shared.lock().poll_read(cx, false) {
+                        Poll::Ready(Ok(Some(_ignored))) if Instant::now() < deadline => continue,
+                        Poll::Ready(_) => {
+                            self.inner.ending = Ending::Done;
+                            continue;
+                        }
+                        Poll::Pending => deadline,
                     }
-                    Poll::Pending => deadline,
-                },
+                }
                 Ending::Done | Ending::No => {
                     return Poll::Ready(self.inner.failed.clone().map_or(Ok(None), Err));
                 }

@@ -3,29 +3,29 @@
 //! In: bytes, when the stream is readable, and the application's messages. Out: the peer's
 //! messages, and one write per read batch. It takes no protocol decision.
 //!
-//! The receiving half of the core belongs to the [`WebSocket`] and needs no lock. The sending
-//! half and the stream are shared (`link`) with [`Sender`]s, with [`Topic`](super::Topic)s and with
+//! The decoder of the core belongs to the [`WebSocket`] and needs no lock. The sending
+//! half and the stream are shared (`shared`) with [`Sender`]s, with [`Topic`](super::Topic)s and with
 //! the server, which may close a connection while its task is busy elsewhere.
 //!
 //! **Auto-cork.** A message sent while more of the last read waits to be received is written
-//! together with the answers to that, or when the task yields, whichever is first (`turn`). So the plain loop "receive, send" costs one read and one write per batch, however many
+//! together with the answers to that, or when the task yields, whichever is first (`cork`). So the plain loop "receive, send" costs one read and one write per batch, however many
 //! messages a batch holds, and nothing is ever held back while the task waits.
 //!
 //! **Idle costs nothing.** Buffers are taken from a pool when bytes are there; the core keeps
 //! none while no frame is under way; one lazy timer serves all deadlines and is never touched
 //! per message.
 
-mod link; // what is shared
-mod half; // its locked part: stream and sending half
-mod later; // what others want to send while the sending half is out
-mod turn; // when held-back messages are written
+mod shared; // what several places of a program share of a connection
+mod locked; // its locked part: stream and encoder
+mod deferred; // what others want to send while the encoder is checked out
+mod cork; // when held-back messages are written
 mod sender; // sending from anywhere
 mod timer; // one for all deadlines
 mod controls; // how many pings and pongs a client may send
-mod drive; // receiving: what happens when it is polled
+mod driver; // receiving: what happens when it is polled
 mod ending; // the end of the stream, after the end of the protocol
 mod chunks; // messages too large to hold
-mod handling; // handler style: callbacks with borrowed messages
+mod handler; // handler style: callbacks with borrowed messages
 
 use std::{
     fmt,
@@ -37,23 +37,23 @@ use std::{
 
 use bytes::Bytes;
 use tidewire_proto::{
-    CloseCode, CloseFrame, Connection, Incoming as Decoder, Message, Prepared, ProtocolError, Stats,
+    CloseCode, CloseFrame, Connection, Decoder, Message, Prepared, ProtocolError, Stats,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
-pub(super) use self::link::Link;
+pub(super) use self::shared::SharedConnection;
 pub use self::{
     chunks::{IncomingChunk, MessageChunk, MessageWriter},
-    handling::{Handler, Session},
+    cork::Serving,
+    handler::{Handler, Session},
     sender::Sender,
-    turn::Serving,
 };
-use self::{controls::Answered, ending::Ending, later::Item, timer::Timer};
+use self::{controls::Answered, deferred::SendItem, ending::Ending, timer::Timer};
 use super::{Membership, Peer, RecvError, SendError, Topic};
-use crate::{buffer::ReadBuffer, stream::Stream};
+use crate::{net::Stream, net::buffer::ReadBuffer};
 
 /// Something received.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub struct WebSocket<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream
 }
 
 struct Inner<S> {
-    link: Arc<Link<S>>,
+    shared: Arc<SharedConnection<S>>,
     decoder: Decoder,
     /// Bytes read and not yet handled.
     input: Option<ReadBuffer>,
@@ -94,7 +94,7 @@ struct Inner<S> {
     timer: Timer,
     /// When something was last read, and in which turn.
     read_at: Option<(Instant, u64)>,
-    /// The task that is woken by the link and the timer; while it is the same, they need no
+    /// The task that is woken by the connection and the timer; while it is the same, they need no
     /// polling.
     registered: Option<Waker>,
     failed: Option<RecvError>,
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for WebSocke
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("decoder", &self.inner.decoder)
-            .field("peer", self.inner.link.peer())
+            .field("peer", self.inner.shared.peer())
             .finish_non_exhaustive()
     }
 }
@@ -153,9 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Drives `connection` over `stream`, right after the handshake. `leftover` is what was
     /// read behind it.
     pub fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
-        let (decoder, outgoing) = connection.split();
+        let (decoder, encoder) = connection.split();
         let inner = Box::new(Inner {
-            link: Arc::new(Link::new(stream, outgoing)),
+            shared: Arc::new(SharedConnection::new(stream, encoder)),
             decoder,
             input: (!leftover.is_empty()).then(|| ReadBuffer::holding(leftover)),
             busy: false,
@@ -178,22 +178,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         subprotocol: Option<Arc<str>>,
         write_within: Duration,
     ) -> Self {
-        if let Some(link) = Arc::get_mut(&mut self.inner.link) {
-            link.describe(peer, subprotocol, write_within);
+        if let Some(shared) = Arc::get_mut(&mut self.inner.shared) {
+            shared.describe(peer, subprotocol, write_within);
         }
         self
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link<S>> {
-        &self.inner.link
+    pub(crate) fn shared(&self) -> &Arc<SharedConnection<S>> {
+        &self.inner.shared
     }
 
     /// Runs `task` with this socket, so that sent messages may wait for the rest of a batch
     /// (auto-cork): what was held back is written whenever the task yields. Servers do this for
     /// their endpoints; without it every message is written at once.
     pub fn serve<F: Future + Unpin>(self, task: impl FnOnce(Self) -> F) -> Serving<S, F> {
-        let link = Arc::clone(&self.inner.link);
-        Serving::new(link, task(self))
+        let shared = Arc::clone(&self.inner.shared);
+        Serving::new(shared, task(self))
     }
 
     /// The next message; `None` once the connection was closed properly by both ends (see
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
         let message = message.into();
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_uncompressed(&message))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send_uncompressed(&message))).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.send_prepared(prepared))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.send_prepared(prepared))).await
     }
 
     /// Sends a ping of at most 125 bytes; the pong comes from [`recv_any`](Self::recv_any).
@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_queue(cx, |outgoing| outgoing.ping(payload))).await
+        poll_fn(|cx| self.poll_queue(cx, |encoder| encoder.ping(payload))).await
     }
 
     /// Queues a message without writing it; [`flush`](Self::flush), any receive or any send
@@ -280,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// [`SendError::Full`], [`SendError::Closed`]; the message was not queued.
     pub fn try_send(&mut self, message: &Message) -> Result<(), SendError> {
-        self.offer(Item::Message(message))
+        self.offer(SendItem::Message(message))
     }
 
     /// As [`try_send`](Self::try_send), for a message that is never compressed: one that holds
@@ -289,7 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
-        self.offer(Item::Uncompressed(message))
+        self.offer(SendItem::Uncompressed(message))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.
@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        self.offer(Item::Prepared(prepared))
+        self.offer(SendItem::Prepared(prepared))
     }
 
     /// As [`try_send`](Self::try_send), for a ping of at most 125 bytes.
@@ -305,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send), and [`SendError::ControlTooLong`].
     pub fn try_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.offer(Item::Ping(payload))
+        self.offer(SendItem::Ping(payload))
     }
 
     /// Queues a pong of at most 125 bytes, without writing it: the answer to a ping that
@@ -315,18 +315,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// # Errors
     /// As [`try_ping`](Self::try_ping).
     pub fn try_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.offer(Item::Pong(payload))
+        self.offer(SendItem::Pong(payload))
     }
 
     /// Pings queued for sending so far, those of the keep-alive too; wraps around.
     pub fn pings_sent(&self) -> u32 {
-        self.inner.link.lock().pings_sent()
+        self.inner.shared.lock().pings_sent()
     }
 
-    fn offer(&mut self, item: Item<'_>) -> Result<(), SendError> {
-        let mut half = self.inner.link.lock();
-        half.check()?;
-        half.offer(item)
+    fn offer(&mut self, item: SendItem<'_>) -> Result<(), SendError> {
+        let mut locked = self.inner.shared.lock();
+        locked.check()?;
+        locked.offer(item)
     }
 
     /// Waits until everything queued has been given to the system.
@@ -362,18 +362,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Queues a close frame without waiting; the next receive goes on with the closing handshake.
     /// What was published to its topics before goes out first, as far as there is room.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
-        let mut half = self.inner.link.lock();
+        let mut locked = self.inner.shared.lock();
         // Nobody waits for more: the socket is closing.
         let nobody = Context::from_waker(Waker::noop());
-        drive::hand_out(&mut self.inner.memberships, &mut half, &nobody);
-        half.close(CloseFrame::new(code, reason));
-        drop(half);
-        self.inner.link.wake_senders();
+        driver::hand_out(&mut self.inner.memberships, &mut locked, &nobody);
+        locked.close(CloseFrame::new(code, reason));
+        drop(locked);
+        self.inner.shared.wake_senders();
     }
 
     /// A handle to send from other tasks and threads.
     pub fn sender(&self) -> Sender<S> {
-        Sender::new(Arc::clone(&self.inner.link))
+        Sender::new(Arc::clone(&self.inner.shared))
     }
 
     /// Takes the socket apart into a part that receives and one that sends. The part that receives
@@ -419,54 +419,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// `None` when the peer was first. What was queued before it went out before it, so a peer that
     /// answers it has read all of that.
     pub fn started_close(&self) -> Option<CloseFrame> {
-        self.inner.link.lock().started_close()
+        self.inner.shared.lock().started_close()
     }
 
     /// Bytes received and handled, and bytes given to the system, since the handshake. While one of
     /// them grows, the connection moves.
     pub fn bytes_moved(&self) -> (u64, u64) {
-        let sent = self.inner.link.lock().stats().bytes_sent;
+        let sent = self.inner.shared.lock().stats().bytes_sent;
         (self.inner.decoder.bytes_received(), sent)
     }
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.inner.link.lock().queued()
+        self.inner.shared.lock().queued()
     }
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        self.inner.failed.is_none() && self.inner.link.lock().is_open()
+        self.inner.failed.is_none() && self.inner.shared.lock().is_open()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
     pub fn id(&self) -> u64 {
-        self.inner.link.id()
+        self.inner.shared.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        self.inner.link.peer()
+        self.inner.shared.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.inner.link.subprotocol()
+        self.inner.shared.subprotocol()
     }
 
     /// Counters of this connection.
     pub fn stats(&self) -> Stats {
-        let mut half = self.inner.link.lock();
-        half.count(&self.inner.decoder);
-        half.stats()
+        let mut locked = self.inner.shared.lock();
+        locked.count(&self.inner.decoder);
+        locked.stats()
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for WebSocket<S> {
     fn drop(&mut self) {
         // What came with the close frame was not waited for, and counts all the same.
-        self.inner.link.lock().count(&self.inner.decoder);
-        self.inner.link.abandon();
+        self.inner.shared.lock().count(&self.inner.decoder);
+        self.inner.shared.abandon();
     }
 }
 
