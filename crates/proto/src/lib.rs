@@ -41,7 +41,15 @@
 //! `connection::assembler` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
 //! `connection::encoder` → `connection::transmit` (queue) → the caller's vectored write. What was
 //! agreed to be compressed passes `deflate` on both ways.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `deflate` | on | compression of messages (RFC 7692) through zlib-rs |
+//! | `smhandshake` | off | SocketMaster's dialect for many named routes over one connection |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,

@@ -108,16 +108,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
             let mut options = options;
             options.keep_alive = true;
+            let scheme = if rest.tls.is_some() { "https" } else { "http" };
             let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
-            let scheme = if settings
-                .rest
-                .as_ref()
-                .is_some_and(|rest| rest.tls.is_some())
-            {
-                "https"
-            } else {
-                "http"
-            };
             urls.insert(1, ("rest", format!("{scheme}://{}/", rest.local_addr())));
             Some(rest)
         }
@@ -148,24 +140,23 @@ impl Running {
     pub async fn stop(self) -> bool {
         self.hub.stop_accepting();
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
-        let messaging = async {
-            match messaging {
-                Some(server) => server.drain(self.drain).await,
-                None => true,
-            }
-        };
-        let rest = async {
-            match self.rest {
-                Some(server) => server.drain(self.drain).await,
-                None => true,
-            }
-        };
-        let (messaging, rest) = tokio::join!(messaging, rest);
+        let (messaging, rest) = tokio::join!(
+            finished(messaging.map(|server| server.drain(self.drain))),
+            finished(self.rest.map(|server| server.drain(self.drain)))
+        );
         let mailbox = self.mailbox;
         if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
             tracing::error!(%error, "the store was not closed properly");
         }
         messaging && rest
+    }
+}
+
+/// Whether a drain, if there is one, has left nothing.
+async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
+    match drain {
+        Some(drain) => drain.await,
+        None => true,
     }
 }
 

@@ -23,12 +23,19 @@
 //! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
 //! back in front.
 //!
-//! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
-//! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
-//! (RFC 8441) to servers and clients; `http` adds HTTP/1.1 servers of `tower` services, alone or beside
-//! WebSockets; `blocking` (default) adds [`blocking`] and [`inbox`], and
-//! no crates.
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `tls` | on | wss and mutual TLS through rustls |
+//! | `deflate` | on | compression of messages (RFC 7692); off per connection until a [`ws::Config`] asks for it |
+//! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
+//! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
+//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `http` | off | HTTP/1.1 servers of `tower` services, alone on a listener or beside WebSockets |
+//! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams

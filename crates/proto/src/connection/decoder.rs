@@ -214,6 +214,14 @@ impl Decoder {
         self.state != State::Receiving
     }
 
+    /// The rule the peer broke, if that is why nothing more is received.
+    pub fn failure(&self) -> Option<ProtocolError> {
+        match self.state {
+            State::Failed(error) => Some(error),
+            State::Receiving | State::Closed => None,
+        }
+    }
+
     /// Which end this is.
     pub fn role(&self) -> Role {
         self.role

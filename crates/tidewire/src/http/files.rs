@@ -78,7 +78,7 @@ mod tests {
 
     fn find(name: &str) -> Option<File> {
         let known = ["index.html", "page.js"].contains(&name);
-        known.then(|| File {
+        known.then_some(File {
             bytes: Cow::Borrowed(b"text"),
             hash: [0xab; 32],
         })

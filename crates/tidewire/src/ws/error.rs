@@ -27,6 +27,16 @@ pub enum RecvError {
     Io(#[source] Arc<io::Error>),
 }
 
+impl RecvError {
+    /// The rule the peer broke, if that ended the connection.
+    pub fn protocol(&self) -> Option<ProtocolError> {
+        match self {
+            Self::Protocol(error) => Some(*error),
+            Self::TimedOut | Self::Lost | Self::Io(_) => None,
+        }
+    }
+}
+
 /// A message was not queued.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -148,7 +148,7 @@ async fn a_reload_is_for_those_to_come() {
     let mut before = call(&running).await;
     before.says("ann\n", "hello ann\n").await;
     running.reconfigure(&server("good day", |config| {
-        config.limits.connections_max = 2
+        config.limits.connections_max = 2;
     }));
     let mut after = call(&running).await;
     after.says("bob\n", "good day bob\n").await;

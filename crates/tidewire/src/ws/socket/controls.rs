@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use tidewire_proto::{Decoder, Event, ProtocolError};
+use tidewire_proto::{Decoder, ProtocolError};
 use tokio::time::Instant;
 
 /// A control frame that may have to be counted.
@@ -13,17 +13,6 @@ use tokio::time::Instant;
 pub(super) enum Control {
     Ping,
     Pong,
-}
-
-impl Control {
-    pub(super) fn of(event: &Event<'_>) -> Option<Self> {
-        match event {
-            Event::Ping(_) => Some(Self::Ping),
-            Event::Pong(_) => Some(Self::Pong),
-            // A close frame comes once; data has limits of its own.
-            Event::Close(_) | Event::Message(_) | Event::Chunk(_) | _ => None,
-        }
-    }
 }
 
 /// How many of our pings were answered, as a number that wraps around; never more than were sent.
@@ -59,19 +48,4 @@ fn now_ms() -> u32 {
     let until = beginning.saturating_duration_since(now).as_millis();
     let low = |millis: u128| u32::try_from(millis & u128::from(u32::MAX)).unwrap_or(0);
     low(since).wrapping_sub(low(until))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Inner;
-    use crate::net::Stream;
-
-    #[test]
-    fn the_receiving_half_of_an_idle_connection_stays_in_its_class_of_allocations() {
-        assert!(
-            size_of::<Inner<Stream>>() <= 384,
-            "{}",
-            size_of::<Inner<Stream>>()
-        );
-    }
 }

@@ -1,4 +1,4 @@
-//! What others want to send while a turn of the socket's task has the sending locked.
+//! What others want to send while the socket's task has checked the encoder out.
 //!
 //! In: messages of senders, the server's wish to close. Out: the same, in order, when the encoder is
 //! checked in. Invariant: bounded like the send queue; nothing taken is lost while the

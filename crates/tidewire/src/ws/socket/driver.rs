@@ -1,180 +1,198 @@
-//! What the driver does when it is polled: handle what was read, write, read, wait.
+//! What happens when a socket is polled: decode what was read, write, read, wait.
 //!
-//! In: readiness of the stream, time, publications of topics. Out: what was received. Invariant:
-//! whenever a poll function is pending, the task is woken by the stream, by the next deadline, by
-//! the topics and by whoever closes the connection from elsewhere.
+//! In: readiness of the stream, time, publications of topics. Out: what was received, through the sink
+//! of whoever receives. Invariant: whenever a poll function is pending, the task is woken by the stream, by
+//! the next deadline, by the topics and by whoever closes the connection from elsewhere.
 
 use std::{
+    mem,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
-use bytes::Bytes;
-use tidewire_proto::{Encoder, Event, Message};
+use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
 use super::{
-    Ending, Incoming, LastControl, WebSocket,
-    controls::Control,
+    chunks::IncomingChunk,
     cork,
-    deferred::DeferredItem,
+    ending::Ending,
     locked::{LockedConnection, Waiting},
+    receiver::Receiver,
+    shared::SharedConnection,
+    timer::{Timer, after},
 };
-use crate::ws::{Membership, RecvError, SendError, topic::Taken};
+use crate::ws::{
+    RecvError, SendError,
+    topic::{Membership, Taken, Topic},
+};
 
 /// Queued bytes from which on a batch is written although it is not through.
 pub(super) const WRITE_AT: usize = 64 << 10;
 
 /// After a read that brought nothing for the application, other tasks have their turn. A peer that
-/// sends nothing but empty fragments or pings would otherwise have 128 (tokio's budget), and millions of
+/// sends nothing but empty fragments would otherwise have 128 (tokio's budget), and millions of
 /// frames, before anybody else.
-pub(super) const READS_MAX: u32 = 1;
+const READS_MAX: u32 = 1;
 
-/// After so many control frames, likewise.
-const CONTROLS_MAX: u32 = 256;
+/// A connection, as the task that owns it drives it.
+pub(super) struct Driver<S> {
+    pub(super) shared: Arc<SharedConnection<S>>,
+    pub(super) receiver: Receiver,
+    ending: Ending,
+    timer: Timer,
+    /// When something was last read, and in which poll of the task.
+    read_at: Option<(Instant, u64)>,
+    /// The task that is woken by the connection and the timer; while it is the same, they need no
+    /// polling.
+    registered: Option<Waker>,
+    /// Why the connection is over, apart from the protocol's end. Boxed: it comes once.
+    failed: Option<Box<RecvError>>,
+    /// A ping or pong behind the piece of a message that was handed out last. Boxed: it is seldom
+    /// there.
+    pub(super) held: Option<Box<IncomingChunk>>,
+    pub(super) memberships: Vec<Membership>,
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
-    /// [`recv`](Self::recv) as a poll function.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv).
-    #[inline]
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
-        for _ in 0..CONTROLS_MAX {
-            match ready!(self.poll_recv_any(cx))? {
-                Some(Incoming::Message(message)) => return Poll::Ready(Ok(Some(message))),
-                Some(Incoming::Ping(_) | Incoming::Pong(_) | Incoming::Closing(_)) => {}
-                None => return Poll::Ready(Ok(None)),
-            }
+/// What one look at the bytes already read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoded<T> {
+    /// Something for the application to return with.
+    Found(T),
+    /// Everything was handled, and the application was given some of it.
+    Delivered,
+    /// Everything was handled, and nothing of it was for the application.
+    Exhausted,
+    /// Too much is queued: the peer must take it before more of its own is handled.
+    Full,
+    /// The encoder is checked out, or others' messages wait to be queued first.
+    Waiting,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
+    /// Drives `connection` over `stream`, right after the handshake. `leftover` is what was read
+    /// behind it.
+    pub(super) fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
+        let (decoder, encoder) = connection.split();
+        Self {
+            shared: Arc::new(SharedConnection::new(stream, encoder)),
+            receiver: Receiver::new(decoder, leftover),
+            ending: Ending::No,
+            timer: Timer::default(),
+            read_at: None,
+            registered: None,
+            failed: None,
+            held: None,
+            memberships: Vec::new(),
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    /// [`recv_any`](Self::recv_any) as a poll function.
+    /// Why the connection is over, apart from the protocol's end.
+    pub(super) fn failed(&self) -> Option<&RecvError> {
+        self.failed.as_deref()
+    }
+
+    /// Receives until `decode` has found something; `None` once the connection was closed properly by
+    /// both ends. `decode` looks at the bytes already read, whenever there may be more of them, and is
+    /// told when the peer was slow and has now taken everything.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// [`RecvError`]; later calls return it again.
     #[inline]
-    pub fn poll_recv_any(
+    pub(super) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Incoming>, RecvError>> {
+        mut decode: impl FnMut(&mut Self, bool) -> Decoded<T>,
+    ) -> Poll<Result<Option<T>, RecvError>> {
         let mut reads = 0;
+        let mut drained = false;
         loop {
-            if self.inner.ending != Ending::No {
-                return self.poll_end(cx);
+            let decoded = decode(self, mem::take(&mut drained));
+            if self.receiver.decoder.is_finished() {
+                self.begin_end();
             }
-            if let Some(error) = &self.inner.failed {
+            if let Decoded::Found(found) = decoded {
+                return Poll::Ready(Ok(Some(found)));
+            }
+            if self.ending.has_begun() {
+                ready!(self.poll_end(cx));
+                return Poll::Ready(self.failed().cloned().map_or(Ok(None), Err));
+            }
+            if let Some(error) = self.failed() {
                 return Poll::Ready(Err(error.clone()));
             }
-            if let Some(incoming) = self.next_buffered() {
-                return Poll::Ready(Ok(Some(incoming)));
-            }
-            if self.inner.ending == Ending::No {
-                if reads == READS_MAX {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+            match decoded {
+                Decoded::Found(_) | Decoded::Exhausted => {}
+                Decoded::Delivered => reads = 0,
+                Decoded::Full => {
+                    if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
+                        let error = self.shared.lock().failed().cloned();
+                        self.fail(error.unwrap_or(RecvError::Lost));
+                    }
+                    continue;
                 }
-                reads += 1;
-                ready!(self.poll_input(cx))?;
+                Decoded::Waiting => {
+                    ready!(self.poll_behind_others(cx))?;
+                    continue;
+                }
             }
+            if reads == READS_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.poll_input(cx, &mut drained) {
+                Poll::Ready(input) => input?,
+                Poll::Pending if drained => continue,
+                Poll::Pending => return Poll::Pending,
+            }
+            reads += 1;
         }
     }
 
-    /// The next thing in the bytes already read.
-    #[inline]
-    fn next_buffered(&mut self) -> Option<Incoming> {
-        let input = self.inner.input.as_mut()?;
-        if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
-            let message = message.to_message();
-            input.handled(used);
-            if input.unread().is_empty() {
-                self.inner.input = None;
-            }
-            return Some(Incoming::Message(message));
-        }
-        self.next_unusual()
-    }
-
-    /// The next thing in the bytes already read, when it is no small whole message.
-    fn next_unusual(&mut self) -> Option<Incoming> {
-        let input = self.inner.input.as_mut()?;
-        let mut found = None;
-        while found.is_none() && !input.unread().is_empty() {
-            let (used, event) = self.inner.decoder.receive(input.unread_mut());
-            let broken = match event {
-                Ok(Some(Event::Message(message))) => {
-                    found = Some(Incoming::Message(message.to_message()));
-                    None
-                }
-                Ok(Some(event)) => {
-                    let control = Control::of(&event);
-                    let pings_sent = self.inner.shared.lock().answer(&event);
-                    found = match event {
-                        Event::Ping(body) => Some(Incoming::Ping(Bytes::copy_from_slice(body))),
-                        Event::Pong(body) => Some(Incoming::Pong(Bytes::copy_from_slice(body))),
-                        Event::Close(frame) => {
-                            self.inner.last_control = LastControl::close(frame.clone());
-                            Some(Incoming::Closing(frame))
-                        }
-                        Event::Message(_) | Event::Chunk(_) | _ => None,
-                    };
-                    let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
-                    control.and_then(|it| answered.count(it, pings_sent, decoder).err())
-                }
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            if let Some(error) = broken {
-                self.inner.shared.lock().keep(DeferredItem::Failed(error));
-                self.inner.failed = Some(RecvError::Protocol(error));
-                found = Some(Incoming::Closing(None));
-            }
-            input.handled(used);
-        }
-        self.after_events();
-        found
-    }
-
-    /// Gives the read buffer back when it has been handled; begins the end when the protocol is
-    /// through.
-    #[inline]
-    pub(super) fn after_events(&mut self) {
-        if self.inner.decoder.is_finished() {
-            self.begin_end();
+    /// The protocol is through, by a close frame or by a broken rule.
+    fn begin_end(&mut self) {
+        if self.ending.has_begun() {
             return;
         }
-        self.inner.decoder.settle();
-        if self
-            .inner
-            .input
-            .as_ref()
-            .is_some_and(|input| input.unread().is_empty())
-        {
-            self.inner.input = None;
+        if let Some(error) = self.receiver.decoder.failure() {
+            self.failed
+                .get_or_insert_with(|| Box::new(RecvError::Protocol(error)));
         }
+        self.ending = Ending::Writing {
+            deadline: after(self.receiver.decoder.config().close_within),
+        };
+        self.timer.unset();
+        self.receiver.discard_input();
+        self.memberships = Vec::new();
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.register(cx);
+        self.ending.poll(cx, &self.shared, &mut self.timer)
     }
 
     /// Everything read has been handled: one write for all answers, then the next read. Ready when
-    /// there is something new to look at.
-    pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
+    /// there is something new to look at. `drained` is set when the peer was slow and has now been sent
+    /// all that was queued.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: &mut bool,
+    ) -> Poll<Result<(), RecvError>> {
         self.register(cx);
-        let mut locked = self.inner.shared.lock();
-        locked.count(&self.inner.decoder);
+        let mut locked = self.shared.lock();
+        locked.count(&self.receiver.decoder);
         if let Some(error) = locked.failed().cloned() {
             drop(locked);
             return Poll::Ready(Err(self.fail(error)));
         }
-        if locked.want() {
-            return Poll::Pending;
-        }
+        ready!(locked.poll_available());
         loop {
-            let more = hand_out(&mut self.inner.memberships, &mut locked, cx);
-            match self.inner.shared.poll_write(&mut locked, cx) {
+            let more = hand_out(&mut self.memberships, &mut locked, cx);
+            match self.shared.poll_write(&mut locked, cx) {
                 Poll::Ready(Ok(())) if more => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
                 Poll::Ready(Err(error)) => {
@@ -183,16 +201,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                 }
             }
         }
-        let read = locked.poll_read(cx, self.inner.busy);
+        *drained = locked.take_drained();
+        let read = locked.poll_read(cx, self.receiver.is_busy());
         if let Poll::Ready(Ok(Some(input))) = read {
             let now = Instant::now();
             locked.handle_activity(now);
             // A peer that floods must not keep the connection: then the timer is never looked at.
             let overdue = locked.is_overdue(now);
             drop(locked);
-            self.inner.read_at = cork::number(&self.inner.shared).map(|turn| (now, turn));
-            self.inner.busy = input.is_full() || (self.inner.busy && input.unread().len() > 4096);
-            self.inner.input = Some(input);
+            self.read_at = cork::number(self.shared.key()).map(|poll| (now, poll));
+            self.receiver.fill(input);
             if overdue {
                 self.handle_timeout(cx, now, Waiting::ToReceive);
             }
@@ -213,15 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     #[inline]
     pub(super) fn register(&mut self, cx: &Context<'_>) {
         let same_task = self
-            .inner
             .registered
             .as_ref()
             .is_some_and(|waker| waker.will_wake(cx.waker()));
         if !same_task {
-            self.inner.registered = Some(cx.waker().clone());
-            self.inner.shared.register_reader(cx.waker());
-            self.inner.timer.forget_task();
-            let memberships = self.inner.memberships.iter_mut();
+            self.registered = Some(cx.waker().clone());
+            self.shared.register_reader(cx.waker());
+            self.timer.forget_task();
+            let memberships = self.memberships.iter_mut();
             memberships.for_each(Membership::forget_task);
         }
     }
@@ -233,14 +250,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
         mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
-        if self.inner.input.is_some()
-            && cork::is_of(&self.inner.shared)
-            && let Some((Ok(()), queued)) = cork::hold(&self.inner.shared, |encoder| {
-                (queue(encoder), encoder.queued())
-            })
+        if self.receiver.has_input()
+            && cork::is_of(self.shared.key())
+            && let Some((Ok(()), queued)) = self
+                .shared
+                .with_corked(|encoder| (queue(encoder), encoder.queued()))
         {
             if queued >= WRITE_AT {
-                self.inner.shared.end_turn(cx);
+                self.shared.uncork(cx);
             }
             return Poll::Ready(Ok(()));
         }
@@ -253,20 +270,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let mut locked = self.inner.shared.lock();
+            let mut locked = self.shared.lock();
             locked.check()?;
-            if locked.want() {
+            if locked.poll_available().is_pending() {
                 drop(locked);
                 self.register(cx);
                 // It may have come back before this task could be woken for it.
-                if self.inner.shared.lock().want() {
-                    return Poll::Pending;
-                }
+                ready!(self.shared.lock().poll_available());
                 continue;
             }
             match locked.queue(&mut queue) {
                 Ok(()) => {
-                    let written = self.inner.shared.poll_write(&mut locked, cx);
+                    let written = self.shared.poll_write(&mut locked, cx);
                     return Poll::Ready(locked.written(written));
                 }
                 Err(SendError::Full) => {
@@ -275,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
                     match self.poll_flush(cx) {
                         Poll::Ready(flushed) => flushed?,
                         // A part of the queue was written: there may be room now.
-                        Poll::Pending if self.inner.shared.lock().queued() < queued => {}
+                        Poll::Pending if self.shared.lock().queued() < queued => {}
                         Poll::Pending => return Poll::Pending,
                     }
                 }
@@ -291,36 +306,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RecvError>> {
         self.register(cx);
-        let mut locked = self.inner.shared.lock();
+        let mut locked = self.shared.lock();
         if let Some(error) = locked.failed().cloned() {
             drop(locked);
             return Poll::Ready(Err(self.fail(error)));
         }
-        if locked.want() {
-            return Poll::Pending;
-        }
+        ready!(locked.poll_available());
         drop(locked);
         ready!(self.poll_flush(cx)).ok(); // a failure is seen by the next look
         Poll::Ready(Ok(()))
     }
 
-    /// [`flush`](Self::flush) as a poll function.
+    /// See [`WebSocket::flush`](super::WebSocket::flush).
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.inner.shared.lock().is_written() {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.shared.lock().is_written() {
             return Poll::Ready(Ok(()));
         }
         // Before the write is tried: another task's try must not make this one miss its wake.
         self.register(cx);
         loop {
-            let mut locked = self.inner.shared.lock();
+            let mut locked = self.shared.lock();
             locked.check()?;
-            if locked.want() {
-                return Poll::Pending;
-            }
-            let written = self.inner.shared.poll_write(&mut locked, cx);
+            ready!(locked.poll_available());
+            let written = self.shared.poll_write(&mut locked, cx);
             if written.is_ready() {
                 return Poll::Ready(locked.written(written));
             }
@@ -329,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             if !self.poll_due(cx, deadline, Waiting::ToWrite) {
                 return Poll::Pending;
             }
-            if self.inner.failed.is_some() {
+            if self.failed.is_some() {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
         }
@@ -347,10 +358,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             return false;
         };
         // A time in this very poll of the task tells what the timer knows, without a look at it.
-        let turn = cork::number(&self.inner.shared);
-        let read_at = self.inner.read_at.take();
-        let now = read_at.and_then(|(now, read_in)| (Some(read_in) == turn).then_some(now));
-        if self.inner.timer.poll(cx, deadline, now).is_pending() {
+        let poll = cork::number(self.shared.key());
+        let read_at = self.read_at.take();
+        let now = read_at.and_then(|(now, read_in)| (Some(read_in) == poll).then_some(now));
+        if self.timer.poll(cx, deadline, now).is_pending() {
             return false;
         }
         // It may have fired early, for what has moved since: then it is set anew.
@@ -359,20 +370,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
-        let mut locked = self.inner.shared.lock();
+        let mut locked = self.shared.lock();
         if locked.handle_timeout(now, waiting) {
             // The last word, if the system takes it at once.
-            let _last_word = self.inner.shared.poll_write(&mut locked, cx);
+            let _last_word = self.shared.poll_write(&mut locked, cx);
             drop(locked);
             self.fail(RecvError::TimedOut);
         }
     }
 
+    /// See [`WebSocket::start_close`](super::WebSocket::start_close).
+    pub(super) fn start_close(&mut self, code: CloseCode, reason: &str) {
+        let mut locked = self.shared.lock();
+        // Nobody waits for more: the socket is closing.
+        let nobody = Context::from_waker(Waker::noop());
+        hand_out(&mut self.memberships, &mut locked, &nobody);
+        locked.close(CloseFrame::new(code, reason));
+        drop(locked);
+        self.shared.wake_senders();
+    }
+
+    /// See [`WebSocket::join`](super::WebSocket::join).
+    pub(super) fn join(&mut self, topic: &Topic) {
+        if self.memberships.iter().all(|member| !member.is_of(topic)) {
+            self.memberships.reserve_exact(1);
+            self.memberships.push(topic.join());
+        }
+    }
+
     pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
-        self.inner.input = None;
-        self.inner.memberships = Vec::new();
-        let error = self.inner.shared.lock().fail(error);
-        self.inner.failed.get_or_insert(error).clone()
+        self.receiver.discard_input();
+        self.memberships = Vec::new();
+        let error = self.shared.lock().fail(error);
+        let failed = self.failed.get_or_insert_with(|| Box::new(error));
+        RecvError::clone(failed)
     }
 }
 
@@ -408,4 +439,19 @@ pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Driver;
+    use crate::net::Stream;
+
+    #[test]
+    fn the_driver_of_an_idle_connection_stays_in_its_class_of_allocations() {
+        assert!(
+            size_of::<Driver<Stream>>() <= 384,
+            "{}",
+            size_of::<Driver<Stream>>()
+        );
+    }
 }

@@ -5,20 +5,25 @@
 //! take answers, nothing more is read from it.
 
 use std::{
+    convert::Infallible,
     fmt,
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Encoder, Event, Kind, Message, MessageRef, Prepared};
+use tidewire_proto::{
+    CloseCode, CloseFrame, Encoder, Event, Kind, Message, MessageRef, Prepared, ProtocolError,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
 use super::{
-    Ending, LastControl, Sender, WebSocket, controls::Control, driver::WRITE_AT,
+    driver::{Decoded, Driver, WRITE_AT},
+    receiver::{Flow, Sink},
+    sender::Sender,
     shared::SharedConnection,
 };
 use crate::{
@@ -194,140 +199,142 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
-    /// Lets `handler` see the connection until it has ended. Returns the peer's close frame, if
-    /// it sent one.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv).
-    ///
-    /// # Cancel safety
-    /// When dropped, the connection is aborted.
-    pub async fn run(
-        mut self,
-        mut handler: impl Handler<S>,
-    ) -> Result<Option<CloseFrame>, RecvError> {
-        let outcome = poll_fn(|cx| self.poll_opened(cx, &mut handler)).await;
-        let outcome = match outcome {
-            Ok(()) => poll_fn(|cx| self.poll_handle(cx, &mut handler)).await,
-            Err(error) => Err(error),
-        };
-        handler.closed(outcome.as_ref().map(|()| self.inner.close_frame()));
-        outcome.map(|()| self.inner.close_frame().cloned())
-    }
+/// Calls a handler with what is received.
+struct Calls<'a, 'h, S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> {
+    session: Session<'a, S>,
+    handler: &'h mut H,
+    /// It was called.
+    called: bool,
+}
 
-    /// Calls with the connection, if the encoder is to be had.
-    fn session<R>(&mut self, call: impl FnOnce(&mut Session<'_, S>) -> R) -> Option<R> {
-        let mut encoder = self.inner.shared.check_out()?;
-        let result = call(&mut Session {
-            shared: &self.inner.shared,
-            encoder: &mut encoder,
-            memberships: &mut self.inner.memberships,
-        });
-        self.inner.shared.check_in(encoder);
-        Some(result)
-    }
-
-    fn poll_opened(
-        &mut self,
-        cx: &mut Context<'_>,
-        handler: &mut impl Handler<S>,
-    ) -> Poll<Result<(), RecvError>> {
-        while self.session(|session| handler.opened(session)).is_none() {
-            ready!(self.poll_behind_others(cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_handle(
-        &mut self,
-        cx: &mut Context<'_>,
-        handler: &mut impl Handler<S>,
-    ) -> Poll<Result<(), RecvError>> {
-        loop {
-            if self.inner.ending != Ending::No {
-                ready!(self.poll_end(cx))?;
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(error) = &self.inner.failed {
-                return Poll::Ready(Err(error.clone()));
-            }
-            if self.inner.input.is_some() {
-                let Some(full) = self.handle_buffered(handler) else {
-                    // Somebody else's messages wait to be queued first.
-                    ready!(self.poll_behind_others(cx))?;
-                    continue;
-                };
-                if full {
-                    // The peer must take what is queued before more of its own is handled.
-                    if ready!(self.poll_flush(cx)).is_err() && self.inner.failed.is_none() {
-                        let error = self.inner.shared.lock().failed().cloned();
-                        self.fail(error.unwrap_or(RecvError::Lost));
-                    }
-                    continue;
-                }
-            }
-            if self.inner.ending == Ending::No && self.inner.failed.is_none() {
-                let input = self.poll_input(cx);
-                if self.inner.shared.lock().take_drained() {
-                    self.session(|session| handler.drained(session));
-                    continue;
-                }
-                ready!(input)?;
-            }
-        }
-    }
-
-    /// Hands out what was read. Returns whether it stopped early because too much is queued;
-    /// `None` when the encoder is checked out.
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> Calls<'a, '_, S, H> {
+    /// Whether the peer must take what is queued before more of its own is handled.
     #[inline]
-    fn handle_buffered(&mut self, handler: &mut impl Handler<S>) -> Option<bool> {
-        let input = self.inner.input.as_mut()?;
-        let mut encoder = self.inner.shared.check_out()?;
-        let mut session = Session {
-            shared: &self.inner.shared,
-            encoder: &mut encoder,
-            memberships: &mut self.inner.memberships,
-        };
-        while !input.unread().is_empty() && session.encoder.queued() < WRITE_AT {
-            if let Some((used, message)) = self.inner.decoder.receive_whole(input.unread_mut()) {
-                handler.message(&mut session, message);
-                input.handled(used);
-                continue;
-            }
-            let (used, event) = self.inner.decoder.receive(input.unread_mut());
-            let broken = match event {
-                Ok(Some(Event::Message(message))) => {
-                    handler.message(&mut session, message);
-                    None
-                }
-                Ok(Some(event)) => {
-                    let control = Control::of(&event);
-                    session.encoder.answer(&event);
-                    match event {
-                        Event::Ping(body) => handler.ping(&mut session, body),
-                        Event::Pong(body) => handler.pong(&mut session, body),
-                        Event::Close(frame) => {
-                            self.inner.last_control = LastControl::close(frame);
-                        }
-                        Event::Message(_) | Event::Chunk(_) | _ => {}
-                    }
-                    let pings_sent = session.encoder.pings_sent();
-                    let (answered, decoder) = (&mut self.inner.answered, &mut self.inner.decoder);
-                    control.and_then(|it| answered.count(it, pings_sent, decoder).err())
-                }
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            if let Some(error) = broken {
-                session.encoder.fail(error);
-                self.inner.failed = Some(RecvError::Protocol(error));
-            }
-            input.handled(used);
+    fn flow(&self) -> Flow {
+        if self.session.encoder.queued() >= WRITE_AT {
+            Flow::Stop
+        } else {
+            Flow::Continue
         }
-        let full = encoder.queued() >= WRITE_AT;
-        self.inner.shared.check_in(encoder);
-        self.after_events();
-        Some(full && self.inner.ending == Ending::No)
+    }
+
+    #[inline]
+    fn call(&mut self, call: impl FnOnce(&mut H, &mut Session<'a, S>)) -> Flow {
+        self.called = true;
+        call(self.handler, &mut self.session);
+        self.flow()
+    }
+}
+
+impl<S, H> Sink for Calls<'_, '_, S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler<S>,
+{
+    #[inline]
+    fn message(&mut self, message: MessageRef<'_>) -> Flow {
+        self.call(|handler, session| handler.message(session, message))
+    }
+
+    fn ping(&mut self, payload: &[u8]) -> Flow {
+        self.call(|handler, session| handler.ping(session, payload))
+    }
+
+    fn pong(&mut self, payload: &[u8]) -> Flow {
+        self.call(|handler, session| handler.pong(session, payload))
+    }
+
+    fn closing(&mut self, _: Option<&CloseFrame>) -> Flow {
+        Flow::Continue // told when the connection has ended
+    }
+
+    fn answer(&mut self, event: &Event<'_>) -> u32 {
+        self.session.encoder.answer(event);
+        self.session.encoder.pings_sent()
+    }
+
+    fn fail(&mut self, error: ProtocolError) {
+        self.session.encoder.fail(error);
+    }
+}
+
+/// Lets `handler` see the connection until it has ended, properly or with an error.
+///
+/// # Errors
+/// As [`recv`](super::WebSocket::recv).
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    driver: &mut Driver<S>,
+    handler: &mut impl Handler<S>,
+) -> Result<(), RecvError> {
+    poll_fn(|cx| poll_opened(driver, cx, handler)).await?;
+    poll_fn(|cx| {
+        driver.poll_receive(cx, |driver, drained| -> Decoded<Infallible> {
+            if drained {
+                with_session(driver, |session| handler.drained(session));
+            }
+            decode(driver, handler)
+        })
+    })
+    .await
+    .map(|_ended| ())
+}
+
+fn poll_opened<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    driver: &mut Driver<S>,
+    cx: &mut Context<'_>,
+    handler: &mut impl Handler<S>,
+) -> Poll<Result<(), RecvError>> {
+    while with_session(driver, |session| handler.opened(session)).is_none() {
+        ready!(driver.poll_behind_others(cx))?;
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Calls with the connection, unless the encoder is checked out.
+fn with_session<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, R>(
+    driver: &mut Driver<S>,
+    call: impl FnOnce(&mut Session<'_, S>) -> R,
+) -> Option<R> {
+    let mut encoder = driver.shared.check_out()?;
+    let result = call(&mut Session {
+        shared: &driver.shared,
+        encoder: &mut encoder,
+        memberships: &mut driver.memberships,
+    });
+    driver.shared.check_in(encoder);
+    Some(result)
+}
+
+/// Hands out what was read.
+#[inline]
+fn decode<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, T>(
+    driver: &mut Driver<S>,
+    handler: &mut impl Handler<S>,
+) -> Decoded<T> {
+    if !driver.receiver.has_input() {
+        return Decoded::Exhausted;
+    }
+    let Some(mut encoder) = driver.shared.check_out() else {
+        return Decoded::Waiting;
+    };
+    let mut calls = Calls {
+        session: Session {
+            shared: &driver.shared,
+            encoder: &mut encoder,
+            memberships: &mut driver.memberships,
+        },
+        handler,
+        called: false,
+    };
+    let mut flow = calls.flow();
+    if flow == Flow::Continue {
+        flow = driver.receiver.decode(&mut calls);
+    }
+    let called = calls.called;
+    driver.shared.check_in(encoder);
+    match (flow, called) {
+        (Flow::Stop, _) => Decoded::Full,
+        (Flow::Continue, true) => Decoded::Delivered,
+        (Flow::Continue, false) => Decoded::Exhausted,
     }
 }

@@ -58,7 +58,7 @@ pub(super) enum Waiting {
 pub(crate) struct LockedConnection<S> {
     /// `None` once the socket was dropped.
     stream: Option<S>,
-    /// `None` while a turn of the socket's task has it.
+    /// `None` while the socket's task has checked it out.
     encoder: Option<Box<Encoder>>,
     /// What others wanted to send meanwhile.
     deferred: Deferred,
@@ -133,12 +133,15 @@ impl<S> LockedConnection<S> {
         }
     }
 
-    /// Whether the encoder is out; then the caller, who has registered, is woken when it is
+    /// Ready when the encoder is here; otherwise the caller, who has registered, is woken when it is
     /// back.
     #[inline]
-    pub(super) fn want(&mut self) -> bool {
-        self.wanted |= self.encoder.is_none();
-        self.encoder.is_none()
+    pub(super) fn poll_available(&mut self) -> Poll<()> {
+        if self.encoder.is_some() {
+            return Poll::Ready(());
+        }
+        self.wanted = true;
+        Poll::Pending
     }
 
     /// The encoder, unless it is out.

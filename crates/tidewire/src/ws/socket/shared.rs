@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    cork,
+    cork::{self, ConnectionKey},
     deferred::SendItem,
     locked::{LockedConnection, WriteResult},
 };
@@ -101,7 +101,7 @@ impl<S> SharedConnection<S> {
     /// The locked part. What the current turn of this thread has taken out is put back.
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, LockedConnection<S>> {
-        match cork::release(self) {
+        match cork::release(self.key()) {
             None => self.lock_only(),
             Some(encoder) => self.checked_in(encoder),
         }
@@ -110,6 +110,22 @@ impl<S> SharedConnection<S> {
     #[inline]
     fn lock_only(&self) -> MutexGuard<'_, LockedConnection<S>> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells this connection from others.
+    #[inline]
+    pub(super) fn key(&self) -> ConnectionKey {
+        ConnectionKey::of(self)
+    }
+
+    /// In a corked poll of the task that serves this connection: queues something to be written at
+    /// the end of the poll at the latest. `None` when the encoder cannot be had.
+    #[inline]
+    pub(super) fn with_corked<R>(&self, queue: impl FnOnce(&mut Encoder) -> R) -> Option<R> {
+        let mut encoder = cork::take().or_else(|| self.check_out())?;
+        let result = queue(&mut encoder);
+        cork::hold(encoder);
+        Some(result)
     }
 
     /// Takes the encoder out, to queue a batch of messages; `None` when it is out already or
@@ -254,7 +270,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
                 }
                 Err(SendError::Full | SendError::InFragments) => {
                     // With nothing to write it is a message in pieces that has to end first.
-                    if locked.want() || locked.encoder().is_none_or(|it| it.queued() == 0) {
+                    if locked.poll_available().is_pending()
+                        || locked.encoder().is_none_or(|it| it.queued() == 0)
+                    {
                         return Poll::Pending;
                     }
                     ready!(self.writing(locked, |locked| self.poll_write_all(locked, cx)))?;
@@ -272,9 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
         self.register_sender(cx.waker());
         let mut locked = self.lock();
         locked.check()?;
-        if locked.want() {
-            return Poll::Pending;
-        }
+        ready!(locked.poll_available());
         self.writing(locked, |locked| self.poll_write_all(locked, cx))
     }
 
@@ -357,9 +373,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// At the end of the owner's turn: writes what was held back in it, and what the stream did not
+    /// At the end of a corked poll: writes what was held back in it, and what the stream did not
     /// take before.
-    pub(super) fn end_turn(self: &Arc<Self>, cx: &mut Context<'_>) {
+    pub(super) fn uncork(self: &Arc<Self>, cx: &mut Context<'_>) {
         let mut locked = self.lock();
         // Under the lock, so that a write that goes pending after this one is seen.
         self.behind.store(false, Ordering::Relaxed);
