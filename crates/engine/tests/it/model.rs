@@ -1,6 +1,6 @@
 //! Random operations on the embedded store and on a model a reader can check by eye.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -170,7 +170,7 @@ fn check(operations: &[Operation]) {
     let mut config = Config::new(dir.path());
     config.user_messages_max = USER_MESSAGES_MAX as u64;
     config.messages_max = MESSAGES_MAX as u64;
-    config.ttl_default_ms = 3000;
+    config.ttl = Duration::from_secs(3);
     config.reserve_bytes = 0;
     // Small enough for the cache of idle users to overflow.
     config.idle_users_max = 1;

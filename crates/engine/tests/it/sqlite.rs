@@ -4,6 +4,7 @@ use std::sync::{
     Arc, Mutex,
     mpsc::{SyncSender, sync_channel},
 };
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidewire_engine::{
@@ -302,8 +303,8 @@ fn a_message_is_delivered_until_the_moment_it_expires() {
 #[test]
 fn the_default_ttl_applies_and_the_maximum_caps() {
     let (_dir, mut config) = fresh();
-    config.ttl_default_ms = 100;
-    config.ttl_max_ms = 500;
+    config.ttl = Duration::from_millis(100);
+    config.ttl_max = Duration::from_millis(500);
     let clock = Arc::new(TestClock::new());
     let store = SqliteMailbox::open_with_clock(config, clock.clone()).expect("opens");
     append(&*store, "ann", b"default");
@@ -487,7 +488,7 @@ fn a_configuration_that_takes_no_message_is_refused() {
     };
     refused(|config| config.queue_max = 0, "queue_max");
     refused(|config| config.user_messages_max = 0, "user_messages_max");
-    refused(|config| config.ttl_max_ms = u64::MAX, "ttl_max_ms");
+    refused(|config| config.ttl_max = Duration::MAX, "ttl_max");
     refused(
         |config| config.file_bytes_max = Some(4096),
         "file_bytes_max",

@@ -1,6 +1,6 @@
 //! What the embedded store makes of wall clocks that are wrong, and of time it was off.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, SqliteMailbox, embedded::Config};
@@ -128,7 +128,7 @@ fn a_clock_set_right_while_the_store_runs_takes_the_gap_back() {
 #[test]
 fn a_clock_set_right_just_before_the_gap_is_confirmed_expires_nothing() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 2 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(2 * HOUR);
     desk.clock.set_wall(|wall| wall + 20 * DAY);
     desk.start();
     desk.clock.advance(2 * HOUR - 1);
@@ -141,7 +141,7 @@ fn a_clock_set_right_just_before_the_gap_is_confirmed_expires_nothing() {
 #[test]
 fn what_was_off_for_three_days_expires_when_running_time_has_confirmed_it() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.check(&["day", "week", "month"]);
@@ -163,7 +163,7 @@ fn what_was_off_for_three_days_expires_when_running_time_has_confirmed_it() {
 #[test]
 fn restarts_neither_confirm_a_gap_sooner_nor_forget_it() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.append("new", DAY);
@@ -183,7 +183,7 @@ fn restarts_neither_confirm_a_gap_sooner_nor_forget_it() {
 #[test]
 fn a_second_gap_begins_the_wait_again_and_spares_what_came_in_between() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.append("between", 2 * DAY);
@@ -218,7 +218,7 @@ fn a_clock_behind_expires_nothing_early_and_revives_nothing() {
 #[test]
 fn a_clock_that_steps_while_the_store_runs_is_no_gap_at_the_next_start() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(HOUR);
     desk.start();
     desk.clock.set_wall(|wall| wall + 3 * DAY);
     desk.run_with_restarts(20);
