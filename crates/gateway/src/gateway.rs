@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, RwLock, Weak},
 };
 
 use tidewire::{Drain, ws::ConnectionCounts};
@@ -13,6 +13,7 @@ use crate::{
     record::{access_log::AccessLog, sessions::Sessions},
     routing::{table::Table, target::Target},
     settings::{Listener, Settings},
+    sync::{lock, read, write},
 };
 
 /// A gateway at work.
@@ -110,14 +111,12 @@ impl Gateway {
     }
 
     fn lock_processes(&self) -> MutexGuard<'_, Processes> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.processes)
     }
 
     /// The routes as they are now.
     pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.table))
     }
 
     /// Replaces the routes; targets of the same name live on. Returns those that do not. One call at a
@@ -132,7 +131,7 @@ impl Gateway {
         new.for_each(|target| self.begin(target));
         let gone = before.targets().iter().filter(|it| !is_in(&table, it));
         let gone: Vec<_> = gone.cloned().collect();
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *write(&self.table) = table;
         for target in &gone {
             target.retire();
         }
@@ -141,15 +140,11 @@ impl Gateway {
 
     /// Where clients connect, with the ports that were picked.
     pub(crate) fn listening(&self) -> Vec<(Listener, SocketAddr)> {
-        let listening = self.listening.read();
-        listening.unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.listening).clone()
     }
 
     pub(crate) fn set_listening(&self, now: Vec<(Listener, SocketAddr)>) {
-        let mut listening = self
-            .listening
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listening = write(&self.listening);
         *listening = now;
     }
 

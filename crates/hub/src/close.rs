@@ -58,7 +58,7 @@ const REASON_LEN_MAX: usize = 123;
 mod tests {
     use super::*;
 
-    /// Defect 2.4-11: a long error text must not make an illegal control frame.
+    /// A long error text must not make an illegal control frame.
     #[test]
     fn a_reason_is_cut_between_characters() {
         assert_eq!(cut_reason("short"), "short");

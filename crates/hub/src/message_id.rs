@@ -214,7 +214,6 @@ mod tests {
         assert_ne!(drawn[999].random, drawn[1000].random);
     }
 
-    /// Defect 2.4-19.
     #[test]
     #[expect(
         clippy::needless_collect,

@@ -254,7 +254,7 @@ mod tests {
         check("ж", Ok("\"ж\""));
     }
 
-    /// Defect 2.4-3: overlong and negative numbers neither crash nor become another user.
+    /// Overlong and negative numbers neither crash nor become another user.
     #[test]
     fn texts_that_look_like_numbers_but_are_not_canonical_are_refused() {
         for text in [

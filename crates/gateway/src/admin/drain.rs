@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use axum::{
@@ -18,9 +18,12 @@ use super::{
     error::AdminError,
     state::{AdminState, Shared},
 };
-use crate::record::{
-    Record,
-    pace::{self, Pace},
+use crate::{
+    record::{
+        Record,
+        pace::{self, Pace},
+    },
+    sync::lock,
 };
 
 /// What the clients are told.
@@ -42,7 +45,7 @@ impl AdminState {
     }
 
     fn drains(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.draining)
     }
 }
 

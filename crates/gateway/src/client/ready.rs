@@ -6,11 +6,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
 };
+
+use crate::sync::lock;
 
 /// The sockets of one connection that have something to do.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ pub(crate) struct ReadyWaker {
 impl Ready {
     /// The task that is woken.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         match &state.task {
             Some(task) if task.will_wake(cx.waker()) => {}
             Some(_) | None => state.task = Some(cx.waker().clone()),
@@ -44,13 +46,13 @@ impl Ready {
 
     /// The next one; its waker may ring again.
     pub(crate) fn next(&self) -> Option<u32> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.numbers.pop_front()
     }
 
     /// Whether there is one.
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.state);
         state.numbers.is_empty()
     }
 }
@@ -74,11 +76,7 @@ impl ReadyWaker {
         if self.is_queued.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut state = self
-            .ready
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.ready.state);
         state.numbers.push_back(self.number);
         let task = state.task.clone();
         drop(state);

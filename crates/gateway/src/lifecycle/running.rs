@@ -29,6 +29,7 @@ use crate::{
         pace::{self, Pace},
     },
     settings::Settings,
+    sync::lock,
 };
 
 /// A gateway that serves clients until it is [stopped](Self::stop).
@@ -318,7 +319,7 @@ impl Running {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
 }
 

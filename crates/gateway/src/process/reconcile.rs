@@ -3,7 +3,7 @@
 //! In: what is wanted. Out: a supervised process, which is stopped before
 //! another takes its place. Invariant: when the reconciler has ended, nothing of the process is left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
@@ -11,6 +11,8 @@ use crate::{process::state::ProcessState, settings::Endpoint, upstream::Pool};
 
 #[cfg(unix)]
 use crate::process::{State, Supervised, Supervisor, state::ProcessPhase};
+
+use crate::sync::lock;
 
 /// What is wanted of an endpoint's process.
 #[derive(Clone, Debug, Default)]
@@ -109,14 +111,11 @@ async fn follow(
 #[cfg(unix)]
 impl Current {
     fn set(&self, process: Option<Arc<Supervised>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = process;
+        *lock(&self.0) = process;
     }
 
     fn get(&self) -> Option<Arc<Supervised>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.0).clone()
     }
 
     /// How it stands, while there is one.

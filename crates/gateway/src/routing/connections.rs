@@ -5,10 +5,12 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tidewire::ws::Refusal;
+
+use crate::sync::lock;
 
 /// Counts the connections of an endpoint, in all and per client address.
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ impl ConnectionCounts {
         all_max: usize,
         per_ip_max: usize,
     ) -> Result<Admitted, Refusal> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts);
         if counts.all >= all_max {
             return Err(busy(503, "the endpoint has too many connections"));
         }
@@ -59,10 +61,7 @@ impl ConnectionCounts {
 
     /// Connections now.
     pub(crate) fn count(&self) -> usize {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .all
+        lock(&self.counts).all
     }
 }
 
@@ -74,11 +73,7 @@ fn busy(status: u16, reason: &str) -> Refusal {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut counts = self
-            .counts
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts.counts);
         counts.all = counts.all.saturating_sub(1);
         if let Some(ip) = self.ip
             && let Entry::Occupied(mut count) = counts.by_ip.entry(ip)

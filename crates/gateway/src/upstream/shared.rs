@@ -3,7 +3,7 @@
 //! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await; watchers are woken
 //! without it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -11,6 +11,7 @@ use super::{
     check::Plan,
     roster::{Availability, Roster},
 };
+use crate::sync::lock;
 
 pub(super) struct Shared {
     pub(super) roster: Mutex<Roster>,
@@ -36,6 +37,6 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Roster> {
         // Nothing under the lock panics half-way through a change.
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.roster)
     }
 }

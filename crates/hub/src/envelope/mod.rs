@@ -166,7 +166,7 @@ pub enum EnvelopeError {
     /// `type` is `text`, and `text` is missing or no string.
     #[error("Invalid payload: $.text must be string")]
     Text,
-    /// The sender is not the user of the connection (defect 2.4-2).
+    /// The sender is not the user of the connection.
     #[error("Invalid payload: $.sender must be the id of this connection")]
     ForeignSender,
 }

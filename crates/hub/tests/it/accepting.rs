@@ -28,7 +28,6 @@ fn an_invalid_payload_closes_with_4001_and_the_reason() {
     );
 }
 
-/// Defect 2.4-2.
 #[test]
 fn a_foreign_sender_closes_and_so_does_the_administrators_id() {
     let reason = "Invalid payload. Invalid payload: $.sender must be the id of this connection";

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn item_11_threat_18_a_refusal_cannot_be_split_by_its_headers() {
+    fn a_refusal_cannot_be_split_by_its_headers() {
         let mut refusal = Refusal::new(403, "no");
         refusal.headers.push(("X", "a\r\nSet-Cookie: b".into()));
         assert!(!refusal.to_response().contains("Set-Cookie"));

@@ -1,4 +1,4 @@
-//! `?id=` → user (SEEDS S-02, S-05), `&receipts=` → what this connection wants to hear.
+//! `?id=` → user (S-02, S-05), `&receipts=` → what this connection wants to hear.
 //!
 //! A parameter's name is case-insensitive, the first one counts, others are ignored. The
 //! id is percent-decoded, which changes nothing for the numbers of old clients.
@@ -93,8 +93,9 @@ mod tests {
             .map_err(|end| format!("{} {}", end.code, end.reason))
     }
 
+    /// Parity: S-02.
     #[test]
-    fn s02_the_first_id_of_any_case_counts() {
+    fn the_first_id_of_any_case_counts() {
         for (query, user) in [
             ("id=42", "42"),
             ("a=1&ID=7&id=8", "7"),
@@ -140,8 +141,9 @@ mod tests {
         }
     }
 
+    /// Parity: S-05.
     #[test]
-    fn s05_what_is_no_id_is_answered_with_4000() {
+    fn what_is_no_id_is_answered_with_4000() {
         assert_eq!(check(None).unwrap_err(), "4000 Invalid request");
         assert_eq!(check(Some("")).unwrap_err(), "4000 Invalid request");
         for query in ["x=1", "id=", "id", "identity=1"] {

@@ -5,7 +5,7 @@
 //! ends, its session ends with it.
 //!
 //! Identity and credentials are answered behind the handshake, by close codes: a browser shows
-//! its page nothing of an HTTP refusal (SEEDS S-05, 4.1).
+//! its page nothing of an HTTP refusal (S-05).
 
 mod identity; // ?id= → user, and what the connection asks for
 mod connection; // the loop between socket and session
@@ -24,7 +24,7 @@ use crate::{
     config::Confirm,
 };
 
-/// Close codes of the messaging endpoint (SEEDS 1.3.1).
+/// Close codes of the messaging endpoint.
 mod code {
     pub(super) const INVALID_REQUEST: u16 = 4000;
     pub(super) const INACTIVE: u16 = 4010;

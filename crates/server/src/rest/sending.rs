@@ -165,7 +165,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, RestError> {
     Ok(Some(text.to_owned()))
 }
 
-/// `application/json`, with or without parameters (defect 2.4-21).
+/// `application/json`, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers
         .get(header::CONTENT_TYPE)

@@ -12,7 +12,7 @@ use crate::desk::{Desk, envelope, http, text};
 
 const BASIC: &str = "type = \"basic\"\nuser = \"u\"\npassword = \"p\"\n"; // dTpw
 
-/// 4050 without valid credentials; nothing sent before the close is delivered (2.4-1, S-61).
+/// 4050 without valid credentials; nothing sent before the close is delivered (S-61).
 #[tokio::test]
 async fn without_credentials_a_connection_is_closed_and_nothing_of_it_processed() {
     for (auth, good, bad) in [

@@ -29,9 +29,9 @@ mod pongs;
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
-mod review_deadlines;
-mod review_server;
-mod review_waking;
+mod deadlines;
+mod server_end;
+mod waking;
 mod server;
 #[cfg(feature = "tls")]
 mod service;

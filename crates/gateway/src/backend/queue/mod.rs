@@ -10,7 +10,7 @@ mod proved; // what the other end has proved to have received
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -19,6 +19,7 @@ use tidewire::ws::{CloseFrame, Kind};
 
 pub(crate) use self::proved::{Pong, Proved};
 use self::run::Run;
+use crate::sync::lock;
 
 /// What waits in a queue: mostly pieces of messages.
 pub(crate) trait Item: From<Piece> {
@@ -163,7 +164,7 @@ impl<T: Item> PieceQueue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Puts something in, whether there is room or not. What comes after the consumer has gone is

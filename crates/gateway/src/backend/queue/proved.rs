@@ -6,13 +6,14 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     task::{Context, Waker},
 };
 
 use bytes::Bytes;
 
 use super::{register, wake};
+use crate::sync::lock;
 
 /// What a client's pong says about its backend's ping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ struct State {
 impl Proved {
     /// The client's pong for the backend's ping of this number.
     pub(crate) fn tell(&self, number: u64, pong: Pong) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         match pong {
             Pong::Proof => state.number = state.number.max(number),
             Pong::Odd(payload) => {
@@ -56,14 +57,14 @@ impl Proved {
 
     /// The newest ping that was proved; `cx` is woken when there is more, of either kind.
     pub(crate) fn newest(&self, cx: &Context<'_>) -> u64 {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         register(&mut state.waker, cx);
         state.number
     }
 
     /// Takes out the oldest odd pong, and the number of its ping.
     pub(crate) fn take_odd(&self) -> Option<(u64, Bytes)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.odd.pop_front()
     }
 }
