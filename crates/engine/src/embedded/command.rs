@@ -46,12 +46,12 @@ pub(super) struct BatchBounds {
 }
 
 impl Command {
-    /// What this command adds to a batch: the disk gets the payload once per mailbox.
+    /// What this command adds to a batch: the disk gets the payload once, each mailbox an entry.
     pub(super) fn size(&self) -> Size {
         match self {
             Self::Append { append, .. } => Size {
                 messages: append.recipients.len().max(1),
-                bytes: append.payload.len().saturating_mul(append.recipients.len()),
+                bytes: append.payload.len(),
             },
             Self::Read { .. } | Self::Purge { .. } => Size {
                 messages: 1,

@@ -33,9 +33,11 @@ mod meta; // the store's row about itself
 mod plan; // does it fit, and where
 mod fair; // whose turn it is
 mod queue; // from the callers to the thread
+mod recipients; // who shares a row
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod senders; // who has how much waiting
+mod shared; // rows of several mailboxes
 mod sql; // what is asked of SQLite while opening
 mod stats; // counters
 mod store; // file, index and clock in step
