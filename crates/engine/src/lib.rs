@@ -9,8 +9,10 @@
 //! *stored* is only called once the bytes have reached the disk.
 #![forbid(unsafe_code)]
 
-pub mod embedded;
-pub mod mailbox; // the port // one node, one SQLite file
+#[cfg(feature = "contract")]
+pub mod contract; // what every adapter promises, as tests
+pub mod embedded; // one node, one SQLite file
+pub mod mailbox; // the port
 
 pub use embedded::SqliteMailbox;
 pub use mailbox::{

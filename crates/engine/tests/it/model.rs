@@ -8,10 +8,8 @@ use tidewire_engine::{
     AppendError, Mailbox, MailboxRefusal, Purge, SqliteMailbox, embedded::Config,
 };
 
-use crate::{
-    blocking::{ack, from, purge, submit, try_read, user},
-    clock::TestClock,
-};
+use crate::clock::TestClock;
+use tidewire_engine::contract::blocking::{ack, from, purge, submit, try_read, user};
 
 const USERS: [&str; 3] = ["ann", "bob", "eve"];
 const SENDERS: [&str; 2] = ["kim", "lee"];
@@ -240,17 +238,9 @@ fn check(operations: &[Operation]) {
                     model.append(*sender, users, &payload, ttl_ms.unwrap_or(3000), given);
                 assert_eq!(result, expected);
             }
-            Operation::Purge { sender, user: of } => {
-                let sent = user(SENDERS[*sender]);
-                let selection = of.map_or_else(
-                    || Purge::Sender(sent.clone()),
-                    |of| Purge::Between {
-                        recipient: user(USERS[of]),
-                        sender: sent.clone(),
-                    },
-                );
-                let purged = purge(&*store, selection);
-                assert_eq!(purged, model.purge(*sender, *of) as u64);
+            Operation::Purge { sender, user } => {
+                let purged = purge(&*store, selection(*sender, *user));
+                assert_eq!(purged, model.purge(*sender, *user) as u64);
             }
             Operation::Ack { user, back } => {
                 let mailbox = &mut model.mailboxes[*user];
@@ -280,16 +270,31 @@ fn check(operations: &[Operation]) {
         check_read(&*store, &model, at, (0, usize::MAX, usize::MAX));
     }
     assert_eq!(store.stats().corrupt, 0);
-    // What nobody waits for leaves nothing in the file.
+    check_nothing_stays(&*store, &config);
+}
+
+fn selection(sender: usize, recipient: Option<usize>) -> Purge {
+    let sender = user(SENDERS[sender]);
+    match recipient {
+        None => Purge::Sender(sender),
+        Some(recipient) => Purge::Between {
+            recipient: user(USERS[recipient]),
+            sender,
+        },
+    }
+}
+
+/// What nobody waits for leaves nothing in the file.
+fn check_nothing_stays(store: &dyn Mailbox, config: &Config) {
     for name in USERS {
-        ack(&*store, name, u64::MAX);
+        ack(store, name, u64::MAX);
     }
     store.stop();
-    let connection = rusqlite::Connection::open(dir.path().join("mailbox.db")).expect("opens");
+    let connection = rusqlite::Connection::open(config.dir.join("mailbox.db")).expect("opens");
     let rows = "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM user)";
     let rows: i64 = connection
         .query_row(rows, [], |row| row.get(0))
-        .expect("there");
+        .expect("there are such tables");
     assert_eq!(rows, 0);
 }
 

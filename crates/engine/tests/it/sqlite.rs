@@ -6,17 +6,15 @@ use std::sync::{
 };
 
 use tempfile::TempDir;
+use tidewire_engine::contract::{Limits, MailboxAdapter};
 use tidewire_engine::{
     AppendError, Appended, Mailbox, SqliteMailbox, SubmitError,
     embedded::{Config, OpenError},
 };
 
-use crate::{
-    blocking::{
-        ack, append, from, listed, message, offsets, pending, read, submit, try_append, user,
-    },
-    clock::TestClock,
-    contract::{Adapter, Limits},
+use crate::clock::TestClock;
+use tidewire_engine::contract::blocking::{
+    ack, append, from, listed, message, offsets, pending, read, submit, try_append, user,
 };
 
 pub(crate) struct Sqlite {
@@ -25,7 +23,9 @@ pub(crate) struct Sqlite {
     _dir: Arc<TempDir>,
 }
 
-impl Adapter for Sqlite {
+tidewire_engine::mailbox_contract!(contract, crate::sqlite::Sqlite);
+
+impl MailboxAdapter for Sqlite {
     fn open(limits: Limits) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let mut config = Config::new(dir.path());

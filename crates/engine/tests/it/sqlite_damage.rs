@@ -8,9 +8,9 @@ use tidewire_engine::{
     embedded::{Config, OpenError},
 };
 
-use crate::{
-    blocking::{ack, append, from, listed, pending, purge, read, submit, user},
-    sqlite::{fresh, open},
+use crate::sqlite::{fresh, open};
+use tidewire_engine::contract::blocking::{
+    ack, append, from, listed, pending, purge, read, submit, user,
 };
 
 fn file(config: &Config) -> PathBuf {

@@ -6,10 +6,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, Purge, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{ack, append, pending, purge, read, user},
-    clock::TestClock,
-};
+use crate::clock::TestClock;
+use tidewire_engine::contract::blocking::{ack, append, pending, purge, read, user};
 
 /// See its `README.md`.
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format_2");

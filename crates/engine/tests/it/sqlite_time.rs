@@ -5,11 +5,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{append, listed, message, pending, read, submit},
-    clock::TestClock,
-    sqlite::fresh,
-};
+use crate::{clock::TestClock, sqlite::fresh};
+use tidewire_engine::contract::blocking::{append, listed, message, pending, read, submit};
 
 const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
