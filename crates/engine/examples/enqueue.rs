@@ -122,7 +122,7 @@ fn submit(
         let sender = sender.clone();
         let append = Append {
             recipients: users.clone(),
-            payload: payload.clone(),
+            body: payload.clone(),
             sender: None,
             ttl_ms: None,
         };

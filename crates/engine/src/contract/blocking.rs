@@ -17,7 +17,7 @@ pub fn user(name: &str) -> UserKey {
 pub fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
     Append {
         recipients: users.iter().map(|name| user(name)).collect(),
-        payload: Bytes::copy_from_slice(payload),
+        body: Bytes::copy_from_slice(payload),
         sender: None,
         ttl_ms,
     }
@@ -107,7 +107,7 @@ pub fn shown(batch: &Batch) -> Vec<(u64, String)> {
     batch
         .messages
         .iter()
-        .map(|message| (message.offset, show(&message.payload)))
+        .map(|message| (message.offset, show(&message.body)))
         .collect()
 }
 

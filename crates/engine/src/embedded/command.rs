@@ -51,7 +51,7 @@ impl Command {
         match self {
             Self::Append { append, .. } => Size {
                 messages: append.recipients.len().max(1),
-                bytes: append.payload.len(),
+                bytes: append.body.len(),
             },
             Self::Read { .. } | Self::Purge { .. } => Size {
                 messages: 1,
@@ -63,7 +63,7 @@ impl Command {
     /// Payload this command holds in memory.
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
-            Self::Append { append, .. } => append.payload.len(),
+            Self::Append { append, .. } => append.body.len(),
             Self::Read { .. } | Self::Purge { .. } => 0,
         }
     }

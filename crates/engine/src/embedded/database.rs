@@ -153,21 +153,14 @@ impl Database {
                     user,
                     offset.cast_signed(),
                     expiry,
-                    row.payload,
+                    row.body,
                     row.sender
                 ],
             ),
             To::Several(recipients) => self.execute(
                 "INSERT INTO message (seq, crc, user, offset, expiry, payload, sender, recipients)
                  VALUES (?1, ?2, '', 0, ?3, ?4, ?5, ?6)",
-                params![
-                    seq,
-                    crc,
-                    expiry,
-                    row.payload,
-                    row.sender,
-                    recipients.bytes()
-                ],
+                params![seq, crc, expiry, row.body, row.sender, recipients.bytes()],
             ),
         }
     }

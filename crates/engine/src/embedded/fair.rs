@@ -101,7 +101,7 @@ mod tests {
         Command::Append {
             append: Append {
                 recipients: vec!["x".into(); recipients],
-                payload: Bytes::from(vec![b'.'; len]),
+                body: Bytes::from(vec![b'.'; len]),
                 sender: Some(Sender {
                     user: sender.into(),
                     limited: true,

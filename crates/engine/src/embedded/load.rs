@@ -86,7 +86,7 @@ fn push(index: &mut Index, row: &MessageRow<'_>) -> bool {
         row: RowKey::own(row.seq),
         expiry_ms: row.expiry_ms,
         // Rows are limited to far less by the configuration and by SQLite.
-        len: u32::try_from(row.payload.len()).unwrap_or(u32::MAX),
+        len: u32::try_from(row.body.len()).unwrap_or(u32::MAX),
         sender: None,
     };
     match row.to {

@@ -63,7 +63,7 @@ impl Reserved {
         next_seq: &mut i64,
     ) -> Plan {
         let expiry_ms = room.now_ms + room.config.ttl_ms(append.ttl_ms);
-        let bytes = append.payload.len() as u64;
+        let bytes = append.body.len() as u64;
         // Longer ones fit no mailbox.
         let len = u32::try_from(bytes).unwrap_or(u32::MAX);
         let limited = Limited::of(append, room);
@@ -144,7 +144,7 @@ impl Reserved {
     }
 
     fn give_back(&mut self, append: &Append, planned: &[Planned], limited: Option<&Limited<'_>>) {
-        let bytes = append.payload.len() as u64;
+        let bytes = append.body.len() as u64;
         for (user, planned) in append.recipients.iter().zip(planned) {
             if planned.is_ok()
                 && let Some(reserved) = self.users.get_mut(user)

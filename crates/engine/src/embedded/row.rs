@@ -14,7 +14,7 @@ pub(super) struct MessageRow<'a> {
     pub(super) seq: i64,
     pub(super) to: To<'a>,
     pub(super) expiry_ms: u64,
-    pub(super) payload: &'a [u8],
+    pub(super) body: &'a [u8],
     /// `None` also in rows of format 1.
     pub(super) sender: Option<&'a str>,
 }
@@ -52,7 +52,7 @@ impl<'a> MessageRow<'a> {
             }
         }
         hasher.update(&self.expiry_ms.to_le_bytes());
-        hasher.update(self.payload);
+        hasher.update(self.body);
         // A row without a sender has the checksum of format 1.
         if let Some(sender) = self.sender {
             hasher.update(&(sender.len() as u64).to_le_bytes());
@@ -99,7 +99,7 @@ impl<'a> MessageRow<'a> {
             seq,
             to,
             expiry_ms: expiry.cast_unsigned(),
-            payload,
+            body: payload,
             sender,
         };
         Ok((i64::from(read.crc()) == crc).then_some(read))
@@ -127,8 +127,8 @@ impl<'a> MessageRow<'a> {
         }
     }
 
-    pub(super) fn payload(&self) -> Bytes {
-        Bytes::copy_from_slice(self.payload)
+    pub(super) fn body(&self) -> Bytes {
+        Bytes::copy_from_slice(self.body)
     }
 }
 

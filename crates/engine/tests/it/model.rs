@@ -308,7 +308,7 @@ fn check_read(
     let messages: Vec<_> = batch
         .messages
         .iter()
-        .map(|read| (read.offset, read.payload.to_vec()))
+        .map(|read| (read.offset, read.body.to_vec()))
         .collect();
     let mailbox = &model.mailboxes[at];
     let expected = mailbox.read(after, messages_max, bytes_max);

@@ -78,7 +78,7 @@ fn a_store_of_format_2_opens_with_all_it_holds() {
                     .iter()
                     .find(|(user, offset, _)| user == name && *offset == message.offset)
                     .map(|(_, _, bytes)| bytes);
-                assert_eq!(bytes.map(Vec::as_slice), Some(&message.payload[..]));
+                assert_eq!(bytes.map(Vec::as_slice), Some(&message.body[..]));
             }
         }
         let stats = store.stats();

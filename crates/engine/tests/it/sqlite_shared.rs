@@ -55,7 +55,7 @@ fn a_body_for_many_lies_in_the_file_once() {
         (257, 256_007)
     );
     for name in names(256) {
-        assert_eq!(read(&*store, &name, 0).messages[0].payload.len(), 1000);
+        assert_eq!(read(&*store, &name, 0).messages[0].body.len(), 1000);
     }
 }
 

@@ -65,7 +65,7 @@ impl Desk {
 
     fn check(&self, expected: &[&str]) {
         let messages = read(self.store(), "ann", 0).messages;
-        let payloads: Vec<_> = messages.iter().map(|read| read.payload.to_vec()).collect();
+        let payloads: Vec<_> = messages.iter().map(|read| read.body.to_vec()).collect();
         let payloads: Vec<_> = payloads
             .iter()
             .map(|bytes| str::from_utf8(bytes).expect("text"))

@@ -23,14 +23,14 @@ impl Store {
             let mut messages = Vec::with_capacity(selection.slots.len());
             let mut lost = Vec::new();
             for slot in &selection.slots {
-                let payload = self.database.message(slot.row.seq(), |row| {
+                let body = self.database.message(slot.row.seq(), |row| {
                     let is_same = |row: &MessageRow<'_>| row.is_for(&read.user, slot.offset);
-                    row.filter(is_same).map(|row| row.payload())
+                    row.filter(is_same).map(|row| row.body())
                 })?;
-                match payload {
-                    Some(payload) => messages.push(Stored {
+                match body {
+                    Some(body) => messages.push(Stored {
                         offset: slot.offset,
-                        payload,
+                        body,
                     }),
                     None => lost.push(*slot),
                 }

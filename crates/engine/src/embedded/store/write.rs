@@ -166,10 +166,10 @@ fn write_append(database: &Database, command: &Command) -> rusqlite::Result<u64>
         seq: slot.row.seq(),
         to: Recipients::pushed(&list).map_or(To::One { user, offset }, To::Several),
         expiry_ms: slot.expiry_ms,
-        payload: &append.payload,
+        body: &append.body,
         sender: append.sender.as_ref().map(|sender| &*sender.user),
     })?;
-    let bytes = ROW_BYTES + (list.len() + append.payload.len()) as u64;
+    let bytes = ROW_BYTES + (list.len() + append.body.len()) as u64;
     // Rows that are larger than a page leave pages partly empty.
     Ok(2 * bytes / PAGE_BYTES)
 }
