@@ -12,7 +12,8 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidewire_hub::{
-    Accepted, ApiError, Clock, Config, Connect, End, Hub, Outgoing, Session, Settings, UserId,
+    Accepted, ApiError, Clock, Config, Connect, ConnectError, End, Hub, Outgoing, Session,
+    Settings, UserId,
 };
 
 use crate::mailbox::PumpedMailbox;
@@ -84,8 +85,8 @@ impl Desk {
     /// The same, with receipts for itself.
     pub(crate) fn online_with_receipts(&self, user: &str) -> Client {
         let client = self.connect_with(Connect {
-            user: user.parse().unwrap(),
             receipts: true,
+            ..Connect::from(user.parse::<UserId>().unwrap())
         });
         self.mailbox.pump();
         client
@@ -143,6 +144,12 @@ impl Client {
 
     /// One poll with a bound on bytes: the payloads handed out.
     pub(crate) fn poll_once(&mut self, bytes_max: usize) -> Vec<Value> {
+        let payloads = self.poll_payloads(bytes_max);
+        let value = |payload: &String| serde_json::from_str(payload).unwrap();
+        payloads.iter().map(value).collect()
+    }
+
+    fn poll_payloads(&mut self, bytes_max: usize) -> Vec<String> {
         let mut frames = Vec::new();
         let mut cx = Context::from_waker(&self.waker);
         let session = self.session.as_ref().unwrap();
@@ -153,8 +160,19 @@ impl Client {
         }
         frames
             .iter()
-            .map(|frame| serde_json::from_slice(frame.payload()).unwrap())
+            .map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap())
             .collect()
+    }
+
+    /// Everything there is, byte by byte.
+    pub(crate) fn receive_raw(&mut self) -> Vec<String> {
+        self.poll_payloads(usize::MAX)
+    }
+
+    /// The close code and reason its connection gets.
+    pub(crate) fn close(&self) -> (u16, String) {
+        let end = self.end.as_ref().unwrap();
+        (end.code, end.reason.to_string())
     }
 
     /// Everything there is, unconfirmed.
@@ -214,6 +232,12 @@ impl fmt::Debug for Client {
 
 pub(crate) fn text(message: &Value) -> String {
     message["text"].as_str().unwrap().to_owned()
+}
+
+/// The close code and reason of a connection that becomes no session.
+pub(crate) fn close_of(error: ConnectError) -> (u16, String) {
+    let end = error.end();
+    (end.code, end.reason.to_string())
 }
 
 /// A payload of type `text`.

@@ -14,5 +14,6 @@ mod receipts;
 mod recipients;
 mod statistics;
 mod threads;
+mod transcript;
 mod unproven;
 mod wakes;

@@ -3,13 +3,22 @@
 //! A parameter's name is case-insensitive, the first one counts, others are ignored. The
 //! id is percent-decoded, which changes nothing for the numbers of old clients.
 
+use std::sync::Arc;
+
+use tidewire_auth::Identity;
 use tidewire_hub::{Connect, End, UserId};
 
-use super::code::INVALID_REQUEST;
+use super::code::{INVALID_REQUEST, UNAUTHORIZED};
 
-/// The user a connection claims to be, and its options.
-pub(super) fn connect(query: Option<&str>) -> Result<Connect, End> {
+/// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
+pub(super) fn connect(query: Option<&str>, identity: Arc<Identity>) -> Result<Connect, End> {
     let user = user(query)?;
+    if identity
+        .user()
+        .is_some_and(|bound| bound.parse().as_ref() != Ok(&user))
+    {
+        return Err(End::new(UNAUTHORIZED, "Unauthorized"));
+    }
     let receipts = match parameter(query.unwrap_or_default(), "receipts") {
         None | Some("0") => false,
         Some("1") => true,
@@ -18,7 +27,11 @@ pub(super) fn connect(query: Option<&str>) -> Result<Connect, End> {
             return Err(End::new(INVALID_REQUEST, reason));
         }
     };
-    Ok(Connect { user, receipts })
+    Ok(Connect {
+        user,
+        identity,
+        receipts,
+    })
 }
 
 fn user(query: Option<&str>) -> Result<UserId, End> {
@@ -102,12 +115,28 @@ mod tests {
             ("id=1&RECEIPTS=1&receipts=0", true),
             ("id=receipts", false),
         ] {
-            assert_eq!(connect(Some(query)).unwrap().receipts, receipts, "{query}");
+            let connect = connect(Some(query), Arc::new(Identity::of_group())).unwrap();
+            assert_eq!(connect.receipts, receipts, "{query}");
         }
         for value in ["", "yes", "2", "1%20"] {
-            let end = connect(Some(&format!("id=1&receipts={value}"))).unwrap_err();
+            let query = format!("id=1&receipts={value}");
+            let end = connect(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
             let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
             assert_eq!((end.code, end.reason.as_ref()), (4000, reason.as_str()));
+        }
+    }
+
+    #[test]
+    fn credentials_of_one_user_are_good_for_no_other() {
+        let bound = |user: &str| Arc::new(Identity::of_group().with_user(user));
+        for user in ["42", "bob"] {
+            let connect = connect(Some(&format!("id={user}")), bound(user)).unwrap();
+            assert_eq!(connect.user.to_string(), user);
+            assert_eq!(connect.identity.user(), Some(user));
+        }
+        for (query, user) in [("id=43", "42"), ("id=0", "42"), ("id=Bob", "bob")] {
+            let end = connect(Some(query), bound(user)).unwrap_err();
+            assert_eq!((end.code, end.reason.as_ref()), (4050, "Unauthorized"));
         }
     }
 

@@ -59,11 +59,12 @@ pub(crate) struct Chat {
 impl Chat {
     /// Begins the session, or says how to close.
     fn begin(&self, request: &Request) -> Result<tidewire_hub::Session, End> {
-        if let Err(denied) = self.access.auth.check(&HeadHeaders(&request.head)) {
+        let checked = self.access.auth.check(&HeadHeaders(&request.head));
+        let identity = checked.map_err(|denied| {
             tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
-            return Err(End::new(code::UNAUTHORIZED, "Unauthorized"));
-        }
-        let connect = identity::connect(request.head.query())?;
+            End::new(code::UNAUTHORIZED, "Unauthorized")
+        })?;
+        let connect = identity::connect(request.head.query(), identity)?;
         self.hub
             .connect(connect)
             .map_err(tidewire_hub::ConnectError::end)

@@ -117,11 +117,16 @@ pub(crate) async fn raw(desk: &Desk, id: u64) -> TcpStream {
 
 /// The same with further header lines.
 pub(crate) async fn raw_with(desk: &Desk, id: u64, head: &str) -> TcpStream {
+    raw_query(desk, &format!("?id={id}"), head).await
+}
+
+/// The same with a query of its own, `?` included.
+pub(crate) async fn raw_query(desk: &Desk, query: &str, head: &str) -> TcpStream {
     let url = desk.url("messaging");
     let address = url.trim_start_matches("ws://").split('/').next().unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "GET /chat?id={id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /chat{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{head}\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -11,3 +11,4 @@ mod proof; // what proves that a message has arrived
 mod raw; // a client frame by frame
 mod recipients; // one recipient's, one sender's trouble is his own
 mod rest; // the REST API beyond what foreign clients check
+mod transcript; // every byte of the classic dialect

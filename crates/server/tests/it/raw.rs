@@ -15,6 +15,7 @@ pub(crate) struct RawClient {
 }
 
 pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
@@ -26,8 +27,13 @@ impl RawClient {
 
     /// With further header lines.
     pub(crate) async fn connect_with(desk: &Desk, id: u64, head: &str) -> Self {
+        Self::over(raw_with(desk, id, head).await)
+    }
+
+    /// On an upgraded connection.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self {
-            stream: raw_with(desk, id, head).await,
+            stream,
             messages: Vec::new(),
         }
     }
