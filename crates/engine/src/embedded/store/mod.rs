@@ -128,8 +128,9 @@ impl Store {
         }
         if expired > 0 {
             self.shared.counters.set_store_full(false);
-            stats::add(&self.shared.counters.expired, expired);
+            // Who sees that something has expired sees that it does not wait any more.
             self.gauge();
+            stats::add(&self.shared.counters.expired, expired);
         }
     }
 
