@@ -40,6 +40,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
             continue;
         }
         for to in &package.dependencies {
+            // A crate's own tests may ask for its own features.
+            if to == from {
+                continue;
+            }
             // A name that is no member of ours is an external crate.
             if tree.packages.iter().all(|member| member.name != *to) {
                 continue;
