@@ -29,10 +29,31 @@ impl MessageId {
     };
 
     /// Bytes of the text form; in notifications see [`MessageId::write`].
-    pub(crate) const TEXT_LEN: usize = 31;
+    pub const TEXT_LEN: usize = 31;
+
+    pub(crate) const BYTES: usize = 14;
+
+    /// The groups as big-endian numbers, one behind the other.
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let [a, b, c, d] = self.seconds.to_be_bytes();
+        let [e, f, g, h] = self.random.to_be_bytes();
+        let [i, j] = self.process.to_be_bytes();
+        let [k, l, m, n] = self.counter.to_be_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = bytes;
+        Self {
+            seconds: u32::from_be_bytes([a, b, c, d]),
+            random: u32::from_be_bytes([e, f, g, h]),
+            process: u16::from_be_bytes([i, j]),
+            counter: u32::from_be_bytes([k, l, m, n]),
+        }
+    }
 
     /// Appends the text form.
-    pub(crate) fn write(self, out: &mut String) {
+    pub fn write(self, out: &mut String) {
         push_hex(out, self.seconds, 8);
         out.push('-');
         push_hex(out, self.random, 8);

@@ -17,6 +17,7 @@ use tidewire::{
     ws::{Config as SocketConfig, RunningServer, Server, ServerConfig},
 };
 use tidewire_auth::Authenticator;
+use tidewire_dialect::Classic;
 use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
@@ -202,12 +203,12 @@ fn start_messaging(
         server.web_chat,
         settings.chat.message_bytes_max,
     );
-    let chat = Arc::new(Chat {
-        hub: Arc::clone(hub),
-        access: access.clone(),
+    let chat = Arc::new(Chat::<Classic>::new(
+        Arc::clone(hub),
+        access.clone(),
         config,
-        behaviour: behaviour(settings),
-    });
+        behaviour(settings),
+    ));
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)

@@ -3,37 +3,32 @@
 //! A parameter's name is case-insensitive, the first one counts, others are ignored. The
 //! id is percent-decoded, which changes nothing for the numbers of old clients.
 
-use tidewire_hub::{Connect, End, UserId};
+use tidewire_hub::{Connect, UserId};
 
-use super::code::INVALID_REQUEST;
-
-/// The user a connection claims to be, and its options.
-pub(super) fn connect(query: Option<&str>) -> Result<Connect, End> {
+/// The user a connection claims to be, and its options; or what is wrong, in words.
+pub(super) fn connect(query: Option<&str>) -> Result<Connect, String> {
     let user = user(query)?;
     let receipts = match parameter(query.unwrap_or_default(), "receipts") {
         None | Some("0") => false,
         Some("1") => true,
         Some(other) => {
-            let reason = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
-            return Err(End::new(INVALID_REQUEST, reason));
+            return Err(format!(
+                "Passed invalid receipts: receipts={other}. Expected 0 or 1"
+            ));
         }
     };
     Ok(Connect { user, receipts })
 }
 
-fn user(query: Option<&str>) -> Result<UserId, End> {
+fn user(query: Option<&str>) -> Result<UserId, String> {
     let Some(query) = query.filter(|query| !query.is_empty()) else {
-        return Err(End::new(INVALID_REQUEST, "Invalid request"));
+        return Err("Invalid request".to_owned());
     };
     let value = id_parameter(query)
         .filter(|value| !value.is_empty())
-        .ok_or_else(|| End::new(INVALID_REQUEST, "Id required in query parameter: ?id={id}"))?;
-    let invalid = |reason: &dyn std::fmt::Display| {
-        End::new(
-            INVALID_REQUEST,
-            format!("Passed invalid id: id={value}. {reason}"),
-        )
-    };
+        .ok_or("Id required in query parameter: ?id={id}")?;
+    let invalid =
+        |reason: &dyn std::fmt::Display| format!("Passed invalid id: id={value}. {reason}");
     let decoded =
         percent_decode(value).ok_or_else(|| invalid(&"expected percent-encoded UTF-8"))?;
     UserId::from_query(&decoded).map_err(|error| invalid(&error))
@@ -72,12 +67,17 @@ pub(crate) fn percent_decode(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use tidewire_dialect::{Classic, Dialect as _, Ending};
+
     use super::*;
 
+    /// As the classic dialect closes the connection.
     fn check(query: Option<&str>) -> Result<String, String> {
-        user(query)
-            .map(|user| user.to_string())
-            .map_err(|end| format!("{} {}", end.code, end.reason))
+        let told = |text: String| {
+            let close = Classic::close(&Ending::Request(&text));
+            format!("{} {}", close.code, close.reason)
+        };
+        user(query).map(|user| user.to_string()).map_err(told)
     }
 
     #[test]
@@ -105,9 +105,10 @@ mod tests {
             assert_eq!(connect(Some(query)).unwrap().receipts, receipts, "{query}");
         }
         for value in ["", "yes", "2", "1%20"] {
-            let end = connect(Some(&format!("id=1&receipts={value}"))).unwrap_err();
+            let text = connect(Some(&format!("id=1&receipts={value}"))).unwrap_err();
             let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
-            assert_eq!((end.code, end.reason.as_ref()), (4000, reason.as_str()));
+            assert_eq!(text, reason);
+            assert_eq!(Classic::close(&Ending::Request(&text)).code, 4000);
         }
     }
 
