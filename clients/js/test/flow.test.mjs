@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Assembly } from "../dist/assembly.js";
-import { ReceiveCredit } from "../dist/credit.js";
-import { Outbox } from "../dist/outbox.js";
+import { Assembly } from "../dist/gateway/assembly.js";
+import { ReceiveCredit } from "../dist/gateway/credit.js";
+import { Outbox } from "../dist/gateway/outbox.js";
 import { listen, opened, settle, virtualTime } from "./pretend.mjs";
 
 virtualTime();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { decode } from "../dist/codec.js";
+import { decode } from "../dist/gateway/codec.js";
 import { opened, settle, virtualTime } from "./pretend.mjs";
 import { encode } from "./wire.mjs";
 

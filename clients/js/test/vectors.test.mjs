@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import * as codec from "../dist/codec.js";
+import * as codec from "../dist/gateway/codec.js";
 import { Gateway } from "../dist/index.js";
 import { listen, pretend, settle, virtualTime } from "./pretend.mjs";
 import * as wire from "./wire.mjs";

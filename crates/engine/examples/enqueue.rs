@@ -1,10 +1,10 @@
 //! How many durable messages per second the embedded store takes from waiting submitters.
 //!
-//! Usage: `enqueue [SUBMITTERS] [MESSAGES] [PAYLOAD_BYTES] [DIR] [ack]`
+//! Usage: `enqueue [SUBMITTERS] [MESSAGES] [BODY_BYTES] [DIR] [ack|-] [RECIPIENTS]`
 //!
-//! Each submitter appends one message and waits for its completion before the next, as a
-//! publisher does. With `ack` each message is acknowledged right after it was stored, as if it
-//! had been delivered at once. Not measured: the network, the hub, power loss.
+//! Each submitter appends one message to `RECIPIENTS` mailboxes (1) and waits for its completion
+//! before the next, as a publisher does. With `ack` each message is acknowledged right after it
+//! was stored, as if it had been delivered at once. Not measured: the network, the hub, power loss.
 #![expect(clippy::print_stdout, reason = "a benchmark talks on stdout")]
 
 use std::{
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .get(3)
         .map_or_else(|| temporary.path().into(), Into::into);
     let acknowledge = arguments.get(4).is_some_and(|argument| argument == "ack");
+    let recipients = number(5, 1)?;
     let mut config = Config::new(dir);
     config.user_messages_max = messages as u64;
     config.user_bytes_max = 1 << 40;
@@ -43,7 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut latencies: Vec<Duration> = thread::scope(|scope| {
         let each = messages / submitters.max(1);
         let store = &*store;
-        let run = move |submitter| submit(store, submitter, each, payload, acknowledge);
+        let run =
+            move |submitter| submit(store, (submitter, recipients), each, payload, acknowledge);
         #[expect(
             clippy::needless_collect,
             reason = "all run before the first is waited for"
@@ -80,9 +82,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         stored as f64 / elapsed.as_secs_f64(),
         stored as f64 / stats.commits.max(1) as f64,
     );
-    println!("{stored} messages of {payload} bytes, {submitters} submitters, {elapsed:.2?}");
     println!(
-        "{rate:.0} msg/s, {} commits, mean batch {batch:.1}",
+        "{stored} messages of {payload} bytes to {recipients} mailboxes, {submitters} submitters, \
+         {elapsed:.2?}"
+    );
+    println!(
+        "{rate:.0} msg/s, {:.2} us per mailbox, {} commits, mean batch {batch:.1}",
+        elapsed.as_secs_f64() * 1e6 / stats.appended.max(1) as f64,
         stats.commits
     );
     println!(
@@ -97,19 +103,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Appends `messages` one after the other; returns how long each took.
 fn submit(
     store: &SqliteMailbox,
-    submitter: usize,
+    (submitter, recipients): (usize, usize),
     messages: usize,
     payload: usize,
     acknowledge: bool,
 ) -> Vec<Duration> {
-    let user = UserKey::from(format!("user-{submitter}"));
+    let users: Vec<UserKey> = (0..recipients)
+        .map(|number| UserKey::from(format!("user-{submitter}-{number}")))
+        .collect();
     let payload = Bytes::from(vec![b'x'; payload]);
     let (sender, receiver) = sync_channel(1);
     let mut latencies = Vec::with_capacity(messages);
     while latencies.len() < messages {
         let sender = sender.clone();
         let append = Append {
-            recipients: vec![UserKey::clone(&user)],
+            recipients: users.clone(),
             payload: payload.clone(),
             sender: None,
             ttl_ms: None,
@@ -131,12 +139,11 @@ fn submit(
             break;
         };
         latencies.push(started.elapsed());
-        if acknowledge
-            && store
-                .ack(&user, appended.outcomes[0].unwrap_or_default())
-                .is_err()
-        {
-            break;
+        let taken = users.iter().zip(appended.outcomes);
+        for (user, outcome) in taken.filter(|_| acknowledge) {
+            if store.ack(user, outcome.unwrap_or_default()).is_err() {
+                return latencies;
+            }
         }
     }
     latencies

@@ -9,12 +9,10 @@ use tidewire::{Drain, ws::ConnectionCounts};
 use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
-    access_log::AccessLog,
-    process_state::ProcessState,
-    session::Sessions,
+    process::state::ProcessState,
+    record::{access_log::AccessLog, sessions::Sessions},
+    routing::{table::Table, target::Target},
     settings::{Listener, Settings},
-    table::Table,
-    target::Target,
 };
 
 /// A gateway at work.

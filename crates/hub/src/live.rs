@@ -74,13 +74,13 @@ pub(crate) enum NotBegun {
 }
 
 impl Live {
-    pub(crate) fn new(connect: Connect, limits: Limits, past: Past) -> Self {
-        let Connect { user, receipts } = connect;
+    pub(crate) fn new(connect: &Connect, limits: Limits, past: Past) -> Self {
+        let user = connect.user.clone();
         Self {
             key: user.mailbox_key(),
             user,
             unproven_sessions: past.unproven_sessions,
-            receipts,
+            receipts: connect.receipts,
             limits,
             state: Mutex::new(State {
                 delivery: Delivery::new(limits, past.skip),

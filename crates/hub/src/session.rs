@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use tidewire_auth::Identity;
 use tidewire_engine::SubmitError;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
 pub struct Session {
     hub: Arc<Hub>,
     live: Arc<Live>,
+    identity: Arc<Identity>,
     counters: Arc<UserCounters>,
 }
 
@@ -33,6 +35,9 @@ pub struct Session {
 pub struct Connect {
     /// Whose session it will be.
     pub user: UserId,
+    /// What authentication found. The hub keeps it for as long as the session lives; whether it may be this user is
+    /// the caller's to check. Default: [`Identity::of_group`].
+    pub identity: Arc<Identity>,
     /// Whether this session hears what became of its messages, whatever the settings are for all:
     /// [`Notice::Accepted`](crate::Notice::Accepted) for each message of its own, and
     /// [`Notice::Received`](crate::Notice::Received) for messages of its user that a connection has proved to have. Default: no.
@@ -43,6 +48,7 @@ impl From<UserId> for Connect {
     fn from(user: UserId) -> Self {
         Self {
             user,
+            identity: Arc::new(Identity::of_group()),
             receipts: false,
         }
     }
@@ -56,14 +62,15 @@ impl Hub {
         }
         let connect = connect.into();
         let past = self.redeliveries.past(&connect.user);
-        let live = Arc::new(Live::new(connect, self.limits, past));
+        let live = Arc::new(Live::new(&connect, self.limits, past));
         self.registry.insert(&live)?;
         // Before the handle is there, so that dropping it takes back what was counted.
         self.receipt_sessions.add(&live);
         let counters = self
             .user_stats
             .connected(&live.user, self.now().as_second());
-        let session = Session::new(Arc::clone(self), Arc::clone(&live), counters);
+        let hub = Arc::clone(self);
+        let session = Session::new(hub, Arc::clone(&live), connect.identity, counters);
         // Registered first, read second: what is stored in between is found by the read, what
         // is stored later finds the session.
         match self.try_read(&live) {
@@ -77,10 +84,16 @@ impl Hub {
 }
 
 impl Session {
-    fn new(hub: Arc<Hub>, live: Arc<Live>, counters: Arc<UserCounters>) -> Self {
+    fn new(
+        hub: Arc<Hub>,
+        live: Arc<Live>,
+        identity: Arc<Identity>,
+        counters: Arc<UserCounters>,
+    ) -> Self {
         Self {
             hub,
             live,
+            identity,
             counters,
         }
     }
@@ -88,6 +101,11 @@ impl Session {
     /// Whose session it is.
     pub fn user(&self) -> &UserId {
         &self.live.user
+    }
+
+    /// Returns what authentication found when the session began.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Takes a command of the client, which came in as a message of `payload_len` bytes.

@@ -110,9 +110,9 @@ fn receive_binary_whole(bencher: Bencher<'_, '_>, size: usize) {
         .counter(BytesCount::new(size * FRAMES))
         .with_inputs(|| input.clone())
         .bench_local_refs(|input| {
-            let (incoming, _) = connection.halves();
+            let (decoder, _) = connection.halves();
             let mut input = &mut input[..];
-            while let Some((used, message)) = incoming.receive_whole(input) {
+            while let Some((used, message)) = decoder.receive_whole(input) {
                 black_box(message);
                 input = &mut input[used..];
             }
@@ -142,14 +142,14 @@ fn echo<const BORROWED: bool>(bencher: Bencher<'_, '_>, size: usize) {
         .with_inputs(|| input.clone())
         .bench_local_refs(|input| {
             let mut input = &mut input[..];
-            let (incoming, outgoing) = connection.halves();
+            let (decoder, encoder) = connection.halves();
             while !input.is_empty() {
-                let (used, event) = incoming.receive(input);
+                let (used, event) = decoder.receive(input);
                 if let Ok(Some(Event::Message(message))) = event {
                     let sent = if BORROWED {
-                        outgoing.send_ref(message.kind(), message.payload())
+                        encoder.send_ref(message.kind(), message.payload())
                     } else {
-                        outgoing.send(&message.to_message())
+                        encoder.send(&message.to_message())
                     };
                     sent.expect("the queue is far from full");
                 }

@@ -36,7 +36,7 @@ pub struct Config {
     /// Default 16 KiB.
     pub control_queue_bytes_max: usize,
     /// Answer pings with pongs (RFC 6455 section 5.5.3). Default `true`. `false` leaves the pongs to the application,
-    /// which sees each ping and sends its pong by [`Outgoing::pong`](crate::Outgoing::pong) when what the pong
+    /// which sees each ping and sends its pong by [`Encoder::pong`](crate::Encoder::pong) when what the pong
     /// stands for is true: a gateway has something to wait for, its own client. An application that never does so
     /// is taken for dead by its peer.
     pub answer_pings: bool,
@@ -45,7 +45,7 @@ pub struct Config {
     /// our pings are free, and each message received pays for one more: some clients learn by pings what
     /// has arrived. A client does not hold it against its server, which it chose, and which may have
     /// a lot to ping for (to learn what has arrived, for one). The core has no clock: the one
-    /// who drives it tells the time, see [`Incoming::count_control`](crate::Incoming::count_control).
+    /// who drives it tells the time, see [`Decoder::count_control`](crate::Decoder::count_control).
     pub control_rate: Option<ControlRate>,
     /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
     /// below the usual 30 to 60 s after which NATs and proxies forget a connection.

@@ -38,10 +38,18 @@
 //! ```
 //!
 //! The way of a byte, room by room: [`handshake`] (once) → `frame` (header) → `mask` → `utf8` →
-//! `connection::decode` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
-//! `connection::outgoing` → `connection::transmit` (queue) → the caller's vectored write. What was
+//! `connection::assembler` (fragments, limits) → [`Event`]; and out: [`Message`] or [`Prepared`] →
+//! `connection::encoder` → `connection::transmit` (queue) → the caller's vectored write. What was
 //! agreed to be compressed passes `deflate` on both ways.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `deflate` | on | compression of messages (RFC 7692) through zlib-rs |
+//! | `smhandshake` | off | SocketMaster's dialect for many named routes over one connection |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -79,7 +87,7 @@ pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
-pub use connection::{Chunk, Connection, Event, Incoming, MaskKeys, Outgoing, Stats};
+pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, Stats};
 pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;

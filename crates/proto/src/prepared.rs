@@ -73,7 +73,7 @@ impl Prepared {
     }
 
     /// Appends a whole message as one server frame, to gather several for
-    /// [`Outgoing::send_frames`](crate::Outgoing::send_frames).
+    /// [`Encoder::send_frames`](crate::Encoder::send_frames).
     pub fn append(out: &mut BytesMut, kind: Kind, payload: &[u8]) {
         append_header(out, opcode_of(kind), payload.len());
         out.put_slice(payload);

@@ -50,19 +50,19 @@ impl Driver {
 
     /// Receives one read, sends every message back, writes once.
     fn echo(&mut self, mut read: &mut [u8]) -> usize {
-        let (incoming, outgoing) = self.connection.halves();
-        outgoing.lend_buffer(|| std::mem::take(&mut self.buffer));
+        let (decoder, encoder) = self.connection.halves();
+        encoder.lend_buffer(|| std::mem::take(&mut self.buffer));
         let mut messages = 0;
         while !read.is_empty() {
-            let (used, event) = incoming.receive(read);
+            let (used, event) = decoder.receive(read);
             match event {
                 Ok(Some(Event::Message(message))) => {
-                    outgoing
+                    encoder
                         .send_ref(message.kind(), message.payload())
                         .expect("the queue has room");
                     messages += 1;
                 }
-                Ok(Some(event)) => outgoing.answer(&event),
+                Ok(Some(event)) => encoder.answer(&event),
                 Ok(None) => {}
                 Err(error) => panic!("the stream is valid: {error}"),
             }
@@ -73,14 +73,14 @@ impl Driver {
     }
 
     fn write(&mut self) {
-        let (_, outgoing) = self.connection.halves();
-        while outgoing.queued() > 0 {
+        let (_, encoder) = self.connection.halves();
+        while encoder.queued() > 0 {
             let mut parts = [IoSlice::new(&[]); 4];
-            let count = outgoing.poll_transmit(&mut parts);
+            let count = encoder.poll_transmit(&mut parts);
             let written = parts[..count].iter().map(|part| part.len()).sum();
-            outgoing.transmitted(written);
+            encoder.transmitted(written);
         }
-        if let Some(buffer) = outgoing.reclaim_buffer() {
+        if let Some(buffer) = encoder.reclaim_buffer() {
             self.buffer = buffer;
         }
     }
@@ -176,9 +176,9 @@ fn a_prepared_broadcast_allocates_nothing_per_connection() {
     let prepared = Prepared::binary(PAYLOAD);
     let mut driver = Driver::server();
     let send = |driver: &mut Driver| {
-        let (_, outgoing) = driver.connection.halves();
-        outgoing.lend_buffer(|| std::mem::take(&mut driver.buffer));
-        outgoing
+        let (_, encoder) = driver.connection.halves();
+        encoder.lend_buffer(|| std::mem::take(&mut driver.buffer));
+        encoder
             .send_prepared(&prepared)
             .expect("the queue has room");
         driver.write();
@@ -199,14 +199,14 @@ fn an_owned_echo_allocates_once_per_message() {
     let mut rest = read.as_mut_slice();
     let mut messages = 0_u64;
     let info = measure(|| {
-        let (incoming, outgoing) = driver.connection.halves();
-        outgoing.lend_buffer(|| std::mem::take(&mut driver.buffer));
+        let (decoder, encoder) = driver.connection.halves();
+        encoder.lend_buffer(|| std::mem::take(&mut driver.buffer));
         while !rest.is_empty() {
-            let (used, event) = incoming.receive(rest);
+            let (used, event) = decoder.receive(rest);
             if let Ok(Some(Event::Message(message))) = event {
                 assert_eq!(message.kind(), Kind::Binary);
                 let owned = message.to_message();
-                outgoing.send(&owned).expect("the queue has room");
+                encoder.send(&owned).expect("the queue has room");
                 messages += 1;
             }
             rest = &mut std::mem::take(&mut rest)[used..];

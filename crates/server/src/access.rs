@@ -4,9 +4,13 @@
 //! another origin gets nothing by riding on the user's network position or stored credentials
 //! (cross-site WebSocket hijacking, DNS rebinding).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use tidewire::{proto::handshake::RequestHead, ws::Refusal};
+use tidewire::{
+    http::{is_loopback_name, is_same_origin},
+    proto::handshake::RequestHead,
+    ws::Refusal,
+};
 use tidewire_auth::{Authenticator, Headers};
 
 use crate::config::AllowedOrigins;
@@ -44,7 +48,8 @@ impl Access {
             .and_then(|origin| std::str::from_utf8(origin).ok());
         match origin {
             Some(origin)
-                if self.is_same_origin(origin, host) || self.allowed_origins.allows(origin) =>
+                if is_same_origin(origin, host, Some(self.secure))
+                    || self.allowed_origins.allows(origin) =>
             {
                 Ok(())
             }
@@ -61,18 +66,6 @@ impl Access {
         }
     }
 
-    fn is_same_origin(&self, origin: &str, host: &str) -> bool {
-        let (scheme, default_port) = if self.secure {
-            ("https://", ":443")
-        } else {
-            ("http://", ":80")
-        };
-        let host = host.strip_suffix(default_port).unwrap_or(host);
-        origin
-            .strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty() && rest.eq_ignore_ascii_case(host))
-    }
-
     /// A host whose origin was allowed by name, such as that of a proxy in front.
     fn is_allowed_host(&self, host: &str) -> bool {
         ["http://", "https://"]
@@ -84,18 +77,6 @@ impl Access {
                     .allows(&format!("{scheme}{host}").to_ascii_lowercase()),
             })
     }
-}
-
-/// `localhost` or an address of loopback, with or without a port.
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _port)) => address,
-        None => host.split_once(':').map_or(host, |(name, _port)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Header fields by name, of whatever parser.

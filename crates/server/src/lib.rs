@@ -13,7 +13,6 @@ pub mod config; // what the operator writes
 mod access; // who may come in: origin, host, credentials
 mod chat; // a WebSocket becomes a session of the hub
 mod echo; // the echo endpoint
-mod http; // requests that are no upgrade: hyper under axum
 mod rest; // the REST API and its description
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text

@@ -6,15 +6,17 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use axum::Router;
 use tidewire::{
-    runtime::Workers,
+    http::{self, AnswerBudget, Http},
+    service::{self, Workers},
     tls::{ServerTls, TlsError},
-    ws::{Config as SocketConfig, RunningServer, Server, ServerConfig},
+    ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
 };
 use tidewire_auth::Authenticator;
 use tidewire_dialect::Classic;
@@ -29,7 +31,6 @@ use crate::{
     chat::{Behaviour, Chat, Timing},
     config::{AllowedOrigins, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
     echo::Echo,
-    http::{AnswerBudget, HttpOptions, fallback},
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
     web,
@@ -69,10 +70,13 @@ pub struct Running {
     hub: Arc<Hub>,
     mailbox: Arc<SqliteMailbox>,
     messaging: Arc<OnceLock<RunningServer>>,
-    rest: Option<RunningServer>,
+    rest: Option<RestServer>,
     urls: Vec<(&'static str, String)>,
     drain: Duration,
 }
+
+/// The REST listener speaks HTTP alone.
+type RestServer = service::RunningServer<Http<Router>>;
 
 /// Opens the store and starts all listeners.
 ///
@@ -97,28 +101,17 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         })
     };
     let mut urls = Vec::new();
-    let answers = AnswerBudget::new(settings.server.limits.answers_bytes_max);
-    let options = http_options(settings, answers);
+    let options = http_config(settings);
     let server = start_messaging(settings, &hub, options.clone(), &mut urls)?;
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
             let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let options = HttpOptions {
-                keep_alive: true,
-                ..options
-            };
+            let mut options = options;
+            options.keep_alive = true;
+            let scheme = if rest.tls.is_some() { "https" } else { "http" };
             let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
-            let scheme = if settings
-                .rest
-                .as_ref()
-                .is_some_and(|rest| rest.tls.is_some())
-            {
-                "https"
-            } else {
-                "http"
-            };
             urls.insert(1, ("rest", format!("{scheme}://{}/", rest.local_addr())));
             Some(rest)
         }
@@ -150,8 +143,8 @@ impl Running {
         self.hub.stop_accepting();
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
         let (messaging, rest) = tokio::join!(
-            drained(messaging, self.drain),
-            drained(self.rest, self.drain)
+            finished(messaging.map(|server| server.drain(self.drain))),
+            finished(self.rest.map(|server| server.drain(self.drain)))
         );
         let mailbox = self.mailbox;
         if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
@@ -161,9 +154,10 @@ impl Running {
     }
 }
 
-async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
-    match server {
-        Some(server) => server.drain(within).await,
+/// Whether a drain, if there is one, has left nothing.
+async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
+    match drain {
+        Some(drain) => drain.await,
         None => true,
     }
 }
@@ -171,7 +165,7 @@ async fn drained(server: Option<RunningServer>, within: Duration) -> bool {
 fn start_messaging(
     settings: &Settings,
     hub: &Arc<Hub>,
-    options: HttpOptions,
+    options: http::Config,
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
     let server = &settings.server;
@@ -212,7 +206,7 @@ fn start_messaging(
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)
-        .fallback(fallback(router, options));
+        .fallback(http::fallback(router, options));
     if server.echo {
         builder = builder.route(
             "/echo",
@@ -259,21 +253,24 @@ fn behaviour(settings: &Settings) -> Behaviour {
 fn start_rest(
     rest: &RestSettings,
     settings: &Settings,
-    options: HttpOptions,
+    options: http::Config,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
-) -> Result<RunningServer, StartError> {
+) -> Result<RestServer, StartError> {
     let access = access(
         &rest.auth,
         settings.server.allowed_origins.clone(),
         rest.listen,
         rest.tls.is_some(),
     );
-    let mut listener = ServerConfig::new(rest.listen);
+    let mut listener = service::Config::new(rest.listen);
     listener.workers = Workers::Pool;
     listener.tls = tls(rest.tls.as_ref(), "REST")?;
-    limits(settings, &mut listener);
+    let (connections_max, per_ip_max) = connection_limits(settings);
+    listener.limits.connections_max = connections_max;
+    listener.limits.per_ip_max = per_ip_max;
+    listener.limits.handshake_timeout = settings.server.limits.handshake_timeout;
     let router: Router = rest::router(Rest {
         hub,
         mailbox,
@@ -286,8 +283,7 @@ fn start_rest(
             rest.idempotency_keys_max,
         )),
     });
-    Server::new(listener)
-        .fallback(fallback(router, options))
+    service::Server::new(listener, Http::new(router, options))
         .start()
         .map_err(|source| StartError::Listener {
             listener: "REST",
@@ -335,18 +331,29 @@ fn tls(
 
 fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let from = &settings.server.limits;
-    let count = |limit: Option<std::num::NonZeroU32>| {
-        limit.map_or(usize::MAX, |limit| limit.get() as usize)
-    };
-    listener.limits.connections_max = from
-        .connections_max
-        .map_or_else(tidewire_config::connections_max, |limit| {
-            limit.get() as usize
-        });
-    listener.limits.per_ip_max = count(from.connections_per_ip_max);
+    let (connections_max, per_ip_max) = connection_limits(settings);
+    listener.limits.connections_max = connections_max;
+    listener.limits.per_ip_max = per_ip_max;
     listener.limits.handshake_within = from.handshake_timeout;
-    listener.limits.head.bytes_max = from.head_bytes_max;
-    listener.limits.head.fields_max = from.headers_max;
+    listener.limits.head = head_limits(settings);
+}
+
+/// Most connections of a listener, in all and per address.
+fn connection_limits(settings: &Settings) -> (usize, usize) {
+    let from = &settings.server.limits;
+    let count = |limit: NonZeroU32| limit.get() as usize;
+    let connections_max = from.connections_max.map(count);
+    (
+        connections_max.unwrap_or_else(tidewire_config::connections_max),
+        from.connections_per_ip_max.map_or(usize::MAX, count),
+    )
+}
+
+fn head_limits(settings: &Settings) -> HeadLimits {
+    HeadLimits {
+        bytes_max: settings.server.limits.head_bytes_max,
+        fields_max: settings.server.limits.headers_max,
+    }
 }
 
 /// How long a peer's system may acknowledge nothing: the standstill that is allowed with pongs, twice,
@@ -355,16 +362,19 @@ fn unacknowledged_within(settings: &Settings) -> Duration {
     settings.chat.keep_alive.pong_timeout * 2
 }
 
-fn http_options(settings: &Settings, answers: AnswerBudget) -> HttpOptions {
+fn http_config(settings: &Settings) -> http::Config {
     let limits = &settings.server.limits;
-    HttpOptions {
-        keep_alive: false,
-        headers_max: limits.headers_max,
-        head_within: limits.handshake_timeout,
-        head_bytes_max: limits.head_bytes_max,
-        answer_within: limits.answer_within,
-        answers,
-    }
+    let too_many =
+        r#"{"message":"too many answers are waiting to be read","status":503,"success":false}"#;
+    let mut config = http::Config::default();
+    // Only a connection's first request can become a WebSocket.
+    config.keep_alive = false;
+    config.head = head_limits(settings);
+    config.head_timeout = limits.handshake_timeout;
+    config.answer_timeout = limits.answer_within;
+    config.answers =
+        AnswerBudget::new(limits.answers_bytes_max).refuse_with("application/json", too_many);
+    config
 }
 
 fn socket_config(settings: &Settings) -> SocketConfig {

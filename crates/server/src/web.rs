@@ -3,11 +3,10 @@
 //! In: GET requests on the messaging listener. Out: the page and what it loads, under a content
 //! security policy that lets it talk to its own server only.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -16,6 +15,7 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 use serde::Serialize;
+use tidewire::http::{File, challenge, file_response, protect_page};
 use tidewire_hub::{Hub, UserId};
 
 use crate::access::{Access, MapHeaders};
@@ -89,33 +89,11 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
         .check(&MapHeaders(request.headers()))
         .is_err()
     {
-        let mut response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
-        if let Some(challenge) = web
-            .access
-            .auth
-            .challenge()
-            .and_then(|text| HeaderValue::from_str(text).ok())
-        {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        return response;
+        let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
+        return challenge(response, web.access.auth.challenge());
     }
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    protect_page(response.headers_mut(), CONTENT_SECURITY_POLICY);
     response
 }
 
@@ -141,51 +119,15 @@ async fn limits(State(web): State<Web>) -> impl IntoResponse {
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
-    let name = match uri.path().trim_start_matches('/') {
-        "" => "index.html",
-        name => name,
+    let find = |name: &str| {
+        let file = Files::get(name)?;
+        Some(File {
+            hash: file.metadata.sha256_hash(),
+            bytes: file.data,
+        })
     };
-    let Some(file) = Files::get(name) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let hash: String = file
-        .metadata
-        .sha256_hash()
-        .iter()
-        .take(8)
-        .flat_map(|byte| hex(*byte))
-        .collect();
-    let etag = format!("\"{hash}\"");
-    if headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|sent| sent.as_bytes() == etag.as_bytes())
-    {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
-    // The browser asks again each time, and mostly hears 304: an upgrade shows at once.
-    let fields = [
-        (header::CONTENT_TYPE, content_type(name).to_owned()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::ETAG, etag),
-    ];
-    // The bytes of the binary itself: an answer that nobody reads costs none.
-    let bytes = match file.data {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => Bytes::from(bytes),
-    };
-    (fields, bytes).into_response()
-}
-
-fn hex(byte: u8) -> [char; 2] {
-    [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
+    file_response(uri.path(), &headers, find).map_or_else(
+        || StatusCode::NOT_FOUND.into_response(),
+        IntoResponse::into_response,
+    )
 }

@@ -12,7 +12,7 @@
 use std::{env, error::Error, future, path::PathBuf};
 
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     tls::ServerTls,
     ws::{Config, DeflateConfig, Server, ServerConfig, WebSocket},
 };

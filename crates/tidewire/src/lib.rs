@@ -18,35 +18,38 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The way of a connection, room by room: `listener` (accept, limits) → [`tls`] → `upgrade`
-//! (request head) → [`ws`] (the driver around `tidewire_proto`'s state machine). A request that
-//! is no upgrade leaves at `upgrade`, with the bytes already read put back in front.
+//! The way of a connection: [`service`] accepts it from a listener of [`net`], counts it and does [`tls`], the same
+//! for every protocol; [`http`] reads its first request head; an upgrade goes to [`ws`] (the driver around
+//! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
+//! back in front.
 //!
-//! Features: `tls` (default) adds wss and mutual TLS; `self-signed` lets a server make its own
-//! certificate from a bare key (encrypted, unauthenticated); `http2` adds WebSockets over HTTP/2
-//! (RFC 8441) to servers and clients; `blocking` (default) adds [`blocking`] and [`inbox`], and
-//! no crates.
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `tls` | on | wss and mutual TLS through rustls |
+//! | `deflate` | on | compression of messages (RFC 7692); off per connection until a [`ws::Config`] asks for it |
+//! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
+//! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
+//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `http` | off | HTTP/1.1 servers of `tower` services, alone on a listener or beside WebSockets |
+//! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod runtime; // a runtime per core, or one pool
-mod listener; // bind and accept, within limits
-mod peek; // read a preamble and not one byte more
-pub mod stream; // plain, TLS or HTTP/2, with bytes put back in front
-#[cfg(feature = "http2")]
-mod http2; // a stream of an HTTP/2 connection as bytes
+pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
+pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
-mod drain; // the wish to end, and waiting for the end
-mod buffer; // pooled read buffers: an idle connection owns none
-pub mod relay; // bytes between two streams
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
+pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
-pub mod gateway; // a client of a gateway: many named sockets over one
+pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]
 pub mod inbox; // servers and clients whose messages are polled
 
-pub use drain::Drain;
+pub use service::Drain;
 pub use tidewire_proto as proto;

@@ -11,7 +11,7 @@ use std::{
 
 use rlimit::Resource;
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{Server, ServerConfig, WebSocket, connect},
 };
 use tracing::{Event, Level, Metadata, span};
@@ -24,7 +24,8 @@ struct Errors;
 
 impl tracing::Subscriber for Errors {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR && metadata.target().starts_with("tidewire::listener")
+        *metadata.level() == Level::ERROR
+            && metadata.target().starts_with("tidewire::net::listener")
     }
 
     fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
-use super::{examples, features, msrv, setup};
+use super::{examples, features, msrv, readme, setup};
 use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::outcome::Outcome;
@@ -80,6 +80,11 @@ pub(super) const STEPS: &[Step] = &[
         name: "examples",
         purpose: "all examples build, those that end by themselves run",
         run: examples::run,
+    },
+    Step {
+        name: "readme",
+        purpose: "README's program and its lines for the JavaScript client, as a newcomer types them",
+        run: readme::run,
     },
     Step {
         name: "differential",

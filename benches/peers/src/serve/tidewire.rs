@@ -4,7 +4,7 @@
 use std::{net::Ipv4Addr, num::NonZeroUsize};
 
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     tls::ServerTls,
     ws::{
         Handler, Handlers, MessageRef, RunningServer, Server, ServerConfig, Session, Topic,

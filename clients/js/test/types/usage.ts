@@ -1,6 +1,6 @@
 // Compiled, never run: what an application writes passes `tsc --strict`, with the types of a browser and with Node's.
 
-import { DownEvent, EndpointSocket, Gateway, type EndpointOptions, type GatewayOptions } from "@tidewire/client";
+import { DownEvent, EndpointSocket, Gateway, type EndpointOptions, type GatewayOptions } from "@tidewire/client/gateway";
 
 const options: GatewayOptions = {
   reconnect: { minMs: 100, maxMs: 10_000 },

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use tidewire::{
-    gateway::{self, Event, Gateway, LogicalSocket},
+    mux::{self, Event, Gateway, LogicalSocket},
     ws::{Message, WebSocket, connect},
 };
 
@@ -44,7 +44,7 @@ impl Door {
     /// `dialect` counts as in [`DIALECTS`].
     pub(super) async fn new(dialect: usize, url: &str) -> anyhow::Result<Self> {
         Ok(match dialect {
-            0 => Self::Mux(gateway::connect(url).await?),
+            0 => Self::Mux(mux::connect(url).await?),
             1 => Self::Classic(url.to_owned()),
             _ => Self::Pinned(url.to_owned()),
         })

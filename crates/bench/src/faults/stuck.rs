@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use tidewire::{
-    gateway::{self, LogicalSocket},
+    mux::{self, LogicalSocket},
     ws::Message,
 };
 use tokio::{
@@ -63,7 +63,7 @@ pub(super) async fn run(options: &Options, program: &Path) -> anyhow::Result<()>
     let echo = Backend::start(ECHO, 0, Manner::Echo)?;
     let flood = Backend::start(STUCK, 0, Manner::Flood)?;
     let process = Gateway::start(program, &[echo.port, flood.port], "")?;
-    let connection = gateway::connect(&process.url).await?;
+    let connection = mux::connect(&process.url).await?;
     let (stop, stopped) = watch::channel(false);
     let echoes = Arc::new(AtomicU64::new(0));
     let mut others = JoinSet::new();
@@ -153,7 +153,7 @@ struct Stuck {
 }
 
 impl Stuck {
-    async fn open(connection: &gateway::Gateway) -> anyhow::Result<Self> {
+    async fn open(connection: &mux::Gateway) -> anyhow::Result<Self> {
         let socket = connection.endpoint(STUCK).await?;
         let sender = socket.sender();
         let load = Message::binary(vec![0; LOAD]);

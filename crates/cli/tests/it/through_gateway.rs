@@ -11,7 +11,7 @@ use std::{
 };
 
 use tidewire::{
-    gateway::{self, LogicalSocket},
+    mux::{self, LogicalSocket},
     ws::{CloseCode, Incoming},
 };
 use tokio::{
@@ -69,7 +69,7 @@ impl Behind {
                 Self::Pinned(Peer { socket })
             }
             Way::Mux => {
-                let gateway = gateway::connect(gateway).await.expect("it listens");
+                let gateway = mux::connect(gateway).await.expect("it listens");
                 let endpoint = gateway.endpoint("chat").query(format!("id={USER}"));
                 Self::Mux(endpoint.await.expect("the server listens"))
             }

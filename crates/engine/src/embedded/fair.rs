@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::queue::{BatchBounds, Command, Size};
+use super::command::{BatchBounds, Command, Size};
 use crate::UserKey;
 
 /// Commands by submitter, each with what he may still take of this round.
@@ -90,7 +90,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{Append, Sender, embedded::queue::Read};
+    use crate::{Append, Sender, embedded::command::Read};
 
     const BOUNDS: BatchBounds = BatchBounds {
         messages_max: 4096,

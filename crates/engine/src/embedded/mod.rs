@@ -20,6 +20,7 @@
 //! file (freed pages are reused).
 
 mod clock; // time for expiry
+mod command; // what the thread executes
 mod config; // what the store may use
 mod database; // the SQLite file and its statements
 mod error; // why it could not be opened
@@ -55,10 +56,11 @@ pub use self::{
     error::OpenError,
 };
 use self::{
+    command::{BatchBounds, Command, Read},
     database::{Database, Fault},
     files::DirLock,
     mark::Mark,
-    queue::{BatchBounds, Command, Queue, Read},
+    queue::Queue,
     stats::Counters,
     store::{Opened, Store},
     writer::Writer,

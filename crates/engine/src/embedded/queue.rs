@@ -12,54 +12,11 @@ use std::{
     time::Duration,
 };
 
-use super::{fair::Turns, plan::Plan};
-use crate::{Append, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey};
-
-/// What the store's thread executes.
-pub(super) enum Command {
-    Append {
-        append: Append,
-        done: OnAppend,
-        plan: Plan,
-    },
-    Read {
-        read: Read,
-        done: OnRead,
-    },
-    Purge {
-        purge: Purge,
-        done: OnPurge,
-    },
-}
-
-/// What a command adds to a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) messages: usize,
-    pub(super) bytes: usize,
-}
-
-impl Size {
-    pub(super) fn add(&mut self, other: Self) {
-        self.messages = self.messages.saturating_add(other.messages);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-}
-
-/// The arguments of a read.
-pub(super) struct Read {
-    pub(super) user: UserKey,
-    pub(super) after: u64,
-    pub(super) messages_max: usize,
-    pub(super) bytes_max: usize,
-}
-
-/// How much one take may return.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BatchBounds {
-    pub(super) messages_max: usize,
-    pub(super) bytes_max: usize,
-}
+use super::{
+    command::{BatchBounds, Command, Size},
+    fair::Turns,
+};
+use crate::{SubmitError, UserKey};
 
 /// What one take has found.
 #[derive(Default)]
@@ -92,13 +49,6 @@ struct State {
     /// Whether the store's thread waits: a wake-up costs a system call, so none is sent to a
     /// thread that is awake.
     waiting: bool,
-}
-
-impl BatchBounds {
-    /// Whether a batch of this size takes one more command.
-    pub(super) fn admit_after(&self, size: Size) -> bool {
-        size.messages < self.messages_max && size.bytes < self.bytes_max
-    }
 }
 
 impl fmt::Debug for Queue {
@@ -228,39 +178,5 @@ impl Queue {
 impl State {
     fn is_idle(&self) -> bool {
         self.commands.is_empty() && self.turns_len == 0 && self.acks.is_empty() && !self.closed
-    }
-}
-
-impl Command {
-    /// What this command adds to a batch: the disk gets the payload once per mailbox.
-    pub(super) fn size(&self) -> Size {
-        match self {
-            Self::Append { append, .. } => Size {
-                messages: append.recipients.len().max(1),
-                bytes: append.payload.len().saturating_mul(append.recipients.len()),
-            },
-            Self::Read { .. } | Self::Purge { .. } => Size {
-                messages: 1,
-                bytes: 0,
-            },
-        }
-    }
-
-    /// Payload this command holds in memory.
-    pub(super) fn payload_bytes(&self) -> usize {
-        match self {
-            Self::Append { append, .. } => append.payload.len(),
-            Self::Read { .. } | Self::Purge { .. } => 0,
-        }
-    }
-
-    /// Who waits for it: commands of one submitter keep their order. `None` stands for all
-    /// commands for which nobody answers.
-    pub(super) fn submitter(&self) -> Option<&UserKey> {
-        match self {
-            Self::Append { append, .. } => append.sender.as_ref().map(|sender| &sender.user),
-            Self::Read { read, .. } => Some(&read.user),
-            Self::Purge { .. } => None,
-        }
     }
 }

@@ -12,11 +12,12 @@ use std::{
 
 use super::{
     Shared,
+    command::{BatchBounds, Command},
     database::Fault,
     fair::Turns,
     files::{DirLock, Displaced},
     plan::Reserved,
-    queue::{BatchBounds, Command, Taken},
+    queue::Taken,
     stats,
     store::Store,
 };

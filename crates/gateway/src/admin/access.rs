@@ -4,14 +4,13 @@
 //! nothing by riding on the operator's network position (DNS rebinding) or on credentials the browser
 //! remembers (cross-site request forgery). There are no cookies of ours.
 
-use std::net::IpAddr;
-
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use tidewire::http::{challenge, is_loopback_name, is_same_origin, protect_page};
 use tidewire_auth::{Authenticator, Headers};
 
 use super::error::AdminError;
@@ -54,7 +53,7 @@ impl Access {
         }
         if headers.contains_key(header::ORIGIN) {
             let origin = single(headers, header::ORIGIN).unwrap_or_default();
-            if !is_same_origin(origin, host) {
+            if !is_same_origin(origin, host, None) {
                 return Err(AdminError::new(403, "this origin may not call"));
             }
         }
@@ -72,13 +71,8 @@ impl Access {
         let auth = self.auth.as_ref()?;
         let denied = auth.check(&Fields(headers)).err()?;
         tracing::debug!(%denied, "refused on the admin listener");
-        let mut response = AdminError::new(401, "valid credentials are needed").into_response();
-        let challenge = auth.challenge().map(HeaderValue::from_str);
-        if let Some(Ok(challenge)) = challenge {
-            let headers = response.headers_mut();
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        Some(response)
+        let response = AdminError::new(401, "valid credentials are needed").into_response();
+        Some(challenge(response, auth.challenge()))
     }
 
     /// Whether a browser can ask for the credentials before it loads the page. Otherwise the page must come
@@ -96,15 +90,7 @@ pub(super) async fn origin(State(access): State<Access>, request: Request, next:
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
-    let fields = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    for (name, value) in fields {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
-    }
+    protect_page(response.headers_mut(), CONTENT_SECURITY_POLICY);
     let kept = response.headers_mut().entry(header::CACHE_CONTROL);
     kept.or_insert(HeaderValue::from_static("no-store"));
     response
@@ -141,28 +127,6 @@ fn is_ours(headers: &HeaderMap) -> bool {
         essence.trim().eq_ignore_ascii_case("application/json")
     });
     json || headers.contains_key(OWN_HEADER)
-}
-
-/// Scheme aside: a proxy in front may do TLS.
-fn is_same_origin(origin: &str, host: &str) -> bool {
-    let plain = origin.strip_prefix("http://").map(|rest| (rest, ":80"));
-    let secure = || origin.strip_prefix("https://").map(|rest| (rest, ":443"));
-    let Some((rest, port)) = plain.or_else(secure) else {
-        return false;
-    };
-    !rest.is_empty() && rest.eq_ignore_ascii_case(host.strip_suffix(port).unwrap_or(host))
-}
-
-/// `localhost` or an address of loopback, with or without a port.
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _port)) => address,
-        None => host.split_once(':').map_or(host, |(name, _port)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The value of the only field with this name.

@@ -18,9 +18,9 @@ use super::{
     endpoints,
     error::AdminError,
 };
-use crate::{
+use crate::record::{
+    Record,
     pace::{self, Pace},
-    record::Record,
 };
 
 /// What the clients are told.

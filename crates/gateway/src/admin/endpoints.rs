@@ -23,9 +23,9 @@ use super::{
     status::Begun,
 };
 use crate::{
-    clock::now,
-    process_state::ProcessState,
-    target::{Counters, Target},
+    ambient::now,
+    process::state::ProcessState,
+    routing::target::{Counters, Target},
     upstream::{BreakerState, HealthStatus, UpstreamId, UpstreamSnapshot},
 };
 

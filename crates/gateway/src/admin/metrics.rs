@@ -19,9 +19,9 @@ use prometheus_client::{
 use super::owner::Owner;
 use crate::{
     gateway::Gateway,
-    process_state::ProcessPhase,
+    process::state::ProcessPhase,
+    routing::target::Target,
     settings::Endpoint,
-    target::Target,
     upstream::{BreakerState, HealthStatus, UpstreamSnapshot},
 };
 

@@ -7,7 +7,6 @@
 
 mod owner; // who owns the gateway
 mod access; // who may come in
-mod http; // requests → router
 mod page; // the page's files
 mod desk; // what the handlers need
 mod status; // the gateway as a whole
@@ -18,17 +17,21 @@ mod metrics; // counters for Prometheus
 mod error; // the error body
 mod description; // OpenAPI
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
 };
 use tidewire::{
-    runtime::Workers,
-    ws::{RunningServer, Server, ServerConfig},
+    http::{self, Http},
+    service::{Config, RunningServer, Server, Workers},
 };
 use tokio::time::Instant;
 
@@ -39,13 +42,22 @@ use self::{
     error::AdminError,
     metrics::Metrics,
 };
-use crate::{gateway::Gateway, settings, start_error::StartError};
+use crate::{error::StartError, gateway::Gateway, settings};
 
 /// Largest request body: a close reason fits many times.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
 /// Most connections to the admin listener: a few operators, a few scrapers.
 const CONNECTIONS_MAX: usize = 256;
+
+/// How long a connection may be idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request must be complete and answered within; a reload reads files meanwhile.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The admin listener at work.
+pub(crate) type AdminServer = RunningServer<Http<Router>>;
 
 /// Begins to serve the admin listener; on `sockets` that are bound already, if
 /// there are such.
@@ -58,7 +70,7 @@ pub(crate) fn start(
     gateway: Arc<Gateway>,
     owner: Arc<dyn Owner>,
     sockets: Option<Vec<std::net::TcpListener>>,
-) -> Result<RunningServer, StartError> {
+) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
     let desk = Arc::new(Desk {
         metrics: Metrics::new(&gateway, &owner),
@@ -67,12 +79,12 @@ pub(crate) fn start(
         started: Instant::now(),
         draining: Mutex::default(),
     });
-    let mut config = ServerConfig::new(settings.address);
+    let mut config = Config::new(settings.address);
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
-    let router = router(desk, access);
-    let fallback = Arc::new(move |unrouted| Box::pin(http::serve(router.clone(), unrouted)) as _);
-    let server = Server::new(config).fallback(fallback);
+    let mut http = http::Config::default();
+    http.head_timeout = IDLE_TIMEOUT;
+    let server = Server::new(config, Http::new(router(desk, access), http));
     let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
     Ok(server.start_on(sockets)?)
 }
@@ -125,9 +137,16 @@ fn router(desk: Shared, access: Access) -> Router {
         .fallback(|| async { AdminError::new(404, "there is nothing here") })
         .method_not_allowed_fallback(|| async { AdminError::new(405, "not by this method") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(http::in_time))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(access, access::origin))
         .with_state(desk)
+}
+
+/// Ends a request whose body drips in.
+async fn in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(ANSWER_TIMEOUT, next.run(request))
+        .await
+        .unwrap_or_else(|_elapsed| AdminError::new(408, "this took too long").into_response())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
 };
 
-use crate::process_state::ProcessState;
+use crate::process::state::ProcessState;
 
 /// What came of a reload: what has changed, or why nothing has; for the operator.
 pub type Outcome = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;

@@ -6,18 +6,17 @@
 
 use std::{fmt, process::ExitStatus, sync::Arc, time::Instant as StdInstant};
 
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, task::JoinHandle, time::sleep_until};
 
 use super::{
     backend::{Backend, Event},
     status::{State, Status},
     supervision::{Action, Phase, Supervision},
 };
-use crate::{random, settings::Process};
+use crate::{
+    ambient::{now, random},
+    settings::Process,
+};
 
 /// A process that is kept running. Killed at once when this is dropped; call [`stop`](Self::stop) first.
 #[derive(Debug)]
@@ -200,7 +199,7 @@ where
             Err(error) => {
                 tracing::warn!(%endpoint, %error, "the process cannot be started");
                 self.last_exit = Some(format!("cannot be started: {error}").into());
-                self.machine.handle_start_failed(now(), random::number());
+                self.machine.handle_start_failed(now(), random());
             }
         }
     }
@@ -218,7 +217,7 @@ where
                 if let Some(backend) = self.backend.take() {
                     backend.finish();
                 }
-                self.machine.handle_gone(now(), random::number());
+                self.machine.handle_gone(now(), random());
             }
         }
     }
@@ -312,8 +311,4 @@ async fn until(due: Option<StdInstant>) {
         Some(due) => sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn now() -> StdInstant {
-    Instant::now().into_std()
 }

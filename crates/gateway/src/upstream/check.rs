@@ -56,14 +56,10 @@ pub(super) enum CheckError {
 
 impl Plan {
     pub(super) fn new(endpoint: &Endpoint, targets: Vec<(UpstreamId, Arc<Upstream>)>) -> Self {
-        let is_secure = |upstream: &Upstream| upstream.url.is_secure();
-        let secure = endpoint.health.is_some() && endpoint.upstreams.iter().any(is_secure);
-        // Read once, not for every check; without them each check tells what is wrong.
-        let system_roots = || secure.then(ClientTls::system_roots)?.ok();
         Self {
             health: endpoint.health.clone(),
             targets,
-            tls: endpoint.tls.clone().or_else(system_roots),
+            tls: endpoint.tls.clone(),
             headers: endpoint.request_headers.clone(),
             proxy_protocol: endpoint.proxy_protocol,
         }

@@ -17,7 +17,7 @@ use super::{
     check::{Check, CheckError, Plan, explain},
     member::UpstreamId,
 };
-use crate::random;
+use crate::ambient::random;
 
 /// Checks the upstreams of a pool until it is dropped. Without [`Health`](crate::settings::Health)
 /// in the settings it sleeps until a reload brings one.
@@ -121,7 +121,7 @@ async fn wait(
     plans: &mut watch::Receiver<Arc<Plan>>,
     started: Instant,
 ) -> bool {
-    let random = random::number();
+    let random = random();
     loop {
         let Some(after) = pool.next_check_after(id, random) else {
             return false;

@@ -1,7 +1,7 @@
 //! Threat 10: clients that send frames which carry no data, without end.
 
 use tidewire::{
-    gateway,
+    mux,
     proto::mux::{Body, DATA_HEADER_BYTES},
     ws::{ControlRate, Message},
 };
@@ -127,7 +127,7 @@ async fn threat_10_our_client_never_comes_near_the_limit() {
     let running = start(settings).unwrap();
     in_time(async {
         let address = format!("ws://{}/", running.addresses()[0]);
-        let client = gateway::connect(&address).await.unwrap();
+        let client = mux::connect(&address).await.unwrap();
         let mut socket = client.endpoint("one").await.unwrap();
         for len in [0, 1, 1000, 16_385, 300_000].repeat(40) {
             let message = Message::binary(vec![7; len]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewire::{
-    gateway::{self, Event},
+    mux::{self, Event},
     ws::connect,
 };
 use tidewire_gateway::{
@@ -86,7 +86,7 @@ async fn h2_a_mux_client_survives_a_hundred_deaths_of_its_backend_with_its_credi
         let gateway = start(settings(vec![backend.endpoint(resume)])).unwrap();
         in_time(async {
             let address = format!("ws://{}/", gateway.addresses()[0]);
-            let client = gateway::connect(&address).await.unwrap();
+            let client = mux::connect(&address).await.unwrap();
             let mut socket = client.endpoint("one").await.unwrap();
             let sender = socket.sender();
             let last = KILLS * 4;
@@ -154,7 +154,7 @@ async fn h2_a_backend_that_comes_only_to_go_is_tried_less_and_less_often() {
     });
     let gateway = start(settings(vec![one])).unwrap();
     in_time(async {
-        let client = gateway::connect(&format!("ws://{}/", gateway.addresses()[0]))
+        let client = mux::connect(&format!("ws://{}/", gateway.addresses()[0]))
             .await
             .unwrap();
         let mut socket = client.endpoint("one").await.unwrap();

@@ -2,7 +2,7 @@
 //! more for it than its windows.
 
 use tidewire::{
-    gateway,
+    mux,
     ws::{RunningServer, Server, ServerConfig, connect},
 };
 use tidewire_gateway::{Running, settings::Rates, start};
@@ -113,7 +113,7 @@ async fn h3_a_mux_stream_without_credit_stops_its_backend_and_its_siblings_go_on
     let (gateway, _echoing, taken) = flooded();
     in_time(async {
         let address = format!("ws://{}/", gateway.addresses()[0]);
-        let client = gateway::connect(&address).await.unwrap();
+        let client = mux::connect(&address).await.unwrap();
         let before = resident();
         let mut stopped = Vec::new();
         for name in ["bytes", "messages"].repeat(4) {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use tidewire::{
-    gateway::{self, Event},
-    runtime::Workers,
+    mux::{self, Event},
+    service::Workers,
     ws::{CloseCode, RunningServer, Server, ServerConfig, WebSocket, connect},
 };
 use tidewire_gateway::{
@@ -197,7 +197,7 @@ async fn h4_a_sole_backend_that_hangs_is_left_and_found_again_when_it_goes_on() 
     let gateway = run(endpoint);
     in_time(async {
         let address = format!("ws://{}/", gateway.addresses()[0]);
-        let client = gateway::connect(&address).await.unwrap();
+        let client = mux::connect(&address).await.unwrap();
         let mut socket = client.endpoint("one").await.unwrap();
         a.stop().await;
         let down = socket.recv_any().await.unwrap().unwrap();
@@ -282,7 +282,7 @@ async fn h4_with_close_those_that_cannot_go_on_elsewhere_are_closed_with_1012() 
             let mut closed = pinned(&gateway).await;
             let mut moves = classic(&gateway).await;
             let address = format!("ws://{}/", gateway.addresses()[0]);
-            let client = gateway::connect(&address).await.unwrap();
+            let client = mux::connect(&address).await.unwrap();
             let mut logical = client.endpoint("one").await.unwrap();
             a.stop().await;
             assert!(closed.recv().await.unwrap().is_none());

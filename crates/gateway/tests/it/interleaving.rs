@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tidewire::{
-    gateway,
+    mux,
     ws::{Message, connect},
 };
 use tidewire_gateway::{settings::Resume, start};
@@ -152,7 +152,7 @@ async fn when_not_paused(paused: &mut watch::Receiver<bool>) {
 async fn check_mux(steps: &[Step]) {
     let mut scene = scene();
     let address = format!("ws://{}/", scene.gateway.addresses()[0]);
-    let client = gateway::connect(&address).await.unwrap();
+    let client = mux::connect(&address).await.unwrap();
     let (pause, paused) = watch::channel(false);
     let (answers, mut heard) = mpsc::unbounded_channel();
     let (mut senders, mut readers) = (Vec::new(), Vec::new());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewire::{
-    gateway::{self, OpenError},
+    mux::{self, OpenError},
     ws::{CloseCode, Message, Server, ServerConfig, WebSocket},
 };
 use tidewire_gateway::{settings::Resume, start};
@@ -18,7 +18,7 @@ async fn many_sockets_over_one_connection_each_to_its_endpoint() {
     let running = start(settings(endpoints.into())).unwrap();
     let address = format!("ws://{}/", running.addresses()[0]);
     in_time(async {
-        let client = gateway::connect(&address).await.unwrap();
+        let client = mux::connect(&address).await.unwrap();
         let mut one = client
             .endpoint("ONE")
             .query("a=1")
@@ -76,7 +76,7 @@ async fn a_backends_close_reaches_only_its_socket() {
         ["closing", "echo"].map(|name| endpoint(name, &[url(&server, &format!("/{name}"))]));
     let running = start(settings(endpoints.into())).unwrap();
     in_time(async {
-        let client = gateway::connect(&format!("ws://{}/", running.addresses()[0]))
+        let client = mux::connect(&format!("ws://{}/", running.addresses()[0]))
             .await
             .unwrap();
         let mut closing = client.endpoint("closing").await.unwrap();
@@ -96,7 +96,7 @@ async fn h3_a_stuck_backend_delays_no_other_socket_and_its_own_sender_waits_for_
     let (_server, endpoints) = stuck_and_echo();
     let running = start(settings(endpoints)).unwrap();
     in_time(async {
-        let client = gateway::connect(&format!("ws://{}/", running.addresses()[0]))
+        let client = mux::connect(&format!("ws://{}/", running.addresses()[0]))
             .await
             .unwrap();
         let stuck = client.endpoint("stuck").await.unwrap();
@@ -141,7 +141,7 @@ async fn a_lost_backend_is_told_and_messages_sent_meanwhile_arrive() {
     });
     let running = start(settings(vec![endpoint])).unwrap();
     in_time(async {
-        let client = gateway::connect(&format!("ws://{}/", running.addresses()[0]))
+        let client = mux::connect(&format!("ws://{}/", running.addresses()[0]))
             .await
             .unwrap();
         let mut socket = client.endpoint("one").await.unwrap();
@@ -149,7 +149,7 @@ async fn a_lost_backend_is_told_and_messages_sent_meanwhile_arrive() {
         socket.recv().await.unwrap().unwrap();
         backend.drain(Duration::ZERO).await;
         let down = socket.recv_any().await.unwrap().unwrap();
-        assert!(matches!(down, gateway::Event::Down { .. }), "{down:?}");
+        assert!(matches!(down, mux::Event::Down { .. }), "{down:?}");
         for number in 0..100 {
             socket
                 .send(format!("{number} {}", "x".repeat(1000)))
@@ -164,8 +164,8 @@ async fn a_lost_backend_is_told_and_messages_sent_meanwhile_arrive() {
         let mut next = 0;
         while next <= 20 {
             match socket.recv_any().await.unwrap().unwrap() {
-                gateway::Event::Up => up = true,
-                gateway::Event::Message(message) => {
+                mux::Event::Up => up = true,
+                mux::Event::Message(message) => {
                     assert!(up);
                     assert!(message.as_text().unwrap().starts_with(&format!("{next} ")));
                     next += 1;

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use tidewire::{
-    gateway,
+    mux,
     proto::mux::{Body, DataFlags, Frame, Open, SUBPROTOCOL, Side},
     ws::{
         Client, CloseCode, Config, Incoming, Refusal, Request, Response, RunningServer, Sender,
@@ -572,7 +572,7 @@ async fn a_socket_that_is_not_read_delays_its_own_pong_and_no_other() {
     let gateway = start(settings(endpoints)).unwrap();
     in_time(async {
         let address = format!("ws://{}/", gateway.addresses()[0]);
-        let client = gateway::connect(&address).await.unwrap();
+        let client = mux::connect(&address).await.unwrap();
         let mut unread = client.endpoint("slow").await.unwrap();
         let mut read = client.endpoint("fast").await.unwrap();
         let (mut slow, mut fast) = (slow.next().await, fast.next().await);

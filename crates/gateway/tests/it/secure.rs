@@ -127,7 +127,7 @@ async fn clients_that_share_one_http2_connection_are_connected_through_and_multi
             .unwrap()
             .http2()
             .subprotocol(tidewire::proto::mux::SUBPROTOCOL);
-        let mux = tidewire::gateway::connect_with(mux).await.unwrap();
+        let mux = tidewire::mux::connect_with(mux).await.unwrap();
         let mut socket = mux.endpoint("one").await.unwrap();
         assert!(socket.recv().await.unwrap().is_some());
     })

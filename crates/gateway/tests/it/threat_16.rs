@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tidewire::gateway::{self, OpenError};
+use tidewire::mux::{self, OpenError};
 use tidewire_gateway::{
     Running,
     settings::{Endpoint, Rates},
@@ -167,7 +167,7 @@ async fn threat_16_no_answer_but_a_valid_101_opens_a_tunnel() {
     let gateway = start(settings(endpoints(&fake))).unwrap();
     in_time(async {
         let address = format!("ws://{}/", gateway.addresses()[0]);
-        let mux = gateway::connect(&address).await.unwrap();
+        let mux = mux::connect(&address).await.unwrap();
         for (name, says, status) in LIES {
             *lie.lock().unwrap() = *says;
             for way in ["bytes", "messages"] {

@@ -1,7 +1,7 @@
 //! Threat 17: requests that try to choose their backend. Where a connection goes is named by the
 //! configuration; no address in a request counts.
 
-use tidewire::gateway::{self, OpenError};
+use tidewire::mux::{self, OpenError};
 use tidewire_gateway::{
     Running,
     settings::{Condition, Pattern, Route, Settings, Source},
@@ -240,7 +240,7 @@ async fn threat_17_nothing_is_injected_by_query_or_subprotocol_of_open() {
             let reason = String::from_utf8(close.payload[2..].to_vec()).unwrap();
             assert!(reason.starts_with("expected "), "{reason}");
         }
-        let client = gateway::connect(&format!("ws://{}/", gateway.addresses()[0]))
+        let client = mux::connect(&format!("ws://{}/", gateway.addresses()[0]))
             .await
             .unwrap();
         for query in [

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidewire::{
-    gateway::{self, LogicalSocket},
+    mux::{self, LogicalSocket},
     ws::{CloseCode, RunningServer, Server, ServerConfig, WebSocket, connect},
 };
 use tidewire_gateway::{
@@ -193,7 +193,7 @@ async fn threat_41_h1_in_mux_a_bad_backend_ends_its_own_socket_only() {
     for way in [Way::Bytes, Way::Resume] {
         let scene = scene(way);
         in_time(async {
-            let client = gateway::connect(&format!("ws://{}/", scene.gateway.addresses()[0]))
+            let client = mux::connect(&format!("ws://{}/", scene.gateway.addresses()[0]))
                 .await
                 .unwrap();
             let mut good = Vec::new();

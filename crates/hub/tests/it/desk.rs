@@ -86,8 +86,8 @@ impl Desk {
     /// The same, with receipts for itself.
     pub(crate) fn online_with_receipts(&self, user: &str) -> Client {
         let client = self.connect_with(Connect {
-            user: user.parse().unwrap(),
             receipts: true,
+            ..Connect::from(user.parse::<UserId>().unwrap())
         });
         self.mailbox.pump();
         client

@@ -1,22 +1,22 @@
 //! One WebSocket connection after the handshake, as a state machine without I/O.
 //!
-//! Two halves that share nothing: [`Incoming`] decodes what the peer sends, [`Outgoing`] encodes
+//! Two halves that share nothing: [`Decoder`] decodes what the peer sends, [`Encoder`] encodes
 //! what is sent to it, answers it and keeps the deadlines. A driver with one owner uses them
 //! through [`Connection`]; one that reads and writes from different places takes them apart with
-//! [`Connection::split`] and hands every event over: `outgoing.answer(&event)`.
+//! [`Connection::split`] and hands every event over: `encoder.answer(&event)`.
 //!
 //! Invariants: text handed out is valid; control frames are never held back by a message;
 //! after a close frame is queued no data follows it; after [`Connection::is_finished`] only
 //! the socket remains to be dropped.
 
-mod decode; // bytes → frames, messages, chunks
-mod incoming; // what the peer sent, until it closes or breaks a rule
+mod assembler; // bytes → frames, messages, chunks
+mod decoder; // what the peer sent, until it closes or breaks a rule
 mod transmit; // frames → bytes to write
-mod outgoing; // commands, answers, deadlines
+mod encoder; // commands, answers, deadlines
 
 use std::{fmt, io::IoSlice, ops::AddAssign, sync::Arc, time::Instant};
 
-pub use self::{incoming::Incoming, outgoing::Outgoing};
+pub use self::{decoder::Decoder, encoder::Encoder};
 use crate::{
     CloseCode, CloseFrame, Config, DeflateParameters, Kind, Message, MessageRef, Prepared,
     ProtocolError, Role, SendError,
@@ -35,13 +35,13 @@ pub trait MaskKeys: Send {
 pub enum Event<'a> {
     /// A whole message.
     Message(MessageRef<'a>),
-    /// A piece of a message, only from [`Incoming::receive_chunk`].
+    /// A piece of a message, only from [`Decoder::receive_chunk`].
     Chunk(Chunk<'a>),
-    /// A ping, to be answered by [`Outgoing::answer`].
+    /// A ping, to be answered by [`Encoder::answer`].
     Ping(&'a [u8]),
     /// A pong, asked for or not.
     Pong(&'a [u8]),
-    /// The peer's close frame, to be answered by [`Outgoing::answer`]. Nothing is received
+    /// The peer's close frame, to be answered by [`Encoder::answer`]. Nothing is received
     /// after it.
     Close(Option<CloseFrame>),
 }
@@ -82,12 +82,12 @@ impl AddAssign for Stats {
 
 impl Stats {
     /// The counters of both halves.
-    pub fn of(incoming: &Incoming, outgoing: &Outgoing) -> Self {
+    pub fn of(decoder: &Decoder, encoder: &Encoder) -> Self {
         Self {
-            messages_received: incoming.messages_received(),
-            messages_sent: outgoing.messages_sent(),
-            bytes_received: incoming.bytes_received(),
-            bytes_sent: outgoing.bytes_sent(),
+            messages_received: decoder.messages_received(),
+            messages_sent: encoder.messages_sent(),
+            bytes_received: decoder.bytes_received(),
+            bytes_sent: encoder.bytes_sent(),
         }
     }
 }
@@ -101,15 +101,15 @@ impl Stats {
 /// [`poll_timeout`](Self::poll_timeout). After any input or command: write what
 /// `poll_transmit` gives, then look at `poll_timeout`. Extra calls do nothing.
 pub struct Connection {
-    incoming: Incoming,
-    outgoing: Outgoing,
+    decoder: Decoder,
+    encoder: Encoder,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("incoming", &self.incoming)
-            .field("outgoing", &self.outgoing)
+            .field("decoder", &self.decoder)
+            .field("encoder", &self.encoder)
             .finish()
     }
 }
@@ -132,8 +132,8 @@ impl Connection {
         now: Instant,
     ) -> Self {
         Self {
-            incoming: Incoming::new(role, Arc::clone(&config)),
-            outgoing: Outgoing::new(role, config, mask_keys, now),
+            decoder: Decoder::new(role, Arc::clone(&config)),
+            encoder: Encoder::new(role, config, mask_keys, now),
         }
     }
 
@@ -142,21 +142,21 @@ impl Connection {
     #[must_use]
     pub fn with_deflate(mut self, agreed: Option<DeflateParameters>) -> Self {
         if let Some(agreed) = agreed {
-            self.incoming.deflate(agreed);
-            self.outgoing.deflate(agreed);
+            self.decoder.deflate(agreed);
+            self.encoder.deflate(agreed);
         }
         self
     }
 
     /// The two halves, to be driven apart.
-    pub fn split(self) -> (Incoming, Outgoing) {
-        (self.incoming, self.outgoing)
+    pub fn split(self) -> (Decoder, Encoder) {
+        (self.decoder, self.encoder)
     }
 
     /// Both halves at once: while an event borrows the receiving one, the sending one can be
     /// used, so that a message is answered without being copied.
-    pub fn halves(&mut self) -> (&mut Incoming, &mut Outgoing) {
-        (&mut self.incoming, &mut self.outgoing)
+    pub fn halves(&mut self) -> (&mut Decoder, &mut Encoder) {
+        (&mut self.decoder, &mut self.encoder)
     }
 
     /// Takes received bytes from the start of `input` (they are unmasked in place); returns
@@ -172,68 +172,68 @@ impl Connection {
         &'a mut self,
         input: &'a mut [u8],
     ) -> (usize, Result<Option<Event<'a>>, ProtocolError>) {
-        let (used, event) = self.incoming.receive(input);
+        let (used, event) = self.decoder.receive(input);
         match &event {
-            Ok(Some(event)) => self.outgoing.answer(event),
+            Ok(Some(event)) => self.encoder.answer(event),
             Ok(None) => {}
-            Err(error) => self.outgoing.fail(*error),
+            Err(error) => self.encoder.fail(*error),
         }
         (used, event)
     }
 
-    /// See [`Outgoing::handle_activity`].
+    /// See [`Encoder::handle_activity`].
     #[inline]
     pub fn handle_activity(&mut self, now: Instant) {
-        self.outgoing.handle_activity(now);
+        self.encoder.handle_activity(now);
     }
 
-    /// See [`Outgoing::handle_timeout`].
+    /// See [`Encoder::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        self.outgoing.handle_timeout(now)
+        self.encoder.handle_timeout(now)
     }
 
-    /// See [`Outgoing::poll_timeout`].
+    /// See [`Encoder::poll_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.outgoing.poll_timeout()
+        self.encoder.poll_timeout()
     }
 
-    /// See [`Outgoing::send`].
+    /// See [`Encoder::send`].
     ///
     /// # Errors
     /// As there.
     #[inline]
     pub fn send(&mut self, message: &Message) -> Result<(), SendError> {
-        self.outgoing.send(message)
+        self.encoder.send(message)
     }
 
-    /// See [`Outgoing::send_uncompressed`].
+    /// See [`Encoder::send_uncompressed`].
     ///
     /// # Errors
     /// As there.
     #[inline]
     pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
-        self.outgoing.send_uncompressed(message)
+        self.encoder.send_uncompressed(message)
     }
 
-    /// See [`Outgoing::send_ref`].
+    /// See [`Encoder::send_ref`].
     ///
     /// # Errors
     /// As there.
     #[inline]
     pub fn send_ref(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.outgoing.send_ref(kind, payload)
+        self.encoder.send_ref(kind, payload)
     }
 
-    /// See [`Outgoing::send_prepared`].
+    /// See [`Encoder::send_prepared`].
     ///
     /// # Errors
     /// As there.
     #[inline]
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
-        self.outgoing.send_prepared(prepared)
+        self.encoder.send_prepared(prepared)
     }
 
-    /// See [`Outgoing::send_fragment`].
+    /// See [`Encoder::send_fragment`].
     ///
     /// # Errors
     /// As there.
@@ -243,53 +243,53 @@ impl Connection {
         payload: &[u8],
         last: bool,
     ) -> Result<(), SendError> {
-        self.outgoing.send_fragment(kind, payload, last)
+        self.encoder.send_fragment(kind, payload, last)
     }
 
-    /// See [`Outgoing::ping`].
+    /// See [`Encoder::ping`].
     ///
     /// # Errors
     /// As there.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.outgoing.ping(payload)
+        self.encoder.ping(payload)
     }
 
-    /// See [`Outgoing::close`].
+    /// See [`Encoder::close`].
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
-        self.outgoing.close(code, reason, now);
+        self.encoder.close(code, reason, now);
     }
 
-    /// See [`Outgoing::poll_transmit`].
+    /// See [`Encoder::poll_transmit`].
     #[inline]
     pub fn poll_transmit<'a>(&'a self, parts: &mut [IoSlice<'a>]) -> usize {
-        self.outgoing.poll_transmit(parts)
+        self.encoder.poll_transmit(parts)
     }
 
-    /// See [`Outgoing::transmitted`].
+    /// See [`Encoder::transmitted`].
     #[inline]
     pub fn transmitted(&mut self, count: usize) {
-        self.outgoing.transmitted(count);
+        self.encoder.transmitted(count);
     }
 
-    /// See [`Outgoing::queued`].
+    /// See [`Encoder::queued`].
     #[inline]
     pub fn queued(&self) -> usize {
-        self.outgoing.queued()
+        self.encoder.queued()
     }
 
-    /// See [`Outgoing::is_open`].
+    /// See [`Encoder::is_open`].
     pub fn is_open(&self) -> bool {
-        self.outgoing.is_open()
+        self.encoder.is_open()
     }
 
-    /// See [`Outgoing::is_finished`].
+    /// See [`Encoder::is_finished`].
     pub fn is_finished(&self) -> bool {
-        self.outgoing.is_finished()
+        self.encoder.is_finished()
     }
 
     /// A snapshot of the counters.
     pub fn stats(&self) -> Stats {
-        Stats::of(&self.incoming, &self.outgoing)
+        Stats::of(&self.decoder, &self.encoder)
     }
 }
 

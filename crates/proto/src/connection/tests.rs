@@ -57,7 +57,7 @@ fn feed(connection: &mut Connection, bytes: &[u8], step: usize) -> Vec<String> {
     feed_by(connection, bytes, step, false)
 }
 
-/// As [`feed`]; `fast` tries [`Incoming::receive_whole`] first, as a driver does.
+/// As [`feed`]; `fast` tries [`Decoder::receive_whole`] first, as a driver does.
 fn feed_by(connection: &mut Connection, bytes: &[u8], step: usize, fast: bool) -> Vec<String> {
     let mut log = Vec::new();
     for piece in bytes.chunks(step.max(1)) {
@@ -308,10 +308,10 @@ fn pongs_that_are_left_to_the_application_are_sent_when_it_says_so() {
     );
 
     let mut connection = server_with(|config| config.answer_pings = false);
-    let (_, outgoing) = connection.halves();
-    outgoing.pong(b"one").unwrap();
+    let (_, encoder) = connection.halves();
+    encoder.pong(b"one").unwrap();
     assert_eq!(
-        outgoing.pong(&[0; 126]),
+        encoder.pong(&[0; 126]),
         Err(SendError::ControlTooLong),
         "RFC 6455 section 5.5"
     );
@@ -462,16 +462,16 @@ fn the_core_of_an_idle_connection_is_small() {
 
 /// The same bytes, received in chunks from the `from`th piece on.
 fn feed_chunks(bytes: &[u8], step: usize, from: usize) -> Vec<String> {
-    let (mut incoming, _) = server_with(|config| config.message_bytes_max = 8).split();
+    let (mut decoder, _) = server_with(|config| config.message_bytes_max = 8).split();
     let mut log = Vec::new();
     for (number, piece) in bytes.chunks(step).enumerate() {
         let mut piece = piece.to_vec();
         let mut rest = piece.as_mut_slice();
         while !rest.is_empty() {
             let (used, event) = if number < from {
-                incoming.receive(rest)
+                decoder.receive(rest)
             } else {
-                incoming.receive_chunk(rest)
+                decoder.receive_chunk(rest)
             };
             match event.unwrap() {
                 Some(Event::Chunk(chunk)) => log.push(format!(
@@ -518,9 +518,9 @@ fn a_message_above_the_limit_can_be_received_in_chunks() {
 
 #[test]
 fn what_is_left_of_a_message_received_in_chunks_is_never_taken_for_a_whole_one() {
-    let (mut incoming, _) = server().split();
+    let (mut decoder, _) = server().split();
     let mut bytes = frames(&[(0x02, b"begin"), (0x80, b"end"), (0x82, b"next")]);
-    let (used, event) = incoming.receive_chunk(&mut bytes);
+    let (used, event) = decoder.receive_chunk(&mut bytes);
     assert!(matches!(
         event,
         Ok(Some(Event::Chunk(Chunk {
@@ -529,9 +529,9 @@ fn what_is_left_of_a_message_received_in_chunks_is_never_taken_for_a_whole_one()
             ..
         })))
     ));
-    let (more, event) = incoming.receive(&mut bytes[used..]);
+    let (more, event) = decoder.receive(&mut bytes[used..]);
     assert!(matches!(event, Ok(None)));
-    let (_, event) = incoming.receive(&mut bytes[used + more..]);
+    let (_, event) = decoder.receive(&mut bytes[used + more..]);
     assert!(matches!(event, Ok(Some(Event::Message(next))) if next.payload() == b"next"));
 }
 

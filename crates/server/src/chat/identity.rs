@@ -3,21 +3,51 @@
 //! A parameter's name is case-insensitive, the first one counts, others are ignored. The
 //! id is percent-decoded, which changes nothing for the numbers of old clients.
 
+use std::sync::Arc;
+
+use tidewire_auth::Identity;
 use tidewire_hub::{Connect, UserId};
 
-/// The user a connection claims to be, and its options; or what is wrong, in words.
-pub(super) fn connect(query: Option<&str>) -> Result<Connect, String> {
+/// A request from which no session begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RequestError {
+    /// It names no user, or something in it is not understood; in words.
+    Invalid(String),
+    /// The credentials are another user's.
+    ForeignUser,
+}
+
+impl From<String> for RequestError {
+    fn from(text: String) -> Self {
+        Self::Invalid(text)
+    }
+}
+
+/// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
+pub(super) fn connect(
+    query: Option<&str>,
+    identity: Arc<Identity>,
+) -> Result<Connect, RequestError> {
     let user = user(query)?;
+    if identity
+        .user()
+        .is_some_and(|bound| bound.parse().as_ref() != Ok(&user))
+    {
+        return Err(RequestError::ForeignUser);
+    }
     let receipts = match parameter(query.unwrap_or_default(), "receipts") {
         None | Some("0") => false,
         Some("1") => true,
         Some(other) => {
-            return Err(format!(
-                "Passed invalid receipts: receipts={other}. Expected 0 or 1"
-            ));
+            let text = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
+            return Err(RequestError::Invalid(text));
         }
     };
-    Ok(Connect { user, receipts })
+    Ok(Connect {
+        user,
+        identity,
+        receipts,
+    })
 }
 
 fn user(query: Option<&str>) -> Result<UserId, String> {
@@ -102,13 +132,29 @@ mod tests {
             ("id=1&RECEIPTS=1&receipts=0", true),
             ("id=receipts", false),
         ] {
-            assert_eq!(connect(Some(query)).unwrap().receipts, receipts, "{query}");
+            let connect = connect(Some(query), Arc::new(Identity::of_group())).unwrap();
+            assert_eq!(connect.receipts, receipts, "{query}");
         }
         for value in ["", "yes", "2", "1%20"] {
-            let text = connect(Some(&format!("id=1&receipts={value}"))).unwrap_err();
+            let query = format!("id=1&receipts={value}");
+            let error = connect(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
             let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
-            assert_eq!(text, reason);
-            assert_eq!(Classic::close(&Ending::Request(&text)).code, 4000);
+            assert_eq!(Classic::close(&Ending::Request(&reason)).code, 4000);
+            assert_eq!(error, RequestError::Invalid(reason));
+        }
+    }
+
+    #[test]
+    fn credentials_of_one_user_are_good_for_no_other() {
+        let bound = |user: &str| Arc::new(Identity::of_group().with_user(user));
+        for user in ["42", "bob"] {
+            let connect = connect(Some(&format!("id={user}")), bound(user)).unwrap();
+            assert_eq!(connect.user.to_string(), user);
+            assert_eq!(connect.identity.user(), Some(user));
+        }
+        for (query, user) in [("id=43", "42"), ("id=0", "42"), ("id=Bob", "bob")] {
+            let end = connect(Some(query), bound(user)).unwrap_err();
+            assert_eq!(end, RequestError::ForeignUser);
         }
     }
 

@@ -24,6 +24,7 @@ use tidewire_hub::{Hub, Session};
 
 pub(crate) use self::confirmation::Timing;
 use self::connection::ChatConnection;
+use self::identity::RequestError;
 pub(crate) use self::identity::{id_parameter, percent_decode};
 use crate::{
     access::{Access, HeadHeaders},
@@ -74,12 +75,17 @@ impl<D: Dialect> Chat<D> {
 
     /// Begins the session, or says how to close.
     fn begin(&self, request: &Request) -> Result<Session, Close> {
-        if let Err(denied) = self.access.auth.check(&HeadHeaders(&request.head)) {
+        let checked = self.access.auth.check(&HeadHeaders(&request.head));
+        let identity = checked.map_err(|denied| {
             tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
-            return Err(D::close(&Ending::Unauthorized));
-        }
-        let connect = identity::connect(request.head.query())
-            .map_err(|text| D::close(&Ending::Request(&text)))?;
+            D::close(&Ending::Unauthorized)
+        })?;
+        let connect = identity::connect(request.head.query(), identity).map_err(|error| {
+            D::close(&match &error {
+                RequestError::Invalid(text) => Ending::Request(text),
+                RequestError::ForeignUser => Ending::Unauthorized,
+            })
+        })?;
         self.hub
             .connect(connect)
             .map_err(|error| D::close(&Ending::Refused(error)))

@@ -26,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, head, post},
 };
+use tidewire::http::challenge;
 use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 
@@ -88,18 +89,8 @@ async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> 
     {
         return next.run(request).await;
     }
-    let mut response = RestError::unauthorized().into_response();
-    if let Some(challenge) = rest
-        .access
-        .auth
-        .challenge()
-        .and_then(|text| HeaderValue::from_str(text).ok())
-    {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    response
+    let response = RestError::unauthorized().into_response();
+    challenge(response, rest.access.auth.challenge())
 }
 
 /// A body must be complete within; one that drips in is cut.

@@ -6,6 +6,7 @@ mod desk; // a server, users, HTTP calls
 
 mod access; // credentials and TLS on both listeners
 mod delivery; // what happens to messages when connections misbehave
+mod earlier_store; // what an earlier program has left is delivered
 mod proof; // what proves that a message has arrived
 mod raw; // a client frame by frame
 mod recipients; // one recipient's, one sender's trouble is his own

@@ -6,7 +6,7 @@
 
 use std::{env, error::Error, num::NonZeroUsize, path::PathBuf};
 
-use tidewire::{runtime::Workers, tls::ServerTls, ws::ServerConfig};
+use tidewire::{service::Workers, tls::ServerTls, ws::ServerConfig};
 
 /// Where and how to listen, from the command line; 127.0.0.1:9001 without one.
 pub(crate) fn server_config() -> Result<ServerConfig, Box<dyn Error>> {

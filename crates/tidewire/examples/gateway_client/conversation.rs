@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire::gateway::{Event, Gateway, LogicalSender, LogicalSocket, OpenError};
+use tidewire::mux::{Event, Gateway, LogicalSender, LogicalSocket, OpenError};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::timeout,

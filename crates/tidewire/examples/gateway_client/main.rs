@@ -12,7 +12,7 @@ mod names; // the file with the names
 
 use std::error::Error;
 
-use tidewire::gateway;
+use tidewire::mux;
 use tokio::sync::mpsc;
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
         return Ok(());
     };
-    let gateway = gateway::connect(&url).await?;
+    let gateway = mux::connect(&url).await?;
     conversation::run(&gateway, &names, lines(), |line| println!("{line}")).await;
     Ok(())
 }

@@ -15,8 +15,8 @@ use tidewire_proto::{CloseCode, CloseFrame, Message};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    drain::Drain,
     queue::{Bounds, Queue},
+    service::Drain,
     ws::{RecvError, Sender, WebSocket},
 };
 

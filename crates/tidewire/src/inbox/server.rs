@@ -12,7 +12,7 @@ use tidewire_proto::Message;
 use super::{ServerConfig, outgoing, serving::Serving, slots::Slots};
 use crate::{
     blocking::runtime::wait,
-    runtime::Workers,
+    service::Workers,
     ws::{self, RunningServer},
 };
 

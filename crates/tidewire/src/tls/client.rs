@@ -13,10 +13,12 @@ use rustls::{
     pki_types::ServerName,
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_rustls::TlsConnector;
 
 use super::{
-    Identity, TlsError, TlsPeer, TlsVersion, provider,
+    Identity, TlsError, TlsPeer, TlsStream, TlsVersion,
+    explain::{Explained, in_words},
+    provider,
     reload::{Live, Plan},
     source::Source,
     trust::{self, Revocation},
@@ -56,7 +58,8 @@ struct ClientPlan {
 }
 
 impl ClientTls {
-    /// Trusts the system's certificate authorities.
+    /// Trusts the system's certificate authorities, as they are now. Reads files: blocking;
+    /// async programs have [`shared_system_roots`](Self::shared_system_roots).
     ///
     /// # Errors
     /// [`TlsError`], when the system has none.
@@ -130,7 +133,7 @@ impl ClientTls {
         host: &str,
         tcp: TcpStream,
         only: Option<&[u8]>,
-    ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
+    ) -> io::Result<(TlsStream, TlsPeer)> {
         let wanted = self.live.plan().server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(wanted.to_owned()).map_err(io::Error::other)?;
         let server_name = match &name {
@@ -141,10 +144,13 @@ impl ClientTls {
         if let Some(only) = only {
             Arc::make_mut(&mut config).alpn_protocols = vec![only.to_vec()];
         }
-        let stream = TlsConnector::from(config).connect(name, tcp).await?;
+        let stream = TlsConnector::from(config)
+            .connect(name, tcp)
+            .await
+            .map_err(in_words)?;
         let (_tcp, session) = stream.get_ref();
         let peer = TlsPeer::new(session, server_name, !self.live.plan().unverified);
-        Ok((TlsStream::Client(stream), peer))
+        Ok((TlsStream::new(stream), peer))
     }
 }
 
@@ -301,7 +307,7 @@ impl Plan for ClientPlan {
                 let (chain, key) = identity.load()?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|cause| identity.unusable(cause))?
+                    .map_err(|cause| identity.unusable(Explained { error: cause }))?
             }
         };
         config.alpn_protocols.clone_from(&self.alpn);

@@ -37,6 +37,7 @@
 //! globally and nothing panics at run time.
 
 mod error; // which file, what it should hold, what is wrong
+mod explain; // what the TLS library reports, in words
 mod source; // PEM text from files or memory
 mod private_key; // modes, passphrases, forms
 mod identity; // who we are
@@ -46,6 +47,8 @@ mod reload; // a configuration that follows its files
 mod peer; // what the handshake told
 mod server; // our certificate, whose clients are let in
 mod client; // whom to trust, who we are
+mod system; // the system's authorities, read once
+mod stream; // the bytes inside
 
 use std::sync::Arc;
 
@@ -55,11 +58,13 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+use self::explain::Explained;
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsError;
 pub use identity::Identity;
 pub use peer::{CertificateNames, TlsPeer};
 pub use server::{ServerTls, ServerTlsBuilder};
+pub use stream::TlsStream;
 
 /// A version of TLS; older ones cannot be spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +98,10 @@ pub(crate) fn is_permanent(error: &std::io::Error) -> bool {
     let Some(cause) = error.get_ref() else {
         return false;
     };
-    match cause.downcast_ref::<Error>() {
+    match cause
+        .downcast_ref()
+        .map(|explained: &Explained| &explained.error)
+    {
         Some(Error::InvalidCertificate(reason)) => matches!(
             reason,
             CertificateError::NotValidForName

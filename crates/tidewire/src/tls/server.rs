@@ -12,10 +12,12 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream, server};
+use tokio_rustls::{TlsAcceptor, server};
 
 use super::{
-    Identity, TlsError, TlsPeer, TlsVersion, provider,
+    Identity, TlsError, TlsPeer, TlsStream, TlsVersion,
+    explain::{Explained, in_words},
+    provider,
     reload::{Live, Plan},
     source::Source,
     trust::{self, Revocation},
@@ -108,7 +110,7 @@ impl ServerTls {
         &self,
         tcp: TcpStream,
         first: Option<&[u8]>,
-    ) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
+    ) -> io::Result<(TlsStream, TlsPeer)> {
         let mut config = self.live.for_handshake().await;
         if let Some(first) = first {
             // What handshakes share is behind `Arc`s in it.
@@ -116,11 +118,12 @@ impl ServerTls {
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let stream: server::TlsStream<_> = TlsAcceptor::from(config).accept(tcp).await?;
+        let accepted = TlsAcceptor::from(config).accept(tcp).await;
+        let stream: server::TlsStream<_> = accepted.map_err(in_words)?;
         let (_tcp, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);
         let peer = TlsPeer::new(session, server_name, true);
-        Ok((TlsStream::Server(stream), peer))
+        Ok((TlsStream::new(stream), peer))
     }
 }
 
@@ -246,7 +249,7 @@ impl Plan for ServerPlan {
             .map_err(|cause| TlsError::unusable("protocol versions", cause))?
             .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(chain, key)
-            .map_err(|cause| self.identity.unusable(cause))?;
+            .map_err(|cause| self.identity.unusable(Explained { error: cause }))?;
         config.alpn_protocols.clone_from(&self.alpn);
         config.max_early_data_size = 0;
         // Ticket keys and remembered sessions are new with every configuration: after a reload

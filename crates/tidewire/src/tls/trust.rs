@@ -44,16 +44,21 @@ pub(super) fn roots(
     Ok(Arc::new(store))
 }
 
-/// The authorities the system trusts.
+/// The authorities the system trusts. Those of unreadable files are left out, and told in the log or, when
+/// none is left, in the error.
 pub(super) fn system() -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     let (added, _ignored) = store.add_parsable_certificates(found.certs);
     if added == 0 {
+        let reason = found.errors.first().map(ToString::to_string);
         return Err(TlsError::unusable(
             "the system's certificate authorities",
-            "none found",
+            reason.as_deref().unwrap_or("none found"),
         ));
+    }
+    for error in &found.errors {
+        tracing::warn!(%error, "some of the system's certificate authorities cannot be read");
     }
     Ok(store)
 }

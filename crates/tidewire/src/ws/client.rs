@@ -12,15 +12,18 @@ use tidewire_proto::{
     proxy::ProxyUrl,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout},
 };
 
 #[cfg(feature = "http2")]
 use super::Http2Connection;
-use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, dial, proxy};
-use crate::{entropy, stream::Stream};
+use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, proxy};
+use crate::{
+    entropy,
+    net::{Stream, dial},
+};
 
 /// Connects to `url` with default settings.
 ///
@@ -31,6 +34,20 @@ use crate::{entropy, stream::Stream};
 /// Cancel safe: when dropped, the attempt is given up.
 pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
     Client::new(url)?.connect().await
+}
+
+/// Connects to `url` over `stream` with default settings; see [`Client::connect_with`].
+///
+/// # Errors
+/// [`ConnectError`].
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the stream is dropped.
+pub async fn connect_with<S>(url: &str, stream: S) -> Result<WebSocket<S>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Client::new(url)?.connect_with(stream).await
 }
 
 /// What to connect to, and how.
@@ -151,7 +168,8 @@ impl Client {
         self
     }
 
-    /// Trust and identity for `wss://`; the default trusts the system's roots.
+    /// Trust and identity for `wss://`; the default is
+    /// [`ClientTls::shared_system_roots`](crate::tls::ClientTls::shared_system_roots).
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
@@ -222,6 +240,29 @@ impl Client {
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
 
+    /// Opens the WebSocket on a stream that the caller has, of any kind: TLS of another library, a Unix
+    /// socket, a pipe in a test. The stream is used as it is: of the settings those that lead to it
+    /// (address, proxy, preface, TLS, HTTP/2) play no part, and for `wss` it is encrypted already.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the stream is dropped.
+    pub async fn connect_with<S>(&self, stream: S) -> Result<WebSocket<S>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
+        let peer = Peer {
+            secure: self.url.is_secure(),
+            ..Peer::default()
+        };
+        let opened = timeout(self.connect_within, self.open(stream, peer, request));
+        let (socket, _head) = opened.await.map_err(|_elapsed| ConnectError::TimedOut)??;
+        Ok(socket)
+    }
+
     /// TCP to the server, and the time left.
     pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
         let started = Instant::now();
@@ -269,7 +310,20 @@ impl Client {
         tcp: TcpStream,
         request: ClientRequest,
     ) -> Result<(WebSocket, ResponseHead), ConnectError> {
-        let (mut stream, peer) = self.stream(tcp, None).await?;
+        let (stream, peer) = self.stream(tcp, None).await?;
+        self.open(stream, peer, request).await
+    }
+
+    /// The opening handshake.
+    async fn open<S>(
+        &self,
+        mut stream: S,
+        peer: Peer,
+        request: ClientRequest,
+    ) -> Result<(WebSocket<S>, ResponseHead), ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         stream
             .write_all(request.request.as_bytes())
             .await
@@ -291,13 +345,16 @@ impl Client {
     }
 
     /// The WebSocket, once the server has agreed.
-    pub(super) fn socket(
+    pub(super) fn socket<S>(
         &self,
-        stream: Stream,
+        stream: S,
         leftover: Vec<u8>,
         peer: Arc<Peer>,
         agreed: Agreed,
-    ) -> WebSocket {
+    ) -> WebSocket<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let keys = Box::new(entropy::RandomKeys);
         let core = Connection::client(Arc::clone(&self.config), keys, Instant::now().into_std())
             .with_deflate(agreed.deflate);
@@ -337,19 +394,17 @@ impl Client {
         peer: &mut Peer,
         alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {
-        let host = || self.url.host().to_owned();
         let tls_error = |source| ConnectError::Tls {
-            host: host(),
+            host: self.url.host().to_owned(),
             source,
         };
-        let connected = if let Some(tls) = &self.tls {
-            tls.connect(self.url.host(), tcp, alpn).await
-        } else {
-            let tls = crate::tls::ClientTls::system_roots()
-                .map_err(std::io::Error::other)
-                .map_err(tls_error)?;
-            tls.connect(self.url.host(), tcp, alpn).await
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => crate::tls::ClientTls::shared_system_roots()
+                .await
+                .map_err(ConnectError::SystemRoots)?,
         };
+        let connected = tls.connect(self.url.host(), tcp, alpn).await;
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
         Ok(Stream::Tls(Box::new(stream)))
@@ -378,7 +433,7 @@ fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
 
 /// Reads the answer's head and what came behind it.
 pub(super) async fn read_answer(
-    stream: &mut Stream,
+    stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let limits = HeadLimits::default();
     let mut buffer = Vec::with_capacity(512);

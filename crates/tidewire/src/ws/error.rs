@@ -1,10 +1,10 @@
 //! Errors, one enum per operation; blame is visible from the variant.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use tidewire_proto::{
     ProtocolError,
-    handshake::{HandshakeError, RequestError, UrlError},
+    handshake::{HandshakeError, Refusal, RequestError, UrlError},
     proxy::TunnelError,
 };
 
@@ -25,6 +25,16 @@ pub enum RecvError {
     /// The stream failed.
     #[error("the connection failed")]
     Io(#[source] Arc<io::Error>),
+}
+
+impl RecvError {
+    /// The rule the peer broke, if that ended the connection.
+    pub fn protocol(&self) -> Option<ProtocolError> {
+        match self {
+            Self::Protocol(error) => Some(*error),
+            Self::TimedOut | Self::Lost | Self::Io(_) => None,
+        }
+    }
 }
 
 /// A message was not queued.
@@ -90,6 +100,10 @@ pub enum ConnectError {
         /// What TLS reported.
         source: io::Error,
     },
+    /// A `wss://` address, no TLS settings, and the system's certificate authorities cannot be read.
+    #[cfg(feature = "tls")]
+    #[error("no certificate authority is trusted")]
+    SystemRoots(#[source] crate::tls::TlsError),
     /// A `wss://` address in a build without the `tls` feature, or a host name TLS cannot use.
     #[error("wss is not available for {host}")]
     TlsUnavailable {
@@ -143,6 +157,21 @@ pub enum ConnectError {
     Runtime(#[source] io::Error),
 }
 
+/// A stream did not become a WebSocket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The request was no valid one for a WebSocket; the peer was told.
+    #[error("refused with status {}: {}", .0.status, .0.reason)]
+    Refused(Refusal),
+    /// The connection ended during the handshake.
+    #[error("the connection was lost during the handshake")]
+    Lost(#[source] io::Error),
+    /// Not done within the handshake deadline.
+    #[error("no handshake in time")]
+    TimedOut,
+}
+
 /// A client found no way through its proxy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -159,21 +188,4 @@ pub enum ProxyError {
     /// No tunnel within the connect deadline.
     #[error("the proxy opened no tunnel in time")]
     TimedOut,
-}
-
-/// A server could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system reported.
-        source: io::Error,
-    },
-    /// A thread or runtime could not be made.
-    #[error("cannot start the runtime")]
-    Runtime(#[source] io::Error),
 }

@@ -22,9 +22,9 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{Client, ConnectError, Peer, WebSocket};
 use crate::{
-    drain::{Drain, DrainGuard},
-    http2::{self, Http2Stream},
-    stream::Stream,
+    net::Stream,
+    net::http2::{self, Http2Stream},
+    service::{Drain, DrainGuard},
 };
 
 /// Streams that this client opens at most before the server says otherwise; none, so that its
@@ -113,7 +113,8 @@ impl Http2Connection {
         let Some(outgoing) = pending.outgoing.take() else {
             return Err(ConnectError::Lost(io::ErrorKind::NotConnected.into()));
         };
-        let stream = Http2Stream::new(outgoing, incoming, Some(Arc::clone(&self.task)));
+        let task = Arc::<DrainGuard>::clone(&self.task);
+        let stream = Http2Stream::new(outgoing, incoming, Some(task));
         Ok(client.socket(
             Stream::Http2(Box::new(stream)),
             Vec::new(),

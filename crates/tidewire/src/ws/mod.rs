@@ -4,38 +4,42 @@
 //! both give a [`WebSocket`], the driver that joins a byte stream with the protocol core.
 
 mod server; // bind, route, run, drain
-mod proxied; // servers behind balancers: who is really there
-mod upgrade; // server: from a byte stream to an accepted request
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
+mod acceptor; // a server on a stream that the caller has
 mod client; // connect
 #[cfg(feature = "http2")]
 mod http2; // client: many WebSockets on one connection
 mod tunnel; // client: open for somebody else
-mod dial; // client: resolve, try all addresses
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
+#[cfg(feature = "futures")]
+mod message_stream; // the socket as `Stream` and `Sink`
 mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
-mod peer; // who is at the other end
 mod error; // what can go wrong, per operation
 
-pub use crate::listener::ConnectionCounts;
-pub use client::{Client, connect};
+pub use crate::{
+    http::{Fallback, Unrouted},
+    net::{ConnectionCounts, Peer},
+    service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
+};
+pub use acceptor::{AcceptedRequest, Acceptor, accept};
+pub use client::{Client, connect, connect_with};
 pub use endpoint::{Endpoint, Handlers, Request, Response};
-pub use error::{ConnectError, ProxyError, RecvError, SendError, StartError};
+pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
-pub use peer::Peer;
-pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
+#[cfg(feature = "futures")]
+pub use message_stream::{MessageStream, MessageStreamError};
 pub use proxy::Proxy;
 pub use reconnect::{
     Backoff, ClientEvent, Closed, Delivery, DownReason, OutboxError, OutboxLimits, OutboxSender,
     Reconnect, Reconnecting,
 };
 pub use server::{
-    Established, Fallback, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig,
-    ServerStats, Traffic, Unrouted,
+    Established, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig, ServerStats,
+    Traffic,
 };
 pub use socket::{
     Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,

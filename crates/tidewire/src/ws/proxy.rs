@@ -13,8 +13,8 @@ use tidewire_proto::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{ProxyError, dial};
-use crate::peek;
+use super::ProxyError;
+use crate::net::{dial, peek};
 
 /// The proxy a client goes through: HTTP `CONNECT` or SOCKS5, for `ws://` and `wss://` alike.
 ///

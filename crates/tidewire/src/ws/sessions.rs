@@ -13,15 +13,15 @@ use std::{
 
 use tidewire_proto::{CloseCode, Stats};
 
-use super::{Sender, socket::Link};
-use crate::stream::Stream;
+use super::{Sender, socket::SharedConnection};
+use crate::net::Stream;
 
 /// So that sessions of several workers seldom wait for one another.
 const SHARDS: usize = 16;
 
 #[derive(Default)]
 struct Shard {
-    open: HashMap<u64, Arc<Link<Stream>>>,
+    open: HashMap<u64, Arc<SharedConnection<Stream>>>,
     /// Counters of the sessions that have ended. Beside the open ones, so that whoever adds up
     /// sees a session once, whenever it ends.
     ended: Stats,
@@ -42,7 +42,7 @@ pub(super) struct Entry {
 
 impl Sessions {
     /// A new session, with a new id.
-    pub(super) fn open(self: &Arc<Self>, link: &Arc<Link<Stream>>) -> Entry {
+    pub(super) fn open(self: &Arc<Self>, link: &Arc<SharedConnection<Stream>>) -> Entry {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         link.set_id(id);
         self.shard(id).open.insert(id, Arc::clone(link));
@@ -102,7 +102,7 @@ impl Sessions {
         (total, queued)
     }
 
-    fn links(&self) -> Vec<Arc<Link<Stream>>> {
+    fn links(&self) -> Vec<Arc<SharedConnection<Stream>>> {
         (0..SHARDS)
             .flat_map(|shard| self.shard(shard as u64).links())
             .collect()
@@ -116,7 +116,7 @@ impl Sessions {
 }
 
 impl Shard {
-    fn links(&self) -> Vec<Arc<Link<Stream>>> {
+    fn links(&self) -> Vec<Arc<SharedConnection<Stream>>> {
         self.open.values().cloned().collect()
     }
 }

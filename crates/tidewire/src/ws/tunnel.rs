@@ -14,7 +14,7 @@ use tokio::{
 use super::{Client, ConnectError, client::read_answer};
 use crate::{
     entropy,
-    stream::{Rewind, Stream},
+    net::{Rewind, Stream},
 };
 
 /// Most bytes of a refusal's body that are read.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidewire::{
     proto::CloseCode,
-    runtime::Workers,
+    service::Workers,
     ws::{Server, ServerConfig, WebSocket, connect},
 };
 use tokio::{sync::Semaphore, task::JoinSet};

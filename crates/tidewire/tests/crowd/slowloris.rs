@@ -8,7 +8,7 @@ use std::{
 
 use allocation_counter::measure;
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{RunningServer, Server, ServerConfig, WebSocket, connect},
 };
 use tokio::{runtime::Builder, time::Instant};

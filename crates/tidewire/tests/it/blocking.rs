@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use tidewire::{
     blocking::{Connection, ReceiveError, connect},
     proto::{CloseCode, Message},
-    runtime::Workers,
+    service::Workers,
     ws::{Client, ConnectError, RecvError, RunningServer, SendError, Server, WebSocket},
 };
 

@@ -72,6 +72,11 @@ impl Script {
         self.reads.lock().unwrap().push_back(bytes);
     }
 
+    /// Chunks that were not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.reads.lock().unwrap().len()
+    }
+
     pub(crate) fn writes(&self) -> Vec<Vec<u8>> {
         self.writes.lock().unwrap().clone()
     }

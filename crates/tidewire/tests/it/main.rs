@@ -9,10 +9,15 @@ mod balancer;
 mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
+mod any_stream;
 mod driver;
-mod gateway;
+#[cfg(feature = "futures")]
+mod futures;
+mod mux;
 mod handler;
 mod hostile;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]
@@ -28,6 +33,8 @@ mod review_deadlines;
 mod review_server;
 mod review_waking;
 mod server;
+#[cfg(feature = "tls")]
+mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidewire::{
-    relay::{Relay, RelayLimits},
+    net::relay::{Relay, RelayLimits},
     ws::{
         Answer, Client, CloseCode, ConnectError, Established, Opening, Refusal, RunningServer,
         Server, ServerConfig, TunnelAnswer, WebSocket,

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use tidewire::{
-    runtime::Workers,
+    service::Workers,
     ws::{Server, WebSocket, connect},
 };
 use tokio::time::timeout;

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, pin::Pin, time::Duration};
 
 use tidewire::{
     proto::CloseCode,
-    runtime::Workers,
+    service::Workers,
     ws::{
         Client, ConnectError, Endpoint, HandshakeError, Message, RecvError, Refusal, Request,
         Response, RunningServer, Server, ServerConfig, WebSocket, connect,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::{
     Shared,
     clock::StoreClock,
+    command::Command,
     config::Config,
     database::{Database, Fault},
     format,
@@ -20,7 +21,6 @@ use super::{
     mark::Mark,
     meta::Meta,
     plan::{Plan, Planned, Reserved, Room},
-    queue::Command,
     reserve::Reserve,
     row::{MessageRow, UserRow},
     stats,

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::{
     Batch, Stored, UserKey,
-    embedded::{database::Fault, index::Slot, load::Damage, queue::Read, row::MessageRow},
+    embedded::{command::Read, database::Fault, index::Slot, load::Damage, row::MessageRow},
 };
 
 /// Rows of one user that a read returns.

@@ -12,7 +12,7 @@ use std::{
 
 use tidewire::{
     proto::handshake::{AcceptOptions, RequestHead, accept},
-    runtime::Workers,
+    service::Workers,
     ws::{
         CloseCode, HeadLimits, ProxyProtocol, Refusal, Request, Response, RunningServer, Server,
         ServerConfig, WebSocket,

@@ -87,6 +87,8 @@ impl ConnectError {
             }),
             #[cfg(feature = "tls")]
             Self::Tls { source, .. } => crate::tls::is_permanent(source),
+            #[cfg(feature = "tls")]
+            Self::SystemRoots(_) => false,
             #[cfg(not(feature = "tls"))]
             Self::Tls { .. } => false,
             Self::Io { .. }

@@ -14,7 +14,7 @@ use super::{
     outbox::{Outbox, OutboxError},
     task::{Shared, Task},
 };
-use crate::{drain::Drain, queue::Queue};
+use crate::{queue::Queue, service::Drain};
 
 /// A client that keeps one logical connection, over as many as it takes.
 ///

@@ -24,7 +24,7 @@ pub use self::{
     outbox::{Delivery, OutboxError, OutboxLimits, OutboxSender},
 };
 use super::{Client, WebSocket};
-use crate::{entropy, queue::Bounds, stream::Stream};
+use crate::{entropy, net::Stream, queue::Bounds};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type BoxError = Box<dyn Error + Send + Sync>;

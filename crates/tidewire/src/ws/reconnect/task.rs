@@ -17,8 +17,8 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    drain::Drain,
     queue::Queue,
+    service::Drain,
     ws::{ConnectError, WebSocket},
 };
 

@@ -12,12 +12,12 @@
 use std::{
     io,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, ext::Protocol, server::SendResponse};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method};
 use tidewire_proto::handshake::{self, Refusal, RequestHead};
 use tokio::{
     sync::Notify,
@@ -25,14 +25,16 @@ use tokio::{
 };
 
 use super::{
-    Interceptor, Opening, Shared,
-    accept::{self, Decided, Serve, Terms},
-    opening::Wire,
+    opening::{Established, Interceptor, Wire},
+    session::{Decided, Terms, decide, session},
+    sockets::Sockets,
+    unanswered::{self, Unanswered},
 };
 use crate::{
-    http2::{self, Http2Stream},
-    listener::{Admission, Permit},
-    stream::{Rewind, Stream},
+    net::admission::{Admission, Permit},
+    net::http2::{self, Http2Stream},
+    net::{Rewind, Stream},
+    service::Service,
     ws::{Peer, Request},
 };
 
@@ -42,9 +44,9 @@ type Connection = h2::server::Connection<Rewind<Stream>, Bytes>;
 pub(super) async fn handshake(
     stream: Rewind<Stream>,
     peer: Peer,
-    shared: &Arc<Shared>,
-) -> io::Result<Serve> {
-    let limits = &shared.config.limits;
+    service: &Arc<Service<Sockets>>,
+) -> io::Result<Established> {
+    let limits = &service.protocol().config.limits;
     let streams_max = limits.streams_per_connection_max;
     let connection = h2::server::Builder::new()
         .enable_connect_protocol()
@@ -65,26 +67,30 @@ pub(super) async fn handshake(
     let ip = peer.client_address().or(peer.address);
     let multiplexed = Multiplexed {
         places: Arc::new(Places::new(
-            &shared.admission,
+            service.admission(),
             ip.map(|address| address.ip()),
         )),
         peer: Arc::new(peer),
-        shared: Arc::clone(shared),
+        service: Arc::clone(service),
     };
-    Ok(Serve::Other(Box::pin(multiplexed.serve(connection))))
+    Ok(Box::pin(multiplexed.serve(connection)))
 }
 
 /// A connection and what its streams share.
 struct Multiplexed {
     places: Arc<Places>,
     peer: Arc<Peer>,
-    shared: Arc<Shared>,
+    service: Arc<Service<Sockets>>,
 }
 
 impl Multiplexed {
+    fn sockets(&self) -> &Sockets {
+        self.service.protocol()
+    }
+
     /// Runs until the connection has ended. Sessions learn of that from their streams.
     async fn serve(self, mut connection: Connection) {
-        let within = self.shared.config.limits.handshake_within;
+        let within = self.sockets().config.limits.handshake_within;
         let mut ending = false;
         let mut idle_until = Instant::now() + within;
         loop {
@@ -98,7 +104,7 @@ impl Multiplexed {
                     }
                     None => return,
                 },
-                () = self.shared.full.started(), if !ending => {
+                () = self.service.accepting_ended().started(), if !ending => {
                     connection.graceful_shutdown();
                     ending = true;
                     idle_until = Instant::now() + within;
@@ -118,14 +124,14 @@ impl Multiplexed {
     }
 
     fn answer(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        if self.shared.drain.is_started() {
+        if self.service.drain().is_started() {
             // Nothing was done for it: the client may try again elsewhere.
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         }
         let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
         if let (&Method::CONNECT, Some("websocket"), Some(interceptor)) =
-            (request.method(), protocol, &self.shared.interceptor)
+            (request.method(), protocol, &self.sockets().interceptor)
         {
             return self.intercept(interceptor, request, respond);
         }
@@ -136,11 +142,11 @@ impl Multiplexed {
             },
             (&Method::CONNECT, Some(_)) => Refusal::new(501, "expected :protocol websocket"),
             (&Method::CONNECT, None) => Refusal::new(405, "this is no proxy"),
-            _ if self.shared.fallback.is_some() => {
+            _ if self.sockets().fallback.is_some() => {
                 respond.send_reset(Reason::HTTP_1_1_REQUIRED);
                 return;
             }
-            _ if self.shared.routes.contains_key(request.uri().path()) => {
+            _ if self.sockets().routes.contains_key(request.uri().path()) => {
                 let mut refusal = Refusal::new(405, "this address speaks WebSocket only");
                 refusal.headers.push(("allow", "CONNECT".into()));
                 refusal
@@ -165,7 +171,7 @@ impl Multiplexed {
                 .authority()
                 .map_or("", |authority| authority.as_str()),
             fields.map(|(name, value)| (name.as_str(), value.as_bytes())),
-            self.shared.config.limits.head,
+            self.sockets().config.limits.head,
         )?;
         let request = Request {
             head: Arc::new(head),
@@ -190,17 +196,18 @@ impl Multiplexed {
             Err(refusal) => return self.refuse(&mut respond, &refusal),
         };
         let wire = Wire::Http2(Unanswered { respond, incoming });
-        let opened = Box::pin(interceptor(Opening::new(
+        let opened = Box::pin(interceptor(self.sockets().opening(
             request,
             wire,
-            Arc::clone(&self.shared),
+            self.service.drain(),
         )));
-        let shared = Arc::clone(&self.shared);
-        self.shared.tasks.spawn(Box::pin(async move {
-            match timeout(shared.config.limits.handshake_within, opened).await {
+        let service = Arc::clone(&self.service);
+        let within = self.sockets().config.limits.handshake_within;
+        self.service.spawn(Box::pin(async move {
+            match timeout(within, opened).await {
                 Ok(Some(established)) => established.await,
                 Ok(None) | Err(_) => {
-                    shared.refused.fetch_add(1, Ordering::Relaxed);
+                    service.count_refused();
                 }
             }
             drop(place);
@@ -208,8 +215,8 @@ impl Multiplexed {
     }
 
     fn refuse(&self, respond: &mut SendResponse<Bytes>, refusal: &Refusal) {
-        self.shared.refused.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = refuse(respond, refusal) {
+        self.service.count_refused();
+        if let Err(error) = unanswered::refuse(respond, refusal) {
             tracing::debug!(%error, "a refusal was not sent");
         }
     }
@@ -225,7 +232,7 @@ impl Multiplexed {
             endpoint,
             config,
             accepted,
-        } = accept::decide(&self.shared, &request, handshake::accept_extended)?;
+        } = decide(self.sockets(), &request, handshake::accept_extended)?;
         let place = self.place()?;
         let mut response = http::Response::new(());
         for (name, value) in &accepted.fields {
@@ -242,8 +249,8 @@ impl Multiplexed {
             }
         };
         let stream = Http2Stream::new(outgoing, incoming, None);
-        let serve = accept::session(
-            &self.shared,
+        let serve = session(
+            self.sockets(),
             endpoint,
             request,
             Terms {
@@ -254,7 +261,7 @@ impl Multiplexed {
             Stream::Http2(Box::new(stream)),
             Vec::new(),
         );
-        self.shared.tasks.spawn(Box::pin(async move {
+        self.service.spawn(Box::pin(async move {
             serve.await;
             drop(place);
         }));
@@ -269,51 +276,6 @@ impl Multiplexed {
             refusal
         })
     }
-}
-
-/// A WebSocket request that was not answered yet.
-pub(super) struct Unanswered {
-    respond: SendResponse<Bytes>,
-    incoming: RecvStream,
-}
-
-impl Unanswered {
-    pub(super) fn refuse(mut self, refusal: &Refusal) -> io::Result<()> {
-        refuse(&mut self.respond, refusal).map_err(http2::io_error)
-    }
-
-    pub(super) fn accept(mut self, fields: &[(String, String)]) -> io::Result<Http2Stream> {
-        let mut response = http::Response::new(());
-        for (name, value) in fields {
-            let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
-            let value = HeaderValue::from_str(value).map_err(io::Error::other)?;
-            response.headers_mut().append(name, value);
-        }
-        let outgoing = self
-            .respond
-            .send_response(response, false)
-            .map_err(http2::io_error)?;
-        Ok(Http2Stream::new(outgoing, self.incoming, None))
-    }
-}
-
-/// Answers with an HTTP error.
-fn refuse(respond: &mut SendResponse<Bytes>, refusal: &Refusal) -> Result<(), h2::Error> {
-    let mut response = http::Response::new(());
-    *response.status_mut() =
-        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, text);
-    for (name, value) in refusal.http2_fields() {
-        // What cannot be sent could split the response over HTTP/1.1.
-        let name = http::HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
-    }
-    let mut body = respond.send_response(response, false)?;
-    body.send_data(Bytes::from(format!("{}\n", refusal.reason)), true)
 }
 
 /// Counts the sessions of a connection for the server's limits. The connection itself has a place,
@@ -358,7 +320,7 @@ impl Places {
     fn take(self: &Arc<Self>) -> Option<Place> {
         let permit = match self.sessions() {
             0 => None,
-            _ => Some(self.admission.admit(self.ip?)?),
+            _ => Some(self.admission.admit(self.ip?).ok()?),
         };
         let mut taken = self.lock();
         taken.sessions += 1;

@@ -7,7 +7,11 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,21 +22,26 @@ use tidewire_proto::{
 use tokio::{io::AsyncWriteExt, time::Instant};
 
 #[cfg(feature = "http2")]
-use super::http2::Unanswered;
-use super::{Shared, accept::Established};
+use super::unanswered::Unanswered;
 use crate::{
-    drain::Drain,
-    stream::{Rewind, Stream},
-    ws::{Request, WebSocket, upgrade},
+    http::head,
+    net::{Rewind, Stream},
+    service::Drain,
+    ws::{Request, WebSocket},
 };
 
 /// A valid WebSocket request that was not answered yet.
 ///
 /// Dropping it ends the connection without an answer.
 pub struct Opening {
-    request: Request,
-    wire: Wire,
-    shared: Arc<Shared>,
+    pub(super) request: Request,
+    pub(super) wire: Wire,
+    pub(super) drain: Drain,
+    /// The server's, for whoever has none of his own.
+    pub(super) config: Arc<Config>,
+    pub(super) write_within: Duration,
+    /// Counts what is opened.
+    pub(super) opened: Arc<AtomicU64>,
 }
 
 /// How the request came.
@@ -43,6 +52,9 @@ pub(super) enum Wire {
     #[cfg(feature = "http2")]
     Http2(Unanswered),
 }
+
+/// What is run for a connection that an [`Interceptor`] has opened.
+pub type Established = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Decides about requests. What it returns is what is run for the connection once it is open, as a
 /// task of its own which carries nothing of the opening along; `None` after a refusal.
@@ -61,14 +73,6 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    pub(super) fn new(request: Request, wire: Wire, shared: Arc<Shared>) -> Self {
-        Self {
-            request,
-            wire,
-            shared,
-        }
-    }
-
     /// What is asked for, and by whom.
     pub fn request(&self) -> &Request {
         &self.request
@@ -77,7 +81,7 @@ impl Opening {
     /// Started when the server drains. Sessions behind an interceptor are not closed by the server:
     /// they listen to this.
     pub fn drain(&self) -> &Drain {
-        &self.shared.drain
+        &self.drain
     }
 
     /// Answers with an HTTP error.
@@ -89,7 +93,7 @@ impl Opening {
     /// Not cancel safe: when dropped, half an answer may have been sent, and the connection ends.
     pub async fn refuse(self, refusal: &Refusal) -> io::Result<()> {
         match self.wire {
-            Wire::Http1(mut stream, _leftover) => upgrade::refuse(&mut stream, refusal).await,
+            Wire::Http1(mut stream, _leftover) => head::refuse(&mut stream, refusal).await,
             #[cfg(feature = "http2")]
             Wire::Http2(unanswered) => unanswered.refuse(refusal),
         }
@@ -110,8 +114,8 @@ impl Opening {
         answer: &Answer<'_>,
         config: Option<Arc<Config>>,
     ) -> io::Result<WebSocket> {
-        let config = config.unwrap_or_else(|| Arc::clone(&self.shared.config.socket));
-        let write_within = self.shared.config.limits.write_within;
+        let config = config.unwrap_or_else(|| Arc::clone(&self.config));
+        let write_within = self.write_within;
         let peer = Arc::clone(&self.request.peer);
         let (stream, leftover, deflate) = self.answer(answer).await?;
         let now = Instant::now().into_std();
@@ -143,7 +147,7 @@ impl Opening {
                 let accepted = match answer_with(&self.request.head, answer) {
                     Ok(accepted) => accepted,
                     Err(refusal) => {
-                        upgrade::refuse(&mut stream, &refusal).await?;
+                        head::refuse(&mut stream, &refusal).await?;
                         return Err(invalid(&refusal));
                     }
                 };
@@ -163,7 +167,7 @@ impl Opening {
                 }
             },
         };
-        self.shared.opened.fetch_add(1, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(opened)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use tidewire_proto::{Event, Incoming, ProtocolError};
+use tidewire_proto::{Decoder, ProtocolError};
 use tokio::time::Instant;
 
 /// A control frame that may have to be counted.
@@ -13,17 +13,6 @@ use tokio::time::Instant;
 pub(super) enum Control {
     Ping,
     Pong,
-}
-
-impl Control {
-    pub(super) fn of(event: &Event<'_>) -> Option<Self> {
-        match event {
-            Event::Ping(_) => Some(Self::Ping),
-            Event::Pong(_) => Some(Self::Pong),
-            // A close frame comes once; data has limits of its own.
-            Event::Close(_) | Event::Message(_) | Event::Chunk(_) | _ => None,
-        }
-    }
 }
 
 /// How many of our pings were answered, as a number that wraps around; never more than were sent.
@@ -34,18 +23,18 @@ impl Answered {
     /// A control frame came, after `pings_sent` pings of ours.
     ///
     /// # Errors
-    /// See [`Incoming::count_control`].
+    /// See [`Decoder::count_control`].
     pub(super) fn count(
         &mut self,
         control: Control,
         pings_sent: u32,
-        incoming: &mut Incoming,
+        decoder: &mut Decoder,
     ) -> Result<(), ProtocolError> {
         if control == Control::Pong && self.0 != pings_sent {
             self.0 = self.0.wrapping_add(1);
             return Ok(());
         }
-        incoming.count_control(now_ms())
+        decoder.count_control(now_ms())
     }
 }
 
@@ -59,19 +48,4 @@ fn now_ms() -> u32 {
     let until = beginning.saturating_duration_since(now).as_millis();
     let low = |millis: u128| u32::try_from(millis & u128::from(u32::MAX)).unwrap_or(0);
     low(since).wrapping_sub(low(until))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Inner;
-    use crate::stream::Stream;
-
-    #[test]
-    fn the_receiving_half_of_an_idle_connection_stays_in_its_class_of_allocations() {
-        assert!(
-            size_of::<Inner<Stream>>() <= 384,
-            "{}",
-            size_of::<Inner<Stream>>()
-        );
-    }
 }

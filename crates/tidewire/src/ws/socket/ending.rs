@@ -1,15 +1,17 @@
 //! The end of the stream, after the end of the protocol: write what is left, end our direction,
 //! linger until the peer has ended its own.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
-use super::{Incoming, WebSocket, timer::after};
-use crate::ws::RecvError;
+use super::{shared::SharedConnection, timer::Timer};
 
 /// How far the end of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,49 +29,44 @@ pub(super) enum Ending {
     Done,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
-    /// The protocol is through.
-    pub(super) fn begin_end(&mut self) {
-        self.inner.ending = Ending::Writing {
-            deadline: after(self.inner.decoder.config().close_within),
-        };
-        self.inner.timer.unset();
-        self.inner.input = None;
-        self.inner.memberships = Vec::new();
+impl Ending {
+    /// Whether the protocol is through.
+    #[inline]
+    pub(super) fn has_begun(self) -> bool {
+        self != Self::No
     }
 
-    pub(super) fn poll_end(
+    /// Ready when the stream has ended, or its deadline has passed.
+    pub(super) fn poll<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Incoming>, RecvError>> {
-        self.register(cx);
+        shared: &Arc<SharedConnection<S>>,
+        timer: &mut Timer,
+    ) -> Poll<()> {
         loop {
-            let deadline = match self.inner.ending {
-                Ending::Writing { deadline } => {
-                    let mut half = self.inner.link.lock();
-                    if self.inner.link.poll_write(&mut half, cx).is_ready()
-                        && half.poll_shutdown(cx).is_ready()
+            let deadline = match *self {
+                Self::Writing { deadline } => {
+                    let mut locked = shared.lock();
+                    if shared.poll_write(&mut locked, cx).is_ready()
+                        && locked.poll_shutdown(cx).is_ready()
                     {
-                        self.inner.ending = Ending::Lingering { deadline };
+                        *self = Self::Lingering { deadline };
                         continue;
                     }
                     deadline
                 }
-                Ending::Lingering { deadline } => match self.inner.link.lock().poll_read(cx, false)
-                {
+                Self::Lingering { deadline } => match shared.lock().poll_read(cx, false) {
                     Poll::Ready(Ok(Some(_ignored))) if Instant::now() < deadline => continue,
                     Poll::Ready(_) => {
-                        self.inner.ending = Ending::Done;
+                        *self = Self::Done;
                         continue;
                     }
                     Poll::Pending => deadline,
                 },
-                Ending::Done | Ending::No => {
-                    return Poll::Ready(self.inner.failed.clone().map_or(Ok(None), Err));
-                }
+                Self::Done | Self::No => return Poll::Ready(()),
             };
-            ready!(self.inner.timer.poll(cx, deadline, None));
-            self.inner.ending = Ending::Done;
+            ready!(timer.poll(cx, deadline, None));
+            *self = Self::Done;
         }
     }
 }

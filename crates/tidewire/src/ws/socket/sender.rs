@@ -14,9 +14,9 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{later::Item, link::Link};
+use super::{deferred::SendItem, shared::SharedConnection};
 use crate::{
-    stream::Stream,
+    net::Stream,
     ws::{Peer, SendError},
 };
 
@@ -28,13 +28,13 @@ use crate::{
 /// senders and receiver is woken first. Keeping a sender does not keep the connection open:
 /// dropping the receiver ends it.
 pub struct Sender<S = Stream> {
-    link: Arc<Link<S>>,
+    shared: Arc<SharedConnection<S>>,
 }
 
 impl<S> Clone for Sender<S> {
     fn clone(&self) -> Self {
         Self {
-            link: Arc::clone(&self.link),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
@@ -42,7 +42,7 @@ impl<S> Clone for Sender<S> {
 impl<S> fmt::Debug for Sender<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender")
-            .field("peer", self.link.peer())
+            .field("peer", self.shared.peer())
             .finish_non_exhaustive()
     }
 }
@@ -50,16 +50,16 @@ impl<S> fmt::Debug for Sender<S> {
 impl<S> PartialEq for Sender<S> {
     /// Whether both send on the same connection.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.link, &other.link)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
 impl<S> Eq for Sender<S> {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
-    pub(in crate::ws) fn new(link: Arc<Link<S>>) -> Self {
-        link.share();
-        Self { link }
+    pub(in crate::ws) fn new(shared: Arc<SharedConnection<S>>) -> Self {
+        shared.share();
+        Self { shared }
     }
 
     /// Sends a message; waits while the queue is full.
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        self.deliver(Item::Message(&message)).await
+        self.deliver(SendItem::Message(&message)).await
     }
 
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// As [`send`](Self::send).
     pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        self.deliver(Item::Uncompressed(&message)).await
+        self.deliver(SendItem::Uncompressed(&message)).await
     }
 
     /// As [`send`](Self::send), for a message that was encoded once for many connections.
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
-        self.deliver(Item::Prepared(prepared)).await
+        self.deliver(SendItem::Prepared(prepared)).await
     }
 
     /// Sends a ping of at most 125 bytes.
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.deliver(Item::Ping(payload)).await
+        self.deliver(SendItem::Ping(payload)).await
     }
 
     /// Sends a message if there is room, without waiting.
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// [`SendError::Full`] and the others; the message was not queued.
     pub fn try_send(&self, message: &Message) -> Result<(), SendError> {
-        self.link.try_send(Item::Message(message))
+        self.shared.try_send(SendItem::Message(message))
     }
 
     /// As [`try_send`](Self::try_send), for a borrowed payload.
@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_ref(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.link.try_send(Item::Borrowed(kind, payload))
+        self.shared.try_send(SendItem::Borrowed(kind, payload))
     }
 
     /// As [`try_send`](Self::try_send), for a prepared message.
@@ -130,13 +130,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
-        self.link.try_send(Item::Prepared(prepared))
+        self.shared.try_send(SendItem::Prepared(prepared))
     }
 
     /// As [`try_send`](Self::try_send); gives the number of bytes this connection has sent when the
     /// message's last one has gone.
     pub(in crate::ws) fn try_send_counted(&self, message: &Message) -> Result<u64, SendError> {
-        self.link.try_send_counted(Item::Message(message))
+        self.shared.try_send_counted(SendItem::Message(message))
     }
 
     /// As [`try_send`](Self::try_send), for a ping of at most 125 bytes.
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_send`](Self::try_send), and [`SendError::ControlTooLong`].
     pub fn try_ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.link.try_send(Item::Ping(payload))
+        self.shared.try_send(SendItem::Ping(payload))
     }
 
     /// Sends a pong of at most 125 bytes, without waiting; see [`WebSocket::try_pong`](super::WebSocket::try_pong).
@@ -152,12 +152,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Errors
     /// As [`try_ping`](Self::try_ping).
     pub fn try_pong(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.link.try_send(Item::Pong(payload))
+        self.shared.try_send(SendItem::Pong(payload))
     }
 
     /// Bytes this connection has given to the system.
     pub(in crate::ws) fn bytes_sent(&self) -> u64 {
-        self.link.stats().0.bytes_sent
+        self.shared.stats().0.bytes_sent
     }
 
     /// Waits until everything queued, by whomever, has been given to the system.
@@ -168,42 +168,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.until_deadline(|cx| self.link.poll_flush_shared(cx))
+        self.until_deadline(|cx| self.shared.poll_flush_shared(cx))
             .await
     }
 
     /// Starts the closing handshake and does not wait; the receiving task goes on with it.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.link.start_close(code, reason);
+        self.shared.start_close(code, reason);
     }
 
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        self.link.lock().is_open()
+        self.shared.lock().is_open()
     }
 
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
-        self.link.lock().queued()
+        self.shared.lock().queued()
     }
 
     /// The number a server gave this session, from 1; 0 without a server.
     pub fn id(&self) -> u64 {
-        self.link.id()
+        self.shared.id()
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
-        self.link.peer()
+        self.shared.peer()
     }
 
     /// The subprotocol agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.link.subprotocol()
+        self.shared.subprotocol()
     }
 
-    async fn deliver(&self, item: Item<'_>) -> Result<(), SendError> {
-        self.until_deadline(|cx| self.link.poll_send(cx, item))
+    async fn deliver(&self, item: SendItem<'_>) -> Result<(), SendError> {
+        self.until_deadline(|cx| self.shared.poll_send(cx, item))
             .await
     }
 
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
                 if let Poll::Ready(result) = poll(cx) {
                     return Poll::Ready(result);
                 }
-                let Some(deadline) = self.link.lock().write_deadline else {
+                let Some(deadline) = self.shared.lock().write_deadline else {
                     return Poll::Pending;
                 };
                 let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.link.time_out();
+                self.shared.time_out();
             }
         })
         .await

@@ -1,13 +1,18 @@
 //! Floods of control frames, in virtual time: what keeps to the rate passes, what does not is closed with 1008.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use tidewire::{
     proto::{CloseCode, Config, Connection, Message, MessageRef, ProtocolError},
     ws::{ControlRate, Handler, Incoming, RecvError, Session, WebSocket},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     time::{sleep, timeout},
 };
 
@@ -204,8 +209,8 @@ async fn threat_10_a_client_takes_as_many_pings_as_its_server_sends() {
 /// Sends every message back.
 struct Echo;
 
-impl Handler<DuplexStream> for Echo {
-    fn message(&mut self, session: &mut Session<'_, DuplexStream>, message: MessageRef<'_>) {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handler<S> for Echo {
+    fn message(&mut self, session: &mut Session<'_, S>, message: MessageRef<'_>) {
         session.send(message.kind(), message.payload()).unwrap();
     }
 }
@@ -288,4 +293,25 @@ async fn threat_05_empty_fragments_without_end_are_closed_in_chunks_too() {
     let end = socket.recv_chunk().await.unwrap_err();
     let expected = ProtocolError::TooManyFragments { max: 100 };
     assert_eq!(end.protocol(), Some(expected));
+}
+
+/// How many reads of empty fragments are taken in one poll of who receives.
+fn reads_in_a_poll<F: Future>(receive: impl FnOnce(WebSocket<Script>) -> F) -> usize {
+    let script = Script::default();
+    script.push(vec![0x02, 0x80, 1, 2, 3, 4]);
+    for _ in 1..20 {
+        script.push(vec![0x00, 0x80, 1, 2, 3, 4]);
+    }
+    let receiving = pin!(receive(server(script.clone(), no_pings())));
+    let polled = receiving.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "there is no message");
+    20 - script.unread()
+}
+
+#[tokio::test(start_paused = true)]
+async fn fragments_without_data_let_other_tasks_in_after_each_read_in_every_way_of_receiving() {
+    let whole = reads_in_a_poll(|mut socket| async move { socket.recv().await.map(|_| ()) });
+    let chunks = reads_in_a_poll(|mut socket| async move { socket.recv_chunk().await.map(|_| ()) });
+    let handler = reads_in_a_poll(|socket| socket.run(Echo));
+    assert_eq!((whole, chunks, handler), (1, 1, 1));
 }

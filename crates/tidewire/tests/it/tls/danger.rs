@@ -91,6 +91,6 @@ async fn even_an_unverified_server_must_hold_the_key_of_its_certificate() {
         let Err(ConnectError::Tls { source, .. }) = connected else {
             panic!("{connected:?}");
         };
-        assert!(source.to_string().contains("BadSignature"), "{source}");
+        assert!(source.to_string().contains("signature"), "{source}");
     }
 }

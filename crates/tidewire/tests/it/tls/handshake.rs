@@ -45,6 +45,14 @@ pub(super) async fn raw(
     connect(served, &Arc::new(raw_config(authority, version))).await
 }
 
+/// Does the handshake on a connection, as a client that knows the authority.
+pub(crate) async fn connect_raw(tcp: TcpStream, authority: &Authority) -> TlsStream<TcpStream> {
+    let config = Arc::new(raw_config(authority, &rustls::version::TLS13));
+    let connector = TlsConnector::from(config);
+    let name = "localhost".try_into().unwrap();
+    connector.connect(name, tcp).await.unwrap()
+}
+
 async fn connect(served: &Served, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(served.server.local_addr())
         .await

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::server::{config, echo};
 pub(crate) use authority::Authority;
 use authority::{clients_usage, servers_usage};
+pub(crate) use handshake::connect_raw;
 
 /// Only so that a test that hangs ends.
 const HANG_GUARD: Duration = Duration::from_mins(1);

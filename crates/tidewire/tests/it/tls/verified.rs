@@ -1,5 +1,7 @@
 //! Usual TLS: the client verifies the server, and both know what was agreed.
 
+use std::error::Error;
+
 use rcgen::date_time_ymd;
 use tidewire::{
     tls::{ClientTls, Identity, ServerTls, TlsError, TlsVersion},
@@ -54,6 +56,34 @@ async fn a_certificate_for_another_host_or_of_another_ca_or_time_is_refused_by_t
     let too_late = served.connect("localhost", &authority.client()).await;
     assert!(refused(too_late.unwrap_err()));
     assert_eq!(served.server.stats().opened, 0);
+}
+
+#[tokio::test]
+async fn a_refused_certificate_is_explained_in_words() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let cause = |error: ConnectError| Error::source(&error).expect("a cause").to_string();
+    let served = Served::start(authority.server());
+    let wrong_host = served.connect("127.0.0.1", &authority.client()).await;
+    assert_eq!(
+        cause(wrong_host.unwrap_err()),
+        "the peer's certificate is not accepted: it is for localhost, expected 127.0.0.1"
+    );
+    let wrong_ca = served.connect("localhost", &other.client()).await;
+    assert_eq!(
+        cause(wrong_ca.unwrap_err()),
+        "the peer's certificate is not accepted: it comes from an authority that is not trusted"
+    );
+    // What `openssl req -x509` makes unless it is told otherwise.
+    let mut of_an_authority = servers_usage();
+    of_an_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let identity = authority.identity("authority", &of_an_authority);
+    let served = Served::start(ServerTls::builder(identity).build().unwrap());
+    let error = served.connect("localhost", &authority.client()).await;
+    let cause = cause(error.unwrap_err());
+    assert!(
+        cause.contains("expected one of a server or client (CA:FALSE)"),
+        "{cause}"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,3 @@
+// Client of a Tidewire messaging server. Empty so far: any WebSocket client talks to it (docs/messaging.md).
+
+export {};

@@ -1,0 +1,268 @@
+//! Opening one of an endpoint's upstreams, with retries on others, before the client hears anything.
+//!
+//! In: a target and what to ask. Out: an open tunnel or socket with the [`Lease`] that counts it, or
+//! why not. Invariants: an upstream is tried at most once per opening; every outcome is reported to the
+//! pool; an upstream's own refusal (below 500) is the client's business and is not retried.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use tidewire::{
+    proto::handshake::ResponseHead,
+    ws::{Client, ConnectError, Refusal, Tunnel, TunnelAnswer, Url, WebSocket},
+};
+
+use crate::{
+    ambient::now,
+    backend::forward,
+    routing::target::Target,
+    settings::Endpoint,
+    upstream::{ClientKey, Lease, UpstreamId},
+};
+
+/// What is asked of an upstream on behalf of a client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    /// Header fields.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Subprotocols offered.
+    pub(crate) subprotocols: Vec<String>,
+    /// The request's path.
+    pub(crate) path: String,
+    /// The query for the upstream.
+    pub(crate) query: Option<String>,
+    /// See [`settings::Route`](crate::settings::Route).
+    pub(crate) strip_prefix: Option<String>,
+    /// Sent before everything else.
+    pub(crate) preface: Bytes,
+    /// The client's address.
+    pub(crate) ip: Option<IpAddr>,
+    /// What the endpoint's hash looks at.
+    pub(crate) hashed: Option<Vec<u8>>,
+}
+
+/// An open upstream.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) lease: Lease,
+    pub(crate) socket: WebSocket,
+    /// It has said that a pong confirms to it what came before the ping.
+    pub(crate) confirms_by_pong: bool,
+}
+
+/// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value. In our
+/// request it says that pongs are the client's, and answers to close frames are not.
+pub(crate) const CONFIRM: (&str, &str) = ("Tidewire-Confirm", "pong");
+
+/// No upstream was opened.
+#[derive(Debug)]
+pub(crate) enum Unreachable {
+    /// None is usable now.
+    None,
+    /// The last one tried was not reached, or did not speak WebSocket.
+    Failed(ConnectError),
+    /// An upstream refused.
+    Refused(Box<Refusal>),
+}
+
+impl Unreachable {
+    /// What the client is told.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::None => {
+                let mut refusal = Refusal::new(503, "no backend is available");
+                refusal.headers.push(("Retry-After", "1".to_owned()));
+                refusal
+            }
+            Self::Failed(ConnectError::TimedOut) => {
+                Refusal::new(504, "the backend did not answer in time")
+            }
+            Self::Failed(_) => Refusal::new(502, "the backend could not be reached"),
+            Self::Refused(refusal) => *refusal,
+        }
+    }
+}
+
+/// Opens an upstream without speaking WebSocket to it.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the attempt is given up and counts for nothing.
+pub(crate) async fn tunnel(
+    target: &Target,
+    ask: &Ask,
+    extensions: Option<&str>,
+) -> Result<(Lease, Box<Tunnel>), Unreachable> {
+    let endpoint = target.endpoint();
+    let mut round = Round::new(target, &endpoint, ask);
+    loop {
+        let (mut lease, client) = round.next()?;
+        match client.tunnel(extensions).await {
+            Ok(TunnelAnswer::Open(tunnel)) => {
+                lease.succeeded(now());
+                return Ok((lease, tunnel));
+            }
+            Ok(TunnelAnswer::Refused { head, body }) => {
+                round.refused(lease, passed_on(&head, &body))?;
+            }
+            Ok(_) => round.failed(lease, ConnectError::TimedOut)?,
+            Err(error) => round.failed(lease, error)?,
+        }
+    }
+}
+
+/// Opens an upstream as a WebSocket.
+///
+/// # Cancel safety
+/// As [`tunnel`].
+pub(crate) async fn socket(
+    target: &Target,
+    ask: &Ask,
+    config: &tidewire::ws::Config,
+) -> Result<Reached, Unreachable> {
+    let endpoint = target.endpoint();
+    let mut round = Round::new(target, &endpoint, ask);
+    loop {
+        let (mut lease, client) = round.next()?;
+        let (name, value) = CONFIRM;
+        // We answer close frames by ourselves: nothing but a pong proves anything to the server.
+        let client = client.config(config.clone()).header(name, value);
+        match client.connect_with_head().await {
+            Ok((socket, head)) => {
+                lease.succeeded(now());
+                return Ok(Reached {
+                    lease,
+                    socket,
+                    confirms_by_pong: head.has_token(name, value),
+                });
+            }
+            Err(ConnectError::Handshake(error)) if error.status().is_some() => {
+                let status = error.status().unwrap_or(502);
+                let reason = format!("the backend answered with status {status}");
+                round.refused(lease, Refusal::new(as_refusal(status), reason))?;
+            }
+            Err(error) => round.failed(lease, error)?,
+        }
+    }
+}
+
+/// One opening: which upstreams were tried.
+struct Round<'a> {
+    target: &'a Target,
+    endpoint: &'a Endpoint,
+    ask: &'a Ask,
+    tried: Vec<UpstreamId>,
+    last: Option<Unreachable>,
+}
+
+impl<'a> Round<'a> {
+    fn new(target: &'a Target, endpoint: &'a Endpoint, ask: &'a Ask) -> Self {
+        Self {
+            target,
+            endpoint,
+            ask,
+            tried: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The next upstream, and the client to open it with.
+    fn next(&mut self) -> Result<(Lease, Client), Unreachable> {
+        let exhausted = self.tried.len() > self.endpoint.opening.retries as usize;
+        let key = ClientKey {
+            ip: self.ask.ip,
+            value: self.ask.hashed.as_deref(),
+        };
+        let picked = if exhausted {
+            None
+        } else {
+            let pool = &self.target.pool;
+            pool.pick(now(), &key, &self.tried).ok()
+        };
+        let Some(lease) = picked else {
+            return Err(self.last.take().unwrap_or(Unreachable::None));
+        };
+        self.tried.push(lease.id());
+        match self.client(&lease.upstream().url) {
+            Ok(client) => Ok((lease, client)),
+            Err(_cannot_be_said) => Err(not_passed_on()),
+        }
+    }
+
+    fn client(&self, upstream: &Url) -> Result<Client, ConnectError> {
+        let ask = self.ask;
+        let prefix = ask.strip_prefix.as_deref();
+        let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
+        let mut client = Client::to(upstream.with_target(&target)?)
+            .connect_within(self.endpoint.opening.within)
+            .preface(ask.preface.clone());
+        for (name, value) in &ask.headers {
+            client = client.header(name, value);
+        }
+        for name in &ask.subprotocols {
+            client = client.subprotocol(name);
+        }
+        if let Some(tls) = &self.endpoint.tls {
+            client = client.tls(tls.clone());
+        }
+        Ok(client)
+    }
+
+    /// A refusal is the client's, unless another upstream may say something else.
+    fn refused(&mut self, mut lease: Lease, refusal: Refusal) -> Result<(), Unreachable> {
+        if !matches!(refusal.status, 502..=504) {
+            lease.succeeded(now());
+            return Err(Unreachable::Refused(Box::new(refusal)));
+        }
+        lease.failed(now());
+        self.last = Some(Unreachable::Refused(Box::new(refusal)));
+        Ok(())
+    }
+
+    fn failed(&mut self, lease: Lease, error: ConnectError) -> Result<(), Unreachable> {
+        // What the client asked for cannot be sent: no upstream's fault.
+        if matches!(error, ConnectError::Request(_) | ConnectError::Url(_)) {
+            return Err(not_passed_on());
+        }
+        tracing::debug!(upstream = %lease.upstream().url.host_header(), %error, "not opened");
+        lease.failed(now());
+        self.last = Some(Unreachable::Failed(error));
+        Ok(())
+    }
+}
+
+/// What the client asked for cannot be said in a request.
+fn not_passed_on() -> Unreachable {
+    let refusal = Refusal::new(400, "the request cannot be passed on");
+    Unreachable::Refused(Box::new(refusal))
+}
+
+/// Header fields of an upstream's refusal that the client gets.
+const PASSED_ON: &[&str] = &["Location", "Retry-After", "WWW-Authenticate"];
+
+fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
+    let text = std::str::from_utf8(body).ok().map(str::trim_end);
+    // What comes with a success is no reason to refuse, but perhaps somebody's page.
+    let refused = (400..600).contains(&head.status());
+    let text = text.filter(|text| refused && !text.is_empty());
+    let mut refusal = Refusal::new(
+        as_refusal(head.status()),
+        text.unwrap_or("the backend refused the WebSocket"),
+    );
+    for name in PASSED_ON {
+        for value in head.values(name) {
+            if let Ok(value) = std::str::from_utf8(value) {
+                refusal.headers.push((name, value.to_owned()));
+            }
+        }
+    }
+    refusal
+}
+
+/// A status that may end a handshake; a success other than 101 is none.
+fn as_refusal(status: u16) -> u16 {
+    if (300..600).contains(&status) {
+        status
+    } else {
+        502
+    }
+}

@@ -1,0 +1,65 @@
+//! A connection that speaks `SMHandshake`: every message names its route.
+//!
+//! In: the client's request. Out: the session that is run for it. The dialogue is specified in
+//! `docs/protocols/smhandshake.md`; its syntax and states are `tidewire_proto::smhandshake`'s.
+
+mod session; // the connection
+mod route; // one route in use
+
+use std::sync::Arc;
+
+use tidewire::ws::{Answer, Config, Established, Opening};
+
+use self::session::ClassicSession;
+use crate::{
+    client::visitor::Visitor,
+    gateway::Gateway,
+    record::{Begin, Dialect},
+    settings::Settings,
+};
+
+/// Whether a request that no endpoint is named in may speak the dialect.
+pub(crate) fn is_served(settings: &Settings, visitor: &Visitor) -> bool {
+    let classic = &settings.classic;
+    let path = visitor.request.head.path();
+    classic.enabled
+        && (classic.paths.is_empty() || classic.paths.iter().any(|served| served == path))
+}
+
+/// Answers, and gives the session.
+pub(crate) async fn open(
+    gateway: Arc<Gateway>,
+    visitor: Visitor,
+    opening: Opening,
+) -> Option<Established> {
+    let settings = Arc::clone(&gateway.table().settings);
+    let mut config = Config::default();
+    config.ping_every = Some(settings.limits.ping_every);
+    config.control_rate = settings.limits.control_rate;
+    // A message that is a little too large is refused with an object that says so.
+    config.message_bytes_max = settings.classic.message_bytes_max.saturating_mul(2);
+    config.frame_bytes_max = config.message_bytes_max;
+    let answer = Answer::default();
+    let client = match opening.accept(&answer, Some(Arc::new(config))).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            return None;
+        }
+    };
+    let session = gateway.sessions.open(Begin {
+        parent: None,
+        endpoint: None,
+        dialect: Dialect::Classic,
+        client: visitor.client.ip,
+        request: Some(visitor.request_line()),
+        trace: visitor.trace(),
+    });
+    let record = Arc::clone(&session.record);
+    let classic = ClassicSession::new(gateway, visitor, client, record);
+    let within = settings.classic.handshake_within;
+    Some(Box::pin(async move {
+        let (code, why) = classic.run(within).await;
+        session.ended(code, why);
+    }))
+}

@@ -1,0 +1,218 @@
+//! A pinned connection whose messages the gateway reads: where the endpoint limits them, lets the
+//! client's socket outlive its backend, or speaks other extensions with each side.
+//!
+//! The client's side and the [`Link`] run in one task, with a pair of lanes between them.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tidewire::ws::{
+    Answer, CloseCode, CloseFrame, Config, DeflateConfig, Established, IncomingChunk, Opening,
+    SendError, WebSocket,
+};
+
+use super::AdmittedClient;
+use crate::{
+    backend::{
+        lane::{Down, Piece},
+        link::{self, Lanes, Link},
+        reach::CONFIRM,
+    },
+    client::{admission::refuse, intake::Intake, receipts::Receipts},
+    settings::{Endpoint, Extensions, Limits},
+};
+
+/// Room on the way up, where no resume says otherwise.
+const UP_BYTES_MAX: usize = 64 << 10;
+const UP_ITEMS_MAX: usize = 1024;
+
+/// Pieces of the client's messages that are looked at before others have their turn.
+const CHUNKS_PER_POLL: u32 = 1024;
+
+/// The one logical socket of such a connection.
+const SOCKET: u32 = 0;
+
+/// Opens the backend, then the client.
+pub(super) async fn open(
+    admitted: AdmittedClient,
+    opening: Opening,
+    endpoint: &Endpoint,
+) -> Option<Established> {
+    let limits = admitted.gateway.table().settings.limits.clone();
+    let lanes = match &endpoint.resume {
+        Some(resume) => Lanes::new(resume.bytes_max, resume.messages_max),
+        None => Lanes::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+    };
+    let session = admitted.gateway.sessions.open(admitted.begin);
+    let target = Arc::clone(&admitted.target);
+    let mut link = Link::new(admitted.target, admitted.ask, &lanes, &session, &limits);
+    let backend = match link.open().await {
+        Ok(backend) => backend,
+        Err(refusal) => {
+            session.ended(None, "not opened");
+            return refuse(opening, &refusal).await;
+        }
+    };
+    let deflate = DeflateConfig::default();
+    let (name, value) = CONFIRM;
+    let confirm = [(name.to_owned(), value.to_owned())];
+    let answer = Answer {
+        subprotocol: backend.subprotocol(),
+        deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
+        // For a gateway in front of this one.
+        headers: if backend.is_end_to_end() {
+            &confirm
+        } else {
+            &[]
+        },
+        ..Answer::default()
+    };
+    let mut config = config(&limits);
+    config.deflate = answer.deflate.cloned();
+    let config = Arc::new(config);
+    let client = match opening.accept(&answer, Some(config)).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            session.ended(None, "client lost");
+            return None;
+        }
+    };
+    let intake = Intake::new(Arc::clone(&lanes.up), target, endpoint);
+    let mut side = ClientSide {
+        client,
+        lanes,
+        intake,
+        receipts: Receipts::default(),
+        closing: false,
+    };
+    let place = admitted.place;
+    Some(Box::pin(async move {
+        let client = async {
+            poll_fn(|cx| side.poll(cx)).await;
+            drop(side); // tells the link
+        };
+        let ((), (code, why)) = tokio::join!(client, link.run(backend));
+        session.ended(code, why);
+        drop(place);
+    }))
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::default();
+    config.ping_every = Some(limits.ping_every);
+    config.control_rate = limits.control_rate;
+    config
+}
+
+/// The client's socket and its ends of the lanes.
+struct ClientSide {
+    client: WebSocket,
+    lanes: Lanes,
+    intake: Intake,
+    receipts: Receipts,
+    /// The client was told to close: what it still sends is thrown away.
+    closing: bool,
+}
+
+impl ClientSide {
+    /// Runs until the client's connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut full = self.poll_down(cx);
+            if self.poll_up(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !self.closing {
+                full |= self.receipts.send(&mut self.client);
+            }
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if full => {}
+                // The next receive tells what is wrong.
+                Poll::Ready(_) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// From the link to the client; whether the send queue is full.
+    fn poll_down(&mut self, cx: &Context<'_>) -> bool {
+        while !self.closing
+            && let Poll::Ready(down) = self.lanes.down.poll_pop(cx)
+        {
+            match down {
+                Some(Down::Piece(piece)) => {
+                    match self
+                        .client
+                        .try_send_fragment(piece.kind, &piece.data, piece.last)
+                    {
+                        Ok(()) => {}
+                        Err(SendError::Full) => {
+                            self.lanes.down.put_back(Down::Piece(piece));
+                            return true;
+                        }
+                        Err(_closing) => self.closing = true,
+                    }
+                }
+                Some(Down::Ping(number)) => self.receipts.due(SOCKET, number),
+                Some(Down::Lost(_)) => self.intake.lost = true,
+                Some(Down::Back) => self.intake.lost = false,
+                Some(Down::Closed(frame)) => {
+                    let frame = frame.unwrap_or_else(link::no_status);
+                    self.close(&frame);
+                }
+                Some(Down::Opened(_) | Down::Rejected(..)) => {}
+                None => self.close(&CloseFrame::new(CloseCode::INTERNAL_ERROR, "")),
+            }
+        }
+        false
+    }
+
+    fn close(&mut self, frame: &CloseFrame) {
+        self.client.start_close(frame.code, &frame.reason);
+        self.closing = true;
+    }
+
+    /// From the client to the link; ready when the client's connection has ended.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut budget = CHUNKS_PER_POLL;
+        while self.closing || self.intake.poll_ready(cx).is_ready() {
+            if budget == 0 {
+                cx.waker().wake_by_ref(); // after the others' turn
+                break;
+            }
+            budget -= 1;
+            match self.client.poll_recv_chunk_any(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(_late))) if self.closing => {}
+                Poll::Ready(Ok(Some(IncomingChunk::Pong(payload)))) => {
+                    let proved = &self.lanes.proved;
+                    let tell = |_socket, number, pong| proved.tell(number, pong);
+                    self.receipts.pong(&payload, self.client.pings_sent(), tell);
+                }
+                Poll::Ready(Ok(Some(IncomingChunk::Chunk(chunk)))) => {
+                    let taken = self.intake.take(Piece {
+                        kind: chunk.kind,
+                        data: chunk.data,
+                        last: chunk.last,
+                    });
+                    if let Err(frame) = taken {
+                        self.close(&frame);
+                    }
+                }
+                Poll::Ready(Ok(Some(_answered))) => {}
+                Poll::Ready(Ok(None)) => {
+                    self.intake.close(self.client.close_frame().cloned());
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "client lost");
+                    return Poll::Ready(());
+                }
+            }
+        }
+        Poll::Pending
+    }
+}

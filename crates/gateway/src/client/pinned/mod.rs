@@ -1,0 +1,103 @@
+//! A plain client, connected through to one endpoint.
+//!
+//! In: a request and its target. Out: the relay that is run until either side ends. Where no rule of the endpoint looks
+//! into messages, bytes are relayed as they come, whatever the ends have agreed on; otherwise the
+//! gateway speaks WebSocket with each.
+
+mod raw; // bytes
+mod messages; // or messages
+
+use std::sync::Arc;
+
+use tidewire::ws::{Established, Opening, Refusal};
+
+use crate::{
+    backend::reach::Ask,
+    client::{
+        admission::{self, refuse},
+        visitor::Visitor,
+    },
+    gateway::Gateway,
+    record::{Begin, Dialect},
+    routing::{
+        places::Admitted,
+        request::{self, ROUTE_NAME},
+        table::Pinned,
+        target::{Target, add},
+    },
+    settings::{Endpoint, Extensions},
+};
+
+/// A client that may use its endpoint, and what is needed to open an upstream for it.
+struct AdmittedClient {
+    gateway: Arc<Gateway>,
+    target: Arc<Target>,
+    ask: Ask,
+    begin: Begin,
+    place: Admitted,
+}
+
+/// Admits the client, opens an upstream, answers.
+pub(crate) async fn open(
+    gateway: Arc<Gateway>,
+    visitor: Visitor,
+    pinned: Pinned,
+    opening: Opening,
+) -> Option<Established> {
+    let target = Arc::clone(&pinned.target);
+    let endpoint = target.endpoint();
+    let head = Arc::clone(&visitor.request.head);
+    let climbs = |prefix: &str| {
+        request::climbs(
+            head.path()
+                .strip_prefix(prefix)
+                .unwrap_or_else(|| head.path()),
+        )
+    };
+    if pinned.strip_prefix.as_deref().is_some_and(climbs) {
+        add(&target.counters.refused, 1);
+        let refusal = Refusal::new(400, "expected a path without dot segments");
+        return refuse(opening, &refusal).await;
+    }
+    let place = match admission::admit(&visitor, &endpoint, &target.places) {
+        Ok(place) => place,
+        Err(refusal) => {
+            add(&target.counters.refused, 1);
+            return refuse(opening, &refusal).await;
+        }
+    };
+    let query = head.query().map(|query| {
+        if pinned.by_query {
+            request::query_without(query, ROUTE_NAME)
+        } else {
+            query.to_owned()
+        }
+    });
+    let mut ask = visitor.ask(&endpoint, query);
+    ask.subprotocols = request::subprotocols(&head);
+    ask.strip_prefix.clone_from(&pinned.strip_prefix);
+    let begin = Begin {
+        parent: None,
+        endpoint: Some(endpoint.name.as_str().into()),
+        dialect: Dialect::Pinned,
+        client: visitor.client.ip,
+        request: Some(visitor.request_line()),
+        trace: visitor.trace(),
+    };
+    let admitted = AdmittedClient {
+        gateway,
+        target,
+        ask,
+        begin,
+        place,
+    };
+    if looks_inside(&endpoint) {
+        return messages::open(admitted, opening, &endpoint).await;
+    }
+    raw::open(admitted, opening).await
+}
+
+/// Whether messages have to be looked at.
+fn looks_inside(endpoint: &Endpoint) -> bool {
+    endpoint.rates.any() || endpoint.resume.is_some() || endpoint.extensions == Extensions::PerHop
+}

@@ -1,0 +1,190 @@
+//! A pinned connection relayed as bytes: subprotocol and extensions are what client and upstream have agreed
+//! on, close codes and payloads pass untouched, a message of any size takes no memory.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tidewire::{
+    net::relay::{Relay, RelayEnd, RelayLimits, Relayed},
+    net::{Rewind, Stream},
+    proto::handshake::ResponseHead,
+    ws::{Answer, CloseCode, CloseFrame, Established, Opening},
+};
+use tokio::time::timeout;
+
+use super::AdmittedClient;
+use crate::{
+    ambient::now,
+    backend::{link, reach},
+    client::admission::refuse,
+    record::{Record, sessions::Session},
+    routing::{
+        places::Admitted,
+        request,
+        target::{Counters, Target, add},
+    },
+    upstream::Lease,
+};
+
+/// Opens the upstream, then the client.
+pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<Established> {
+    let offer = request::extensions(&opening.request().head);
+    let reached = reach::tunnel(&admitted.target, &admitted.ask, offer.as_deref()).await;
+    let (mut lease, tunnel) = match reached {
+        Ok(reached) => reached,
+        Err(unreachable) => {
+            add(&admitted.target.counters.refused, 1);
+            return refuse(opening, &unreachable.refusal()).await;
+        }
+    };
+    let headers = answer_headers(&tunnel.head);
+    let answer = Answer {
+        subprotocol: tunnel.subprotocol.as_deref(),
+        extensions: tunnel.extensions.as_deref(),
+        headers: &headers,
+        ..Answer::default()
+    };
+    let client = match opening.accept_raw(&answer).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            return None;
+        }
+    };
+    add(&admitted.target.counters.opened, 1);
+    let settings = Arc::clone(&admitted.gateway.table().settings);
+    let limits = RelayLimits {
+        write_within: settings.limits.write_within,
+        idle_within: settings.limits.idle_within,
+    };
+    let session = admitted.gateway.sessions.open(admitted.begin);
+    session
+        .record
+        .served_by(&lease.upstream().url.host_header());
+    if let Some(health) = &admitted.target.endpoint().health
+        && health.on_unhealthy.leaves(false)
+    {
+        lease.watch();
+    }
+    Some(Box::pin(run(
+        Relay::of_websocket(client, tunnel.stream, limits),
+        session,
+        lease,
+        admitted.target,
+        admitted.place,
+        settings.drain.within,
+    )))
+}
+
+/// What the client gets of the upstream's answer besides what the handshake agrees on.
+fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
+    let hop = [
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "content-length",
+        "transfer-encoding",
+        "date",
+    ];
+    let fields = head.fields().filter(|(name, _)| {
+        let lower = name.to_ascii_lowercase();
+        !hop.contains(&lower.as_str())
+            && !lower.starts_with("sec-websocket-")
+            && !head.has_token("connection", name)
+    });
+    fields
+        .filter_map(|(name, value)| {
+            let value = std::str::from_utf8(value).ok()?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+async fn run(
+    mut relay: RawRelay,
+    session: Session,
+    mut lease: Lease,
+    target: Arc<Target>,
+    admitted: Admitted,
+    close_within: Duration,
+) {
+    let told = Told {
+        record: &session.record,
+        counters: &target.counters,
+    };
+    // By hand: this is polled for every message.
+    let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
+        Poll::Ready(end) => Poll::Ready(Err(end)),
+        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => Poll::Ready(Ok(link::unhealthy())),
+        Poll::Pending => told.record.poll_end(cx).map(Ok),
+    })
+    .await;
+    let (code, end) = match asked {
+        Err(end) => (None, end),
+        Ok(frame) => {
+            let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
+            relay.start_close(&frame, &away);
+            // A frame that goes on for ever, drop by drop, puts the close off no longer than this.
+            let end = timeout(close_within, poll_fn(|cx| told.poll_run(&mut relay, cx))).await;
+            (Some(frame.code), end.unwrap_or(RelayEnd::Stalled))
+        }
+    };
+    let why = match end {
+        RelayEnd::Ended => "ended",
+        RelayEnd::Stalled => "stalled",
+        RelayEnd::Idle => "idle",
+        RelayEnd::FirstFailed(_) => "client lost",
+        RelayEnd::SecondFailed(_) => {
+            lease.lost(now());
+            "backend lost"
+        }
+        _ => "failed",
+    };
+    session.ended(code, why);
+    drop(admitted);
+}
+
+type RawRelay = Relay<Rewind<Stream>, Rewind<Stream>>;
+
+/// Who is told what passes, while it passes: a connection may last for months.
+struct Told<'a> {
+    record: &'a Record,
+    counters: &'a Counters,
+}
+
+impl Told<'_> {
+    fn poll_run(&self, relay: &mut RawRelay, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let end = relay.poll_run(cx);
+        self.tell(relay.relayed());
+        end
+    }
+
+    /// Adds what is new. The record has this one writer, so it tells what is old.
+    fn tell(&self, relayed: Relayed) {
+        for (all, kept, counter) in [
+            (
+                relayed.forth,
+                &self.record.bytes_in,
+                &self.counters.bytes_in,
+            ),
+            (
+                relayed.back,
+                &self.record.bytes_out,
+                &self.counters.bytes_out,
+            ),
+        ] {
+            let before = kept.load(Ordering::Relaxed);
+            if all != before {
+                kept.store(all, Ordering::Relaxed);
+                add(counter, all - before);
+            }
+        }
+    }
+}

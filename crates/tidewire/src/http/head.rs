@@ -1,0 +1,122 @@
+//! The first bytes of a connection: a request head, or the preface of HTTP/2.
+//!
+//! In: a stream. Out: the head of its first request and what was read behind it, or a refusal. Invariant: no more
+//! bytes are kept than the limits allow.
+
+use std::{borrow::Cow, io, sync::Arc};
+
+use bytes::Bytes;
+use tidewire_proto::handshake::{HeadLimits, HeadScanner, Refusal, RequestHead};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+#[cfg(feature = "http2")]
+use crate::net::Rewind;
+use crate::net::{Exceeded, Peer, Stream, stream::send_last};
+
+/// How a connection begins.
+pub(crate) enum FirstRequest {
+    /// With an HTTP/1.1 request.
+    Http1(Received),
+    /// With HTTP/2's preface, which is put back.
+    #[cfg(feature = "http2")]
+    Http2(Rewind<Stream>, Peer),
+}
+
+/// A request head and what was read behind it.
+pub(crate) struct Received {
+    pub(crate) stream: Stream,
+    pub(crate) head: RequestHead,
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) peer: Arc<Peer>,
+}
+
+/// What an HTTP/2 client sends first (RFC 9113 section 3.4), up to where a head would end.
+#[cfg(feature = "http2")]
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Reads the request head, or looks for HTTP/2. A malformed or oversized one is answered here; then, and when the
+/// peer leaves without a request, the result is `None`.
+pub(crate) async fn read(
+    mut stream: Stream,
+    peer: Peer,
+    limits: HeadLimits,
+    #[cfg(feature = "http2")] http2: bool,
+) -> io::Result<Option<FirstRequest>> {
+    #[cfg(feature = "http2")]
+    if http2 && agreed_on_http2(&peer) {
+        return Ok(Some(FirstRequest::Http2(
+            Rewind::new(Bytes::new(), stream),
+            peer,
+        )));
+    }
+    let mut buffer = Vec::with_capacity(1024);
+    let mut scanner = HeadScanner::default();
+    let parsed = loop {
+        match scanner.scan(&buffer, limits) {
+            #[cfg(feature = "http2")]
+            //= rfc9113#3.3: without TLS, HTTP/2 is spoken with prior knowledge only
+            Ok(Some(_)) if buffer.starts_with(PREFACE) && http2 && !peer.secure => {
+                return Ok(Some(FirstRequest::Http2(
+                    Rewind::new(Bytes::from(buffer), stream),
+                    peer,
+                )));
+            }
+            Ok(Some(len)) => {
+                let leftover = buffer.split_off(len);
+                break RequestHead::parse(Bytes::from(buffer), limits).map(|head| (head, leftover));
+            }
+            Ok(None) => {}
+            Err(error) => break Err(error),
+        }
+        if buffer.capacity() - buffer.len() < 512 {
+            buffer.reserve(1024);
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    match parsed {
+        Ok((head, leftover)) => Ok(Some(FirstRequest::Http1(Received {
+            stream,
+            head,
+            leftover,
+            peer: Arc::new(peer),
+        }))),
+        Err(error) => {
+            refuse(&mut stream, &error.into()).await?;
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(feature = "http2")]
+fn agreed_on_http2(peer: &Peer) -> bool {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &peer.tls {
+        return tls.alpn.as_deref() == Some(b"h2");
+    }
+    let _ = peer;
+    false
+}
+
+/// Answers with an HTTP error and ends the connection so that the answer arrives.
+pub(crate) async fn refuse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    refusal: &Refusal,
+) -> io::Result<()> {
+    send_last(stream, refusal.to_response().as_bytes()).await
+}
+
+/// What a client is told for whom there is no place.
+pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
+    match exceeded {
+        Exceeded::Connections => Cow::Borrowed(BUSY),
+        Exceeded::Address => {
+            let mut refusal = Refusal::new(503, "too many connections from this address");
+            refusal.headers.push(("Retry-After", "5".into()));
+            Cow::Owned(refusal.to_response().into_bytes())
+        }
+    }
+}
+
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";

@@ -1,0 +1,32 @@
+//! HTTP/1.1 for requests that are no WebSocket upgrade: listeners of HTTP alone, and the requests that a WebSocket
+//! server has no use for.
+//!
+//! In: a connection, whose first request head is read here, bounded and within the deadline of the opening. Out:
+//! answers of a `tower` service (an axum router is one), through hyper. Invariants: a request's head must arrive
+//! within a deadline; a client that does not read its answer is cut, and what answers hold in memory is bounded;
+//! a draining server finishes the request under way and closes.
+//!
+//! With the feature `http`; without it only the head of the first request is read.
+
+pub(crate) mod head; // the first bytes of a connection
+mod unrouted; // a request on its way to an HTTP server
+#[cfg(feature = "http")]
+mod serve; // hyper underneath, a tower service on top
+#[cfg(feature = "http")]
+mod deadline; // a client has to read
+#[cfg(feature = "http")]
+mod held; // what answers hold in memory
+#[cfg(feature = "http")]
+mod files; // files inside the binary
+#[cfg(feature = "http")]
+mod access; // host, origin, credentials: what browsers need
+
+#[cfg(feature = "http")]
+pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
+#[cfg(feature = "http")]
+pub use files::{File, file_response};
+#[cfg(feature = "http")]
+pub use held::AnswerBudget;
+#[cfg(feature = "http")]
+pub use serve::{Config, Http, fallback};
+pub use unrouted::{Fallback, Unrouted};

@@ -1,0 +1,233 @@
+//! How many connections there may be, in all and per address.
+//!
+//! In: addresses of clients. Out: a [`Permit`] for each that has a place, which counts the connection until it
+//! is dropped. Invariant: refusals leave nothing behind.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tidewire_proto::proxy::Network;
+
+/// Counts connections, in all and per address.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    connections_max: usize,
+    per_ip_max: usize,
+    /// Balancers: their own addresses do not count, those they tell do.
+    uncounted: Vec<Network>,
+    /// Of this server.
+    connections: Arc<AtomicUsize>,
+    /// Of all servers for which the limits hold together.
+    counts: ConnectionCounts,
+}
+
+/// Counts of connections, in all and per address, to which limits are applied. Servers that
+/// [share](crate::service::Server::count_with) one have their limits together. Clones are one count.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionCounts(Arc<Counts>);
+
+/// What there is, whatever the limits were when it came.
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicUsize,
+    per_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Which limit leaves no place for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// That of all connections.
+    Connections,
+    /// That of one address.
+    Address,
+}
+
+/// A counted connection.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    /// Set when connections are counted per address.
+    ip: Option<IpAddr>,
+}
+
+impl Admission {
+    /// Limits for what is in `counts`; `usize::MAX` for none. Addresses in `uncounted` have no limit of
+    /// their own.
+    pub(crate) fn new(
+        connections_max: usize,
+        per_ip_max: usize,
+        uncounted: &[Network],
+        counts: ConnectionCounts,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            per_ip_max,
+            uncounted: uncounted.to_vec(),
+            connections: Arc::default(),
+            counts,
+        })
+    }
+
+    /// Other limits for what comes; what there is counts for them, and per address if it did before.
+    pub(crate) fn with_limits(
+        &self,
+        connections_max: usize,
+        per_ip_max: usize,
+        uncounted: &[Network],
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            per_ip_max,
+            uncounted: uncounted.to_vec(),
+            connections: Arc::clone(&self.connections),
+            counts: self.counts.clone(),
+        })
+    }
+
+    /// Live connections of this server.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a connection from `ip`, if there is one.
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Exceeded> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let count = self.counts.0.connections.fetch_add(1, Ordering::Relaxed);
+        // From here on dropping the permit gives the place back.
+        let mut permit = Permit {
+            admission: Arc::clone(self),
+            ip: None,
+        };
+        if count >= self.connections_max {
+            return Err(Exceeded::Connections);
+        }
+        let counts = !self.uncounted.iter().any(|network| network.contains(ip));
+        if counts {
+            permit.count_from(ip)?;
+        }
+        Ok(permit)
+    }
+}
+
+impl Permit {
+    /// Counts a connection that is not counted by address yet, if `ip` has a place left.
+    pub(crate) fn count_from(&mut self, ip: IpAddr) -> Result<(), Exceeded> {
+        let per_ip_max = self.admission.per_ip_max;
+        if per_ip_max == usize::MAX || self.ip.is_some() {
+            return Ok(());
+        }
+        let ip = ip.to_canonical();
+        let mut per_ip = self
+            .admission
+            .counts
+            .0
+            .per_ip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Zero connections are no entry: the table must not grow by refusals.
+        if per_ip.get(&ip).copied().unwrap_or(0) >= per_ip_max {
+            return Err(Exceeded::Address);
+        }
+        *per_ip.entry(ip).or_default() += 1;
+        drop(per_ip);
+        self.ip = Some(ip);
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let counts = &self.admission.counts.0;
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+        counts.connections.fetch_sub(1, Ordering::Relaxed);
+        let Some(ip) = self.ip else { return };
+        let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = per_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                per_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_and_given_back_in_all_and_per_address() {
+        let admission = Admission::new(3, 2, &[], ConnectionCounts::default());
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = admission.admit(a).expect("room");
+        let _second = admission.admit(a).expect("room");
+        assert_eq!(admission.admit(a).err(), Some(Exceeded::Address));
+        let _third = admission.admit(b).expect("room");
+        assert_eq!(admission.admit(b).err(), Some(Exceeded::Connections));
+        drop(first);
+        assert_eq!(admission.connections(), 2);
+        assert!(admission.admit(a).is_ok());
+        assert_eq!(admission.counts.0.per_ip.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_came_under_other_limits_counts_for_the_new_ones() {
+        let wide = Admission::new(9, 9, &[], ConnectionCounts::default());
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = wide.admit(a).expect("room");
+        let narrow = wide.with_limits(2, 1, &[]);
+        assert!(narrow.admit(a).is_err(), "one per address");
+        let _second = narrow.admit(b).expect("room");
+        assert!(narrow.admit(b).is_err(), "two in all");
+        drop(first);
+        assert_eq!((wide.connections(), narrow.connections()), (1, 1));
+        assert!(narrow.admit(a).is_ok());
+    }
+
+    #[test]
+    fn servers_that_share_their_counts_have_their_limits_together() {
+        let counts = ConnectionCounts::default();
+        let one = Admission::new(3, 2, &[], counts.clone());
+        let two = Admission::new(3, 2, &[], counts);
+        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = one.admit(a).expect("room");
+        let _second = two.admit(a).expect("room");
+        assert!(
+            one.admit(a).is_err() && two.admit(a).is_err(),
+            "per address"
+        );
+        let _third = two.with_limits(3, 9, &[]).admit(b).expect("room");
+        assert!(one.admit(b).is_err() && two.admit(b).is_err(), "in all");
+        assert_eq!(
+            (one.connections(), two.connections()),
+            (1, 2),
+            "each its own"
+        );
+        drop(first);
+        assert!(two.admit(a).is_ok());
+    }
+
+    #[test]
+    fn a_connection_of_a_balancer_counts_for_the_address_it_tells() {
+        let (balancer, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+        let admission = Admission::new(9, 1, &[balancer.into()], ConnectionCounts::default());
+        let mut permits: Vec<_> = (0..3).map(|_| admission.admit(balancer).unwrap()).collect();
+        permits[0].count_from(client).expect("room");
+        assert!(permits[1].count_from(client).is_err(), "one per address");
+        let mapped = "::ffff:192.0.2.1".parse().unwrap();
+        assert!(
+            permits[1].count_from(mapped).is_err(),
+            "by whatever spelling"
+        );
+        permits.remove(0);
+        permits[0].count_from(mapped).expect("room");
+        drop(permits);
+        assert!(admission.counts.0.per_ip.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! From a host name to a TCP connection: resolve it, and try all of its addresses with a short
+//! stagger ("happy eyeballs", RFC 8305), so that one that is dead costs a quarter of a second
+//! instead of the whole deadline.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::sleep,
+};
+
+/// How long an attempt may go on alone: RFC 8305 section 5, Connection Attempt Delay.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// How many addresses of a name are tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// Connects to one of the addresses of `host`.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, all attempts are given up.
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let addresses = alternate(lookup_host((host, port)).await?.collect());
+    connect_to(addresses).await
+}
+
+/// Connects to one of `addresses`, which are tried in order.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, all attempts are given up.
+pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let stream = race(addresses, TcpStream::connect).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first of the system's order, then the families by turns (RFC 8305 section 4).
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else {
+        return addresses;
+    };
+    let is_ipv6 = first.is_ipv6();
+    let (same, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == is_ipv6);
+    let mut other = other.into_iter();
+    let mut out = Vec::new();
+    for address in same {
+        out.push(address);
+        out.extend(other.next());
+    }
+    out.extend(other);
+    out.truncate(ADDRESSES_MAX);
+    out
+}
+
+/// Starts an attempt per address, the next one when the last has gone on for [`STAGGER`] or any
+/// has failed. The first that succeeds wins, the others are dropped. If all fail, the error is
+/// that of the last.
+async fn race<T, F: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
+    let mut waiting = addresses.into_iter();
+    let mut attempts: Vec<Pin<Box<F>>> = Vec::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        match waiting.next() {
+            Some(address) => attempts.push(Box::pin(connect(address))),
+            None if attempts.is_empty() => return Err(failure),
+            None => {}
+        }
+        let ended = tokio::select! {
+            biased;
+            ended = poll_fn(|cx| poll_any(&mut attempts, cx)) => ended,
+            () = sleep(STAGGER), if waiting.len() > 0 => continue,
+        };
+        match ended {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+}
+
+/// The result of any attempt that has ended, which is removed.
+fn poll_any<F: Future>(attempts: &mut Vec<Pin<Box<F>>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    for index in 0..attempts.len() {
+        if let Poll::Ready(output) = attempts[index].as_mut().poll(cx) {
+            drop(attempts.remove(index));
+            return Poll::Ready(output);
+        }
+    }
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn address(number: u16) -> SocketAddr {
+        ([192, 0, 2, 1], number).into()
+    }
+
+    /// Address `n` ends as the `n`th outcome says: after so many milliseconds, well or not.
+    /// Gives the winner or the port in the error, when it was decided, and when each started.
+    async fn run(outcomes: &[(u64, bool)]) -> (Result<u16, String>, u128, Vec<u128>) {
+        let start = Instant::now();
+        let started = Mutex::new(Vec::new());
+        let addresses = (0..u16::try_from(outcomes.len()).unwrap()).map(address);
+        let result = race(addresses.collect(), |address| {
+            started.lock().unwrap().push(start.elapsed().as_millis());
+            let (within, works) = outcomes[usize::from(address.port())];
+            async move {
+                sleep(Duration::from_millis(within)).await;
+                if works {
+                    Ok(address.port())
+                } else {
+                    Err(io::Error::other(address.port().to_string()))
+                }
+            }
+        });
+        let result = result.await.map_err(|error| error.to_string());
+        let decided = start.elapsed().as_millis();
+        (result, decided, started.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_are_tried_with_a_stagger_and_the_first_that_answers_wins() {
+        const NEVER: u64 = 1_000_000;
+        let error = |port: &str| Err(port.to_owned());
+        for (outcomes, expected) in [
+            // The first is quick: nothing else is started.
+            (&[(100, true), (0, true)][..], (Ok(0), 100, vec![0])),
+            // A dead first address costs the stagger, not the deadline.
+            (&[(NEVER, true), (10, true)], (Ok(1), 260, vec![0, 250])),
+            (
+                &[(NEVER, true), (NEVER, true), (10, true)],
+                (Ok(2), 510, vec![0, 250, 500]),
+            ),
+            // A slow first one may still win.
+            (&[(300, true), (100, true)], (Ok(0), 300, vec![0, 250])),
+            // A refused one makes the next start at once.
+            (&[(10, false), (10, true)], (Ok(1), 20, vec![0, 10])),
+            (&[(10, false), (20, false)], (error("1"), 30, vec![0, 10])),
+            // The last to fail is told, and waited for.
+            (
+                &[(900, false), (10, false)],
+                (error("0"), 900, vec![0, 250]),
+            ),
+            (&[], (error("the name has no address"), 0, vec![])),
+        ] {
+            assert_eq!(run(outcomes).await, expected, "{outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn families_take_turns_and_their_number_is_bounded() {
+        let v6 = |number| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], number));
+        assert_eq!(
+            alternate(vec![v6(1), v6(2), v6(3), address(4), address(5)]),
+            [v6(1), address(4), v6(2), address(5), v6(3)]
+        );
+        assert_eq!(
+            alternate(vec![address(4), v6(1), v6(2)]),
+            [address(4), v6(1), v6(2)]
+        );
+        assert_eq!(alternate(vec![]), []);
+        assert_eq!(alternate((0..99).map(address).collect()).len(), 16);
+    }
+}

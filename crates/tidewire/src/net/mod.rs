@@ -1,0 +1,21 @@
+//! Sockets below every protocol: listening, dialling, counting, buffers, byte streams.
+//!
+//! In: addresses, and sockets of the system. Out: byte streams, counted where they were accepted. Knows no
+//! protocol above TLS and the framing of HTTP/2; only [`relay`] looks where WebSocket frames end.
+
+pub(crate) mod listener; // bind and accept, within limits
+pub(crate) mod admission; // how many connections, in all and per address
+pub(crate) mod dial; // resolve, try all addresses
+pub(crate) mod peek; // read a preamble and not one byte more
+mod peer; // who is at the other end
+pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
+#[cfg(feature = "http2")]
+pub(crate) mod http2; // a stream of an HTTP/2 connection as bytes
+pub(crate) mod buffer; // pooled read buffers: an idle connection owns none
+pub mod relay; // bytes between two streams
+
+pub use admission::{ConnectionCounts, Exceeded};
+#[cfg(feature = "http2")]
+pub use http2::Http2Stream;
+pub use peer::Peer;
+pub use stream::{Rewind, Stream};

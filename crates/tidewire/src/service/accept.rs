@@ -1,0 +1,166 @@
+//! From an accepted TCP stream to an open connection.
+//!
+//! In: connections of a listener. Out: each as a stream with its peer to the protocol, and what that gives as a
+//! task. Invariants: nothing before a connection is open outlives the handshake's deadline; a
+//! connection is counted from accept to end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::{
+    drain::Drain,
+    protocol::Protocol,
+    proxied,
+    shared::{Current, Service},
+};
+use crate::net::{Peer, Stream, admission::Permit, listener, stream::send_last};
+
+/// A worker: accepts until the drain, then lives until its connections have ended.
+pub(super) async fn own_core<P: Protocol>(
+    listeners: Vec<std::net::TcpListener>,
+    current: Arc<Current<P>>,
+    abort: Drain,
+) {
+    let service = current.get();
+    for listener in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let accept = accept_loop(listener, Arc::clone(&current));
+                service.tasks.spawn(Box::pin(accept));
+            }
+            Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+        }
+    }
+    service.drain.started().await;
+    // All workers wait for all tasks: a connection's task never outlives its runtime.
+    tokio::select! {
+        () = service.tasks.ended() => {}
+        () = abort.started() => {}
+    }
+}
+
+pub(super) async fn accept_loop<P: Protocol>(listener: TcpListener, current: Arc<Current<P>>) {
+    let ended = current.get().stop_accepting.clone();
+    let admission = || Arc::clone(&current.get().admission);
+    let busy = |exceeded| current.get().protocol.busy(exceeded);
+    loop {
+        tokio::select! {
+            biased;
+            () = ended.started() => return,
+            (tcp, address, permit) = listener::accept(&listener, admission, busy) => {
+                let service = current.get();
+                let opening = connection(tcp, address, permit, Arc::clone(&service));
+                service.tasks.spawn(Box::pin(opening));
+            }
+        }
+    }
+}
+
+/// A connection until it is open; from then on a task of its own, which carries nothing
+/// of the opening along.
+async fn connection<P: Protocol>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    mut permit: Permit,
+    service: Arc<Service<P>>,
+) {
+    if let Some(connection) = open_in_time(tcp, address, &mut permit, &service).await {
+        service.tasks.spawn(Counted {
+            connection,
+            _permit: permit,
+        });
+    }
+}
+
+/// An open connection, counted while it lives.
+struct Counted<C> {
+    connection: C,
+    _permit: Permit,
+}
+
+impl<C: Future<Output = ()> + Unpin> Future for Counted<C> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.connection).poll(cx)
+    }
+}
+
+/// The opening, within its deadline.
+async fn open_in_time<P: Protocol>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    permit: &mut Permit,
+    service: &Arc<Service<P>>,
+) -> Option<P::Connection> {
+    let deadline = service.config.limits.handshake_timeout;
+    let opened = tokio::select! {
+        biased;
+        opened = timeout(deadline, open(tcp, address, permit, service)) => opened,
+        () = service.drain.started() => return None,
+    };
+    match opened {
+        Ok(Ok(Some(connection))) => return Some(connection),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%address, %error, "handshake failed"),
+        Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
+    }
+    service.count_refused();
+    None
+}
+
+/// PROXY header, TLS, and the protocol's part.
+async fn open<P: Protocol>(
+    mut tcp: TcpStream,
+    address: SocketAddr,
+    permit: &mut Permit,
+    service: &Arc<Service<P>>,
+) -> io::Result<Option<P::Connection>> {
+    let peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
+    if let Some(source) = peer.proxied.as_ref().and_then(|it| it.addresses.source())
+        && let Err(exceeded) = permit.count_from(source.ip())
+    {
+        tracing::debug!(%source, "connection refused: limit per address reached");
+        send_last(&mut tcp, &service.protocol.busy(exceeded)).await?;
+        return Ok(None);
+    }
+    let (stream, peer) = secure(tcp, peer, service).await?;
+    P::open(Arc::clone(service), stream, peer).await
+}
+
+/// Does the TLS handshake, if the server speaks TLS, within a deadline of its own.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(clippy::unused_async, reason = "the same signature as with TLS")
+)]
+async fn secure<P: Protocol>(
+    tcp: TcpStream,
+    mut peer: Peer,
+    service: &Service<P>,
+) -> io::Result<(Stream, Peer)> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &service.config.tls {
+        let preferred = service.protocol.preferred_alpn();
+        let deadline = service.config.limits.tls_timeout;
+        let too_slow =
+            |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
+        let accepted = timeout(deadline, tls.accept(tcp, preferred)).await;
+        let (stream, told) = accepted.map_err(too_slow)??;
+        peer.secure = true;
+        peer.tls = Some(Box::new(told));
+        return Ok((Stream::Tls(Box::new(stream)), peer));
+    }
+    let _ = (service, &mut peer);
+    Ok((Stream::Plain(tcp), peer))
+}

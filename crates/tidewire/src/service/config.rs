@@ -1,0 +1,75 @@
+//! Where a server listens, how many it serves, how long it waits.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{proxied::ProxyProtocol, workers::Workers};
+
+/// Where and how a server listens, whatever it speaks.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address to listen on; port 0 picks one.
+    pub address: SocketAddr,
+    /// How cores are used. Default: a runtime per core.
+    pub workers: Workers,
+    /// Whether balancers tell who connects. Default: off.
+    pub proxy_protocol: ProxyProtocol,
+    /// Limits of connections, and deadlines of their opening.
+    pub limits: Limits,
+    /// Speak TLS. Default: no.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::ServerTls>,
+}
+
+impl Config {
+    /// Plain TCP on `address`, everything else at its default.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            workers: Workers::per_core(),
+            proxy_protocol: ProxyProtocol::Off,
+            limits: Limits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+/// How many connections, and how long to wait for them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Most connections at a time; more are [refused](super::Protocol::busy). See
+    /// [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
+    pub connections_max: usize,
+    /// Most connections per remote address, as told by a trusted balancer if there is one; more
+    /// are refused. Default: no limit.
+    pub per_ip_max: usize,
+    /// Everything before a connection is [open](super::Protocol::open) must be done within: PROXY header, TLS
+    /// handshake, and the protocol's part. Default 10 s in all, so that dripping bytes gains nothing.
+    pub handshake_timeout: Duration,
+    /// The TLS handshake must be done within, and within `handshake_timeout`. Default 5 s.
+    pub tls_timeout: Duration,
+    /// Bytes of a connection that the system may hold without having sent them. A small value, for
+    /// example 32 KiB, lets deadlines of writing see how a slow peer takes much at once, at the cost of more and
+    /// smaller writes. Default `None`: what the system has by itself, up to megabytes. Linux and Android only
+    /// (`TCP_NOTSENT_LOWAT`).
+    pub unsent_bytes_max: Option<u32>,
+    /// The system drops a connection whose peer acknowledges none of the bytes sent to it, or has no room for
+    /// more, for this long. Default `None`: what the system has by itself, about 15 minutes. Linux
+    /// and Android only (`TCP_USER_TIMEOUT`).
+    pub unacknowledged_timeout: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: usize::MAX,
+            per_ip_max: usize::MAX,
+            handshake_timeout: Duration::from_secs(10),
+            tls_timeout: Duration::from_secs(5),
+            unsent_bytes_max: None,
+            unacknowledged_timeout: None,
+        }
+    }
+}

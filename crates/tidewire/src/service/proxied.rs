@@ -1,0 +1,108 @@
+//! Servers behind balancers and proxies: who is really at the other end?
+//!
+//! In: an accepted TCP stream, or a request head. Out: a [`Peer`], or an address. Nobody is
+//! believed who is not in a list of trusted networks, and the lists are empty by default.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use tidewire_proto::{
+    handshake::RequestHead,
+    proxy::{self, ForwardedBy, HEADER_BYTES_MAX, Header, Network},
+};
+use tokio::net::TcpStream;
+
+use crate::net::{Peer, peek};
+
+/// Whether connections begin with a header of the PROXY protocol, in either version.
+///
+/// ```
+/// use tidewire::ws::{ProxyProtocol, ServerConfig};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = ServerConfig::new("10.0.0.5:9001".parse()?);
+/// let trusted = vec!["10.0.0.0/24".parse()?];
+/// config.proxy_protocol = ProxyProtocol::Required { trusted };
+/// # Ok(()) }
+/// # run().unwrap();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Off,
+    /// They all come from balancers that send the header, in front of TLS.
+    ///
+    /// A connection from elsewhere is closed at once, without an answer: to read it as one
+    /// without a header would open a way around the balancer, and to believe its header would
+    /// let anybody choose his address. A trusted peer that sends no header within
+    /// [`Limits::handshake_timeout`](super::Limits::handshake_timeout) is closed as well.
+    Required {
+        /// The balancers' addresses. Empty: nobody is let in.
+        trusted: Vec<Network>,
+    },
+}
+
+impl ProxyProtocol {
+    /// The networks that do not count for the limit per address: their connections are counted
+    /// by the address in the header.
+    pub(super) fn trusted(&self) -> &[Network] {
+        match self {
+            Self::Off => &[],
+            Self::Required { trusted } => trusted,
+        }
+    }
+}
+
+/// Which HTTP proxies are believed, and in which header field. By default none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// The proxies' addresses.
+    pub networks: Vec<Network>,
+    /// The field they append to.
+    pub by: ForwardedBy,
+}
+
+/// The address of the client that sent a request: the rightmost one in the chain of proxies
+/// that is not trusted ([`proxy::client_ip`]). The chain ends with what the PROXY protocol told,
+/// or else with the connection's own address. `None` if that is no IP address.
+pub fn client_ip(peer: &Peer, head: &RequestHead, trusted: &TrustedProxies) -> Option<IpAddr> {
+    let address = peer.client_address()?;
+    Some(proxy::client_ip(
+        address.ip(),
+        head,
+        &trusted.networks,
+        trusted.by,
+    ))
+}
+
+/// Reads the PROXY protocol's header, if one is required: who is there?
+pub(super) async fn identify(
+    tcp: &mut TcpStream,
+    address: SocketAddr,
+    protocol: &ProxyProtocol,
+) -> io::Result<Peer> {
+    let mut peer = Peer {
+        address: Some(address),
+        ..Peer::default()
+    };
+    let trusted = match protocol {
+        ProxyProtocol::Off => return Ok(peer),
+        ProxyProtocol::Required { trusted } => trusted,
+    };
+    if !trusted.iter().any(|network| network.contains(address.ip())) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "expected a trusted balancer, which sends a PROXY protocol header",
+        ));
+    }
+    let header = peek::take(tcp, |bytes| {
+        Header::scan(bytes, HEADER_BYTES_MAX)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    });
+    peer.proxied = Some(Box::new(header.await?));
+    Ok(peer)
+}

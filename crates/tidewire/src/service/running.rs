@@ -1,0 +1,124 @@
+//! A running server: look at it, reload it, drain it.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{
+    drain::Drain,
+    protocol::Protocol,
+    shared::{Current, Service},
+};
+
+/// A server that accepts connections until [`drain`](Self::drain) or drop. Dropping it tells its
+/// connections and aborts them.
+pub struct RunningServer<P: Protocol> {
+    pub(super) address: SocketAddr,
+    pub(super) listeners: Vec<std::net::TcpListener>,
+    pub(super) current: Arc<Current<P>>,
+    pub(super) abort: Drain,
+    pub(super) threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl<P: Protocol> fmt::Debug for RunningServer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningServer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Protocol> RunningServer<P> {
+    /// The address it listens on, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it accepts from, to be given to a server that succeeds this one: connections that wait
+    /// to be accepted are then lost to neither.
+    pub fn listeners(&self) -> &[std::net::TcpListener] {
+        &self.listeners
+    }
+
+    /// What the connections to come share.
+    pub fn service(&self) -> Arc<Service<P>> {
+        self.current.get()
+    }
+
+    /// How many connections there are now, in whatever state.
+    pub fn connections(&self) -> usize {
+        self.current.get().admission.connections()
+    }
+
+    /// How many openings came to nothing: refused, malformed, TLS errors, too slow.
+    pub fn refused(&self) -> u64 {
+        self.current.get().refused.load(Ordering::Relaxed)
+    }
+
+    /// Accepts nothing more and lets go of the listeners; what was accepted goes on, openings too.
+    pub fn stop_accepting(&mut self) {
+        self.listeners.clear();
+        self.current.get().stop_accepting.start();
+    }
+
+    /// After [`stop_accepting`](Self::stop_accepting): waits until all connections have ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ended(&self) {
+        let tasks = self.current.get().tasks.clone();
+        tasks.ended().await;
+    }
+
+    /// Begins the drain without waiting for its end: stops accepting, tells every connection.
+    pub fn start_drain(&mut self) {
+        self.listeners.clear();
+        start_drain(&self.current.get());
+    }
+
+    /// Stops accepting, tells every connection and waits until all have ended, at most `within`; what remains then
+    /// is aborted. Returns whether none remained.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: when dropped, connections are aborted.
+    pub async fn drain(mut self, within: Duration) -> bool {
+        self.start_drain();
+        let finished = timeout(within, self.current.get().tasks.ended())
+            .await
+            .is_ok();
+        self.abort.start();
+        self.current.get().tasks.abort();
+        for thread in self.threads.drain(..) {
+            // The thread ends as soon as it sees `abort`; a panic in it was reported already.
+            if tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .is_err()
+            {
+                tracing::error!("a worker thread could not be joined");
+            }
+        }
+        finished
+    }
+}
+
+impl<P: Protocol> Drop for RunningServer<P> {
+    fn drop(&mut self) {
+        start_drain(&self.current.get());
+        self.abort.start();
+        self.current.get().tasks.abort();
+    }
+}
+
+/// Nothing new begins, and the protocol closes its connections first: HTTP/2 says GOAWAY behind
+/// the close frames of its sessions.
+fn start_drain<P: Protocol>(service: &Service<P>) {
+    service.protocol.start_drain();
+    service.stop_accepting.start();
+    service.drain.start();
+}

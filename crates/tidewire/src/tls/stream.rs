@@ -1,0 +1,85 @@
+//! [`TlsStream`]: the bytes inside TLS, whichever library encrypts them.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsStream as RustlsStream;
+
+/// A TCP connection inside TLS, of either side, after the handshake.
+///
+/// A stream that ends without TLS's own end (`close_notify`) is an error of kind
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): it may have been cut by somebody else.
+pub struct TlsStream {
+    stream: RustlsStream<TcpStream>,
+}
+
+impl TlsStream {
+    pub(super) fn new(stream: impl Into<RustlsStream<TcpStream>>) -> Self {
+        Self {
+            stream: stream.into(),
+        }
+    }
+
+    /// The TCP connection that carries it: for addresses and socket options. To read from it or write
+    /// to it breaks the connection.
+    pub fn tcp(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    /// Without the state of the encryption.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("tcp", self.tcp())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

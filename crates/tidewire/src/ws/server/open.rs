@@ -1,0 +1,148 @@
+//! From a connection's first bytes to what is run for it.
+//!
+//! In: connections that the service has accepted. Out: each as a WebSocket to its endpoint, as an HTTP request to
+//! the fallback, or refused.
+
+use std::{
+    borrow::Cow,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tidewire_proto::handshake::{self, Refusal};
+use tokio::io::AsyncWriteExt;
+
+use super::{
+    opening::{Established, Wire},
+    session::{Decided, SessionTask, Terms, decide, session},
+    sockets::Sockets,
+};
+use crate::{
+    http::{
+        Unrouted,
+        head::{self, FirstRequest, Received},
+    },
+    net::{Exceeded, Peer, Stream},
+    service::{Protocol, Service},
+    ws::Request,
+};
+
+/// What is run for an open connection.
+pub(in crate::ws) enum Opened {
+    /// A session.
+    Session(SessionTask),
+    /// HTTP, or many sessions.
+    Other(Established),
+}
+
+impl Future for Opened {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Self::Session(session) => Pin::new(session).poll(cx),
+            Self::Other(other) => other.as_mut().poll(cx),
+        }
+    }
+}
+
+impl Protocol for Sockets {
+    type Connection = Opened;
+
+    async fn open(
+        service: Arc<Service<Self>>,
+        stream: Stream,
+        peer: Peer,
+    ) -> io::Result<Option<Opened>> {
+        let sockets = service.protocol();
+        let first = head::read(
+            stream,
+            peer,
+            sockets.config.limits.head,
+            #[cfg(feature = "http2")]
+            sockets.config.http2,
+        );
+        #[cfg_attr(
+            not(feature = "http2"),
+            expect(clippy::manual_let_else, reason = "there is a third arm with HTTP/2")
+        )]
+        let received = match first.await? {
+            Some(FirstRequest::Http1(received)) => received,
+            #[cfg(feature = "http2")]
+            Some(FirstRequest::Http2(stream, peer)) => {
+                let serve = super::http2::handshake(stream, peer, &service).await?;
+                return Ok(Some(Opened::Other(serve)));
+            }
+            None => return Ok(None),
+        };
+        if received.head.wants_websocket() {
+            return websocket(received, &service).await;
+        }
+        let Some(fallback) = &sockets.fallback else {
+            let mut stream = received.stream;
+            let refusal = Refusal::upgrade_required("this address speaks WebSocket only");
+            head::refuse(&mut stream, &refusal).await?;
+            return Ok(None);
+        };
+        let unrouted = Unrouted::new(received, service.drain().clone());
+        Ok(Some(Opened::Other(fallback(unrouted))))
+    }
+
+    fn busy(&self, exceeded: Exceeded) -> Cow<'static, [u8]> {
+        head::busy(exceeded)
+    }
+
+    #[cfg(feature = "http2")]
+    fn preferred_alpn(&self) -> Option<&[u8]> {
+        self.config.http2.then_some(b"h2")
+    }
+
+    fn start_drain(&self) {
+        self.life.sessions.drain();
+    }
+}
+
+async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result<Option<Opened>> {
+    let Received {
+        mut stream,
+        head,
+        leftover,
+        peer,
+    } = received;
+    let sockets = service.protocol();
+    let request = Request {
+        head: Arc::new(head),
+        peer,
+    };
+    if let Some(interceptor) = &sockets.interceptor {
+        if let Err(refusal) = handshake::check_request(&request.head) {
+            head::refuse(&mut stream, &refusal).await?;
+            return Ok(None);
+        }
+        let opening = sockets.opening(request, Wire::Http1(stream, leftover), service.drain());
+        return Ok(interceptor(opening).await.map(Opened::Other));
+    }
+    let Decided {
+        endpoint,
+        config,
+        accepted,
+    } = match decide(sockets, &request, handshake::accept) {
+        Ok(decided) => decided,
+        Err(refusal) => {
+            head::refuse(&mut stream, &refusal).await?;
+            return Ok(None);
+        }
+    };
+    stream.write_all(accepted.response.as_bytes()).await?;
+    stream.flush().await?;
+    let terms = Terms {
+        config,
+        subprotocol: accepted.subprotocol,
+        deflate: accepted.deflate,
+    };
+    let session = session(sockets, endpoint, request, terms, stream, leftover);
+    Ok(Some(Opened::Session(session)))
+}

@@ -1,0 +1,102 @@
+//! From a request to its endpoint at work on a session.
+//!
+//! In: a request. Out: who serves it and how, and, once the client was told, the session.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use tidewire_proto::{
+    Config, Connection, DeflateParameters,
+    handshake::{AcceptOptions, Refusal, RequestHead},
+};
+use tokio::time::Instant;
+
+use super::sockets::Sockets;
+use crate::{
+    net::Stream,
+    ws::{Endpoint, Request, Serving, WebSocket, sessions::Entry},
+};
+
+/// Who serves a request, and how.
+pub(super) struct Decided<'a, A> {
+    pub(super) endpoint: &'a dyn Endpoint,
+    pub(super) config: Arc<Config>,
+    pub(super) accepted: A,
+}
+
+/// Which endpoint serves a request, and what it agrees to.
+pub(super) fn decide<'a, A>(
+    sockets: &'a Sockets,
+    request: &Request,
+    negotiate: impl FnOnce(&RequestHead, AcceptOptions<'_>) -> Result<A, Refusal>,
+) -> Result<Decided<'a, A>, Refusal> {
+    let route = sockets.routes.get(request.head.path());
+    let Some(endpoint) = route.or(sockets.any.as_ref()) else {
+        return Err(Refusal::new(404, "no WebSocket at this path"));
+    };
+    let response = endpoint.accept(request)?;
+    let config = endpoint
+        .config()
+        .unwrap_or_else(|| Arc::clone(&sockets.config.socket));
+    let options = AcceptOptions {
+        subprotocols: response.subprotocols,
+        deflate: config.deflate.as_ref(),
+        headers: response.headers,
+    };
+    let accepted = negotiate(&request.head, options)?;
+    Ok(Decided {
+        endpoint: endpoint.as_ref(),
+        config,
+        accepted,
+    })
+}
+
+/// What a session's ends have agreed on.
+pub(super) struct Terms {
+    pub(super) config: Arc<Config>,
+    pub(super) subprotocol: Option<String>,
+    pub(super) deflate: Option<DeflateParameters>,
+}
+
+/// An open WebSocket, once the client has been told.
+pub(super) fn session(
+    sockets: &Sockets,
+    endpoint: &dyn Endpoint,
+    request: Request,
+    terms: Terms,
+    stream: Stream,
+    leftover: Vec<u8>,
+) -> SessionTask {
+    sockets.life.opened.fetch_add(1, Ordering::Relaxed);
+    let core =
+        Connection::server(terms.config, Instant::now().into_std()).with_deflate(terms.deflate);
+    let mut socket = WebSocket::new(stream, core, leftover).describe(
+        Arc::clone(&request.peer),
+        terms.subprotocol.map(Arc::from),
+        sockets.config.limits.write_within,
+    );
+    socket.join(&sockets.life.everyone);
+    let entry = sockets.life.sessions.open(socket.shared());
+    SessionTask {
+        serving: socket.serve(|socket| endpoint.serve(socket, request)),
+        _entry: entry,
+    }
+}
+
+/// An endpoint at work on a session.
+pub(super) struct SessionTask {
+    serving: Serving<Stream, Pin<Box<dyn Future<Output = ()> + Send>>>,
+    _entry: Entry,
+}
+
+impl Future for SessionTask {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.serving).poll(cx)
+    }
+}

@@ -1,0 +1,59 @@
+//! [`Sockets`]: WebSocket as the [protocol](crate::service::Protocol) of a service.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use super::{
+    config::ServerConfig,
+    opening::{Interceptor, Opening, Wire},
+};
+use crate::{
+    http::Fallback,
+    service::Drain,
+    ws::{Endpoint, Request, Topic, sessions::Sessions},
+};
+
+/// What a server speaks whose connections become WebSockets.
+pub(in crate::ws) struct Sockets {
+    pub(super) config: ServerConfig,
+    pub(super) routes: HashMap<String, Arc<dyn Endpoint>>,
+    pub(super) any: Option<Arc<dyn Endpoint>>,
+    pub(super) interceptor: Option<Interceptor>,
+    pub(super) fallback: Option<Fallback>,
+    pub(super) life: Life,
+}
+
+impl Sockets {
+    /// A request that waits for its answer.
+    pub(super) fn opening(&self, request: Request, wire: Wire, drain: &Drain) -> Opening {
+        Opening {
+            request,
+            wire,
+            drain: drain.clone(),
+            config: Arc::clone(&self.config.socket),
+            write_within: self.config.limits.write_within,
+            opened: Arc::clone(&self.life.opened),
+        }
+    }
+}
+
+/// What stays the same while a server runs, whatever is reloaded.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) everyone: Topic,
+    /// WebSockets opened.
+    pub(super) opened: Arc<AtomicU64>,
+}
+
+impl Life {
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        Self {
+            sessions: Arc::default(),
+            everyone: Topic::new(config.everyone.clone()),
+            opened: Arc::default(),
+        }
+    }
+}

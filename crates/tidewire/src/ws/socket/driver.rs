@@ -1,0 +1,457 @@
+//! What happens when a socket is polled: decode what was read, write, read, wait.
+//!
+//! In: readiness of the stream, time, publications of topics. Out: what was received, through the sink
+//! of whoever receives. Invariant: whenever a poll function is pending, the task is woken by the stream, by
+//! the next deadline, by the topics and by whoever closes the connection from elsewhere.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::{
+    chunks::IncomingChunk,
+    cork,
+    ending::Ending,
+    locked::{LockedConnection, Waiting},
+    receiver::Receiver,
+    shared::SharedConnection,
+    timer::{Timer, after},
+};
+use crate::ws::{
+    RecvError, SendError,
+    topic::{Membership, Taken, Topic},
+};
+
+/// Queued bytes from which on a batch is written although it is not through.
+pub(super) const WRITE_AT: usize = 64 << 10;
+
+/// After a read that brought nothing for the application, other tasks have their turn. A peer that
+/// sends nothing but empty fragments would otherwise have 128 (tokio's budget), and millions of
+/// frames, before anybody else.
+const READS_MAX: u32 = 1;
+
+/// A connection, as the task that owns it drives it.
+pub(super) struct Driver<S> {
+    pub(super) shared: Arc<SharedConnection<S>>,
+    pub(super) receiver: Receiver,
+    ending: Ending,
+    timer: Timer,
+    /// When something was last read, and in which poll of the task.
+    read_at: Option<(Instant, u64)>,
+    /// The task that is woken by the connection and the timer; while it is the same, they need no
+    /// polling.
+    registered: Option<Waker>,
+    /// Why the connection is over, apart from the protocol's end. Boxed: it comes once.
+    failed: Option<Box<RecvError>>,
+    /// A ping or pong behind the piece of a message that was handed out last. Boxed: it is seldom
+    /// there.
+    pub(super) held: Option<Box<IncomingChunk>>,
+    pub(super) memberships: Vec<Membership>,
+}
+
+/// What one look at the bytes already read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoded<T> {
+    /// Something for the application to return with.
+    Found(T),
+    /// Everything was handled, and the application was given some of it.
+    Delivered,
+    /// Everything was handled, and nothing of it was for the application.
+    Exhausted,
+    /// Too much is queued: the peer must take it before more of its own is handled.
+    Full,
+    /// The encoder is checked out, or others' messages wait to be queued first.
+    Waiting,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
+    /// Drives `connection` over `stream`, right after the handshake. `leftover` is what was read
+    /// behind it.
+    pub(super) fn new(stream: S, connection: Connection, leftover: Vec<u8>) -> Self {
+        let (decoder, encoder) = connection.split();
+        Self {
+            shared: Arc::new(SharedConnection::new(stream, encoder)),
+            receiver: Receiver::new(decoder, leftover),
+            ending: Ending::No,
+            timer: Timer::default(),
+            read_at: None,
+            registered: None,
+            failed: None,
+            held: None,
+            memberships: Vec::new(),
+        }
+    }
+
+    /// Why the connection is over, apart from the protocol's end.
+    pub(super) fn failed(&self) -> Option<&RecvError> {
+        self.failed.as_deref()
+    }
+
+    /// Receives until `decode` has found something; `None` once the connection was closed properly by
+    /// both ends. `decode` looks at the bytes already read, whenever there may be more of them, and is
+    /// told when the peer was slow and has now taken everything.
+    ///
+    /// # Errors
+    /// [`RecvError`]; later calls return it again.
+    #[inline]
+    pub(super) fn poll_receive<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut decode: impl FnMut(&mut Self, bool) -> Decoded<T>,
+    ) -> Poll<Result<Option<T>, RecvError>> {
+        let mut reads = 0;
+        let mut drained = false;
+        loop {
+            let decoded = decode(self, mem::take(&mut drained));
+            if self.receiver.decoder.is_finished() {
+                self.begin_end();
+            }
+            if let Decoded::Found(found) = decoded {
+                return Poll::Ready(Ok(Some(found)));
+            }
+            if self.ending.has_begun() {
+                ready!(self.poll_end(cx));
+                return Poll::Ready(self.failed().cloned().map_or(Ok(None), Err));
+            }
+            if let Some(error) = self.failed() {
+                return Poll::Ready(Err(error.clone()));
+            }
+            match decoded {
+                Decoded::Found(_) | Decoded::Exhausted => {}
+                Decoded::Delivered => reads = 0,
+                Decoded::Full => {
+                    if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
+                        let error = self.shared.lock().failed().cloned();
+                        self.fail(error.unwrap_or(RecvError::Lost));
+                    }
+                    continue;
+                }
+                Decoded::Waiting => {
+                    ready!(self.poll_behind_others(cx))?;
+                    continue;
+                }
+            }
+            if reads == READS_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.poll_input(cx, &mut drained) {
+                Poll::Ready(input) => input?,
+                Poll::Pending if drained => continue,
+                Poll::Pending => return Poll::Pending,
+            }
+            reads += 1;
+        }
+    }
+
+    /// The protocol is through, by a close frame or by a broken rule.
+    fn begin_end(&mut self) {
+        if self.ending.has_begun() {
+            return;
+        }
+        if let Some(error) = self.receiver.decoder.failure() {
+            self.failed
+                .get_or_insert_with(|| Box::new(RecvError::Protocol(error)));
+        }
+        self.ending = Ending::Writing {
+            deadline: after(self.receiver.decoder.config().close_within),
+        };
+        self.timer.unset();
+        self.receiver.discard_input();
+        self.memberships = Vec::new();
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.register(cx);
+        self.ending.poll(cx, &self.shared, &mut self.timer)
+    }
+
+    /// Everything read has been handled: one write for all answers, then the next read. Ready when
+    /// there is something new to look at. `drained` is set when the peer was slow and has now been sent
+    /// all that was queued.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: &mut bool,
+    ) -> Poll<Result<(), RecvError>> {
+        self.register(cx);
+        let mut locked = self.shared.lock();
+        locked.count(&self.receiver.decoder);
+        if let Some(error) = locked.failed().cloned() {
+            drop(locked);
+            return Poll::Ready(Err(self.fail(error)));
+        }
+        ready!(locked.poll_available());
+        loop {
+            let more = hand_out(&mut self.memberships, &mut locked, cx);
+            match self.shared.poll_write(&mut locked, cx) {
+                Poll::Ready(Ok(())) if more => {}
+                Poll::Ready(Ok(())) | Poll::Pending => break,
+                Poll::Ready(Err(error)) => {
+                    drop(locked);
+                    return Poll::Ready(Err(self.fail(RecvError::Io(error))));
+                }
+            }
+        }
+        *drained = locked.take_drained();
+        let read = locked.poll_read(cx, self.receiver.is_busy());
+        if let Poll::Ready(Ok(Some(input))) = read {
+            let now = Instant::now();
+            locked.handle_activity(now);
+            // A peer that floods must not keep the connection: then the timer is never looked at.
+            let overdue = locked.is_overdue(now);
+            drop(locked);
+            self.read_at = cork::number(self.shared.key()).map(|poll| (now, poll));
+            self.receiver.fill(input);
+            if overdue {
+                self.handle_timeout(cx, now, Waiting::ToReceive);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let deadline = locked.next_deadline(Waiting::ToReceive);
+        drop(locked);
+        match read {
+            Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
+            Poll::Pending if self.poll_due(cx, deadline, Waiting::ToReceive) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Makes this task the one that is woken. What knows another one is told, whether it is looked
+    /// at in this poll or not: the next one sees no change any more.
+    #[inline]
+    pub(super) fn register(&mut self, cx: &Context<'_>) {
+        let same_task = self
+            .registered
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !same_task {
+            self.registered = Some(cx.waker().clone());
+            self.shared.register_reader(cx.waker());
+            self.timer.forget_task();
+            let memberships = self.memberships.iter_mut();
+            memberships.for_each(Membership::forget_task);
+        }
+    }
+
+    /// Queues something and writes it, unless it may wait for the rest of the batch.
+    #[inline]
+    pub(super) fn poll_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
+    ) -> Poll<Result<(), SendError>> {
+        if self.receiver.has_input()
+            && cork::is_of(self.shared.key())
+            && let Some((Ok(()), queued)) = self
+                .shared
+                .with_corked(|encoder| (queue(encoder), encoder.queued()))
+        {
+            if queued >= WRITE_AT {
+                self.shared.uncork(cx);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_queue_and_write(cx, queue)
+    }
+
+    fn poll_queue_and_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            let mut locked = self.shared.lock();
+            locked.check()?;
+            if locked.poll_available().is_pending() {
+                drop(locked);
+                self.register(cx);
+                // It may have come back before this task could be woken for it.
+                ready!(self.shared.lock().poll_available());
+                continue;
+            }
+            match locked.queue(&mut queue) {
+                Ok(()) => {
+                    let written = self.shared.poll_write(&mut locked, cx);
+                    return Poll::Ready(locked.written(written));
+                }
+                Err(SendError::Full) => {
+                    let queued = locked.queued();
+                    drop(locked);
+                    match self.poll_flush(cx) {
+                        Poll::Ready(flushed) => flushed?,
+                        // A part of the queue was written: there may be room now.
+                        Poll::Pending if self.shared.lock().queued() < queued => {}
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// The encoder was not to be had: waits until it is, or until what others sent before has
+    /// been written.
+    pub(super) fn poll_behind_others(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RecvError>> {
+        self.register(cx);
+        let mut locked = self.shared.lock();
+        if let Some(error) = locked.failed().cloned() {
+            drop(locked);
+            return Poll::Ready(Err(self.fail(error)));
+        }
+        ready!(locked.poll_available());
+        drop(locked);
+        ready!(self.poll_flush(cx)).ok(); // a failure is seen by the next look
+        Poll::Ready(Ok(()))
+    }
+
+    /// See [`WebSocket::flush`](super::WebSocket::flush).
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.shared.lock().is_written() {
+            return Poll::Ready(Ok(()));
+        }
+        // Before the write is tried: another task's try must not make this one miss its wake.
+        self.register(cx);
+        loop {
+            let mut locked = self.shared.lock();
+            locked.check()?;
+            ready!(locked.poll_available());
+            let written = self.shared.poll_write(&mut locked, cx);
+            if written.is_ready() {
+                return Poll::Ready(locked.written(written));
+            }
+            let deadline = locked.next_deadline(Waiting::ToWrite);
+            drop(locked);
+            if !self.poll_due(cx, deadline, Waiting::ToWrite) {
+                return Poll::Pending;
+            }
+            if self.failed.is_some() {
+                return Poll::Ready(Err(SendError::TimedOut));
+            }
+        }
+    }
+
+    /// Does what is due; true when something was done and the caller should look again.
+    /// Otherwise the task is woken at `deadline`, or before.
+    fn poll_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Option<Instant>,
+        waiting: Waiting,
+    ) -> bool {
+        let Some(deadline) = deadline else {
+            return false;
+        };
+        // A time in this very poll of the task tells what the timer knows, without a look at it.
+        let poll = cork::number(self.shared.key());
+        let read_at = self.read_at.take();
+        let now = read_at.and_then(|(now, read_in)| (Some(read_in) == poll).then_some(now));
+        if self.timer.poll(cx, deadline, now).is_pending() {
+            return false;
+        }
+        // It may have fired early, for what has moved since: then it is set anew.
+        self.handle_timeout(cx, Instant::now(), waiting);
+        true
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
+        let mut locked = self.shared.lock();
+        if locked.handle_timeout(now, waiting) {
+            // The last word, if the system takes it at once.
+            let _last_word = self.shared.poll_write(&mut locked, cx);
+            drop(locked);
+            self.fail(RecvError::TimedOut);
+        }
+    }
+
+    /// See [`WebSocket::start_close`](super::WebSocket::start_close).
+    pub(super) fn start_close(&mut self, code: CloseCode, reason: &str) {
+        let mut locked = self.shared.lock();
+        // Nobody waits for more: the socket is closing.
+        let nobody = Context::from_waker(Waker::noop());
+        hand_out(&mut self.memberships, &mut locked, &nobody);
+        locked.close(CloseFrame::new(code, reason));
+        drop(locked);
+        self.shared.wake_senders();
+    }
+
+    /// See [`WebSocket::join`](super::WebSocket::join).
+    pub(super) fn join(&mut self, topic: &Topic) {
+        if self.memberships.iter().all(|member| !member.is_of(topic)) {
+            self.memberships.reserve_exact(1);
+            self.memberships.push(topic.join());
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
+        self.receiver.discard_input();
+        self.memberships = Vec::new();
+        let error = self.shared.lock().fail(error);
+        let failed = self.failed.get_or_insert_with(|| Box::new(error));
+        RecvError::clone(failed)
+    }
+}
+
+/// Queues what was published to the topics this socket is a member of, as far as there is room;
+/// returns whether there may be more.
+#[inline]
+pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
+    memberships: &mut [Membership],
+    locked: &mut LockedConnection<S>,
+    cx: &Context<'_>,
+) -> bool {
+    let mut more = false;
+    for member in memberships {
+        loop {
+            let Some(encoder) = locked.encoder() else {
+                return false;
+            };
+            if !encoder.is_open() || encoder.is_fragmenting() {
+                return false;
+            }
+            if encoder.queued() >= WRITE_AT {
+                more = true;
+                break;
+            }
+            match member.take(cx.waker()) {
+                Taken::Nothing => break,
+                Taken::Frames(frames, count) => locked.publication(&frames, count),
+                Taken::TooSlow(end) => {
+                    locked.close(end);
+                    return false;
+                }
+            }
+        }
+    }
+    more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Driver;
+    use crate::net::Stream;
+
+    #[test]
+    fn the_driver_of_an_idle_connection_stays_in_its_class_of_allocations() {
+        assert!(
+            size_of::<Driver<Stream>>() <= 384,
+            "{}",
+            size_of::<Driver<Stream>>()
+        );
+    }
+}
