@@ -35,20 +35,24 @@ impl MessageId {
 
     /// The groups as big-endian numbers, one behind the other.
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
-        let [a, b, c, d] = self.seconds.to_be_bytes();
-        let [e, f, g, h] = self.random.to_be_bytes();
-        let [i, j] = self.process.to_be_bytes();
-        let [k, l, m, n] = self.counter.to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
+        let number = u128::from(self.seconds) << 80
+            | u128::from(self.random) << 48
+            | u128::from(self.process) << 32
+            | u128::from(self.counter);
+        let [_, _, bytes @ ..] = number.to_be_bytes();
+        bytes
     }
 
     pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = bytes;
+        let number = |from: usize, len: usize| {
+            let group = bytes.iter().skip(from).take(len);
+            group.fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
+        };
         Self {
-            seconds: u32::from_be_bytes([a, b, c, d]),
-            random: u32::from_be_bytes([e, f, g, h]),
-            process: u16::from_be_bytes([i, j]),
-            counter: u32::from_be_bytes([k, l, m, n]),
+            seconds: number(0, 4),
+            random: number(4, 4),
+            process: u16::try_from(number(8, 2)).unwrap_or_default(),
+            counter: number(10, 4),
         }
     }
 

@@ -133,6 +133,7 @@ impl Publication {
 
     /// What a dialect makes of it, made by the first who asks and then shared. Each dialect brings a type of its
     /// own; the publication knows none of them. Whoever asks meanwhile waits, so `make` must not wait itself.
+    #[expect(clippy::missing_panics_doc, reason = "no input makes it panic")]
     pub fn rendered<T: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> &T {
         let mut make = Some(make);
         let mut slot = &self.rendered;

@@ -139,7 +139,7 @@ impl Session {
                     reference: reference_of(&draft),
                 };
                 let id = self.hub.next_id(now);
-                self.hub.accept(draft, origin, id, now);
+                self.hub.accept(draft, &origin, id, now);
             }
             Err(NotBegun::TooMany) => {
                 let reference = reference_of(&draft);

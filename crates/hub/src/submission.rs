@@ -125,7 +125,7 @@ impl Hub {
         }
         let now = self.now();
         let id = self.next_id(now);
-        self.accept(draft, origin, id, now);
+        self.accept(draft, &origin, id, now);
         Some(id)
     }
 
@@ -133,17 +133,17 @@ impl Hub {
     pub(crate) fn accept(
         self: &Arc<Self>,
         draft: Draft<'_>,
-        origin: Origin,
+        origin: &Origin,
         id: MessageId,
         now: Timestamp,
     ) {
         if !self.is_accepting() {
-            return self.refuse(&origin, Refusal::Stopping);
+            return self.refuse(origin, Refusal::Stopping);
         }
         if draft.is_for_bot() {
             self.counters.for_bot.add(1);
-            acknowledge(&origin, id);
-            return self.settle(&origin, &draft.sender, id, Vec::new());
+            acknowledge(origin, id);
+            return self.settle(origin, &draft.sender, id, Vec::new());
         }
         let kind = draft.kind.decode().unwrap_or_default();
         let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
@@ -155,7 +155,7 @@ impl Hub {
                     publication,
                     sends_back,
                 },
-                &origin,
+                origin,
             );
         }
         drop(kind);
@@ -163,7 +163,7 @@ impl Hub {
             .size_max()
             .saturating_mul(draft.recipients.as_slice().len());
         if bytes > self.settings().config().fanout_bytes_max {
-            return self.refuse(&origin, Refusal::FanoutTooLarge);
+            return self.refuse(origin, Refusal::FanoutTooLarge);
         }
         let publication = self.publication(draft, id, now);
         let message = Message {
@@ -182,7 +182,7 @@ impl Hub {
         self.gate.begin();
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
-            self.refuse(&origin, Refusal::from(error));
+            self.refuse(origin, Refusal::from(error));
         }
     }
 

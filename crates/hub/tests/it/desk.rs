@@ -152,7 +152,7 @@ impl Client {
         submitted.map_err(|error| {
             Classic::close(&match error {
                 CommandError::Ended(reason) => Ending::Session(reason),
-                _ => Ending::ForeignSender,
+                CommandError::ForeignSender | _ => Ending::ForeignSender,
             })
         })
     }

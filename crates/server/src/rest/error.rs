@@ -61,12 +61,10 @@ impl From<SendError> for RestError {
     /// What the caller did wrong is 4xx, what may be tried again later is 429 or 503.
     fn from(error: SendError) -> Self {
         let status = match &error {
-            SendError::Hub(ApiError::Refused(refusal)) => match refusal {
-                Refusal::MailboxFull | Refusal::SenderQuota => 429,
-                Refusal::FanoutTooLarge => 413,
-                _ => 503,
-            },
-            SendError::Hub(_) | SendError::Invalid(_) => 400,
+            SendError::Hub(ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota)) => 429,
+            SendError::Hub(ApiError::Refused(Refusal::FanoutTooLarge)) => 413,
+            SendError::Hub(ApiError::Refused(_)) => 503,
+            SendError::Hub(ApiError::ForBot | _) | SendError::Invalid(_) => 400,
         };
         Self::new(status, error.to_string())
     }
