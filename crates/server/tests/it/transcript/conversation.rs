@@ -26,22 +26,7 @@ async fn messages_in_every_form() {
         log.send("anna", payload).await;
         log.hear("bob", 1).await;
     }
-    log.note("time stamps of the client");
-    for timestamp in [
-        r#""yesterday""#,
-        r#""""#,
-        r#""2018-11-27T22:53:30Z \u0041""#,
-        "7",
-        "null",
-        &format!("\"{}\"", "t".repeat(64)),
-        &format!("\"{}\"", "t".repeat(65)),
-    ] {
-        let payload = format!(
-            r#"{{"type":"text","sender":1,"recipients":["bob"],"text":"x","timestamp":{timestamp}}}"#
-        );
-        log.send("anna", &payload).await;
-        log.hear("bob", 1).await;
-    }
+    time_stamps(&mut log).await;
     log.note("a binary frame is as good");
     let payload = br#"{"type":"text","sender":1,"recipients":["bob"],"text":"binary"}"#;
     log.send_frame("anna", BINARY, payload).await;
@@ -78,6 +63,25 @@ async fn messages_in_every_form() {
     .await;
     log.hear("anna", 1).await;
     log.check("messages");
+}
+
+async fn time_stamps(log: &mut Transcript) {
+    log.note("time stamps of the client");
+    for timestamp in [
+        r#""yesterday""#,
+        r#""""#,
+        r#""2018-11-27T22:53:30Z \u0041""#,
+        "7",
+        "null",
+        &format!("\"{}\"", "t".repeat(64)),
+        &format!("\"{}\"", "t".repeat(65)),
+    ] {
+        let payload = format!(
+            r#"{{"type":"text","sender":1,"recipients":["bob"],"text":"x","timestamp":{timestamp}}}"#
+        );
+        log.send("anna", &payload).await;
+        log.hear("bob", 1).await;
+    }
 }
 
 #[tokio::test]

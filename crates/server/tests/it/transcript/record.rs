@@ -150,7 +150,7 @@ impl Transcript {
                 (next.to_string(), next.len_utf8())
             };
             out.push_str(&shown);
-            rest = &rest[len..];
+            rest = rest.get(len..).unwrap();
         }
         out
     }
