@@ -7,6 +7,7 @@ use std::{
     sync::Mutex,
 };
 
+use bytes::Bytes;
 use tidewire_engine::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
     OnRead, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
@@ -114,17 +115,15 @@ impl PumpedMailbox {
         self.inner.lock().unwrap().reads
     }
 
-    /// Payloads waiting for a user, as text.
-    pub(crate) fn pending(&self, user: &str) -> Vec<String> {
+    /// Bodies waiting for a user.
+    pub(crate) fn pending(&self, user: &str) -> Vec<Bytes> {
         let inner = self.inner.lock().unwrap();
         let stored = inner
             .boxes
             .get(user)
             .into_iter()
             .flat_map(|user| &user.messages);
-        stored
-            .map(|stored| String::from_utf8(stored.body.to_vec()).unwrap())
-            .collect()
+        stored.map(|stored| stored.body.clone()).collect()
     }
 
     pub(crate) fn refuse_next(&self, error: AppendError) {
