@@ -243,7 +243,8 @@ impl Hub {
         let keep = Room {
             messages: config
                 .unproven_messages_kept
-                .min(config.in_flight_messages_max / 2),
+                .min(config.in_flight_messages_max / 2)
+                .min(config.mailbox_messages_max / 2),
             bytes: config.in_flight_bytes_max / 2,
         };
         live.forget(mark, keep);

@@ -101,7 +101,7 @@ impl Hub {
         let last = messages.last().map(|message| message.offset);
         let mut items = Vec::with_capacity(messages.len());
         for message in messages {
-            let Ok((receipt, json)) = stored::read(&message.payload, recipient) else {
+            let Ok((receipt, json)) = stored::read(&message.body, recipient) else {
                 self.counters.undecodable.add(1);
                 tracing::warn!(
                     offset = message.offset,

@@ -169,7 +169,7 @@ impl Hub {
         let (message, payload) = self.encode(envelope, id, now);
         let append = Append {
             recipients: message.recipients.iter().map(UserId::mailbox_key).collect(),
-            payload,
+            body: payload,
             sender: Some(origin.sender(envelope)),
             ttl_ms: None,
         };

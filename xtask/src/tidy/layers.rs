@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["tidewire-notify"],
     &["tidewire-hub", "tidewire-config"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],
-    &["tidewire-proto"],
+    &["tidewire-proto", "tidewire-table"],
 ];
 
 /// Stands outside the layers: automation depends on no crate of ours.
@@ -40,6 +40,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
             continue;
         }
         for to in &package.dependencies {
+            // A crate's own tests may ask for its own features.
+            if to == from {
+                continue;
+            }
             // A name that is no member of ours is an external crate.
             if tree.packages.iter().all(|member| member.name != *to) {
                 continue;
@@ -119,8 +123,9 @@ mod tests {
     fn edges_down_the_layers_are_fine() {
         let found = check_edges(&[
             ("tidewire-server", &["tidewire-hub", "tidewire", "serde"]),
-            ("tidewire-hub", &["tidewire-engine", "tidewire-proto"]),
-            ("tidewire-engine", &[]),
+            ("tidewire-hub", &["tidewire-engine", "tidewire-table"]),
+            ("tidewire-engine", &["tidewire-table"]),
+            ("tidewire-table", &[]),
             ("tidewire", &["tidewire-proto"]),
             ("tidewire-proto", &[]),
             ("xtask", &["serde"]),

@@ -6,6 +6,7 @@ mod architecture;
 mod crate_roots;
 mod dependencies;
 mod file_size;
+mod generated;
 mod layers;
 mod links;
 mod manifests;
@@ -37,6 +38,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("links", links::check),
     ("references", references::check),
     ("vocabulary", vocabulary::check),
+    ("generated", generated::check),
     ("white space", white_space::check),
     ("unfinished", unfinished::check),
 ];
@@ -69,6 +71,16 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.path, self.line, self.message)
     }
+}
+
+/// Writes the digests that [`generated`] compares.
+pub(crate) fn write_digests(workspace: &Workspace) -> anyhow::Result<()> {
+    let tree = Tree::read(workspace)?;
+    for page in generated::PAGES {
+        let digest = generated::digest(page, tree.with_extension(&["rs"]));
+        crate::generated::put_digest(workspace, page.path, generated::MARKER, &digest)?;
+    }
+    Ok(())
 }
 
 /// Runs every check and prints what they find; fails if they find anything.

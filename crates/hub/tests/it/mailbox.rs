@@ -123,7 +123,7 @@ impl PumpedMailbox {
             .into_iter()
             .flat_map(|user| &user.messages);
         stored
-            .map(|stored| String::from_utf8(stored.payload.to_vec()).unwrap())
+            .map(|stored| String::from_utf8(stored.body.to_vec()).unwrap())
             .collect()
     }
 
@@ -158,7 +158,7 @@ impl PumpedMailbox {
         user.last += 1;
         let stored = Stored {
             offset: user.last,
-            payload: payload.into(),
+            body: payload.into(),
         };
         user.messages.push_back(stored);
     }
@@ -202,7 +202,7 @@ impl Inner {
             outcomes.push(Ok(user.last));
             user.messages.push_back(Stored {
                 offset: user.last,
-                payload: append.payload.clone(),
+                body: append.body.clone(),
             });
         }
         if outcomes.iter().all(Result::is_err) {
@@ -247,7 +247,7 @@ impl Inner {
             .peekable();
         let (mut messages, mut bytes) = (Vec::<Stored>::new(), 0);
         while let Some(stored) = pending.peek() {
-            bytes += stored.payload.len();
+            bytes += stored.body.len();
             if messages.len() == messages_max || bytes > bytes_max && !messages.is_empty() {
                 break;
             }

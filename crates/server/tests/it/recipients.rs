@@ -172,7 +172,7 @@ async fn a_queue_that_is_off_keeps_nothing_and_still_hands_out_what_it_had() {
     desk.post(7, "kept").await;
     let dir = desk.dir;
     assert!(desk.running.stop().await);
-    let desk = Desk::start_in(dir, "[mailbox]\nttl_seconds = 0\nuser_messages_max = 0\n");
+    let desk = Desk::start_in(dir, "[mailbox]\nttl = \"0s\"\nuser_messages_max = 0\n");
     desk.post(8, "lost").await;
     let mut seven = desk.user("7").await;
     assert_eq!(received(&mut seven).await["text"], "kept");

@@ -38,5 +38,6 @@ mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
+mod topic_order;
 #[cfg(feature = "tls")]
 mod tls;

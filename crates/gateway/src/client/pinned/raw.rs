@@ -57,10 +57,9 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     };
     add(&admitted.target.counters.opened, 1);
     let settings = Arc::clone(&admitted.gateway.table().settings);
-    let limits = RelayLimits {
-        write_within: settings.limits.write_within,
-        idle_within: settings.limits.idle_within,
-    };
+    let limits = RelayLimits::default()
+        .write_within(settings.limits.write_within)
+        .idle_within(settings.limits.idle_within);
     let session = admitted.gateway.sessions.open(admitted.begin);
     session
         .record
