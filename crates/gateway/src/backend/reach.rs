@@ -66,7 +66,7 @@ pub(crate) enum Unreachable {
 }
 
 impl Unreachable {
-    /// What the client is told.
+    /// Returns what the client is told.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::None => {
@@ -230,7 +230,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the client asked for cannot be said in a request.
+/// The client asked for what cannot be said in a request.
 fn not_passed_on() -> Unreachable {
     let refusal = Refusal::new(400, "the request cannot be passed on");
     Unreachable::Refused(Box::new(refusal))

@@ -48,7 +48,7 @@ impl ClientRequest {
         }
     }
 
-    /// What the upstreams of `endpoint` are asked for this client, with `query` for them.
+    /// Returns what the upstreams of `endpoint` are asked for this client, with `query` for them.
     pub(crate) fn ask(&self, endpoint: &Endpoint, query: Option<String>) -> UpstreamRequest {
         let head = &self.request.head;
         let hashed = match &endpoint.balance {

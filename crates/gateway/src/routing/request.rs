@@ -74,7 +74,7 @@ pub(crate) fn query_without(query: &str, name: &str) -> String {
     kept.join("&")
 }
 
-/// Whether a path has a segment that leads upwards, in any of the ways that servers read as one: encoded,
+/// Returns whether a path has a segment that leads upwards, in any of the ways that servers read as one: encoded,
 /// behind a backslash, with parameters. Put behind an upstream's own path it could leave that.
 pub(crate) fn climbs(path: &str) -> bool {
     let path = percent_decode_str(path).collect::<Vec<u8>>();
@@ -133,7 +133,7 @@ fn list(head: &RequestHead, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the client offers as extensions, in one line.
+/// Returns what the client offers as extensions, in one line.
 pub(crate) fn extensions(head: &RequestHead) -> Option<String> {
     let offers = list_as_sent(head, "sec-websocket-extensions");
     (!offers.is_empty()).then(|| offers.join(", "))
