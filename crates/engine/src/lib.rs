@@ -17,5 +17,5 @@ pub mod mailbox; // the port
 pub use embedded::SqliteMailbox;
 pub use mailbox::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
-    OnRead, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
+    OnRead, Placed, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };

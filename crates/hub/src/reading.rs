@@ -88,6 +88,7 @@ impl Hub {
             epoch,
             messages,
             gone_up_to,
+            last_offset,
             more,
         } = batch;
         let last = messages.last().map(|message| message.offset);
@@ -106,6 +107,7 @@ impl Hub {
         CaughtUp {
             epoch,
             gone_up_to,
+            last_offset,
             last,
             items,
             more,

@@ -11,11 +11,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Append, AppendError, Appended, Sender};
+use tidewire_engine::{Append, AppendError, Appended, Placed, Sender};
 
 use crate::{
     ApiError, Draft, Event, Hub, JsonText, MessageId, Notice, Publication, Refusal, UserId,
-    clock::write_timestamp, live::Live, send_queue::Item, sync::lock, user_stats::UserCounters,
+    clock::write_timestamp, delivery::Followed, live::Live, send_queue::Item, sync::lock,
+    user_stats::UserCounters,
 };
 
 /// A message is on disk in the mailbox of every recipient but those refused. A live-only message
@@ -277,7 +278,7 @@ impl Hub {
         let mut refused = Vec::new();
         for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
-                Ok(offset) => self.deliver_to(user, message, appended.epoch, *offset),
+                Ok(placed) => self.deliver_to(user, message, appended.epoch, *placed),
                 Err(refusal) => refused.push(RefusedRecipient {
                     recipient: user.clone(),
                     refusal: Refusal::from(*refusal),
@@ -287,16 +288,15 @@ impl Hub {
         refused
     }
 
-    fn deliver_to(self: &Arc<Self>, user: &UserId, message: &Message, epoch: u64, offset: u64) {
+    fn deliver_to(self: &Arc<Self>, user: &UserId, message: &Message, epoch: u64, placed: Placed) {
         for live in self
             .registry
             .sessions(user)
             .iter()
             .flat_map(|sessions| sessions.iter())
         {
-            let item = Item::durable(Arc::clone(&message.publication), offset);
-            let fell_back = live.handle_appended(epoch, offset, item);
-            if fell_back {
+            let item = Item::durable(Arc::clone(&message.publication), placed.offset);
+            if live.handle_appended(epoch, placed, item) == Followed::FellBack {
                 self.read_if_wanted(live);
             }
         }

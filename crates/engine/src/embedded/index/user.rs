@@ -31,6 +31,8 @@ pub(in crate::embedded) struct User {
     /// What of each sender waits; kept only while the mailbox is long.
     pub(super) by_sender: Option<HashMap<SenderId, Amount>>,
     pub(super) last_offset: u64,
+    /// It was given to this user; otherwise it is only not less than what was.
+    pub(super) is_exact: bool,
     /// When to look for expired messages; not later than the earliest expiry.
     pub(super) due_ms: Option<u64>,
     /// Rows of messages that have left, but for shared ones.
