@@ -9,7 +9,7 @@
 //!
 //! Locks, all leaves, none held while another is taken, the mailbox is called or a waker is
 //! woken: a shard of the registry; a session's state; the table of user statistics; the gate's
-//! list.
+//! list; a shard's queue of deliveries.
 
 use std::{
     fmt,
@@ -23,7 +23,9 @@ use jiff::Timestamp;
 use tidewire_engine::{Mailbox, Purge};
 
 use crate::{
-    Clock, Event, HubStats, Mark, MessageId, Notice, Refusal, Settings, Stat, SystemClock, UserId,
+    Clock, Event, Executor, HubStats, Inline, Mark, MessageId, Notice, Refusal, Settings, Stat,
+    SystemClock, UserId,
+    fan_out::FanOut,
     gate::Gate,
     live::Live,
     message_id::MessageIds,
@@ -44,10 +46,33 @@ pub struct Hub {
     pub(crate) registry: Registry,
     pub(crate) redeliveries: Redeliveries,
     pub(crate) gate: Gate,
+    pub(crate) fan_out: FanOut,
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
     pub(crate) receipt_sessions: ReceiptSessions,
+}
+
+/// What a hub stands on.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Where messages are kept.
+    pub mailbox: Arc<dyn Mailbox>,
+    /// The time of day. Default: the system's.
+    pub clock: Arc<dyn Clock>,
+    /// Where messages to many sessions are delivered. Default: [`Inline`], on the store's thread.
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Ports {
+    /// The defaults on `mailbox`.
+    pub fn new(mailbox: Arc<dyn Mailbox>) -> Self {
+        Self {
+            mailbox,
+            clock: Arc::new(SystemClock),
+            executor: Arc::new(Inline),
+        }
+    }
 }
 
 /// How many live sessions have asked for receipts. While there are none, and none are given to all,
@@ -91,18 +116,20 @@ pub enum PurgeSelection<'a> {
 pub type OnPurged = Box<dyn FnOnce(Result<u64, Refusal>) + Send>;
 
 impl Hub {
-    /// A hub on `mailbox` with the system's clock.
+    /// A hub on `mailbox` with the system's clock, which delivers on the store's thread.
     pub fn new(settings: Settings, mailbox: Arc<dyn Mailbox>) -> Arc<Self> {
-        Self::with_clock(settings, mailbox, Arc::new(SystemClock))
+        Self::with_ports(settings, Ports::new(mailbox))
     }
 
-    /// A hub whose time of day comes from `clock`.
-    pub fn with_clock(
-        settings: Settings,
-        mailbox: Arc<dyn Mailbox>,
-        clock: Arc<dyn Clock>,
-    ) -> Arc<Self> {
+    /// A hub that is told what it stands on.
+    pub fn with_ports(settings: Settings, ports: Ports) -> Arc<Self> {
+        let Ports {
+            mailbox,
+            clock,
+            executor,
+        } = ports;
         let config = settings.config();
+        let fan_out = FanOut::new(executor, config.fanout_pending_max);
         Arc::new(Self {
             limits: Limits::from(config),
             registry: Registry::new(config.sessions_max, config.sessions_per_user_max),
@@ -111,14 +138,15 @@ impl Hub {
                 config.unproven_users_max,
             ),
             user_stats: UserStats::new(config.stats_users_max),
-            settings,
             mailbox,
             clock,
             ids: MessageIds::new(),
             gate: Gate::default(),
+            fan_out,
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
             receipt_sessions: ReceiptSessions::default(),
+            settings,
         })
     }
 

@@ -79,6 +79,13 @@ impl Registry {
         lock(self.shard(user)).get(user).cloned()
     }
 
+    /// The same with the shard of the user.
+    pub(crate) fn look_up(&self, user: &UserId) -> Option<(usize, Sessions)> {
+        let at = self.shard_of(user);
+        let sessions = lock(self.shards.get(at)?).get(user).cloned()?;
+        Some((at, sessions))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
@@ -110,14 +117,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Users are spread over this many shards, from 0 to [`SHARDS`].
+    pub(crate) fn shard_of(&self, user: &UserId) -> usize {
+        usize::try_from(self.hasher.hash_one(user) % SHARDS_U64).unwrap_or_default()
+    }
+
     fn shard(&self, user: &UserId) -> &Shard {
-        let hash = usize::try_from(self.hasher.hash_one(user) % SHARDS_U64).unwrap_or_default();
         self.shards
-            .get(hash)
+            .get(self.shard_of(user))
             .expect("the remainder is below the number of shards")
     }
 }
 
 /// Enough that two cores rarely meet; an empty shard costs about 50 bytes.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 const SHARDS_U64: u64 = SHARDS as u64;

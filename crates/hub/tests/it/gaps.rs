@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tidewire_engine::{
     Append, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey,
 };
-use tidewire_hub::{Config, Hub, Settings};
+use tidewire_hub::{Config, Hub, Job, Ports, Settings};
 
 use crate::{
     desk::{Client, Desk, text},
@@ -21,7 +21,7 @@ use crate::{
 /// order.
 struct Holding {
     inner: Arc<PumpedMailbox>,
-    held: Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>,
+    held: Arc<Mutex<Vec<Job>>>,
 }
 
 impl Holding {
@@ -123,9 +123,10 @@ impl World {
         };
         let settings = Settings::try_from(config).unwrap();
         let near = Desk {
-            hub: Hub::with_clock(settings, holding.clone(), far.clock.clone()),
+            hub: Hub::with_ports(settings, Ports::new(holding.clone())),
             mailbox: Arc::clone(&mailbox),
             clock: Arc::clone(&far.clock),
+            executor: Arc::default(),
         };
         Self {
             receiver: near.connect("1"),

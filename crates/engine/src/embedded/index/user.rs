@@ -24,6 +24,10 @@ pub(in crate::embedded) struct Slot {
 
 /// One mailbox.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, one byte each"
+)]
 pub(in crate::embedded) struct User {
     /// Offsets rise; there are holes where a message expired before an older one.
     pub(super) pending: VecDeque<Slot>,
