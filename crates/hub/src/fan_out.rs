@@ -51,7 +51,7 @@ struct Queue {
     has_job: bool,
 }
 
-/// What a completion has for the sessions of one user.
+/// A completion's part for the sessions of one user.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A message for all of them.
@@ -93,12 +93,12 @@ impl FanOut {
         }
     }
 
-    /// Whether so much is outstanding that no message should be taken.
+    /// Returns whether so much is outstanding that no message should be taken.
     pub(crate) fn is_full(&self) -> bool {
         self.outstanding.load(Ordering::Relaxed) >= self.outstanding_max
     }
 
-    /// Whether everything that was handed over for the users of this shard has been done, so that the next
+    /// Returns whether everything that was handed over for the users of this shard has been done, so that the next
     /// completion may be run at once.
     pub(crate) fn is_idle(&self, shard: usize) -> bool {
         // Pairs with the release behind each piece of work: its effects are there.

@@ -53,7 +53,7 @@ pub struct Hub {
     pub(crate) receipt_sessions: ReceiptSessions,
 }
 
-/// What a hub stands on.
+/// The ports that a hub stands on.
 #[derive(Clone, Debug)]
 pub struct Ports {
     /// Where messages are kept.

@@ -7,11 +7,13 @@
 use std::{
     collections::VecDeque,
     fmt, io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{self, JoinHandle},
 };
 
 use tidewire_hub::{Executor, Job};
+
+use crate::sync::{lock, wait_while};
 
 pub(crate) struct DeliveryThreads {
     shared: Arc<Shared>,
@@ -54,8 +56,7 @@ impl DeliveryThreads {
     /// Runs what is queued, then ends the threads. Blocking. Later jobs run where they are handed over.
     pub(crate) fn stop(&self) {
         self.shared.stop();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread that delivers messages panicked");
@@ -95,12 +96,8 @@ impl fmt::Debug for DeliveryThreads {
 impl Shared {
     fn run(&self) {
         loop {
-            let state = self.lock();
-            let waiting = self
-                .wake
-                .wait_while(state, |state| state.jobs.is_empty() && !state.is_stopped);
-            let job = waiting
-                .unwrap_or_else(PoisonError::into_inner)
+            let is_idle = |state: &mut State| state.jobs.is_empty() && !state.is_stopped;
+            let job = wait_while(&self.wake, self.lock(), is_idle)
                 .jobs
                 .pop_front();
             let Some(job) = job else {
@@ -116,8 +113,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can panic, so a poisoned state is a whole one.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -50,7 +50,7 @@ mod tests;
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle, ThreadId},
 };
 
@@ -220,7 +220,7 @@ impl Mailbox for SqliteMailbox {
             return;
         }
         // Held while joining: a second caller returns when the store is really closed.
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = queue::lock(&self.thread);
         if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
