@@ -23,7 +23,7 @@ use tidewire_engine::{Batch, Placed, ReadError};
 use crate::{
     Executor, Hub, MessageId, Publication,
     live::Live,
-    registry::{SHARDS, Sessions},
+    session_table::{SHARDS, Sessions},
     submission::{Origin, RefusedRecipient},
     sync::lock,
 };

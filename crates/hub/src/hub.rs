@@ -8,7 +8,7 @@
 //! mailbox still having it.
 //!
 //! Locks, all leaves, none held while another is taken, the mailbox is called or a waker is
-//! woken: a shard of the registry; a session's state; the table of user statistics; the gate's
+//! woken: a shard of the session table; a session's state; the table of user statistics; the gate's
 //! list; a shard's queue of deliveries.
 
 use std::{
@@ -30,8 +30,8 @@ use crate::{
     live::Live,
     message_id::MessageIds,
     redelivery::Redeliveries,
-    registry::Registry,
     send_queue::{Limits, Receipt, Room},
+    session_table::SessionTable,
     stats::Counters,
     user_stats::UserStats,
 };
@@ -43,7 +43,7 @@ pub struct Hub {
     pub(crate) mailbox: Arc<dyn Mailbox>,
     clock: Arc<dyn Clock>,
     ids: MessageIds,
-    pub(crate) registry: Registry,
+    pub(crate) session_table: SessionTable,
     pub(crate) redeliveries: Redeliveries,
     pub(crate) gate: Gate,
     pub(crate) fan_out: FanOut,
@@ -132,7 +132,7 @@ impl Hub {
         let fan_out = FanOut::new(executor, config.fanout_pending_max);
         Arc::new(Self {
             limits: Limits::from(config),
-            registry: Registry::new(config.sessions_max, config.sessions_per_user_max),
+            session_table: SessionTable::new(config.sessions_max, config.sessions_per_user_max),
             redeliveries: Redeliveries::new(
                 config.unproven_deliveries_max,
                 config.unproven_users_max,
@@ -187,17 +187,17 @@ impl Hub {
 
     /// Whether the user has a live session.
     pub fn is_online(&self, user: &UserId) -> bool {
-        self.registry.sessions(user).is_some()
+        self.session_table.sessions(user).is_some()
     }
 
     /// At most `limit` users with a live session, in ascending order.
     pub fn online_users(&self, limit: usize) -> Vec<UserId> {
-        self.registry.online_users(limit)
+        self.session_table.online_users(limit)
     }
 
     /// Live sessions.
     pub fn sessions_len(&self) -> usize {
-        self.registry.len()
+        self.session_table.len()
     }
 
     /// Statistics of one user; all zero if he never connected.
@@ -218,7 +218,7 @@ impl Hub {
 
     /// Totals.
     pub fn totals(&self) -> HubStats {
-        self.counters.snapshot(self.registry.len())
+        self.counters.snapshot(self.session_table.len())
     }
 
     /// The settings it runs with.
@@ -227,7 +227,7 @@ impl Hub {
     }
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
-        self.registry.remove(live);
+        self.session_table.remove(live);
         self.receipt_sessions.remove(live);
         let (epoch, outcome) = live.close();
         self.redeliveries.record(&live.user, epoch, outcome);
@@ -301,7 +301,7 @@ impl Hub {
 
     /// Offers something that may be lost to those live sessions of a user that are meant.
     fn offer_if(&self, user: &UserId, event: &Event, is_meant: impl Fn(&Live) -> bool) {
-        let sessions = self.registry.sessions(user);
+        let sessions = self.session_table.sessions(user);
         let live = sessions.iter().flat_map(|sessions| sessions.iter());
         for live in live.filter(|live| is_meant(live)) {
             if !live.offer(event.clone()) {

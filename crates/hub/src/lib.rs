@@ -34,7 +34,7 @@ mod fan_out;
 mod gate;
 mod hub;
 mod reading;
-mod registry;
+mod session_table;
 mod stats;
 mod submission;
 mod sync;

@@ -77,7 +77,7 @@ impl Hub {
 
     /// Runs on the store's thread, in order with the completions of appends.
     fn complete_read(self: &Arc<Self>, live: Arc<Live>, result: Result<Batch, ReadError>) {
-        let shard = self.registry.shard_of(&live.user);
+        let shard = self.session_table.shard_of(&live.user);
         if self.fan_out.is_idle(shard) {
             self.handle_read(&live, result);
         } else {

@@ -19,8 +19,8 @@ use crate::{
     delivery::Followed,
     fan_out::{Stored, Work},
     live::Live,
-    registry::Sessions,
     send_queue::Item,
+    session_table::Sessions,
     sync::lock,
     user_stats::UserCounters,
 };
@@ -266,7 +266,7 @@ impl Hub {
     /// gets a better one: like a refusal it may go beyond the send queue's bound, by as many as may be pending.
     fn offer_copies(&self, message: &Message, origin: &Origin) {
         let publication = &message.publication;
-        let sessions = self.registry.sessions(publication.sender());
+        let sessions = self.session_table.sessions(publication.sender());
         for live in sessions.iter().flat_map(|sessions| sessions.iter()) {
             let submitted_it =
                 matches!(origin, Origin::Session { live: own, .. } if Arc::ptr_eq(own, live));
@@ -288,7 +288,7 @@ impl Hub {
         for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
                 Ok(placed) => {
-                    let Some((shard, sessions)) = self.registry.look_up(user) else {
+                    let Some((shard, sessions)) = self.session_table.look_up(user) else {
                         continue;
                     };
                     sessions_len += sessions.len();

@@ -1,4 +1,4 @@
-//! Who is online: [`Registry`].
+//! The live sessions of this process, by user: [`SessionTable`].
 //!
 //! In: sessions that begin and end. Out: the live sessions of a user, as a shared list that is
 //! replaced when it changes, so that a delivery clones one pointer and holds no lock while it
@@ -21,7 +21,7 @@ pub(crate) type Sessions = Arc<[Arc<Live>]>;
 type Shard = Mutex<HashMap<UserId, Sessions>>;
 
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub(crate) struct SessionTable {
     shards: Box<[Shard]>,
     hasher: RandomState,
     len: AtomicUsize,
@@ -29,7 +29,7 @@ pub(crate) struct Registry {
     sessions_per_user_max: usize,
 }
 
-impl Registry {
+impl SessionTable {
     pub(crate) fn new(sessions_max: usize, sessions_per_user_max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
