@@ -20,7 +20,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Mailbox, Purge};
+use tidewire_engine::{Mailbox, Purge, Registry, RegistryError, UserKey, embedded::LocalRegistry};
 
 use crate::{
     Clock, Event, Executor, HubStats, Inline, Mark, MessageId, Notice, Refusal, Settings, Stat,
@@ -44,6 +44,7 @@ pub struct Hub {
     clock: Arc<dyn Clock>,
     ids: MessageIds,
     pub(crate) session_table: SessionTable,
+    pub(crate) online: Arc<dyn Registry>,
     pub(crate) redeliveries: Redeliveries,
     pub(crate) gate: Gate,
     pub(crate) fan_out: FanOut,
@@ -58,6 +59,8 @@ pub struct Hub {
 pub struct Ports {
     /// Where messages are kept.
     pub mailbox: Arc<dyn Mailbox>,
+    /// Who is online. Default: the sessions of this process.
+    pub registry: Arc<dyn Registry>,
     /// The time of day. Default: the system's.
     pub clock: Arc<dyn Clock>,
     /// Where messages to many sessions are delivered. Default: [`Inline`], on the store's thread.
@@ -69,6 +72,7 @@ impl Ports {
     pub fn new(mailbox: Arc<dyn Mailbox>) -> Self {
         Self {
             mailbox,
+            registry: Arc::new(LocalRegistry::default()),
             clock: Arc::new(SystemClock),
             executor: Arc::new(Inline),
         }
@@ -112,6 +116,12 @@ pub enum PurgeSelection<'a> {
     },
 }
 
+/// Called once with the answer to [`Hub::is_online`].
+pub type OnIsOnline = Box<dyn FnOnce(Result<bool, RegistryError>) + Send>;
+
+/// Called once with the answer to [`Hub::online_users`].
+pub type OnOnline = Box<dyn FnOnce(Result<Vec<UserId>, RegistryError>) + Send>;
+
 /// Called once with the outcome of [`Hub::purge`].
 pub type OnPurged = Box<dyn FnOnce(Result<u64, Refusal>) + Send>;
 
@@ -125,6 +135,7 @@ impl Hub {
     pub fn with_ports(settings: Settings, ports: Ports) -> Arc<Self> {
         let Ports {
             mailbox,
+            registry,
             clock,
             executor,
         } = ports;
@@ -139,6 +150,7 @@ impl Hub {
             ),
             user_stats: UserStats::new(config.stats_users_max),
             mailbox,
+            online: registry,
             clock,
             ids: MessageIds::new(),
             gate: Gate::default(),
@@ -185,17 +197,28 @@ impl Hub {
         })
     }
 
-    /// Whether the user has a live session.
-    pub fn is_online(&self, user: &UserId) -> bool {
-        self.session_table.sessions(user).is_some()
+    /// Asks the registry for whether the user has a live session, on any node. `done` is called once, perhaps before
+    /// this returns.
+    pub fn is_online(&self, user: &UserId, done: OnIsOnline) {
+        let answer = |online: Vec<bool>| online.first().copied().unwrap_or_default();
+        let done = Box::new(move |result: Result<_, _>| done(result.map(answer)));
+        self.online.are_online(vec![user.mailbox_key()], done);
     }
 
-    /// At most `limit` users with a live session, in ascending order.
-    pub fn online_users(&self, limit: usize) -> Vec<UserId> {
-        self.session_table.online_users(limit)
+    /// Asks the registry for at most `limit` users with a live session, on any node; they are told in ascending
+    /// order. `done` is called once, perhaps before this returns.
+    pub fn online_users(&self, limit: usize, done: OnOnline) {
+        let answer = |keys: Vec<UserKey>| {
+            // A key is made from an id, so each is one.
+            let mut users: Vec<UserId> = keys.iter().filter_map(|key| key.parse().ok()).collect();
+            users.sort_unstable();
+            users
+        };
+        let done = Box::new(move |result: Result<_, _>| done(result.map(answer)));
+        self.online.online_users(limit, done);
     }
 
-    /// Live sessions.
+    /// Live sessions of this process.
     pub fn sessions_len(&self) -> usize {
         self.session_table.len()
     }
@@ -228,6 +251,7 @@ impl Hub {
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
         self.session_table.remove(live);
+        self.online.leave(&live.key);
         self.receipt_sessions.remove(live);
         let (epoch, outcome) = live.close();
         self.redeliveries.record(&live.user, epoch, outcome);

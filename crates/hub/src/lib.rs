@@ -48,7 +48,7 @@ pub use config::{Config, ConfigError, Settings};
 pub use error::{ApiError, ConnectError, Refusal};
 pub use event::{Event, Notice, Reason};
 pub use executor::{Executor, Inline, Job};
-pub use hub::{Hub, OnPurged, Ports, PurgeSelection};
+pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use publication::Publication;

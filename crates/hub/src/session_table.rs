@@ -90,17 +90,6 @@ impl SessionTable {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// At most `limit` users in ascending order; which ones, if there are more, is open.
-    pub(crate) fn online_users(&self, limit: usize) -> Vec<UserId> {
-        let mut users = Vec::new();
-        for shard in &self.shards {
-            let room = limit - users.len();
-            users.extend(lock(shard).keys().take(room).cloned());
-        }
-        users.sort_unstable();
-        users
-    }
-
     fn insert_into(
         &self,
         shard: &mut HashMap<UserId, Sessions>,

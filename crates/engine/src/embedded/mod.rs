@@ -36,6 +36,7 @@ mod plan; // does it fit, and where
 mod fair; // whose turn it is
 mod queue; // from the callers to the thread
 mod recipients; // who shares a row
+mod registry; // sessions of this process
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod senders; // who has how much waiting
@@ -58,6 +59,7 @@ pub use self::{
     clock::{Clock, SystemClock},
     config::Config,
     error::OpenError,
+    registry::LocalRegistry,
 };
 use self::{
     command::{BatchBounds, Command, Read},

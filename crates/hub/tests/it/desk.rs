@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
+        mpsc::sync_channel,
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -91,9 +92,9 @@ impl Desk {
         let settings = Settings::try_from(config).unwrap();
         let executor = Arc::new(PumpedExecutor::default());
         let ports = Ports {
-            mailbox: mailbox.clone(),
             clock: clock.clone(),
             executor: executor.clone(),
+            ..Ports::new(mailbox.clone())
         };
         Self {
             hub: Hub::with_ports(settings, ports),
@@ -106,6 +107,20 @@ impl Desk {
     /// Runs everything that store and executor have.
     pub(crate) fn settle(&self) {
         while self.mailbox.step() || self.executor.run(0) {}
+    }
+
+    pub(crate) fn is_online(&self, user: &str) -> bool {
+        let (send, receive) = sync_channel(1);
+        let done = Box::new(move |answer| send.send(answer).unwrap());
+        self.hub.is_online(&user.parse().unwrap(), done);
+        receive.try_recv().unwrap().unwrap()
+    }
+
+    pub(crate) fn online_users(&self, limit: usize) -> Vec<UserId> {
+        let (send, receive) = sync_channel(1);
+        let done = Box::new(move |answer| send.send(answer).unwrap());
+        self.hub.online_users(limit, done);
+        receive.try_recv().unwrap().unwrap()
     }
 
     /// A client whose first read is queued.
