@@ -87,7 +87,7 @@ pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
-pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, Stats};
+pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, PeerState, Stats};
 pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, Stats};
+use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, PeerState, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -34,7 +34,7 @@ use crate::{
 /// Most slices of one vectored write.
 const PARTS_MAX: usize = 32;
 
-/// What a write came to.
+/// The outcome of a write.
 pub(super) type WriteResult = Result<(), Arc<io::Error>>;
 
 /// How the stream takes what it is given.
@@ -48,7 +48,15 @@ enum Backpressure {
     Relieved,
 }
 
-/// What the socket's task waits for.
+/// Tasks that wait for the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "whoever waits for the encoder is to be woken"]
+pub(super) enum Waiters {
+    None,
+    Some,
+}
+
+/// The reason for which the socket's task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// Everything.
@@ -63,7 +71,7 @@ pub(crate) struct LockedConnection<S> {
     stream: Option<S>,
     /// `None` while the socket's task has checked it out.
     encoder: Option<Box<Encoder>>,
-    /// What others wanted to send meanwhile.
+    /// The messages of others meanwhile.
     deferred: Deferred,
     /// Somebody waits for the encoder to come back.
     wanted: bool,
@@ -119,14 +127,18 @@ impl<S> LockedConnection<S> {
         Some(encoder)
     }
 
-    /// Takes the encoder back; returns whether somebody waits for it.
-    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> bool {
+    /// Takes the encoder back.
+    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> Waiters {
         self.deferred.apply(self.encoder.insert(encoder));
         self.reclaim();
         if self.stream.is_none() {
             self.abandon();
         }
-        mem::take(&mut self.wanted)
+        if mem::take(&mut self.wanted) {
+            Waiters::Some
+        } else {
+            Waiters::None
+        }
     }
 
     /// Gives the buffer of an empty queue back to the pool, so that a connection with nothing to
@@ -321,7 +333,7 @@ impl<S> LockedConnection<S> {
         encoder.map_or(self.pings_sent, |encoder| encoder.pings_sent())
     }
 
-    /// Whether something can still be sent.
+    /// Returns whether something can still be sent.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SendError> {
         match &self.failed {
@@ -332,7 +344,7 @@ impl<S> LockedConnection<S> {
         }
     }
 
-    /// Whether messages can still be sent, as far as is known.
+    /// Returns whether messages can still be sent, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         let open = self
             .encoder
@@ -355,7 +367,7 @@ impl<S> LockedConnection<S> {
         queued + self.deferred.bytes()
     }
 
-    /// Whether the stream has taken all that was queued, and holds nothing back.
+    /// Returns whether the stream has taken all that was queued, and holds nothing back.
     #[inline]
     pub(super) fn is_written(&self) -> bool {
         self.queued() == 0 && !self.unflushed
@@ -399,35 +411,35 @@ impl<S> LockedConnection<S> {
         }
     }
 
-    /// Whether something should have happened before `now`.
+    /// Returns whether something should have happened before `now`.
     #[inline]
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let deadline = self.next_deadline(Waiting::ToReceive);
         deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// The time is `now`: does what is due; returns whether the peer is to be given up.
-    pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
+    /// The time is `now`: does what is due, or gives the peer up.
+    pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> PeerState {
         let ours = self.write_deadline.into_iter();
         if ours
             .chain(self.deferred.close_deadline())
             .any(|deadline| now >= deadline)
         {
-            return true;
+            return PeerState::GivenUp;
         }
         let Some(encoder) = &mut self.encoder else {
-            return false;
+            return PeerState::Alive;
         };
         if waiting == Waiting::ToWrite && encoder.is_open() {
-            return false;
+            return PeerState::Alive;
         }
         encoder.lend_buffer(buffer::write_buffer);
-        let over = encoder.handle_timeout(now.into_std());
+        let peer = encoder.handle_timeout(now.into_std());
         self.reclaim();
-        over
+        peer
     }
 
-    /// Whether a slow peer has taken everything since the last call.
+    /// Returns whether a slow peer has taken everything since the last call.
     pub(super) fn take_drained(&mut self) -> bool {
         let drained = self.backpressure == Backpressure::Relieved;
         if drained {
@@ -455,7 +467,7 @@ impl<S> LockedConnection<S> {
         (self.stream.take(), self.encoder.take())
     }
 
-    /// What a write attempt came to; a pending one goes on later.
+    /// Records the outcome of a write attempt; a pending one goes on later.
     #[inline]
     pub(super) fn written(&mut self, written: Poll<WriteResult>) -> Result<(), SendError> {
         match written {
