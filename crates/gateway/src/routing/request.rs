@@ -126,7 +126,10 @@ mod tests {
             "GET /a?ROUTENAME=End%70oint+1&x=1&x=2&flag HTTP/1.1\nHost: Chat.Example.com.:8080\n\
              Cookie: a=1; sid=\"x y\"; twice=1; twice=2\nSec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c",
         );
-        assert_eq!(head.query_parameter("ROUTENAME").as_deref(), Some("Endpoint 1"));
+        assert_eq!(
+            head.query_parameter("ROUTENAME").as_deref(),
+            Some("Endpoint 1")
+        );
         assert_eq!(head.query_parameter("x"), None, "two are none");
         assert_eq!(head.query_parameter("flag").as_deref(), Some(""));
         assert_eq!(host(&head).as_deref(), Some("chat.example.com"));

@@ -135,15 +135,15 @@ fn holds(condition: &Condition, head: &RequestHead) -> bool {
         Source::Header(name) => {
             request::header(head, name).is_some_and(|value| pattern.matches(value))
         }
-        Source::Query(name) => {
-            head.query_parameter(name).is_some_and(|value| pattern.matches(&value))
-        }
+        Source::Query(name) => head
+            .query_parameter(name)
+            .is_some_and(|value| pattern.matches(&value)),
         Source::Subprotocol => request::subprotocols(head)
             .iter()
             .any(|name| pattern.matches(name)),
-        Source::Cookie(name) => {
-            head.cookie(name).is_some_and(|value| pattern.matches(value))
-        }
+        Source::Cookie(name) => head
+            .cookie(name)
+            .is_some_and(|value| pattern.matches(value)),
     }
 }
 

@@ -83,8 +83,7 @@ mod tests {
 
     #[test]
     fn a_cookie_counts_only_when_it_is_the_only_one_of_its_name() {
-        let fields =
-            "Cookie: a=1; sid=\"x y\"; twice=1; twice=2\r\ncookie:b==; a2\r\nCookie: \u{e9}=1; twice2=1\r\nCookie: twice2=1\r\n";
+        let fields = "Cookie: a=1; sid=\"x y\"; twice=1; twice=2\r\ncookie:b==; a2\r\nCookie: \u{e9}=1; twice2=1\r\nCookie: twice2=1\r\n";
         let head = head("/", fields);
         for (name, value) in [
             ("a", Some("1")),
@@ -108,7 +107,10 @@ mod tests {
             ("Authorization: Basic abc\r\n", None),
             ("Authorization: Bearer\r\n", None),
             ("Authorization: Bearerabc\r\n", None),
-            ("Authorization: Bearer a\r\nAuthorization: Bearer a\r\n", None),
+            (
+                "Authorization: Bearer a\r\nAuthorization: Bearer a\r\n",
+                None,
+            ),
             ("", None),
         ] {
             assert_eq!(head("/", fields).bearer(), token, "{fields:?}");

@@ -13,7 +13,7 @@ mod confirmation; // when is a message with the peer?
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebSocket};
+use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
 use tidewire_hub::{End, Hub};
 
 pub(crate) use self::confirmation::Timing;
@@ -31,10 +31,7 @@ mod code {
     pub(super) const UNAUTHORIZED: u16 = 4050;
 }
 
-/// Tells a gateway that a pong must be its client's. There are clients that take no answer above 512 bytes.
-const CONFIRMED_BY_PONG: &[(&str, &str)] = &[(CONFIRM, "pong")];
-
-/// The field, in the request too: there it says that nothing but a pong proves.
+/// Tells a gateway that a pong must be its client's; in the request it says that nothing but a pong proves.
 const CONFIRM: &str = "Tidewire-Confirm";
 
 /// How a chat connection behaves; shared by all.
@@ -72,13 +69,16 @@ impl Chat {
 }
 
 impl Endpoint for Chat {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
-        self.access.check_origin(request.head.as_ref())?;
-        let mut response = Response::default();
-        if self.behaviour.confirm == Confirm::Pong {
-            response.headers = CONFIRMED_BY_PONG;
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
+        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+            return refusal.into();
         }
-        Ok(response)
+        let decision = Decision::new().config(Arc::clone(&self.config));
+        match self.behaviour.confirm {
+            // There are clients that take no answer above 512 bytes.
+            Confirm::Pong => decision.header(CONFIRM, "pong").into(),
+            Confirm::Written => decision.into(),
+        }
     }
 
     fn serve(
@@ -100,10 +100,6 @@ impl Endpoint for Chat {
             }
             Err(end) => Box::pin(close(socket, end)),
         }
-    }
-
-    fn config(&self) -> Option<Arc<Config>> {
-        Some(Arc::clone(&self.config))
     }
 }
 
