@@ -152,6 +152,18 @@ impl From<Bytes> for Message {
     }
 }
 
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::from(&bytes[..])
+    }
+}
+
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
@@ -220,5 +232,23 @@ impl<'a> MessageRef<'a> {
             Kind::Text => Message::Text(Text(bytes)),
             Kind::Binary => Message::Binary(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_text_and_bytes_are_binary() {
+        let text = Message::text("hi");
+        assert_eq!(Message::from("hi"), text);
+        assert_eq!(Message::from("hi".to_owned()), text);
+        assert_eq!(Message::from(Text::from("hi")), text);
+        let binary = Message::binary(vec![1, 2]);
+        assert_eq!(Message::from(&[1, 2][..]), binary);
+        assert_eq!(Message::from(&[1, 2]), binary);
+        assert_eq!(Message::from(vec![1, 2]), binary);
+        assert_eq!(Message::from(Bytes::from_static(&[1, 2])), binary);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn query_without(query: &str, name: &str) -> String {
     kept.join("&")
 }
 
-/// Whether a path has a segment that leads upwards, in any of the ways that servers read as one: encoded,
+/// Returns whether a path has a segment that leads upwards, in any of the ways that servers read as one: encoded,
 /// behind a backslash, with parameters. Put behind an upstream's own path it could leave that.
 pub(crate) fn climbs(path: &str) -> bool {
     let path = percent_decode_str(path).collect::<Vec<u8>>();
@@ -87,7 +87,7 @@ fn list(head: &RequestHead, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the client offers as extensions, in one line.
+/// Returns what the client offers as extensions, in one line.
 pub(crate) fn extensions(head: &RequestHead) -> Option<String> {
     let offers = list_as_sent(head, "sec-websocket-extensions");
     (!offers.is_empty()).then(|| offers.join(", "))
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_17_a_path_that_leads_upwards_is_told_in_every_disguise() {
+    fn a_path_that_leads_upwards_is_told_in_every_disguise() {
         for path in [
             "/app/..",
             "/app/../x",

@@ -2,7 +2,7 @@
 //!
 //! In: settings, and the endpoints that live already. Out: [`Target`]s by name (M-21), and for a plain
 //! client the target that its request is pinned to. Invariant: where a connection goes is decided by names in
-//! the configuration alone, never by an address in the request (threat 17).
+//! the configuration alone, never by an address in the request.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -90,7 +90,7 @@ pub(crate) fn stuck_and_echo() -> (RunningServer, Vec<Endpoint>) {
     (server, endpoints.into())
 }
 
-/// Whether this test has its process for itself. Otherwise it is run again in one of its own, and has passed
+/// Returns whether this test has its process for itself. Otherwise it is run again in one of its own, and has passed
 /// when this returns.
 pub(crate) fn alone(test: &str) -> bool {
     const ALONE: &str = "TIDEWIRE_TEST_ALONE";

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn item_11_threat_18_a_refusal_cannot_be_split_by_its_headers() {
+    fn a_refusal_cannot_be_split_by_its_headers() {
         let injected = "a\r\nSet-Cookie: b";
         let refusal = Refusal::new(403, "no")
             .header("X", injected)

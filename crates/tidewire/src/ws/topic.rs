@@ -5,7 +5,8 @@
 //! segment, and all members send that segment. So a burst of messages costs each member one
 //! clone of a handle and one slice of a write, and copies no payload.
 //!
-//! Invariants: a member sees every publication since it joined, in order, or is told that it was too
+//! Invariants: a member sees every publication since it joined, in order (also with what is sent to
+//! it, see `socket::publications`), or is told that it was too
 //! slow; what is kept for slow members is bounded and shared by them all; a segment is freed when
 //! its last member has taken it.
 
@@ -58,6 +59,13 @@ pub enum TooSlow {
 ///
 /// A socket [joins](super::WebSocket::join) and is sent what is published from then on, while it is
 /// received from. Clones are the same topic. Only for servers: clients would have to mask.
+///
+/// # Order
+/// A member sees what one task publishes and sends to it in that order, whichever handle of the
+/// connection it sends by: a message goes behind everything that was published before, and its
+/// close frame too, as far as there is room. So a message to a slow member can be refused with
+/// [`SendError::Full`](super::SendError::Full), or wait, because of publications. Pings and pongs keep no
+/// order with publications, nor do two tasks that do not wait for one another.
 #[derive(Clone, Default)]
 pub struct Topic {
     shared: Arc<Shared>,
@@ -188,8 +196,8 @@ impl Topic {
         self.shared.lock().to_wake = to_wake;
     }
 
-    /// A new member, from now on.
-    pub(super) fn join(&self) -> Membership {
+    /// A new member, from now on: its name, and where it is in what is published.
+    pub(super) fn join(&self) -> (Membership, Cursor) {
         let mut state = self.shared.lock();
         state.seal(None);
         let number = state.free.pop().unwrap_or_else(|| {
@@ -198,23 +206,22 @@ impl Topic {
         });
         let next = state.end();
         drop(state);
-        Membership {
+        let topic = self.clone();
+        let membership = Membership { topic, number };
+        let cursor = Cursor {
             topic: self.clone(),
             number,
             next,
             seen: None,
-        }
+        };
+        (membership, cursor)
     }
 }
 
-/// A socket's place in a topic; dropping it leaves.
+/// A socket's place in a topic, to publish to everybody else in it.
 pub struct Membership {
     topic: Topic,
     number: usize,
-    /// The next segment to take.
-    next: u64,
-    /// Set while waiting: how many publications there were.
-    seen: Option<u64>,
 }
 
 impl fmt::Debug for Membership {
@@ -223,16 +230,6 @@ impl fmt::Debug for Membership {
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
-}
-
-/// What a member gets.
-pub(super) enum Taken {
-    /// Nothing new; its task is woken when there is.
-    Nothing,
-    /// Whole frames, and how many.
-    Frames(Bytes, u64),
-    /// It missed something, and its connection is to be closed for that.
-    TooSlow(CloseFrame),
 }
 
 impl Membership {
@@ -244,24 +241,51 @@ impl Membership {
     pub(super) fn is_of(&self, topic: &Topic) -> bool {
         Arc::ptr_eq(&self.topic.shared, &topic.shared)
     }
+}
+
+/// How far a member has taken what is published; dropping it leaves the topic.
+pub(super) struct Cursor {
+    topic: Topic,
+    number: usize,
+    /// The next segment to take.
+    next: u64,
+    /// Set while waiting: how many publications there were.
+    seen: Option<u64>,
+}
+
+/// What a member gets.
+pub(super) enum NextSegment {
+    /// There is nothing new.
+    Nothing,
+    /// Whole frames, and how many.
+    Frames(Bytes, u64),
+    /// It missed something, and its connection is to be closed for that.
+    TooSlow(CloseFrame),
+}
+
+impl Cursor {
+    pub(super) fn is_of(&self, topic: &Topic) -> bool {
+        Arc::ptr_eq(&self.topic.shared, &topic.shared)
+    }
 
     /// Another task waits from now on.
     pub(super) fn forget_task(&mut self) {
         self.seen = None;
     }
 
-    /// The next segment for this member; `waker` is the one of the last call, or
-    /// [`Self::forget_task`] was called since.
-    pub(super) fn take(&mut self, waker: &Waker) -> Taken {
+    /// The next segment for this member. With a `waker`, that of the task that receives, this is woken
+    /// when there is more; it is the one of the last such call, or [`Self::forget_task`] was called
+    /// since. Without one, whoever waits goes on waiting.
+    pub(super) fn take_next(&mut self, waker: Option<&Waker>) -> NextSegment {
         let shared = &self.topic.shared;
         let published = shared.published.load(Ordering::Acquire);
         if self.seen == Some(published) {
-            return Taken::Nothing;
+            return NextSegment::Nothing;
         }
         let mut state = shared.lock();
         if self.next < state.first {
             match &shared.config.too_slow {
-                TooSlow::Close(frame) => return Taken::TooSlow(frame.clone()),
+                TooSlow::Close(frame) => return NextSegment::TooSlow(frame.clone()),
                 TooSlow::Skip => self.next = state.first,
             }
         }
@@ -270,21 +294,24 @@ impl Membership {
                 state.seal(None);
             }
             if self.next == state.end() {
-                self.seen = Some(shared.published.load(Ordering::Acquire));
-                state.wait(self.number, waker);
-                return Taken::Nothing;
+                // The publication that was new has woken and forgotten whoever waited.
+                self.seen = waker.map(|waker| {
+                    state.wait(self.number, waker);
+                    shared.published.load(Ordering::Acquire)
+                });
+                return NextSegment::Nothing;
             }
             self.seen = None;
             let taken = state.take(self.next, self.number);
             self.next += 1;
             if let Some((frames, count)) = taken {
-                return Taken::Frames(frames, count);
+                return NextSegment::Frames(frames, count);
             }
         }
     }
 }
 
-impl Drop for Membership {
+impl Drop for Cursor {
     fn drop(&mut self) {
         let mut state = self.topic.shared.lock();
         let from = self.next.max(state.first);

@@ -30,14 +30,15 @@ mod pongs;
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
-mod review_deadlines;
-mod review_server;
-mod review_waking;
+mod deadlines;
+mod server_end;
+mod waking;
 mod server;
 #[cfg(feature = "tls")]
 mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
+mod topic_order;
 #[cfg(feature = "tls")]
 mod tls;

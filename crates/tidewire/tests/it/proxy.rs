@@ -394,8 +394,9 @@ impl Endpoint for TellHost {
     }
 }
 
+/// Parity: W-22.
 #[tokio::test]
-async fn w22_an_explicit_address_is_dialled_and_the_url_names_the_host() {
+async fn an_explicit_address_is_dialled_and_the_url_names_the_host() {
     let server = Server::new(config()).route("/", TellHost).start().unwrap();
     let client = Client::new("ws://chat.example:81/").unwrap();
     let error = client
@@ -409,8 +410,9 @@ async fn w22_an_explicit_address_is_dialled_and_the_url_names_the_host() {
     );
 }
 
+/// Parity: W-22.
 #[tokio::test]
-async fn w22_a_proxy_is_asked_for_the_explicit_address() {
+async fn a_proxy_is_asked_for_the_explicit_address() {
     let server = start();
     let to = server.local_addr();
     let address = proxy(move |mut client| async move {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use tidewire_proto::{
     CloseFrame, Encoder, Event, Kind, Message, Prepared, ProtocolError, SendError,
 };
@@ -34,6 +35,16 @@ impl SendItem<'_> {
             Self::Prepared(prepared) => encoder.send_prepared(prepared),
             Self::Ping(payload) => encoder.ping(payload),
             Self::Pong(payload) => encoder.pong(payload),
+        }
+    }
+
+    /// Whether it is no message and need not keep its place among them.
+    pub(super) fn is_control(self) -> bool {
+        match self {
+            Self::Ping(_) | Self::Pong(_) => true,
+            Self::Message(_) | Self::Uncompressed(_) | Self::Borrowed(..) | Self::Prepared(_) => {
+                false
+            }
         }
     }
 
@@ -67,6 +78,8 @@ pub(super) enum DeferredItem {
     Prepared(Prepared),
     Ping(Box<[u8]>),
     Pong(Box<[u8]>),
+    /// Frames of a topic, and how many.
+    Publication(Bytes, u64),
     /// A ping of the peer, to be answered.
     Pinged(Box<[u8]>),
     /// The peer's close frame, to be answered.
@@ -86,7 +99,11 @@ impl DeferredItem {
             | Self::Closed(_)
             | Self::Failed(_)
             | Self::Close(_) => true,
-            Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_) | Self::Ping(_) => false,
+            Self::Message(_)
+            | Self::Uncompressed(_)
+            | Self::Prepared(_)
+            | Self::Ping(_)
+            | Self::Publication(..) => false,
         }
     }
 
@@ -97,6 +114,7 @@ impl DeferredItem {
             Self::Prepared(prepared) => return encoder.send_prepared(prepared),
             Self::Ping(payload) => return encoder.ping(payload),
             Self::Pong(payload) => return encoder.pong(payload),
+            Self::Publication(frames, count) => return encoder.send_frames(frames, *count),
             Self::Pinged(payload) => encoder.answer(&Event::Ping(payload)),
             Self::Closed(frame) => encoder.answer(&Event::Close(frame.clone())),
             Self::Failed(error) => encoder.fail(*error),
@@ -158,6 +176,12 @@ impl Deferred {
         Ok(())
     }
 
+    /// Takes frames of a topic; the caller has looked at [`bytes`](Self::bytes) before.
+    pub(super) fn publication(&mut self, frames: Bytes, count: u64) {
+        let cost = frames.len().saturating_add(64);
+        self.push(DeferredItem::Publication(frames, count), cost);
+    }
+
     /// Takes an answer: those are few.
     pub(super) fn keep(&mut self, kept: DeferredItem) {
         self.push(kept, 0);
@@ -178,6 +202,11 @@ impl Deferred {
     #[inline]
     pub(super) fn close_deadline(&self) -> Option<Instant> {
         self.0.as_ref().and_then(|queue| queue.close_deadline)
+    }
+
+    /// Whether a wish to close waits here.
+    pub(super) fn is_closing(&self) -> bool {
+        self.close_deadline().is_some()
     }
 
     fn push(&mut self, kept: DeferredItem, cost: usize) {

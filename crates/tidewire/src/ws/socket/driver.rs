@@ -20,18 +20,16 @@ use super::{
     chunks::IncomingChunk,
     cork,
     ending::Ending,
-    locked::{LockedConnection, Waiting},
+    locked::Waiting,
+    publications::{HandedOut, WRITE_AT},
     receiver::Receiver,
     shared::SharedConnection,
     timer::{Timer, after},
 };
 use crate::ws::{
     RecvError, Request, SendError,
-    topic::{Membership, Taken, Topic},
+    topic::{Membership, Topic},
 };
-
-/// Queued bytes from which on a batch is written although it is not through.
-pub(super) const WRITE_AT: usize = 64 << 10;
 
 /// After a read that brought nothing for the application, other tasks have their turn. A peer that
 /// sends nothing but empty fragments would otherwise have 128 (tokio's budget), and millions of
@@ -170,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         };
         self.timer.unset();
         self.receiver.discard_input();
-        self.memberships = Vec::new();
+        self.leave_all();
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -195,9 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         }
         ready!(locked.poll_available());
         loop {
-            let more = hand_out(&mut self.memberships, &mut locked, cx);
+            let handed_out = locked.hand_out(cx.waker());
             match self.shared.poll_write(&mut locked, cx) {
-                Poll::Ready(Ok(())) if more => {}
+                Poll::Ready(Ok(())) if matches!(handed_out, HandedOut::MoreWaits) => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
                 Poll::Ready(Err(error)) => {
                     drop(locked);
@@ -242,8 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             self.registered = Some(cx.waker().clone());
             self.shared.register_reader(cx.waker());
             self.timer.forget_task();
-            let memberships = self.memberships.iter_mut();
-            memberships.for_each(Membership::forget_task);
+            if !self.memberships.is_empty() {
+                self.shared.lock().forget_task();
+            }
         }
     }
 
@@ -256,9 +255,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     ) -> Poll<Result<(), SendError>> {
         if self.receiver.has_input()
             && cork::is_of(self.shared.key())
-            && let Some((Ok(()), queued)) = self
-                .shared
-                .with_corked(|encoder| (queue(encoder), encoder.queued()))
+            && let Some((Ok(()), queued)) = self.shared.with_corked(|encoder| {
+                let queued = self.hand_out_before(encoder).and_then(|()| queue(encoder));
+                (queued, encoder.queued())
+            })
         {
             if queued >= WRITE_AT {
                 self.shared.uncork(cx);
@@ -266,6 +266,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             return Poll::Ready(Ok(()));
         }
         self.poll_queue_and_write(cx, queue)
+    }
+
+    /// Before something is sent in a checked-out encoder: queues what was published, so that it is not
+    /// overtaken.
+    #[inline]
+    fn hand_out_before(&self, encoder: &mut Encoder) -> Result<(), tidewire_proto::SendError> {
+        if self.memberships.is_empty() {
+            return Ok(());
+        }
+        self.shared.hand_out_before(encoder)
     }
 
     fn poll_queue_and_write(
@@ -385,12 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
 
     /// See [`WebSocket::start_close`](super::WebSocket::start_close).
     pub(super) fn start_close(&mut self, code: CloseCode, reason: &str) {
-        let mut locked = self.shared.lock();
-        // Nobody waits for more: the socket is closing.
-        let nobody = Context::from_waker(Waker::noop());
-        hand_out(&mut self.memberships, &mut locked, &nobody);
-        locked.close(CloseFrame::new(code, reason));
-        drop(locked);
+        self.shared.lock().close(CloseFrame::new(code, reason));
         self.shared.wake_senders();
     }
 
@@ -398,51 +403,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     pub(super) fn join(&mut self, topic: &Topic) {
         if self.memberships.iter().all(|member| !member.is_of(topic)) {
             self.memberships.reserve_exact(1);
-            self.memberships.push(topic.join());
+            let (membership, cursor) = topic.join();
+            self.memberships.push(membership);
+            self.shared.lock().join(cursor);
+        }
+    }
+
+    /// See [`WebSocket::leave`](super::WebSocket::leave).
+    pub(super) fn leave(&mut self, topic: &Topic) {
+        self.memberships.retain(|member| !member.is_of(topic));
+        self.shared.lock().leave(topic);
+    }
+
+    fn leave_all(&mut self) {
+        if !self.memberships.is_empty() {
+            self.memberships = Vec::new();
+            self.shared.lock().leave_all();
         }
     }
 
     pub(super) fn fail(&mut self, error: RecvError) -> RecvError {
         self.receiver.discard_input();
-        self.memberships = Vec::new();
+        self.leave_all();
         let error = self.shared.lock().fail(error);
         let failed = self.failed.get_or_insert_with(|| Box::new(error));
         RecvError::clone(failed)
     }
-}
-
-/// Queues what was published to the topics this socket is a member of, as far as there is room;
-/// returns whether there may be more.
-#[inline]
-pub(super) fn hand_out<S: AsyncRead + AsyncWrite + Unpin>(
-    memberships: &mut [Membership],
-    locked: &mut LockedConnection<S>,
-    cx: &Context<'_>,
-) -> bool {
-    let mut more = false;
-    for member in memberships {
-        loop {
-            let Some(encoder) = locked.encoder() else {
-                return false;
-            };
-            if !encoder.is_open() || encoder.is_fragmenting() {
-                return false;
-            }
-            if encoder.queued() >= WRITE_AT {
-                more = true;
-                break;
-            }
-            match member.take(cx.waker()) {
-                Taken::Nothing => break,
-                Taken::Frames(frames, count) => locked.publication(&frames, count),
-                Taken::TooSlow(end) => {
-                    locked.close(end);
-                    return false;
-                }
-            }
-        }
-    }
-    more
 }
 
 #[cfg(test)]

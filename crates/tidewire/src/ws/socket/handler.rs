@@ -15,13 +15,11 @@ use std::{
 use tidewire_proto::{
     CloseCode, CloseFrame, Encoder, Event, Kind, Message, MessageRef, Prepared, ProtocolError,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    driver::{Decoded, Driver, WRITE_AT},
+    driver::{Decoded, Driver},
+    publications::WRITE_AT,
     receiver::{Flow, Sink},
     sender::Sender,
     shared::SharedConnection,
@@ -86,9 +84,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     ///
     /// # Errors
     /// [`SendError::Full`], when this call alone queues more than
-    /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max); [`SendError::Closed`].
+    /// [`send_queue_bytes_max`](tidewire_proto::Config::send_queue_bytes_max), together with what was published
+    /// before; [`SendError::Closed`].
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.hand_out_before()?;
         Ok(self.encoder.send_ref(kind, payload)?)
     }
 
@@ -113,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_message(&mut self, message: &Message) -> Result<(), SendError> {
+        self.hand_out_before()?;
         Ok(self.encoder.send(message)?)
     }
 
@@ -122,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        self.hand_out_before()?;
         Ok(self.encoder.send_uncompressed(message)?)
     }
 
@@ -130,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), SendError> {
+        self.hand_out_before()?;
         Ok(self.encoder.send_prepared(prepared)?)
     }
 
@@ -141,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         Ok(self.encoder.ping(payload)?)
     }
 
-    /// Queues a pong of at most 125 bytes; see [`WebSocket::try_pong`].
+    /// Queues a pong of at most 125 bytes; see [`WebSocket::try_pong`](super::WebSocket::try_pong).
     ///
     /// # Errors
     /// [`SendError`]; it was not queued.
@@ -149,10 +152,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         Ok(self.encoder.pong(payload)?)
     }
 
-    /// Starts the closing handshake. Messages may still arrive until the peer's close frame.
+    /// Starts the closing handshake. Messages may still arrive until the peer's close frame. What was
+    /// published to its topics before goes out first, as far as there is room.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
-        let now = Instant::now().into_std();
-        self.encoder.close(code, reason, now);
+        self.shared.close_into(self.encoder, code, reason);
+    }
+
+    /// What was published before goes first.
+    #[inline]
+    fn hand_out_before(&mut self) -> Result<(), SendError> {
+        if !self.memberships.is_empty() {
+            self.shared.hand_out_before(self.encoder)?;
+        }
+        Ok(())
     }
 
     /// A handle to send from other tasks.
@@ -160,20 +172,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         Sender::new(Arc::clone(self.shared))
     }
 
-    /// See [`WebSocket::join`].
+    /// See [`WebSocket::join`](super::WebSocket::join).
     pub fn join(&mut self, topic: &Topic) {
         if self.membership(topic).is_none() {
+            let (membership, cursor) = topic.join();
             self.memberships.reserve_exact(1);
-            self.memberships.push(topic.join());
+            self.memberships.push(membership);
+            self.shared.lock().join(cursor);
         }
     }
 
-    /// See [`WebSocket::leave`].
+    /// See [`WebSocket::leave`](super::WebSocket::leave).
     pub fn leave(&mut self, topic: &Topic) {
         self.memberships.retain(|member| !member.is_of(topic));
+        self.shared.lock().leave(topic);
     }
 
-    /// See [`WebSocket::membership`].
+    /// See [`WebSocket::membership`](super::WebSocket::membership).
     pub fn membership(&self, topic: &Topic) -> Option<&Membership> {
         self.memberships.iter().find(|member| member.is_of(topic))
     }

@@ -8,11 +8,10 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
 use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,11 +20,15 @@ use tokio::{
 
 use super::{
     deferred::{Deferred, DeferredItem, SendItem},
+    publications::{self, HandedOut, Queue, WRITE_AT},
     timer::after,
 };
 use crate::{
     net::buffer::{self, ReadBuffer},
-    ws::{RecvError, SendError},
+    ws::{
+        RecvError, SendError,
+        topic::{Cursor, Topic},
+    },
 };
 
 /// Most slices of one vectored write.
@@ -74,6 +77,8 @@ pub(crate) struct LockedConnection<S> {
     /// The stream has taken nothing; it must until then.
     pub(super) write_deadline: Option<Instant>,
     pub(super) write_within: Duration,
+    /// Where the socket is in the topics it has joined.
+    cursors: Vec<Cursor>,
     /// The bound of `deferred`.
     queue_bytes_max: usize,
     /// How long a wish to close may wait in `deferred`.
@@ -97,6 +102,7 @@ impl<S> LockedConnection<S> {
             failed: None,
             write_deadline: None,
             write_within: Duration::from_secs(10),
+            cursors: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -150,8 +156,11 @@ impl<S> LockedConnection<S> {
         self.encoder.as_deref_mut()
     }
 
-    /// Queues a message, now or for later.
+    /// Queues a message, now or for later, behind what was published before.
     pub(super) fn offer(&mut self, item: SendItem<'_>) -> Result<(), SendError> {
+        if !item.is_control() {
+            self.hand_out_before()?;
+        }
         let result = match &mut self.encoder {
             Some(encoder) if self.deferred.is_empty() => {
                 encoder.lend_buffer(buffer::write_buffer);
@@ -163,17 +172,118 @@ impl<S> LockedConnection<S> {
     }
 
     /// Queues something by a function of the owner's, who has made sure that the encoder is
-    /// here.
+    /// here; behind what was published before.
     #[inline]
     pub(super) fn queue(
         &mut self,
         mut queue: impl FnMut(&mut Encoder) -> Result<(), tidewire_proto::SendError>,
     ) -> Result<(), SendError> {
+        self.hand_out_before()?;
         let Some(encoder) = &mut self.encoder else {
             return Err(SendError::Full);
         };
         encoder.lend_buffer(buffer::write_buffer);
         Ok(queue(encoder)?)
+    }
+
+    /// The socket has joined a topic.
+    pub(super) fn join(&mut self, cursor: Cursor) {
+        self.cursors.reserve_exact(1);
+        self.cursors.push(cursor);
+    }
+
+    /// The socket leaves a topic.
+    pub(super) fn leave(&mut self, topic: &Topic) {
+        self.cursors.retain(|cursor| !cursor.is_of(topic));
+    }
+
+    /// The socket leaves all topics.
+    pub(super) fn leave_all(&mut self) {
+        self.cursors = Vec::new();
+    }
+
+    /// Another task waits for publications from now on.
+    pub(super) fn forget_task(&mut self) {
+        self.cursors.iter_mut().for_each(Cursor::forget_task);
+    }
+
+    /// For the task that receives: queues what was published, as far as there is room. It is woken when
+    /// there is more.
+    #[inline]
+    pub(super) fn hand_out(&mut self, waker: &Waker) -> HandedOut {
+        if self.cursors.is_empty() {
+            return HandedOut::All;
+        }
+        self.apply_deferred();
+        let Some(encoder) = &mut self.encoder else {
+            return HandedOut::All;
+        };
+        if !self.deferred.is_empty() {
+            // What others sent before keeps its place; while a message in pieces holds it up, nothing is written
+            // that could change that.
+            return if encoder.is_fragmenting() {
+                HandedOut::All
+            } else {
+                HandedOut::MoreWaits
+            };
+        }
+        let queue = Queue::Encoder(encoder);
+        let handed_out = publications::hand_out(&mut self.cursors, queue, WRITE_AT, Some(waker));
+        self.closed_if_too_slow(handed_out)
+    }
+
+    /// For who has checked the encoder out: queues in it what others deferred, then what was published.
+    pub(super) fn hand_out_into(&mut self, encoder: &mut Encoder, bytes_max: usize) -> HandedOut {
+        encoder.lend_buffer(buffer::write_buffer);
+        self.deferred.apply(encoder);
+        if !self.deferred.is_empty() && !encoder.is_fragmenting() {
+            return HandedOut::MoreWaits;
+        }
+        let queue = Queue::Encoder(encoder);
+        publications::hand_out(&mut self.cursors, queue, bytes_max, None)
+    }
+
+    /// Before something is sent: queues what was published, so that it is not overtaken.
+    #[inline]
+    fn hand_out_before(&mut self) -> Result<(), SendError> {
+        if self.cursors.is_empty() {
+            return Ok(());
+        }
+        match self.hand_out_for_others(self.queue_bytes_max) {
+            HandedOut::All => Ok(()),
+            HandedOut::MoreWaits => Err(SendError::Full),
+            HandedOut::TooSlow(_) => Err(SendError::Closed),
+        }
+    }
+
+    fn hand_out_for_others(&mut self, bytes_max: usize) -> HandedOut {
+        self.apply_deferred();
+        let queue = match &mut self.encoder {
+            Some(encoder) if self.deferred.is_empty() => Queue::Encoder(encoder),
+            Some(_) | None => Queue::Deferred(&mut self.deferred),
+        };
+        let handed_out = publications::hand_out(&mut self.cursors, queue, bytes_max, None);
+        self.closed_if_too_slow(handed_out)
+    }
+
+    fn closed_if_too_slow(&mut self, handed_out: HandedOut) -> HandedOut {
+        if let HandedOut::TooSlow(end) = &handed_out {
+            self.close_now(end.clone());
+        }
+        handed_out
+    }
+
+    /// Starts the closing handshake. What was published before goes out first, as far as there is room.
+    pub(super) fn close(&mut self, frame: CloseFrame) {
+        if !self.cursors.is_empty() {
+            let _as_far_as_there_is_room = self.hand_out_for_others(WRITE_AT);
+        }
+        self.close_now(frame);
+    }
+
+    fn close_now(&mut self, frame: CloseFrame) {
+        self.deferred.close(frame, after(self.close_within));
+        self.apply_deferred();
     }
 
     /// Takes an answer, which is never refused.
@@ -338,6 +448,7 @@ impl<S> LockedConnection<S> {
     /// The owner is gone; gives the stream and what was queued, to be dropped: a forgotten sender
     /// must not keep it.
     pub(super) fn abandon(&mut self) -> (Option<S>, Option<Box<Encoder>>) {
+        self.leave_all();
         self.failed.get_or_insert(RecvError::Lost);
         self.deferred = Deferred::default();
         self.stats = self.stats();
@@ -449,22 +560,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LockedConnection<S> {
             Some(stream) => Pin::new(stream).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
-    }
-
-    /// Queues frames of a topic.
-    pub(super) fn publication(&mut self, frames: &Bytes, count: u64) {
-        let Some(encoder) = &mut self.encoder else {
-            return;
-        };
-        encoder.lend_buffer(buffer::write_buffer);
-        if let Err(error) = encoder.send_frames(frames, count) {
-            tracing::debug!(%error, "a publication was not sent");
-        }
-    }
-
-    /// Starts the closing handshake.
-    pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.deferred.close(frame, after(self.close_within));
-        self.apply_deferred();
     }
 }

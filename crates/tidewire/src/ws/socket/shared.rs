@@ -29,6 +29,7 @@ use super::{
     cork::{self, ConnectionKey},
     deferred::SendItem,
     locked::{LockedConnection, WriteResult},
+    publications::{HandedOut, WRITE_AT},
 };
 use crate::ws::{Peer, RecvError, SendError};
 
@@ -126,6 +127,35 @@ impl<S> SharedConnection<S> {
         let result = queue(&mut encoder);
         cork::hold(encoder);
         Some(result)
+    }
+
+    /// For who has checked the encoder out, before something is sent: queues in it what was published, so
+    /// that it is not overtaken.
+    pub(super) fn hand_out_before(
+        &self,
+        encoder: &mut Encoder,
+    ) -> Result<(), tidewire_proto::SendError> {
+        let bytes_max = encoder.config().send_queue_bytes_max;
+        match self.hand_out_into(encoder, bytes_max) {
+            HandedOut::All => Ok(()),
+            HandedOut::MoreWaits => Err(tidewire_proto::SendError::Full),
+            HandedOut::TooSlow(_) => Err(tidewire_proto::SendError::Closed),
+        }
+    }
+
+    /// For who has checked the encoder out, before it closes: queues in it what was published, as far as
+    /// there is room.
+    pub(super) fn close_into(&self, encoder: &mut Encoder, code: CloseCode, reason: &str) {
+        let _as_far_as_there_is_room = self.hand_out_into(encoder, WRITE_AT);
+        encoder.close(code, reason, Instant::now().into_std());
+    }
+
+    fn hand_out_into(&self, encoder: &mut Encoder, bytes_max: usize) -> HandedOut {
+        let handed_out = self.lock_only().hand_out_into(encoder, bytes_max);
+        if let HandedOut::TooSlow(end) = &handed_out {
+            encoder.close(end.code, &end.reason, Instant::now().into_std());
+        }
+        handed_out
     }
 
     /// Takes the encoder out, to queue a batch of messages; `None` when it is out already or
@@ -344,7 +374,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
         Ok(end)
     }
 
-    /// Starts the closing handshake from anywhere; the receiving task goes on with it.
+    /// Starts the closing handshake from anywhere; the receiving task goes on with it. What was
+    /// published before goes out first, as far as there is room.
     pub(crate) fn start_close(self: &Arc<Self>, code: CloseCode, reason: &str) {
         {
             let mut locked = self.lock();

@@ -346,9 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// Ends the membership in `topic`.
     pub fn leave(&mut self, topic: &Topic) {
-        self.driver
-            .memberships
-            .retain(|member| !member.is_of(topic));
+        self.driver.leave(topic);
     }
 
     /// The membership in `topic`, to publish to everybody else in it.
