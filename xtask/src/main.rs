@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's automation. One folder per task; what they share stands here.
 //!
 //! - [`tidy`]: small checks of the source tree that no compiler makes
+//! - [`generated`]: reference pages and JSON schemas of the configuration
 //! - [`conformance`]: the Autobahn suite against our server and our client
 //! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
 //! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
@@ -18,6 +19,7 @@ mod ci;
 mod conformance;
 mod dependencies;
 mod fuzz;
+mod generated;
 mod misuse;
 mod outcome;
 mod process;
@@ -42,8 +44,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Check the source tree: layers, manifests, file sizes, links, white space.
+    /// Check the source tree: layers, manifests, file sizes, links, white space, generated files.
     Tidy,
+    /// Write the reference pages and JSON schemas of the configuration anew.
+    Generate,
     /// Run the Autobahn suite and compare with the committed expectation.
     Conformance(conformance::Options),
     /// Look for inputs that break a promise.
@@ -81,6 +85,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
         Task::Tidy => tidy::run(&workspace),
+        Task::Generate => generated::write(&workspace),
         Task::Conformance(options) => conformance::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Deny => dependencies::deny(&workspace).map(|_| ExitCode::SUCCESS),

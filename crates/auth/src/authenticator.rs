@@ -1,12 +1,14 @@
-//! [`Authenticator`]: decides whether a request may pass.
+//! [`Authenticator`]: decides whether a request may pass, and as whom.
 //!
 //! Invariant: every member of every list is evaluated, whatever the members before it said,
 //! and results are combined without branches, so the time tells nothing about which one failed.
 
+use std::sync::Arc;
+
 use subtle::Choice;
 
 use crate::{
-    Headers, Secret,
+    Headers, Identity, Secret,
     credentials::{self, Offer},
 };
 
@@ -16,6 +18,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticator {
     root: Node,
+    /// The same for everyone who passes: no kind knows single users.
+    identity: Arc<Identity>,
 }
 
 /// The request may not pass. The distinction is for logs and counters: clients get the same
@@ -33,20 +37,23 @@ pub enum Denied {
 
 impl Authenticator {
     pub(crate) fn new(root: Node) -> Self {
-        Self { root }
+        Self {
+            root,
+            identity: Arc::new(Identity::of_group()),
+        }
     }
 
-    /// Decides about a request by its header fields.
+    /// Decides about a request by its header fields; returns who it is.
     ///
     /// A field or cookie that a kind looks at and that occurs twice does not count for that
     /// kind, even if one of the two, or both, would be right.
     ///
     /// # Errors
     /// [`Denied`]: answer 401 or close the WebSocket, and say no more than that.
-    pub fn check(&self, headers: &dyn Headers) -> Result<(), Denied> {
+    pub fn check(&self, headers: &dyn Headers) -> Result<Arc<Identity>, Denied> {
         let verdict = self.root.evaluate(headers);
         if bool::from(verdict.passes) {
-            Ok(())
+            Ok(Arc::clone(&self.identity))
         } else if verdict.offered {
             Err(Denied::Wrong)
         } else {
@@ -62,13 +69,13 @@ impl Authenticator {
             .then_some(r#"Basic realm="tidewire", charset="UTF-8""#)
     }
 
-    /// Whether requests without any credentials pass, be it by `noauth` itself or by a list
+    /// Returns whether requests without any credentials pass, be it by `noauth` itself or by a list
     /// that comes to the same. Such a server belongs on loopback.
     pub fn is_open(&self) -> bool {
         self.root.is_open()
     }
 
-    /// Whether browsers attach the credentials on their own (basic, cookie), so that pages of
+    /// Returns whether browsers attach the credentials on their own (basic, cookie), so that pages of
     /// other origins could use them: an origin allow-list has to protect the endpoint.
     pub fn uses_ambient_credentials(&self) -> bool {
         self.root

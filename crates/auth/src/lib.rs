@@ -1,7 +1,7 @@
-//! Who is it: the authentication kinds a server can demand of a request.
+//! Who is it, and what may it do: the authentication kinds a server can demand of a request.
 //!
 //! In: an [`AuthConfig`] from a configuration file, and later the header fields of each
-//! request. Out: an [`Authenticator`] whose [`check`](Authenticator::check) answers yes or
+//! request. Out: an [`Authenticator`] whose [`check`](Authenticator::check) answers with an [`Identity`] or
 //! [`Denied`]. The crate is pure logic: it opens no files, reads no environment and knows no
 //! sockets; references to secrets are looked up through [`Lookup`], which the caller gives.
 //!
@@ -14,7 +14,8 @@
 //!
 //! let config: AuthConfig = serde_json::from_str(r#"{"type": "bearer", "value": "s3cret"}"#)?;
 //! let authenticator = config.resolve(&NoLookup)?;
-//! assert!(authenticator.check(&[("Authorization", "Bearer s3cret")]).is_ok());
+//! let identity = authenticator.check(&[("Authorization", "Bearer s3cret")])?;
+//! assert_eq!(identity.user(), None); // the token is shared: it says nothing of the user
 //! assert!(authenticator.check(&[("Authorization", "Bearer guess")]).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -25,6 +26,7 @@ mod config; // what the operator writes
 mod credentials; // header bytes → credentials
 mod error; // what can be wrong with it
 mod headers; // the header fields of a request
+mod identity; // who passed, and what it may do
 mod reference; // `${env:…}` and `${file:…}`
 mod resolve; // config → authenticator
 mod secret; // a string that cannot be printed
@@ -33,6 +35,7 @@ pub use authenticator::{Authenticator, Denied};
 pub use config::AuthConfig;
 pub use error::{AuthError, AuthRule};
 pub use headers::Headers;
+pub use identity::{Grants, Identity, Scope};
 pub use reference::{Lookup, LookupError, NoLookup};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;

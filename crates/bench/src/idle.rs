@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 /// Opens the sessions and prints what the server's resident memory grew by.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let config = "[chat.keep_alive]\nping_seconds = 3600\n[log]\nlevel = \"warn\"\n";
+    let config = "[server.keep_alive]\nping_interval = \"1h\"\n[log]\nlevel = \"warn\"\n";
     let server = MessagingServer::start(&options.program, "0,1", config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tidewire_gateway::config::EXAMPLE_TOML;
-use tidewire_server::config::DEFAULT_TOML;
+use tidewire_server::config::default_toml;
 
 use crate::{exit_codes::exit_codes, output};
 
@@ -25,10 +25,10 @@ pub(crate) struct DefaultConfigArguments {
 
 pub(crate) fn run(arguments: &DefaultConfigArguments) -> anyhow::Result<ExitCode> {
     let text = if arguments.gateway {
-        EXAMPLE_TOML
+        EXAMPLE_TOML.to_owned()
     } else {
-        DEFAULT_TOML
+        default_toml()
     };
-    output::print(text).context("cannot write the configuration")?;
+    output::print(&text).context("cannot write the configuration")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -71,8 +71,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         })
     })?;
     logs::start(
-        &settings.log_level,
-        settings.log_format,
+        &settings.config.log.level,
+        settings.config.log.format,
         &Target::StandardError,
     )?;
     for warning in &settings.warnings {
@@ -88,10 +88,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
 /// The runtime of everything but the connections of `per-core`, which have their own.
 fn runtime(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if settings.server.runtime == Runtime::Pool
-        && let Some(workers) = settings.server.workers
-    {
-        builder.worker_threads(workers.get());
+    let server = &settings.config.server;
+    if server.runtime == Runtime::Pool && server.workers > 0 {
+        builder.worker_threads(server.workers);
     }
     builder.enable_all().build()
 }

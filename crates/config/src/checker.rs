@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use tidewire_auth::Lookup;
+use tidewire_table::Table;
 
 use crate::{ConfigError, Problem, Rule, Source, load::split};
 
@@ -96,6 +97,13 @@ impl<'a> Checker<'a> {
                 expected: expected.to_owned(),
             },
         );
+    }
+
+    /// Notes every value of a table, which stands at the key `at`, that is out of its range.
+    pub fn ranges(&mut self, at: &str, table: &impl Table) {
+        table.violations(at, &mut |violation| {
+            self.value(&violation.key, &violation.found, &violation.expected);
+        });
     }
 
     /// The end of the checks, which made `settings`.

@@ -39,7 +39,10 @@ pub(crate) fn layer(
             });
         };
         match shape_of(schema, &path) {
-            Shape::Unknown(expected) => complain(Rule::UnknownKey { expected }),
+            Shape::Unknown(expected) => {
+                let renamed = schema.renamed.rule(&path);
+                complain(renamed.unwrap_or(Rule::UnknownKey { expected }));
+            }
             Shape::Table => complain(Rule::IsTable),
             Shape::Text | Shape::Number | Shape::Boolean | Shape::List
                 if names.contains_key(&key) =>

@@ -124,6 +124,14 @@ pub enum Rule {
         /// The keys of that table; empty when there is no such table either.
         expected: Vec<String>,
     },
+    /// There was such a key; it has another name now.
+    #[error("is called {key} now{}", with_unit(.example.as_deref()))]
+    Renamed {
+        /// The key of today.
+        key: String,
+        /// A value of it, where it is written with a unit.
+        example: Option<String>,
+    },
     /// A variable names a table instead of a key.
     #[error("is a table: set its keys, each with a variable of its own")]
     IsTable,
@@ -259,6 +267,7 @@ impl Rule {
             Self::Unreadable { .. }
             | Self::Syntax { .. }
             | Self::UnknownKey { .. }
+            | Self::Renamed { .. }
             | Self::IsTable
             | Self::SetTwice
             | Self::NotUnicode
@@ -277,6 +286,12 @@ fn ways_out(unless: Option<&str>) -> String {
         || " or listen on 127.0.0.1".to_owned(),
         |key| format!(", listen on 127.0.0.1, or set {key} = true"),
     )
+}
+
+fn with_unit(example: Option<&str>) -> String {
+    example.map_or_else(String::new, |example| {
+        format!(" and written with a unit, such as {example}")
+    })
 }
 
 fn expected_list(expected: &[String]) -> String {

@@ -1,7 +1,7 @@
 //! Configuration: what the operator writes, in layers, becomes one checked value.
 //!
-//! In: a [`Schema`] (which keys a program has, with their defaults), a file, environment
-//! variables, flags. Out: the program's own raw type, read from the layers joined, and a [`Checker`]
+//! In: a [`Schema`] (which keys a program has, with their defaults, from the tables its crates declare with
+//! `tidewire-table`), a file, environment variables, flags. Out: the program's own raw type, read from the layers joined, and a [`Checker`]
 //! with which the program turns it into settings; or a [`ConfigError`] that lists every problem
 //! found with its source, key and expectation.
 //!
@@ -10,6 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod schema; // which keys there are
+mod renamed; // what they were called before
+mod auth; // authentication tables as values of keys
+mod template; // keys → the commented example file
+mod reference; // keys → the reference page
+mod json_schema; // keys → JSON schema
 mod error; // what can be wrong
 mod layer; // one source of keys
 mod environment; // variables → layer
@@ -21,14 +26,18 @@ mod single; // the rules for one value each
 mod value; // texts with a grammar of their own: sizes, times, addresses, choices
 mod descriptors; // how many connections the process can hold
 
+pub use auth::Auth;
 pub use checker::{Checker, Sources};
 pub use descriptors::connections_max;
 pub use error::{ConfigError, Problem, Rule, Source};
 pub use figment::value::{Dict, Value};
+pub use json_schema::json_schema;
 pub use layer::{Layer, LayerKind};
 pub use load::{Flag, Loader, is_toml, toml_tables};
+pub use reference::reference;
 pub use report::quote;
 pub use schema::Schema;
 pub use single::LIST_LENGTH_MAX;
 pub use surroundings::{Surroundings, read_text};
+pub use template::template;
 pub use value::{ByteSize, LogFormat, Span, is_log_filter, listen_address, origin};

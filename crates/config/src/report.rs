@@ -17,9 +17,14 @@ pub(crate) fn problem_of(error: &figment::Error, layers: &Layers, schema: &Schem
         None => "nothing".to_owned(),
     };
     let rule = match &error.kind {
-        Kind::UnknownField(_, expected) => Rule::UnknownKey {
-            expected: expected.iter().map(|key| (*key).to_owned()).collect(),
-        },
+        Kind::UnknownField(_, expected) => {
+            schema
+                .renamed
+                .rule(path)
+                .unwrap_or_else(|| Rule::UnknownKey {
+                    expected: expected.iter().map(|key| (*key).to_owned()).collect(),
+                })
+        }
         Kind::Message(message) if is_secret => Rule::AuthTable {
             message: message.clone(),
         },

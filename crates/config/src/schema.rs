@@ -4,6 +4,9 @@ use figment::{
     providers::{Format, Toml},
     value::Dict,
 };
+use tidewire_table::Description;
+
+use crate::{renamed::Renamed, template};
 
 /// The keys of a program, their defaults and the name of their variables.
 #[derive(Clone, Debug)]
@@ -22,14 +25,48 @@ pub struct Schema {
     /// Tables whose keys are names that the operator chooses (`endpoints`), each with what one of
     /// its members may hold.
     pub named: Vec<(&'static str, Dict)>,
+    /// Former names of keys.
+    pub(crate) renamed: Renamed,
 }
 
 impl Schema {
+    /// The keys and defaults that `description` tells.
+    ///
+    /// # Panics
+    /// When a default is not TOML, which a test of every program finds.
+    pub fn new(
+        prefix: &'static str,
+        is_foreign: fn(&str) -> bool,
+        description: &Description,
+    ) -> Self {
+        let defaults = Self::keys_of(&template(description, ""));
+        Self {
+            prefix,
+            is_foreign,
+            keys: defaults.clone(),
+            defaults,
+            named: Vec::new(),
+            renamed: Renamed::of(description),
+        }
+    }
+
+    /// Keys and defaults as they are given.
+    pub fn of_keys(prefix: &'static str, keys: Dict, named: Vec<(&'static str, Dict)>) -> Self {
+        Self {
+            prefix,
+            is_foreign: |_| false,
+            keys,
+            defaults: Dict::new(),
+            named,
+            renamed: Renamed::default(),
+        }
+    }
+
     /// The keys of a TOML text that is part of the program.
     ///
     /// # Panics
     /// When it is not TOML.
-    pub fn keys_of(text: &'static str) -> Dict {
+    pub fn keys_of(text: &str) -> Dict {
         Toml::from_str(text).expect("a text within the program is TOML: a test reads it")
     }
 
@@ -68,6 +105,7 @@ mod tests {
             keys: Dict::new(),
             defaults: Dict::new(),
             named: vec![("endpoints", Dict::new())],
+            renamed: Renamed::default(),
         };
         for (key, table) in [
             ("server.auth.value", Some("server.auth")),

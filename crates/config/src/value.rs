@@ -1,7 +1,4 @@
-//! Texts with a grammar of their own: sizes, addresses and choices.
-//!
-//! Choices are read from strings only: a derived enum would also take numbers and tables
-//! from the configuration library and so accept `runtime = 1` in silence.
+//! Texts with a grammar of their own: addresses, origins, log filters.
 
 use std::{
     fmt,
@@ -10,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, de};
+use tidewire_table::choice;
 
 /// A number of bytes, written as a number or as `64K`, `10M`, `4G` (× 1024); `KiB`, `MiB`,
 /// `GiB` mean the same.
@@ -155,26 +153,14 @@ impl de::Visitor<'_> for SpanVisitor {
     }
 }
 
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// `text`: for people.
-    Text,
-    /// `json`: one object per line, for collectors.
-    Json,
-}
-
-impl TryFrom<String> for LogFormat {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        match text.as_str() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("\"text\" or \"json\""),
-        }
+choice! {
+    /// The shape of log lines.
+    #[non_exhaustive]
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One object per line, for collectors.
+        Json = "json",
     }
 }
 

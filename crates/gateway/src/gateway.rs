@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, RwLock, Weak},
 };
 
 use tidewire::{Drain, ws::ConnectionCounts};
@@ -13,6 +13,7 @@ use crate::{
     record::{access_log::AccessLog, sessions::Sessions},
     routing::{table::Table, target::Target},
     settings::{Listener, Settings},
+    sync::{lock, read, write},
 };
 
 /// A gateway at work.
@@ -34,7 +35,7 @@ pub(crate) struct Gateway {
 /// The processes of the endpoints.
 #[derive(Debug, Default)]
 struct Processes {
-    keepers: JoinSet<()>,
+    reconcilers: JoinSet<()>,
     /// Not while a predecessor's still run: they would have the same addresses.
     started: bool,
 }
@@ -59,9 +60,9 @@ impl Gateway {
     /// Begins to work for a target.
     fn begin(&self, target: &Target) {
         let mut processes = self.lock_processes();
-        while processes.keepers.try_join_next().is_some() {}
-        let keeper = target.start(&self.runtime);
-        processes.keepers.spawn_on(keeper, &self.runtime);
+        while processes.reconcilers.try_join_next().is_some() {}
+        let reconciler = target.start(&self.runtime);
+        processes.reconcilers.spawn_on(reconciler, &self.runtime);
         if processes.started {
             target.want_process();
         }
@@ -96,28 +97,26 @@ impl Gateway {
     /// # Cancel safety
     /// Not cancel safe: when dropped, the processes are killed.
     pub(crate) async fn stop_processes(&self, removed: &[Weak<Target>]) {
-        let mut keepers = {
+        let mut reconcilers = {
             let mut processes = self.lock_processes();
             processes.started = false;
-            std::mem::take(&mut processes.keepers)
+            std::mem::take(&mut processes.reconcilers)
         };
         let removed = removed.iter().filter_map(Weak::upgrade);
         for target in self.table().targets().iter().cloned().chain(removed) {
             target.retire();
             target.end_process();
         }
-        while keepers.join_next().await.is_some() {}
+        while reconcilers.join_next().await.is_some() {}
     }
 
     fn lock_processes(&self) -> MutexGuard<'_, Processes> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.processes)
     }
 
     /// The routes as they are now.
     pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.table))
     }
 
     /// Replaces the routes; targets of the same name live on. Returns those that do not. One call at a
@@ -132,7 +131,7 @@ impl Gateway {
         new.for_each(|target| self.begin(target));
         let gone = before.targets().iter().filter(|it| !is_in(&table, it));
         let gone: Vec<_> = gone.cloned().collect();
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *write(&self.table) = table;
         for target in &gone {
             target.retire();
         }
@@ -141,15 +140,11 @@ impl Gateway {
 
     /// Where clients connect, with the ports that were picked.
     pub(crate) fn listening(&self) -> Vec<(Listener, SocketAddr)> {
-        let listening = self.listening.read();
-        listening.unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.listening).clone()
     }
 
     pub(crate) fn set_listening(&self, now: Vec<(Listener, SocketAddr)>) {
-        let mut listening = self
-            .listening
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listening = write(&self.listening);
         *listening = now;
     }
 

@@ -1,106 +1,77 @@
 //! Limits and switches of the hub: [`Config`] as written, [`Settings`] as checked.
 //!
-//! In: a configuration file's section. Out: values everything downstream relies on. Invariant:
+//! In: a table of a configuration file. Out: values everything downstream relies on. Invariant:
 //! [`Settings`] only exist for a configuration that can work.
 
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use tidewire_table::{Size, Table as _, table};
 
-use crate::{Envelope, EnvelopeError};
+use crate::Recipients;
 
-/// Limits and switches as the operator writes them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent switches, named as in the configuration"
-)]
-pub struct Config {
-    /// The envelope's sender must be the connection's user. `false` lets every client write
-    /// as anybody, the administrator included: compatibility with trusted back ends only.
-    pub check_sender: bool,
-    /// Confirmed deliveries are told to the sender with `notification_received` (S-28).
-    pub delivery_status: bool,
-    /// The sender's connections get a copy of what he sends (S-27).
-    pub send_back: bool,
-    /// Message types that are not sent back, ASCII case ignored.
-    pub send_back_ignored_types: Vec<String>,
-    /// Message types, ASCII case ignored, that are passed on to live sessions and never stored:
-    /// who is absent misses them.
-    pub live_only_types: Vec<String>,
-    /// Whether messages are stored at all. `false` makes every type live-only; what already
-    /// waits is still delivered.
-    pub stores: bool,
-    /// A recipient who is named several times gets a message as often, as from old servers.
-    /// `false`: recipients are a set.
-    pub repeat_recipients: bool,
-    /// IANA name of the zone of server-made time stamps.
-    pub timezone: String,
-    /// Recipients of one message. Each costs one stored copy.
-    pub recipients_max: usize,
-    /// Size of a message times its recipients, in bytes: what one submission can make the
-    /// store write.
-    pub fanout_bytes_max: usize,
-    /// Messages waiting in memory for one connection. Further ones wait in the mailbox.
-    pub outbox_messages_max: usize,
-    /// Bytes waiting in memory for one connection; one message always fits.
-    pub outbox_bytes_max: usize,
-    /// Messages handed to a connection and not yet confirmed; no more are handed out.
-    pub in_flight_messages_max: usize,
-    /// Bytes handed to a connection and not yet confirmed; one message always fits.
-    pub in_flight_bytes_max: usize,
-    /// Sessions in which a message is handed out to clients that never answer a ping. Afterwards
-    /// it waits in the mailbox for a client that does. 0: no limit, the message comes at every connect.
-    pub unproven_deliveries_max: usize,
-    /// Messages that stay in the mailbox of a user who is connected with a client that never answers a
-    /// ping; older ones are forgotten here and stay there, until the connection lets them go. At most half of
-    /// `in_flight_messages_max` counts.
-    pub unproven_messages_kept: usize,
-    /// Users of whom is remembered what they were handed without a proof; about 200 bytes each. Above it those
-    /// recorded longest ago are forgotten, which costs repetitions.
-    pub unproven_users_max: usize,
-    /// Messages of one connection that the store has not settled yet; the connection is not
-    /// read from above it.
-    pub submissions_max: usize,
-    /// Bytes of one connection's messages that the store has not settled yet, with something
-    /// for each recipient; the connection is not read from above it. One message is always
-    /// taken.
-    pub submissions_bytes_max: usize,
-    /// Live connections in all.
-    pub sessions_max: usize,
-    /// Live connections of one user. Each gets every message for the user.
-    pub sessions_per_user_max: usize,
-    /// Users with statistics; above it those longest offline are forgotten. About 200 bytes
-    /// each. Users who are online are kept beyond it.
-    pub stats_users_max: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            check_sender: true,
-            delivery_status: false,
-            send_back: false,
-            send_back_ignored_types: Vec::new(),
-            live_only_types: Vec::new(),
-            stores: true,
-            repeat_recipients: false,
-            timezone: "UTC".to_owned(),
-            recipients_max: 256,
-            fanout_bytes_max: 32 * 1024 * 1024,
-            outbox_messages_max: 1024,
-            outbox_bytes_max: 256 * 1024,
-            in_flight_messages_max: 1024,
-            in_flight_bytes_max: 1024 * 1024,
-            unproven_deliveries_max: 3,
-            unproven_messages_kept: 256,
-            unproven_users_max: 65_536,
-            submissions_max: 256,
-            submissions_bytes_max: 1024 * 1024,
-            sessions_max: 1_000_000,
-            sessions_per_user_max: 64,
-            stats_users_max: 100_000,
-        }
+table! {
+    /// What happens to messages.
+    pub struct Config {
+        /// Whether a message's sender must be the user of its connection. `false` lets every client write as anybody,
+        /// the administrator included, as old servers did: for trusted back ends only.
+        check_sender: bool = true;
+        /// Whether senders are told when a message was delivered. Costs a message per message and recipient.
+        delivery_status: bool = false;
+        /// Whether a sender gets its own messages back on all its connections.
+        send_back: bool = false;
+        /// Message types that are never sent back, in any case. At most 256.
+        send_back_ignored_types: Vec<String>;
+        /// Message types, in any case, that only reach users who are connected: they are never stored. Meant for
+        /// typing notices and the like. At most 256.
+        live_only_types: Vec<String>;
+        /// Whether a recipient who is named several times gets a message as often, as from old servers. `false`:
+        /// recipients are a set.
+        repeat_recipients: bool = false;
+        /// IANA name of the zone of server-made timestamps.
+        time_zone: String = "UTC".to_owned();
+        /// Recipients of one message. Each costs a row in the store.
+        recipients_max: usize = 256, in 1..=1 << 16;
+        /// Size of a message times its recipients: what one submission can make the store write.
+        fanout_bytes_max: usize as Size = 32 << 20, in 1 << 10..=1 << 30;
+        /// Messages waiting in memory for one connection; the rest stays in the mailbox.
+        outbox_messages_max: usize = 1024, in 1..=1 << 20;
+        /// Bytes waiting in memory for one connection; the rest stays in the mailbox. One message is taken whatever
+        /// its size. Worst case memory is this times the number of slow readers.
+        outbox_bytes_max: usize as Size = 256 << 10, in 1 << 10..=1 << 30;
+        /// Messages handed to a connection and not yet confirmed; no more are handed out.
+        in_flight_messages_max: usize = 1024, in 1..=1 << 20;
+        /// Bytes handed to a connection and not yet confirmed; no more are handed out. One message is handed out
+        /// whatever its size.
+        in_flight_bytes_max: usize as Size = 1 << 20, in 1 << 10..=1 << 30;
+        /// Connections on which a message is delivered to clients that never answer a ping; afterwards it waits for
+        /// one that does. 0 = no limit, it comes at every connect.
+        unproven_deliveries_max: usize = 3, in 0..=16;
+        /// Messages kept for a redelivery while their user is connected with a client that never answers a ping; older
+        /// ones leave once it has sent something since and its system has acknowledged them. No more than half of
+        /// `in_flight_messages_max` and of `mailbox.user_messages_max` count.
+        unproven_messages_kept: usize = 256, in 1..=1 << 16;
+        /// Users of whom is remembered what they were handed without a proof, about 200 bytes each. Above it those
+        /// recorded longest ago are forgotten, which costs repetitions.
+        unproven_users_max: usize = 65_536, in 1..=100_000_000;
+        /// Messages of one connection that are not stored yet; the connection is not read from above it.
+        submissions_max: usize = 256, in 1..=1 << 16;
+        /// Bytes of one connection's messages that are not stored yet; the connection is not read from above it. One
+        /// message is taken whatever its size.
+        submissions_bytes_max: usize as Size = 1 << 20, in 1 << 10..=1 << 30;
+        /// Connections of all users at a time.
+        sessions_max: usize = 1_000_000, in 1..=100_000_000;
+        /// Connections of one user at a time. Each gets every message for the user.
+        sessions_per_user_max: usize = 64, in 1..=1 << 16;
+        /// Users with statistics, about 200 bytes each; above it those longest offline are forgotten. Users who are
+        /// online are kept beyond it.
+        stats_users_max: usize = 100_000, in 1..=100_000_000;
+    }
+    besides {
+        /// Whether messages are stored at all. `false` makes every type live-only; what already
+        /// waits is still delivered. Default `true`.
+        stores: bool = true;
+        /// Messages that a mailbox holds. A full one would take nothing new, so no more than half of it is kept for a
+        /// redelivery. Default: unlimited.
+        mailbox_messages_max: usize = usize::MAX;
     }
 }
 
@@ -117,13 +88,9 @@ impl Settings {
         &self.config
     }
 
-    /// Reads a payload by the rules of this configuration.
-    pub(crate) fn parse<'a>(&self, payload: &'a [u8]) -> Result<Envelope<'a>, EnvelopeError> {
-        if self.config.repeat_recipients {
-            Envelope::parse_with_repeats(payload, self.config.recipients_max)
-        } else {
-            Envelope::parse(payload, self.config.recipients_max)
-        }
+    /// An empty list of recipients with the bounds of this configuration.
+    pub fn recipients(&self) -> Recipients {
+        Recipients::new(self.config.recipients_max, self.config.repeat_recipients)
     }
 
     pub(crate) fn sends_back(&self, kind: &str) -> bool {
@@ -145,24 +112,17 @@ impl TryFrom<Config> for Settings {
     type Error = ConfigError;
 
     fn try_from(config: Config) -> Result<Self, ConfigError> {
-        let positive = [
-            ("recipients_max", config.recipients_max),
-            ("fanout_bytes_max", config.fanout_bytes_max),
-            ("outbox_messages_max", config.outbox_messages_max),
-            ("outbox_bytes_max", config.outbox_bytes_max),
-            ("in_flight_messages_max", config.in_flight_messages_max),
-            ("in_flight_bytes_max", config.in_flight_bytes_max),
-            ("submissions_max", config.submissions_max),
-            ("submissions_bytes_max", config.submissions_bytes_max),
-            ("sessions_max", config.sessions_max),
-            ("sessions_per_user_max", config.sessions_per_user_max),
-            ("stats_users_max", config.stats_users_max),
-        ];
-        if let Some(&(key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        let mut zero = None;
+        config.violations("", &mut |violation| {
+            if violation.found == "0" {
+                zero.get_or_insert(violation.name);
+            }
+        });
+        if let Some(key) = zero {
             return Err(ConfigError::Zero { key });
         }
-        let zone = TimeZone::get(&config.timezone).map_err(|_| ConfigError::UnknownTimezone {
-            value: config.timezone.clone(),
+        let zone = TimeZone::get(&config.time_zone).map_err(|_| ConfigError::UnknownTimezone {
+            value: config.time_zone.clone(),
         })?;
         Ok(Self { config, zone })
     }
@@ -179,7 +139,7 @@ pub enum ConfigError {
         key: &'static str,
     },
     /// No such time zone.
-    #[error("timezone = {value:?}: expected an IANA time zone name such as \"Europe/Berlin\"")]
+    #[error("time_zone = {value:?}: expected an IANA time zone name such as \"Europe/Berlin\"")]
     UnknownTimezone {
         /// What was written.
         value: String,
@@ -211,7 +171,7 @@ mod tests {
     #[test]
     fn an_unknown_time_zone_or_key_is_refused() {
         let config = Config {
-            timezone: "Mars/Base".to_owned(),
+            time_zone: "Mars/Base".to_owned(),
             ..Config::default()
         };
         assert!(

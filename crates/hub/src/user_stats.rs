@@ -1,7 +1,7 @@
 //! Statistics per user as the REST API shows them: [`Stat`] (S-52).
 //!
 //! In: connects, disconnects, messages. Out: numbers with the names of the original. Invariant:
-//! only users who have connected get an entry (defect 2.4-14), and the table is bounded: those
+//! only users who have connected get an entry, and the table is bounded: those
 //! longest offline leave first. Counting a message touches atomics of the entry, no table.
 
 use std::{
@@ -37,7 +37,7 @@ pub struct Stat {
     pub last_message_time: i64,
     /// Messages handed to his connections, each connection counted.
     pub received_messages: u64,
-    /// Messages accepted from him (defect 2.4-24: not recipients).
+    /// Messages accepted from him (not recipients).
     pub sent_messages: u64,
     /// Since his last message, or since the last connection.
     pub time_inactivity: i64,
@@ -81,8 +81,11 @@ impl UserCounters {
         self.answered.load(Relaxed)
     }
 
-    pub(crate) fn went_out(&self, messages: u64, bytes: usize) {
+    pub(crate) fn received(&self, messages: u64) {
         self.received.fetch_add(messages, Relaxed);
+    }
+
+    pub(crate) fn went_out(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
@@ -98,7 +101,7 @@ impl UserCounters {
         } else {
             last_connection
         };
-        // A moment that never was is 0; the span since then is no span (defect 2.4-24).
+        // A moment that never was is 0; the span since then is no span.
         let since = |moment: i64| if moment > 0 { (now - moment).max(0) } else { 0 };
         Stat {
             bytes_transferred: self.bytes.load(Relaxed),
@@ -234,7 +237,7 @@ mod tests {
         UserId::from(number)
     }
 
-    /// S-52 and defect 2.4-24.
+    /// S-52.
     #[test]
     fn a_user_who_never_connected_has_only_zeros() {
         let stats = UserStats::new(10);
@@ -272,7 +275,6 @@ mod tests {
         assert_eq!(stat.bytes_transferred, 7);
     }
 
-    /// Defect 2.4-14.
     #[test]
     fn the_longest_offline_user_leaves_a_full_table_first() {
         let stats = UserStats::new(2);

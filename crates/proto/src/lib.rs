@@ -84,6 +84,7 @@ mod connection; // the state machine
 #[cfg(feature = "smhandshake")]
 pub mod smhandshake; // SocketMaster's dialect: messages that name their route
 pub mod mux; // tidewire.mux.v1: many named WebSockets over one
+mod setters; // configurations, changed by value
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;

@@ -218,9 +218,10 @@ fn an_owned_echo_allocates_once_per_message() {
 }
 
 /// A message of a named route costs nothing but its look-up: line, payload and prefix are borrowed.
+/// Parity: M-28.
 #[cfg(feature = "smhandshake")]
 #[test]
-fn m28_route_lines_allocate_nothing() {
+fn route_lines_allocate_nothing() {
     use tidewire_proto::smhandshake::{Incoming, Limits, Prefix, Reaction, RouteLine, Session};
 
     const MESSAGE: &str = "ROUTENAME=Endpoint1\r\n\r\nthirty-two bytes of plain ASCII.";

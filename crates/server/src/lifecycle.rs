@@ -5,8 +5,8 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
+    num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use tidewire::{
     tls::{ServerTls, TlsError},
     ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
 };
-use tidewire_auth::Authenticator;
+use tidewire_dialect::Classic;
 use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
@@ -28,7 +28,7 @@ use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
 use crate::{
     access::Access,
     chat::{Behaviour, Chat, Timing},
-    config::{AllowedOrigins, MailboxSettings, RestSettings, Runtime, Settings, TlsSettings},
+    config::{AllowedOrigins, ListenerSettings, Runtime, Settings, TlsSettings},
     echo::Echo,
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
@@ -85,7 +85,7 @@ type RestServer = service::RunningServer<Http<Router>>;
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
-    tracing::info!(dir = %settings.data_dir.display(), "opening the message store");
+    tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let hub = Hub::new(hub_config(settings).try_into()?, Arc::clone(&port));
@@ -121,7 +121,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         messaging,
         rest,
         urls,
-        drain: settings.server.drain,
+        drain: settings.config.server.drain_timeout,
     })
 }
 
@@ -167,41 +167,37 @@ fn start_messaging(
     options: http::Config,
     urls: &mut Vec<(&'static str, String)>,
 ) -> Result<RunningServer, StartError> {
-    let server = &settings.server;
-    let access = access(
-        &server.auth,
-        server.allowed_origins.clone(),
-        server.listen,
-        server.tls.is_some(),
-    );
+    let server = &settings.config.server;
+    let listening = &settings.server;
+    let access = access(listening, settings.allowed_origins.clone());
     let mut config = socket_config(settings);
     // The messaging connection pings by itself: its pongs prove more.
     config.ping_every = None;
     let config = Arc::new(config);
-    let mut listener = ServerConfig::new(server.listen);
-    listener.workers = match (server.runtime, server.workers) {
+    let mut listener = ServerConfig::new(listening.listen);
+    listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
         (Runtime::Pool, _) => Workers::Pool,
         (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
         (Runtime::PerCore, None) => Workers::per_core(),
     };
     listener.socket = Arc::clone(&config);
-    listener.tls = tls(server.tls.as_ref(), "messaging")?;
+    listener.tls = tls(listening.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
     listener.limits.write_within = unacknowledged_within(settings);
-    listener.limits.unsent_bytes_max = Some(settings.server.limits.unsent_bytes_max);
+    listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_within = Some(unacknowledged_within(settings));
     let router = web::router(
         Arc::clone(hub),
         access.clone(),
         server.web_chat,
-        settings.chat.message_bytes_max,
+        server.limits.message_bytes_max,
     );
-    let chat = Arc::new(Chat {
-        hub: Arc::clone(hub),
-        access: access.clone(),
+    let chat = Arc::new(Chat::<Classic>::new(
+        Arc::clone(hub),
+        access.clone(),
         config,
-        behaviour: behaviour(settings),
-    });
+        behaviour(settings),
+    ));
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)
@@ -219,7 +215,7 @@ fn start_messaging(
         listener: "messaging",
         source,
     })?;
-    let (ws, http) = if server.tls.is_some() {
+    let (ws, http) = if listening.tls.is_some() {
         ("wss", "https")
     } else {
         ("ws", "http")
@@ -236,49 +232,46 @@ fn start_messaging(
 }
 
 fn behaviour(settings: &Settings) -> Behaviour {
+    let config = &settings.config.server;
     Behaviour {
-        confirm: settings.chat.confirm,
+        confirm: config.confirm,
         timing: Arc::new(Timing {
-            pong_timeout: settings.chat.keep_alive.pong_timeout,
-            ping_interval: settings.chat.keep_alive.ping_interval,
+            pong_timeout: config.keep_alive.pong_timeout,
+            ping_interval: config.keep_alive.ping_interval,
             // The system has noticed by then that nothing is acknowledged any more.
             acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
-            unproven_kept: settings.chat.unproven.kept,
+            unproven_kept: config.unproven_kept_for,
         }),
-        inactive_within: settings.chat.keep_alive.inactive_timeout,
+        inactive_within: config.keep_alive.inactive_timeout,
     }
 }
 
 fn start_rest(
-    rest: &RestSettings,
+    listening: &ListenerSettings,
     settings: &Settings,
     options: http::Config,
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
 ) -> Result<RestServer, StartError> {
-    let access = access(
-        &rest.auth,
-        settings.server.allowed_origins.clone(),
-        rest.listen,
-        rest.tls.is_some(),
-    );
-    let mut listener = service::Config::new(rest.listen);
+    let rest = &settings.config.rest;
+    let access = access(listening, settings.allowed_origins.clone());
+    let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
-    listener.tls = tls(rest.tls.as_ref(), "REST")?;
+    listener.tls = tls(listening.tls.as_ref(), "REST")?;
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
-    listener.limits.handshake_timeout = settings.server.limits.handshake_timeout;
+    listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
     let router: Router = rest::router(Rest {
         hub,
         mailbox,
         telemetry,
         access,
         body_bytes_max: rest.body_bytes_max,
-        answer_within: rest.answer,
+        answer_within: rest.answer_timeout,
         idempotency: Arc::new(Idempotency::new(
-            rest.idempotency,
+            rest.idempotency_ttl,
             rest.idempotency_keys_max,
         )),
     });
@@ -290,19 +283,14 @@ fn start_rest(
         })
 }
 
-fn access(
-    auth: &Authenticator,
-    allowed_origins: AllowedOrigins,
-    listen: SocketAddr,
-    secure: bool,
-) -> Access {
+fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
-        loopback_names_only: listen.ip().is_loopback()
-            && auth.is_open()
+        loopback_names_only: listening.listen.ip().is_loopback()
+            && listening.auth.is_open()
             && allowed_origins != AllowedOrigins::Any,
-        auth: Arc::new(auth.clone()),
+        auth: Arc::new(listening.auth.clone()),
         allowed_origins: Arc::new(allowed_origins),
-        secure,
+        secure: listening.tls.is_some(),
     }
 }
 
@@ -329,7 +317,7 @@ fn tls(
 }
 
 fn limits(settings: &Settings, listener: &mut ServerConfig) {
-    let from = &settings.server.limits;
+    let from = &settings.config.server.limits;
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
@@ -339,30 +327,33 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
 
 /// Most connections of a listener, in all and per address.
 fn connection_limits(settings: &Settings) -> (usize, usize) {
-    let from = &settings.server.limits;
-    let count = |limit: NonZeroU32| limit.get() as usize;
-    let connections_max = from.connections_max.map(count);
-    (
-        connections_max.unwrap_or_else(tidewire_config::connections_max),
-        from.connections_per_ip_max.map_or(usize::MAX, count),
-    )
+    let from = &settings.config.server.limits;
+    let connections_max = match from.connections_max {
+        0 => tidewire_config::connections_max(),
+        limit => limit as usize,
+    };
+    let per_ip_max = match from.connections_per_ip_max {
+        0 => usize::MAX,
+        limit => limit as usize,
+    };
+    (connections_max, per_ip_max)
 }
 
 fn head_limits(settings: &Settings) -> HeadLimits {
     HeadLimits {
-        bytes_max: settings.server.limits.head_bytes_max,
-        fields_max: settings.server.limits.headers_max,
+        bytes_max: settings.config.server.limits.head_bytes_max,
+        fields_max: settings.config.server.limits.headers_max,
     }
 }
 
 /// How long a peer's system may acknowledge nothing: the standstill that is allowed with pongs, twice,
 /// so that the end is told by a close frame where there is still somebody to hear it.
 fn unacknowledged_within(settings: &Settings) -> Duration {
-    settings.chat.keep_alive.pong_timeout * 2
+    settings.config.server.keep_alive.pong_timeout * 2
 }
 
 fn http_config(settings: &Settings) -> http::Config {
-    let limits = &settings.server.limits;
+    let limits = &settings.config.server.limits;
     let too_many =
         r#"{"message":"too many answers are waiting to be read","status":503,"success":false}"#;
     let mut config = http::Config::default();
@@ -370,20 +361,21 @@ fn http_config(settings: &Settings) -> http::Config {
     config.keep_alive = false;
     config.head = head_limits(settings);
     config.head_timeout = limits.handshake_timeout;
-    config.answer_timeout = limits.answer_within;
+    config.answer_timeout = limits.answer_timeout;
     config.answers =
         AnswerBudget::new(limits.answers_bytes_max).refuse_with("application/json", too_many);
     config
 }
 
 fn socket_config(settings: &Settings) -> SocketConfig {
+    let server = &settings.config.server;
     let mut config = SocketConfig::default();
-    config.message_bytes_max = settings.chat.message_bytes_max;
-    config.frame_bytes_max = settings.chat.message_bytes_max;
-    config.send_queue_bytes_max = settings.server.limits.send_queue_bytes_max;
-    config.control_rate = settings.server.limits.control_rate;
-    config.ping_every = settings.chat.keep_alive.ping_interval;
-    config.pong_within = settings.chat.keep_alive.pong_timeout;
+    config.message_bytes_max = server.limits.message_bytes_max;
+    config.frame_bytes_max = server.limits.message_bytes_max;
+    config.send_queue_bytes_max = server.limits.send_queue_bytes_max;
+    config.control_rate = server.limits.control_rate();
+    config.ping_every = server.keep_alive.ping_interval;
+    config.pong_within = server.keep_alive.pong_timeout;
     config.silence =
         tidewire::ws::CloseFrame::new(tidewire::ws::CloseCode(4010), "Dangling connection");
     config
@@ -391,67 +383,23 @@ fn socket_config(settings: &Settings) -> SocketConfig {
 
 fn echo_config(settings: &Settings) -> SocketConfig {
     let mut config = socket_config(settings);
-    config.message_bytes_max = settings.server.echo_limits.message_bytes_max;
-    config.frame_bytes_max = settings.server.echo_limits.message_bytes_max;
-    config.fragments_max = settings.server.echo_limits.fragments_max;
+    let limits = &settings.config.server.echo_limits;
+    config.message_bytes_max = limits.message_bytes_max;
+    config.frame_bytes_max = limits.message_bytes_max;
+    config.fragments_max = limits.fragments_max;
     config
 }
 
 fn hub_config(settings: &Settings) -> HubConfig {
-    let chat = &settings.chat;
-    let half_mailbox =
-        usize::try_from(settings.mailbox.user_messages_max / 2).unwrap_or(usize::MAX);
-    HubConfig {
-        check_sender: chat.check_sender,
-        delivery_status: chat.delivery_status,
-        send_back: chat.send_back,
-        send_back_ignored_types: chat.send_back_ignored_types.clone(),
-        timezone: chat.time_zone.iana_name().unwrap_or("UTC").to_owned(),
-        live_only_types: chat.live_only_types.clone(),
-        stores: settings.mailbox.stores,
-        recipients_max: chat.recipients_max,
-        repeat_recipients: chat.repeat_recipients,
-        submissions_bytes_max: chat.submissions_bytes_max,
-        sessions_per_user_max: chat.sessions_per_user_max,
-        outbox_messages_max: chat.outbox_messages_max,
-        outbox_bytes_max: chat.outbox_bytes_max,
-        unproven_deliveries_max: chat.unproven.deliveries_max,
-        // A full mailbox would take nothing new.
-        unproven_messages_kept: chat.unproven.messages_kept.min(half_mailbox),
-        ..HubConfig::default()
-    }
+    let mailbox = &settings.config.mailbox;
+    let mut config = settings.config.chat.clone();
+    config.stores = mailbox.stores();
+    config.mailbox_messages_max = usize::try_from(mailbox.user_messages_max).unwrap_or(usize::MAX);
+    config
 }
 
 fn store_config(settings: &Settings) -> StoreConfig {
-    let MailboxSettings {
-        ttl,
-        ttl_max,
-        user_messages_max,
-        user_bytes_max,
-        messages_max,
-        bytes_max,
-        sender_messages_max,
-        sender_bytes_max,
-        sender_share_percent,
-        queue_bytes_max,
-        clock_jump_max,
-        clock_confirm,
-        ..
-    } = settings.mailbox.clone();
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let mut config = StoreConfig::new(&settings.data_dir);
-    // A limit of 0 means that the hub stores nothing; the store itself only hands out then.
-    config.ttl_default_ms = millis(ttl).max(1);
-    config.ttl_max_ms = millis(ttl_max);
-    config.user_messages_max = user_messages_max.max(1);
-    config.user_bytes_max = user_bytes_max.max(1);
-    config.messages_max = messages_max.max(1);
-    config.bytes_max = bytes_max.max(1);
-    config.sender_messages_max = sender_messages_max;
-    config.sender_bytes_max = sender_bytes_max;
-    config.sender_share_percent = sender_share_percent;
-    config.queue_bytes_max = queue_bytes_max;
-    config.clock_jump_max_ms = millis(clock_jump_max);
-    config.clock_confirm_ms = millis(clock_confirm);
+    let mut config = settings.config.mailbox.clone().opened();
+    config.dir = PathBuf::from(&settings.config.data_dir);
     config
 }

@@ -23,6 +23,9 @@
 //! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
 //! back in front.
 //!
+//! Configurations have public fields and, for each, a method of its name that sets it by value:
+//! `ws::Config::default().message_bytes_max(1 << 20)`.
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
@@ -31,8 +34,8 @@
 //! | `deflate` | on | compression of messages (RFC 7692); off per connection until a [`ws::Config`] asks for it |
 //! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
+//! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
 //! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
-//! | `http` | off | HTTP/1.1 servers of `tower` services, alone on a listener or beside WebSockets |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -50,6 +53,8 @@ pub mod mux; // a client of a gateway: many named sockets over one
 pub mod blocking; // a client for threads
 #[cfg(feature = "blocking")]
 pub mod inbox; // servers and clients whose messages are polled
+
+mod setters; // configurations, changed by value
 
 pub use service::Drain;
 pub use tidewire_proto as proto;

@@ -71,7 +71,7 @@ fn descriptors() -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d6_without_descriptors_connections_live_on_accepting_waits_and_recovers() {
+async fn without_descriptors_connections_live_on_accepting_waits_and_recovers() {
     tracing::subscriber::set_global_default(Errors).unwrap();
     let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into());
     config.workers = Workers::Pool;

@@ -250,5 +250,9 @@ pub(crate) fn route_line(data: &[u8]) {
     // A backend's payload is never taken for a line.
     let nested = [prefix.as_str().as_bytes(), data].concat();
     let outer = RouteLine::parse(&nested).expect("a line of ours");
-    assert_eq!(nested.get(outer.payload_at..), Some(data), "defect 2.3/3");
+    assert_eq!(
+        nested.get(outer.payload_at..),
+        Some(data),
+        "the line of a backend is payload"
+    );
 }

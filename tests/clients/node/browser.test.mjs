@@ -330,7 +330,7 @@ test("a text of the server's limit is shown, its beginning first, and the page g
 });
 
 test("a text above the server's limit is refused before it is sent", async (t) => {
-  const plain = await plainServer(t, '[chat]\nmessage_bytes_max = "64K"\n');
+  const plain = await plainServer(t, '[server.limits]\nmessage_bytes_max = "64K"\n');
   const page = await open(await person(t), "?me=1&to=2", plain.web);
   await connected(page);
   await say(page, "x".repeat(70_000));

@@ -10,7 +10,7 @@ import { guard, Server, until } from "./server.mjs";
 let server;
 before(async () => {
   server = await Server.start({
-    config: '[chat]\nsend_back = true\nmessage_bytes_max = "64K"\n[chat.keep_alive]\nping_seconds = 2\npong_seconds = 1\n',
+    config: '[chat]\nsend_back = true\n[server.limits]\nmessage_bytes_max = "64K"\n[server.keep_alive]\nping_interval = "2s"\npong_timeout = "1s"\n',
   });
 });
 afterEach(() => Peer.endAll());

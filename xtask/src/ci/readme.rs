@@ -64,7 +64,9 @@ fn library_program(workspace: &Workspace, dependencies: &str, program: &str) -> 
     );
     let manifest = format!(
         "[package]\nname = \"newcomer\"\nedition = \"2024\"\n\n{dependencies}\n\n\
-         [patch.crates-io]\ntidewire = {{ path = {tidewire:?} }}\ntidewire-proto = {{ path = {proto:?} }}\n",
+         [patch.crates-io]\ntidewire = {{ path = '{}' }}\ntidewire-proto = {{ path = '{}' }}\n",
+        tidewire.display(),
+        proto.display(),
     );
     write(&folder.path().join("Cargo.toml"), &manifest)?;
     fs::create_dir(folder.path().join("src"))?;

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
-use super::{examples, features, msrv, readme, setup};
+use super::{examples, features, msrv, public_types, readme, setup};
 use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::outcome::Outcome;
@@ -100,6 +100,11 @@ pub(super) const STEPS: &[Step] = &[
         name: "doc",
         purpose: "documentation without warnings",
         run: doc,
+    },
+    Step {
+        name: "public-types",
+        purpose: "whose types stand in the libraries' public signatures",
+        run: public_types::run,
     },
     Step {
         name: "release",

@@ -1,5 +1,5 @@
 //! `cargo xtask conformance`: the Autobahn suite against our server and our client, compared
-//! case by case with the committed expectation (promise a1).
+//! case by case with the committed expectation.
 //!
 //! [`suite`] installs the suite, [`fuzzer`] is a process of it; [`mod@run`] brings fuzzers and
 //! [`subject`], the program under test, together, with or without [`gateway`] between them; [`verdict`]
@@ -114,7 +114,7 @@ impl Options {
         }
     }
 
-    /// What is to be tested, in order.
+    /// Returns what is to be tested, in order.
     fn subjects(&self) -> Vec<(Role, Transport)> {
         if self.url.is_some() || self.through.is_some() {
             return vec![(Role::Server, Transport::Plain)];

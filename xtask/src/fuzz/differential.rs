@@ -1,5 +1,5 @@
 //! `cargo xtask fuzz differential`: the core against tungstenite and wsproto on the same
-//! streams (promise a4). The comparison is in `fuzz/differential`; here it is built and started.
+//! streams. The comparison is in `fuzz/differential`; here it is built and started.
 
 use std::process::{Command, ExitCode};
 

@@ -6,13 +6,16 @@ mod architecture;
 mod crate_roots;
 mod dependencies;
 mod file_size;
+mod generated;
 mod layers;
 mod links;
 mod manifests;
 mod module_docs;
 mod names;
+mod references;
 mod tree;
 mod unfinished;
+mod vocabulary;
 mod white_space;
 
 use std::fmt;
@@ -33,6 +36,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("file size", file_size::check),
     ("architecture", architecture::check),
     ("links", links::check),
+    ("references", references::check),
+    ("vocabulary", vocabulary::check),
+    ("generated", generated::check),
     ("white space", white_space::check),
     ("unfinished", unfinished::check),
 ];
@@ -65,6 +71,16 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.path, self.line, self.message)
     }
+}
+
+/// Writes the digests that [`generated`] compares.
+pub(crate) fn write_digests(workspace: &Workspace) -> anyhow::Result<()> {
+    let tree = Tree::read(workspace)?;
+    for page in generated::PAGES {
+        let digest = generated::digest(page, tree.with_extension(&["rs"]));
+        crate::generated::put_digest(workspace, page.path, generated::MARKER, &digest)?;
+    }
+    Ok(())
 }
 
 /// Runs every check and prints what they find; fails if they find anything.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
 use tidewire::ws::{Server, ServerConfig, WebSocket};
 
-use super::{manner::Manner, wild};
+use super::wild::{self, Behaviour};
 
 /// Options of `backend`.
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     name: String,
     /// What it does with its connections.
     #[arg(long, value_enum, default_value = "echo")]
-    manner: Manner,
+    behaviour: Behaviour,
 }
 
 /// Serves until it is killed. Its port is the first line it prints.
@@ -34,12 +34,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-        if options.manner != Manner::Echo {
-            return wild::serve(address, options.manner).await;
+        if options.behaviour != Behaviour::Echo {
+            return wild::serve(address, options.behaviour).await;
         }
         let name = options.name.clone();
         let server = Server::new(ServerConfig::new(address))
-            .route_any(move |socket| echo(socket, name.clone()))
+            .route_any(move |socket: WebSocket| echo(socket, name.clone()))
             .start()?;
         println!("{}", server.local_addr().port());
         std::future::pending().await
@@ -71,11 +71,11 @@ pub(super) struct Backend {
 
 impl Backend {
     /// Starts the one of this endpoint and waits until it listens; port 0 picks one.
-    pub(super) fn start(name: &str, port: u16, manner: Manner) -> anyhow::Result<Self> {
-        let manner = manner.to_possible_value().context("none is hidden")?;
+    pub(super) fn start(name: &str, port: u16, behaviour: Behaviour) -> anyhow::Result<Self> {
+        let behaviour = behaviour.to_possible_value().context("none is hidden")?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["backend", "--port", &port.to_string(), "--name", name])
-            .args(["--manner", manner.get_name()])
+            .args(["--behaviour", behaviour.get_name()])
             .stdout(Stdio::piped())
             .spawn()?;
         let out = child.stdout.take().context("the child's output is piped")?;

@@ -8,7 +8,7 @@ use tidewire::{
 
 /// What comes from the gateway.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Received {
     Text(String),
     /// The backend is lost. Only a mux client is told.
     Down,
@@ -32,7 +32,7 @@ pub(super) const DIALECTS: [&str; 3] = ["mux", "classic", "pinned"];
 
 /// Where channels of one dialect come from.
 #[derive(Clone)]
-pub(super) enum Door {
+pub(super) enum Connector {
     /// A connection that carries them all.
     Mux(Gateway),
     /// A connection for each, at this URL.
@@ -40,7 +40,7 @@ pub(super) enum Door {
     Pinned(String),
 }
 
-impl Door {
+impl Connector {
     /// `dialect` counts as in [`DIALECTS`].
     pub(super) async fn new(dialect: usize, url: &str) -> anyhow::Result<Self> {
         Ok(match dialect {
@@ -63,7 +63,7 @@ impl Door {
 }
 
 impl Channel {
-    /// Whether it is told when its backend is lost.
+    /// Returns whether it is told when its backend is lost.
     pub(super) fn is_told(&self) -> bool {
         matches!(self, Self::Mux(_))
     }
@@ -85,16 +85,16 @@ impl Channel {
     }
 
     /// The next thing it is told. Cancel safe.
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> Received {
         match self {
             Self::Mux(socket) => loop {
                 return match socket.recv_any().await {
                     Ok(Some(Event::Message(message))) => text(&message, ""),
-                    Ok(Some(Event::Down { .. })) => Told::Down,
-                    Ok(Some(Event::Up)) => Told::Up,
+                    Ok(Some(Event::Down { .. })) => Received::Down,
+                    Ok(Some(Event::Up)) => Received::Up,
                     Ok(Some(_)) => continue,
-                    Ok(None) => Told::Ended(format!("closed with {:?}", socket.close_frame())),
-                    Err(error) => Told::Ended(error.to_string()),
+                    Ok(None) => Received::Ended(format!("closed with {:?}", socket.close_frame())),
+                    Err(error) => Received::Ended(error.to_string()),
                 };
             },
             Self::Classic(socket, line) => received(socket, line).await,
@@ -118,16 +118,16 @@ async fn classic(url: &str, endpoint: &str) -> anyhow::Result<Channel> {
     Ok(Channel::Classic(socket, format!("ROUTENAME={endpoint}\n")))
 }
 
-async fn received(socket: &mut WebSocket, line: &str) -> Told {
+async fn received(socket: &mut WebSocket, line: &str) -> Received {
     match socket.recv().await {
         Ok(Some(message)) => text(&message, line),
-        Ok(None) => Told::Ended(format!("closed with {:?}", socket.close_frame())),
-        Err(error) => Told::Ended(error.to_string()),
+        Ok(None) => Received::Ended(format!("closed with {:?}", socket.close_frame())),
+        Err(error) => Received::Ended(error.to_string()),
     }
 }
 
-fn text(message: &Message, line: &str) -> Told {
+fn text(message: &Message, line: &str) -> Received {
     let text = message.as_text().unwrap_or_default();
     // What has not the line is an error object; it is nobody's echo then.
-    Told::Text(text.strip_prefix(line).unwrap_or(text).to_owned())
+    Received::Text(text.strip_prefix(line).unwrap_or(text).to_owned())
 }

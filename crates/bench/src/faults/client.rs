@@ -16,9 +16,9 @@ use tokio::{
 };
 
 use super::{
-    channel::{Channel, Told},
+    channel::{Channel, Received},
+    outage::Outage,
     tally::Tally,
-    weather::Weather,
 };
 
 /// How often a client that waits looks up.
@@ -36,7 +36,7 @@ const BURST: u64 = 3;
 /// One client and what it waits for.
 pub(super) struct Client {
     channel: Channel,
-    weather: Arc<Weather>,
+    outage: Arc<Outage>,
     /// Stands before the number of each message, so that nobody else's is taken for an own one.
     mark: String,
     next: u64,
@@ -58,10 +58,10 @@ struct Sent {
 }
 
 impl Client {
-    pub(super) fn new(channel: Channel, weather: Arc<Weather>, mark: String) -> Self {
+    pub(super) fn new(channel: Channel, outage: Arc<Outage>, mark: String) -> Self {
         Self {
             channel,
-            weather,
+            outage,
             mark,
             next: 0,
             waiting: VecDeque::new(),
@@ -137,7 +137,7 @@ impl Client {
         if self.channel.is_told() {
             self.is_down
         } else {
-            self.weather.is_surely_down()
+            self.outage.is_surely_down()
         }
     }
 
@@ -148,33 +148,33 @@ impl Client {
         if self.channel.is_told() {
             sent.downs != self.downs
         } else {
-            self.weather.may_have_taken(sent.at)
+            self.outage.may_have_taken(sent.at)
         }
     }
 
     fn is_back_for_long(&self) -> bool {
         !self.is_down
             && self
-                .weather
+                .outage
                 .since_back()
                 .is_none_or(|since| since > GIVEN_UP_AFTER)
     }
 
-    fn told(&mut self, told: Told) -> Result<(), String> {
+    fn told(&mut self, told: Received) -> Result<(), String> {
         match told {
-            Told::Ended(why) => Err(why),
-            Told::Down => {
+            Received::Ended(why) => Err(why),
+            Received::Down => {
                 self.is_down = true;
                 self.downs += 1;
                 Ok(())
             }
-            Told::Up => {
+            Received::Up => {
                 // Of a loss and a return shortly after each other only the return is told.
                 self.downs += u64::from(!self.is_down);
                 self.is_down = false;
                 Ok(())
             }
-            Told::Text(text) => {
+            Received::Text(text) => {
                 let number = text
                     .strip_prefix(&self.mark)
                     .and_then(|rest| rest.trim_start().parse().ok());
@@ -194,7 +194,7 @@ impl Client {
                 self.tally.echoed += 1;
                 self.tally.echoed_late += u64::from(sent.while_down);
                 // It had to wait for the backend's return.
-                if let Some(since) = self.weather.since_back()
+                if let Some(since) = self.outage.since_back()
                     && since < sent.at.elapsed()
                 {
                     self.tally.recoveries.push(since);

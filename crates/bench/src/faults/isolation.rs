@@ -1,4 +1,4 @@
-//! One backend after the other in trouble, and what the clients of all others notice (promise H1).
+//! One backend after the other in trouble, and what the clients of all others notice.
 //!
 //! Each backend is left alone for a while, then brought into trouble for as long, then mended. Round trips of the other
 //! endpoints' clients are measured in both phases; the figures are told, not judged. That nothing is lost, comes twice or
@@ -18,12 +18,12 @@ use tokio::{
 };
 
 use super::{
-    channel::{DIALECTS, Door},
+    channel::{Connector, DIALECTS},
     latency,
-    manner::Manner,
     pacer::{Notes, Pacer, Pulse},
     site::{self, Site},
     stage::{Fault, Place, Stage},
+    wild::Behaviour,
 };
 
 /// Options of `isolation`.
@@ -115,14 +115,14 @@ pub(super) async fn run(options: &Options, program: &Path) -> anyhow::Result<()>
 async fn open(url: &str, sites: &[Site], stage: &Arc<Stage>) -> anyhow::Result<Vec<Pacer>> {
     let mut clients = Vec::new();
     for dialect in 0..DIALECTS.len() {
-        let door = Door::new(dialect, url).await?;
+        let connector = Connector::new(dialect, url).await?;
         for (index, site) in sites.iter().enumerate() {
             clients.push(Pacer {
-                channel: door.open(&format!("e{index}")).await?,
-                door: door.clone(),
+                channel: connector.open(&format!("e{index}")).await?,
+                connector: connector.clone(),
                 dialect,
                 index,
-                weather: Arc::clone(&site.weather),
+                outage: Arc::clone(&site.outage),
                 stage: Arc::clone(stage),
                 pulse: Arc::new(Pulse::default()),
                 notes: Notes::new(sites.len()),
@@ -146,14 +146,14 @@ async fn trouble(fault: Fault, site: &Site, slot: Duration) -> anyhow::Result<()
                 spawn_blocking(move || site.kill()).await?;
                 sleep(FLAP).await;
                 let site = hurt.clone();
-                spawn_blocking(move || site.start_again(Manner::Echo)).await??;
+                spawn_blocking(move || site.start_again(Behaviour::Echo)).await??;
                 sleep(FLAP).await;
             }
         }
         Fault::Garbage => {
             spawn_blocking(move || {
                 hurt.kill();
-                hurt.start_again(Manner::Garbage)
+                hurt.start_again(Behaviour::Garbage)
             })
             .await??;
         }
@@ -168,11 +168,11 @@ async fn mend(fault: Fault, site: &Site, pulses: &[Arc<Pulse>]) -> anyhow::Resul
     match fault {
         Fault::Nothing | Fault::Flap => {}
         Fault::Freeze => spawn_blocking(move || hurt.thaw()).await??,
-        Fault::Kill => spawn_blocking(move || hurt.start_again(Manner::Echo)).await??,
+        Fault::Kill => spawn_blocking(move || hurt.start_again(Behaviour::Echo)).await??,
         Fault::Garbage => {
             spawn_blocking(move || {
                 hurt.kill();
-                hurt.start_again(Manner::Echo)
+                hurt.start_again(Behaviour::Echo)
             })
             .await??;
         }

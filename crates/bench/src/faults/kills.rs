@@ -14,11 +14,11 @@ use tokio::{
 };
 
 use super::{
-    channel::{DIALECTS, Door},
+    channel::{Connector, DIALECTS},
     client::Client,
-    manner::Manner,
     site::{self, Site},
     tally::Tally,
+    wild::Behaviour,
 };
 
 /// Options of the kills.
@@ -95,17 +95,17 @@ async fn open(
         let index = number % sites.len();
         let endpoint = format!("e{index}");
         let dialect = number / sites.len() % DIALECTS.len();
-        let door = match (dialect, &mux) {
-            (0, Some(door)) if index > 0 => Door::clone(door),
-            _ => Door::new(dialect, url).await?,
+        let connector = match (dialect, &mux) {
+            (0, Some(connector)) if index > 0 => Connector::clone(connector),
+            _ => Connector::new(dialect, url).await?,
         };
-        let channel = door.open(&endpoint).await?;
+        let channel = connector.open(&endpoint).await?;
         if dialect == 0 {
-            mux = Some(door);
+            mux = Some(connector);
         }
-        let weather = Arc::clone(&sites[index].weather);
+        let outage = Arc::clone(&sites[index].outage);
         let mark = format!("{endpoint} c{number}");
-        clients.push((dialect, Client::new(channel, weather, mark)));
+        clients.push((dialect, Client::new(channel, outage, mark)));
     }
     Ok(clients)
 }
@@ -128,7 +128,7 @@ async fn kill(options: &Options, sites: &[Site]) -> anyhow::Result<u32> {
             let dying = site.clone();
             tokio::task::spawn_blocking(move || dying.kill()).await?;
             sleep(down).await;
-            tokio::task::spawn_blocking(move || site.start_again(Manner::Echo)).await?
+            tokio::task::spawn_blocking(move || site.start_again(Behaviour::Echo)).await?
         });
     }
     while let Some(restarted) = restarts.join_next().await {

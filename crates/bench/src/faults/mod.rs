@@ -1,12 +1,11 @@
 //! Faults behind a real `tidewire gateway`, and what its clients notice of them.
 
-mod manner; // how a backend behaves
 mod wild; // one that misbehaves
 pub(crate) mod backend; // what is killed
 mod gateway; // what is under test
 mod site; // an endpoint and its backend
 mod channel; // a client's socket, in three dialects
-mod weather; // what a client may know of its backend
+mod outage; // what a client may know of its backend
 mod client; // who sends and judges
 mod tally; // what comes out
 mod kills; // backends killed again and again
@@ -32,14 +31,14 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Scenario {
-    /// Brings one backend after the other into trouble; tells round trips of the others' clients (promise H1).
+    /// Brings one backend after the other into trouble; tells round trips of the others' clients.
     Isolation {
         #[command(flatten)]
         options: isolation::Options,
         #[command(flatten)]
         gateway: Program,
     },
-    /// Leaves one socket of a connection stuck; tells how fast the others go on (promise H3).
+    /// Leaves one socket of a connection stuck; tells how fast the others go on.
     Stuck {
         #[command(flatten)]
         options: stuck::Options,

@@ -15,11 +15,11 @@ use tokio::{
 };
 
 use super::{
-    channel::{Channel, Door, Told},
+    channel::{Channel, Connector, Received},
     latency::Latencies,
+    outage::Outage,
     stage::{Place, Stage},
     tally::Tally,
-    weather::Weather,
 };
 
 /// How often a client that waits looks up.
@@ -36,13 +36,13 @@ const REOPENED_EVERY: Duration = Duration::from_millis(100);
 
 /// One client.
 pub(super) struct Pacer {
-    pub(super) door: Door,
+    pub(super) connector: Connector,
     pub(super) channel: Channel,
     /// Counts as [`DIALECTS`](super::channel::DIALECTS) do.
     pub(super) dialect: usize,
     /// Which endpoint.
     pub(super) index: usize,
-    pub(super) weather: Arc<Weather>,
+    pub(super) outage: Arc<Outage>,
     pub(super) stage: Arc<Stage>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) notes: Notes,
@@ -65,7 +65,7 @@ pub(super) struct Notes {
 }
 
 impl Pulse {
-    /// Whether something was sent after that moment and has come back.
+    /// Returns whether something was sent after that moment and has come back.
     pub(super) fn is_newer(&self, than: Instant) -> bool {
         self.lock().is_some_and(|sent| sent > than)
     }
@@ -132,7 +132,7 @@ impl Pacer {
         (self.dialect, self.notes)
     }
 
-    /// Whether the echo came; not always if the backend is in trouble. An error if the socket is lost.
+    /// Returns whether the echo came; not always if the backend is in trouble. An error if the socket is lost.
     async fn round_trip(&mut self) -> Result<bool, String> {
         let number = self.notes.next;
         self.notes.next += 1;
@@ -143,15 +143,15 @@ impl Pacer {
         self.notes.tally.sent += 1;
         loop {
             match timeout(LOOKED_UP_EVERY, self.channel.next()).await {
-                Ok(Told::Text(text)) => {
+                Ok(Received::Text(text)) => {
                     if self.is_echo(&text, number)? {
                         self.pulse.beat(sent);
                         return Ok(true);
                     }
                 }
-                Ok(Told::Ended(why)) => return Err(why),
-                Err(_) if self.weather.may_have_hurt(sent) => {
-                    let back = self.weather.since_back();
+                Ok(Received::Ended(why)) => return Err(why),
+                Err(_) if self.outage.may_have_hurt(sent) => {
+                    let back = self.outage.since_back();
                     if back.is_some_and(|since| since > GIVEN_UP_AFTER) {
                         self.notes.in_doubt.insert(number);
                         self.notes.tally.in_doubt += 1;
@@ -163,12 +163,12 @@ impl Pacer {
                     self.notes.tally.lost(&what);
                     return Ok(false);
                 }
-                Ok(Told::Down | Told::Up) | Err(_) => {}
+                Ok(Received::Down | Received::Up) | Err(_) => {}
             }
         }
     }
 
-    /// Whether this is the echo of that message. An error object ends the socket of a backend in trouble.
+    /// Returns whether this is the echo of that message. An error object ends the socket of a backend in trouble.
     fn is_echo(&mut self, text: &str, number: u64) -> Result<bool, String> {
         let mark = self.mark();
         let rest = text.strip_prefix(&mark).map(str::trim_start);
@@ -182,7 +182,7 @@ impl Pacer {
                 self.notes.tally.echoed += 1;
             }
             Some(again) => self.notes.tally.twice(&format!("{mark} {again}")),
-            None if text.starts_with('{') && self.weather.may_have_hurt(Instant::now()) => {
+            None if text.starts_with('{') && self.outage.may_have_hurt(Instant::now()) => {
                 return Err(text.to_owned());
             }
             None => self.notes.tally.misled(&format!("{mark}: {text}")),
@@ -193,13 +193,13 @@ impl Pacer {
     /// Opens another socket if this one may be lost; whether there is one.
     async fn reopened(&mut self, why: &str) -> bool {
         let mark = self.mark();
-        if !self.weather.may_have_hurt(Instant::now()) {
+        if !self.outage.may_have_hurt(Instant::now()) {
             self.notes.tally.socket_lost(&format!("{mark}: {why}"));
         }
         self.notes.reopened += 1;
         let begun = Instant::now();
         loop {
-            match self.door.open(&self.endpoint()).await {
+            match self.connector.open(&self.endpoint()).await {
                 Ok(channel) => {
                     self.channel = channel;
                     return true;

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{backend::Backend, gateway::Gateway, manner::Manner, weather::Weather};
+use super::{backend::Backend, gateway::Gateway, outage::Outage, wild::Behaviour};
 
 /// An endpoint's backend and what is known of it.
 #[derive(Clone)]
 pub(super) struct Site {
     name: String,
     backend: Arc<Mutex<Backend>>,
-    pub(super) weather: Arc<Weather>,
+    pub(super) outage: Arc<Outage>,
 }
 
 /// Starts so many backends and the gateway in front of them, which clients' sockets outlive; the endpoint of the first is `e0`.
@@ -20,12 +20,12 @@ pub(super) fn start(program: &Path, count: usize) -> anyhow::Result<(Vec<Site>, 
     let (mut sites, mut ports) = (Vec::new(), Vec::new());
     for index in 0..count {
         let name = format!("e{index}");
-        let backend = Backend::start(&name, 0, Manner::Echo)?;
+        let backend = Backend::start(&name, 0, Behaviour::Echo)?;
         ports.push(backend.port);
         sites.push(Site {
             name,
             backend: Arc::new(Mutex::new(backend)),
-            weather: Arc::default(),
+            outage: Arc::default(),
         });
     }
     let gateway = Gateway::start(program, &ports, "resume = {}")?;
@@ -35,15 +35,15 @@ pub(super) fn start(program: &Path, count: usize) -> anyhow::Result<(Vec<Site>, 
 impl Site {
     pub(super) fn kill(&self) {
         self.backend().kill();
-        self.weather.killed();
+        self.outage.killed();
     }
 
     /// It is not back while it does anything but echo.
-    pub(super) fn start_again(&self, manner: Manner) -> anyhow::Result<()> {
+    pub(super) fn start_again(&self, behaviour: Behaviour) -> anyhow::Result<()> {
         let mut backend = self.backend();
-        *backend = Backend::start(&self.name, backend.port, manner)?;
-        if manner == Manner::Echo {
-            self.weather.back();
+        *backend = Backend::start(&self.name, backend.port, behaviour)?;
+        if behaviour == Behaviour::Echo {
+            self.outage.back();
         }
         Ok(())
     }
@@ -51,14 +51,14 @@ impl Site {
     /// SIGSTOP.
     pub(super) fn freeze(&self) -> anyhow::Result<()> {
         self.backend().signal("STOP")?;
-        self.weather.killed();
+        self.outage.killed();
         Ok(())
     }
 
     /// SIGCONT.
     pub(super) fn thaw(&self) -> anyhow::Result<()> {
         self.backend().signal("CONT")?;
-        self.weather.back();
+        self.outage.back();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! One socket of a mux connection that is stuck both ways, and how fast the others go on (promise H3).
+//! One socket of a mux connection that is stuck both ways, and how fast the others go on.
 //!
 //! Its backend floods and reads nothing; its client sends and receives nothing. Phases with and without it take turns; the
 //! figures are told, not judged. That the others' messages all come back, in order, is judged.
@@ -23,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{backend::Backend, gateway::Gateway, manner::Manner};
+use super::{backend::Backend, gateway::Gateway, wild::Behaviour};
 
 /// Options of `stuck`.
 #[derive(clap::Args)]
@@ -60,8 +60,8 @@ const STUCK: &str = "e1";
 
 /// Runs everything and fails if an echo was lost or out of order.
 pub(super) async fn run(options: &Options, program: &Path) -> anyhow::Result<()> {
-    let echo = Backend::start(ECHO, 0, Manner::Echo)?;
-    let flood = Backend::start(STUCK, 0, Manner::Flood)?;
+    let echo = Backend::start(ECHO, 0, Behaviour::Echo)?;
+    let flood = Backend::start(STUCK, 0, Behaviour::Flood)?;
     let process = Gateway::start(program, &[echo.port, flood.port], "")?;
     let connection = mux::connect(&process.url).await?;
     let (stop, stopped) = watch::channel(false);

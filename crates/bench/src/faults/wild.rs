@@ -9,8 +9,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::manner::Manner;
-
 /// Largest request of the gateway.
 const HEAD_MAX: usize = 16 << 10;
 
@@ -24,25 +22,36 @@ const FLOOD_MESSAGES: usize = 2048;
 /// How long a connection of the flood is kept.
 const FLOOD_KEPT: Duration = Duration::from_mins(10);
 
+/// The behaviour of a backend towards its connections: a scenario picks it, the command line carries it to the child process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Behaviour {
+    /// Sends every message back.
+    Echo,
+    /// Speaks neither HTTP nor WebSocket.
+    Garbage,
+    /// Sends far more than is taken, and reads nothing.
+    Flood,
+}
+
 /// Serves until it is killed. Its port is the first line it prints.
-pub(super) async fn serve(address: SocketAddr, manner: Manner) -> anyhow::Result<()> {
+pub(super) async fn serve(address: SocketAddr, behaviour: Behaviour) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("{}", listener.local_addr()?.port());
     let mut count = 0_u64;
     loop {
         let (stream, _) = listener.accept().await?;
         count += 1;
-        let speaks_http = manner == Manner::Flood || count.is_multiple_of(2);
+        let speaks_http = behaviour == Behaviour::Flood || count.is_multiple_of(2);
         tokio::spawn(async move {
             // It ends when the gateway has had enough, which is what is wanted.
-            drop(connection(stream, manner, speaks_http).await);
+            drop(connection(stream, behaviour, speaks_http).await);
         });
     }
 }
 
 async fn connection(
     mut stream: TcpStream,
-    manner: Manner,
+    behaviour: Behaviour,
     speaks_http: bool,
 ) -> anyhow::Result<()> {
     let head = head(&mut stream).await?;
@@ -52,7 +61,7 @@ async fn connection(
         return Ok(());
     }
     stream.write_all(switching(&head)?.as_bytes()).await?;
-    if manner == Manner::Flood {
+    if behaviour == Behaviour::Flood {
         let [high, low] = FLOOD.to_be_bytes();
         let mut frame = vec![0x82, 126, high, low];
         frame.resize(frame.len() + usize::from(FLOOD), b'x');

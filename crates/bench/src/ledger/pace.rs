@@ -24,7 +24,7 @@ impl Pace {
         self.of(random.milliseconds(range))
     }
 
-    /// `chat.keep_alive.pong_seconds` and `ping_seconds` of the server, which are whole seconds.
+    /// `server.keep_alive.pong_timeout` and `ping_interval` of the server, in seconds, which are the least it takes.
     pub(super) fn keep_alive_seconds(self) -> (u32, u32) {
         let pong = (10 / self.speed).max(1);
         (pong, (25 / self.speed).max(pong + 1))

@@ -115,8 +115,8 @@ fn config(pace: Pace, mailbox: Option<u32>) -> String {
     let (pong, ping) = pace.keep_alive_seconds();
     let mailbox = mailbox.unwrap_or(10_000_000);
     format!(
-        "[log]\nlevel = \"error\"\n[chat]\nsend_back = true\n[chat.keep_alive]\nping_seconds = {ping}\n\
-         pong_seconds = {pong}\n[mailbox]\nuser_messages_max = {mailbox}\nuser_bytes_max = \"4G\"\n\
+        "[log]\nlevel = \"error\"\n[chat]\nsend_back = true\n[server.keep_alive]\nping_interval = \"{ping}s\"\n\
+         pong_timeout = \"{pong}s\"\n[mailbox]\nuser_messages_max = {mailbox}\nuser_bytes_max = \"4G\"\n\
          messages_max = 10000000\nbytes_max = \"16G\"\n"
     )
 }

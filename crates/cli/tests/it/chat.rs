@@ -43,8 +43,9 @@ const USAGE: [&str; 5] = [
     "  help           show this text",
 ];
 
+/// Parity: R-06.
 #[test]
-fn r06_commands_are_understood_while_disconnected() {
+fn commands_are_understood_while_disconnected() {
     let home = Home::new("");
     let ended = chat(&home, &[], "help\n\n  \nnonsense\nexit\nnever read\n");
     let lines = [&USAGE, &["Command not recognized!"] as &[&str], &USAGE].concat();
@@ -55,8 +56,9 @@ fn r06_commands_are_understood_while_disconnected() {
     );
 }
 
+/// Parity: R-06.
 #[test]
-fn r06_every_line_is_sent_while_connected_except_disconnect() {
+fn every_line_is_sent_while_connected_except_disconnect() {
     run(async {
         let (home, server) = echo().await;
         let script = format!(
@@ -126,8 +128,9 @@ fn more_than_all_buffers_hold_comes_back() {
     });
 }
 
+/// Parity: R-07.
 #[test]
-fn r07_a_failed_connection_is_told_and_counts_in_a_script() {
+fn a_failed_connection_is_told_and_counts_in_a_script() {
     let home = Home::new("");
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

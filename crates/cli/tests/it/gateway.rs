@@ -86,7 +86,7 @@ impl Gateway {
         }
     }
 
-    /// What the endpoint `name` answers, or `None` when it cannot be reached.
+    /// Returns what the endpoint `name` answers, or `None` when it cannot be reached.
     async fn ask(&self, name: &str) -> Option<String> {
         let url = format!("{}?ROUTENAME={name}", self.url);
         let mut socket = Client::new(&url).expect("a URL").connect().await.ok()?;
@@ -132,8 +132,9 @@ fn section(title: &str, server: &RunningServer) -> String {
     format!("[{title}]\nName = {title}\nPort = {port}\nResume = no\n")
 }
 
+/// Parity: M-05, M-29.
 #[test]
-fn m_05_m_29_a_config_ini_is_all_it_needs() {
+fn a_config_ini_is_all_it_needs() {
     run(async {
         let (one, two) = (backend("one"), backend("two"));
         let config = section("Endpoint1", &one) + &section("Endpoint2", &two) + "\nUsage\n";
@@ -173,8 +174,9 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_when_it_is_wrong() {
     });
 }
 
+/// Parity: M-05.
 #[test]
-fn m_05_events_go_to_the_log_file_which_a_hangup_opens_again() {
+fn events_go_to_the_log_file_which_a_hangup_opens_again() {
     run(async {
         let one = backend("one");
         let config = section("A", &one) + "Usage\n";

@@ -63,7 +63,7 @@ fn sigterm_and_ctrl_c_close_with_1001_and_end_with_0() {
 #[test]
 fn a_second_signal_ends_at_once_with_1() {
     run(async {
-        let home = Home::new("[server]\ndrain_seconds = 3600\n");
+        let home = Home::new("[server]\ndrain_timeout = \"1h\"\n");
         let mut server = home.start().await;
         // A client that does not answer a close frame, because nobody reads.
         let mut peer = Peer::connect(&server, 7).await.expect("it runs");

@@ -259,8 +259,9 @@ fn the_variables_of_the_gateway_are_not_the_servers() {
     assert_eq!(end(check, "").code, Some(0));
 }
 
+/// Parity: M-05.
 #[test]
-fn m_05_a_gateway_without_a_configuration_says_what_socketmaster_says() {
+fn a_gateway_without_a_configuration_says_what_socketmaster_says() {
     let ended = run(&["gateway"]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.stderr, "Error: Configuration file not specified\n");

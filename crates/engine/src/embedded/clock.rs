@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    config::Config,
+    config::{Config, millis},
     meta::{Jump, Meta},
 };
 
@@ -80,7 +80,7 @@ impl StoreClock {
         let wall_ms = clock.wall_ms().clamp(1, WALL_MS_MAX);
         let is_new = meta.clock_ms == 0;
         let mut started = Self {
-            jump_max_ms: config.clock_jump_max_ms,
+            jump_max_ms: millis(config.clock_jump_max),
             started_ms: clock.monotonic_ms(),
             clock,
             base_ms: if is_new { wall_ms } else { meta.clock_ms },
@@ -103,11 +103,11 @@ impl StoreClock {
             let jump = Jump {
                 before_seq: earlier.map_or(next_seq, |jump| jump.before_seq),
                 ms: gap_ms + earlier.map_or(0, |jump| jump.ms),
-                confirm_ms: started.base_ms + config.clock_confirm_ms,
+                confirm_ms: started.base_ms + millis(config.clock_confirm_after),
             };
             tracing::warn!(
                 gap_seconds = gap_ms / 1000,
-                confirmed_after_seconds = config.clock_confirm_ms / 1000,
+                confirmed_after_seconds = config.clock_confirm_after.as_secs(),
                 "the clock is far ahead of the store's last run: nothing expires for that until \
                  the store has run for a while; check the clock if the server was not off so long"
             );

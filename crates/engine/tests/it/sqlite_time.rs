@@ -1,15 +1,12 @@
 //! What the embedded store makes of wall clocks that are wrong, and of time it was off.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{append, listed, message, pending, read, submit},
-    clock::TestClock,
-    sqlite::fresh,
-};
+use crate::{clock::TestClock, sqlite::fresh};
+use tidewire_engine::contract::blocking::{append, listed, message, pending, read, submit};
 
 const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
@@ -68,7 +65,7 @@ impl Desk {
 
     fn check(&self, expected: &[&str]) {
         let messages = read(self.store(), "ann", 0).messages;
-        let payloads: Vec<_> = messages.iter().map(|read| read.payload.to_vec()).collect();
+        let payloads: Vec<_> = messages.iter().map(|read| read.body.to_vec()).collect();
         let payloads: Vec<_> = payloads
             .iter()
             .map(|bytes| str::from_utf8(bytes).expect("text"))
@@ -128,7 +125,7 @@ fn a_clock_set_right_while_the_store_runs_takes_the_gap_back() {
 #[test]
 fn a_clock_set_right_just_before_the_gap_is_confirmed_expires_nothing() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 2 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(2 * HOUR);
     desk.clock.set_wall(|wall| wall + 20 * DAY);
     desk.start();
     desk.clock.advance(2 * HOUR - 1);
@@ -141,7 +138,7 @@ fn a_clock_set_right_just_before_the_gap_is_confirmed_expires_nothing() {
 #[test]
 fn what_was_off_for_three_days_expires_when_running_time_has_confirmed_it() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.check(&["day", "week", "month"]);
@@ -163,7 +160,7 @@ fn what_was_off_for_three_days_expires_when_running_time_has_confirmed_it() {
 #[test]
 fn restarts_neither_confirm_a_gap_sooner_nor_forget_it() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.append("new", DAY);
@@ -183,7 +180,7 @@ fn restarts_neither_confirm_a_gap_sooner_nor_forget_it() {
 #[test]
 fn a_second_gap_begins_the_wait_again_and_spares_what_came_in_between() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = 6 * HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(6 * HOUR);
     desk.clock.advance(3 * DAY);
     desk.start();
     desk.append("between", 2 * DAY);
@@ -218,7 +215,7 @@ fn a_clock_behind_expires_nothing_early_and_revives_nothing() {
 #[test]
 fn a_clock_that_steps_while_the_store_runs_is_no_gap_at_the_next_start() {
     let mut desk = Desk::new();
-    desk.config.clock_confirm_ms = HOUR;
+    desk.config.clock_confirm_after = Duration::from_millis(HOUR);
     desk.start();
     desk.clock.set_wall(|wall| wall + 3 * DAY);
     desk.run_with_restarts(20);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use axum::{
@@ -14,13 +14,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    desk::{Desk, Shared},
     endpoints,
     error::AdminError,
+    state::{AdminState, Shared},
 };
-use crate::record::{
-    Record,
-    pace::{self, Pace},
+use crate::{
+    record::{
+        Record,
+        pace::{self, Pace},
+    },
+    sync::lock,
 };
 
 /// What the clients are told.
@@ -35,14 +38,14 @@ pub(super) struct Draining {
     per_second: u32,
 }
 
-impl Desk {
-    /// Whether the sessions of this endpoint are being ended.
+impl AdminState {
+    /// Returns whether the sessions of this endpoint are being ended.
     pub(super) fn is_draining(&self, endpoint: &str) -> bool {
         self.drains().contains(endpoint)
     }
 
     fn drains(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.draining)
     }
 }
 
@@ -54,13 +57,13 @@ impl Desk {
     (status = 404, description = "No such endpoint", body = AdminError),
     (status = 409, description = "A drain is under way", body = AdminError)))]
 pub(super) async fn endpoint(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<Draining>), AdminError> {
-    let name = desk.endpoint_name(&name)?;
-    let mut records = desk.gateway.sessions.all();
+    let name = state.endpoint_name(&name)?;
+    let mut records = state.gateway.sessions.all();
     records.retain(|record| record.endpoint.as_deref() == Some(&name));
-    begin(&desk, name, records)
+    begin(&state, name, records)
 }
 
 /// Ends the sessions that an upstream serves now with 1012, at the drain's pace. Disable it first if they shall
@@ -72,34 +75,34 @@ pub(super) async fn endpoint(
     (status = 404, description = "No such endpoint or upstream", body = AdminError),
     (status = 409, description = "A drain is under way", body = AdminError)))]
 pub(super) async fn upstream(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     path: Result<Path<(String, u64)>, PathRejection>,
 ) -> Result<(StatusCode, Json<Draining>), AdminError> {
     let Path((name, id)) = path?;
-    let target = desk.target(&name)?;
+    let target = state.target(&name)?;
     let name = target.endpoint().name.clone();
     let (_id, host) = endpoints::find(&target, id)?;
-    let mut records = desk.gateway.sessions.all();
+    let mut records = state.gateway.sessions.all();
     records.retain(|record| {
         record.endpoint.as_deref() == Some(&name) && record.upstream().as_deref() == Some(&host)
     });
     // A name has no line feed, so this is no endpoint's.
-    begin(&desk, format!("{name}\n{id}"), records)
+    begin(&state, format!("{name}\n{id}"), records)
 }
 
 fn begin(
-    desk: &Shared,
+    state: &Shared,
     what: String,
     records: Vec<Arc<Record>>,
 ) -> Result<(StatusCode, Json<Draining>), AdminError> {
-    if !desk.drains().insert(what.clone()) {
+    if !state.drains().insert(what.clone()) {
         return Err(AdminError::new(409, "this is being drained already"));
     }
     let guard = Underway {
-        desk: Arc::clone(desk),
+        state: Arc::clone(state),
         what,
     };
-    let per_second = desk.gateway.table().settings.drain.per_second;
+    let per_second = state.gateway.table().settings.drain.per_second;
     let ending = records.len();
     tracing::info!(what = %guard.what.escape_debug(), ending, per_second, "drained by the operator");
     // Bounded: one task per endpoint or upstream, which lasts as long as the drain.
@@ -113,12 +116,12 @@ fn begin(
 
 /// Under way until dropped, whatever becomes of the task.
 struct Underway {
-    desk: Shared,
+    state: Shared,
     what: String,
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.desk.drains().remove(&self.what);
+        self.state.drains().remove(&self.what);
     }
 }

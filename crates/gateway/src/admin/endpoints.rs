@@ -18,8 +18,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    desk::{Desk, Shared},
     error::AdminError,
+    state::{AdminState, Shared},
     status::Begun,
 };
 use crate::{
@@ -135,7 +135,7 @@ pub(super) struct Switched {
     enabled: bool,
 }
 
-impl Desk {
+impl AdminState {
     /// The endpoint with this name or alias.
     pub(super) fn target(&self, name: &str) -> Result<Arc<Target>, AdminError> {
         let table = self.gateway.table();
@@ -152,15 +152,15 @@ impl Desk {
 }
 
 impl EndpointView {
-    fn of(desk: &Desk, target: &Target, sessions: BTreeMap<&'static str, usize>) -> Self {
+    fn of(state: &AdminState, target: &Target, sessions: BTreeMap<&'static str, usize>) -> Self {
         let endpoint = target.endpoint();
         let pool = target.pool.snapshot();
         let now = now();
         Self {
-            connections: target.places.count(),
+            connections: target.connections.count(),
             connections_max: bound(endpoint.connections_max),
             sessions,
-            draining: desk.is_draining(&endpoint.name),
+            draining: state.is_draining(&endpoint.name),
             counters: CountersView::of(&target.counters),
             panicking: pool.panicking,
             upstreams: pool
@@ -168,7 +168,7 @@ impl EndpointView {
                 .into_iter()
                 .map(|upstream| UpstreamView::of(upstream, now))
                 .collect(),
-            process: desk.owner.process(&endpoint.name),
+            process: state.owner.process(&endpoint.name),
             aliases: endpoint.aliases.clone(),
             name: endpoint.name.clone(),
         }
@@ -241,9 +241,9 @@ fn bound(count: usize) -> Option<usize> {
 #[utoipa::path(get, path = "/api/v1/endpoints", tag = "endpoints", responses(
     (status = 200, description = "All endpoints", body = EndpointList),
     (status = 401, description = "Valid credentials are needed", body = AdminError)))]
-pub(super) async fn list(State(desk): State<Shared>) -> Json<EndpointList> {
+pub(super) async fn list(State(state): State<Shared>) -> Json<EndpointList> {
     let mut sessions: BTreeMap<Arc<str>, BTreeMap<&'static str, usize>> = BTreeMap::new();
-    for ((endpoint, dialect), count) in desk.gateway.sessions.census() {
+    for ((endpoint, dialect), count) in state.gateway.sessions.census() {
         if let Some(endpoint) = endpoint {
             sessions
                 .entry(endpoint)
@@ -251,10 +251,10 @@ pub(super) async fn list(State(desk): State<Shared>) -> Json<EndpointList> {
                 .insert(dialect.name(), count);
         }
     }
-    let table = desk.gateway.table();
+    let table = state.gateway.table();
     let view = |target: &Arc<Target>| {
         let sessions = sessions.remove(target.endpoint().name.as_str());
-        EndpointView::of(&desk, target, sessions.unwrap_or_default())
+        EndpointView::of(&state, target, sessions.unwrap_or_default())
     };
     Json(EndpointList {
         endpoints: table.targets().iter().map(view).collect(),
@@ -269,11 +269,11 @@ pub(super) async fn list(State(desk): State<Shared>) -> Json<EndpointList> {
     (status = 404, description = "No such endpoint", body = AdminError),
     (status = 409, description = "The gateway runs no process for it", body = AdminError)))]
 pub(super) async fn restart(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<Begun>), AdminError> {
-    let name = desk.endpoint_name(&name)?;
-    if !desk.owner.restart(&name) {
+    let name = state.endpoint_name(&name)?;
+    if !state.owner.restart(&name) {
         let error = "the gateway runs no process for this endpoint";
         return Err(AdminError::new(409, error));
     }
@@ -288,10 +288,10 @@ pub(super) async fn restart(
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such endpoint or upstream", body = AdminError)))]
 pub(super) async fn disable(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     path: Result<Path<(String, u64)>, PathRejection>,
 ) -> Result<Json<Switched>, AdminError> {
-    enable_or_disable(&desk, path, false)
+    enable_or_disable(&state, path, false)
 }
 
 /// Lets an upstream have new connections again.
@@ -301,19 +301,19 @@ pub(super) async fn disable(
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such endpoint or upstream", body = AdminError)))]
 pub(super) async fn enable(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     path: Result<Path<(String, u64)>, PathRejection>,
 ) -> Result<Json<Switched>, AdminError> {
-    enable_or_disable(&desk, path, true)
+    enable_or_disable(&state, path, true)
 }
 
 fn enable_or_disable(
-    desk: &Desk,
+    state: &AdminState,
     path: Result<Path<(String, u64)>, PathRejection>,
     enabled: bool,
 ) -> Result<Json<Switched>, AdminError> {
     let Path((name, id)) = path?;
-    let target = desk.target(&name)?;
+    let target = state.target(&name)?;
     let (id, upstream) = find(&target, id)?;
     if !target.pool.enable(id, enabled) {
         return Err(AdminError::no_upstream());

@@ -141,7 +141,7 @@ fn encode_endpoints(
     endpoints: &[(&Arc<Target>, Arc<Endpoint>)],
 ) -> fmt::Result {
     let connections = endpoints.iter().map(|(target, endpoint)| {
-        let count = target.places.count() as u64;
+        let count = target.connections.count() as u64;
         ([("endpoint", endpoint.name.clone())], count)
     });
     let what = (

@@ -8,7 +8,7 @@
 mod owner; // who owns the gateway
 mod access; // who may come in
 mod page; // the page's files
-mod desk; // what the handlers need
+mod state; // what the handlers need
 mod status; // the gateway as a whole
 mod endpoints; // endpoints and their upstreams
 mod drain; // end the sessions of one of them
@@ -38,9 +38,9 @@ use tokio::time::Instant;
 pub use self::owner::{NobodyOwns, Outcome, Owner};
 use self::{
     access::Access,
-    desk::{Desk, Shared},
     error::AdminError,
     metrics::Metrics,
+    state::{AdminState, Shared},
 };
 use crate::{error::StartError, gateway::Gateway, settings};
 
@@ -72,7 +72,7 @@ pub(crate) fn start(
     sockets: Option<Vec<std::net::TcpListener>>,
 ) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
-    let desk = Arc::new(Desk {
+    let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),
         gateway,
         owner,
@@ -84,7 +84,7 @@ pub(crate) fn start(
     config.limits.connections_max = CONNECTIONS_MAX;
     let mut http = http::Config::default();
     http.head_timeout = IDLE_TIMEOUT;
-    let server = Server::new(config, Http::new(router(desk, access), http));
+    let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
     Ok(server.start_on(sockets)?)
 }
@@ -117,7 +117,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     ]
 }
 
-fn router(desk: Shared, access: Access) -> Router {
+fn router(state: Shared, access: Access) -> Router {
     let guarded = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, handler)| {
@@ -139,7 +139,7 @@ fn router(desk: Shared, access: Access) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(access, access::origin))
-        .with_state(desk)
+        .with_state(state)
 }
 
 /// Ends a request whose body drips in.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tidewire::ws::{CloseCode, CloseFrame};
 use utoipa::ToSchema;
 
-use super::{desk::Shared, error::AdminError, status::Begun};
+use super::{error::AdminError, state::Shared, status::Begun};
 use crate::record::Record;
 
 /// Sessions of an answer, unless asked otherwise.
@@ -70,7 +70,7 @@ struct SessionView {
 /// How a session is closed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct CloseWish {
+pub(super) struct CloseRequest {
     /// Close code, default 1001.
     #[schema(example = 1001)]
     code: Option<u16>,
@@ -98,7 +98,7 @@ impl SessionView {
     }
 }
 
-impl CloseWish {
+impl CloseRequest {
     /// A body is not needed.
     fn read(body: &[u8]) -> Result<CloseFrame, AdminError> {
         let wish: Self = if body.is_empty() {
@@ -131,7 +131,7 @@ impl CloseWish {
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such endpoint", body = AdminError)))]
 pub(super) async fn list(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<SessionList>, AdminError> {
     let Query(wanted) = wanted?;
@@ -139,9 +139,9 @@ pub(super) async fn list(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(AdminError::new(400, "limit is 1 to 1000"));
     }
-    let mut all = desk.gateway.sessions.all();
+    let mut all = state.gateway.sessions.all();
     if let Some(name) = &wanted.endpoint {
-        let name = desk.endpoint_name(name)?;
+        let name = state.endpoint_name(name)?;
         all.retain(|record| record.endpoint.as_deref() == Some(&name));
     }
     let newest = all.iter().rev();
@@ -157,19 +157,19 @@ pub(super) async fn list(
 
 /// Ends one session.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/close", tag = "sessions",
-    params(("id" = u64, Path, description = "The session")), request_body = CloseWish, responses(
+    params(("id" = u64, Path, description = "The session")), request_body = CloseRequest, responses(
     (status = 202, description = "It is told to end", body = Begun),
     (status = 400, description = "Invalid code or reason", body = AdminError),
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 404, description = "No such session", body = AdminError)))]
 pub(super) async fn close(
-    State(desk): State<Shared>,
+    State(state): State<Shared>,
     id: Result<Path<u64>, PathRejection>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Begun>), AdminError> {
     let Path(id) = id?;
-    let frame = CloseWish::read(&body)?;
-    let record = desk.gateway.sessions.find(id);
+    let frame = CloseRequest::read(&body)?;
+    let record = state.gateway.sessions.find(id);
     let record = record.ok_or_else(|| AdminError::new(404, "there is no such session"))?;
     tracing::info!(session = id, code = frame.code.0, "closed by the operator");
     record.end(frame.code, &frame.reason);

@@ -11,7 +11,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{desk::Shared, error::AdminError};
+use super::{error::AdminError, state::Shared};
 use crate::{record::Dialect, settings};
 
 /// How the gateway stands.
@@ -97,9 +97,9 @@ impl Listening {
 #[utoipa::path(get, path = "/api/v1/status", tag = "gateway", responses(
     (status = 200, description = "How the gateway stands", body = Status),
     (status = 401, description = "Valid credentials are needed", body = AdminError)))]
-pub(super) async fn status(State(desk): State<Shared>) -> Json<Status> {
+pub(super) async fn status(State(state): State<Shared>) -> Json<Status> {
     let mut sessions = SessionCounts::default();
-    for ((_endpoint, dialect), count) in desk.gateway.sessions.census() {
+    for ((_endpoint, dialect), count) in state.gateway.sessions.census() {
         sessions.total += count;
         match dialect {
             Dialect::Pinned => sessions.pinned += count,
@@ -107,17 +107,17 @@ pub(super) async fn status(State(desk): State<Shared>) -> Json<Status> {
             Dialect::Mux => sessions.mux += count,
         }
     }
-    let listening = desk.gateway.listening();
+    let listening = state.gateway.listening();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: desk.started.elapsed().as_secs(),
+        uptime_seconds: state.started.elapsed().as_secs(),
         listeners: listening
             .iter()
             .map(|(listener, address)| Listening::new(listener, *address))
             .collect(),
-        endpoints: desk.gateway.table().targets().len(),
+        endpoints: state.gateway.table().targets().len(),
         sessions,
-        access_log_dropped: desk.gateway.sessions.log().dropped(),
+        access_log_dropped: state.gateway.sessions.log().dropped(),
     })
 }
 
@@ -126,8 +126,8 @@ pub(super) async fn status(State(desk): State<Shared>) -> Json<Status> {
     (status = 200, description = "The new configuration holds", body = Reloaded),
     (status = 401, description = "Valid credentials are needed", body = AdminError),
     (status = 422, description = "The configuration is wrong; the old one stays", body = AdminError)))]
-pub(super) async fn reload(State(desk): State<Shared>) -> Result<Json<Reloaded>, AdminError> {
-    match desk.owner.reload().await {
+pub(super) async fn reload(State(state): State<Shared>) -> Result<Json<Reloaded>, AdminError> {
+    match state.owner.reload().await {
         Ok(message) => Ok(Json(Reloaded { message })),
         Err(error) => Err(AdminError::new(422, error)),
     }
@@ -137,9 +137,9 @@ pub(super) async fn reload(State(desk): State<Shared>) -> Result<Json<Reloaded>,
 #[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", responses(
     (status = 202, description = "Begun", body = Begun),
     (status = 401, description = "Valid credentials are needed", body = AdminError)))]
-pub(super) async fn drain(State(desk): State<Shared>) -> (StatusCode, Json<Begun>) {
+pub(super) async fn drain(State(state): State<Shared>) -> (StatusCode, Json<Begun>) {
     tracing::info!("the admin API asks for a stop");
-    desk.owner.stop();
+    state.owner.stop();
     Begun::of("drain")
 }
 
@@ -147,9 +147,9 @@ pub(super) async fn drain(State(desk): State<Shared>) -> (StatusCode, Json<Begun
 #[utoipa::path(get, path = "/metrics", tag = "gateway", responses(
     (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
     (status = 401, description = "Valid credentials are needed", body = AdminError)))]
-pub(super) async fn metrics(State(desk): State<Shared>) -> Response {
+pub(super) async fn metrics(State(state): State<Shared>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], desk.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, kind)], state.metrics.render()).into_response()
 }
 
 /// Whether the gateway is alive; needs no credentials and tells no more.

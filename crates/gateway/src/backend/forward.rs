@@ -3,7 +3,7 @@
 //! In: a client's request and its endpoint. Out: header fields, path and query for the upstream.
 //! Invariants: what belongs to one connection (RFC 9110 section 7.6.1) ends here; only a WebSocket upgrade
 //! is ever asked for; who the client is said to be is what the gateway knows, not what the client
-//! claims (threats 16 and 19).
+//! claims.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -146,7 +146,7 @@ fn values_of(fields: &[(String, String)], name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is asked of the upstream: its own path, or with `strip_prefix` the rest of the request's behind
+/// Returns what is asked of the upstream: its own path, or with `strip_prefix` the rest of the request's behind
 /// it; and the client's query behind the upstream's own.
 pub(crate) fn target(
     upstream: &Url,

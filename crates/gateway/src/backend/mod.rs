@@ -6,5 +6,5 @@
 
 pub(crate) mod forward; // the request as the upstream gets it
 pub(crate) mod reach; // open an upstream, or another one
-pub(crate) mod lane; // from one task to another
-pub(crate) mod link; // a logical socket's backend, which may change
+pub(crate) mod queue; // from one task to another
+pub(crate) mod session; // a logical socket's backend, which may change

@@ -22,7 +22,7 @@ use crate::{
 
 /// What is asked of an upstream on behalf of a client.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ask {
+pub(crate) struct UpstreamRequest {
     /// Header fields.
     pub(crate) headers: Vec<(String, String)>,
     /// Subprotocols offered.
@@ -66,14 +66,10 @@ pub(crate) enum Unreachable {
 }
 
 impl Unreachable {
-    /// What the client is told.
+    /// Returns what the client is told.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
-            Self::None => {
-                let mut refusal = Refusal::new(503, "no backend is available");
-                refusal.headers.push(("Retry-After", "1".to_owned()));
-                refusal
-            }
+            Self::None => Refusal::new(503, "no backend is available").header("Retry-After", "1"),
             Self::Failed(ConnectError::TimedOut) => {
                 Refusal::new(504, "the backend did not answer in time")
             }
@@ -89,7 +85,7 @@ impl Unreachable {
 /// Cancel safe: when dropped, the attempt is given up and counts for nothing.
 pub(crate) async fn tunnel(
     target: &Target,
-    ask: &Ask,
+    ask: &UpstreamRequest,
     extensions: Option<&str>,
 ) -> Result<(Lease, Box<Tunnel>), Unreachable> {
     let endpoint = target.endpoint();
@@ -116,7 +112,7 @@ pub(crate) async fn tunnel(
 /// As [`tunnel`].
 pub(crate) async fn socket(
     target: &Target,
-    ask: &Ask,
+    ask: &UpstreamRequest,
     config: &tidewire::ws::Config,
 ) -> Result<Reached, Unreachable> {
     let endpoint = target.endpoint();
@@ -149,13 +145,13 @@ pub(crate) async fn socket(
 struct Round<'a> {
     target: &'a Target,
     endpoint: &'a Endpoint,
-    ask: &'a Ask,
+    ask: &'a UpstreamRequest,
     tried: Vec<UpstreamId>,
     last: Option<Unreachable>,
 }
 
 impl<'a> Round<'a> {
-    fn new(target: &'a Target, endpoint: &'a Endpoint, ask: &'a Ask) -> Self {
+    fn new(target: &'a Target, endpoint: &'a Endpoint, ask: &'a UpstreamRequest) -> Self {
         Self {
             target,
             endpoint,
@@ -230,7 +226,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the client asked for cannot be said in a request.
+/// The client asked for what cannot be said in a request.
 fn not_passed_on() -> Unreachable {
     let refusal = Refusal::new(400, "the request cannot be passed on");
     Unreachable::Refused(Box::new(refusal))
@@ -251,7 +247,7 @@ fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
     for name in PASSED_ON {
         for value in head.values(name) {
             if let Ok(value) = std::str::from_utf8(value) {
-                refusal.headers.push((name, value.to_owned()));
+                refusal = refusal.header(*name, value);
             }
         }
     }

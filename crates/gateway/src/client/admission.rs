@@ -12,9 +12,9 @@ use tidewire::{
 use tidewire_auth::{Authenticator, Headers};
 
 use crate::{
-    client::visitor::Visitor,
+    client::client_request::ClientRequest,
     routing::{
-        places::{Admitted, Places},
+        connections::{Admitted, ConnectionCounts},
         request,
     },
     settings::{Endpoint, Origins},
@@ -22,17 +22,21 @@ use crate::{
 
 /// Checks everything, and counts the connection.
 pub(crate) fn admit(
-    visitor: &Visitor,
+    client_request: &ClientRequest,
     endpoint: &Endpoint,
-    places: &Arc<Places>,
+    connections: &Arc<ConnectionCounts>,
 ) -> Result<Admitted, Refusal> {
-    let head = &visitor.request.head;
-    check_origin(head, visitor.client.secure, &endpoint.origins)?;
+    let head = &client_request.request.head;
+    check_origin(head, client_request.client.secure, &endpoint.origins)?;
     if let Some(auth) = &endpoint.auth {
         check_auth(head, auth)?;
     }
     let per_ip_max = endpoint.per_client_max;
-    places.take(visitor.client.ip, endpoint.connections_max, per_ip_max)
+    connections.take(
+        client_request.client.ip,
+        endpoint.connections_max,
+        per_ip_max,
+    )
 }
 
 /// Tells the client; then nothing is to be run.
@@ -75,17 +79,16 @@ fn is_same(origin: &str, head: &RequestHead, secure: bool) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.eq_ignore_ascii_case(host))
 }
 
-/// Checks the credentials in the request.
+/// Checks the credentials in the request. Who it is does not matter to the gateway: endpoints have credentials of their
+/// own, and backends know their users.
 fn check_auth(head: &RequestHead, auth: &Authenticator) -> Result<(), Refusal> {
-    auth.check(&Fields(head)).map_err(|denied| {
+    auth.check(&Fields(head)).map(drop).map_err(|denied| {
         tracing::debug!(%denied, "refused");
-        let mut refusal = Refusal::new(401, "valid credentials are needed");
-        if let Some(challenge) = auth.challenge() {
-            refusal
-                .headers
-                .push(("WWW-Authenticate", challenge.to_owned()));
+        let refusal = Refusal::new(401, "valid credentials are needed");
+        match auth.challenge() {
+            Some(challenge) => refusal.header("WWW-Authenticate", challenge),
+            None => refusal,
         }
-        refusal
     })
 }
 

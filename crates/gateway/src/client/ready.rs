@@ -6,11 +6,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
 };
+
+use crate::sync::lock;
 
 /// The sockets of one connection that have something to do.
 #[derive(Debug, Default)]
@@ -26,59 +28,55 @@ struct State {
 
 /// Tells that one socket has something to do.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct ReadyWaker {
     ready: Arc<Ready>,
     number: u32,
-    rung: AtomicBool,
+    is_queued: AtomicBool,
 }
 
 impl Ready {
     /// The task that is woken.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         match &state.task {
             Some(task) if task.will_wake(cx.waker()) => {}
             Some(_) | None => state.task = Some(cx.waker().clone()),
         }
     }
 
-    /// The next one; its bell may ring again.
+    /// The next one; its waker may ring again.
     pub(crate) fn next(&self) -> Option<u32> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.numbers.pop_front()
     }
 
-    /// Whether there is one.
+    /// Returns whether there is one.
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.state);
         state.numbers.is_empty()
     }
 }
 
-impl Bell {
+impl ReadyWaker {
     pub(crate) fn new(ready: &Arc<Ready>, number: u32) -> Arc<Self> {
         Arc::new(Self {
             ready: Arc::clone(ready),
             number,
-            rung: AtomicBool::new(false),
+            is_queued: AtomicBool::new(false),
         })
     }
 
     /// Before its socket is looked at: what happens from now on rings again.
     pub(crate) fn heard(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+        self.is_queued.store(false, Ordering::SeqCst);
     }
 
     /// Puts its socket behind the others that have something to do.
     pub(crate) fn ring(&self) {
-        if self.rung.swap(true, Ordering::SeqCst) {
+        if self.is_queued.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut state = self
-            .ready
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.ready.state);
         state.numbers.push_back(self.number);
         let task = state.task.clone();
         drop(state);
@@ -88,7 +86,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for ReadyWaker {
     fn wake(self: Arc<Self>) {
         self.ring();
     }
@@ -105,7 +103,7 @@ mod tests {
     #[test]
     fn each_socket_stands_in_the_line_once_and_in_the_order_of_its_wake() {
         let ready = Arc::new(Ready::default());
-        let (one, two) = (Bell::new(&ready, 1), Bell::new(&ready, 2));
+        let (one, two) = (ReadyWaker::new(&ready, 1), ReadyWaker::new(&ready, 2));
         one.ring();
         two.ring();
         one.ring();

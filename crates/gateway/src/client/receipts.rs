@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use tidewire::ws::{SendError, WebSocket};
 
-use crate::{ambient::random, backend::lane::Pong};
+use crate::{ambient::random, backend::queue::Pong};
 
 /// Most pings under way, and most that are remembered.
 const PINGS_MAX: usize = 8;
@@ -198,7 +198,7 @@ impl Receipts {
 mod tests {
     use super::*;
 
-    /// What a pong says, after so many pings of the connection.
+    /// Returns what a pong says, after so many pings of the connection.
     fn says(receipts: &mut Receipts, payload: &[u8], pings_sent: u32) -> Vec<(u64, Pong)> {
         let mut said = Vec::new();
         let payload = Bytes::copy_from_slice(payload);

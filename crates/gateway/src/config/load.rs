@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidewire_config::{
-    ConfigError, Dict, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
+    ConfigError, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
 };
 
 use super::{Config, example::EXAMPLE_TOML, ini};
@@ -143,11 +143,5 @@ fn schema() -> Schema {
     let Some(Value::Dict(_, endpoint)) = endpoint else {
         unreachable!("the example has the endpoint: a test reads it");
     };
-    Schema {
-        prefix: "TIDEWIRE_GATEWAY_",
-        is_foreign: |_| false,
-        keys,
-        defaults: Dict::new(),
-        named: vec![("endpoints", endpoint)],
-    }
+    Schema::of_keys("TIDEWIRE_GATEWAY_", keys, vec![("endpoints", endpoint)])
 }

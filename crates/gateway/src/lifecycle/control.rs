@@ -23,7 +23,7 @@ use crate::{
 const WAITING_MAX: usize = 8;
 
 /// What came of a reload: what has changed, or why nothing has.
-pub(crate) type Told = Result<String, String>;
+pub(crate) type ReloadResult = Result<String, String>;
 
 /// Asks a gateway that is [operated](Running::operate) to do something; clones ask the same one.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub struct Requests {
 /// A wish to read the configuration again.
 #[derive(Debug)]
 pub(crate) struct Reload {
-    answer: Option<oneshot::Sender<Told>>,
+    answer: Option<oneshot::Sender<ReloadResult>>,
 }
 
 impl fmt::Debug for Operator {
@@ -157,7 +157,7 @@ impl Requests {
 
 impl Reload {
     /// Tells who has asked.
-    pub(crate) fn answer(self, outcome: &Told) {
+    pub(crate) fn answer(self, outcome: &ReloadResult) {
         if let Some(answer) = self.answer {
             // Who has gone does not want to know.
             drop(answer.send(outcome.clone()));

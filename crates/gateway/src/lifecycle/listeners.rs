@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    client::entrance::{self, Door},
+    client::dispatch::{self, EntryPoint},
     error::StartError,
     gateway::Gateway,
     lifecycle::{
@@ -101,23 +101,23 @@ impl Listeners {
                 bound.push(None);
                 continue;
             }
-            let door = Door::new(listener.clone());
-            let server = server(&self.gateway, &door, settings);
+            let entry_point = EntryPoint::new(listener.clone());
+            let server = server(&self.gateway, &entry_point, settings);
             let sockets = match take(given, listener.address) {
                 Some(sockets) => sockets,
                 None => server.bind()?,
             };
-            bound.push(Some((server, door, sockets)));
+            bound.push(Some((server, entry_point, sockets)));
         }
         let mut new = Vec::new();
         for bound in bound {
-            let Some((server, door, sockets)) = bound else {
+            let Some((server, entry_point, sockets)) = bound else {
                 new.push(None);
                 continue;
             };
             let server = server.start_on(sockets)?;
-            door.address.get_or_init(|| server.local_addr());
-            let listener = door.listener.clone();
+            entry_point.address.get_or_init(|| server.local_addr());
+            let listener = entry_point.listener.clone();
             new.push(Some(Open { listener, server }));
         }
         Ok(Plan { new, stays })
@@ -231,9 +231,10 @@ const JOINED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 impl Open {
     /// New connections are served as told now.
     fn reconfigure(&mut self, gateway: &Arc<Gateway>, listener: &Listener, settings: &Settings) {
-        let door = Door::new(listener.clone());
-        door.address.get_or_init(|| self.server.local_addr());
-        self.server.reconfigure(&server(gateway, &door, settings));
+        let entry_point = EntryPoint::new(listener.clone());
+        entry_point.address.get_or_init(|| self.server.local_addr());
+        self.server
+            .reconfigure(&server(gateway, &entry_point, settings));
         self.listener.clone_from(listener);
     }
 }
@@ -247,12 +248,12 @@ fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<TcpListener>>
     Some(given.remove(position).sockets)
 }
 
-fn server(gateway: &Arc<Gateway>, door: &Arc<Door>, settings: &Settings) -> Server {
-    let server = Server::new(server_config(&door.listener, settings));
+fn server(gateway: &Arc<Gateway>, entry_point: &Arc<EntryPoint>, settings: &Settings) -> Server {
+    let server = Server::new(server_config(&entry_point.listener, settings));
     let server = server.count_with(&gateway.connections);
-    let (gateway, ours) = (Arc::clone(gateway), Arc::clone(door));
+    let (gateway, ours) = (Arc::clone(gateway), Arc::clone(entry_point));
     let interceptor = Arc::new(move |opening| {
-        let enter = entrance::enter(Arc::clone(&gateway), Arc::clone(&ours), opening);
+        let enter = dispatch::dispatch(Arc::clone(&gateway), Arc::clone(&ours), opening);
         Box::pin(enter) as _
     });
     server.intercept(interceptor)
@@ -275,7 +276,7 @@ fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
     config
 }
 
-impl Door {
+impl EntryPoint {
     fn new(listener: Listener) -> Arc<Self> {
         Arc::new(Self {
             listener,

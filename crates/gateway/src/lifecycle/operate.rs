@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     error::causes,
     lifecycle::{
-        control::{Requests, Told},
+        control::{ReloadResult, Requests},
         running::{Event, Observer, Running},
         watch::Watch,
     },
@@ -76,7 +76,7 @@ impl Running {
     }
 
     /// Reads the configuration again and takes it; logs what comes of it.
-    async fn load_and_reload(&self, load: &Arc<Load>) -> Told {
+    async fn load_and_reload(&self, load: &Arc<Load>) -> ReloadResult {
         (self.observer)(Event::Reloading);
         // Whatever becomes of the rest: the file may have been rotated.
         self.gateway.sessions.log().reopen();

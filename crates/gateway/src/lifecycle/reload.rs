@@ -205,7 +205,7 @@ async fn end_sessions(gateway: Arc<Gateway>, gone: Vec<Arc<Target>>) {
         };
         drop(table);
         pace::end(&gateway.sessions, &mut pace, REASON, is_gone).await;
-        if names.is_empty() || gone.iter().all(|target| target.places.count() == 0) {
+        if names.is_empty() || gone.iter().all(|target| target.connections.count() == 0) {
             for target in &gone {
                 target.end_process();
             }

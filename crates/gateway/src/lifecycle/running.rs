@@ -20,7 +20,7 @@ use crate::{
     error::{self, StartError},
     gateway::Gateway,
     lifecycle::{
-        handover::{self, Bound, Place, Role},
+        handover::{self, Bound, HandoverSocket, Role},
         listeners::Listeners,
         reload::{Reloaded, Removals},
     },
@@ -29,13 +29,14 @@ use crate::{
         pace::{self, Pace},
     },
     settings::Settings,
+    sync::lock,
 };
 
 /// A gateway that serves clients until it is [stopped](Self::stop).
 pub struct Running {
     pub(crate) gateway: Arc<Gateway>,
     /// Where a successor finds it.
-    pub(crate) handover: Place,
+    pub(crate) handover: HandoverSocket,
     /// Who has taken over, and waits for our end.
     successor: Option<handover::Successor>,
     admin: Option<AdminServer>,
@@ -114,7 +115,7 @@ pub async fn start_or_take_over(settings: Settings) -> Result<Running, StartErro
     };
     let Some((predecessor, mut bound)) = handover::ask(&path).await? else {
         let mut running = start(settings)?;
-        running.handover = Place::bind(&path)?;
+        running.handover = HandoverSocket::bind(&path)?;
         return Ok(running);
     };
     let mut running = start_on(settings, &mut bound)?;
@@ -131,7 +132,7 @@ pub async fn start_or_take_over(settings: Settings) -> Result<Running, StartErro
             gateway.start_processes();
         }
     }));
-    match Place::bind(&path) {
+    match HandoverSocket::bind(&path) {
         Ok(place) => running.handover = place,
         // There is no way back.
         Err(error) => tracing::error!(%error, "no process will be able to take over from this one"),
@@ -150,7 +151,7 @@ pub(crate) fn start_on(settings: Settings, given: &mut Vec<Bound>) -> Result<Run
     let removals = Removals::default();
     Ok(Running {
         gateway,
-        handover: Place::default(),
+        handover: HandoverSocket::default(),
         successor: None,
         admin: None,
         given: Vec::new(),
@@ -318,7 +319,7 @@ impl Running {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
 }
 

@@ -1,11 +1,11 @@
-//! The program behind an endpoint: started, watched, started again (M-31, promise H2).
+//! The program behind an endpoint: started, watched, started again (M-31).
 //!
 //! In: a [`Process`](crate::settings::Process), and a probe that tells whether it works. Out: its
 //! [`Status`], for those who open connections and for those who look. All decisions are in
 //! `supervision`, a pure state machine; `supervisor` is the task that owns the process. Told to operators in
 //! `docs/gateway/processes.md`.
 
-pub(crate) mod keeper; // as it is wanted
+pub(crate) mod reconcile; // as it is wanted
 pub(crate) mod state; // as operators see it
 #[cfg(unix)]
 mod status; // what is told about it

@@ -1,6 +1,6 @@
 //! The process of an endpoint, as operators are told of it.
 //!
-//! In: what the [keeper](crate::process::keeper) knows. Out: something to show. Which processes there are, and when they
+//! In: what the [reconciler](crate::process::reconcile) knows. Out: something to show. Which processes there are, and when they
 //! are started again, is not decided here.
 
 use serde::Serialize;

@@ -21,14 +21,14 @@ use crate::{
 /// A process that is kept running. Killed at once when this is dropped; call [`stop`](Self::stop) first.
 #[derive(Debug)]
 pub struct Supervised {
-    wishes: watch::Sender<Wishes>,
+    wishes: watch::Sender<Orders>,
     status: watch::Receiver<Status>,
     task: JoinHandle<()>,
 }
 
 /// What the operator wants.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wishes {
+struct Orders {
     restarts: u64,
     stop: bool,
 }
@@ -39,7 +39,7 @@ impl Supervised {
         self.status.borrow().clone()
     }
 
-    /// What it does.
+    /// Returns what it does.
     pub fn state(&self) -> State {
         self.status.borrow().state.clone()
     }
@@ -85,8 +85,8 @@ pub struct Supervisor<P> {
     last_exit: Option<Arc<str>>,
     /// Why the process that runs is ended.
     complaint: Option<String>,
-    wishes: watch::Receiver<Wishes>,
-    granted: Wishes,
+    wishes: watch::Receiver<Orders>,
+    granted: Orders,
     status: watch::Sender<Status>,
 }
 
@@ -113,7 +113,7 @@ where
     /// Outside of a tokio runtime with I/O and time.
     pub fn start(endpoint: &str, process: Process, probe: P) -> Supervised {
         let process = Arc::new(process);
-        let (wishes, wishes_receiver) = watch::channel(Wishes::default());
+        let (wishes, wishes_receiver) = watch::channel(Orders::default());
         let (status_sender, status) = watch::channel(Status::new());
         let supervisor = Self {
             endpoint: endpoint.into(),
@@ -125,7 +125,7 @@ where
             last_exit: None,
             complaint: None,
             wishes: wishes_receiver,
-            granted: Wishes::default(),
+            granted: Orders::default(),
             status: status_sender,
         };
         let task = tokio::spawn(supervisor.run());
@@ -298,7 +298,7 @@ where
     }
 }
 
-/// What happens next to a process, if there is one.
+/// Returns what happens next to a process, if there is one.
 async fn next(backend: &mut Option<Backend>) -> Event {
     match backend {
         Some(backend) => backend.next().await,

@@ -8,7 +8,7 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::{
     record::{End, Record},
     settings,
+    sync::lock,
 };
 
 /// Lines that may wait for the sink; more are dropped and counted.
@@ -128,7 +129,7 @@ impl AccessLog {
         let Ok(line) = serde_json::to_string(&line) else {
             return;
         };
-        let lines = sink.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lock(&sink.lines);
         if lines
             .as_ref()
             .is_none_or(|lines| lines.try_send(line).is_err())
@@ -140,17 +141,9 @@ impl AccessLog {
     /// Writes what waits, then nothing more.
     pub(crate) fn close(&self) {
         let Some(sink) = &self.0 else { return };
-        let lines = sink
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let lines = lock(&sink.lines).take();
         drop(lines);
-        let writer = sink
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = lock(&sink.writer).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the access log's writer failed");
         }

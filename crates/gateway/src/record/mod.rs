@@ -10,7 +10,7 @@ use std::{
     future::poll_fn,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -19,6 +19,8 @@ use std::{
 
 use tidewire::ws::{CloseCode, CloseFrame};
 use tokio::time::Instant;
+
+use crate::sync::lock;
 
 /// How a client speaks to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,11 +115,7 @@ impl Record {
     pub(crate) fn end(&self, code: CloseCode, reason: &str) -> bool {
         let first = self.ending.set(CloseFrame::new(code, reason)).is_ok();
         if first {
-            let waiting = self
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let waiting = lock(&self.waiting).take();
             if let Some(waker) = waiting {
                 waker.wake();
             }
@@ -125,7 +123,7 @@ impl Record {
         first
     }
 
-    /// Whether it was asked to end.
+    /// Returns whether it was asked to end.
     pub(crate) fn is_asked_to_end(&self) -> bool {
         self.ending.get().is_some()
     }
@@ -135,7 +133,7 @@ impl Record {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -150,7 +148,7 @@ impl Record {
 
     /// As [`asked_to_end`](Self::asked_to_end).
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<CloseFrame> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         if let Some(frame) = self.ending.get() {
             return Poll::Ready(frame.clone());
         }
@@ -163,15 +161,12 @@ impl Record {
 
     /// Which upstream serves it from now on.
     pub(crate) fn served_by(&self, upstream: &str) {
-        let mut place = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.upstream);
         *place = Some(Arc::from(upstream));
     }
 
     /// Which upstream serves it.
     pub(crate) fn upstream(&self) -> Option<Arc<str>> {
-        self.upstream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.upstream).clone()
     }
 }

@@ -5,4 +5,4 @@
 pub(crate) mod request; // what is asked
 pub(crate) mod table; // names and routes → endpoints
 pub(crate) mod target; // a live endpoint
-pub(crate) mod places; // numbers
+pub(crate) mod connections; // numbers

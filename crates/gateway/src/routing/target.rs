@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -12,9 +12,10 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     ambient::now,
-    process::keeper::{self, Current, Wanted},
-    routing::places::Places,
+    process::reconcile::{self, Current, Wanted},
+    routing::connections::ConnectionCounts,
     settings::Endpoint,
+    sync::{lock, read, write},
     upstream::{Pool, Prober},
 };
 
@@ -23,11 +24,11 @@ use crate::{
 pub(crate) struct Target {
     endpoint: RwLock<Arc<Endpoint>>,
     pub(crate) pool: Pool,
-    pub(crate) places: Arc<Places>,
+    pub(crate) connections: Arc<ConnectionCounts>,
     pub(crate) counters: Counters,
     /// From its start to its retirement; follows reloads by itself.
     prober: Mutex<Option<Prober>>,
-    /// Which process is wanted, told to its [keeper](keeper::keep).
+    /// Which process is wanted, told to its [reconciler](reconcile::reconcile).
     wanted: watch::Sender<Wanted>,
     /// Its process, while there is one.
     pub(crate) process: Arc<Current>,
@@ -71,7 +72,7 @@ impl Target {
         Self {
             pool: Pool::new(&endpoint),
             endpoint: RwLock::new(endpoint),
-            places: Arc::default(),
+            connections: Arc::default(),
             counters: Counters::default(),
             prober: Mutex::default(),
             wanted: watch::Sender::default(),
@@ -84,9 +85,9 @@ impl Target {
     pub(crate) fn start(&self, runtime: &Handle) -> impl Future<Output = ()> + Send + use<> {
         let _context = runtime.enter();
         let prober = Prober::start(&self.pool);
-        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Some(prober);
+        *lock(&self.prober) = Some(prober);
         let (wanted, process) = (self.wanted.subscribe(), Arc::clone(&self.process));
-        keeper::keep(self.pool.clone(), wanted, process)
+        reconcile::reconcile(self.pool.clone(), wanted, process)
     }
 
     /// From now on there is a process, if one is configured.
@@ -97,7 +98,7 @@ impl Target {
     /// It is in the settings no more, or the gateway stops: its upstreams are not checked from now on. Its
     /// connections are ended by others.
     pub(crate) fn retire(&self) {
-        let mut prober = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut prober = lock(&self.prober);
         let ended = prober.take();
         drop(prober);
         drop(ended);
@@ -112,10 +113,7 @@ impl Target {
     /// for many clients lose it at a time.
     pub(crate) fn tell_loss(&self, what: &'static str) {
         let now = now();
-        let mut told = self
-            .told_loss
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told_loss);
         if told.is_some_and(|told| now < told + TELL_EVERY) {
             return;
         }
@@ -126,18 +124,15 @@ impl Target {
         tracing::warn!(endpoint = %name, lost_so_far = lost, "{what}");
     }
 
-    /// What is configured now.
+    /// Returns what is configured now.
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
-        Arc::clone(&self.endpoint.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.endpoint))
     }
 
     /// A reload: open connections stay as they are, new ones are made as told now.
     pub(crate) fn update(&self, endpoint: Arc<Endpoint>) {
         self.pool.update(&endpoint);
-        *self
-            .endpoint
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&endpoint);
+        *write(&self.endpoint) = Arc::clone(&endpoint);
         self.wanted.send_if_modified(|wanted| {
             let running = matches!(wanted, Wanted::Running(_));
             if running {

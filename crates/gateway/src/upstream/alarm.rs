@@ -32,10 +32,10 @@ pub(super) struct Alarm {
 /// Those to be told, when the lock is free again.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Told(BTreeMap<u64, oneshot::Sender<()>>);
+pub(super) struct Notifications(BTreeMap<u64, oneshot::Sender<()>>);
 
 impl Alarms {
-    /// What a pick remembers, for [`ask`](Self::ask).
+    /// Returns what a pick remembers, for [`ask`](Self::ask).
     pub(super) fn falls(&self) -> u64 {
         self.falls
     }
@@ -66,14 +66,14 @@ impl Alarms {
     }
 
     /// It has turned unhealthy.
-    pub(super) fn fell(&mut self) -> Told {
+    pub(super) fn fell(&mut self) -> Notifications {
         self.falls += 1;
-        Told(std::mem::take(&mut self.waiting))
+        Notifications(std::mem::take(&mut self.waiting))
     }
 }
 
-impl Told {
-    pub(super) fn tell(self) {
+impl Notifications {
+    pub(super) fn send(self) {
         for connection in self.0.into_values() {
             // Who has just gone need not know.
             connection.send(()).ok();
@@ -115,7 +115,7 @@ mod tests {
         let mut alarms = Alarms::default();
         let mut alarm = alarms.ask(0);
         assert!(!is_off(&mut alarm));
-        alarms.fell().tell();
+        alarms.fell().send();
         assert!(is_off(&mut alarm) && is_off(&mut alarm));
     }
 
@@ -123,7 +123,7 @@ mod tests {
     fn a_fall_between_the_pick_and_the_question_is_not_missed() {
         let mut alarms = Alarms::default();
         let before = alarms.falls();
-        alarms.fell().tell();
+        alarms.fell().send();
         assert!(is_off(&mut alarms.ask(before)));
         assert!(!is_off(&mut alarms.ask(alarms.falls())));
     }
@@ -134,7 +134,7 @@ mod tests {
         let (one, mut two) = (alarms.ask(0), alarms.ask(0));
         alarms.forget(&one);
         assert_eq!(alarms.waiting.len(), 1);
-        alarms.fell().tell();
+        alarms.fell().send();
         assert!(alarms.waiting.is_empty() && is_off(&mut two));
         alarms.forget(&two);
     }

@@ -14,7 +14,7 @@ use super::{
     alarm::Alarm,
     breaker::{Row, Trial},
     member::UpstreamId,
-    roster::{News, Picked},
+    roster::{Availability, Picked},
     shared::Shared,
 };
 use crate::settings::Upstream;
@@ -90,7 +90,7 @@ impl Lease {
             Stage::Open { since, before } => self.shared.tell(|roster| {
                 let early = now.saturating_duration_since(since) < EARLY;
                 roster.lost(now, id, early.then_some(before));
-                ((), News::Nothing)
+                ((), Availability::Unchanged)
             }),
             Stage::Reported => {}
         }
@@ -111,7 +111,7 @@ impl Lease {
         let (id, falls) = (self.id, self.falls);
         let alarm = self
             .shared
-            .tell(|roster| (roster.watch(id, falls), News::Nothing));
+            .tell(|roster| (roster.watch(id, falls), Availability::Unchanged));
         self.alarm = alarm;
     }
 

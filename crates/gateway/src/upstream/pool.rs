@@ -15,7 +15,7 @@ use super::{
     lease::Lease,
     member::UpstreamId,
     no_upstream::NoUpstream,
-    roster::{ClientKey, News, PoolSnapshot, Roster},
+    roster::{Availability, ClientKey, PoolSnapshot, Roster},
     shared::Shared,
 };
 use crate::settings::Endpoint;
@@ -62,7 +62,7 @@ impl Pool {
     pub fn update(&self, endpoint: &Endpoint) {
         let targets = self.shared.tell(|roster| {
             roster.update(endpoint);
-            (roster.targets(), News::AskAgain)
+            (roster.targets(), Availability::Improved)
         });
         let plan = Plan::new(endpoint, targets);
         self.shared.plan.send_replace(Arc::new(plan));
@@ -72,7 +72,7 @@ impl Pool {
     pub fn checked(&self, now: Instant, id: UpstreamId, result: Result<(), String>) {
         let told = self.shared.tell(|roster| roster.checked(now, id, result));
         // Last: who leaves now waits for news from now on, and is not woken by what made it leave.
-        told.tell();
+        told.send();
     }
 
     /// The endpoint's process is ready again: nobody waits for ejections to end, each ejected
@@ -87,7 +87,7 @@ impl Pool {
     pub fn enable(&self, id: UpstreamId, enabled: bool) -> bool {
         self.shared.tell(|roster| {
             let news = roster.enable(id, enabled);
-            (news.is_some(), news.unwrap_or(News::Nothing))
+            (news.is_some(), news.unwrap_or(Availability::Unchanged))
         })
     }
 
@@ -98,7 +98,7 @@ impl Pool {
         self.shared.usable.subscribe()
     }
 
-    /// What is checked, now and after reloads.
+    /// Returns what is checked, now and after reloads.
     pub(super) fn plans(&self) -> watch::Receiver<Arc<Plan>> {
         self.shared.plan.subscribe()
     }
@@ -110,7 +110,7 @@ impl Pool {
             .look(|roster| roster.next_check_after(id, random))
     }
 
-    /// Whether an upstream's checks failed often enough.
+    /// Returns whether an upstream's checks failed often enough.
     pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
         self.shared.look(|roster| roster.is_unhealthy(id))
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    alarm::{Alarm, Told},
+    alarm::{Alarm, Notifications},
     balance,
     breaker::{Breaker, Row, Trial},
     health::Condition,
@@ -69,17 +69,17 @@ pub(super) struct Picked {
 /// Whether those who wait for an upstream should ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum News {
-    Nothing,
-    AskAgain,
+pub(super) enum Availability {
+    Unchanged,
+    Improved,
 }
 
-impl News {
-    fn when(condition: bool) -> Self {
+impl Availability {
+    fn improved_if(condition: bool) -> Self {
         if condition {
-            Self::AskAgain
+            Self::Improved
         } else {
-            Self::Nothing
+            Self::Unchanged
         }
     }
 }
@@ -179,30 +179,35 @@ impl Roster {
         now: Instant,
         id: UpstreamId,
         trial: Option<Trial>,
-    ) -> (Row, News) {
+    ) -> (Row, Availability) {
         let Some(member) = self.find(id) else {
-            return (Row::default(), News::Nothing);
+            return (Row::default(), Availability::Unchanged);
         };
         member.totals.opened += 1;
         let (row, closed) = member.breaker.succeeded(now, trial);
-        (row, News::when(closed))
+        (row, Availability::improved_if(closed))
     }
 
     /// An opening failed.
-    pub(super) fn failed(&mut self, now: Instant, id: UpstreamId, trial: Option<Trial>) -> News {
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        id: UpstreamId,
+        trial: Option<Trial>,
+    ) -> Availability {
         let may_eject = self.may_eject(id);
         let ejection = self.ejection;
         let Some(member) = self.find(id) else {
-            return News::Nothing;
+            return Availability::Unchanged;
         };
         member.totals.failed += 1;
         let Some(settings) = ejection else {
-            return News::Nothing;
+            return Availability::Unchanged;
         };
         let ejected = member.breaker.failed(now, trial, &settings, may_eject);
         member.totals.ejected += u64::from(ejected);
         // Who waits for the outcome of the trial now learns when the next one is.
-        News::when(ejected && trial.is_some())
+        Availability::improved_if(ejected && trial.is_some())
     }
 
     /// A connection broke; `early` tells the failures before its opening if it lasted only
@@ -226,15 +231,20 @@ impl Roster {
     }
 
     /// A connection is gone. `trial`: its opening was one and ended without outcome.
-    pub(super) fn released(&mut self, id: UpstreamId, trial: Option<Trial>, alarm: &Alarm) -> News {
+    pub(super) fn released(
+        &mut self,
+        id: UpstreamId,
+        trial: Option<Trial>,
+        alarm: &Alarm,
+    ) -> Availability {
         let Some(member) = self.find(id) else {
-            return News::Nothing;
+            return Availability::Unchanged;
         };
         member.alarms.forget(alarm);
         let was_full = member.is_full();
         member.active -= 1;
         let trial_free = member.breaker.give_up(trial);
-        let news = News::when(was_full || trial_free);
+        let news = Availability::improved_if(was_full || trial_free);
         self.removed.retain(|member| member.active > 0);
         news
     }
@@ -245,8 +255,8 @@ impl Roster {
         now: Instant,
         id: UpstreamId,
         result: Result<(), String>,
-    ) -> (Told, News) {
-        let nothing = (Told::default(), News::Nothing);
+    ) -> (Notifications, Availability) {
+        let nothing = (Notifications::default(), Availability::Unchanged);
         let Some(settings) = self.health.clone() else {
             return nothing; // it began under older settings
         };
@@ -262,17 +272,17 @@ impl Roster {
         let told = if learnt.changed && member.condition.is_unhealthy() {
             member.alarms.fell()
         } else {
-            Told::default()
+            Notifications::default()
         };
-        (told, News::when(learnt.changed || back))
+        (told, Availability::improved_if(learnt.changed || back))
     }
 
     /// Something outside knows that the upstreams are back: ejections end, each with a trial.
-    pub(super) fn came_back(&mut self) -> News {
-        let mut news = News::Nothing;
+    pub(super) fn came_back(&mut self) -> Availability {
+        let mut news = Availability::Unchanged;
         for member in &mut self.members {
             if member.breaker.end_ejection() {
-                news = News::AskAgain;
+                news = Availability::Improved;
             }
         }
         news
@@ -289,22 +299,22 @@ impl Roster {
     }
 
     /// The operator switches a member on or off. `None`: there is no such member.
-    pub(super) fn enable(&mut self, id: UpstreamId, enabled: bool) -> Option<News> {
+    pub(super) fn enable(&mut self, id: UpstreamId, enabled: bool) -> Option<Availability> {
         let member = self.members.iter_mut().find(|member| member.id == id)?;
         let changed = member.disabled == enabled;
         member.disabled = !enabled;
         // Switching off is news too: if the others are unhealthy, health is left aside from now on.
-        Some(News::when(changed))
+        Some(Availability::improved_if(changed))
     }
 
-    /// Whether health is left aside: when every member in use is unhealthy, the checks are more
+    /// Returns whether health is left aside: when every member in use is unhealthy, the checks are more
     /// likely to be wrong than useful, and there is nobody better to ask.
     fn is_panicking(&self) -> bool {
         let mut in_use = self.members.iter().filter(|member| !member.disabled);
         in_use.all(|member| member.condition.is_unhealthy())
     }
 
-    /// Whether the member is present and its checks failed often enough.
+    /// Returns whether the member is present and its checks failed often enough.
     pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
         self.members
             .iter()
@@ -326,7 +336,7 @@ impl Roster {
         Some(member.condition.next_check_after(settings, random))
     }
 
-    /// Whether one more may be ejected besides those that are, should `id` fail too often.
+    /// Returns whether one more may be ejected besides those that are, should `id` fail too often.
     fn may_eject(&self, id: UpstreamId) -> bool {
         let percent = self.ejection.map_or(0, |settings| settings.percent_max) as usize;
         let most = (self.members.len() * percent / 100).max(1);

@@ -3,14 +3,15 @@
 //! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await; watchers are woken
 //! without it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
 use super::{
     check::Plan,
-    roster::{News, Roster},
+    roster::{Availability, Roster},
 };
+use crate::sync::lock;
 
 pub(super) struct Shared {
     pub(super) roster: Mutex<Roster>,
@@ -21,9 +22,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Changes the roster, then wakes those who wait if there is news.
-    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, News)) -> T {
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Roster) -> (T, Availability)) -> T {
         let (result, news) = change(&mut self.lock());
-        if news == News::AskAgain {
+        if news == Availability::Improved {
             self.usable
                 .send_modify(|count| *count = count.wrapping_add(1));
         }
@@ -36,6 +37,6 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Roster> {
         // Nothing under the lock panics half-way through a change.
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.roster)
     }
 }

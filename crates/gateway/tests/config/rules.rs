@@ -118,7 +118,7 @@ fn routes_name_endpoints_in_any_case_and_keep_their_order() {
 }
 
 #[test]
-fn f8_beyond_loopback_the_admin_page_needs_authentication() {
+fn beyond_loopback_the_admin_page_needs_authentication() {
     for address in [
         "*:1",
         "0.0.0.0:1",

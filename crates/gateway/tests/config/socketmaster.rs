@@ -40,8 +40,9 @@ fn urls(settings: &Settings) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Parity: M-06, M-20, M-22.
 #[test]
-fn m_06_m_20_m_22_the_readme_loads_verbatim() {
+fn the_readme_loads_verbatim() {
     let settings = ini(README);
     let expected = [
         ("endpoint1", "127.0.0.1:8080/"),
@@ -66,8 +67,9 @@ fn m_06_m_20_m_22_the_readme_loads_verbatim() {
     }
 }
 
+/// Parity: M-21.
 #[test]
-fn m_21_the_title_is_a_further_name_where_it_differs() {
+fn the_title_is_a_further_name_where_it_differs() {
     let settings = ini("[First]\nName = one\nPort = 1\n[TWO]\nName = two\nPort = 2\n[3]\nPort = 3");
     let names: Vec<(&str, &[String])> = settings
         .endpoints
@@ -84,8 +86,9 @@ fn m_21_the_title_is_a_further_name_where_it_differs() {
     );
 }
 
+/// Parity: M-20.
 #[test]
-fn m_20_the_reserved_section_is_the_gateway() {
+fn the_reserved_section_is_the_gateway() {
     let text = "[socketmaster]\nhost = *\nPORT = 7000\nWorkers = 3\nBareAck = yes\n\
                 Log = server.log\nAdmin = localhost:7001\n[E]\nPort = 1";
     let settings = ini(text);
@@ -99,8 +102,9 @@ fn m_20_the_reserved_section_is_the_gateway() {
     assert_eq!(host.listeners[0].address.to_string(), "[::1]:8090");
 }
 
+/// Parity: M-20, M-31.
 #[test]
-fn m_20_m_31_an_endpoint_tells_where_its_backend_is_and_how_it_is_run() {
+fn an_endpoint_tells_where_its_backend_is_and_how_it_is_run() {
     let settings = ini("[A]\nPort = 81\nHost = backend.example\nPath = /ws?x=1\n\
                         [B]\nUrl = wss://b.example/b\n\
                         [C]\nPort = 83\nHost = ::1\nCommand = node \"my server.js\" --port=83\n");
@@ -115,8 +119,9 @@ fn m_20_m_31_an_endpoint_tells_where_its_backend_is_and_how_it_is_run() {
     assert!(settings.endpoints[0].process.is_none());
 }
 
+/// Parity: M-31.
 #[test]
-fn m_31_clients_outlive_their_backend_unless_told_otherwise() {
+fn clients_outlive_their_backend_unless_told_otherwise() {
     let settings = ini("[A]\nPort = 81\n[B]\nPort = 82\nResume = no");
     let within = |resume: &Option<Resume>| resume.as_ref().map(|resume| resume.within.as_secs());
     assert_eq!(within(&settings.endpoints[0].resume), Some(30));
@@ -159,8 +164,9 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("[SocketMaster]\nAdmin = *:1\n[A]\nPort = 1", "admin.address", &["reachable from other machines"]),
 ];
 
+/// Parity: M-25.
 #[test]
-fn m_25_mistakes_are_refused_by_file_line_and_key() {
+fn mistakes_are_refused_by_file_line_and_key() {
     for (text, key, words) in MISTAKES {
         let Err(error) = load_ini(text) else {
             panic!("accepted {text}");
@@ -227,8 +233,9 @@ fn environment_and_flags_go_before_the_file() {
 
 proptest! {
     /// Whatever a file holds: settings, or problems with its name.
+    /// Parity: M-22.
     #[test]
-    fn m_22_no_text_breaks_the_reader(
+    fn no_text_breaks_the_reader(
         pieces in proptest::collection::vec(
             prop_oneof![
                 "(\\[[a-zA-Z/]{0,6}\\]|Name|Port|URL|host|path|command|resume| = |=|[0-9]{1,6})\n?",

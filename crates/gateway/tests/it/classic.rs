@@ -36,8 +36,9 @@ async fn ready(gateway: &Running) -> WebSocket {
     socket
 }
 
+/// Parity: M-08, M-09, M-30.
 #[tokio::test(flavor = "multi_thread")]
-async fn m08_m09_m30_the_dialogue_of_the_readme() {
+async fn the_dialogue_of_the_readme() {
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
     let server = Server::new(config).route("/", echo).start().unwrap();
     let endpoints = ["endpoint1", "endpoint2"].map(|name| endpoint(name, &[url(&server, "/")]));
@@ -79,8 +80,9 @@ async fn m08_m09_m30_the_dialogue_of_the_readme() {
     assert!(in_time(gateway.stop()).await);
 }
 
+/// Parity: M-27.
 #[tokio::test(flavor = "multi_thread")]
-async fn m27_silence_and_wrong_order_are_told_and_closed() {
+async fn silence_and_wrong_order_are_told_and_closed() {
     let mut settings = settings(vec![endpoint("one", &["ws://127.0.0.1:1/".into()])]);
     settings.classic.handshake_within = Duration::from_millis(50);
     let gateway = start(settings).unwrap();
@@ -98,8 +100,9 @@ async fn m27_silence_and_wrong_order_are_told_and_closed() {
     .await;
 }
 
+/// Parity: M-03, M-31.
 #[tokio::test(flavor = "multi_thread")]
-async fn m03_m31_the_client_survives_its_backend_and_other_routes_notice_nothing() {
+async fn the_client_survives_its_backend_and_other_routes_notice_nothing() {
     let build = |address: &str| {
         let config = ServerConfig::new(address.parse().unwrap());
         Server::new(config).route("/", echo).start().unwrap()

@@ -40,7 +40,7 @@ async fn pinned(
 }
 
 #[tokio::test]
-async fn threat_41_half_open_mux_and_smhandshake_clients_are_ended() {
+async fn half_open_mux_and_smhandshake_clients_are_ended() {
     let server = tidewire::ws::Server::new(tidewire::ws::ServerConfig::new(
         "127.0.0.1:0".parse().unwrap(),
     ))
@@ -76,7 +76,7 @@ async fn threat_41_half_open_mux_and_smhandshake_clients_are_ended() {
 }
 
 #[tokio::test]
-async fn threat_41_a_relay_with_one_side_gone_ends_both() {
+async fn a_relay_with_one_side_gone_ends_both() {
     let (fake, mut arrivals) = handed();
     let mut settings = settings(vec![endpoint("one", &[fake.url()])]);
     settings.limits.write_within = Duration::from_millis(100);
@@ -111,14 +111,14 @@ async fn threat_41_a_relay_with_one_side_gone_ends_both() {
 }
 
 /// The reading half of a connection.
-struct Half {
+struct ReadHalf {
     reads: tokio::net::tcp::OwnedReadHalf,
     buffer: Vec<u8>,
     /// Told once traffic flows.
     told: mpsc::UnboundedSender<()>,
 }
 
-impl Half {
+impl ReadHalf {
     /// Everything up to the end, checked by our own strict codec; gives the close frame and how many messages
     /// came before it.
     async fn strictly(mut self, mut connection: Connection) -> (Option<CloseFrame>, u32) {
@@ -185,7 +185,7 @@ async fn a_drain_puts_close_frames_between_the_frames_of_a_busy_relay() {
         let run = |wire: Wire, connection, make: Make| {
             let (reads, mut writes) = wire.stream.into_split();
             let told = flowing.clone();
-            let half = Half {
+            let half = ReadHalf {
                 reads,
                 buffer: wire.buffer,
                 told,

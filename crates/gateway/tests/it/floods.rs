@@ -1,4 +1,4 @@
-//! Threat 10: clients that send frames which carry no data, without end.
+//! Clients that send frames which carry no data, without end.
 
 use tidewire::{
     mux,
@@ -12,7 +12,7 @@ use tidewire_gateway::{
 };
 
 use crate::{
-    h5_mux::{MUX, accepted, data, frame, open, until},
+    hostile_mux::{MUX, accepted, data, frame, open, until},
     support::{echoing, endpoint, in_time, settings, telling, url},
     wire::{Wire, masked},
 };
@@ -38,7 +38,7 @@ fn strict(settings: &mut Settings) {
 }
 
 #[tokio::test]
-async fn threat_10_a_mux_client_that_floods_is_closed_with_1008_and_another_is_not() {
+async fn a_mux_client_that_floods_is_closed_with_1008_and_another_is_not() {
     let backend = telling();
     let gateway = start(settings(vec![endpoint("one", &[url(&backend, "/")])])).unwrap();
     let flood = |frame: Vec<u8>| frame.repeat(5000);
@@ -81,7 +81,7 @@ async fn threat_10_a_mux_client_that_floods_is_closed_with_1008_and_another_is_n
 }
 
 #[tokio::test]
-async fn threat_10_credit_for_every_frame_of_data_and_every_kibibyte_is_no_flood() {
+async fn credit_for_every_frame_of_data_and_every_kibibyte_is_no_flood() {
     let backend = echoing();
     let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
     strict(&mut settings);
@@ -120,7 +120,7 @@ async fn threat_10_credit_for_every_frame_of_data_and_every_kibibyte_is_no_flood
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn threat_10_our_client_never_comes_near_the_limit() {
+async fn our_client_never_comes_near_the_limit() {
     let backend = echoing();
     let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
     strict(&mut settings);
@@ -154,7 +154,7 @@ fn pinned(reads_messages: bool) -> (Running, tidewire::ws::RunningServer) {
 }
 
 #[tokio::test]
-async fn threat_10_pings_count_where_the_gateway_reads_messages_and_not_where_it_passes_bytes_on() {
+async fn pings_count_where_the_gateway_reads_messages_and_not_where_it_passes_bytes_on() {
     in_time(async {
         let pings = masked(0x89, b"").repeat(100);
         let (gateway, _backend) = pinned(true);

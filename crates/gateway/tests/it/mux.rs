@@ -92,7 +92,7 @@ async fn a_backends_close_reaches_only_its_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h3_a_stuck_backend_delays_no_other_socket_and_its_own_sender_waits_for_credit() {
+async fn a_stuck_backend_delays_no_other_socket_and_its_own_sender_waits_for_credit() {
     let (_server, endpoints) = stuck_and_echo();
     let running = start(settings(endpoints)).unwrap();
     in_time(async {

@@ -13,8 +13,9 @@ use tidewire_gateway::{
 
 use crate::support::{echo, endpoint, in_time, settings, telling, url};
 
+/// Parity: M-29.
 #[tokio::test]
-async fn m29_a_name_in_header_or_query_pins_a_connection() {
+async fn a_name_in_header_or_query_pins_a_connection() {
     let backend = telling();
     let endpoint = endpoint("endpoint1", &[url(&backend, "/own?token=t")]);
     let gateway = start(settings(vec![endpoint])).unwrap();
@@ -169,8 +170,9 @@ async fn what_a_backend_has_compressed_a_thousandfold_is_no_attack() {
     .await;
 }
 
+/// Parity: M-29.
 #[tokio::test]
-async fn m29_a_request_that_names_two_endpoints_is_refused() {
+async fn a_request_that_names_two_endpoints_is_refused() {
     let backend = telling();
     let endpoints = ["one", "two"].map(|name| endpoint(name, &[url(&backend, "/")]));
     let gateway = start(settings(endpoints.into())).unwrap();

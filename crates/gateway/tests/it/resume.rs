@@ -92,8 +92,9 @@ async fn exchange(socket: &mut WebSocket, text: &str) {
     assert_eq!(answer.as_text(), Some(text));
 }
 
+/// Parity: M-31.
 #[tokio::test(flavor = "multi_thread")]
-async fn m31_the_client_lives_on_and_what_it_sent_meanwhile_is_delivered_once_in_order() {
+async fn the_client_lives_on_and_what_it_sent_meanwhile_is_delivered_once_in_order() {
     for replay in [Replay::Unsent, Replay::Unconfirmed] {
         let (mut backend, mut got) = Backend::new();
         let resume = Resume { replay, ..quick() };

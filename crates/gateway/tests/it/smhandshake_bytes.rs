@@ -93,8 +93,9 @@ async fn answers(gateway: &Running, cut: Cut) -> Vec<(u8, Vec<u8>)> {
     answers
 }
 
+/// Parity: M-27, M-28.
 #[tokio::test]
-async fn m27_m28_the_answers_do_not_depend_on_how_the_dialogue_is_cut() {
+async fn the_answers_do_not_depend_on_how_the_dialogue_is_cut() {
     let server = tidewire::ws::Server::new(tidewire::ws::ServerConfig::new(
         "127.0.0.1:0".parse().unwrap(),
     ))

@@ -14,7 +14,7 @@ fn online_is_who_has_a_live_session() {
     assert_eq!(desk.hub.sessions_len(), 3);
     drop(phone);
     assert!(desk.hub.is_online(&user("2")));
-    // Defect 2.4-4: dropping the handle is all it takes.
+    // Dropping the handle is all it takes.
     drop(laptop);
     assert!(!desk.hub.is_online(&user("2")));
     assert_eq!(desk.hub.sessions_len(), 1);
@@ -32,7 +32,7 @@ fn statistics_count_messages_and_bytes() {
     assert_eq!(received, 2);
     desk.clock.set(1015);
     let sender = desk.hub.stat(&"1".parse().unwrap());
-    // Defect 2.4-24: one message, whatever the recipients.
+    // One message, whatever the recipients.
     assert_eq!((sender.sent_messages, sender.received_messages), (1, 0));
     assert_eq!(
         (sender.last_message_time, sender.time_inactivity),
@@ -47,7 +47,7 @@ fn statistics_count_messages_and_bytes() {
     );
     assert!(recipient.bytes_transferred > 200);
     assert_eq!(recipient.connected_times, 2);
-    // Defect 2.4-14: user 3 was addressed, but never connected.
+    // User 3 was addressed, but never connected.
     assert_eq!(desk.hub.stats_page(None, 10).len(), 2);
     assert_eq!(desk.hub.stat(&"3".parse().unwrap()).time_offline, 0);
     let totals = desk.hub.totals();

@@ -150,7 +150,7 @@ fn messages_and_control_frames_come_out_as_they_went_in() {
 }
 
 #[test]
-fn item_04_control_frames_between_fragments_leave_the_message_alone() {
+fn control_frames_between_fragments_leave_the_message_alone() {
     let script: &[(u8, &[u8])] = &[
         (0x01, b"Hel"),
         (0x89, b"ping"),
@@ -207,7 +207,7 @@ fn utf8_is_checked_across_fragments_and_fails_at_the_first_bad_byte() {
 }
 
 #[test]
-fn item_09_threat_04_limits_are_checked_at_the_header_and_reserve_nothing() {
+fn limits_are_checked_at_the_header_and_reserve_nothing() {
     let config = |config: &mut Config| {
         config.message_bytes_max = 10;
         config.frame_bytes_max = 8;
@@ -277,7 +277,7 @@ fn a_ping_is_answered_with_its_payload() {
 }
 
 #[test]
-fn item_10_threat_10_a_peer_that_pings_and_never_reads_costs_one_pending_pong() {
+fn a_peer_that_pings_and_never_reads_costs_one_pending_pong() {
     let mut connection = server_with(|config| config.control_queue_bytes_max = 1000);
     for i in 0..100_000_u32 {
         feed(&mut connection, &frame(0x89, &i.to_be_bytes()), 1000);
@@ -447,7 +447,7 @@ fn a_client_masks_every_frame_with_a_fresh_key() {
 }
 
 #[test]
-fn threat_42_an_answer_holds_nothing_of_what_its_buffer_held_before() {
+fn an_answer_holds_nothing_of_what_its_buffer_held_before() {
     let mut server = server();
     let used = b"secret of another user, secret of another user".to_vec();
     server.halves().1.lend_buffer(|| used);
@@ -587,7 +587,7 @@ fn frames_encoded_for_many_are_refused_by_a_client() {
 
 proptest! {
     #[test]
-    fn a3_events_do_not_depend_on_how_bytes_arrive(
+    fn events_do_not_depend_on_how_bytes_arrive(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         script in prop::collection::vec((prop::sample::select(vec![0x81_u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
             prop::collection::vec(any::<u8>(), 0..140)), 0..8),

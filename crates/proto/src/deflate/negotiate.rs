@@ -375,7 +375,7 @@ mod tests {
     ];
 
     #[test]
-    fn item_07_threat_07_a_wrong_offer_is_declined_and_the_next_one_looked_at() {
+    fn a_wrong_offer_is_declined_and_the_next_one_looked_at() {
         for wrong in WRONG {
             let offer = format!("permessage-deflate; {wrong}");
             assert_eq!(answer(&offer, &free()), None, "{wrong}");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn item_07_threat_07_cve_2026_2229_a_wrong_answer_fails_the_handshake() {
+    fn cve_2026_2229_a_wrong_answer_fails_the_handshake() {
         for wrong in WRONG.iter().chain(&["client_max_window_bits"]) {
             assert_eq!(
                 verified(&format!("permessage-deflate; {wrong}"), &free()),
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_03_an_overlong_offer_counts_as_none() {
+    fn an_overlong_offer_counts_as_none() {
         let offers = vec!["permessage-deflate"; 17].join(",");
         assert_eq!(answer(&offers, &free()), None);
     }

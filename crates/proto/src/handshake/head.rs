@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn item_08_the_end_of_a_head_is_found_in_any_cut_and_looked_for_once() {
+    fn the_end_of_a_head_is_found_in_any_cut_and_looked_for_once() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nleftover";
         for step in 1..head.len() {
             let mut scanner = HeadScanner::default();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn item_08_threat_01_cve_2024_37890_a_head_above_the_limit_is_refused_before_its_end() {
+    fn cve_2024_37890_a_head_above_the_limit_is_refused_before_its_end() {
         let limits = HeadLimits {
             bytes_max: 100,
             fields_max: 2,

@@ -168,8 +168,9 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), UrlError> {
 mod tests {
     use super::*;
 
+    /// Parity: R-09.
     #[test]
-    fn r09_addresses_are_split_into_their_parts() {
+    fn addresses_are_split_into_their_parts() {
         for (url, secure, host, port, target) in [
             ("ws://example.com", false, "example.com", 80, "/"),
             ("wss://example.com", true, "example.com", 443, "/"),
@@ -197,8 +198,9 @@ mod tests {
         }
     }
 
+    /// Parity: R-09.
     #[test]
-    fn r09_what_is_no_websocket_address_is_refused() {
+    fn what_is_no_websocket_address_is_refused() {
         for (url, error) in [
             ("", UrlError::Scheme),
             ("example.com", UrlError::Scheme),

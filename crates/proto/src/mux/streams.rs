@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h5_a_number_is_used_once_and_only_upwards() {
+    fn a_number_is_used_once_and_only_upwards() {
         let mut ids = StreamIds::default();
         for stream in [1, 2, 7] {
             assert_eq!(ids.open(stream), Ok(()));

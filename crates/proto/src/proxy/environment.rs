@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_18_the_variable_that_a_client_of_a_cgi_server_can_set_is_not_read() {
+    fn the_variable_that_a_client_of_a_cgi_server_can_set_is_not_read() {
         assert_eq!(host(&[("HTTP_PROXY", "evil")], "ws://a/"), None);
     }
 

@@ -105,7 +105,7 @@ mod tests {
 
     /// Proxies at 10.x; the client is 203.0.113.9, what it claims is 6.6.6.6.
     #[test]
-    fn threat_19_x_forwarded_for_is_believed_only_as_far_as_trusted_proxies_wrote_it() {
+    fn x_forwarded_for_is_believed_only_as_far_as_trusted_proxies_wrote_it() {
         let ten: &[&str] = &["10.0.0.0/8"];
         for (peer, trusted, fields, client) in [
             // Nobody is trusted by default.
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_19_spellings_of_an_address_and_other_fields_dodge_nothing() {
+    fn spellings_of_an_address_and_other_fields_dodge_nothing() {
         let ten: &[&str] = &["10.0.0.0/8"];
         for (peer, trusted, fields, client) in [
             // Nonsense ends the search at the proxy that passed it on.
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_19_forwarded_is_believed_only_as_far_as_trusted_proxies_wrote_it() {
+    fn forwarded_is_believed_only_as_far_as_trusted_proxies_wrote_it() {
         for (fields, client) in [
             (&["Forwarded: for=203.0.113.9"][..], "203.0.113.9"),
             (

@@ -1,4 +1,4 @@
-//! The dialect by its readings (M-08 ... M-30, defect 2.3/3), then what holds for any text.
+//! The dialect by its readings (M-08 ... M-30), then what holds for any text.
 
 use proptest::prelude::*;
 
@@ -110,8 +110,9 @@ fn check_forward(session: &mut Session, message: &[u8], route: u32, name: &str, 
 const SYN_TEXT: &str = "{event: SMHandshake, data: SYN}";
 const ACK_TEXT: &str = "{event: SMHandshake, data: ACK}";
 
+/// Parity: M-08.
 #[test]
-fn m08_the_dialogue_in_json() {
+fn the_dialogue_in_json() {
     let session = check_opening(
         Limits::default(),
         &[
@@ -141,8 +142,9 @@ fn m08_the_dialogue_in_json() {
     assert!(session.is_ready());
 }
 
+/// Parity: M-08.
 #[test]
-fn m08_the_dialogue_as_the_readme_writes_it() {
+fn the_dialogue_as_the_readme_writes_it() {
     let session = check_opening(
         Limits::default(),
         &[
@@ -168,8 +170,9 @@ fn m08_the_dialogue_as_the_readme_writes_it() {
     assert!(session.is_ready());
 }
 
+/// Parity: M-21.
 #[test]
-fn m21_the_look_up_gets_the_name_as_written_and_decides() {
+fn the_look_up_gets_the_name_as_written_and_decides() {
     let mut session = ready();
     check_forward(
         &mut session,
@@ -188,8 +191,9 @@ fn m21_the_look_up_gets_the_name_as_written_and_decides() {
     assert!(matches!(reaction, Reaction::Announced { route: 1, .. }));
 }
 
+/// Parity: M-23.
 #[test]
-fn m23_all_ways_to_write_an_event_are_read_as_the_same() {
+fn all_ways_to_write_an_event_are_read_as_the_same() {
     let event = Event {
         name: HANDSHAKE.to_owned(),
         data: Some("a b/c".to_owned()),
@@ -223,8 +227,9 @@ fn m23_all_ways_to_write_an_event_are_read_as_the_same() {
     }
 }
 
+/// Parity: M-23.
 #[test]
-fn m23_what_is_no_event_is_refused() {
+fn what_is_no_event_is_refused() {
     for text in [
         "",
         " ",
@@ -269,8 +274,9 @@ fn m23_what_is_no_event_is_refused() {
     }
 }
 
+/// Parity: M-23.
 #[test]
-fn m23_sizes_members_and_depth_are_bounded() {
+fn sizes_members_and_depth_are_bounded() {
     let padded = |len: usize| {
         let text = r#"{"event":"a","data":"b"}"#;
         text.to_owned() + &" ".repeat(len - text.len())
@@ -301,8 +307,9 @@ fn m23_sizes_members_and_depth_are_bounded() {
     assert!(Event::parse(&deep).is_ok(), "skipped in a loop");
 }
 
+/// Parity: M-23.
 #[test]
-fn m23_each_answer_has_the_form_of_the_message_it_answers() {
+fn each_answer_has_the_form_of_the_message_it_answers() {
     let mut session = check_opening(
         Limits::default(),
         &[
@@ -334,8 +341,9 @@ fn m23_each_answer_has_the_form_of_the_message_it_answers() {
     );
 }
 
+/// Parity: M-24.
 #[test]
-fn m24_bare_acknowledgements_by_the_switch() {
+fn bare_acknowledgements_by_the_switch() {
     let limits = Limits {
         bare_ack: true,
         ..Limits::default()
@@ -371,8 +379,9 @@ fn m24_bare_acknowledgements_by_the_switch() {
     }
 }
 
+/// Parity: M-25.
 #[test]
-fn m25_words_of_the_handshake_are_no_names() {
+fn words_of_the_handshake_are_no_names() {
     for name in ["SYN", "ack", "Syn/Ack", "NACK"] {
         assert!(is_reserved(name));
     }
@@ -401,8 +410,9 @@ fn m25_words_of_the_handshake_are_no_names() {
     }
 }
 
+/// Parity: M-26.
 #[test]
-fn m26_unknown_names_get_a_nack_and_cost_nothing_else() {
+fn unknown_names_get_a_nack_and_cost_nothing_else() {
     let long = "x".repeat(NAME_BYTES_MAX + 1);
     for name in ["nobody", "", "a\\nb", &long] {
         let text = format!(r#"{{"event":"SMHandshake","data":"{name}"}}"#);
@@ -416,8 +426,9 @@ fn m26_unknown_names_get_a_nack_and_cost_nothing_else() {
     }
 }
 
+/// Parity: M-26.
 #[test]
-fn m26_routes_that_were_never_announced_are_usable() {
+fn routes_that_were_never_announced_are_usable() {
     check_forward(
         &mut ready(),
         b"ROUTENAME=Endpoint2\nhello",
@@ -427,8 +438,9 @@ fn m26_routes_that_were_never_announced_are_usable() {
     );
 }
 
+/// Parity: M-27.
 #[test]
-fn m27_wrong_order_is_told_and_ends_the_connection() {
+fn wrong_order_is_told_and_ends_the_connection() {
     let end = "{event: SMHandshakeEnd}";
     let name = "{event: SMHandshake, data: endpoint1}";
     let opened = [SYN_TEXT, ACK_TEXT];
@@ -466,8 +478,9 @@ fn m27_wrong_order_is_told_and_ends_the_connection() {
     }
 }
 
+/// Parity: M-27.
 #[test]
-fn m27_garbage_and_missing_handshakes_get_json() {
+fn garbage_and_missing_handshakes_get_json() {
     let error = r#"{"event":"SMError","data":"no event; expected SMHandshake with SYN"}"#;
     let long = "x".repeat(EVENT_BYTES_MAX + 1);
     for text in ["", "hello", "{", "ROUTENAME=endpoint1\nhello", &long] {
@@ -479,8 +492,9 @@ fn m27_garbage_and_missing_handshakes_get_json() {
     check_failure(&[SYN_TEXT], Incoming::Binary(b""), 4400, error);
 }
 
+/// Parity: M-27.
 #[test]
-fn m27_silence_ends_the_connection_only_before_the_end() {
+fn silence_ends_the_connection_only_before_the_end() {
     for (count, due) in [
         (0, "SMHandshake with SYN"),
         (1, "SMHandshake with ACK"),
@@ -507,8 +521,9 @@ fn m27_silence_ends_the_connection_only_before_the_end() {
     assert_eq!(ready().handle_timeout::<u32>(), None);
 }
 
+/// Parity: M-27.
 #[test]
-fn m27_an_end_without_names_is_legal() {
+fn an_end_without_names_is_legal() {
     check_opening(
         Limits::default(),
         &[
@@ -522,8 +537,9 @@ fn m27_an_end_without_names_is_legal() {
     );
 }
 
+/// Parity: M-28.
 #[test]
-fn m28_the_route_line_is_taken_off() {
+fn the_route_line_is_taken_off() {
     let mut session = ready();
     for (message, payload) in [
         (&b"ROUTENAME=Endpoint1\nhello"[..], &b"hello"[..]),
@@ -545,8 +561,9 @@ fn m28_the_route_line_is_taken_off() {
     }
 }
 
+/// Parity: M-28.
 #[test]
-fn m28_messages_without_a_usable_route_line_are_refused_one_by_one() {
+fn messages_without_a_usable_route_line_are_refused_one_by_one() {
     let mut session = ready();
     let long = |end: &str| format!("ROUTENAME={}{end}x", "n".repeat(NAME_BYTES_MAX + 1));
     let unended = format!("ROUTENAME={}", "n".repeat(NAME_BYTES_MAX + 1));
@@ -594,8 +611,9 @@ fn m28_messages_without_a_usable_route_line_are_refused_one_by_one() {
     }
 }
 
+/// Parity: M-28.
 #[test]
-fn m28_names_of_255_bytes_are_the_longest() {
+fn names_of_255_bytes_are_the_longest() {
     let name = "n".repeat(NAME_BYTES_MAX);
     for end in ["\n", "\r\n"] {
         let message = format!("ROUTENAME={name}{end}x");
@@ -607,8 +625,9 @@ fn m28_names_of_255_bytes_are_the_longest() {
     }
 }
 
+/// Parity: M-28.
 #[test]
-fn m28_messages_above_the_limit_are_refused_one_by_one() {
+fn messages_above_the_limit_are_refused_one_by_one() {
     let limits = Limits {
         message_bytes_max: 24,
         ..Limits::default()
@@ -638,8 +657,9 @@ fn m28_messages_above_the_limit_are_refused_one_by_one() {
     );
 }
 
+/// Parity: M-30.
 #[test]
-fn m30_what_goes_back_is_written_as_the_client_writes() {
+fn what_goes_back_is_written_as_the_client_writes() {
     let line = |message: &'static str| RouteLine::parse(message.as_bytes()).unwrap();
     let mut prefix = Prefix::new("endpoint1", LineEnd::Lf);
     assert_eq!(prefix.as_str(), "ROUTENAME=endpoint1\n");
@@ -656,7 +676,7 @@ fn m30_what_goes_back_is_written_as_the_client_writes() {
 }
 
 #[test]
-fn d2_3_a_route_line_of_a_backend_is_payload_behind_ours() {
+fn a_route_line_of_a_backend_is_payload_behind_ours() {
     let prefix = Prefix::new("endpoint1", LineEnd::Lf);
     let message = prefix.as_str().to_owned() + "ROUTENAME=endpoint2\nspoofed";
     let line = RouteLine::parse(message.as_bytes()).unwrap();
@@ -766,8 +786,9 @@ fn nearly() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// Parity: M-23.
     #[test]
-    fn m23_what_is_written_is_read_again(name in syntax(), data in proptest::option::of(syntax())) {
+    fn what_is_written_is_read_again(name in syntax(), data in proptest::option::of(syntax())) {
         let event = Event { name, data };
         for form in [Form::Strict, Form::Relaxed] {
             prop_assert_eq!(Event::parse(&event.render(form)), Ok((event.clone(), form)));
@@ -776,8 +797,9 @@ proptest! {
         prop_assert_eq!(Event::parse(&routed), Ok((event, Form::Strict)));
     }
 
+    /// Parity: M-23.
     #[test]
-    fn m23_json_without_its_quotes_means_the_same(data in "[A-Za-z0-9/._ -]{0,20}[A-Za-z]") {
+    fn json_without_its_quotes_means_the_same(data in "[A-Za-z0-9/._ -]{0,20}[A-Za-z]") {
         let data = data.trim_start();
         prop_assume!(data != "null");
         let strict = format!(r#"{{"event":"SMHandshake","data":"{data}"}}"#);
@@ -788,8 +810,9 @@ proptest! {
         prop_assert_eq!(event.data.as_deref(), Some(data));
     }
 
+    /// Parity: M-23.
     #[test]
-    fn m23_strict_is_what_serde_json_takes(text in nearly()) {
+    fn strict_is_what_serde_json_takes(text in nearly()) {
         let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         if let Ok((event, Form::Strict)) = Event::parse(&text) {
             let json = json.expect("JSON");
@@ -800,8 +823,9 @@ proptest! {
         }
     }
 
+    /// Parity: M-28.
     #[test]
-    fn m28_a_line_and_a_payload_come_apart_again(
+    fn a_line_and_a_payload_come_apart_again(
         name in "[^\\p{Cc}]{1,60}",
         crlf in any::<bool>(),
         payload in proptest::collection::vec(any::<u8>(), 0..40),

@@ -7,7 +7,7 @@ use tidewire_proto::{CloseCode, Config, PeerState, ProtocolError, SendError};
 use crate::peer::{ROLES, Seen, close_code, end, feed, frames, sent, sent_frames};
 
 #[test]
-fn item_13_every_close_code_is_echoed_or_refused_as_the_table_says() {
+fn every_close_code_is_echoed_or_refused_as_the_table_says() {
     for receiver in ROLES {
         for code in 0..=u16::MAX {
             let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
@@ -26,7 +26,7 @@ fn item_13_every_close_code_is_echoed_or_refused_as_the_table_says() {
 }
 
 #[test]
-fn item_13_a_reason_has_up_to_123_bytes_both_ways() {
+fn a_reason_has_up_to_123_bytes_both_ways() {
     for receiver in ROLES {
         for len in [0, 1, 122, 123, 124] {
             let reason = "r".repeat(len);
@@ -54,7 +54,7 @@ fn item_13_a_reason_has_up_to_123_bytes_both_ways() {
 }
 
 #[test]
-fn item_13_nothing_behind_a_close_frame_is_seen_or_answered() {
+fn nothing_behind_a_close_frame_is_seen_or_answered() {
     for receiver in ROLES {
         for step in [1, usize::MAX] {
             let mut connection = end(receiver, &Config::default());
@@ -74,7 +74,7 @@ fn item_13_nothing_behind_a_close_frame_is_seen_or_answered() {
 }
 
 #[test]
-fn item_13_close_frames_that_cross_end_the_connection_at_once() {
+fn close_frames_that_cross_end_the_connection_at_once() {
     for receiver in ROLES {
         let now = Instant::now();
         let mut connection = end(receiver, &Config::default());
@@ -96,7 +96,7 @@ fn item_13_close_frames_that_cross_end_the_connection_at_once() {
 }
 
 #[test]
-fn item_13_a_peer_that_never_answers_a_close_costs_five_seconds_whatever_else_it_sends() {
+fn a_peer_that_never_answers_a_close_costs_five_seconds_whatever_else_it_sends() {
     for receiver in ROLES {
         let now = Instant::now();
         let mut connection = end(receiver, &Config::default());
@@ -121,7 +121,7 @@ fn item_13_a_peer_that_never_answers_a_close_costs_five_seconds_whatever_else_it
 }
 
 #[test]
-fn item_13_a_code_that_must_not_be_sent_is_not() {
+fn a_code_that_must_not_be_sent_is_not() {
     for receiver in ROLES {
         for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
             let mut connection = end(receiver, &Config::default());

@@ -57,7 +57,7 @@ fn fragmented(receiver: Role, payload: &[u8], count: usize) -> (AllocationInfo, 
 }
 
 #[test]
-fn item_10_a_million_fragments_of_one_byte_cost_what_their_message_holds() {
+fn a_million_fragments_of_one_byte_cost_what_their_message_holds() {
     for receiver in ROLES {
         let (info, messages) = fragmented(receiver, b"x", MILLION);
         assert_eq!(messages, [MILLION]);
@@ -72,7 +72,7 @@ fn item_10_a_million_fragments_of_one_byte_cost_what_their_message_holds() {
 }
 
 #[test]
-fn item_10_a_million_empty_fragments_cost_nothing() {
+fn a_million_empty_fragments_cost_nothing() {
     for receiver in ROLES {
         let (info, messages) = fragmented(receiver, b"", MILLION);
         assert_eq!(messages, [0]);
@@ -84,7 +84,7 @@ fn item_10_a_million_empty_fragments_cost_nothing() {
 }
 
 #[test]
-fn threat_05_fragments_above_the_limit_end_the_connection_with_1008() {
+fn fragments_above_the_limit_end_the_connection_with_1008() {
     for receiver in ROLES {
         for payload in [&b""[..], b"x"] {
             let mut connection = end(receiver, &Config::default());
@@ -135,7 +135,7 @@ fn cve_2026_42786_continuations_together_keep_the_limit_of_a_message() {
 }
 
 #[test]
-fn item_10_a_million_pings_of_a_peer_that_does_not_read_keep_the_queue_at_its_limit() {
+fn a_million_pings_of_a_peer_that_does_not_read_keep_the_queue_at_its_limit() {
     for receiver in ROLES {
         let mut connection = end(receiver, &Config::default());
         let ping = frames(receiver, &[(0x89, &[b'p'; 125])]);
@@ -149,7 +149,7 @@ fn item_10_a_million_pings_of_a_peer_that_does_not_read_keep_the_queue_at_its_li
 }
 
 #[test]
-fn threat_10_every_ping_is_answered_while_the_peer_reads_and_the_newest_when_it_does_not() {
+fn every_ping_is_answered_while_the_peer_reads_and_the_newest_when_it_does_not() {
     for receiver in ROLES {
         let mut connection = end(receiver, &Config::default());
         for i in 0..100_000_u32 {
@@ -179,7 +179,7 @@ fn threat_10_every_ping_is_answered_while_the_peer_reads_and_the_newest_when_it_
 }
 
 #[test]
-fn a7_allocations_grow_no_faster_than_the_bytes_that_arrive() {
+fn allocations_grow_no_faster_than_the_bytes_that_arrive() {
     for receiver in ROLES {
         // Tiny fragments, empty ones, and a message cut into pieces of one byte.
         for payload in [&b"x"[..], b""] {
@@ -206,7 +206,7 @@ fn a7_allocations_grow_no_faster_than_the_bytes_that_arrive() {
 
 /// Every input byte is looked at once: what was given is never asked for again.
 #[test]
-fn a7_no_byte_is_taken_twice() {
+fn no_byte_is_taken_twice() {
     for receiver in ROLES {
         let script: &[(u8, &[u8])] = &[
             (0x01, "κόσ".as_bytes()),
@@ -242,7 +242,7 @@ fn a7_no_byte_is_taken_twice() {
 }
 
 #[test]
-fn item_16_a_message_of_100_megabytes_is_copied_a_bounded_number_of_times() {
+fn a_message_of_100_megabytes_is_copied_a_bounded_number_of_times() {
     const SIZE: usize = 100 << 20;
     let mut config = Config::default();
     config.message_bytes_max = SIZE;
@@ -271,7 +271,7 @@ fn item_16_a_message_of_100_megabytes_is_copied_a_bounded_number_of_times() {
 }
 
 #[test]
-fn item_04_control_frames_between_fragments_leave_the_message_alone() {
+fn control_frames_between_fragments_leave_the_message_alone() {
     for receiver in ROLES {
         for step in [1, 2, 3, usize::MAX] {
             let script: &[(u8, &[u8])] = &[

@@ -46,7 +46,7 @@ fn with_fields(count: usize) -> String {
 }
 
 #[test]
-fn item_08_a_head_of_20_megabytes_is_refused_after_the_limit_in_any_cut() {
+fn a_head_of_20_megabytes_is_refused_after_the_limit_in_any_cut() {
     let mut head = b"GET / HTTP/1.1\r\nX: ".to_vec();
     head.resize(20 << 20, b'a');
     for step in [1, 512, 4096, 64 << 10] {
@@ -64,7 +64,7 @@ fn item_08_a_head_of_20_megabytes_is_refused_after_the_limit_in_any_cut() {
 }
 
 #[test]
-fn item_08_a_head_in_segments_of_one_byte_is_found() {
+fn a_head_in_segments_of_one_byte_is_found() {
     let head = with_fields(10);
     let (taken, verdict) = drip(format!("{head}rest").as_bytes(), 1);
     assert_eq!((taken, verdict), (head.len(), Ok(Some(head.len()))));
@@ -73,7 +73,7 @@ fn item_08_a_head_in_segments_of_one_byte_is_found() {
 }
 
 #[test]
-fn item_08_ten_thousand_fields_are_refused_with_431() {
+fn ten_thousand_fields_are_refused_with_431() {
     let wide = HeadLimits {
         bytes_max: 1 << 20,
         fields_max: 10_000,
@@ -113,7 +113,7 @@ fn cve_2024_37890_any_number_of_fields_is_accepted_or_refused() {
 }
 
 #[test]
-fn threat_02_any_field_of_the_upgrade_may_be_missing_doubled_or_empty() {
+fn any_field_of_the_upgrade_may_be_missing_doubled_or_empty() {
     let lines: Vec<&str> = UPGRADE.split_inclusive("\r\n").collect();
     for line in &lines {
         let (name, _) = line.split_once(':').unwrap();
@@ -164,7 +164,7 @@ fn cve_2023_43669_what_was_scanned_is_not_scanned_again() {
 }
 
 #[test]
-fn threat_01_a_megabyte_dripped_without_an_end_costs_its_limit() {
+fn a_megabyte_dripped_without_an_end_costs_its_limit() {
     let head = vec![b'a'; 1 << 20];
     let mut verdict = None;
     let info = measure(|| verdict = Some(drip(&head, 1)));
@@ -174,7 +174,7 @@ fn threat_01_a_megabyte_dripped_without_an_end_costs_its_limit() {
 }
 
 #[test]
-fn a7_parsing_a_head_allocates_in_proportion_to_its_fields() {
+fn parsing_a_head_allocates_in_proportion_to_its_fields() {
     let allocated = |count| {
         let head = Bytes::from(with_fields(count));
         measure(|| assert!(RequestHead::parse(head.clone(), LIMITS).is_ok())).bytes_total
@@ -189,7 +189,7 @@ fn a7_parsing_a_head_allocates_in_proportion_to_its_fields() {
 /// Length sweep of what servers parse by hand: refused or ignored above the limits, and never
 /// with more allocations than items.
 #[test]
-fn threat_03_long_lists_of_subprotocols_and_extensions_cost_their_length() {
+fn long_lists_of_subprotocols_and_extensions_cost_their_length() {
     let limits = HeadLimits {
         bytes_max: 1 << 20,
         fields_max: 64,

@@ -90,7 +90,7 @@ fn bombs(receiver: Role) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a6_a_bomb_costs_its_limit_and_a_window() {
+fn a_bomb_costs_its_limit_and_a_window() {
     for receiver in ROLES {
         for (name, bytes) in bombs(receiver) {
             for step in [1, 1000, usize::MAX] {
@@ -178,7 +178,7 @@ fn cve_2026_29035_a_message_may_inflate_to_any_size_up_to_the_limit() {
 }
 
 #[test]
-fn item_06_the_limit_counts_inflated_bytes_to_the_byte() {
+fn the_limit_counts_inflated_bytes_to_the_byte() {
     for receiver in ROLES {
         for over in 0..=2 {
             for fill in [b'a', b'\0'] {
@@ -203,7 +203,7 @@ fn item_06_the_limit_counts_inflated_bytes_to_the_byte() {
 }
 
 #[test]
-fn threat_06_blocks_that_inflate_to_nothing_keep_nothing() {
+fn blocks_that_inflate_to_nothing_keep_nothing() {
     let config = config(|_| ());
     for receiver in ROLES {
         // Empty stored blocks, 100 000 of them, in one frame and in one each.
@@ -223,7 +223,7 @@ fn threat_06_blocks_that_inflate_to_nothing_keep_nothing() {
 }
 
 #[test]
-fn threat_08_a_secret_sent_uncompressed_has_the_size_it_has() {
+fn a_secret_sent_uncompressed_has_the_size_it_has() {
     for role in ROLES {
         let sizes = |compressed: bool| {
             let mut connection = end(role, &config(takeover));
@@ -257,7 +257,7 @@ fn threat_08_a_secret_sent_uncompressed_has_the_size_it_has() {
 }
 
 #[test]
-fn item_05_messages_that_do_not_shrink_leave_both_ends_in_step() {
+fn messages_that_do_not_shrink_leave_both_ends_in_step() {
     let noise: Vec<u8> = (0..5000_u32)
         .flat_map(|i| {
             i.wrapping_mul(2_654_435_761)
@@ -284,7 +284,7 @@ fn item_05_messages_that_do_not_shrink_leave_both_ends_in_step() {
 }
 
 #[test]
-fn item_04_control_frames_between_compressed_fragments_are_answered() {
+fn control_frames_between_compressed_fragments_are_answered() {
     for receiver in ROLES {
         for step in [1, 2, usize::MAX] {
             let payload = stored("κόσμε".as_bytes());
@@ -312,7 +312,7 @@ fn item_04_control_frames_between_compressed_fragments_are_answered() {
 
 /// The cut must not decide which rule was broken first.
 #[test]
-fn a3_the_first_broken_rule_of_a_compressed_text_counts_in_any_cut() {
+fn the_first_broken_rule_of_a_compressed_text_counts_in_any_cut() {
     for receiver in ROLES {
         let bad = stored(b"\xff");
         let bad = &bad[..bad.len() - 1];
@@ -339,7 +339,7 @@ fn a3_the_first_broken_rule_of_a_compressed_text_counts_in_any_cut() {
 
 /// With compression too: what is allocated grows with what arrives.
 #[test]
-fn a7_tiny_compressed_fragments_allocate_in_proportion() {
+fn tiny_compressed_fragments_allocate_in_proportion() {
     let config = config(takeover);
     for receiver in ROLES {
         let total = |count: usize| {

@@ -29,7 +29,7 @@ fn held(receiver: Role, len: u64, data: &[u8]) -> u64 {
 }
 
 #[test]
-fn item_09_an_announced_length_allocates_nothing_before_the_data() {
+fn an_announced_length_allocates_nothing_before_the_data() {
     const DEFAULT_MAX: u64 = 16 << 20;
     for receiver in ROLES {
         for len in [15 << 20, DEFAULT_MAX] {
@@ -52,7 +52,7 @@ fn item_09_an_announced_length_allocates_nothing_before_the_data() {
 }
 
 #[test]
-fn threat_04_every_power_of_two_is_refused_or_awaited_without_memory() {
+fn every_power_of_two_is_refused_or_awaited_without_memory() {
     for receiver in ROLES {
         for power in 7..64 {
             for len in [(1_u64 << power) - 1, 1 << power, (1 << power) + 1] {
@@ -134,7 +134,7 @@ fn cve_2025_1695_a_negative_length_ends_the_connection() {
 
 /// A short message that somebody keeps for ever costs what it says, however it arrived.
 #[test]
-fn item_17_a_kept_message_pins_no_read_buffer() {
+fn a_kept_message_pins_no_read_buffer() {
     for receiver in ROLES {
         for (list, step) in [
             (vec![Frame::new(0x81, b"tiny")], usize::MAX),
@@ -169,7 +169,7 @@ fn item_17_a_kept_message_pins_no_read_buffer() {
 
 /// What is handed out put together holds no more than twice what it says.
 #[test]
-fn item_17_a_kept_message_in_fragments_pins_at_most_twice_its_size() {
+fn a_kept_message_in_fragments_pins_at_most_twice_its_size() {
     for receiver in ROLES {
         for size in [100, 5000, 70_000, (1 << 20) + 1] {
             let payload = vec![b'x'; size];

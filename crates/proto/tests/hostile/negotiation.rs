@@ -115,7 +115,7 @@ fn cve_2026_2229_window_bits_out_of_range_are_declined_by_a_server() {
 }
 
 #[test]
-fn threat_07_what_was_not_offered_cannot_be_chosen() {
+fn what_was_not_offered_cannot_be_chosen() {
     for value in ["permessage-deflate", "x-webkit-deflate-frame", "foo; bar=1"] {
         let error = answered(None, value).unwrap_err();
         assert_eq!(

@@ -149,7 +149,7 @@ const LINES: &[&str] = &[
 ];
 
 #[test]
-fn threat_15_an_upgrade_that_can_be_read_in_two_ways_is_refused() {
+fn an_upgrade_that_can_be_read_in_two_ways_is_refused() {
     assert_eq!(status(&with("GET / HTTP/1.1", "")), Some(101));
     assert_eq!(
         status(&with("GET / HTTP/1.1", "Content-Length: 0\r\n")),

@@ -73,7 +73,7 @@ fn check(case: &Case, receiver: Role, step: usize) {
 }
 
 #[test]
-fn a2_malformed_input_gets_its_close_code_in_both_roles_and_any_cut() {
+fn malformed_input_gets_its_close_code_in_both_roles_and_any_cut() {
     let corpus = corpus::all();
     let distinct: HashSet<_> = corpus
         .iter()
@@ -135,7 +135,7 @@ fn stream(dice: &mut Dice, receiver: Role) -> Vec<u8> {
 }
 
 #[test]
-fn a3_events_and_answers_do_not_depend_on_how_bytes_arrive() {
+fn events_and_answers_do_not_depend_on_how_bytes_arrive() {
     for seed in 1..=10_000_u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         for receiver in ROLES {

@@ -24,7 +24,7 @@ fn what_is_valid_decodes_to_its_fields_and_encodes_to_its_bytes() {
 }
 
 #[test]
-fn h5_what_is_invalid_is_refused_and_says_what_was_expected() {
+fn what_is_invalid_is_refused_and_says_what_was_expected() {
     for entry in entries("invalid") {
         let step = Step::new(&entry);
         let error = Frame::decode(&step.bytes, step.from).expect_err(&step.name);

@@ -3,21 +3,24 @@
 use std::net::SocketAddr;
 
 use tidewire_config::{Checker, Rule};
+use tidewire_engine::embedded::Config as MailboxConfig;
+use tidewire_table::{Plain, Size, Value, format_duration, format_size};
 
-use super::{AllowedOrigins, Config, RestSettings, ServerSettings, Settings, settings::Warning};
+use super::{AllowedOrigins, Config, ListenerSettings, Settings, settings::Warning};
 
 /// Checks the rules between keys. The listeners are `None` when they were wrong by
 /// themselves or are not served.
 pub(super) fn agreement(
     check: &mut Checker<'_>,
     config: &Config,
-    server: Option<&ServerSettings>,
-    rest: Option<&RestSettings>,
+    server: Option<&ListenerSettings>,
+    rest: Option<&ListenerSettings>,
+    allowed_origins: &AllowedOrigins,
 ) {
     keep_alive_agreement(check, config);
     mailbox_agreement(check, config);
     if let Some(server) = server {
-        if server.allowed_origins == AllowedOrigins::Any && server.auth.uses_ambient_credentials() {
+        if *allowed_origins == AllowedOrigins::Any && server.auth.uses_ambient_credentials() {
             check.complain(
                 "server.allowed_origins",
                 Rule::AnyOriginWithAmbientCredentials {
@@ -65,14 +68,16 @@ fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: Socket
 
 /// A second ping while the first is unanswered would say nothing new.
 fn keep_alive_agreement(check: &mut Checker<'_>, config: &Config) {
-    let keep_alive = &config.chat.keep_alive;
-    if keep_alive.ping_seconds != 0 && keep_alive.pong_seconds >= keep_alive.ping_seconds {
+    let keep_alive = &config.server.keep_alive;
+    if let Some(interval) = keep_alive.ping_interval
+        && keep_alive.pong_timeout >= interval
+    {
         check.complain(
-            "chat.keep_alive.pong_seconds",
+            "server.keep_alive.pong_timeout",
             Rule::NotBelowOther {
-                found: keep_alive.pong_seconds.to_string(),
-                other: "chat.keep_alive.ping_seconds".to_owned(),
-                bound: keep_alive.ping_seconds.to_string(),
+                found: format_duration(keep_alive.pong_timeout),
+                other: "server.keep_alive.ping_interval".to_owned(),
+                bound: format_duration(interval),
             },
         );
     }
@@ -81,72 +86,76 @@ fn keep_alive_agreement(check: &mut Checker<'_>, config: &Config) {
 /// What is accepted must fit where it is kept, or it could never be delivered.
 fn mailbox_agreement(check: &mut Checker<'_>, config: &Config) {
     let mailbox = &config.mailbox;
+    if let Some(bytes) = mailbox.file_bytes_max
+        && bytes < MailboxConfig::FILE_BYTES_MIN
+    {
+        check.value(
+            "mailbox.file_bytes_max",
+            &format_size(bytes),
+            "0, or at least 64KiB",
+        );
+    }
     if !mailbox.stores() {
         return;
     }
-    if mailbox.sender_bytes_max.0 > 0 {
-        at_least(
-            check,
-            &("mailbox.sender_bytes_max", mailbox.sender_bytes_max),
-            &("chat.message_bytes_max", config.chat.message_bytes_max),
-        );
-    }
-    let sizes = [
-        (
-            ("mailbox.user_bytes_max", mailbox.user_bytes_max),
-            ("chat.message_bytes_max", config.chat.message_bytes_max),
-        ),
-        (
-            ("mailbox.bytes_max", mailbox.bytes_max),
-            ("mailbox.user_bytes_max", mailbox.user_bytes_max),
-        ),
-    ];
-    for (outer, inner) in &sizes {
-        at_least(check, outer, inner);
-    }
-    at_least(
-        check,
-        &("mailbox.messages_max", mailbox.messages_max),
-        &("mailbox.user_messages_max", mailbox.user_messages_max),
+    let message = (
+        "server.limits.message_bytes_max",
+        config.server.limits.message_bytes_max as u64,
     );
-    at_least(
+    let user = ("mailbox.user_bytes_max", mailbox.user_bytes_max);
+    if mailbox.sender_bytes_max > 0 {
+        let sender = ("mailbox.sender_bytes_max", mailbox.sender_bytes_max);
+        at_least::<_, Size>(check, sender, message);
+    }
+    at_least::<_, Size>(check, user, message);
+    at_least::<_, Size>(check, ("mailbox.bytes_max", mailbox.bytes_max), user);
+    at_least::<_, Plain>(
         check,
-        &("mailbox.ttl_seconds_max", mailbox.ttl_seconds_max),
-        &("mailbox.ttl_seconds", mailbox.ttl_seconds),
+        ("mailbox.messages_max", mailbox.messages_max),
+        ("mailbox.user_messages_max", mailbox.user_messages_max),
+    );
+    at_least::<_, Plain>(
+        check,
+        ("mailbox.ttl_max", mailbox.ttl_max),
+        ("mailbox.ttl", mailbox.ttl),
     );
 }
 
-fn at_least<T: PartialOrd + ToString>(
+fn at_least<T: Copy + PartialOrd + Value<K>, K>(
     check: &mut Checker<'_>,
-    outer: &(&str, T),
-    inner: &(&str, T),
+    outer: (&str, T),
+    inner: (&str, T),
 ) {
     if outer.1 < inner.1 {
+        let words = |value: &T| {
+            let shown = value.show().unwrap_or_default();
+            shown.trim_matches('"').to_owned()
+        };
         check.complain(
             outer.0,
             Rule::BelowOther {
-                found: outer.1.to_string(),
+                found: words(&outer.1),
                 other: inner.0.to_owned(),
-                least: inner.1.to_string(),
+                least: words(&inner.1),
             },
         );
     }
 }
 
-impl Config {
+impl Settings {
     /// What to say in the log although it is allowed.
-    pub(super) fn warnings(&self, settings: &Settings) -> Vec<Warning> {
-        let server = &settings.server;
-        let rest = settings.rest.as_ref();
-        let exposed = is_exposed(server.listen, server.auth.is_open())
+    pub(super) fn dangers(&self) -> Vec<Warning> {
+        let config = &self.config;
+        let rest = self.rest.as_ref();
+        let exposed = is_exposed(self.server.listen, self.server.auth.is_open())
             || rest.is_some_and(|rest| is_exposed(rest.listen, rest.auth.is_open()));
-        let any_origin = server.allowed_origins == AllowedOrigins::Any;
-        let server_secret = self.server.auth.has_inline_secret();
-        let rest_secret = rest.is_some() && self.rest.auth.has_inline_secret();
+        let any_origin = self.allowed_origins == AllowedOrigins::Any;
+        let server_secret = config.server.auth.has_inline_secret();
+        let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
         let key = |key| Warning::InlineSecret { key };
         [
-            (!self.chat.check_sender).then_some(Warning::SenderUnchecked),
-            (!settings.mailbox.stores).then_some(Warning::NothingStored),
+            (!config.chat.check_sender).then_some(Warning::SenderUnchecked),
+            (!config.mailbox.stores()).then_some(Warning::NothingStored),
             exposed.then_some(Warning::PublicWithoutAuth),
             any_origin.then_some(Warning::AnyOrigin),
             server_secret.then_some(key("server.auth")),

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use tidewire_config::{ConfigError, Flag, Loader, Schema, Surroundings, Value};
+use tidewire_config::{ConfigError, Flag, Loader, Schema, Surroundings, Value, template};
+use tidewire_table::Table as _;
 
-use super::{Config, Settings, example::DEFAULT_TOML};
+use super::{Config, Settings};
 
 /// What command line flags set; `None` leaves a key to the other layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,13 +78,27 @@ impl Overrides {
 }
 
 fn schema() -> Schema {
-    let defaults = Schema::keys_of(DEFAULT_TOML);
-    Schema {
-        prefix: "TIDEWIRE_",
-        // The gateway's variables begin with ours.
-        is_foreign: |key| key.starts_with("gateway_"),
-        keys: defaults.clone(),
-        defaults,
-        named: Vec::new(),
-    }
+    // The gateway's variables begin with ours.
+    let is_foreign = |key: &str| key.starts_with("gateway_");
+    Schema::new("TIDEWIRE_", is_foreign, &Config::describe())
 }
+
+/// Every key with its default and its meaning, ready to be saved and edited.
+pub fn default_toml() -> String {
+    template(&Config::describe(), HEAD)
+}
+
+/// The tables of keys of the reference page, as Markdown.
+pub fn reference() -> String {
+    tidewire_config::reference(&Config::describe())
+}
+
+/// The JSON schema of the file, for editors.
+pub fn json_schema() -> String {
+    tidewire_config::json_schema(&Config::describe(), "Tidewire server")
+}
+
+const HEAD: &str = "Tidewire server: every key with its default.\n\n\
+    Precedence, weakest first: these defaults, the configuration file, environment variables, flags. The variable of \
+    a key is TIDEWIRE_ with `__` between levels: TIDEWIRE_SERVER__LISTEN sets server.listen. Sizes are bytes, or a \
+    number with KiB, MiB or GiB (K, M, G). Times are a whole number with ms, s, m, h or d.";

@@ -58,14 +58,12 @@ pub(super) fn tls(check: &mut Checker<'_>, table: &str, config: &TlsConfig) -> O
     })
 }
 
-pub(super) fn time_zone(check: &mut Checker<'_>, name: &str) -> Option<TimeZone> {
-    let zone = TimeZone::get(name).ok();
-    if zone.is_none() {
+pub(super) fn time_zone(check: &mut Checker<'_>, name: &str) {
+    if TimeZone::get(name).is_err() {
         check.value(
             "chat.time_zone",
             &quote(name),
             "an IANA time zone such as UTC or Europe/Berlin",
         );
     }
-    zone
 }

@@ -1,4 +1,4 @@
-//! The REST API (SEEDS 1.3.5), its description and the counters.
+//! The REST API, its description and the counters.
 //!
 //! In: HTTP requests. Out: JSON with alphabetical keys. Invariants: credentials are checked
 //! before anything else (`/health`, `/openapi.json` and the Swagger UI, which tell nothing of

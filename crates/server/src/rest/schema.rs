@@ -13,7 +13,7 @@ pub(super) enum Id {
     Text(String),
 }
 
-/// A message as clients send it (SEEDS 1.3.2).
+/// A message as clients send it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Payload {
     /// `text`, `binary` or any other.

@@ -1,6 +1,6 @@
 //! One mistake each: none is accepted, none panics, every error names source and key.
 
-use tidewire_server::config::{ConfigError, DEFAULT_TOML, Overrides};
+use tidewire_server::config::{ConfigError, Overrides, default_toml};
 
 use crate::{Fixture, load_text, load_variables};
 
@@ -25,10 +25,10 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("server.echo_limits", "bytes = 1", "server.echo_limits.bytes", &["fragments_max"]),
     ("rest", "port = 8092", "rest.port", &["unknown key", "listen"]),
     ("rest.tls", "mode = 2", "rest.tls.mode", &["unknown key"]),
-    ("chat", "maxSize = 1", "chat.maxSize", &["message_bytes_max"]),
+    ("server.limits", "maxSize = 1", "server.limits.maxSize", &["message_bytes_max"]),
     ("chat.message", "maxSize = \"10M\"", "chat.message", &["unknown key"]),
-    ("chat.keep_alive", "ping = 1", "chat.keep_alive.ping", &["ping_seconds"]),
-    ("mailbox", "ttl = 1", "mailbox.ttl", &["ttl_seconds"]),
+    ("server.keep_alive", "ping = 1", "server.keep_alive.ping", &["ping_interval"]),
+    ("mailbox", "tll = 1", "mailbox.tll", &["ttl, ttl_max"]),
     ("log", "file = \"x\"", "log.file", &["level, format"]),
     // wrong types
     ("", "data_dir = 7", "data_dir", &["found 7", "a text"]),
@@ -49,72 +49,76 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("server", "runtime = \"Pool\"", "server.runtime", &["found \"Pool\"", "per-core"]),
     ("server", "allowed_origins = \"*\"", "server.allowed_origins", &["a list"]),
     ("server", "allowed_origins = [7]", "server.allowed_origins[0]", &["found 7"]),
-    ("server", "drain_seconds = \"10s\"", "server.drain_seconds", &["found \"10s\""]),
+    ("server", "drain_timeout = 10", "server.drain_timeout", &["found 10", "such as \"5s\""]),
+    ("server", "drain_timeout = \"10\"", "server.drain_timeout", &["found \"10\"", "ms, s, m, h or d"]),
+    ("server", "drain_timeout = \"1.5s\"", "server.drain_timeout", &["found \"1.5s\""]),
     ("server", "tls = true", "server.tls", &["found true", "a table"]),
     ("server", "limits = 1", "server.limits", &["found 1", "a table"]),
     ("chat", "send_back_ignored_types = {}", "chat.send_back_ignored_types", &["a list"]),
-    ("chat", "confirm = \"acked\"", "chat.confirm", &["found \"acked\"", "written"]),
+    ("server", "confirm = \"acked\"", "server.confirm", &["found \"acked\"", "written"]),
     ("chat", "check_sender = \"false\"", "chat.check_sender", &["true or false"]),
     ("chat", "time_zone = 3", "chat.time_zone", &["found 3"]),
     ("log", "format = \"xml\"", "log.format", &["found \"xml\"", "json"]),
     ("log", "level = 2", "log.level", &["found 2"]),
     ("log", "level = 1979-05-27", "log.level", &[]),
+    // what has no unit, and what was switched off by a key of its own
+    ("mailbox", "file_bytes_max = 65535", "mailbox.file_bytes_max", &["found 65535", "at least 64KiB"]),
     // sizes
-    ("chat", "message_bytes_max = \"10MB\"", "chat.message_bytes_max", &["\"10MB\"", "K, M or G"]),
-    ("chat", "message_bytes_max = \"10m\"", "chat.message_bytes_max", &["\"10m\""]),
-    ("chat", "message_bytes_max = \"M\"", "chat.message_bytes_max", &["\"M\""]),
-    ("chat", "message_bytes_max = \"\"", "chat.message_bytes_max", &["\"\""]),
-    ("chat", "message_bytes_max = \" 10M\"", "chat.message_bytes_max", &["\" 10M\""]),
-    ("chat", "message_bytes_max = \"+1\"", "chat.message_bytes_max", &["\"+1\""]),
-    ("chat", "message_bytes_max = \"-1K\"", "chat.message_bytes_max", &["\"-1K\""]),
-    ("chat", "message_bytes_max = \"1.5M\"", "chat.message_bytes_max", &["\"1.5M\""]),
-    ("chat", "message_bytes_max = -1", "chat.message_bytes_max", &["-1", "a size"]),
-    ("chat", "message_bytes_max = 1.0", "chat.message_bytes_max", &["a size"]),
-    ("chat", "message_bytes_max = true", "chat.message_bytes_max", &["found true"]),
-    ("chat", "message_bytes_max = 0", "chat.message_bytes_max", &["found 0", "1 to 1G"]),
+    ("server.limits", "message_bytes_max = \"10MB\"", "server.limits.message_bytes_max", &["\"10MB\"", "K, M or G"]),
+    ("server.limits", "message_bytes_max = \"10m\"", "server.limits.message_bytes_max", &["\"10m\""]),
+    ("server.limits", "message_bytes_max = \"M\"", "server.limits.message_bytes_max", &["\"M\""]),
+    ("server.limits", "message_bytes_max = \"\"", "server.limits.message_bytes_max", &["\"\""]),
+    ("server.limits", "message_bytes_max = \" 10M\"", "server.limits.message_bytes_max", &["\" 10M\""]),
+    ("server.limits", "message_bytes_max = \"+1\"", "server.limits.message_bytes_max", &["\"+1\""]),
+    ("server.limits", "message_bytes_max = \"-1K\"", "server.limits.message_bytes_max", &["\"-1K\""]),
+    ("server.limits", "message_bytes_max = \"1.5M\"", "server.limits.message_bytes_max", &["\"1.5M\""]),
+    ("server.limits", "message_bytes_max = -1", "server.limits.message_bytes_max", &["-1", "a size"]),
+    ("server.limits", "message_bytes_max = 1.0", "server.limits.message_bytes_max", &["a size"]),
+    ("server.limits", "message_bytes_max = true", "server.limits.message_bytes_max", &["found true"]),
+    ("server.limits", "message_bytes_max = 0", "server.limits.message_bytes_max", &["found 0", "1 to 1GiB"]),
     ("chat", "outbox_bytes_max = \"99999999999G\"", "chat.outbox_bytes_max", &["a size"]),
-    ("chat", "outbox_bytes_max = \"2G\"", "chat.outbox_bytes_max", &["found 2G", "1K to 1G"]),
+    ("chat", "outbox_bytes_max = \"2G\"", "chat.outbox_bytes_max", &["found 2GiB", "1KiB to 1GiB"]),
     // ranges
     ("server", "workers = 1025", "server.workers", &["found 1025", "0 to 1024"]),
-    ("server", "drain_seconds = 3601", "server.drain_seconds", &["0 to 3600"]),
-    ("server.limits", "handshake_seconds = 0", "server.limits.handshake_seconds", &["1 to 300"]),
-    ("server.limits", "handshake_seconds = 301", "server.limits.handshake_seconds", &["301"]),
-    ("server.limits", "head_bytes_max = 1023", "server.limits.head_bytes_max", &["1K to 1M"]),
+    ("server", "drain_timeout = \"3601s\"", "server.drain_timeout", &["found 3601s", "0s to 1h"]),
+    ("server.limits", "handshake_timeout = \"0s\"", "server.limits.handshake_timeout", &["1s to 5m"]),
+    ("server.limits", "handshake_timeout = \"301s\"", "server.limits.handshake_timeout", &["301s"]),
+    ("server.limits", "head_bytes_max = 1023", "server.limits.head_bytes_max", &["1KiB to 1MiB"]),
     ("server.limits", "headers_max = 7", "server.limits.headers_max", &["8 to 1024"]),
     ("server.limits", "send_queue_bytes_max = 1", "server.limits.send_queue_bytes_max", &["16K"]),
     ("server.limits", "control_frames_per_second = 1001", "server.limits.control_frames_per_second", &["found 1001", "0 to 1000"]),
     ("server.limits", "control_frames_per_second = \"off\"", "server.limits.control_frames_per_second", &["found \"off\""]),
     ("server.limits", "control_frames_burst = 0", "server.limits.control_frames_burst", &["1 to 1000000"]),
-    ("server.limits", "answer_seconds = 0", "server.limits.answer_seconds", &["1 to 3600"]),
-    ("server.limits", "answers_bytes_max = \"512K\"", "server.limits.answers_bytes_max", &["1M to 1G"]),
-    ("server.echo_limits", "message_bytes_max = 0", "server.echo_limits.message_bytes_max", &["1 to 1G"]),
-    ("server.echo_limits", "message_bytes_max = \"2G\"", "server.echo_limits.message_bytes_max", &["found 2G", "1 to 1G"]),
+    ("server.limits", "answer_timeout = \"0s\"", "server.limits.answer_timeout", &["1s to 1h"]),
+    ("server.limits", "answers_bytes_max = \"512K\"", "server.limits.answers_bytes_max", &["1MiB to 1GiB"]),
+    ("server.echo_limits", "message_bytes_max = 0", "server.echo_limits.message_bytes_max", &["1 to 1GiB"]),
+    ("server.echo_limits", "message_bytes_max = \"2G\"", "server.echo_limits.message_bytes_max", &["found 2GiB", "1 to 1GiB"]),
     ("server.echo_limits", "fragments_max = 0", "server.echo_limits.fragments_max", &["found 0", "1 to 1000000"]),
     ("server.echo_limits", "fragments_max = 1000001", "server.echo_limits.fragments_max", &["1 to 1000000"]),
     ("server.echo_limits", "fragments_max = \"4K\"", "server.echo_limits.fragments_max", &["found \"4K\"", "whole number"]),
-    ("rest", "body_bytes_max = 0", "rest.body_bytes_max", &["1K to 1G"]),
+    ("rest", "body_bytes_max = 0", "rest.body_bytes_max", &["1KiB to 1GiB"]),
     ("chat", "recipients_max = 0", "chat.recipients_max", &["1 to 65536"]),
     ("chat", "sessions_per_user_max = 0", "chat.sessions_per_user_max", &["1 to 65536"]),
     ("chat", "outbox_messages_max = 0", "chat.outbox_messages_max", &["1 to 1048576"]),
-    ("chat.keep_alive", "pong_seconds = 0", "chat.keep_alive.pong_seconds", &["1 to 86400"]),
-    ("chat.keep_alive", "inactive_seconds = 2592001", "chat.keep_alive.inactive_seconds", &[]),
-    ("mailbox", "ttl_seconds = -1", "mailbox.ttl_seconds", &["found -1"]),
+    ("server.keep_alive", "pong_timeout = \"0s\"", "server.keep_alive.pong_timeout", &["1s to 1d"]),
+    ("server.keep_alive", "inactive_timeout = \"31d\"", "server.keep_alive.inactive_timeout", &["0s to 30d"]),
+    ("mailbox", "ttl = \"-1s\"", "mailbox.ttl", &["found \"-1s\""]),
     ("mailbox", "user_messages_max = -1", "mailbox.user_messages_max", &["found -1"]),
     ("mailbox", "enabled = 0", "mailbox.enabled", &["found 0", "true or false"]),
     ("mailbox", "sender_messages_max = \"many\"", "mailbox.sender_messages_max", &["found \"many\""]),
-    ("mailbox", "sender_bytes_max = \"9M\"", "mailbox.sender_bytes_max", &["found 9M", "chat.message_bytes_max"]),
+    ("mailbox", "sender_bytes_max = \"9M\"", "mailbox.sender_bytes_max", &["found 9MiB", "server.limits.message_bytes_max"]),
     ("mailbox", "sender_share_percent = 0", "mailbox.sender_share_percent", &["found 0", "1 to 100"]),
     ("mailbox", "sender_share_percent = 101", "mailbox.sender_share_percent", &["found 101", "1 to 100"]),
-    ("mailbox", "queue_bytes_max = 0", "mailbox.queue_bytes_max", &["found 0", "1K to 1G"]),
+    ("mailbox", "queue_bytes_max = 0", "mailbox.queue_bytes_max", &["found 0", "1KiB to 1GiB"]),
     ("chat", "live_only_types = \"typing\"", "chat.live_only_types", &["a list"]),
     ("chat", "repeat_recipients = 1", "chat.repeat_recipients", &["true or false"]),
-    ("chat", "submissions_bytes_max = 1", "chat.submissions_bytes_max", &["1K to 1G"]),
-    ("rest", "answer_seconds = 0", "rest.answer_seconds", &["1 to 600"]),
-    ("rest", "idempotency_seconds = 0", "rest.idempotency_seconds", &["1 to 86400"]),
+    ("chat", "submissions_bytes_max = 1", "chat.submissions_bytes_max", &["1KiB to 1GiB"]),
+    ("rest", "answer_timeout = \"0s\"", "rest.answer_timeout", &["1s to 10m"]),
+    ("rest", "idempotency_ttl = \"0s\"", "rest.idempotency_ttl", &["1s to 1d"]),
     ("rest", "idempotency_keys_max = 0", "rest.idempotency_keys_max", &["1 to 1000000"]),
-    ("mailbox", "clock_jump_seconds_max = 315360001", "mailbox.clock_jump_seconds_max", &["0 to 315360000"]),
-    ("mailbox", "clock_confirm_seconds = \"1d\"", "mailbox.clock_confirm_seconds", &["found \"1d\""]),
-    ("mailbox", "bytes_max = \"2000000G\"", "mailbox.bytes_max", &["found 2000000G"]),
+    ("mailbox", "clock_jump_max = \"3651d\"", "mailbox.clock_jump_max", &["0s to 3650d"]),
+    ("mailbox", "clock_confirm_after = 86400", "mailbox.clock_confirm_after", &["found 86400"]),
+    ("mailbox", "bytes_max = \"2000000G\"", "mailbox.bytes_max", &["found 2000000GiB"]),
     // texts with a grammar
     ("server", "listen = \"\"", "server.listen", &["ip:port"]),
     ("server", "listen = \"8085\"", "server.listen", &["found \"8085\""]),
@@ -208,7 +212,7 @@ const IN_VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("TIDEWIRE_SERVER__ALLOWED_ORIGINS", "[", "server.allowed_origins", "a list"),
     ("TIDEWIRE_SERVER__ALLOWED_ORIGINS", "x", "server.allowed_origins[0]", "scheme"),
     ("TIDEWIRE_SERVER__ALLOWED_ORIGINS", "[]\nx=1", "server.allowed_origins", "a list"),
-    ("TIDEWIRE_CHAT__MESSAGE_BYTES_MAX", "1T", "chat.message_bytes_max", "\"1T\""),
+    ("TIDEWIRE_SERVER__LIMITS__MESSAGE_BYTES_MAX", "1T", "server.limits.message_bytes_max", "\"1T\""),
     ("TIDEWIRE_SERVER__AUTH__TYPE", "remote", "server.auth", "`remote`"),
     ("TIDEWIRE_SERVER__AUTH__TYPE", "bearer", "server.auth", "`value`"),
     ("TIDEWIRE_SERVER__AUTH__VALUE", "x", "server.auth", "`value`"),
@@ -290,7 +294,7 @@ fn broken_toml_is_refused_with_its_place_and_without_its_text() {
 
 #[test]
 fn every_mistake_is_told_at_once() {
-    let text = "nope = 1\n[server]\necho = 7\nlistne = \"x\"\n[chat]\nconfirm = \"x\"";
+    let text = "nope = 1\n[server]\necho = 7\nlistne = \"x\"\n[rest]\nenabled = \"x\"";
     let error = Fixture::new(text)
         .load(&[("TIDEWIRE_LOG__LEVELS", "x")], &Overrides::default())
         .expect_err("five mistakes");
@@ -300,9 +304,67 @@ fn every_mistake_is_told_at_once() {
     assert_eq!(error.problems().len(), 3, "{error}");
 }
 
+/// `(former key in a file, key of today, a word the message has)`
+const RENAMED: &[(&str, &str, &str)] = &[
+    (
+        "server.drain_seconds = 10",
+        "server.drain_timeout",
+        "\"10s\"",
+    ),
+    (
+        "chat.keep_alive.ping_seconds = 25",
+        "server.keep_alive",
+        "now",
+    ),
+    (
+        "server.keep_alive.ping_seconds = 25",
+        "server.keep_alive.ping_interval",
+        "\"25s\"",
+    ),
+    (
+        "chat.message_bytes_max = \"1M\"",
+        "server.limits.message_bytes_max",
+        "now",
+    ),
+    ("chat.confirm = \"pong\"", "server.confirm", "now"),
+    (
+        "chat.unproven_kept_seconds = 1",
+        "server.unproven_kept_for",
+        "\"10m\"",
+    ),
+    (
+        "rest.idempotency_seconds = 1",
+        "rest.idempotency_ttl",
+        "\"10m\"",
+    ),
+    ("mailbox.ttl_seconds = 1", "mailbox.ttl", "\"1d\""),
+    (
+        "mailbox.clock_jump_seconds_max = 1",
+        "mailbox.clock_jump_max",
+        "\"1h\"",
+    ),
+];
+
+#[test]
+fn a_former_key_is_told_its_new_name() {
+    for (line, key, word) in RENAMED {
+        let error = load_text(line).expect_err(line);
+        check_names(&error, line, &[&format!("is called {key} now"), word]);
+    }
+    let error =
+        load_variables(&[("TIDEWIRE_SERVER__DRAIN_SECONDS", "7")]).expect_err("a former key");
+    let named = "environment variable TIDEWIRE_SERVER__DRAIN_SECONDS: server.drain_seconds";
+    check_names(
+        &error,
+        "variable",
+        &[named, "is called server.drain_timeout now"],
+    );
+}
+
 #[test]
 fn no_line_of_the_example_can_be_broken_unnoticed() {
-    for line in DEFAULT_TOML.lines() {
+    let example = default_toml();
+    for line in example.lines() {
         let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
             continue;
         };
@@ -312,7 +374,7 @@ fn no_line_of_the_example_can_be_broken_unnoticed() {
             format!("{key} = [[]]"),
             format!("{key} = nan"),
         ] {
-            let text = DEFAULT_TOML.replacen(&format!("\n{line}\n"), &format!("\n{broken}\n"), 1);
+            let text = example.replacen(&format!("\n{line}\n"), &format!("\n{broken}\n"), 1);
             let error = load_text(&text).expect_err(&broken).to_string();
             assert!(error.contains("tidewire.toml: "), "{broken}: {error}");
             assert!(error.contains(key), "{broken}: {error}");

@@ -12,7 +12,7 @@ use crate::desk::{Desk, envelope, http, text};
 
 const BASIC: &str = "type = \"basic\"\nuser = \"u\"\npassword = \"p\"\n"; // dTpw
 
-/// 4050 without valid credentials; nothing sent before the close is delivered (2.4-1, S-61).
+/// 4050 without valid credentials; nothing sent before the close is delivered (S-61).
 #[tokio::test]
 async fn without_credentials_a_connection_is_closed_and_nothing_of_it_processed() {
     for (auth, good, bad) in [
@@ -227,7 +227,7 @@ async fn users_talk_over_wss_and_with_mutual_tls_only_with_a_certificate() {
 /// There are old clients that take an answer of at most 512 bytes.
 #[tokio::test]
 async fn the_answer_says_that_a_pong_confirms_where_it_does_and_stays_short() {
-    for (config, confirms) in [("", true), ("[chat]\nconfirm = \"written\"\n", false)] {
+    for (config, confirms) in [("", true), ("[server]\nconfirm = \"written\"\n", false)] {
         let desk = Desk::start(config);
         let (socket, head) = desk.client("1").connect_with_head().await.unwrap();
         assert_eq!(head.has_token("tidewire-confirm", "pong"), confirms);

@@ -49,7 +49,7 @@ async fn what_was_proved_to_have_arrived_is_not_delivered_again() {
 
 #[tokio::test]
 async fn with_confirm_written_a_message_leaves_the_mailbox_when_the_system_has_it() {
-    let desk = Desk::start("[chat]\nconfirm = \"written\"\ndelivery_status = true\n");
+    let desk = Desk::start("[server]\nconfirm = \"written\"\n[chat]\ndelivery_status = true\n");
     let mut sender = desk.user("1").await;
     let _mute = raw(&desk, 42).await;
     sender.send(envelope("1", "42", "hello")).await.unwrap();
@@ -59,7 +59,7 @@ async fn with_confirm_written_a_message_leaves_the_mailbox_when_the_system_has_i
 /// S-41.
 #[tokio::test]
 async fn a_user_who_sends_nothing_for_too_long_is_closed_with_4010() {
-    let desk = Desk::start("[chat.keep_alive]\ninactive_seconds = 1\n");
+    let desk = Desk::start("[server.keep_alive]\ninactive_timeout = \"1s\"\n");
     let mut idle = desk.user("42").await;
     assert_eq!(idle.recv().await.unwrap(), None);
     let close = idle.close_frame().unwrap();

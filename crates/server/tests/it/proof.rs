@@ -13,7 +13,7 @@ use crate::{
 /// The payload of a pong, given that of the ping.
 type Answer = fn(&[u8]) -> Vec<u8>;
 
-const QUICK: &str = "[chat.keep_alive]\nping_seconds = 3600\npong_seconds = 1\n";
+const QUICK: &str = "[server.keep_alive]\nping_interval = \"1h\"\npong_timeout = \"1s\"\n";
 
 /// Waits until the user has no session any more.
 async fn offline(desk: &Desk, id: u64) {
@@ -132,7 +132,7 @@ async fn every_kind_of_honest_pong_proves_and_what_was_proved_does_not_come_agai
 async fn the_answer_to_our_close_frame_proves_what_was_sent_before_it() {
     let gateway = "Tidewire-Confirm: pong\r\n";
     for (code, head, expected) in [(4010_u16, "", 0), (1000, "", 1), (4010, gateway, 1)] {
-        let desk = Desk::start("[chat.keep_alive]\ninactive_seconds = 1\n");
+        let desk = Desk::start("[server.keep_alive]\ninactive_timeout = \"1s\"\n");
         let mut client = RawClient::connect_with(&desk, 42, head).await;
         desk.post(42, "before the close").await;
         client.until("before the close", |_| None).await;

@@ -168,7 +168,7 @@ fn unchunked(mut body: &str) -> String {
 /// are answered meanwhile.
 #[tokio::test]
 async fn a_client_that_reads_no_answer_is_cut() {
-    let desk = Desk::start("[server.limits]\nanswer_seconds = 1\n");
+    let desk = Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n");
     let address = desk.url("rest").replace("http://", "");
     let mut stream = TcpStream::connect(address.trim_end_matches('/'))
         .await

@@ -16,7 +16,7 @@ pub struct Peer {
     #[cfg(feature = "tls")]
     pub tls: Option<Box<crate::tls::TlsPeer>>,
     /// What a trusted balancer told about the client
-    /// ([`ProxyProtocol::Required`](super::ProxyProtocol::Required)).
+    /// ([`ProxyProtocol::Required`](crate::service::ProxyProtocol::Required)).
     pub proxied: Option<Box<Header>>,
 }
 

@@ -24,6 +24,7 @@ use crate::{entropy, net::buffer::ReadBuffer};
 
 /// Deadlines of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RelayLimits {
     /// A side that takes none of the bytes waiting for it for this long is given up; so is, once one side has
     /// ended, another that neither ends nor sends. Default 10 s.

@@ -33,7 +33,7 @@ fn no_pings() -> Config {
 }
 
 #[test]
-fn e1_ten_minutes_of_publishing_to_a_slow_reader_cost_its_queue() {
+fn ten_minutes_of_publishing_to_a_slow_reader_cost_its_queue() {
     const QUEUE: usize = 256 << 10;
     let runtime = virtual_time();
     let mut refused = 0;
@@ -67,7 +67,7 @@ fn e1_ten_minutes_of_publishing_to_a_slow_reader_cost_its_queue() {
 /// A member costs a place in the backlog, which all members share, and is closed when it is
 /// too far behind.
 #[test]
-fn e1_members_of_a_topic_that_do_not_read_share_one_backlog() {
+fn members_of_a_topic_that_do_not_read_share_one_backlog() {
     const MEMBERS: usize = 100;
     let runtime = virtual_time();
     let info = measure(|| {
@@ -99,7 +99,7 @@ fn e1_members_of_a_topic_that_do_not_read_share_one_backlog() {
 }
 
 #[test]
-fn item_10_a_million_pings_through_the_driver_hold_a_few_buffers() {
+fn a_million_pings_through_the_driver_hold_a_few_buffers() {
     let runtime = virtual_time();
     let info = measure(|| {
         runtime.block_on(async {
@@ -126,7 +126,7 @@ fn item_10_a_million_pings_through_the_driver_hold_a_few_buffers() {
 }
 
 #[test]
-fn item_17_a_kept_message_pins_no_read_buffer_of_the_driver() {
+fn a_kept_message_pins_no_read_buffer_of_the_driver() {
     let runtime = virtual_time();
     runtime.block_on(async {
         let (a, mut b) = duplex(1 << 20);

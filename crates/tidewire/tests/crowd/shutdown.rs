@@ -15,7 +15,7 @@ const WANTED: u64 = 10_000;
 const SPARED: u64 = 4000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn item_15_a_drain_tells_ten_thousand_peers_1001_within_its_budget() {
+async fn a_drain_tells_ten_thousand_peers_1001_within_its_budget() {
     let allowed = rlimit::increase_nofile_limit(2 * WANTED + SPARED).unwrap_or(1024);
     let count = WANTED.min(allowed.saturating_sub(SPARED.min(allowed / 2)) / 2);
     let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into());

@@ -72,7 +72,7 @@ fn is_cut(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e4_half_open_connections_hinder_nobody_and_are_cut_at_their_deadline() {
+async fn half_open_connections_hinder_nobody_and_are_cut_at_their_deadline() {
     const ATTACKERS: usize = 500;
     let server = start();
     let mut attackers = half_open(&server, ATTACKERS);
@@ -103,7 +103,7 @@ async fn e4_half_open_connections_hinder_nobody_and_are_cut_at_their_deadline() 
 }
 
 #[test]
-fn e4_a_half_open_connection_costs_at_most_eight_kib() {
+fn a_half_open_connection_costs_at_most_eight_kib() {
     const ATTACKERS: usize = 400;
     let runtime = Builder::new_current_thread()
         .enable_all()

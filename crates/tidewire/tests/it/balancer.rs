@@ -79,7 +79,7 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn item_19_a_header_in_any_split_with_the_request_behind_it_is_read() {
+async fn a_header_in_any_split_with_the_request_behind_it_is_read() {
     let server = start(&["127.0.0.0/8"], |_| {});
     let early: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // "Hello", RFC 6455 section 5.7
     let v1 = header().encode_v1().into_bytes();
@@ -108,7 +108,7 @@ async fn item_19_a_header_in_any_split_with_the_request_behind_it_is_read() {
 }
 
 #[tokio::test]
-async fn item_19_a_balancers_own_connection_has_the_balancers_address() {
+async fn a_balancers_own_connection_has_the_balancers_address() {
     let server = start(&["127.0.0.1"], |_| {});
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let own = stream.local_addr().unwrap();
@@ -123,7 +123,7 @@ async fn item_19_a_balancers_own_connection_has_the_balancers_address() {
 }
 
 #[tokio::test]
-async fn threat_19_a_header_from_an_untrusted_address_is_not_believed() {
+async fn a_header_from_an_untrusted_address_is_not_believed() {
     for trusted in [&[][..], &["10.0.0.0/8", "::1", "2001:db8::/32"]] {
         let server = start(trusted, |_| {});
         for header in [
@@ -140,7 +140,7 @@ async fn threat_19_a_header_from_an_untrusted_address_is_not_believed() {
 }
 
 #[tokio::test]
-async fn threat_19_a_server_that_expects_no_header_refuses_one() {
+async fn a_server_that_expects_no_header_refuses_one() {
     let server = Server::new(config()).route("/echo", tell).start().unwrap();
     for header in [
         header().encode_v1().into_bytes(),
@@ -238,7 +238,7 @@ async fn the_header_stands_in_front_of_tls_and_the_url_names_the_server() {
 }
 
 #[test]
-fn threat_19_the_chain_of_proxies_begins_at_the_address_the_balancer_told() {
+fn the_chain_of_proxies_begins_at_the_address_the_balancer_told() {
     let head =
         "GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nForwarded: for=6.6.6.7\r\n\r\n";
     let head = RequestHead::parse(head.into(), HeadLimits::default()).unwrap();

@@ -95,7 +95,7 @@ async fn an_end_that_does_not_want_it_gets_plain_messages() {
 }
 
 #[tokio::test]
-async fn threat_08_a_secret_is_sent_as_it_is() {
+async fn a_secret_is_sent_as_it_is() {
     guarded(async {
         let server = start(compressing(|_| ()));
         let url = format!("ws://{}/", server.local_addr());

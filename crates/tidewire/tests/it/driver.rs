@@ -165,7 +165,7 @@ async fn a_message_sent_while_no_frame_waits_is_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_18_what_the_stream_holds_back_is_written_without_another_send() {
+async fn what_the_stream_holds_back_is_written_without_another_send() {
     let (a, b) = duplex(16);
     // Like TLS, it takes more than it can write.
     let mut server = server(BufWriter::new(a), no_pings());
@@ -184,7 +184,7 @@ async fn item_18_what_the_stream_holds_back_is_written_without_another_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_18_flush_waits_for_what_the_stream_holds_back() {
+async fn flush_waits_for_what_the_stream_holds_back() {
     let (a, b) = duplex(16);
     let mut server = server(BufWriter::new(a), no_pings());
     server.send("x".repeat(1000)).await.unwrap();
@@ -201,7 +201,7 @@ async fn item_18_flush_waits_for_what_the_stream_holds_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_01_dropping_recv_at_any_byte_loses_nothing() {
+async fn dropping_recv_at_any_byte_loses_nothing() {
     let bytes = client_bytes(&["first", "second, a little longer", "third"]);
     for cut in 1..bytes.len() {
         let script = Script::default();
@@ -225,7 +225,7 @@ async fn item_01_dropping_recv_at_any_byte_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_03_bytes_behind_the_handshake_are_the_first_messages() {
+async fn bytes_behind_the_handshake_are_the_first_messages() {
     let (a, _b) = duplex(1024);
     let core = Connection::server(Arc::default(), Instant::now().into_std());
     let mut socket = WebSocket::new(a, core, client_bytes(&["early", "bird"]));
@@ -247,7 +247,7 @@ async fn both_ends_see_a_proper_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_13_a_peer_that_never_answers_a_close_is_given_up_after_five_seconds() {
+async fn a_peer_that_never_answers_a_close_is_given_up_after_five_seconds() {
     let (mut server, _silent) = pair(1024);
     let start = Instant::now();
     assert!(matches!(
@@ -258,7 +258,7 @@ async fn item_13_a_peer_that_never_answers_a_close_is_given_up_after_five_second
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_12_a_silent_peer_is_pinged_and_given_up_but_a_living_one_is_kept() {
+async fn a_silent_peer_is_pinged_and_given_up_but_a_living_one_is_kept() {
     let (mut server, mut client) = pair(1024);
     let alive = tokio::spawn(async move { client.recv().await });
     let start = Instant::now();
@@ -278,7 +278,7 @@ async fn item_12_a_silent_peer_is_pinged_and_given_up_but_a_living_one_is_kept()
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_09_a_peer_that_never_reads_stops_the_sender_and_is_given_up() {
+async fn a_peer_that_never_reads_stops_the_sender_and_is_given_up() {
     let (mut server, _never_reads) = pair(1024);
     let message = Message::binary(vec![0; 64 << 10]);
     let mut sent = 0;
@@ -354,7 +354,7 @@ pub(crate) fn no_pings() -> Config {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_13_both_ends_may_close_at_once() {
+async fn both_ends_may_close_at_once() {
     let (mut server, mut client) = pair(1024);
     let (a, b) = tokio::join!(
         server.close(CloseCode::GOING_AWAY, "you"),

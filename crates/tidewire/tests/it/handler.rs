@@ -105,7 +105,7 @@ async fn answers_to_one_read_leave_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e1_threat_09_a_peer_that_does_not_take_answers_is_not_read_from() {
+async fn a_peer_that_does_not_take_answers_is_not_read_from() {
     let (a, b) = duplex(1 << 10);
     let handler = Echo::default();
     let running = tokio::spawn(server(a, no_pings()).run(handler.clone()));

@@ -138,13 +138,15 @@ fn one_client(server: &Security, client: &Security) {
     assert!(!server.is_running());
 }
 
+/// Parity: W-33.
 #[test]
-fn w33_one_plain_client() {
+fn one_plain_client() {
     one_client(&Security::Plain, &Security::Plain);
 }
 
+/// Parity: W-34.
 #[test]
-fn w34_one_client_over_mutual_tls_and_none_without_a_certificate() {
+fn one_client_over_mutual_tls_and_none_without_a_certificate() {
     let files = Files::mutual();
     one_client(&files.server, &files.client);
     let server = started(config(4).security(files.server.clone()));
@@ -163,24 +165,27 @@ fn w34_one_client_over_mutual_tls_and_none_without_a_certificate() {
     assert_eq!(server.sessions_count(), 0);
 }
 
+/// Parity: W-35.
 #[test]
-fn w35_one_client_over_unverified_tls_with_a_certificate_and_without() {
+fn one_client_over_unverified_tls_with_a_certificate_and_without() {
     let files = Files::unverified();
     one_client(&files.server, &files.client);
     one_client(&files.server, &files.nobody);
 }
 
+/// Parity: W-35.
 #[cfg(feature = "self-signed")]
 #[test]
-fn w35_a_bare_key_is_enough_for_unverified_tls() {
+fn a_bare_key_is_enough_for_unverified_tls() {
     let authority = Authority::new();
     let key = authority.path("bare.key");
     write_key(&key, &KeyPair::generate().unwrap().serialize_pem());
     one_client(&Security::unverified(&key), &Security::unverified(&key));
 }
 
+/// Parity: W-36.
 #[test]
-fn w36_the_fifth_client_is_refused_with_503_and_counts_go_down_as_clients_leave() {
+fn the_fifth_client_is_refused_with_503_and_counts_go_down_as_clients_leave() {
     let server = started(config(4));
     let clients: Vec<_> = (0..4)
         .map(|_| connected(&server, &Security::Plain))
@@ -206,8 +211,9 @@ fn w36_the_fifth_client_is_refused_with_503_and_counts_go_down_as_clients_leave(
     assert!(fifth.connect("localhost", port(&server)));
 }
 
+/// Parity: W-36.
 #[test]
-fn w36_above_the_limit_over_tls_it_is_503_as_well() {
+fn above_the_limit_over_tls_it_is_503_as_well() {
     let files = Files::unverified();
     let server = started(config(1).security(files.server));
     let _first = connected(&server, &files.client);
@@ -220,8 +226,9 @@ fn w36_above_the_limit_over_tls_it_is_503_as_well() {
     assert_eq!(refused.status(), Some(503));
 }
 
+/// Parity: W-37.
 #[test]
-fn w37_three_tls_clients_and_three_messages_each_way_in_order() {
+fn three_tls_clients_and_three_messages_each_way_in_order() {
     let files = Files::mutual();
     let server = started(config(4).security(files.server));
     let clients: Vec<_> = (0..3).map(|_| connected(&server, &files.client)).collect();
@@ -244,8 +251,9 @@ fn w37_three_tls_clients_and_three_messages_each_way_in_order() {
     }
 }
 
+/// Parity: W-38.
 #[test]
-fn w38_stop_and_start_again() {
+fn stop_and_start_again() {
     let server = started(config(4));
     let client = connected(&server, &Security::Plain);
     server.send_message(1, b"not read");
@@ -267,8 +275,9 @@ fn w38_stop_and_start_again() {
     assert!(server.check_session(1));
 }
 
+/// Parity: W-38.
 #[test]
-fn w38_nobody_there_is_false() {
+fn nobody_there_is_false() {
     let server = started(config(4));
     assert!(!server.send_message(1, b"x"));
     let error = server.try_send(1, b"x").unwrap_err();
@@ -287,8 +296,9 @@ fn w38_nobody_there_is_false() {
     client.disconnect();
 }
 
+/// Parity: W-38.
 #[test]
-fn w38_a_session_closed_by_the_server_ends_the_clients_connection() {
+fn a_session_closed_by_the_server_ends_the_clients_connection() {
     let server = started(config(4));
     let (first, second) = (
         connected(&server, &Security::Plain),
@@ -302,8 +312,9 @@ fn w38_a_session_closed_by_the_server_ends_the_clients_connection() {
     assert!(server.check_session(1), "the smallest free number again");
 }
 
+/// Parity: W-38, W-05.
 #[test]
-fn w38_w05_one_server_per_kind_and_other_parameters_are_an_error() {
+fn one_server_per_kind_and_other_parameters_are_an_error() {
     let files = Files::unverified();
     let plain = get_instance(config(4)).unwrap();
     assert!(Arc::ptr_eq(&plain, &get_instance(config(4)).unwrap()));
@@ -325,9 +336,10 @@ fn w38_w05_one_server_per_kind_and_other_parameters_are_an_error() {
     assert!(destroy(&other) && destroy(&secure));
 }
 
+/// Parity: W-39.
 #[test]
 #[expect(clippy::needless_collect, reason = "all clients connect at once")]
-fn w39_twenty_five_clients_at_once() {
+fn twenty_five_clients_at_once() {
     let server = started(config(25));
     let port = port(&server);
     let connecting: Vec<_> = (0..25)
@@ -358,8 +370,9 @@ fn w39_twenty_five_clients_at_once() {
     assert_eq!(got, (1..=25).collect::<Vec<_>>());
 }
 
+/// Parity: W-40.
 #[test]
-fn w40_a_client_has_one_connection() {
+fn a_client_has_one_connection() {
     let (server, other) = (started(config(4)), started(config(4)));
     let client = connected(&server, &Security::Plain);
     assert!(client.connect("localhost", port(&server)), "there already");
@@ -373,8 +386,9 @@ fn w40_a_client_has_one_connection() {
     assert!(client.connect("localhost", port(&other)));
 }
 
+/// Parity: W-41.
 #[test]
-fn w41_a_server_that_cannot_be_reached_is_false() {
+fn a_server_that_cannot_be_reached_is_false() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -384,8 +398,9 @@ fn w41_a_server_that_cannot_be_reached_is_false() {
     assert!(!client.check_connection());
 }
 
+/// Parity: W-41.
 #[test]
-fn w41_a_dropped_connection_is_noticed_and_what_it_brought_can_be_read() {
+fn a_dropped_connection_is_noticed_and_what_it_brought_can_be_read() {
     let server = started(config(1));
     let client = connected(&server, &Security::Plain);
     client.send_message(b"last words");
@@ -397,8 +412,9 @@ fn w41_a_dropped_connection_is_noticed_and_what_it_brought_can_be_read() {
     assert!(server.check_session(1) && !server.check_inbox(1));
 }
 
+/// Parity: W-41.
 #[test]
-fn w41_a_silent_tcp_connection_takes_no_session_and_holds_nobody_up() {
+fn a_silent_tcp_connection_takes_no_session_and_holds_nobody_up() {
     let server = started(config(1));
     let _silent: Vec<_> = (0..5)
         .map(|_| std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap())

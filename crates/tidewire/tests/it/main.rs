@@ -9,6 +9,7 @@ mod balancer;
 mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
+mod accepting;
 mod any_stream;
 mod driver;
 #[cfg(feature = "futures")]
@@ -29,9 +30,9 @@ mod pongs;
 mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
-mod review_deadlines;
-mod review_server;
-mod review_waking;
+mod deadlines;
+mod server_end;
+mod waking;
 mod server;
 #[cfg(feature = "tls")]
 mod service;

@@ -109,7 +109,7 @@ async fn the_refusal_of_the_upstream_reaches_the_client() {
 }
 
 #[tokio::test]
-async fn threat_16_an_answer_without_proof_opens_no_tunnel() {
+async fn an_answer_without_proof_opens_no_tunnel() {
     for answer in [
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

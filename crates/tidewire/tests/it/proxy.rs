@@ -5,8 +5,8 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 use tidewire::{
     proto::proxy::{Credentials, ProxyEnvironment, SocksReply, TunnelError},
     ws::{
-        Client, ConnectError, Endpoint, HandshakeError, Message, Proxy, ProxyError, Refusal,
-        Request, Response, RunningServer, Server, Url, WebSocket,
+        AcceptFuture, Client, ConnectError, Endpoint, HandshakeError, Message, Proxy, ProxyError,
+        Refusal, Request, RunningServer, Server, Url, WebSocket,
     },
 };
 use tokio::{
@@ -378,13 +378,11 @@ fn the_environment_of_the_process_is_read() {
 struct TellHost;
 
 impl Endpoint for TellHost {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         let host = request.head.single("host").unwrap_or_default();
         let host = String::from_utf8_lossy(host).into_owned();
-        Err(Refusal::new(
-            if host == "chat.example:81" { 418 } else { 400 },
-            host,
-        ))
+        let status = if host == "chat.example:81" { 418 } else { 400 };
+        Refusal::new(status, host).into()
     }
 
     fn serve(
@@ -396,8 +394,9 @@ impl Endpoint for TellHost {
     }
 }
 
+/// Parity: W-22.
 #[tokio::test]
-async fn w22_an_explicit_address_is_dialled_and_the_url_names_the_host() {
+async fn an_explicit_address_is_dialled_and_the_url_names_the_host() {
     let server = Server::new(config()).route("/", TellHost).start().unwrap();
     let client = Client::new("ws://chat.example:81/").unwrap();
     let error = client
@@ -411,8 +410,9 @@ async fn w22_an_explicit_address_is_dialled_and_the_url_names_the_host() {
     );
 }
 
+/// Parity: W-22.
 #[tokio::test]
-async fn w22_a_proxy_is_asked_for_the_explicit_address() {
+async fn a_proxy_is_asked_for_the_explicit_address() {
     let server = start();
     let to = server.local_addr();
     let address = proxy(move |mut client| async move {

@@ -6,8 +6,8 @@ use tidewire::{
     proto::CloseCode,
     service::Workers,
     ws::{
-        Client, ConnectError, Endpoint, HandshakeError, Message, RecvError, Refusal, Request,
-        Response, RunningServer, Server, ServerConfig, WebSocket, connect,
+        AcceptFuture, Client, ConnectError, Decision, Endpoint, HandshakeError, Message, RecvError,
+        Refusal, Request, RunningServer, Server, ServerConfig, WebSocket, connect,
     },
 };
 use tokio::{
@@ -76,7 +76,7 @@ async fn messages_are_echoed_in_both_scaling_designs() {
 }
 
 #[tokio::test]
-async fn item_03_a_frame_in_the_same_segment_as_the_request_is_not_lost() {
+async fn a_frame_in_the_same_segment_as_the_request_is_not_lost() {
     let server = start(config());
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let early = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // "Hello", masked as in RFC 6455 section 5.7
@@ -119,7 +119,7 @@ async fn what_is_no_websocket_here_is_refused_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_11_a_handshake_that_is_dripped_or_never_comes_is_cut_at_the_deadline() {
+async fn a_handshake_that_is_dripped_or_never_comes_is_cut_at_the_deadline() {
     let server = start(config());
     for sent in ["", "GET /echo HT"] {
         assert_eq!(raw(&server, sent).await, "");
@@ -128,7 +128,7 @@ async fn threat_11_a_handshake_that_is_dripped_or_never_comes_is_cut_at_the_dead
 }
 
 #[tokio::test]
-async fn threat_12_connections_above_the_limits_get_503() {
+async fn connections_above_the_limits_get_503() {
     let mut config = config();
     config.limits.connections_max = 3;
     config.limits.per_ip_max = 2;
@@ -154,7 +154,7 @@ async fn threat_12_connections_above_the_limits_get_503() {
 }
 
 #[tokio::test]
-async fn item_15_a_drain_closes_everyone_with_1001_and_refuses_newcomers() {
+async fn a_drain_closes_everyone_with_1001_and_refuses_newcomers() {
     let server = start(config());
     let mut sockets = Vec::new();
     for _ in 0..20 {
@@ -220,13 +220,11 @@ async fn a_reset_connection_is_noticed() {
 struct Picky;
 
 impl Endpoint for Picky {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         if request.head.query() != Some("please") {
-            return Err(Refusal::new(403, "say please"));
+            return Refusal::new(403, "say please").into();
         }
-        let mut response = Response::default();
-        response.subprotocols = &["v2", "v1"];
-        Ok(response)
+        Decision::new().subprotocol("v2").subprotocol("v1").into()
     }
 
     fn serve(
@@ -268,7 +266,7 @@ async fn an_endpoint_sees_the_request_and_chooses_the_subprotocol() {
 }
 
 #[tokio::test]
-async fn item_03_a_frame_in_the_same_segment_as_the_101_is_not_lost() {
+async fn a_frame_in_the_same_segment_as_the_101_is_not_lost() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
         .await
         .unwrap();
@@ -309,10 +307,8 @@ async fn item_03_a_frame_in_the_same_segment_as_the_101_is_not_lost() {
 struct TellingMore;
 
 impl Endpoint for TellingMore {
-    fn accept(&self, _request: &Request) -> Result<Response, Refusal> {
-        let mut response = Response::default();
-        response.headers = &[("X-Told", "yes")];
-        Ok(response)
+    fn accept<'a>(&'a self, _request: &'a Request) -> AcceptFuture<'a> {
+        Decision::new().header("X-Told", "yes").into()
     }
 
     fn serve(

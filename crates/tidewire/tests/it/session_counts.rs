@@ -56,8 +56,9 @@ async fn close(mut socket: WebSocket) {
     socket.close(CloseCode::NORMAL, "").await.unwrap();
 }
 
+/// Parity: C-161.
 #[tokio::test]
-async fn c161_echo_exact_counts() {
+async fn echo_exact_counts() {
     const COUNT: u64 = 1000;
     for setup in Setup::both() {
         let mut socket = setup.connect().await;
@@ -84,8 +85,9 @@ async fn c161_echo_exact_counts() {
     }
 }
 
+/// Parity: C-161.
 #[tokio::test]
-async fn c161_multicast_three_clients_joining_and_leaving() {
+async fn multicast_three_clients_joining_and_leaving() {
     for setup in Setup::both() {
         let mut members: Vec<(usize, WebSocket)> = Vec::new();
         let mut received = [0; 3];
@@ -211,8 +213,9 @@ async fn random_operations(setup: &Setup, seed: u64, operations: usize) {
     setup.settle(0).await;
 }
 
+/// Parity: C-161.
 #[tokio::test]
-async fn c161_random_operations() {
+async fn connections_survive_random_operations() {
     for (setup, operations) in Setup::both().into_iter().zip([3000, 1000]) {
         for seed in [0x5eed, 0xfeed_beef] {
             println!("seed {seed:#x}"); // told when it fails

@@ -20,7 +20,7 @@ use crate::{
 const HANG: Duration = Duration::from_hours(1);
 
 #[tokio::test(start_paused = true)]
-async fn item_02_two_tasks_read_and_write_with_a_blocked_writer_and_no_wake_is_lost() {
+async fn two_tasks_read_and_write_with_a_blocked_writer_and_no_wake_is_lost() {
     // Both ends send far more than the stream and the queues hold, and read at the same time.
     let (a, b) = duplex(256);
     let (a, b) = (server(a, no_pings()), client(b));
@@ -253,7 +253,7 @@ async fn a_publication_can_spare_its_author() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e1_a_member_that_does_not_read_is_closed_and_costs_no_more_than_the_backlog() {
+async fn a_member_that_does_not_read_is_closed_and_costs_no_more_than_the_backlog() {
     for skip in [false, true] {
         let mut bounds = TopicConfig::default();
         bounds.backlog_bytes_max = 10_000;

@@ -12,16 +12,16 @@ use tidewire::ws::{Answer, Config, Established, Opening};
 
 use self::session::ClassicSession;
 use crate::{
-    client::visitor::Visitor,
+    client::client_request::ClientRequest,
     gateway::Gateway,
     record::{Begin, Dialect},
     settings::Settings,
 };
 
-/// Whether a request that no endpoint is named in may speak the dialect.
-pub(crate) fn is_served(settings: &Settings, visitor: &Visitor) -> bool {
+/// Returns whether a request that no endpoint is named in may speak the dialect.
+pub(crate) fn is_served(settings: &Settings, client_request: &ClientRequest) -> bool {
     let classic = &settings.classic;
-    let path = visitor.request.head.path();
+    let path = client_request.request.head.path();
     classic.enabled
         && (classic.paths.is_empty() || classic.paths.iter().any(|served| served == path))
 }
@@ -29,7 +29,7 @@ pub(crate) fn is_served(settings: &Settings, visitor: &Visitor) -> bool {
 /// Answers, and gives the session.
 pub(crate) async fn open(
     gateway: Arc<Gateway>,
-    visitor: Visitor,
+    client_request: ClientRequest,
     opening: Opening,
 ) -> Option<Established> {
     let settings = Arc::clone(&gateway.table().settings);
@@ -51,12 +51,12 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Classic,
-        client: visitor.client.ip,
-        request: Some(visitor.request_line()),
-        trace: visitor.trace(),
+        client: client_request.client.ip,
+        request: Some(client_request.request_line()),
+        trace: client_request.trace(),
     });
     let record = Arc::clone(&session.record);
-    let classic = ClassicSession::new(gateway, visitor, client, record);
+    let classic = ClassicSession::new(gateway, client_request, client, record);
     let within = settings.classic.handshake_within;
     Some(Box::pin(async move {
         let (code, why) = classic.run(within).await;

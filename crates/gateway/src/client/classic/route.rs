@@ -1,4 +1,4 @@
-//! One route of a client in use: its lanes, its limits, how its messages go back.
+//! One route of a client in use: its queues, its limits, how its messages go back.
 
 use std::{
     sync::Arc,
@@ -11,10 +11,10 @@ use tidewire_proto::smhandshake::{Prefix, Refusal, RouteLine};
 
 use crate::{
     backend::{
-        lane::{Down, Piece, Pong},
-        link::Lanes,
+        queue::{Down, Piece, Pong},
+        session::Queues,
     },
-    client::{intake::Intake, ready::Bell},
+    client::{inbound::Inbound, ready::ReadyWaker},
     routing::target::{Target, add},
     settings::Endpoint,
 };
@@ -23,19 +23,19 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) target: Arc<Target>,
-    lanes: Lanes,
-    intake: Intake,
+    queues: Queues,
+    inbound: Inbound,
     /// Stands before every message to the client.
     prefix: Prefix,
     /// The name as the client last wrote it.
     pub(super) name: String,
-    bell: Arc<Bell>,
+    ready_waker: Arc<ReadyWaker>,
     waker: Waker,
 }
 
 /// What a route has for the client.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum RouteOutput {
     /// A message, its route line in front.
     Message(Kind, Vec<u8>),
     /// The backend's ping of this number, behind the messages before.
@@ -51,18 +51,18 @@ impl Route {
     pub(super) fn new(
         target: Arc<Target>,
         endpoint: &Endpoint,
-        lanes: Lanes,
-        bell: Arc<Bell>,
+        queues: Queues,
+        ready_waker: Arc<ReadyWaker>,
         line: &RouteLine<'_>,
     ) -> Self {
         Self {
-            intake: Intake::new(Arc::clone(&lanes.up), Arc::clone(&target), endpoint),
+            inbound: Inbound::new(Arc::clone(&queues.up), Arc::clone(&target), endpoint),
             target,
-            lanes,
+            queues,
             prefix: Prefix::of(line),
             name: line.name.to_owned(),
-            waker: Arc::clone(&bell).into(),
-            bell,
+            waker: Arc::clone(&ready_waker).into(),
+            ready_waker,
         }
     }
 
@@ -80,17 +80,17 @@ impl Route {
         if self.name != line.name {
             line.name.clone_into(&mut self.name);
         }
-        if !self.lanes.up.has_room() {
+        if !self.queues.up.has_room() {
             add(&self.target.counters.overflowed, 1);
             return Err(Refusal::QueueFull);
         }
-        let bytes_max = self.intake.message_bytes_max;
+        let bytes_max = self.inbound.message_bytes_max;
         let piece = Piece {
             kind,
             data: payload,
             last: true,
         };
-        self.intake.take(piece).map_err(|frame| match frame.code {
+        self.inbound.take(piece).map_err(|frame| match frame.code {
             CloseCode::TOO_BIG => Refusal::TooLarge(bytes_max),
             CloseCode::POLICY_VIOLATION => Refusal::TooFast,
             _ => Refusal::QueueFull,
@@ -99,36 +99,36 @@ impl Route {
 
     /// The client's pong for the backend's ping of this number.
     pub(super) fn pong(&self, number: u64, pong: Pong) {
-        self.lanes.proved.tell(number, pong);
+        self.queues.proved.tell(number, pong);
     }
 
     /// It has something to do.
     pub(super) fn ring(&self) {
-        self.bell.ring();
+        self.ready_waker.ring();
     }
 
-    /// What it has for the client now; at most one message.
-    pub(super) fn turn(&mut self) -> Turn {
-        self.bell.heard();
+    /// Returns what it has for the client now; at most one message.
+    pub(super) fn turn(&mut self) -> RouteOutput {
+        self.ready_waker.heard();
         let cx = Context::from_waker(&self.waker);
         loop {
-            let Poll::Ready(down) = self.lanes.down.poll_pop(&cx) else {
-                return Turn::Waits;
+            let Poll::Ready(down) = self.queues.down.poll_pop(&cx) else {
+                return RouteOutput::Waits;
             };
             match down {
                 Some(Down::Piece(piece)) => {
                     let message = [self.prefix.as_str().as_bytes(), &piece.data].concat();
                     self.ring();
-                    return Turn::Message(piece.kind, message);
+                    return RouteOutput::Message(piece.kind, message);
                 }
                 Some(Down::Ping(number)) => {
                     self.ring();
-                    return Turn::Ping(number);
+                    return RouteOutput::Ping(number);
                 }
-                Some(Down::Opened(_) | Down::Back) => self.intake.lost = false,
-                Some(Down::Lost(_)) => self.intake.lost = true,
+                Some(Down::Opened(_) | Down::Back) => self.inbound.lost = false,
+                Some(Down::Lost(_)) => self.inbound.lost = true,
                 Some(Down::Closed(_) | Down::Rejected(..)) | None => {
-                    return Turn::Gone(self.lanes.up.abandon());
+                    return RouteOutput::Gone(self.queues.up.abandon());
                 }
             }
         }

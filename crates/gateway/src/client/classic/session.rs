@@ -17,14 +17,14 @@ use tidewire::ws::{self as websocket, CloseCode, CloseFrame, Kind, Message, Send
 use tidewire_proto::smhandshake::{self, Incoming, Reaction, Refusal, RouteLine};
 use tokio::{task::JoinSet, time::sleep};
 
-use super::route::{Route, Turn};
+use super::route::{Route, RouteOutput};
 use crate::{
-    backend::link::{Lanes, Link},
+    backend::session::{BackendSession, Queues},
     client::{
         admission,
-        ready::{Bell, Ready},
+        client_request::ClientRequest,
+        ready::{Ready, ReadyWaker},
         receipts::Receipts,
-        visitor::Visitor,
     },
     gateway::Gateway,
     record::{Begin, Dialect, Record},
@@ -43,16 +43,16 @@ const UP_ITEMS_MAX: usize = 4096;
 /// One client's connection.
 pub(super) struct ClassicSession {
     gateway: Arc<Gateway>,
-    visitor: Visitor,
+    client_request: ClientRequest,
     client: WebSocket,
     record: Arc<Record>,
     dialogue: smhandshake::Session,
     routes: BTreeMap<u32, Route>,
-    /// Numbers of routes are not used twice: a bell of one that is gone rings for nobody.
+    /// Numbers of routes are not used twice: a waker of one that is gone rings for nobody.
     next: u32,
     ready: Arc<Ready>,
     receipts: Receipts,
-    links: JoinSet<()>,
+    backend_sessions: JoinSet<()>,
     /// What the send queue had no room for: a large message of a route behind others, or the errors for
     /// all that one has lost. Nothing else is done before it is sent.
     waiting: VecDeque<(Kind, Vec<u8>)>,
@@ -62,7 +62,7 @@ pub(super) struct ClassicSession {
 impl ClassicSession {
     pub(super) fn new(
         gateway: Arc<Gateway>,
-        visitor: Visitor,
+        client_request: ClientRequest,
         client: WebSocket,
         record: Arc<Record>,
     ) -> Self {
@@ -73,7 +73,7 @@ impl ClassicSession {
         });
         Self {
             gateway,
-            visitor,
+            client_request,
             client,
             record,
             dialogue,
@@ -81,13 +81,13 @@ impl ClassicSession {
             next: 0,
             ready: Arc::default(),
             receipts: Receipts::default(),
-            links: JoinSet::new(),
+            backend_sessions: JoinSet::new(),
             waiting: VecDeque::new(),
             closing: false,
         }
     }
 
-    /// Runs until the connection and all its links have ended.
+    /// Runs until the connection and all its backend sessions have ended.
     pub(super) async fn run(mut self, within: Duration) -> (Option<CloseCode>, &'static str) {
         let record = Arc::clone(&self.record);
         let mut time_is_up = Box::pin(sleep(within));
@@ -103,8 +103,8 @@ impl ClassicSession {
                 frame = record.asked_to_end(), if !self.closing => self.close(&frame),
             }
         };
-        self.routes.clear(); // tells the links
-        while self.links.join_next().await.is_some() {}
+        self.routes.clear(); // tells the backend sessions
+        while self.backend_sessions.join_next().await.is_some() {}
         ended
     }
 
@@ -115,7 +115,7 @@ impl ClassicSession {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<CloseCode>, &'static str)> {
         self.ready.register(cx);
-        while let Poll::Ready(Some(_ended)) = self.links.poll_join_next(cx) {}
+        while let Poll::Ready(Some(_ended)) = self.backend_sessions.poll_join_next(cx) {}
         let opening = !self.dialogue.is_ready();
         let mut budget = MESSAGES_PER_POLL;
         loop {
@@ -172,10 +172,10 @@ impl ClassicSession {
             return;
         };
         match route.turn() {
-            Turn::Waits => {}
-            Turn::Message(kind, message) => self.send(kind, &message),
-            Turn::Ping(ping) => self.receipts.due(number, ping),
-            Turn::Gone(undelivered) => {
+            RouteOutput::Waits => {}
+            RouteOutput::Message(kind, message) => self.send(kind, &message),
+            RouteOutput::Ping(ping) => self.receipts.due(number, ping),
+            RouteOutput::Gone(undelivered) => {
                 let Some(route) = self.routes.remove(&number) else {
                     return;
                 };
@@ -201,12 +201,12 @@ impl ClassicSession {
             });
     }
 
-    /// Whether something more may be done for which the client is told something.
+    /// Returns whether something more may be done for which the client is told something.
     fn has_room(&self) -> bool {
         self.waiting.is_empty() && self.client.queued() < QUEUED_MAX
     }
 
-    /// Whether there is something for the client that found no room before.
+    /// Returns whether there is something for the client that found no room before.
     fn has_more(&self) -> bool {
         !self.waiting.is_empty() || !self.ready.is_empty()
     }
@@ -298,40 +298,48 @@ impl ClassicSession {
             return Err(Refusal::TooManyRoutes(classic.routes_max));
         }
         let endpoint = target.endpoint();
-        let admitted = admission::admit(&self.visitor, &endpoint, &target.places);
+        let admitted = admission::admit(&self.client_request, &endpoint, &target.connections);
         let admitted = admitted.map_err(|_refusal| {
             add(&target.counters.refused, 1);
             Refusal::NotAllowed
         })?;
-        let head = &self.visitor.request.head;
-        let ask = self.visitor.ask(&endpoint, head.query().map(str::to_owned));
+        let head = &self.client_request.request.head;
+        let ask = self
+            .client_request
+            .ask(&endpoint, head.query().map(str::to_owned));
         let session = self.gateway.sessions.open(Begin {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Classic,
-            client: self.visitor.client.ip,
+            client: self.client_request.client.ip,
             request: None,
-            trace: self.visitor.trace(),
+            trace: self.client_request.trace(),
         });
         let mut resume = endpoint.resume.clone().unwrap_or_default();
         resume.bytes_max = resume.bytes_max.max(classic.message_bytes_max);
-        let lanes = Lanes::new(classic.queue_bytes_max, UP_ITEMS_MAX);
+        let queues = Queues::new(classic.queue_bytes_max, UP_ITEMS_MAX);
         let limits = &table.settings.limits;
-        let link = Link::with_resume(
+        let backend_session = BackendSession::with_resume(
             Arc::clone(target),
             ask,
-            &lanes,
+            &queues,
             &session,
             limits,
             Some(resume),
         );
-        self.links.spawn(async move {
-            let (code, why) = link.open_and_run(true).await;
+        self.backend_sessions.spawn(async move {
+            let (code, why) = backend_session.open_and_run(true).await;
             session.ended(code, why);
             drop(admitted);
         });
         self.next += 1;
-        let bell = Bell::new(&self.ready, self.next);
-        Ok(Route::new(Arc::clone(target), &endpoint, lanes, bell, line))
+        let ready_waker = ReadyWaker::new(&self.ready, self.next);
+        Ok(Route::new(
+            Arc::clone(target),
+            &endpoint,
+            queues,
+            ready_waker,
+            line,
+        ))
     }
 }

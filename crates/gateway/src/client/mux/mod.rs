@@ -1,4 +1,4 @@
-//! A connection that speaks `tidewire.mux.v1`: many logical sockets, each with a link of its own.
+//! A connection that speaks `tidewire.mux.v1`: many logical sockets, each with a backend session of its own.
 //!
 //! In: the client's request. Out: the session that is run for it. The protocol is specified in
 //! `docs/protocols/mux-v1.md`; frames and credit are `tidewire::proto::mux`'s.
@@ -16,22 +16,22 @@ use tidewire::{
 
 use self::session::MuxSession;
 use crate::{
-    client::visitor::Visitor,
+    client::client_request::ClientRequest,
     gateway::Gateway,
     record::{Begin, Dialect},
     routing::request,
 };
 
-/// Whether a request asks for the dialect.
-pub(crate) fn is_offered(visitor: &Visitor) -> bool {
-    let offered = request::subprotocols(&visitor.request.head);
+/// Returns whether a request asks for the dialect.
+pub(crate) fn is_offered(client_request: &ClientRequest) -> bool {
+    let offered = request::subprotocols(&client_request.request.head);
     offered.iter().any(|name| name == SUBPROTOCOL)
 }
 
 /// Answers, and gives the session.
 pub(crate) async fn open(
     gateway: Arc<Gateway>,
-    visitor: Visitor,
+    client_request: ClientRequest,
     opening: Opening,
 ) -> Option<Established> {
     let settings = Arc::clone(&gateway.table().settings);
@@ -58,11 +58,11 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Mux,
-        client: visitor.client.ip,
-        request: Some(visitor.request_line()),
-        trace: visitor.trace(),
+        client: client_request.client.ip,
+        request: Some(client_request.request_line()),
+        trace: client_request.trace(),
     });
-    let mux = MuxSession::new(gateway, visitor, client, Arc::clone(&session.record));
+    let mux = MuxSession::new(gateway, client_request, client, Arc::clone(&session.record));
     Some(Box::pin(async move {
         let (code, why) = mux.run(drain, settings.drain.within).await;
         session.ended(code, why);

@@ -24,18 +24,18 @@ use tokio::task::JoinSet;
 
 use super::{
     allowance::{Allowance, TooMany},
-    stream::{self, Stream, Turn},
+    stream::{self, Stream, StreamState},
 };
 use crate::{
     backend::{
-        lane::Piece,
-        link::{Lanes, Link},
+        queue::Piece,
+        session::{BackendSession, Queues},
     },
     client::{
         admission,
-        ready::{Bell, Ready},
+        client_request::ClientRequest,
+        ready::{Ready, ReadyWaker},
         receipts::Receipts,
-        visitor::Visitor,
     },
     gateway::Gateway,
     record::{Begin, Dialect, Record},
@@ -51,7 +51,7 @@ const FRAMES_PER_POLL: u32 = 256;
 /// One client's connection.
 pub(super) struct MuxSession {
     gateway: Arc<Gateway>,
-    visitor: Visitor,
+    client_request: ClientRequest,
     client: WebSocket,
     record: Arc<Record>,
     ids: StreamIds,
@@ -59,7 +59,7 @@ pub(super) struct MuxSession {
     allowance: Allowance,
     ready: Arc<Ready>,
     receipts: Receipts,
-    links: JoinSet<()>,
+    backend_sessions: JoinSet<()>,
     /// No stream is opened any more.
     going_away: bool,
     closing: bool,
@@ -115,7 +115,7 @@ impl Broken {
 impl MuxSession {
     pub(super) fn new(
         gateway: Arc<Gateway>,
-        visitor: Visitor,
+        client_request: ClientRequest,
         client: WebSocket,
         record: Arc<Record>,
     ) -> Self {
@@ -123,7 +123,7 @@ impl MuxSession {
         let allowance = Allowance::new(settings.limits.control_rate, settings.mux.streams_max);
         Self {
             gateway,
-            visitor,
+            client_request,
             client,
             record,
             ids: StreamIds::default(),
@@ -131,14 +131,14 @@ impl MuxSession {
             allowance,
             ready: Arc::default(),
             receipts: Receipts::default(),
-            links: JoinSet::new(),
+            backend_sessions: JoinSet::new(),
             going_away: false,
             closing: false,
             scratch: Vec::new(),
         }
     }
 
-    /// Runs until the connection and all its links have ended.
+    /// Runs until the connection and all its backend sessions have ended.
     pub(super) async fn run(
         mut self,
         drain: Drain,
@@ -153,8 +153,8 @@ impl MuxSession {
                 frame = record.asked_to_end(), if !self.closing => self.close(&frame),
             }
         };
-        self.streams.clear(); // tells the links
-        while self.links.join_next().await.is_some() {}
+        self.streams.clear(); // tells the backend sessions
+        while self.backend_sessions.join_next().await.is_some() {}
         ended
     }
 
@@ -171,7 +171,7 @@ impl MuxSession {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<CloseCode>, &'static str)> {
         self.ready.register(cx);
-        while let Poll::Ready(Some(_ended)) = self.links.poll_join_next(cx) {}
+        while let Poll::Ready(Some(_ended)) = self.backend_sessions.poll_join_next(cx) {}
         let mut budget = FRAMES_PER_POLL;
         loop {
             while self.closing || self.client.queued() < QUEUED_MAX {
@@ -229,9 +229,9 @@ impl MuxSession {
             send(client, scratch, number, body);
         });
         match turn {
-            Turn::Goes => {}
-            Turn::Gone => drop(self.streams.remove(&number)),
-            Turn::Ping(ping) => self.receipts.due(number, ping),
+            StreamState::Continues => {}
+            StreamState::Ended => drop(self.streams.remove(&number)),
+            StreamState::Ping(ping) => self.receipts.due(number, ping),
         }
     }
 
@@ -307,9 +307,9 @@ impl MuxSession {
             | Body::Pong(_)
             | Body::Down { .. }
             | Body::Up
-            | Body::GoAway { .. } => Turn::Goes,
+            | Body::GoAway { .. } => StreamState::Continues,
         };
-        if turn == Turn::Gone {
+        if turn == StreamState::Ended {
             self.streams.remove(&number);
         }
         Ok(())
@@ -322,9 +322,9 @@ impl MuxSession {
         if self.going_away {
             return Err((503, "the gateway is going away".to_owned()));
         }
-        // A stream that its client has closed is gone at once, its link when its backend has all.
+        // A stream that its client has closed is gone at once, its backend session when its backend has all.
         let most = mux.streams_max;
-        if self.streams.len() >= most || self.links.len() >= most.saturating_mul(2) {
+        if self.streams.len() >= most || self.backend_sessions.len() >= most.saturating_mul(2) {
             return Err((429, format!("expected at most {most} streams at a time")));
         }
         let Some(target) = table.by_name(open.name) else {
@@ -332,13 +332,13 @@ impl MuxSession {
             return Err((refusal.status, refusal.reason));
         };
         let endpoint = target.endpoint();
-        let admitted = admission::admit(&self.visitor, &endpoint, &target.places);
+        let admitted = admission::admit(&self.client_request, &endpoint, &target.connections);
         let admitted = admitted.map_err(|refusal| {
             add(&target.counters.refused, 1);
             (refusal.status, refusal.reason)
         })?;
         let query = (!open.query.is_empty()).then(|| open.query.to_owned());
-        let mut ask = self.visitor.ask(&endpoint, query);
+        let mut ask = self.client_request.ask(&endpoint, query);
         ask.subprotocols = open
             .subprotocols
             .iter()
@@ -348,24 +348,33 @@ impl MuxSession {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Mux,
-            client: self.visitor.client.ip,
+            client: self.client_request.client.ip,
             request: None,
-            trace: self.visitor.trace(),
+            trace: self.client_request.trace(),
         });
         let credit = mux.credit;
         // Credit bounds what waits for the backend, besides what comes back from one that was lost: a client
         // that keeps to its credit is not told that it has sent too much.
-        let lanes = Lanes::new(usize::MAX, usize::MAX);
+        let queues = Queues::new(usize::MAX, usize::MAX);
         let limits = &table.settings.limits;
-        let link = Link::new(Arc::clone(target), ask, &lanes, &session, limits);
-        self.links.spawn(async move {
-            let (code, why) = link.open_and_run(false).await;
+        let backend_session =
+            BackendSession::new(Arc::clone(target), ask, &queues, &session, limits);
+        self.backend_sessions.spawn(async move {
+            let (code, why) = backend_session.open_and_run(false).await;
             session.ended(code, why);
             drop(admitted);
         });
-        let bell = Bell::new(&self.ready, number);
-        let stream = Stream::new(number, bell, lanes, target, &endpoint, credit, open.credit);
-        // Its first turn waits for the link.
+        let ready_waker = ReadyWaker::new(&self.ready, number);
+        let stream = Stream::new(
+            number,
+            ready_waker,
+            queues,
+            target,
+            &endpoint,
+            credit,
+            open.credit,
+        );
+        // Its first turn waits for the backend session.
         stream.ring();
         self.streams.insert(number, stream);
         Ok(())

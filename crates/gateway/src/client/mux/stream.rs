@@ -1,7 +1,7 @@
 //! One logical socket, as its client's connection sees it.
 //!
-//! In: the client's frames, and what comes down from the link. Out: frames for the client. Invariants: no more
-//! DATA than the client gave credit for; credit is given back as the link takes what was sent; after
+//! In: the client's frames, and what comes down from the backend session. Out: frames for the client. Invariants: no more
+//! DATA than the client gave credit for; credit is given back as the backend session takes what was sent; after
 //! CLOSE nothing but the answer to it.
 
 use std::{
@@ -20,20 +20,20 @@ use tidewire::{
 
 use crate::{
     backend::{
-        lane::{Down, Piece, Pong, Taken},
-        link::Lanes,
+        queue::{Dequeued, Down, Piece, Pong},
+        session::Queues,
     },
-    client::{intake::Intake, ready::Bell},
+    client::{inbound::Inbound, ready::ReadyWaker},
     routing::target::Target,
     settings::Endpoint,
 };
 
-/// Whether the stream is to be kept.
+/// The state of a stream after one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Goes,
-    Gone,
-    /// It is to be kept, and the backend's ping of this number has come behind what was sent.
+pub(super) enum StreamState {
+    Continues,
+    Ended,
+    /// It continues, and the backend's ping of this number has come behind what was sent.
     Ping(u64),
 }
 
@@ -47,22 +47,22 @@ pub(super) struct Stream {
     /// What the client may send.
     receive: ReceiveCredit,
     frames: MessageFrames,
-    lanes: Lanes,
-    intake: Intake,
-    /// What was taken by the link and told to the client.
-    passed: Taken,
+    queues: Queues,
+    inbound: Inbound,
+    /// What was taken by the backend session and told to the client.
+    passed: Dequeued,
     /// Came down and waits for credit.
     waiting: Option<Piece>,
     first_credit: u32,
-    bell: Arc<Bell>,
+    ready_waker: Arc<ReadyWaker>,
     waker: Waker,
 }
 
 impl Stream {
     pub(super) fn new(
         number: u32,
-        bell: Arc<Bell>,
-        lanes: Lanes,
+        ready_waker: Arc<ReadyWaker>,
+        queues: Queues,
         target: &Arc<Target>,
         endpoint: &Endpoint,
         given: u32,
@@ -74,19 +74,19 @@ impl Stream {
             send: SendCredit::new(number, got),
             receive: ReceiveCredit::new(number, given),
             frames: MessageFrames::default(),
-            intake: Intake::new(Arc::clone(&lanes.up), Arc::clone(target), endpoint),
-            lanes,
-            passed: Taken::default(),
+            inbound: Inbound::new(Arc::clone(&queues.up), Arc::clone(target), endpoint),
+            queues,
+            passed: Dequeued::default(),
             waiting: None,
             first_credit: given,
-            waker: Arc::clone(&bell).into(),
-            bell,
+            waker: Arc::clone(&ready_waker).into(),
+            ready_waker,
         }
     }
 
     /// It has something to do.
     pub(super) fn ring(&self) {
-        self.bell.ring();
+        self.ready_waker.ring();
     }
 
     /// DATA was received.
@@ -95,18 +95,18 @@ impl Stream {
         flags: DataFlags,
         piece: Piece,
         send: &mut impl FnMut(Body<'_>),
-    ) -> Result<Turn, FlowError> {
+    ) -> Result<StreamState, FlowError> {
         if self.life.receive(FrameType::Data)? != Received::Take {
             // It crossed our CLOSE; the credit from before bounds it.
             self.receive.charge(piece.data.len())?;
-            return Ok(Turn::Goes);
+            return Ok(StreamState::Continues);
         }
         self.frames.accept(self.number, flags)?;
         self.receive.charge(piece.data.len())?;
-        match self.intake.take(piece) {
-            Ok(()) => Ok(Turn::Goes),
+        match self.inbound.take(piece) {
+            Ok(()) => Ok(StreamState::Continues),
             Err(frame) => {
-                self.intake.close(Some(CloseFrame::new(
+                self.inbound.close(Some(CloseFrame::new(
                     CloseCode::GOING_AWAY,
                     "the client broke a limit",
                 )));
@@ -116,12 +116,12 @@ impl Stream {
     }
 
     /// CREDIT was received.
-    pub(super) fn credit(&mut self, more: u32) -> Result<Turn, FlowError> {
+    pub(super) fn credit(&mut self, more: u32) -> Result<StreamState, FlowError> {
         if self.life.receive(FrameType::Credit)? == Received::Take {
             self.send.add(more)?;
             self.ring();
         }
-        Ok(Turn::Goes)
+        Ok(StreamState::Continues)
     }
 
     /// CLOSE was received.
@@ -129,35 +129,35 @@ impl Stream {
         &mut self,
         frame: Option<CloseFrame>,
         send: &mut impl FnMut(Body<'_>),
-    ) -> Result<Turn, FlowError> {
+    ) -> Result<StreamState, FlowError> {
         match self.life.receive(FrameType::Close)? {
             Received::Close => {
-                self.intake.close(frame);
+                self.inbound.close(frame);
                 send(Body::Close(None));
                 self.life.closed(FrameType::Close);
-                Ok(Turn::Gone)
+                Ok(StreamState::Ended)
             }
-            Received::End => Ok(Turn::Gone),
-            Received::Take | Received::Ignore => Ok(Turn::Goes),
+            Received::End => Ok(StreamState::Ended),
+            Received::Take | Received::Ignore => Ok(StreamState::Continues),
         }
     }
 
     /// Sends what it has, at most one frame of data.
-    pub(super) fn turn(&mut self, mut send: impl FnMut(Body<'_>)) -> Turn {
-        self.bell.heard();
+    pub(super) fn turn(&mut self, mut send: impl FnMut(Body<'_>)) -> StreamState {
+        self.ready_waker.heard();
         if self.life.is_open() {
             self.give_credit(&mut send);
         }
         if self.life.is_closing() {
-            return Turn::Goes;
+            return StreamState::Continues;
         }
         if let Some(piece) = self.waiting.take() {
             return self.send_data(piece, &mut send);
         }
         loop {
             let cx = Context::from_waker(&self.waker);
-            let Poll::Ready(down) = self.lanes.down.poll_pop(&cx) else {
-                return Turn::Goes;
+            let Poll::Ready(down) = self.queues.down.poll_pop(&cx) else {
+                return StreamState::Continues;
             };
             match down {
                 Some(Down::Piece(piece)) => return self.send_data(piece, &mut send),
@@ -167,7 +167,7 @@ impl Stream {
                         credit: self.first_credit,
                         subprotocol: subprotocol.as_deref(),
                     });
-                    // From now on it is to ring when the link takes something.
+                    // From now on it is to ring when the backend session takes something.
                     self.give_credit(&mut send);
                 }
                 Some(Down::Rejected(status, reason)) => {
@@ -179,18 +179,18 @@ impl Stream {
                         502
                     };
                     send(Body::Reject { status, reason });
-                    return Turn::Gone;
+                    return StreamState::Ended;
                 }
                 Some(Down::Ping(number)) => {
                     self.ring();
-                    return Turn::Ping(number);
+                    return StreamState::Ping(number);
                 }
                 Some(Down::Lost(retry_ms)) => {
-                    self.intake.lost = true;
+                    self.inbound.lost = true;
                     send(Body::Down { retry_ms });
                 }
                 Some(Down::Back) => {
-                    self.intake.lost = false;
+                    self.inbound.lost = false;
                     send(Body::Up);
                 }
                 Some(Down::Closed(frame)) => return self.close(frame, &mut send),
@@ -204,14 +204,14 @@ impl Stream {
 
     /// The client's pong for the backend's ping of this number.
     pub(super) fn pong(&self, number: u64, pong: Pong) {
-        self.lanes.proved.tell(number, pong);
+        self.queues.proved.tell(number, pong);
     }
 
     /// Sends as much of a piece as there is credit for; the rest has another turn.
-    fn send_data(&mut self, mut piece: Piece, send: &mut impl FnMut(Body<'_>)) -> Turn {
+    fn send_data(&mut self, mut piece: Piece, send: &mut impl FnMut(Body<'_>)) -> StreamState {
         let Some(len) = self.send.take(piece.data.len()) else {
             self.waiting = Some(piece); // CREDIT rings
-            return Turn::Goes;
+            return StreamState::Continues;
         };
         let part: Bytes = piece.data.split_to(len);
         let ends = piece.data.is_empty();
@@ -227,12 +227,12 @@ impl Stream {
             self.waiting = Some(piece);
         }
         self.ring();
-        Turn::Goes
+        StreamState::Continues
     }
 
-    /// Tells the client that it may send as much again as the link has taken.
+    /// Tells the client that it may send as much again as the backend session has taken.
     fn give_credit(&mut self, send: &mut impl FnMut(Body<'_>)) {
-        let taken = self.lanes.up.taken(&Context::from_waker(&self.waker));
+        let taken = self.queues.up.taken(&Context::from_waker(&self.waker));
         // What was taken and put back counts as taken: at most one piece above the window.
         let items = taken.items - self.passed.items;
         if items == 0 {
@@ -249,7 +249,7 @@ impl Stream {
     }
 
     /// Sends CLOSE.
-    fn close(&mut self, frame: Option<CloseFrame>, send: &mut impl FnMut(Body<'_>)) -> Turn {
+    fn close(&mut self, frame: Option<CloseFrame>, send: &mut impl FnMut(Body<'_>)) -> StreamState {
         let frame = frame.filter(|frame| frame.code.is_valid_on_wire());
         send(Body::Close(frame.as_ref().map(|frame| Close {
             code: frame.code,
@@ -257,9 +257,9 @@ impl Stream {
         })));
         self.life.closed(FrameType::Close);
         if self.life.is_gone() {
-            Turn::Gone
+            StreamState::Ended
         } else {
-            Turn::Goes
+            StreamState::Continues
         }
     }
 }
@@ -274,23 +274,23 @@ pub(super) fn line(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::lane::Up, client::ready::Ready};
+    use crate::{backend::queue::Up, client::ready::Ready};
 
     #[test]
     fn a_first_message_above_the_window_rings_for_credit_as_the_link_takes_it() {
         const WINDOW: u32 = 64 << 10;
         let endpoint = Arc::new(Endpoint::new("one", Vec::new()));
         let target = Arc::new(Target::new(Arc::clone(&endpoint)));
-        let lanes = Lanes::new(1 << 20, 1024);
-        let (up, down) = (Arc::clone(&lanes.up), Arc::clone(&lanes.down));
+        let queues = Queues::new(1 << 20, 1024);
+        let (up, down) = (Arc::clone(&queues.up), Arc::clone(&queues.down));
         let ready = Arc::new(Ready::default());
-        let bell = Bell::new(&ready, 1);
-        let mut stream = Stream::new(1, bell, lanes, &target, &endpoint, WINDOW, WINDOW);
+        let ready_waker = ReadyWaker::new(&ready, 1);
+        let mut stream = Stream::new(1, ready_waker, queues, &target, &endpoint, WINDOW, WINDOW);
         down.push(Down::Opened(None));
         let mut sent = Vec::new();
         assert_eq!(
             stream.turn(|body| sent.push(format!("{body:?}"))),
-            Turn::Goes
+            StreamState::Continues
         );
         assert!(sent.concat().starts_with("Accept"), "{sent:?}");
         while ready.next().is_some() {}

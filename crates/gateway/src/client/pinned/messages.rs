@@ -1,7 +1,7 @@
 //! A pinned connection whose messages the gateway reads: where the endpoint limits them, lets the
 //! client's socket outlive its backend, or speaks other extensions with each side.
 //!
-//! The client's side and the [`Link`] run in one task, with a pair of lanes between them.
+//! The client's side and the [`BackendSession`] run in one task, with a pair of queues between them.
 
 use std::{
     future::poll_fn,
@@ -17,11 +17,11 @@ use tidewire::ws::{
 use super::AdmittedClient;
 use crate::{
     backend::{
-        lane::{Down, Piece},
-        link::{self, Lanes, Link},
+        queue::{Down, Piece},
         reach::CONFIRM,
+        session::{self, BackendSession, Queues},
     },
-    client::{admission::refuse, intake::Intake, receipts::Receipts},
+    client::{admission::refuse, inbound::Inbound, receipts::Receipts},
     settings::{Endpoint, Extensions, Limits},
 };
 
@@ -42,14 +42,15 @@ pub(super) async fn open(
     endpoint: &Endpoint,
 ) -> Option<Established> {
     let limits = admitted.gateway.table().settings.limits.clone();
-    let lanes = match &endpoint.resume {
-        Some(resume) => Lanes::new(resume.bytes_max, resume.messages_max),
-        None => Lanes::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+    let queues = match &endpoint.resume {
+        Some(resume) => Queues::new(resume.bytes_max, resume.messages_max),
+        None => Queues::new(UP_BYTES_MAX, UP_ITEMS_MAX),
     };
     let session = admitted.gateway.sessions.open(admitted.begin);
     let target = Arc::clone(&admitted.target);
-    let mut link = Link::new(admitted.target, admitted.ask, &lanes, &session, &limits);
-    let backend = match link.open().await {
+    let mut backend_session =
+        BackendSession::new(admitted.target, admitted.ask, &queues, &session, &limits);
+    let backend = match backend_session.open().await {
         Ok(backend) => backend,
         Err(refusal) => {
             session.ended(None, "not opened");
@@ -81,11 +82,11 @@ pub(super) async fn open(
             return None;
         }
     };
-    let intake = Intake::new(Arc::clone(&lanes.up), target, endpoint);
+    let inbound = Inbound::new(Arc::clone(&queues.up), target, endpoint);
     let mut side = ClientSide {
         client,
-        lanes,
-        intake,
+        queues,
+        inbound,
         receipts: Receipts::default(),
         closing: false,
     };
@@ -93,9 +94,9 @@ pub(super) async fn open(
     Some(Box::pin(async move {
         let client = async {
             poll_fn(|cx| side.poll(cx)).await;
-            drop(side); // tells the link
+            drop(side); // tells the backend session
         };
-        let ((), (code, why)) = tokio::join!(client, link.run(backend));
+        let ((), (code, why)) = tokio::join!(client, backend_session.run(backend));
         session.ended(code, why);
         drop(place);
     }))
@@ -108,11 +109,11 @@ fn config(limits: &Limits) -> Config {
     config
 }
 
-/// The client's socket and its ends of the lanes.
+/// The client's socket and its ends of the queues.
 struct ClientSide {
     client: WebSocket,
-    lanes: Lanes,
-    intake: Intake,
+    queues: Queues,
+    inbound: Inbound,
     receipts: Receipts,
     /// The client was told to close: what it still sends is thrown away.
     closing: bool,
@@ -137,10 +138,10 @@ impl ClientSide {
         }
     }
 
-    /// From the link to the client; whether the send queue is full.
+    /// From the backend session to the client; whether the send queue is full.
     fn poll_down(&mut self, cx: &Context<'_>) -> bool {
         while !self.closing
-            && let Poll::Ready(down) = self.lanes.down.poll_pop(cx)
+            && let Poll::Ready(down) = self.queues.down.poll_pop(cx)
         {
             match down {
                 Some(Down::Piece(piece)) => {
@@ -150,17 +151,17 @@ impl ClientSide {
                     {
                         Ok(()) => {}
                         Err(SendError::Full) => {
-                            self.lanes.down.put_back(Down::Piece(piece));
+                            self.queues.down.put_back(Down::Piece(piece));
                             return true;
                         }
                         Err(_closing) => self.closing = true,
                     }
                 }
                 Some(Down::Ping(number)) => self.receipts.due(SOCKET, number),
-                Some(Down::Lost(_)) => self.intake.lost = true,
-                Some(Down::Back) => self.intake.lost = false,
+                Some(Down::Lost(_)) => self.inbound.lost = true,
+                Some(Down::Back) => self.inbound.lost = false,
                 Some(Down::Closed(frame)) => {
-                    let frame = frame.unwrap_or_else(link::no_status);
+                    let frame = frame.unwrap_or_else(session::no_status);
                     self.close(&frame);
                 }
                 Some(Down::Opened(_) | Down::Rejected(..)) => {}
@@ -175,10 +176,10 @@ impl ClientSide {
         self.closing = true;
     }
 
-    /// From the client to the link; ready when the client's connection has ended.
+    /// From the client to the backend session; ready when the client's connection has ended.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut budget = CHUNKS_PER_POLL;
-        while self.closing || self.intake.poll_ready(cx).is_ready() {
+        while self.closing || self.inbound.poll_ready(cx).is_ready() {
             if budget == 0 {
                 cx.waker().wake_by_ref(); // after the others' turn
                 break;
@@ -188,12 +189,12 @@ impl ClientSide {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(_late))) if self.closing => {}
                 Poll::Ready(Ok(Some(IncomingChunk::Pong(payload)))) => {
-                    let proved = &self.lanes.proved;
+                    let proved = &self.queues.proved;
                     let tell = |_socket, number, pong| proved.tell(number, pong);
                     self.receipts.pong(&payload, self.client.pings_sent(), tell);
                 }
                 Poll::Ready(Ok(Some(IncomingChunk::Chunk(chunk)))) => {
-                    let taken = self.intake.take(Piece {
+                    let taken = self.inbound.take(Piece {
                         kind: chunk.kind,
                         data: chunk.data,
                         last: chunk.last,
@@ -204,7 +205,7 @@ impl ClientSide {
                 }
                 Poll::Ready(Ok(Some(_answered))) => {}
                 Poll::Ready(Ok(None)) => {
-                    self.intake.close(self.client.close_frame().cloned());
+                    self.inbound.close(self.client.close_frame().cloned());
                     return Poll::Ready(());
                 }
                 Poll::Ready(Err(error)) => {

@@ -12,15 +12,15 @@ use std::sync::Arc;
 use tidewire::ws::{Established, Opening, Refusal};
 
 use crate::{
-    backend::reach::Ask,
+    backend::reach::UpstreamRequest,
     client::{
         admission::{self, refuse},
-        visitor::Visitor,
+        client_request::ClientRequest,
     },
     gateway::Gateway,
     record::{Begin, Dialect},
     routing::{
-        places::Admitted,
+        connections::Admitted,
         request::{self, ROUTE_NAME},
         table::Pinned,
         target::{Target, add},
@@ -32,7 +32,7 @@ use crate::{
 struct AdmittedClient {
     gateway: Arc<Gateway>,
     target: Arc<Target>,
-    ask: Ask,
+    ask: UpstreamRequest,
     begin: Begin,
     place: Admitted,
 }
@@ -40,13 +40,13 @@ struct AdmittedClient {
 /// Admits the client, opens an upstream, answers.
 pub(crate) async fn open(
     gateway: Arc<Gateway>,
-    visitor: Visitor,
+    client_request: ClientRequest,
     pinned: Pinned,
     opening: Opening,
 ) -> Option<Established> {
     let target = Arc::clone(&pinned.target);
     let endpoint = target.endpoint();
-    let head = Arc::clone(&visitor.request.head);
+    let head = Arc::clone(&client_request.request.head);
     let climbs = |prefix: &str| {
         request::climbs(
             head.path()
@@ -59,7 +59,7 @@ pub(crate) async fn open(
         let refusal = Refusal::new(400, "expected a path without dot segments");
         return refuse(opening, &refusal).await;
     }
-    let place = match admission::admit(&visitor, &endpoint, &target.places) {
+    let place = match admission::admit(&client_request, &endpoint, &target.connections) {
         Ok(place) => place,
         Err(refusal) => {
             add(&target.counters.refused, 1);
@@ -73,16 +73,16 @@ pub(crate) async fn open(
             query.to_owned()
         }
     });
-    let mut ask = visitor.ask(&endpoint, query);
+    let mut ask = client_request.ask(&endpoint, query);
     ask.subprotocols = request::subprotocols(&head);
     ask.strip_prefix.clone_from(&pinned.strip_prefix);
     let begin = Begin {
         parent: None,
         endpoint: Some(endpoint.name.as_str().into()),
         dialect: Dialect::Pinned,
-        client: visitor.client.ip,
-        request: Some(visitor.request_line()),
-        trace: visitor.trace(),
+        client: client_request.client.ip,
+        request: Some(client_request.request_line()),
+        trace: client_request.trace(),
     };
     let admitted = AdmittedClient {
         gateway,
@@ -97,7 +97,7 @@ pub(crate) async fn open(
     raw::open(admitted, opening).await
 }
 
-/// Whether messages have to be looked at.
+/// Returns whether messages have to be looked at.
 fn looks_inside(endpoint: &Endpoint) -> bool {
     endpoint.rates.any() || endpoint.resume.is_some() || endpoint.extensions == Extensions::PerHop
 }

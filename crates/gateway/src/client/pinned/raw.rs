@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use super::AdmittedClient;
 use crate::{
     ambient::now,
-    backend::{link, reach},
+    backend::{reach, session},
     client::admission::refuse,
     record::{Record, sessions::Session},
     routing::{
-        places::Admitted,
+        connections::Admitted,
         request,
         target::{Counters, Target, add},
     },
@@ -57,10 +57,9 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     };
     add(&admitted.target.counters.opened, 1);
     let settings = Arc::clone(&admitted.gateway.table().settings);
-    let limits = RelayLimits {
-        write_within: settings.limits.write_within,
-        idle_within: settings.limits.idle_within,
-    };
+    let limits = RelayLimits::default()
+        .write_within(settings.limits.write_within)
+        .idle_within(settings.limits.idle_within);
     let session = admitted.gateway.sessions.open(admitted.begin);
     session
         .record
@@ -80,7 +79,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     )))
 }
 
-/// What the client gets of the upstream's answer besides what the handshake agrees on.
+/// Returns what the client gets of the upstream's answer besides what the handshake agrees on.
 fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
     let hop = [
         "connection",
@@ -115,14 +114,16 @@ async fn run(
     admitted: Admitted,
     close_within: Duration,
 ) {
-    let told = Told {
+    let told = TrafficCounter {
         record: &session.record,
         counters: &target.counters,
     };
     // By hand: this is polled for every message.
     let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
         Poll::Ready(end) => Poll::Ready(Err(end)),
-        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => Poll::Ready(Ok(link::unhealthy())),
+        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => {
+            Poll::Ready(Ok(session::unhealthy()))
+        }
         Poll::Pending => told.record.poll_end(cx).map(Ok),
     })
     .await;
@@ -154,12 +155,12 @@ async fn run(
 type RawRelay = Relay<Rewind<Stream>, Rewind<Stream>>;
 
 /// Who is told what passes, while it passes: a connection may last for months.
-struct Told<'a> {
+struct TrafficCounter<'a> {
     record: &'a Record,
     counters: &'a Counters,
 }
 
-impl Told<'_> {
+impl TrafficCounter<'_> {
     fn poll_run(&self, relay: &mut RawRelay, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         let end = relay.poll_run(cx);
         self.tell(relay.relayed());

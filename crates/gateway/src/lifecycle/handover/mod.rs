@@ -11,16 +11,16 @@ mod exchange; // who gives, who takes
 #[cfg(unix)]
 mod wire; // lines, with sockets attached
 #[cfg(unix)]
-mod place; // the path in the file system
+mod socket; // the path in the file system
 #[cfg(not(unix))]
-mod elsewhere; // no exchange
+mod unsupported; // no exchange
 
 #[cfg(not(unix))]
-pub(crate) use self::elsewhere::{Place, Successor, ask};
+pub(crate) use self::unsupported::{HandoverSocket, Successor, ask};
 #[cfg(unix)]
 pub(crate) use self::{
     exchange::Successor,
-    place::{Place, ask},
+    socket::{HandoverSocket, ask},
 };
 
 use std::net::{SocketAddr, TcpListener};

@@ -2,7 +2,7 @@
 //! call is open: so the end of the call is its end.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex,
     atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
@@ -17,6 +17,7 @@ use super::{
     super::{State, Status, Supervised, Supervisor},
     *,
 };
+use crate::sync::lock;
 
 /// Takes calls.
 struct Home(TcpListener);
@@ -269,7 +270,7 @@ ignore_term(); say('hello'); wait()
 }
 
 #[tokio::test]
-async fn h2_what_ends_is_started_again() {
+async fn what_ends_is_started_again() {
     let home = Home::open().await;
     let script = "say(str(os.getpid())); hear.readline(); os._exit(7)";
     let supervised = start(Process {
@@ -306,7 +307,7 @@ async fn an_asked_restart_is_graceful_and_does_not_wait() {
 }
 
 #[tokio::test]
-async fn h2_a_crash_loop_is_reported_once_and_ended_by_the_operator() {
+async fn a_crash_loop_is_reported_once_and_ended_by_the_operator() {
     let log = Log::default();
     let _guard = log.capture();
     let supervised = start(Process {
@@ -500,14 +501,14 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = lock(&self.0);
         String::from_utf8(bytes.clone()).unwrap()
     }
 }
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = lock(&self.0);
         log.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -78,7 +78,7 @@ fn without_crash_loop() -> Bench {
 }
 
 #[test]
-fn h2_waits_double_from_100_ms_to_30_s() {
+fn waits_double_from_100_ms_to_30_s() {
     let waits = without_crash_loop().crashes(12, 0);
     let expected = [
         100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 30_000,
@@ -121,7 +121,7 @@ fn being_alive_without_being_ready_is_no_success() {
 }
 
 #[test]
-fn h2_five_ends_within_a_minute_are_reported_once_and_wait_the_longest() {
+fn five_ends_within_a_minute_are_reported_once_and_wait_the_longest() {
     let mut bench = Bench::new(Process::new(["x"]));
     bench.crashes(4, 0);
     assert!(!bench.machine.in_crash_loop());

@@ -14,8 +14,8 @@ use tidewire::{
     proto::handshake::{AcceptOptions, RequestHead, accept},
     service::Workers,
     ws::{
-        CloseCode, HeadLimits, ProxyProtocol, Refusal, Request, Response, RunningServer, Server,
-        ServerConfig, WebSocket,
+        AcceptFuture, CloseCode, Decision, HeadLimits, ProxyProtocol, Refusal, Request,
+        RunningServer, Server, ServerConfig, WebSocket,
     },
 };
 use tokio::{
@@ -60,7 +60,7 @@ fn probe(pool: &Pool, answers: &Arc<AtomicBool>, checks: &Arc<AtomicU32>) -> Pro
 }
 
 #[tokio::test(start_paused = true)]
-async fn h04_an_upstream_that_gets_stuck_is_found_within_two_intervals() {
+async fn an_upstream_that_gets_stuck_is_found_within_two_intervals() {
     // Stuck at the worst moment (just after a check), and some others.
     for stuck_after_ms in [0, 1, 1_000, 4_400, 4_999, 7_000] {
         let pool = Pool::new(&endpoint(vec![upstream("a")]));
@@ -93,7 +93,7 @@ async fn h04_an_upstream_that_gets_stuck_is_found_within_two_intervals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h04_a_listener_that_accepts_and_never_answers_is_unhealthy() {
+async fn a_listener_that_accepts_and_never_answers_is_unhealthy() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap(); // the kernel accepts
     let address = listener.local_addr().unwrap();
     let pool = Pool::new(&endpoint(vec![upstream(&address.to_string())]));
@@ -106,7 +106,7 @@ async fn h04_a_listener_that_accepts_and_never_answers_is_unhealthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h04_a_server_that_shakes_hands_and_then_never_answers_is_unhealthy() {
+async fn a_server_that_shakes_hands_and_then_never_answers_is_unhealthy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let pool = Pool::new(&endpoint(vec![upstream(&address.to_string())]));
@@ -264,10 +264,10 @@ async fn a_server_that_refuses_the_path_is_unhealthy_and_the_reason_is_told() {
 struct Guarded;
 
 impl tidewire::ws::Endpoint for Guarded {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         match request.head.single("x-key") {
-            Some(b"1") => Ok(Response::default()),
-            Some(_) | None => Err(Refusal::new(403, "no key")),
+            Some(b"1") => Decision::default().into(),
+            Some(_) | None => Refusal::new(403, "no key").into(),
         }
     }
 

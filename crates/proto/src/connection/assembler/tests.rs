@@ -198,7 +198,7 @@ fn rsv1_is_refused_where_it_was_not_agreed_on_or_has_no_meaning() {
 }
 
 #[test]
-fn item_04_fragments_inflate_with_control_frames_and_plain_messages_between_them() {
+fn fragments_inflate_with_control_frames_and_plain_messages_between_them() {
     let script = [
         frame(0x41, &HELLO[..2]),
         frame(0x89, b"ping"),
@@ -249,7 +249,7 @@ fn what_was_not_negotiated_is_never_sent() {
 }
 
 #[test]
-fn item_06_limits_count_what_a_message_inflates_to() {
+fn limits_count_what_a_message_inflates_to() {
     let limit = 20_000;
     let limited = || Config {
         message_bytes_max: limit,
@@ -501,7 +501,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a3_any_conversation_arrives(
+    fn any_conversation_arrives(
         messages in prop::collection::vec((0..6_u8, 0..6000_usize, any::<bool>()), 1..12),
         (own, peer) in (9..=15_u8, 9..=15_u8),
         (own_takeover, peer_takeover) in (any::<bool>(), any::<bool>()),

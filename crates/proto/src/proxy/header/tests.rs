@@ -71,7 +71,7 @@ fn check(bytes: &[u8], header: &Header) {
 }
 
 #[test]
-fn item_19_headers_of_both_versions_are_read_in_any_cut() {
+fn headers_of_both_versions_are_read_in_any_cut() {
     check(V1_TCP4, &v1(tcp4()));
     check(V1_TCP6, &v1(tcp6()));
     check(V2_TCP4, &tcp4());
@@ -87,12 +87,12 @@ fn item_19_headers_of_both_versions_are_read_in_any_cut() {
 }
 
 #[test]
-fn item_19_a_local_command_makes_the_rest_of_the_header_void() {
+fn a_local_command_makes_the_rest_of_the_header_void() {
     check(V2_LOCAL_BLOCK, &Header::local());
 }
 
 #[test]
-fn item_19_tlvs_are_kept_and_read_by_name() {
+fn tlvs_are_kept_and_read_by_name() {
     let (header, len) = scan(V2_TLVS).unwrap().unwrap();
     check(V2_TLVS, &header);
     assert_eq!(len, V2_TLVS.len());
@@ -122,7 +122,7 @@ fn a_certificate_the_balancer_did_not_verify_is_not_verified() {
 }
 
 #[test]
-fn item_19_what_is_no_header_is_refused_with_its_first_wrong_byte() {
+fn what_is_no_header_is_refused_with_its_first_wrong_byte() {
     for (bytes, error) in [
         (&b"GET / HTTP/1.1\r\n"[..], HeaderError::Signature),
         (b"proxy TCP4", HeaderError::Signature),

@@ -91,7 +91,7 @@ impl Tunnel {
     /// # Errors
     /// [`TunnelError::Host`].
     pub fn new(proxy: &ProxyUrl, host: &str, port: u16) -> Result<(Self, Vec<u8>), TunnelError> {
-        // Also what comes from elsewhere than a parsed `Url` cannot break a request (threat 18).
+        // Also what comes from elsewhere than a parsed `Url` cannot break a request.
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         let is_host = host.parse::<IpAddr>().is_ok() || host.chars().all(plain);
         if host.is_empty() || host.len() > 255 || !is_host {

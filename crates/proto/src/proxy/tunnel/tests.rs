@@ -240,7 +240,7 @@ fn a_socks_proxy_that_refuses_is_understood_by_name() {
 }
 
 #[test]
-fn threat_18_a_host_cannot_break_the_request() {
+fn a_host_cannot_break_the_request() {
     let long = "a".repeat(256);
     for proxy in ["http://proxy", SOCKS] {
         for host in [

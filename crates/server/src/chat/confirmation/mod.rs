@@ -5,7 +5,7 @@
 //!
 //! A ping goes out behind the messages; its pong proves that the peer's WebSocket library has read
 //! everything before it (RFC 6455 section 5.5.2). **Nothing else confirms a message**, unless the operator
-//! trusts the system's send buffer (`chat.confirm = "written"`).
+//! trusts the system's send buffer (`server.confirm = "written"`).
 //!
 //! - The first ping goes out before any message. A peer that answers no ping for the whole patience although
 //!   it takes our bytes is *mute*: it gets messages without being asked for proofs, they stay in the

@@ -129,7 +129,7 @@ async fn payloads_that_break_a_rule() {
 
 #[tokio::test]
 async fn bytes_that_are_no_messages() {
-    let mut log = Transcript::new("[chat]\nmessage_bytes_max = 100\n");
+    let mut log = Transcript::new("[server.limits]\nmessage_bytes_max = 100\n");
     log.connect("anna", "?id=1").await;
     log.send_frame("anna", BINARY, b"\xff{}").await;
     log.hear("anna", 1).await;

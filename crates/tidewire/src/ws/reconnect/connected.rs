@@ -7,7 +7,7 @@
 use tidewire_proto::{CloseCode, CloseFrame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{ClientEvent, Delivery, DownReason, task::Shared};
+use super::{ClientEvent, Delivery, DownReason, shared::Shared};
 use crate::ws::{Incoming, RecvError, SendError, Sender, WebSocket};
 
 /// In front of the byte count in a ping that asks for confirmation.

@@ -12,7 +12,8 @@ use tokio::{
 use super::{
     ClientEvent, OutboxSender, Reconnect,
     outbox::{Outbox, OutboxError},
-    task::{Shared, Task},
+    shared::Shared,
+    task::Task,
 };
 use crate::{queue::Queue, service::Drain};
 

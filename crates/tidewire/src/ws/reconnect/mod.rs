@@ -9,8 +9,9 @@
 mod backoff; // how long to wait
 mod outbox; // messages on their way out
 mod event; // what the owner is told
-mod task; // connect, wait, connect again
+mod shared; // between the task and its owner
 mod connected; // one connection, from greeting to end
+mod task; // connect, wait, connect again
 mod handle; // the owner's side
 
 use std::{error::Error, fmt, future::ready, pin::Pin, time::Duration};

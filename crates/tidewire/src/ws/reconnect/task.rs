@@ -3,7 +3,7 @@
 //! In: settings, the outbox, the wish to close. Out: events. Invariant: every way an attempt or a
 //! connection can end is told, in order, and followed by a wait or by the end of the task.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tidewire_proto::CloseFrame;
 use tokio::{
@@ -14,22 +14,9 @@ use tokio::{
 use super::{
     ClientEvent, DownReason, Reconnect,
     connected::{Connected, Ended},
-    outbox::Outbox,
+    shared::Shared,
 };
-use crate::{
-    queue::Queue,
-    service::Drain,
-    ws::{ConnectError, WebSocket},
-};
-
-/// What the task and its owner share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) events: Arc<Queue<ClientEvent>>,
-    /// The owner wants to end: as soon as the outbox is empty.
-    pub(super) closing: Drain,
-}
+use crate::ws::{ConnectError, WebSocket};
 
 pub(super) struct Task<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     pub(super) settings: Reconnect<S>,
@@ -116,15 +103,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnect<S> {
         let random = (self.random)();
         let retry_after = reason.retry_after();
         Some(self.backoff.wait(failures, retry_after, random))
-    }
-}
-
-impl Shared {
-    /// While there is no connection, the wish to close is fulfilled once nothing is left to send.
-    async fn idle_close(&self) {
-        self.closing.started().await;
-        if !self.outbox.is_empty() {
-            std::future::pending::<()>().await; // the outbox takes no more and only a connection empties it
-        }
     }
 }

@@ -27,7 +27,7 @@ use super::{
     timer::{Timer, after},
 };
 use crate::ws::{
-    RecvError, SendError,
+    RecvError, Request, SendError,
     topic::{Membership, Topic},
 };
 
@@ -53,6 +53,8 @@ pub(super) struct Driver<S> {
     /// there.
     pub(super) held: Option<Box<IncomingChunk>>,
     pub(super) memberships: Vec<Membership>,
+    /// Until something is received, so that an idle connection does not hold it. Boxed: it is small, and seldom there.
+    pub(super) request: Option<Box<Request>>,
 }
 
 /// The outcome of one look at the bytes already read.
@@ -85,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             failed: None,
             held: None,
             memberships: Vec::new(),
+            request: None,
         }
     }
 
@@ -135,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         mut decode: impl FnMut(&mut Self, bool) -> Decoded<T>,
         mut decoded: Decoded<T>,
     ) -> Poll<Result<Option<T>, RecvError>> {
+        self.request = None;
         let mut reads = 0;
         let mut drained = false;
         loop {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     net::Stream,
-    ws::{Membership, Peer, RecvError, SendError, Topic},
+    ws::{Membership, Peer, RecvError, Request, SendError, Topic},
 };
 
 /// After so many control frames that `recv` passes over, other tasks have their turn.
@@ -68,6 +68,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         if let Some(shared) = Arc::get_mut(&mut self.driver.shared) {
             shared.describe(peer, subprotocol, write_within);
         }
+        self
+    }
+
+    pub(crate) fn with_request(mut self, request: Request) -> Self {
+        self.driver.request = Some(Box::new(request));
         self
     }
 
@@ -396,6 +401,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         self.driver.shared.peer()
+    }
+
+    /// The request that opened this connection, until the socket is first received from: on a server whose endpoint is a
+    /// function of the socket alone, and of an [`Acceptor`](crate::ws::Acceptor). `None` on a client, and where the
+    /// request was given to the endpoint beside the socket.
+    ///
+    /// An idle connection would be half as large again if it held its request. Who needs it longer
+    /// [takes](Self::take_request) it.
+    pub fn request(&self) -> Option<&Request> {
+        self.driver.request.as_deref()
+    }
+
+    /// Takes [`request`](Self::request) out of the socket, to keep it as long as it is needed.
+    pub fn take_request(&mut self) -> Option<Request> {
+        self.driver.request.take().map(|request| *request)
     }
 
     /// The subprotocol agreed on.

@@ -33,7 +33,7 @@ async fn refusal(server: &RunningServer, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn threat_08_nothing_is_compressed_unless_asked_for() {
+async fn nothing_is_compressed_unless_asked_for() {
     assert!(Config::default().deflate.is_none());
     let server = start();
     let offer = UPGRADE.replace(
@@ -53,7 +53,7 @@ async fn threat_08_nothing_is_compressed_unless_asked_for() {
 }
 
 #[tokio::test]
-async fn threat_15_requests_that_others_may_read_differently_are_refused() {
+async fn requests_that_others_may_read_differently_are_refused() {
     let server = start();
     let with = |field: &str| UPGRADE.replacen("\r\n", &format!("\r\n{field}\r\n"), 1);
     for request in [

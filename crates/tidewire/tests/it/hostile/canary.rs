@@ -30,7 +30,7 @@ async fn fill_buffers() {
 
 /// ws gave memory of other connections away in close frames.
 #[tokio::test(start_paused = true)]
-async fn threat_42_no_byte_of_another_connection_is_ever_sent() {
+async fn no_byte_of_another_connection_is_ever_sent() {
     for turn in 0..10 {
         fill_buffers().await;
         let (a, mut b) = duplex(1 << 20);

@@ -112,7 +112,7 @@ async fn received(role: Role, deflate: bool, pieces: impl Iterator<Item = &[u8]>
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_01_receives_dropped_at_every_byte_lose_nothing_in_both_roles() {
+async fn receives_dropped_at_every_byte_lose_nothing_in_both_roles() {
     for (role, from) in [(Role::Server, Role::Client), (Role::Client, Role::Server)] {
         for deflate in [false, true] {
             let bytes = stream(from, deflate);

@@ -55,7 +55,7 @@ fn is_flood(end: &RecvError) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_burst_of_pings_passes_and_one_more_is_closed_with_1008() {
+async fn a_burst_of_pings_passes_and_one_more_is_closed_with_1008() {
     let pong = [0x8a, 0].repeat(20);
     let (out, end) = answers(rate(20), PING.repeat(20)).await;
     assert_eq!(out, pong);
@@ -66,14 +66,14 @@ async fn threat_10_a_burst_of_pings_passes_and_one_more_is_closed_with_1008() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_unasked_pongs_count_as_pings_do() {
+async fn unasked_pongs_count_as_pings_do() {
     let (out, end) = answers(rate(20), [PING, PONG].concat().repeat(11)).await;
     assert!(out.ends_with(CLOSE), "{out:?}");
     assert!(is_flood(&end.unwrap_err()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_client_that_pings_at_the_rate_is_served_for_ever() {
+async fn a_client_that_pings_at_the_rate_is_served_for_ever() {
     let (a, mut b) = duplex(1 << 20);
     let serving = tokio::spawn(async move { server(a, rate(20)).recv().await });
     for _ in 0..10_000 {
@@ -89,7 +89,7 @@ async fn threat_10_a_client_that_pings_at_the_rate_is_served_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_pings_that_a_standstill_has_held_back_are_no_flood() {
+async fn pings_that_a_standstill_has_held_back_are_no_flood() {
     let mut config = Config::default();
     config.ping_every = None;
     let (a, mut b) = duplex(1 << 20);
@@ -104,8 +104,7 @@ async fn threat_10_pings_that_a_standstill_has_held_back_are_no_flood() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_hundred_thousand_pings_at_once_get_a_burst_of_answers_and_others_none_the_less()
- {
+async fn a_hundred_thousand_pings_at_once_get_a_burst_of_answers_and_others_none_the_less() {
     let (other, other_peer) = duplex(1024);
     let other = tokio::spawn(server(other, rate(20)).run(Echo));
     // Without keep-alive and time limit no timer is set before the flood is over: the clock, which only moves to
@@ -130,7 +129,7 @@ async fn threat_10_a_hundred_thousand_pings_at_once_get_a_burst_of_answers_and_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_without_a_rate_who_does_not_read_is_owed_the_latest_pong_only() {
+async fn without_a_rate_who_does_not_read_is_owed_the_latest_pong_only() {
     let mut config = no_pings();
     config.control_rate = None;
     config.control_queue_bytes_max = 0;
@@ -158,7 +157,7 @@ async fn threat_10_without_a_rate_who_does_not_read_is_owed_the_latest_pong_only
 
 /// A client that pings behind each message, to learn that it has arrived.
 #[tokio::test(start_paused = true)]
-async fn threat_10_each_message_pays_for_a_ping() {
+async fn each_message_pays_for_a_ping() {
     let both = [client_bytes(&["x"]), PING.to_vec()].concat();
     let (a, mut b) = duplex(1 << 20);
     b.write_all(&both.repeat(5000)).await.unwrap();
@@ -172,7 +171,7 @@ async fn threat_10_each_message_pays_for_a_ping() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_answers_to_our_pings_are_free() {
+async fn answers_to_our_pings_are_free() {
     let (a, b) = duplex(1 << 20);
     let mut server = server(a, rate(1));
     let answering = tokio::spawn(async move {
@@ -190,7 +189,7 @@ async fn threat_10_answers_to_our_pings_are_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_client_takes_as_many_pings_as_its_server_sends() {
+async fn a_client_takes_as_many_pings_as_its_server_sends() {
     let (a, mut b) = duplex(1 << 20);
     b.write_all(&[0x89, 0].repeat(5000)).await.unwrap();
     b.write_all(b"\x82\x01!").await.unwrap();
@@ -216,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handler<S> for Echo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_flood_ends_every_way_of_receiving() {
+async fn a_flood_ends_every_way_of_receiving() {
     let bytes = [client_bytes(&["hello"]), PING.repeat(30)].concat();
     let stream = || {
         let (a, mut b) = duplex(1 << 20);
@@ -258,7 +257,7 @@ async fn threat_10_a_flood_ends_every_way_of_receiving() {
 
 /// There the sending half is out while the pings are looked at.
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_flood_behind_a_message_that_is_answered_in_the_same_turn_is_closed() {
+async fn a_flood_behind_a_message_that_is_answered_in_the_same_turn_is_closed() {
     let script = Script::default();
     script.push([client_bytes(&["hello"]), PING.repeat(30)].concat());
     let serving = server(script.clone(), rate(20)).serve(|mut socket| {
@@ -278,7 +277,7 @@ async fn threat_10_a_flood_behind_a_message_that_is_answered_in_the_same_turn_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_05_empty_fragments_without_end_are_closed_in_chunks_too() {
+async fn empty_fragments_without_end_are_closed_in_chunks_too() {
     let mut config = no_pings();
     config.fragments_max = 100;
     let (a, mut b) = duplex(1 << 20);

@@ -58,7 +58,7 @@ async fn still_serves(server: &RunningServer) {
 }
 
 #[tokio::test]
-async fn item_08_heads_that_are_too_large_are_refused_and_others_are_served() {
+async fn heads_that_are_too_large_are_refused_and_others_are_served() {
     let server = start();
     let endless = [
         b"GET /echo HTTP/1.1\r\nX: ".as_slice(),
@@ -81,7 +81,7 @@ async fn item_08_heads_that_are_too_large_are_refused_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn item_08_an_upgrade_in_segments_of_one_byte_is_served() {
+async fn an_upgrade_in_segments_of_one_byte_is_served() {
     let server = start();
     let bytes = [UPGRADE.as_bytes(), HELLO].concat();
     let answer = answer(&server, &bytes, 1).await;
@@ -93,7 +93,7 @@ async fn item_08_an_upgrade_in_segments_of_one_byte_is_served() {
 
 /// A body is no frame: what a proxy in front takes for the body of a request is not run here.
 #[tokio::test]
-async fn threat_15_the_body_of_an_upgrade_request_is_never_taken_for_frames() {
+async fn the_body_of_an_upgrade_request_is_never_taken_for_frames() {
     let server = start();
     for field in [
         "Content-Length: 11",

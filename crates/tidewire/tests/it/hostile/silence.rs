@@ -14,7 +14,7 @@ use tokio::{
 use crate::driver::{client_bytes, no_pings, pair, server};
 
 #[tokio::test(start_paused = true)]
-async fn e4_half_a_frame_and_then_silence_is_cut_by_the_ping() {
+async fn half_a_frame_and_then_silence_is_cut_by_the_ping() {
     let whole = client_bytes(&["a message that is never completed"]);
     for cut in 1..whole.len() {
         let (a, mut b) = duplex(1024);
@@ -33,7 +33,7 @@ async fn e4_half_a_frame_and_then_silence_is_cut_by_the_ping() {
 
 /// Whoever drips is alive, and costs no more than what it has sent.
 #[tokio::test(start_paused = true)]
-async fn e4_a_dripped_message_arrives_however_slowly() {
+async fn a_dripped_message_arrives_however_slowly() {
     let whole = client_bytes(&["slow"]);
     let (a, mut b) = duplex(1024);
     let mut socket = server(a, Config::default());
@@ -49,7 +49,7 @@ async fn e4_a_dripped_message_arrives_however_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e1_a_peer_that_stops_reading_holds_the_queue_and_is_dropped_after_ten_seconds() {
+async fn a_peer_that_stops_reading_holds_the_queue_and_is_dropped_after_ten_seconds() {
     let (mut socket, _never_reads) = pair(1024);
     let mut taken = 0_usize;
     let message = Message::binary(vec![0; 4096]);
@@ -70,7 +70,7 @@ async fn e1_a_peer_that_stops_reading_holds_the_queue_and_is_dropped_after_ten_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_10_a_flood_of_pings_that_nobody_reads_the_pongs_of_ends_at_the_write_deadline() {
+async fn a_flood_of_pings_that_nobody_reads_the_pongs_of_ends_at_the_write_deadline() {
     let (a, b) = duplex(16 << 10);
     let (_never_read, mut write) = tokio::io::split(b);
     let mut config = no_pings();

@@ -12,7 +12,7 @@ use tokio::{
 use crate::driver::{client, no_pings};
 
 #[tokio::test(start_paused = true)]
-async fn item_16_a_message_of_100_mb_arrives() {
+async fn a_message_of_100_mb_arrives() {
     let (a, b) = duplex(256 << 10);
     let mut roomy = no_pings();
     roomy.message_bytes_max = 128 << 20;
@@ -29,7 +29,7 @@ async fn item_16_a_message_of_100_mb_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_18_a_transport_that_buffers_is_flushed() {
+async fn a_transport_that_buffers_is_flushed() {
     let (a, b) = duplex(1024);
     let core = Connection::server(no_pings().into(), Instant::now().into_std());
     let mut server = WebSocket::new(BufStream::new(a), core, Vec::new());

@@ -9,7 +9,7 @@ use tidewire::{
 use super::script::{start, within};
 
 #[tokio::test]
-async fn h3_a_socket_without_credit_waits_alone() {
+async fn a_socket_without_credit_waits_alone() {
     within(async {
         let (gateway, mut script) = start().await;
         let stuck = script.open(&gateway, 1, FIRST_CREDIT_MIN).await;
@@ -43,7 +43,7 @@ async fn h3_a_socket_without_credit_waits_alone() {
 }
 
 #[tokio::test]
-async fn h3_a_socket_that_nobody_reads_holds_its_credit_and_no_more() {
+async fn a_socket_that_nobody_reads_holds_its_credit_and_no_more() {
     within(async {
         let (gateway, mut script) = start().await;
         let mut stopped = script.open(&gateway, 1, 65_536).await;
@@ -66,7 +66,7 @@ async fn h3_a_socket_that_nobody_reads_holds_its_credit_and_no_more() {
 }
 
 #[tokio::test]
-async fn h3_a_message_above_the_credit_is_put_together_while_it_is_received() {
+async fn a_message_above_the_credit_is_put_together_while_it_is_received() {
     within(async {
         let (gateway, mut script) = start().await;
         let mut socket = script.open(&gateway, 1, 65_536).await;
@@ -86,7 +86,7 @@ async fn h3_a_message_above_the_credit_is_put_together_while_it_is_received() {
 }
 
 #[tokio::test]
-async fn h5_more_than_the_credit_ends_the_connection_with_1002() {
+async fn more_than_the_credit_ends_the_connection_with_1002() {
     within(async {
         let (gateway, mut script) = start().await;
         let mut socket = script.open(&gateway, 1, 65_536).await;

@@ -171,7 +171,7 @@ async fn a_gateway_that_closes_says_why() {
 }
 
 #[tokio::test]
-async fn h5_a_gateway_that_breaks_a_rule_is_told_which() {
+async fn a_gateway_that_breaks_a_rule_is_told_which() {
     let piece = |binary| Body::Data {
         flags: DataFlags {
             last: false,
@@ -218,7 +218,7 @@ async fn h5_a_gateway_that_breaks_a_rule_is_told_which() {
 }
 
 #[tokio::test]
-async fn h5_messages_that_are_no_frames_end_the_connection_with_1002() {
+async fn messages_that_are_no_frames_end_the_connection_with_1002() {
     let messages = [
         (Message::text("hello"), "expected binary messages only"),
         (

@@ -32,8 +32,9 @@ async fn answer(script: &mut Script, known: bool) -> String {
     open.name.to_owned()
 }
 
+/// Parity: M-07.
 #[tokio::test]
-async fn m07_the_example_opens_what_its_file_names_and_says_what_the_gateway_does_not_know() {
+async fn the_example_opens_what_its_file_names_and_says_what_the_gateway_does_not_know() {
     within(async {
         let (gateway, mut script) = start().await;
         let expected = names::read("Endpoint1\n  Endpoint2 \r\n\nendpoint1\nEndpoint3");

@@ -163,7 +163,7 @@ async fn talk(gateway: Gateway, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn h1_many_sockets_of_many_tasks_keep_their_order_and_mix_nothing() {
+async fn many_sockets_of_many_tasks_keep_their_order_and_mix_nothing() {
     within(async {
         let (gateway, script) = start().await;
         let echo = tokio::spawn(echo::run(script, 20_000));

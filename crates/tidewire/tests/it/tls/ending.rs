@@ -33,7 +33,7 @@ fn observed(tls: ServerTls) -> (RunningServer, mpsc::Receiver<Result<(), RecvErr
 }
 
 #[tokio::test]
-async fn item_14_a_peer_that_leaves_without_a_close_frame_is_lost_with_and_without_close_notify() {
+async fn a_peer_that_leaves_without_a_close_frame_is_lost_with_and_without_close_notify() {
     let authority = Authority::new();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for notify in [false, true] {
@@ -59,7 +59,7 @@ async fn item_14_a_peer_that_leaves_without_a_close_frame_is_lost_with_and_witho
 }
 
 #[tokio::test]
-async fn item_14_a_client_cut_off_from_its_server_is_told_that_the_connection_is_lost() {
+async fn a_client_cut_off_from_its_server_is_told_that_the_connection_is_lost() {
     let authority = Authority::new();
     let served = Served::start(authority.server());
     let relay = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -211,7 +211,7 @@ async fn the_application_protocol_is_agreed_on_or_the_handshake_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_11_half_a_hello_is_cut_at_the_deadline_of_tls() {
+async fn half_a_hello_is_cut_at_the_deadline_of_tls() {
     let authority = Authority::new();
     let whole = hello([3, 3]);
     for sent in [&whole[..0], &whole[..5], &whole[..20]] {
@@ -235,7 +235,7 @@ async fn threat_11_half_a_hello_is_cut_at_the_deadline_of_tls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn threat_11_the_deadline_of_the_whole_handshake_holds_for_tls_too() {
+async fn the_deadline_of_the_whole_handshake_holds_for_tls_too() {
     let authority = Authority::new();
     let served = Served::start_with(authority.server(), |config| {
         config.limits.handshake_within = Duration::from_secs(2);

@@ -1,0 +1,106 @@
+//! [`ConnectionCounts`]: how many connections an endpoint has.
+//!
+//! In: connections as they come. Out: an [`Admitted`] that counts until it is dropped, or an HTTP refusal.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
+
+use tidewire::ws::Refusal;
+
+use crate::sync::lock;
+
+/// Counts the connections of an endpoint, in all and per client address.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounts {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    /// Only addresses that have a connection.
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// A counted connection.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    counts: Arc<ConnectionCounts>,
+    ip: Option<IpAddr>,
+}
+
+impl ConnectionCounts {
+    /// A place for a connection from `ip`, or the refusal.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        ip: Option<IpAddr>,
+        all_max: usize,
+        per_ip_max: usize,
+    ) -> Result<Admitted, Refusal> {
+        let mut counts = lock(&self.counts);
+        if counts.all >= all_max {
+            return Err(busy(503, "the endpoint has too many connections"));
+        }
+        let counted = ip.filter(|_| per_ip_max != usize::MAX);
+        if let Some(ip) = counted {
+            let count = counts.by_ip.entry(ip).or_default();
+            if *count >= per_ip_max {
+                return Err(busy(429, "too many connections from this address"));
+            }
+            *count += 1;
+        }
+        counts.all += 1;
+        Ok(Admitted {
+            counts: Arc::clone(self),
+            ip: counted,
+        })
+    }
+
+    /// Connections now.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.counts).all
+    }
+}
+
+fn busy(status: u16, reason: &str) -> Refusal {
+    Refusal::new(status, reason).header("Retry-After", "5")
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.counts.counts);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(ip) = self.ip
+            && let Entry::Occupied(mut count) = counts.by_ip.entry(ip)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let counts = Arc::new(ConnectionCounts::default());
+        let one = Some("192.0.2.1".parse().unwrap());
+        let two = Some("192.0.2.2".parse().unwrap());
+        let first = counts.take(one, 2, 1).unwrap();
+        assert_eq!(counts.take(one, 2, 1).unwrap_err().status, 429);
+        let second = counts.take(two, 2, 1).unwrap();
+        assert_eq!(counts.take(None, 2, 1).unwrap_err().status, 503);
+        drop(first);
+        drop(counts.take(one, 2, 1).unwrap());
+        drop(second);
+        assert_eq!(counts.count(), 0);
+        assert!(counts.counts.lock().unwrap().by_ip.is_empty());
+    }
+}

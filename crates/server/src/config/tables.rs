@@ -1,0 +1,208 @@
+//! [`Config`]: the keys of the server's file, each declared once with default, range and documentation.
+//!
+//! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's and `[mailbox]` the store's.
+
+use std::time::Duration;
+
+use tidewire::ws::ControlRate;
+use tidewire_auth::AuthConfig;
+use tidewire_config::{Auth, LogFormat};
+use tidewire_table::{
+    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, ZeroIsNone, choice, table,
+};
+
+choice! {
+    /// How the server's threads share the connections.
+    #[non_exhaustive]
+    pub enum Runtime {
+        /// An event loop per core; a connection stays where it was accepted.
+        PerCore = "per-core",
+        /// One pool whose threads steal work from each other.
+        Pool = "pool",
+    }
+}
+
+choice! {
+    /// When a message to a classic client, which cannot acknowledge, counts as delivered.
+    #[non_exhaustive]
+    pub enum Confirm {
+        /// The client answered a ping that was sent behind the message.
+        Pong = "pong",
+        /// The message was handed to the operating system.
+        Written = "written",
+    }
+}
+
+table! {
+    /// The configuration of the server. [`Config::check`] turns it into [`Settings`](super::Settings).
+    pub struct Config {
+        /// Directory of the message store; created when missing. Its size on disk is bounded by `mailbox.bytes_max`
+        /// plus the store's overhead.
+        data_dir: String = "./tidewire-data".to_owned();
+        server: ServerConfig as Nested;
+        rest: RestConfig as Switched;
+        chat: tidewire_hub::Config as Nested;
+        mailbox: tidewire_engine::embedded::Config as Nested;
+        log: LogConfig as Nested;
+    }
+}
+
+table! {
+    /// The WebSocket side.
+    pub struct ServerConfig {
+        /// Address of the WebSocket endpoints: ip:port, localhost:port, or *:port for all IPv4 addresses. Port 0 picks
+        /// a free one. Beyond loopback, set `server.auth`.
+        listen: String = "127.0.0.1:8085".to_owned();
+        /// Path of the messaging endpoint; also answers with a trailing slash. Not `/echo`.
+        endpoint: String = "/chat".to_owned();
+        /// Whether /echo sends every message back: for tests and benchmarks.
+        echo: bool = false;
+        /// Whether plain GETs get the web chat page.
+        web_chat: bool = true;
+        /// `"per-core"`: one event loop per core, least latency under even load. `"pool"`: one work-stealing pool,
+        /// copes better with uneven load.
+        runtime: Runtime = Runtime::PerCore;
+        /// Threads; 0 = one per core. Each costs its stack.
+        workers: usize = 0, in 0..=1024;
+        /// Origins of web pages that may connect besides the server's own, each exactly scheme://host[:port]; at most
+        /// 256. `["*"]` allows any; refused with basic or cookie authentication.
+        allowed_origins: Vec<String>;
+        /// Must be true to listen beyond loopback while `server.auth` or `rest.auth` lets everybody pass.
+        public_without_auth: bool = false;
+        /// How long connections get to finish when the server stops; `"0s"` = cut at once. The service manager's own
+        /// patience has to be longer.
+        drain_timeout: Duration = SECOND * 10, in Duration::ZERO..=HOUR, was "drain_seconds";
+        /// When a message to a classic client counts as delivered: `"pong"` = the client answered a ping sent behind
+        /// it; `"written"` = it was given to the system.
+        confirm: Confirm = Confirm::Pong, was "chat.confirm";
+        /// How long a connection whose client never answers a ping has to last, and to talk, before messages beyond
+        /// `chat.unproven_messages_kept` are let go; never of a user whose clients have answered a ping since the
+        /// server was started.
+        unproven_kept_for: Duration = MINUTE * 10, in Duration::ZERO..=DAY, was "chat.unproven_kept_seconds";
+        tls: TlsConfig as Nested;
+        /// Who may connect.
+        auth: AuthConfig as Auth;
+        limits: LimitsConfig as Nested;
+        keep_alive: KeepAliveConfig as Nested, was "chat.keep_alive";
+        echo_limits: EchoLimitsConfig as Nested;
+    }
+}
+
+table! {
+    /// TLS on this listener.
+    pub struct TlsConfig {
+        /// Whether the listener speaks TLS (wss://, https://).
+        enabled: bool = false;
+        /// PEM file with the certificate chain, the server's own first.
+        certificate: String;
+        /// PEM file with the private key.
+        key: String;
+        /// PEM file with the CAs of client certificates. When set, every client must present one; empty = none asked
+        /// for.
+        client_ca: String;
+    }
+}
+
+table! {
+    /// What strangers can cost.
+    pub struct LimitsConfig {
+        /// Open connections; 0 = as many as the limit of file descriptors allows. Worst case memory is this times
+        /// `send_queue_bytes_max`.
+        connections_max: u32 = 0;
+        /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one.
+        connections_per_ip_max: u32 = 0;
+        /// Time for TLS handshake and request head together.
+        handshake_timeout: Duration = SECOND * 10, in SECOND..=MINUTE * 5, was "handshake_seconds";
+        /// Size of a request head; held while a head is read.
+        head_bytes_max: usize as Size = 16 << 10, in 1 << 10..=1 << 20;
+        /// Header fields in a request head.
+        headers_max: usize = 64, in 8..=1024;
+        /// Size of one message after reassembly; a longer one closes with 1009. Held per connection while a message is
+        /// incomplete.
+        message_bytes_max: usize as Size = 10 << 20, in 1..=1 << 30, was "chat.message_bytes_max";
+        /// Bytes a connection may have waiting to be written; a reader that lets more pile up is closed.
+        send_queue_bytes_max: usize as Size = 1 << 20, in 16 << 10..=1 << 30;
+        /// Bytes of a messaging connection that the system may hold unsent (`TCP_NOTSENT_LOWAT`, Linux only): small, so
+        /// that the server sees how a slow reader takes a large message. Larger ones save writes.
+        unsent_bytes_max: u32 as Size = 32 << 10, in 4 << 10..=16 << 20;
+        /// Pings and unasked pongs of one client per second in the long run; more close with 1008; 0 = unlimited.
+        control_frames_per_second: u32 = 10, in 0..=1000;
+        /// As many may come at once, as after a standstill of the network.
+        control_frames_burst: u32 = 600, in 1..=1_000_000;
+        /// Time a client may keep an HTTP answer waiting without reading 16 KiB of it; then it is cut. For the REST API
+        /// too.
+        answer_timeout: Duration = SECOND * 30, in SECOND..=HOUR, was "answer_seconds";
+        /// Bytes of HTTP answers waiting to be read, over all clients and both listeners; beyond it answers above 4 KiB
+        /// are 503.
+        answers_bytes_max: usize as Size = 64 << 20, in 1 << 20..=1 << 30;
+    }
+}
+
+table! {
+    /// Finding dead connections.
+    pub struct KeepAliveConfig {
+        /// Silence after which the server pings; `"0s"` = never. The default is below the 30 to 60 seconds after which
+        /// proxies forget a connection.
+        ping_interval: Option<Duration> as ZeroIsNone = Some(SECOND * 25), in None..=Some(DAY), was "ping_seconds";
+        /// Time to answer a ping; less than `ping_interval`.
+        pong_timeout: Duration = SECOND * 10, in SECOND..=DAY, was "pong_seconds";
+        /// Time without a message from the client after which it is closed; `"0s"` = never.
+        inactive_timeout: Option<Duration> as ZeroIsNone = None, in None..=Some(DAY * 30), was "inactive_seconds";
+    }
+}
+
+table! {
+    /// What /echo takes: tests and benchmarks send other messages than people do. Without effect unless `server.echo`
+    /// is true.
+    pub struct EchoLimitsConfig {
+        /// Size of one message to /echo after reassembly; a longer one closes with 1009.
+        message_bytes_max: usize as Size = 16 << 20, in 1..=1 << 30;
+        /// Frames of one message to /echo; more close with 1008. Bounds the work of a message of tiny or empty
+        /// fragments, which the bytes do not.
+        fragments_max: u32 = 4096, in 1..=1_000_000;
+    }
+}
+
+table! {
+    /// The REST API.
+    pub struct RestConfig {
+        /// Whether the REST API is served. While it is not, its other keys are not checked.
+        enabled: bool = true;
+        /// Its address, written like `server.listen`.
+        listen: String = "127.0.0.1:8092".to_owned();
+        /// Size of a request body; held while a request is read.
+        body_bytes_max: usize as Size = 10 << 20, in 1 << 10..=1 << 30;
+        /// How long a sent message may take to be stored; after it the answer is 504 with the message's id, because
+        /// what becomes of it is not known. Each waiting request keeps its connection.
+        answer_timeout: Duration = SECOND * 30, in SECOND..=MINUTE * 10, was "answer_seconds";
+        /// How long an Idempotency-Key makes a repeated request to send a message get the answer of the first. In
+        /// memory: a restart forgets the keys.
+        idempotency_ttl: Duration = MINUTE * 10, in SECOND..=DAY, was "idempotency_seconds";
+        /// Keys remembered at a time, about 500 bytes each; the oldest are forgotten for new ones.
+        idempotency_keys_max: usize = 10_000, in 1..=1_000_000;
+        tls: TlsConfig as Nested;
+        /// Who may call; a REST client may send as any user.
+        auth: AuthConfig as Auth;
+    }
+}
+
+table! {
+    /// What is logged.
+    pub struct LogConfig {
+        /// off, error, warn, info, debug or trace; with exceptions: "info,tidewire=debug". `debug` writes per
+        /// connection, `trace` per message.
+        level: String = "info".to_owned();
+        /// `"text"` for people, `"json"` for collectors.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+impl LimitsConfig {
+    /// How often a client may ping; `None` means as often as it likes.
+    pub fn control_rate(&self) -> Option<ControlRate> {
+        (self.control_frames_per_second > 0).then_some(ControlRate {
+            per_second: self.control_frames_per_second,
+            burst: self.control_frames_burst,
+        })
+    }
+}

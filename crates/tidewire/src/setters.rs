@@ -1,0 +1,105 @@
+//! One way to change a configuration, whoever owns it: each has `Default` or `new`, public fields, and
+//! for each field a method of its name that sets it and gives the configuration back: here, or beside the
+//! struct where there is more to say.
+
+use std::{net::SocketAddr, time::Duration};
+
+macro_rules! setters {
+    ($config:ty { $($(#[$attribute:meta])* $field:ident: $value:ty),+ $(,)? }) => {
+        impl $config {$(
+            #[doc = concat!("Sets the field `", stringify!($field), "`.")]
+            $(#[$attribute])*
+            #[must_use]
+            pub fn $field(mut self, $field: $value) -> Self {
+                self.$field = $field.into();
+                self
+            }
+        )+}
+    };
+}
+
+setters!(crate::service::Config {
+    address: SocketAddr,
+    workers: crate::service::Workers,
+    proxy_protocol: crate::service::ProxyProtocol,
+    limits: crate::service::Limits,
+    #[cfg(feature = "tls")]
+    tls: impl Into<Option<crate::tls::ServerTls>>,
+});
+
+setters!(crate::service::Limits {
+    connections_max: usize,
+    per_ip_max: usize,
+    handshake_timeout: Duration,
+    tls_timeout: Duration,
+    unsent_bytes_max: impl Into<Option<u32>>,
+    unacknowledged_timeout: impl Into<Option<Duration>>,
+});
+
+setters!(crate::net::relay::RelayLimits {
+    write_within: Duration,
+    idle_within: impl Into<Option<Duration>>,
+});
+
+setters!(crate::ws::TopicConfig {
+    backlog_bytes_max: usize,
+    too_slow: crate::ws::TooSlow,
+});
+
+setters!(crate::ws::Backoff {
+    first: Duration,
+    max: Duration,
+});
+
+setters!(crate::ws::OutboxLimits {
+    messages_max: usize,
+    bytes_max: usize,
+});
+
+#[cfg(feature = "blocking")]
+setters!(crate::inbox::InboxLimits {
+    messages_max: usize,
+    bytes_max: usize,
+});
+
+#[cfg(feature = "blocking")]
+setters!(crate::inbox::ClientConfig {
+    outgoing: crate::ws::Kind,
+    inbox: crate::inbox::InboxLimits,
+    connect_within: Duration,
+    socket: crate::ws::Config,
+});
+
+#[cfg(feature = "blocking")]
+setters!(crate::inbox::ServerConfig {
+    address: SocketAddr,
+    sessions_max: usize,
+    outgoing: crate::ws::Kind,
+    inbox: crate::inbox::InboxLimits,
+    threads: std::num::NonZeroUsize,
+    socket: crate::ws::Config,
+});
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        service,
+        ws::{Backoff, OutboxLimits},
+    };
+
+    #[test]
+    fn a_configuration_is_made_by_value_in_one_expression() {
+        let limits = service::Limits::default()
+            .per_ip_max(7)
+            .unacknowledged_timeout(Duration::from_secs(9))
+            .unsent_bytes_max(None);
+        assert_eq!(limits.per_ip_max, 7);
+        assert_eq!(limits.unacknowledged_timeout, Some(Duration::from_secs(9)));
+        assert_eq!(limits.unsent_bytes_max, None);
+        assert_eq!(Backoff::default().failures_max(3).failures_max, 3);
+        let outbox = OutboxLimits::default().messages_max(1).bytes_max(2);
+        assert_eq!((outbox.messages_max, outbox.bytes_max), (1, 2));
+    }
+}
