@@ -5,7 +5,7 @@
 use super::{RequestHead, client::check_header};
 use crate::DeflateConfig;
 
-/// What an endpoint can agree on.
+/// The choices of an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcceptOptions<'a> {
     /// Subprotocols this endpoint speaks, best first; the first one that the client offers is

@@ -108,7 +108,7 @@ pub fn accept_extended(
     Ok(accepted)
 }
 
-/// Whether a request keeps the rules of an extended CONNECT.
+/// Returns whether a request keeps the rules of an extended CONNECT.
 pub(super) fn check_extended(head: &RequestHead) -> Result<(), Refusal> {
     if head.method() != "CONNECT" {
         let refusal = Refusal::new(405, "a WebSocket is opened with CONNECT over HTTP/2");

@@ -34,7 +34,7 @@ pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted
     answer_with(head, &answer)
 }
 
-/// What to answer when somebody else has chosen: a gateway passes on what its upstream said.
+/// The answer when somebody else has chosen: a gateway passes on what its upstream said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Answer<'a> {
     /// The chosen subprotocol, one of those the client offered.
@@ -48,7 +48,7 @@ pub struct Answer<'a> {
     pub headers: &'a [(String, String)],
 }
 
-/// Whether a request may be accepted at all: by [`answer_with`], or for HTTP/2 with the fields of
+/// Returns whether a request may be accepted at all: by [`answer_with`], or for HTTP/2 with the fields of
 /// [`Answer::fields`].
 ///
 /// # Errors

@@ -96,8 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost when the future is dropped.
-    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    // Not an async fn, here and below: its state would be written and read for every message.
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> {
+        poll_fn(|cx| self.poll_recv(cx))
     }
 
     /// As [`recv`](Self::recv), but also tells pings, pongs and the beginning of the end.
@@ -107,8 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn recv_any(&mut self) -> Result<Option<Incoming>, RecvError> {
-        poll_fn(|cx| self.poll_recv_any(cx)).await
+    #[inline]
+    pub fn recv_any(&mut self) -> impl Future<Output = Result<Option<Incoming>, RecvError>> {
+        poll_fn(|cx| self.poll_recv_any(cx))
     }
 
     /// [`recv`](Self::recv) as a poll function.
@@ -184,9 +187,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    #[inline]
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> {
         let message = message.into();
-        poll_fn(|cx| self.driver.poll_queue(cx, |encoder| encoder.send(&message))).await
+        poll_fn(move |cx| self.driver.poll_queue(cx, |encoder| encoder.send(&message)))
     }
 
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
@@ -381,7 +388,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self.driver.shared.lock().queued()
     }
 
-    /// Whether messages can still be sent.
+    /// Returns whether messages can still be sent.
     pub fn is_open(&self) -> bool {
         self.driver.failed().is_none() && self.driver.shared.lock().is_open()
     }
