@@ -113,7 +113,7 @@ impl From<HeadError> for Refusal {
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What the response sets itself.
+/// Fields that the response sets itself.
 const OWN_FIELDS: [&str; 4] = [
     "connection",
     "content-type",

@@ -94,7 +94,7 @@ impl Decision {
     }
 }
 
-/// What [`Endpoint::accept`](super::Endpoint::accept) returns: a decision or a refusal, at once or later.
+/// The answer of [`Endpoint::accept`](super::Endpoint::accept): a decision or a refusal, at once or later.
 ///
 /// A decision that is there already ([`ready`](Self::ready), or by `From`) needs no allocation.
 #[must_use = "futures do nothing unless polled"]

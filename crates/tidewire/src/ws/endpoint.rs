@@ -80,7 +80,7 @@ pub trait Endpoint: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// What [`Server::route`](super::Server::route) takes: an [`Endpoint`], or an async function of a [`WebSocket`] or of
+/// The argument of [`Server::route`](super::Server::route): an [`Endpoint`], or an async function of a [`WebSocket`] or of
 /// a [`WebSocket`] and its [`Request`].
 ///
 /// A function of the socket alone finds the request by [`WebSocket::request`] before it receives.

@@ -30,7 +30,7 @@ pub(super) fn endpoint<'a>(
     endpoint.ok_or_else(|| Refusal::new(404, "no WebSocket at this path"))
 }
 
-/// What the client is answered, and the connection's limits. The request takes the extensions.
+/// Makes the answer, and chooses the connection's limits. The request takes the extensions.
 pub(super) fn agree<A>(
     sockets: &Sockets,
     request: &mut Request,
