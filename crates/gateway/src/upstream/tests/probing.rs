@@ -181,7 +181,7 @@ async fn checks_follow_a_reload_and_end_with_the_prober() {
     assert!((1..=2).contains(&new), "{new} checks");
 
     let mut faster = endpoint(vec![upstream("b")]);
-    faster.health.as_mut().unwrap().every = Duration::from_secs(1);
+    faster.health.as_mut().unwrap().interval = Duration::from_secs(1);
     pool.update(&faster);
     let before = count();
     tokio::time::sleep(Duration::from_millis(10_500)).await;
@@ -207,8 +207,8 @@ fn server(address: SocketAddr) -> RunningServer {
 fn eager(address: SocketAddr, path: Option<&str>) -> Endpoint {
     let mut endpoint = endpoint(vec![upstream(&address.to_string())]);
     endpoint.health = Some(Health {
-        every: Duration::from_millis(50),
-        within: Duration::from_secs(30),
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_secs(30),
         path: path.map(str::to_owned),
         unhealthy_after: 1,
         healthy_after: 1,
