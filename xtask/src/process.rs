@@ -58,7 +58,7 @@ fn rustc_says(label: &str) -> anyhow::Result<String> {
         .with_context(|| format!("`rustc -vV` printed no line `{label}`"))
 }
 
-/// Whether the program can be started and succeeds; its output is dropped.
+/// Returns whether the program can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)

@@ -34,6 +34,9 @@ pub(crate) struct Package {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub name: String,
+    /// `dev` or `build`; `None`: a normal one.
+    #[serde(default)]
+    pub kind: Option<String>,
 }
 
 impl Workspace {

@@ -69,13 +69,13 @@ impl Authenticator {
             .then_some(r#"Basic realm="tidewire", charset="UTF-8""#)
     }
 
-    /// Whether requests without any credentials pass, be it by `noauth` itself or by a list
+    /// Returns whether requests without any credentials pass, be it by `noauth` itself or by a list
     /// that comes to the same. Such a server belongs on loopback.
     pub fn is_open(&self) -> bool {
         self.root.is_open()
     }
 
-    /// Whether browsers attach the credentials on their own (basic, cookie), so that pages of
+    /// Returns whether browsers attach the credentials on their own (basic, cookie), so that pages of
     /// other origins could use them: an origin allow-list has to protect the endpoint.
     pub fn uses_ambient_credentials(&self) -> bool {
         self.root

@@ -72,7 +72,7 @@ impl AuthConfig {
         "noauth", "basic", "bearer", "header", "cookie", "oneOf", "allOf",
     ];
 
-    /// Whether a secret stands in the configuration itself instead of being referred to;
+    /// Returns whether a secret stands in the configuration itself instead of being referred to;
     /// worth a warning, because configuration files get copied, printed and committed.
     pub fn has_inline_secret(&self) -> bool {
         match self {

@@ -85,7 +85,7 @@ pub(crate) fn cookie<'a>(headers: &'a dyn Headers, name: &str) -> Offer<&'a [u8]
     })
 }
 
-/// What follows `scheme` and its spaces in the one `Authorization` field.
+/// Returns what follows `scheme` and its spaces in the one `Authorization` field.
 fn authorization<'a>(headers: &'a dyn Headers, scheme: &[u8]) -> Offer<&'a [u8]> {
     field(headers, "authorization").and_then(|value| {
         let Some((found, rest)) = value.split_at_checked(scheme.len()) else {

@@ -90,7 +90,7 @@ impl Identity {
         self.device.as_deref()
     }
 
-    /// What it may do.
+    /// Returns what it may do.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }

@@ -27,12 +27,12 @@ impl Secret {
         &self.0
     }
 
-    /// Whether there is no text at all.
+    /// Returns whether there is no text at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `candidate` is exactly this text.
+    /// Returns whether `candidate` is exactly this text.
     ///
     /// The number of steps is the length of the candidate, which whoever sent it knows
     /// anyway: neither the place of the first difference nor the secret's own length shows.

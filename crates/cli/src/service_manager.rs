@@ -50,7 +50,7 @@ pub(crate) fn serving(urls: &[(&'static str, String)]) -> String {
     format!("serving {}", urls.join(" "))
 }
 
-/// Whether the process `pid` belongs to the same service as we do: systemd tells services apart by control
+/// Returns whether the process `pid` belongs to the same service as we do: systemd tells services apart by control
 /// groups.
 pub(crate) fn is_of_our_service(pid: u32) -> bool {
     let group = |process: &str| std::fs::read(format!("/proc/{process}/cgroup")).ok();

@@ -17,7 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_engine::{Append, Mailbox, SqliteMailbox, SubmitError, UserKey, embedded::Config};
+use tidewire_engine::{
+    Append, Mailbox, MailboxStats, SqliteMailbox, SubmitError, UserKey, embedded::Config,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -63,6 +65,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     store.stop();
 
     latencies.sort_unstable();
+    println!("messages of {payload} bytes to {recipients} mailboxes, {submitters} submitters");
+    report(&latencies, elapsed, &stats);
+    Ok(())
+}
+
+fn report(latencies: &[Duration], elapsed: Duration, stats: &MailboxStats) {
     let stored = latencies.len();
     let percentile = |part: f64| {
         #[expect(
@@ -78,17 +86,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             .unwrap_or_default()
     };
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let (rate, batch) = (
+    let (rate, batch, each) = (
         stored as f64 / elapsed.as_secs_f64(),
         stored as f64 / stats.commits.max(1) as f64,
-    );
-    println!(
-        "{stored} messages of {payload} bytes to {recipients} mailboxes, {submitters} submitters, \
-         {elapsed:.2?}"
-    );
-    println!(
-        "{rate:.0} msg/s, {:.2} us per mailbox, {} commits, mean batch {batch:.1}",
         elapsed.as_secs_f64() * 1e6 / stats.appended.max(1) as f64,
+    );
+    println!("{stored} messages in {elapsed:.2?}");
+    println!(
+        "{rate:.0} msg/s, {each:.2} us per mailbox, {} commits, mean batch {batch:.1}",
         stats.commits
     );
     println!(
@@ -97,7 +102,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         percentile(0.99),
         percentile(0.999)
     );
-    Ok(())
 }
 
 /// Appends `messages` one after the other; returns how long each took.
@@ -118,7 +122,7 @@ fn submit(
         let sender = sender.clone();
         let append = Append {
             recipients: users.clone(),
-            payload: payload.clone(),
+            body: payload.clone(),
             sender: None,
             ttl_ms: None,
         };

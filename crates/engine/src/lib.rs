@@ -4,13 +4,15 @@
 //! port, [`Mailbox`], and one adapter, [`embedded`]. Further ports (registry, bus, history,
 //! event outbox) get a room of their own beside [`mailbox`] when their issue comes.
 //!
-//! In: accepted envelopes as opaque bytes with their recipients. Out: completions, called in
+//! In: accepted messages as opaque bytes with their recipients. Out: completions, called in
 //! the order in which the store executed the commands. Invariant: a completion that says
 //! *stored* is only called once the bytes have reached the disk.
 #![forbid(unsafe_code)]
 
-pub mod embedded;
-pub mod mailbox; // the port // one node, one SQLite file
+#[cfg(feature = "contract")]
+pub mod contract; // what every adapter promises, as tests
+pub mod embedded; // one node, one SQLite file
+pub mod mailbox; // the port
 
 pub use embedded::SqliteMailbox;
 pub use mailbox::{

@@ -37,8 +37,8 @@ pub struct Position {
 pub struct Append {
     /// Whose mailboxes; a user who occurs twice gets the message twice. Not empty.
     pub recipients: Vec<UserKey>,
-    /// What to keep: opaque to the engine, at most `u32::MAX` bytes. All recipients share it.
-    pub payload: Bytes,
+    /// What to keep, once for all recipients: opaque to the engine, at most `u32::MAX` bytes.
+    pub body: Bytes,
     /// Who answers for it; `None`: nobody, and no budget applies.
     pub sender: Option<Sender>,
     /// How long the message is kept, in milliseconds from the moment it is stored;
@@ -83,7 +83,7 @@ pub struct Stored {
     /// Its offset in the user's mailbox.
     pub offset: u64,
     /// What was appended.
-    pub payload: Bytes,
+    pub body: Bytes,
 }
 
 /// The answer to a [`Mailbox::read`].
@@ -248,7 +248,7 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
 pub struct MailboxStats {
     /// Gauge: messages waiting, over all users.
     pub pending_messages: u64,
-    /// Gauge: their payload bytes.
+    /// Gauge: the bytes of their bodies, each mailbox counted.
     pub pending_bytes: u64,
     /// Gauge: users with at least one message waiting.
     pub pending_users: u64,

@@ -11,16 +11,18 @@
 use std::{
     collections::{HashMap, VecDeque},
     error::Error,
+    hint::black_box,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Waker},
     time::Instant,
 };
 
+use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_engine::{
     Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError,
     UserKey,
 };
-use tidewire_hub::{Config, Hub, Session, Settings, UserId};
+use tidewire_hub::{Config, Event, Hub, Session, Settings, UserId};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for (recipients, text_len, messages) in [
@@ -28,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (1, 1024, 500_000),
         (10, 32, 200_000),
         (100, 32, 20_000),
+        (256, 32, 8_000),
     ] {
         run(recipients, text_len, messages)?;
     }
@@ -52,22 +55,25 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
         ids.join(","),
         "x".repeat(text_len)
     );
-    let mut frames = Vec::new();
+    let mut events = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let start = Instant::now();
     for _ in 0..messages / BATCH {
         for _ in 0..BATCH {
-            sender
-                .submit(payload.as_bytes())
-                .map_err(|end| end.reason)?;
+            let command = Classic::decode(payload.as_bytes(), sender.user(), sender.settings())?;
+            sender.submit(command, payload.len())?;
         }
         store.complete();
         for receiver in &receivers {
             while receiver
-                .poll_outgoing(&mut cx, &mut frames, usize::MAX)
+                .poll_outgoing(&mut cx, &mut events, usize::MAX)
                 .is_ready()
             {}
-            frames.clear();
+            for event in events.drain(..) {
+                if let Event::Publication(publication) = event {
+                    black_box(publication.rendered(Classic::publication));
+                }
+            }
             receiver.confirm(receiver.mark());
         }
     }

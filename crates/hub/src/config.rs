@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use tidewire_table::{Size, Table as _, table};
 
-use crate::{Envelope, EnvelopeError};
+use crate::Recipients;
 
 table! {
     /// What happens to messages.
@@ -88,13 +88,9 @@ impl Settings {
         &self.config
     }
 
-    /// Reads a payload by the rules of this configuration.
-    pub(crate) fn parse<'a>(&self, payload: &'a [u8]) -> Result<Envelope<'a>, EnvelopeError> {
-        if self.config.repeat_recipients {
-            Envelope::parse_with_repeats(payload, self.config.recipients_max)
-        } else {
-            Envelope::parse(payload, self.config.recipients_max)
-        }
+    /// An empty list of recipients with the bounds of this configuration.
+    pub fn recipients(&self) -> Recipients {
+        Recipients::new(self.config.recipients_max, self.config.repeat_recipients)
     }
 
     pub(crate) fn sends_back(&self, kind: &str) -> bool {

@@ -1,13 +1,13 @@
 //! How a session gets every message of its user once and in order: [`Delivery`].
 //!
 //! In: completions of appends and reads, in the order in which the store executed them. Out:
-//! the outbox's messages, and reads the store is asked for. Sans-I/O: no locks, wakers or store
+//! the send queue's events, and reads the store is asked for. Sans-I/O: no locks, wakers or store
 //! in here.
 //!
 //! ```text
 //!   connect ─▶ CatchingUp ──read says no more──▶ Live
 //!                  ▲  │                           │
-//!                  │  └─read says more, outbox    │ outbox full: the mailbox has it
+//!                  │  └─read says more, queue     │ queue full:  the mailbox has it
 //!                  │    half empty: next read     │
 //!                  └──────────────────────────────┘
 //!   any ──overtaken, store failed──▶ Ended        any ──handle dropped──▶ Closed
@@ -22,9 +22,9 @@
 //! append executed after it, so the change to `Live` neither misses nor repeats a message.
 
 use crate::{
-    close::{End, INTERNAL_ERROR, TRY_AGAIN_LATER},
-    outbox::{Item, Limits, Outbox, Room},
+    Reason,
     redelivery::Skip,
+    send_queue::{Item, Limits, Room, SendQueue},
 };
 
 /// The delivery state of one session.
@@ -35,7 +35,7 @@ pub(crate) struct Delivery {
     start: Start,
     /// The running read was asked for before the mailbox was to be read from its start.
     read_is_stale: bool,
-    pub(crate) outbox: Outbox,
+    pub(crate) send_queue: SendQueue,
 }
 
 /// Where in the mailbox the session begins.
@@ -60,7 +60,7 @@ enum Phase {
         cursor: u64,
     },
     /// The consumer gets what is queued, then this.
-    Ended(End),
+    Ended(Reason),
     /// The handle is gone.
     Closed,
 }
@@ -93,7 +93,7 @@ impl Delivery {
             epoch: None,
             start: skip.map_or(Start::Everything, Start::Waiting),
             read_is_stale: false,
-            outbox: Outbox::new(limits),
+            send_queue: SendQueue::new(limits),
         }
     }
 
@@ -123,7 +123,7 @@ impl Delivery {
             Phase::Live { .. } => false,
             Phase::Ended(_) | Phase::Closed => return,
         };
-        self.outbox.forget_durable();
+        self.send_queue.forget_durable();
         self.read_is_stale = reading;
         self.phase = Phase::CatchingUp {
             cursor: None,
@@ -143,13 +143,13 @@ impl Delivery {
             return false;
         };
         if self.epoch != Some(epoch) {
-            self.end(mailbox_reset());
+            self.end(Reason::MailboxReset);
             return false;
         }
         debug_assert!(offset > *cursor, "offset {offset} after {cursor}");
-        if self.outbox.fits(item.frame.frame().len(), 0) {
+        if self.send_queue.fits(item.size, 0) {
             *cursor = offset;
-            self.outbox.push(item);
+            self.send_queue.push(item);
             return false;
         }
         // Between the cursor and this message there is nothing, though offsets may be skipped.
@@ -169,7 +169,7 @@ impl Delivery {
         else {
             return 0;
         };
-        self.outbox.release_reserved();
+        self.send_queue.release_reserved();
         let other_epoch =
             matches!(self.start, Start::Behind(skip) if skip.epoch != caught_up.epoch);
         if other_epoch {
@@ -191,23 +191,19 @@ impl Delivery {
             more,
         } = caught_up;
         if *self.epoch.get_or_insert(epoch) != epoch {
-            self.end(mailbox_reset());
+            self.end(Reason::MailboxReset);
             return 0;
         }
         if cursor.is_some_and(|cursor| gone_up_to > cursor) {
-            self.end(overtaken());
+            self.end(Reason::Overtaken);
             return 0;
         }
         let start = cursor.unwrap_or_else(|| self.skipped()).max(gone_up_to);
         let cursor = last.unwrap_or(start).max(start);
         let mut queued = 0;
         for item in items {
-            debug_assert!(
-                item.durable
-                    .as_ref()
-                    .is_some_and(|durable| durable.offset > start)
-            );
-            self.outbox.push(item);
+            debug_assert!(item.offset.is_some_and(|offset| offset > start));
+            self.send_queue.push(item);
             queued += 1;
         }
         self.phase = match (more, last) {
@@ -217,7 +213,7 @@ impl Delivery {
                 reading: false,
             },
             // "More" without any would be asked for forever.
-            (true, None) => Phase::Ended(End::new(INTERNAL_ERROR, "the store reads nothing")),
+            (true, None) => Phase::Ended(Reason::StoreStuck),
         };
         queued
     }
@@ -227,7 +223,7 @@ impl Delivery {
         if let Phase::CatchingUp { reading, .. } = &mut self.phase {
             *reading = false;
             self.read_is_stale = false;
-            self.outbox.release_reserved();
+            self.send_queue.release_reserved();
         }
     }
 
@@ -251,7 +247,7 @@ impl Delivery {
         *reading = true;
         Some(ReadRequest {
             after: cursor.unwrap_or(skipped),
-            room: self.outbox.reserve(),
+            room: self.send_queue.reserve().for_bodies(),
         })
     }
 
@@ -262,56 +258,45 @@ impl Delivery {
             Phase::CatchingUp { .. } | Phase::Live { .. } => true,
             Phase::Ended(_) | Phase::Closed => false,
         };
-        let taken = open && self.outbox.fits(item.frame.frame().len(), extra);
+        let taken = open && self.send_queue.fits(item.size, extra);
         if taken {
-            self.outbox.push(item);
+            self.send_queue.push(item);
         }
         taken
     }
 
     /// Ends the session from the hub's side; the first reason stays.
-    pub(crate) fn end(&mut self, end: End) {
+    pub(crate) fn end(&mut self, reason: Reason) {
         match self.phase {
-            Phase::CatchingUp { .. } | Phase::Live { .. } => self.phase = Phase::Ended(end),
+            Phase::CatchingUp { .. } | Phase::Live { .. } => self.phase = Phase::Ended(reason),
             Phase::Ended(_) | Phase::Closed => {}
         }
-        self.outbox.release_reserved();
+        self.send_queue.release_reserved();
     }
 
     /// The handle is gone: nothing is taken any more, what is unconfirmed stays in the mailbox.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        self.outbox.clear();
+        self.send_queue.clear();
     }
 
     /// Whether [`Delivery::next_read`] would ask for one.
     pub(crate) fn wants_read(&self) -> bool {
         matches!(self.phase, Phase::CatchingUp { reading: false, .. })
             && !self.is_waiting()
-            && self.outbox.is_half_empty()
+            && self.send_queue.is_half_empty()
     }
 
     /// Why the session has ended, if it has.
-    pub(crate) fn ended(&self) -> Option<&End> {
-        match &self.phase {
-            Phase::Ended(end) => Some(end),
+    pub(crate) fn ended(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Ended(reason) => Some(reason),
             Phase::CatchingUp { .. } | Phase::Live { .. } | Phase::Closed => None,
         }
     }
 
     /// Whether the consumer would get something: messages, or the end.
     pub(crate) fn has_output(&self) -> bool {
-        self.outbox.front_may_go() || self.outbox.is_empty() && self.ended().is_some()
+        self.send_queue.front_may_go() || self.send_queue.is_empty() && self.ended().is_some()
     }
-}
-
-fn overtaken() -> End {
-    End::new(
-        TRY_AGAIN_LATER,
-        "slow consumer: messages were delivered to another connection or have expired",
-    )
-}
-
-fn mailbox_reset() -> End {
-    End::new(TRY_AGAIN_LATER, "the mailbox was reset, please reconnect")
 }

@@ -6,9 +6,7 @@
 
 use tidewire_engine::{AppendError, MailboxRefusal, SubmitError};
 
-use crate::{End, EnvelopeError, close};
-
-/// A session was not begun.
+/// A session was not begun. All of it may be tried again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -24,19 +22,6 @@ pub enum ConnectError {
     /// The store has failed or is closed.
     #[error("the store is closed")]
     StoreClosed,
-}
-
-impl ConnectError {
-    /// How to close the connection: all of them may be tried again later.
-    pub fn end(self) -> End {
-        let code = match self {
-            Self::StoreClosed => close::SERVICE_RESTART,
-            Self::Stopping | Self::TooManySessionsOfUser | Self::TooManySessions => {
-                close::TRY_AGAIN_LATER
-            }
-        };
-        End::new(code, self.to_string())
-    }
 }
 
 /// A well-formed message was not accepted. Nothing of it was stored, except that after
@@ -123,9 +108,6 @@ impl From<SubmitError> for Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// It broke a rule; the text is that of the error.
-    #[error(transparent)]
-    Invalid(#[from] EnvelopeError),
     /// It is for the administrator, who is the one who calls the API.
     #[error("Can't send message to bot through the api")]
     ForBot,

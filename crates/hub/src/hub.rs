@@ -21,18 +21,16 @@ use std::{
 
 use jiff::Timestamp;
 use tidewire_engine::{Mailbox, Purge};
-use tidewire_proto::Prepared;
 
 use crate::{
-    Clock, HubStats, Mark, MessageId, Refusal, Settings, Stat, SystemClock, UserId, envelope,
+    Clock, Event, HubStats, Mark, MessageId, Notice, Refusal, Settings, Stat, SystemClock, UserId,
     gate::Gate,
     live::Live,
     message_id::MessageIds,
-    outbox::{Limits, Room},
     redelivery::Redeliveries,
     registry::Registry,
+    send_queue::{Limits, Receipt, Room},
     stats::Counters,
-    stored::Receipt,
     user_stats::UserStats,
 };
 
@@ -185,6 +183,11 @@ impl Hub {
         self.user_stats.page(after, count, self.now().as_second())
     }
 
+    /// Counts a payload that broke a rule of its dialect, so that there is no command in it.
+    pub fn count_invalid(&self) {
+        self.counters.invalid.add(1);
+    }
+
     /// Totals.
     pub fn totals(&self) -> HubStats {
         self.counters.snapshot(self.registry.len())
@@ -232,9 +235,11 @@ impl Hub {
         }
         let status = self.settings.config().delivery_status;
         for receipt in receipts {
-            let json = envelope::received(&receipt.sender, receipt.id, &live.user);
-            let frame = Prepared::text(&json);
-            self.offer_if(&receipt.sender, &frame, |live| status || live.receipts);
+            let notice = Event::Notice(Box::new(Notice::Received {
+                id: receipt.id,
+                recipient: live.user.clone(),
+            }));
+            self.offer_if(&receipt.sender, &notice, |live| status || live.receipts);
         }
     }
 
@@ -262,16 +267,16 @@ impl Hub {
     }
 
     /// Offers something that may be lost to all live sessions of a user.
-    pub(crate) fn offer_all(&self, user: &UserId, frame: &Prepared) {
-        self.offer_if(user, frame, |_| true);
+    pub(crate) fn offer_all(&self, user: &UserId, event: &Event) {
+        self.offer_if(user, event, |_| true);
     }
 
     /// Offers something that may be lost to those live sessions of a user that are meant.
-    fn offer_if(&self, user: &UserId, frame: &Prepared, is_meant: impl Fn(&Live) -> bool) {
+    fn offer_if(&self, user: &UserId, event: &Event, is_meant: impl Fn(&Live) -> bool) {
         let sessions = self.registry.sessions(user);
         let live = sessions.iter().flat_map(|sessions| sessions.iter());
         for live in live.filter(|live| is_meant(live)) {
-            if !live.offer(frame.clone()) {
+            if !live.offer(event.clone()) {
                 self.counters.ephemeral_dropped.add(1);
             }
         }

@@ -1,31 +1,32 @@
-//! The messaging core: users, sessions, envelopes and their delivery. It knows no sockets.
+//! The messaging core: users, sessions, publications and their delivery. It knows no sockets and no wire:
+//! how a client speaks is for a dialect to say.
 //!
-//! In: payloads from connections and the REST API. Out: encoded frames for connections, commands
+//! In: [`Command`]s of connections and drafts of the REST API. Out: [`Event`]s for connections, commands
 //! to a [`Mailbox`](tidewire_engine::Mailbox). Invariant: a message is accepted once it is on
 //! disk for every recipient who has room, every live session of a recipient gets it once and in order, and it
 //! leaves the mailbox only when a connection has confirmed it.
 //!
-//! The way of a message: [`Session::submit`] → [`Envelope::parse`] → one append for all
-//! recipients → in its completion: copies for the sender, then each live session's outbox →
-//! [`Session::poll_outgoing`] → the wire → [`Session::confirm`] → the mailbox forgets it and the
+//! The way of a message: [`Session::submit`] → [`Publication`] → one append for all
+//! recipients → in its completion: copies for the sender, then each live session's send queue →
+//! [`Session::poll_outgoing`] → a dialect and the wire → [`Session::confirm`] → the mailbox forgets it and the
 //! sender gets a receipt.
 #![forbid(unsafe_code)]
 
-// The words: who, which message, when, how a connection ends, with which limits.
+// The words: who, which message, when, with which limits.
 mod clock;
-mod close;
 mod config;
 mod message_id;
 mod user_id;
-// A message: as JSON, and in a mailbox.
-mod encoding;
-mod envelope;
-mod stored;
+// What is said: requests, messages, answers; and how a message lies in a mailbox.
+mod body;
+mod command;
+mod event;
+mod publication;
 // A session: its queue, how it is fed, its lock and wakers.
 mod delivery;
 mod live;
-mod outbox;
 mod redelivery;
+mod send_queue;
 // All of them together.
 mod error;
 mod gate;
@@ -40,14 +41,15 @@ mod user_stats;
 mod session;
 
 pub use clock::{Clock, SystemClock};
-pub use close::{End, cut_reason};
+pub use command::{Command, CommandError, Draft, JsonText, Recipients, RecipientsError};
 pub use config::{Config, ConfigError, Settings};
-pub use envelope::{Envelope, EnvelopeError};
 pub use error::{ApiError, ConnectError, Refusal};
+pub use event::{Event, Notice, Reason};
 pub use hub::{Hub, OnPurged, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
-pub use outbox::Mark;
+pub use publication::Publication;
+pub use send_queue::Mark;
 pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;
 pub use submission::{Accepted, OnSubmitted, RefusedRecipient};

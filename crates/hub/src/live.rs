@@ -11,14 +11,12 @@ use std::{
 };
 
 use tidewire_engine::UserKey;
-use tidewire_proto::Prepared;
 
 use crate::{
-    Connect, End, UserId,
+    Connect, Event, Notice, Reason, UserId,
     delivery::{CaughtUp, Delivery, ReadRequest},
-    outbox::{Handed, Item, Limits, Mark, Outcome, Room},
     redelivery::Past,
-    stored::Receipt,
+    send_queue::{Handed, Item, Limits, Mark, Outcome, Receipt, Room},
     sync::lock,
 };
 
@@ -43,18 +41,18 @@ struct State {
     in_gate: bool,
     outgoing_waker: Option<Waker>,
     submit_waker: Option<Waker>,
-    /// Who waits to submit does not wait for room in the outbox.
+    /// Who waits to submit does not wait for room in the send queue.
     submits_beside: bool,
 }
 
 /// What [`Session::poll_outgoing`](crate::Session::poll_outgoing) brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// At least one message was appended to the vector.
-    Messages,
+    /// At least one event was appended to the vector.
+    Events,
     /// Everything was handed out; the connection is to be closed so. Every further call says it
     /// again.
-    End(End),
+    End(Reason),
 }
 
 /// What [`Live::poll_outgoing`] found.
@@ -70,7 +68,7 @@ pub(crate) struct Polled {
 #[derive(Debug)]
 pub(crate) enum NotBegun {
     /// The session is over.
-    Ended(End),
+    Ended(Reason),
     /// As much is pending as may be: the caller did not wait until it was ready.
     TooMany,
 }
@@ -118,44 +116,35 @@ impl Live {
     }
 
     /// Queues something that may be dropped; returns whether it was taken.
-    pub(crate) fn offer(&self, frame: Prepared) -> bool {
-        self.offer_copy(frame, false)
+    pub(crate) fn offer(&self, event: Event) -> bool {
+        self.offer_copy(event, false)
     }
 
-    /// The same; the receipt of a submission of this session may go beyond the outbox's bound
+    /// The same; the receipt of a submission of this session may go beyond the send queue's bound
     /// by as many as may be pending.
-    pub(crate) fn offer_copy(&self, frame: Prepared, is_receipt: bool) -> bool {
+    pub(crate) fn offer_copy(&self, event: Event, is_receipt: bool) -> bool {
         let beyond = if is_receipt {
             self.limits.submissions_max
         } else {
             0
         };
-        self.update(|state| {
-            let item = Item {
-                frame,
-                durable: None,
-            };
-            state.delivery.offer(item, beyond)
-        })
+        self.update(|state| state.delivery.offer(Item::ephemeral(event), beyond))
     }
 
     /// Queues the outcome of a submission: that it was refused, or accepted where the session asked. It must not be lost in silence, so it may
-    /// go beyond the outbox's bound by as many as may be pending; then the session ends.
-    pub(crate) fn offer_refusal(&self, frame: Prepared, otherwise: End) {
+    /// go beyond the send queue's bound by as many as may be pending; then the session ends.
+    pub(crate) fn offer_outcome(&self, notice: Notice) {
+        let item = Item::ephemeral(Event::Notice(Box::new(notice)));
         self.update(|state| {
-            let item = Item {
-                frame,
-                durable: None,
-            };
             // Each submission may be owed a copy and, for some of its recipients, a refusal.
             if !state.delivery.offer(item, 2 * self.limits.submissions_max) {
-                state.delivery.end(otherwise);
+                state.delivery.end(Reason::Overloaded);
             }
         });
     }
 
-    pub(crate) fn end(&self, end: End) {
-        self.update(|state| state.delivery.end(end));
+    pub(crate) fn end(&self, reason: Reason) {
+        self.update(|state| state.delivery.end(reason));
     }
 
     /// Ends the session from the connection's side. Returns the epoch, if it is known, and what the
@@ -163,7 +152,7 @@ impl Live {
     pub(crate) fn close(&self) -> (Option<u64>, Outcome) {
         // Wakers are dropped outside of the lock: they may run the executor's code.
         let (result, _wakers) = self.update(|state| {
-            let result = (state.delivery.epoch(), state.delivery.outbox.outcome());
+            let result = (state.delivery.epoch(), state.delivery.send_queue.outcome());
             state.delivery.close();
             let wakers = (state.outgoing_waker.take(), state.submit_waker.take());
             (result, wakers)
@@ -173,8 +162,8 @@ impl Live {
 
     pub(crate) fn begin_submission(&self, bytes: usize) -> Result<(), NotBegun> {
         self.update(|state| {
-            if let Some(end) = state.delivery.ended() {
-                return Err(NotBegun::Ended(end.clone()));
+            if let Some(reason) = state.delivery.ended() {
+                return Err(NotBegun::Ended(reason));
             }
             if !self.takes_submissions(state) {
                 return Err(NotBegun::TooMany);
@@ -193,35 +182,38 @@ impl Live {
     }
 
     pub(crate) fn confirm(&self, mark: Mark, each: impl FnMut(Receipt)) -> Option<(u64, u64)> {
-        self.update(|state| state.delivery.outbox.confirm(mark, each))
+        self.update(|state| state.delivery.send_queue.confirm(mark, each))
     }
 
-    /// See [`Outbox::unconfirmed`](crate::outbox::Outbox).
+    /// See [`SendQueue::unconfirmed`](crate::send_queue::SendQueue).
     pub(crate) fn unconfirmed(&self, mark: Mark, each: impl FnMut(&Receipt)) -> Option<(u64, u64)> {
-        lock(&self.state).delivery.outbox.unconfirmed(mark, each)
+        lock(&self.state)
+            .delivery
+            .send_queue
+            .unconfirmed(mark, each)
     }
 
-    /// See [`Outbox::forget`](crate::outbox::Outbox).
+    /// See [`SendQueue::forget`](crate::send_queue::SendQueue).
     pub(crate) fn forget(&self, mark: Mark, keep: Room) {
-        self.update(|state| state.delivery.outbox.forget(mark, keep));
+        self.update(|state| state.delivery.send_queue.forget(mark, keep));
     }
 
-    /// See [`Outbox::hold`](crate::outbox::Outbox).
+    /// See [`SendQueue::hold`](crate::send_queue::SendQueue).
     pub(crate) fn hold(&self) {
-        lock(&self.state).delivery.outbox.hold();
+        lock(&self.state).delivery.send_queue.hold();
     }
 
-    /// See [`Outbox::take_held`](crate::outbox::Outbox).
+    /// See [`SendQueue::take_held`](crate::send_queue::SendQueue).
     pub(crate) fn take_held(&self) -> Option<(u64, u64)> {
-        lock(&self.state).delivery.outbox.take_held()
+        lock(&self.state).delivery.send_queue.take_held()
     }
 
     pub(crate) fn set_window(&self, window: Room) {
-        self.update(|state| state.delivery.outbox.set_window(window));
+        self.update(|state| state.delivery.send_queue.set_window(window));
     }
 
     pub(crate) fn set_written(&self, mark: Mark) {
-        lock(&self.state).delivery.outbox.set_written(mark);
+        lock(&self.state).delivery.send_queue.set_written(mark);
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -233,21 +225,21 @@ impl Live {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        lock(&self.state).delivery.outbox.mark()
+        lock(&self.state).delivery.send_queue.mark()
     }
 
     pub(crate) fn poll_outgoing(
         &self,
         cx: &mut Context<'_>,
-        out: &mut Vec<Prepared>,
+        out: &mut Vec<Event>,
         bytes_max: usize,
     ) -> Polled {
         self.update(|state| {
-            let handed = state.delivery.outbox.hand_out(out, bytes_max);
+            let handed = state.delivery.send_queue.hand_out(out, bytes_max);
             let outgoing = match state.delivery.ended() {
-                Some(_) | None if handed.any() => Poll::Ready(Outgoing::Messages),
-                Some(end) if state.delivery.outbox.is_empty() => {
-                    Poll::Ready(Outgoing::End(end.clone()))
+                Some(_) | None if handed.any() => Poll::Ready(Outgoing::Events),
+                Some(reason) if state.delivery.send_queue.is_empty() => {
+                    Poll::Ready(Outgoing::End(reason))
                 }
                 Some(_) | None => {
                     store_waker(&mut state.outgoing_waker, cx);
@@ -272,7 +264,7 @@ impl Live {
         let mut state = lock(&self.state);
         let ended = state.delivery.ended().is_some();
         let below = self.takes_submissions(&state);
-        if ended || below && (peer_reads || state.delivery.outbox.has_room()) && !gate_shut {
+        if ended || below && (peer_reads || state.delivery.send_queue.has_room()) && !gate_shut {
             return Poll::Ready(());
         }
         store_waker(&mut state.submit_waker, cx);
@@ -323,11 +315,11 @@ impl Live {
             && state.submissions_bytes < self.limits.submissions_bytes_max
     }
 
-    /// Half of every bound is free: see [`Outbox::is_half_empty`](crate::outbox::Outbox).
+    /// Half of every bound is free: see [`SendQueue::is_half_empty`](crate::send_queue::SendQueue).
     fn may_submit_again(&self, state: &State) -> bool {
         let half_settled = state.submissions_pending <= self.limits.submissions_max / 2
             && state.submissions_bytes <= self.limits.submissions_bytes_max / 2;
-        let has_room = state.submits_beside || state.delivery.outbox.is_half_empty();
+        let has_room = state.submits_beside || state.delivery.send_queue.is_half_empty();
         half_settled && has_room && !state.in_gate || state.delivery.ended().is_some()
     }
 }

@@ -29,10 +29,35 @@ impl MessageId {
     };
 
     /// Bytes of the text form; in notifications see [`MessageId::write`].
-    pub(crate) const TEXT_LEN: usize = 31;
+    pub const TEXT_LEN: usize = 31;
+
+    pub(crate) const BYTES: usize = 14;
+
+    /// The groups as big-endian numbers, one behind the other.
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let number = u128::from(self.seconds) << 80
+            | u128::from(self.random) << 48
+            | u128::from(self.process) << 32
+            | u128::from(self.counter);
+        let [_, _, bytes @ ..] = number.to_be_bytes();
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let number = |from: usize, len: usize| {
+            let group = bytes.iter().skip(from).take(len);
+            group.fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
+        };
+        Self {
+            seconds: number(0, 4),
+            random: number(4, 4),
+            process: u16::try_from(number(8, 2)).unwrap_or_default(),
+            counter: number(10, 4),
+        }
+    }
 
     /// Appends the text form.
-    pub(crate) fn write(self, out: &mut String) {
+    pub fn write(self, out: &mut String) {
         push_hex(out, self.seconds, 8);
         out.push('-');
         push_hex(out, self.random, 8);

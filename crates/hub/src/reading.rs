@@ -7,16 +7,8 @@
 use std::sync::Arc;
 
 use tidewire_engine::{Batch, ReadError, SubmitError};
-use tidewire_proto::Prepared;
 
-use crate::{
-    End, Hub, UserId,
-    close::{INTERNAL_ERROR, SERVICE_RESTART},
-    delivery::CaughtUp,
-    live::Live,
-    outbox::{Durable, Item},
-    stored,
-};
+use crate::{Hub, Publication, Reason, UserId, delivery::CaughtUp, live::Live, send_queue::Item};
 
 impl Hub {
     /// Asks the store for the session's next messages, if it wants any.
@@ -24,7 +16,7 @@ impl Hub {
         match self.try_read(live) {
             Ok(()) => {}
             Err(SubmitError::Busy) => self.wait_for_gate(live),
-            Err(SubmitError::Closed | _) => live.end(store_closed()),
+            Err(SubmitError::Closed | _) => live.end(Reason::StoreClosed),
         }
     }
 
@@ -85,7 +77,7 @@ impl Hub {
             }
             Err(error) => {
                 tracing::warn!(user = %live.user, %error, "a mailbox could not be read");
-                live.end(End::new(INTERNAL_ERROR, "the message store has failed"));
+                live.end(Reason::StoreFailed);
             }
         }
         self.command_completed();
@@ -101,7 +93,7 @@ impl Hub {
         let last = messages.last().map(|message| message.offset);
         let mut items = Vec::with_capacity(messages.len());
         for message in messages {
-            let Ok((receipt, json)) = stored::read(&message.payload, recipient) else {
+            let Ok(publication) = Publication::from_body(message.body, recipient) else {
                 self.counters.undecodable.add(1);
                 tracing::warn!(
                     offset = message.offset,
@@ -109,14 +101,7 @@ impl Hub {
                 );
                 continue;
             };
-            let durable = Some(Durable {
-                offset: message.offset,
-                receipt,
-            });
-            items.push(Item {
-                frame: Prepared::text(&json),
-                durable,
-            });
+            items.push(Item::durable(Arc::new(publication), message.offset));
         }
         CaughtUp {
             epoch,
@@ -145,7 +130,7 @@ impl Hub {
                         return self.end_waiting();
                     }
                 }
-                Err(SubmitError::Closed | _) => live.end(store_closed()),
+                Err(SubmitError::Closed | _) => live.end(Reason::StoreClosed),
             }
         }
     }
@@ -153,14 +138,10 @@ impl Hub {
     fn end_waiting(&self) {
         while let Some(live) = self.gate.next_waiting() {
             if live.wants_read() {
-                live.end(End::overloaded());
+                live.end(Reason::Overloaded);
             }
         }
     }
-}
-
-fn store_closed() -> End {
-    End::new(SERVICE_RESTART, "the message store is closed")
 }
 
 /// How often the store may be busy in a row while nothing of ours is outstanding. Once or

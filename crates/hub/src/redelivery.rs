@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use crate::{UserId, outbox::Outcome, sync::lock};
+use crate::{UserId, send_queue::Outcome, sync::lock};
 
 /// What a new session should know of those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A connection's handle on the hub: [`Session`].
 //!
-//! In: the connection's task: payloads, polls and confirmations. Out: encoded messages, and the
-//! wish to end. Invariant: dropping the handle is the disconnect, whatever the way (defect
+//! In: the connection's task: commands, polls and confirmations. Out: events, and the reason to
+//! end. Invariant: dropping the handle is the disconnect, whatever the way (defect
 //! 2.4-4): no error path can forget it.
 
 use std::{
@@ -12,15 +12,13 @@ use std::{
 
 use tidewire_auth::Identity;
 use tidewire_engine::SubmitError;
-use tidewire_proto::Prepared;
 
 use crate::{
-    ConnectError, End, EnvelopeError, Hub, Mark, Outgoing, Refusal, UserId,
-    envelope::Envelope,
+    Command, CommandError, ConnectError, Draft, Event, Hub, Mark, Outgoing, Refusal, Settings,
+    UserId,
     live::{Live, NotBegun, Polled},
-    outbox::Room,
-    stored::Receipt,
-    submission::Origin,
+    send_queue::{Receipt, Room},
+    submission::{Origin, reference_of},
     user_stats::UserCounters,
 };
 
@@ -41,8 +39,8 @@ pub struct Connect {
     /// the caller's to check. Default: [`Identity::of_group`].
     pub identity: Arc<Identity>,
     /// Whether this session hears what became of its messages, whatever the settings are for all:
-    /// `notification_accepted` for each message of its own that was accepted, and
-    /// `notification_received` for messages of its user that a connection has proved to have. Default: no.
+    /// [`Notice::Accepted`](crate::Notice::Accepted) for each message of its own, and
+    /// [`Notice::Received`](crate::Notice::Received) for messages of its user that a connection has proved to have. Default: no.
     pub receipts: bool,
 }
 
@@ -110,47 +108,68 @@ impl Session {
         &self.identity
     }
 
-    /// Takes a message from the connection, text or binary alike.
+    /// Takes a command of the client, which came in as a message of `payload_len` bytes.
     ///
-    /// `Ok` means well-formed, not accepted: acceptance is the store's answer, and a refusal
-    /// arrives as `notification_refused` among the outgoing messages. Call it when
+    /// `Ok` of a [`Command::Publish`] means well-formed, not accepted: acceptance is the store's answer, and a
+    /// refusal arrives as a [`Notice`](crate::Notice) among the events. Call it when
     /// [`Session::poll_ready_to_submit`] is ready; otherwise the message is refused as `busy`.
     ///
     /// # Errors
-    /// How to close the connection: the payload broke a rule (4001), or the session has ended.
-    pub fn submit(&self, payload: &[u8]) -> Result<(), End> {
-        let settings = self.hub.settings();
-        let envelope = settings
-            .parse(payload)
-            .and_then(|envelope| self.check_sender(envelope))
-            .inspect_err(|_| self.hub.counters.invalid.add(1))
-            .map_err(|error| End::invalid_payload(&error))?;
+    /// The connection is to be closed: the client broke a rule, or the session has ended.
+    pub fn submit(&self, command: Command<'_>, payload_len: usize) -> Result<(), CommandError> {
+        match command {
+            Command::Publish(draft) => self.publish(draft, payload_len),
+        }
+    }
+
+    fn publish(&self, draft: Draft<'_>, payload_len: usize) -> Result<(), CommandError> {
+        if !self.may_send_as(&draft.sender) {
+            self.hub.counters.invalid.add(1);
+            return Err(CommandError::ForeignSender);
+        }
         let now = self.hub.now();
-        self.counters.came_in(now.as_second(), payload.len());
-        let bytes = submission_bytes(payload, &envelope);
+        self.counters.came_in(now.as_second(), payload_len);
+        let bytes = submission_bytes(payload_len, &draft);
         match self.live.begin_submission(bytes) {
             Ok(()) => {
                 let origin = Origin::Session {
                     live: Arc::clone(&self.live),
                     counters: Arc::clone(&self.counters),
                     bytes,
+                    reference: reference_of(&draft),
                 };
                 let id = self.hub.next_id(now);
-                self.hub.accept(&envelope, &origin, id, now);
+                self.hub.accept(draft, &origin, id, now);
             }
             Err(NotBegun::TooMany) => {
+                let reference = reference_of(&draft);
                 self.hub
-                    .notify_refused(&self.live, Refusal::Busy, envelope.data_json());
+                    .notify_refused(&self.live, Refusal::Busy, reference);
             }
-            Err(NotBegun::Ended(end)) => return Err(end),
+            Err(NotBegun::Ended(reason)) => return Err(CommandError::Ended(reason)),
         }
         Ok(())
     }
 
+    /// The bounds for what clients send.
+    pub fn settings(&self) -> &Settings {
+        self.hub.settings()
+    }
+
+    /// Counts a payload that broke a rule of the dialect, so that there is no command in it.
+    pub fn count_invalid(&self) {
+        self.hub.count_invalid();
+    }
+
+    /// The connection has written `bytes` of messages.
+    pub fn count_sent(&self, bytes: usize) {
+        self.counters.went_out(bytes);
+    }
+
     /// Ready when the next message should be read from the connection: fewer than
-    /// `submissions_max` and less than `submissions_bytes_max` are pending, the session's outbox has room and the store is not busy.
+    /// `submissions_max` and less than `submissions_bytes_max` are pending, the session's send queue has room and the store is not busy.
     ///
-    /// `peer_reads` says that everything handed out was written: then the outbox does not
+    /// `peer_reads` says that everything handed out was written: then the send queue does not
     /// count. What it waits for is a confirmation, and that may stand behind messages of the
     /// peer's own; not reading them would wait for ever.
     pub fn poll_ready_to_submit(&self, cx: &mut Context<'_>, peer_reads: bool) -> Poll<()> {
@@ -162,14 +181,14 @@ impl Session {
         ready
     }
 
-    /// Appends what is to be written to `out`: at least one message, then as many as stay
-    /// within `bytes_max`. Pending also when too much is unconfirmed.
+    /// Appends what the client is to get to `out`: at least one event, then as many as stay
+    /// within about `bytes_max`. Pending also when too much is unconfirmed.
     ///
     /// Single consumer: the last caller's waker is kept, and woken once.
     pub fn poll_outgoing(
         &self,
         cx: &mut Context<'_>,
-        out: &mut Vec<Prepared>,
+        out: &mut Vec<Event>,
         bytes_max: usize,
     ) -> Poll<Outgoing> {
         let Polled {
@@ -179,9 +198,7 @@ impl Session {
         } = self.live.poll_outgoing(cx, out, bytes_max);
         if handed.durable > 0 {
             self.hub.counters.delivered.add(handed.durable);
-        }
-        if handed.any() {
-            self.counters.went_out(handed.durable, handed.bytes);
+            self.counters.received(handed.durable);
         }
         if wants_read {
             self.hub.read_if_wanted(&self.live);
@@ -282,12 +299,9 @@ impl Session {
         }
     }
 
-    fn check_sender<'a>(&self, envelope: Envelope<'a>) -> Result<Envelope<'a>, EnvelopeError> {
-        let own = envelope.sender() == self.user() && !envelope.sender().is_bot();
-        if own || !self.hub.settings().config().check_sender {
-            return Ok(envelope);
-        }
-        Err(EnvelopeError::ForeignSender)
+    fn may_send_as(&self, sender: &UserId) -> bool {
+        let own = sender == self.user() && !sender.is_bot();
+        own || !self.hub.settings().config().check_sender
     }
 }
 
@@ -328,8 +342,8 @@ impl fmt::Debug for Unproven {
 }
 
 /// What a submission counts until it is settled: its payload, and keys and results per recipient.
-fn submission_bytes(payload: &[u8], envelope: &Envelope<'_>) -> usize {
-    payload.len() + envelope.recipients().len() * RECIPIENT_BYTES
+fn submission_bytes(payload_len: usize, draft: &Draft<'_>) -> usize {
+    payload_len + draft.recipients.as_slice().len() * RECIPIENT_BYTES
 }
 
 /// About what the process holds for each recipient of a pending message.

@@ -1,6 +1,6 @@
-//! From a checked envelope to deliveries.
+//! From a draft to deliveries.
 //!
-//! In: an envelope and who submitted it. Out: one append for all recipients, and in its
+//! In: a draft and who submitted it. Out: one append for all recipients, and in its
 //! completion the copies for the sender, then the message for each live session of each
 //! recipient whose mailbox took it (S-26). Invariant: the origin hears the outcome exactly once,
 //! with every recipient who misses the message.
@@ -12,16 +12,10 @@ use std::{
 
 use jiff::Timestamp;
 use tidewire_engine::{Append, AppendError, Appended, Sender};
-use tidewire_proto::Prepared;
 
 use crate::{
-    ApiError, End, Hub, MessageId, Refusal, UserId,
-    encoding::Message,
-    envelope::{self, Envelope},
-    live::Live,
-    outbox::{Durable, Item},
-    sync::lock,
-    user_stats::UserCounters,
+    ApiError, Draft, Event, Hub, JsonText, MessageId, Notice, Publication, Refusal, UserId,
+    clock::write_timestamp, live::Live, send_queue::Item, sync::lock, user_stats::UserCounters,
 };
 
 /// A message is on disk in the mailbox of every recipient but those refused. A live-only message
@@ -53,6 +47,8 @@ pub(crate) enum Origin {
         counters: Arc<UserCounters>,
         /// What counts against the session until this is settled.
         bytes: usize,
+        /// The author's name for the message.
+        reference: Option<Box<str>>,
     },
     /// Shared, because the store drops a completion it does not take.
     Api(Arc<Mutex<Option<OnSubmitted>>>),
@@ -65,14 +61,14 @@ impl Origin {
 
     /// Who answers for a message: the user of the connection, whatever he writes as sender. The
     /// administrator is trusted: what he sends counts for the sender he names, without a limit.
-    fn sender(&self, envelope: &Envelope<'_>) -> Sender {
+    fn sender(&self, sender: &UserId) -> Sender {
         match self {
             Self::Session { live, .. } => Sender {
                 user: live.key.clone(),
                 limited: true,
             },
             Self::Api(_) => Sender {
-                user: envelope.sender().mailbox_key(),
+                user: sender.mailbox_key(),
                 limited: false,
             },
         }
@@ -94,10 +90,12 @@ impl Clone for Origin {
                 live,
                 counters,
                 bytes,
+                reference,
             } => Self::Session {
                 live: Arc::clone(live),
                 counters: Arc::clone(counters),
                 bytes: *bytes,
+                reference: reference.clone(),
             },
             Self::Api(done) => Self::Api(Arc::clone(done)),
         }
@@ -118,59 +116,64 @@ impl Hub {
     /// perhaps before this returns.
     ///
     /// Returns the message's id, by which one who does not wait for the outcome can name it;
-    /// `None` when the message is invalid.
-    pub fn submit_api(self: &Arc<Self>, payload: &[u8], done: OnSubmitted) -> Option<MessageId> {
+    /// `None` when it is for the administrator himself.
+    pub fn submit_api(self: &Arc<Self>, draft: Draft<'_>, done: OnSubmitted) -> Option<MessageId> {
         let origin = Origin::api(done);
-        match self.settings().parse(payload) {
-            Ok(envelope) if envelope.is_for_bot() => {
-                origin.answer_api(Err(ApiError::ForBot));
-                None
-            }
-            Ok(envelope) => {
-                let now = self.now();
-                let id = self.next_id(now);
-                self.accept(&envelope, &origin, id, now);
-                Some(id)
-            }
-            Err(error) => {
-                self.counters.invalid.add(1);
-                origin.answer_api(Err(ApiError::Invalid(error)));
-                None
-            }
+        if draft.is_for_bot() {
+            origin.answer_api(Err(ApiError::ForBot));
+            return None;
         }
+        let now = self.now();
+        let id = self.next_id(now);
+        self.accept(draft, &origin, id, now);
+        Some(id)
     }
 
     /// Stores and delivers, or refuses, and tells the origin.
     pub(crate) fn accept(
         self: &Arc<Self>,
-        envelope: &Envelope<'_>,
+        draft: Draft<'_>,
         origin: &Origin,
         id: MessageId,
         now: Timestamp,
     ) {
         if !self.is_accepting() {
-            return self.refuse(origin, Refusal::Stopping, envelope.data_json());
+            return self.refuse(origin, Refusal::Stopping);
         }
-        if envelope.is_for_bot() {
+        if draft.is_for_bot() {
             self.counters.for_bot.add(1);
-            acknowledge(origin, id, || envelope.data_json());
-            return self.settle(origin, envelope.sender(), id, Vec::new());
+            acknowledge(origin, id);
+            return self.settle(origin, &draft.sender, id, Vec::new());
         }
-        if self.settings().is_live_only(envelope.kind()) {
-            return self.pass_on(&self.encode_live(envelope, id, now), origin);
+        let kind = draft.kind.decode().unwrap_or_default();
+        let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
+        if self.settings().is_live_only(&kind) {
+            drop(kind);
+            let publication = self.publication(draft, id, now);
+            return self.pass_on(
+                &Message {
+                    publication,
+                    sends_back,
+                },
+                origin,
+            );
         }
-        // An upper bound; exact sizes would need the encoding that is to be avoided.
-        let bytes = envelope
-            .json_len_max(&[])
-            .saturating_mul(envelope.recipients().len());
+        drop(kind);
+        let bytes = draft
+            .size_max()
+            .saturating_mul(draft.recipients.as_slice().len());
         if bytes > self.settings().config().fanout_bytes_max {
-            return self.refuse(origin, Refusal::FanoutTooLarge, envelope.data_json());
+            return self.refuse(origin, Refusal::FanoutTooLarge);
         }
-        let (message, payload) = self.encode(envelope, id, now);
+        let publication = self.publication(draft, id, now);
+        let message = Message {
+            publication,
+            sends_back,
+        };
         let append = Append {
-            recipients: message.recipients.iter().map(UserId::mailbox_key).collect(),
-            payload,
-            sender: Some(origin.sender(envelope)),
+            recipients: message.recipients().map(UserId::mailbox_key).collect(),
+            body: message.publication.body().clone(),
+            sender: Some(origin.sender(message.publication.sender())),
             ttl_ms: None,
         };
         let hub = Arc::clone(self);
@@ -179,31 +182,47 @@ impl Hub {
         self.gate.begin();
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
-            self.refuse(origin, Refusal::from(error), envelope.data_json());
+            self.refuse(origin, Refusal::from(error));
         }
+    }
+
+    fn publication(&self, draft: Draft<'_>, id: MessageId, now: Timestamp) -> Arc<Publication> {
+        let mut timestamp = String::new();
+        if draft.timestamp.is_none() {
+            timestamp.reserve(34);
+            timestamp.push('"');
+            write_timestamp(&mut timestamp, now, &self.settings().zone);
+            timestamp.push('"');
+        }
+        let now = JsonText::from_literal(&timestamp).unwrap_or(JsonText::EMPTY);
+        Arc::new(Publication::new(id, draft, &now))
     }
 
     /// Tells a session that a message of its own was not accepted.
-    pub(crate) fn notify_refused(&self, live: &Live, refusal: Refusal, data_json: &str) {
+    pub(crate) fn notify_refused(
+        &self,
+        live: &Live,
+        refusal: Refusal,
+        reference: Option<Box<str>>,
+    ) {
         self.counters.refused(refusal);
-        let json = envelope::refused(&live.user, refusal, data_json);
-        live.offer_refusal(Prepared::text(&json), End::overloaded());
+        live.offer_outcome(Notice::Refused { refusal, reference });
     }
 
     /// Offers a message that is not stored to everybody who is there; absent recipients miss it,
-    /// and so does a session whose outbox is full.
+    /// and so does a session whose send queue is full.
     fn pass_on(&self, message: &Message, origin: &Origin) {
         self.counters.live_only.add(1);
-        let data_json = || envelope::data_of(message.frame.payload());
-        acknowledge(origin, message.receipt.id, data_json);
+        let publication = &message.publication;
+        acknowledge(origin, publication.id());
         if message.sends_back {
             self.offer_copies(message, origin);
         }
-        for recipient in &message.recipients {
-            self.offer_all(recipient, &message.frame);
+        let event = Event::Publication(Arc::clone(publication));
+        for recipient in message.recipients() {
+            self.offer_all(recipient, &event);
         }
-        let receipt = &message.receipt;
-        self.settle(origin, &receipt.sender, receipt.id, Vec::new());
+        self.settle(origin, publication.sender(), publication.id(), Vec::new());
     }
 
     /// Runs on the store's thread, in the order of commits.
@@ -217,37 +236,36 @@ impl Hub {
             Ok(appended) => {
                 self.counters.accepted.add(1);
                 // Before the recipients: what they confirm comes behind it.
-                let data_json = || envelope::data_of(message.frame.payload());
-                acknowledge(origin, message.receipt.id, data_json);
+                let publication = &message.publication;
+                acknowledge(origin, publication.id());
                 if message.sends_back {
                     self.offer_copies(message, origin);
                 }
                 let refused = self.deliver(message, &appended);
                 if !refused.is_empty() {
                     self.counters.refused_recipients.add(refused.len() as u64);
-                    notify_refused_in_part(message, origin, &refused);
+                    notify_refused_in_part(publication.id(), origin, &refused);
                 }
-                let receipt = &message.receipt;
-                self.settle(origin, &receipt.sender, receipt.id, refused);
+                self.settle(origin, publication.sender(), publication.id(), refused);
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
-                let data_json = envelope::data_of(message.frame.payload());
-                self.refuse(origin, Refusal::from(error), data_json);
+                self.refuse(origin, Refusal::from(error));
             }
         }
         self.command_completed();
     }
 
     /// A copy for every session of the sender. For the one that submitted it, it is the receipt, unless it
-    /// gets a better one: like a refusal it may go beyond the outbox's bound, by as many as may be pending.
+    /// gets a better one: like a refusal it may go beyond the send queue's bound, by as many as may be pending.
     fn offer_copies(&self, message: &Message, origin: &Origin) {
-        let sessions = self.registry.sessions(&message.receipt.sender);
+        let publication = &message.publication;
+        let sessions = self.registry.sessions(publication.sender());
         for live in sessions.iter().flat_map(|sessions| sessions.iter()) {
             let submitted_it =
                 matches!(origin, Origin::Session { live: own, .. } if Arc::ptr_eq(own, live));
             let is_receipt = submitted_it && !live.receipts;
-            if !live.offer_copy(message.frame.clone(), is_receipt) {
+            if !live.offer_copy(Event::Publication(Arc::clone(publication)), is_receipt) {
                 self.counters.ephemeral_dropped.add(1);
             }
         }
@@ -255,9 +273,9 @@ impl Hub {
 
     /// Returns who could not take the message.
     fn deliver(self: &Arc<Self>, message: &Message, appended: &Appended) -> Vec<RefusedRecipient> {
-        debug_assert_eq!(message.recipients.len(), appended.outcomes.len());
+        debug_assert_eq!(message.recipients().count(), appended.outcomes.len());
         let mut refused = Vec::new();
-        for (user, outcome) in message.recipients.iter().zip(&appended.outcomes) {
+        for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
                 Ok(offset) => self.deliver_to(user, message, appended.epoch, *offset),
                 Err(refusal) => refused.push(RefusedRecipient {
@@ -276,14 +294,7 @@ impl Hub {
             .iter()
             .flat_map(|sessions| sessions.iter())
         {
-            let durable = Durable {
-                offset,
-                receipt: message.receipt.clone(),
-            };
-            let item = Item {
-                frame: message.frame.clone(),
-                durable: Some(durable),
-            };
+            let item = Item::durable(Arc::clone(&message.publication), offset);
             let fell_back = live.handle_appended(epoch, offset, item);
             if fell_back {
                 self.read_if_wanted(live);
@@ -303,6 +314,7 @@ impl Hub {
                 live,
                 counters,
                 bytes,
+                ..
             } => {
                 live.settle_submission(*bytes);
                 if live.user == *sender {
@@ -324,10 +336,15 @@ impl Hub {
         }
     }
 
-    fn refuse(&self, origin: &Origin, refusal: Refusal, data_json: &str) {
+    fn refuse(&self, origin: &Origin, refusal: Refusal) {
         match origin {
-            Origin::Session { live, bytes, .. } => {
-                self.notify_refused(live, refusal, data_json);
+            Origin::Session {
+                live,
+                bytes,
+                reference,
+                ..
+            } => {
+                self.notify_refused(live, refusal, reference.clone());
                 live.settle_submission(*bytes);
             }
             Origin::Api(_) => {
@@ -338,23 +355,50 @@ impl Hub {
     }
 }
 
-/// Tells the session that submitted a message who misses it.
-fn notify_refused_in_part(message: &Message, origin: &Origin, refused: &[RefusedRecipient]) {
-    if let Origin::Session { live, .. } = origin {
-        let data_json = envelope::data_of(message.frame.payload());
-        let id = message.receipt.id;
-        let json = envelope::refused_in_part(&live.user, id, refused, data_json);
-        live.offer_refusal(Prepared::text(&json), End::overloaded());
+/// What the delivery of a message needs.
+struct Message {
+    publication: Arc<Publication>,
+    /// Whether the sender's sessions get a copy.
+    sends_back: bool,
+}
+
+impl Message {
+    /// Who gets it. The administrator has no mailbox: in a longer list he is skipped.
+    fn recipients(&self) -> impl Iterator<Item = &UserId> {
+        let recipients = self.publication.recipients().iter();
+        recipients.filter(|id| !id.is_bot())
     }
 }
 
-/// Tells the session that submitted a message, if it has asked for receipts, that it was accepted. `data_json` is the
-/// message's own `data`, looked for only then.
-fn acknowledge<'a>(origin: &Origin, id: MessageId, data_json: impl FnOnce() -> &'a str) {
-    if let Origin::Session { live, .. } = origin
+/// The author's name for a message, to be given back.
+pub(crate) fn reference_of(draft: &Draft<'_>) -> Option<Box<str>> {
+    draft.reference.as_ref().map(|text| text.literal().into())
+}
+
+/// Tells the session that submitted a message who misses it.
+fn notify_refused_in_part(id: MessageId, origin: &Origin, refused: &[RefusedRecipient]) {
+    if let Origin::Session {
+        live, reference, ..
+    } = origin
+    {
+        live.offer_outcome(Notice::RefusedInPart {
+            id,
+            recipients: refused.to_vec(),
+            reference: reference.clone(),
+        });
+    }
+}
+
+/// Tells the session that submitted a message, if it has asked for receipts, that it was accepted.
+fn acknowledge(origin: &Origin, id: MessageId) {
+    if let Origin::Session {
+        live, reference, ..
+    } = origin
         && live.receipts
     {
-        let json = envelope::accepted(&live.user, id, data_json());
-        live.offer_refusal(Prepared::text(&json), End::overloaded());
+        live.offer_outcome(Notice::Accepted {
+            id,
+            reference: reference.clone(),
+        });
     }
 }

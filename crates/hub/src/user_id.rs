@@ -47,8 +47,16 @@ impl UserId {
         }
     }
 
+    /// Hands the mailbox key to `use_key` without an allocation.
+    pub(crate) fn with_key<T>(&self, use_key: impl FnOnce(&str) -> T) -> T {
+        match &self.0 {
+            Repr::Number(number) => decimal(*number, use_key),
+            Repr::Text(text) => use_key(text),
+        }
+    }
+
     /// Appends the id as JSON: a number, or a quoted string.
-    pub(crate) fn write_json(&self, out: &mut String) {
+    pub fn write_json(&self, out: &mut String) {
         match &self.0 {
             Repr::Number(number) => decimal(*number, |digits| out.push_str(digits)),
             Repr::Text(text) => {
@@ -66,7 +74,7 @@ impl UserId {
     }
 
     /// An upper bound of what [`UserId::write_json`] appends.
-    pub(crate) fn json_len_max(&self) -> usize {
+    pub fn json_len_max(&self) -> usize {
         match &self.0 {
             Repr::Number(_) => 20,
             Repr::Text(text) => 2 + 2 * text.len(),

@@ -81,8 +81,11 @@ impl UserCounters {
         self.answered.load(Relaxed)
     }
 
-    pub(crate) fn went_out(&self, messages: u64, bytes: usize) {
+    pub(crate) fn received(&self, messages: u64) {
         self.received.fetch_add(messages, Relaxed);
+    }
+
+    pub(crate) fn went_out(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 

@@ -18,6 +18,7 @@ use tidewire::{
     tls::{ServerTls, TlsError},
     ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
 };
+use tidewire_dialect::Classic;
 use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
@@ -191,12 +192,12 @@ fn start_messaging(
         server.web_chat,
         server.limits.message_bytes_max,
     );
-    let chat = Arc::new(Chat {
-        hub: Arc::clone(hub),
-        access: access.clone(),
+    let chat = Arc::new(Chat::<Classic>::new(
+        Arc::clone(hub),
+        access.clone(),
         config,
-        behaviour: behaviour(settings),
-    });
+        behaviour(settings),
+    ));
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)

@@ -58,7 +58,7 @@ fn stated(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(first.to_owned())
 }
 
-/// Whether the full version is a patch of the stated one, which may leave out the patch.
+/// Returns whether the full version is a patch of the stated one, which may leave out the patch.
 fn is_of(full: &str, stated: &str) -> bool {
     full.strip_prefix(stated)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

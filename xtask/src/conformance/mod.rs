@@ -114,7 +114,7 @@ impl Options {
         }
     }
 
-    /// What is to be tested, in order.
+    /// Returns what is to be tested, in order.
     fn subjects(&self) -> Vec<(Role, Transport)> {
         if self.url.is_some() || self.through.is_some() {
             return vec![(Role::Server, Transport::Plain)];

@@ -202,7 +202,7 @@ impl Client {
         Ok(Self { child, log_file })
     }
 
-    /// Whether it has run through all cases; fails if it did not get so far.
+    /// Returns whether it has run through all cases; fails if it did not get so far.
     pub(super) fn try_wait(&mut self) -> Option<anyhow::Result<()>> {
         match self.child.try_wait() {
             Ok(None) => None,

@@ -199,7 +199,7 @@ impl fmt::Display for Group {
     }
 }
 
-/// What is different, in words, or nothing.
+/// Returns what is different, in words, or nothing.
 fn difference(wanted: Option<&Expectation>, result: Option<&CaseResult>) -> Option<String> {
     let Some(result) = result else {
         return Some("did not run".to_owned());
@@ -229,7 +229,7 @@ fn group(case: &str) -> u32 {
     number.parse().unwrap_or_default()
 }
 
-/// Whether the case is in the comma list of groups (`7`, `7.1`) and cases (`7.1.6`).
+/// Returns whether the case is in the comma list of groups (`7`, `7.1`) and cases (`7.1.6`).
 fn is_among(case: &str, list: &str) -> bool {
     list.split(',').any(|prefix| {
         case.strip_prefix(prefix)

@@ -33,7 +33,7 @@ pub(super) struct Tree {
     pub packages: Vec<Package>,
 }
 
-/// A member crate and the names of everything it depends on.
+/// A member crate and the names of everything it depends on; its tests may use what stands above it.
 #[derive(Debug)]
 pub(super) struct Package {
     pub name: String,
@@ -52,6 +52,7 @@ impl Tree {
                 dependencies: package
                     .dependencies
                     .iter()
+                    .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
                     .map(|dependency| dependency.name.clone())
                     .collect(),
             });

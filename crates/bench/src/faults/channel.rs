@@ -63,7 +63,7 @@ impl Connector {
 }
 
 impl Channel {
-    /// Whether it is told when its backend is lost.
+    /// Returns whether it is told when its backend is lost.
     pub(super) fn is_told(&self) -> bool {
         matches!(self, Self::Mux(_))
     }

@@ -34,19 +34,19 @@ impl Outage {
         self.lock().back = Some(Instant::now());
     }
 
-    /// Whether what is sent now goes to no backend: it is down, and the gateway knows.
+    /// Returns whether what is sent now goes to no backend: it is down, and the gateway knows.
     pub(super) fn is_surely_down(&self) -> bool {
         let state = *self.lock();
         state.back.is_none() && state.killed.is_some_and(|at| at.elapsed() > NOTICED_WITHIN)
     }
 
-    /// Whether a message sent then may have been in the hands of a backend that was killed.
+    /// Returns whether a message sent then may have been in the hands of a backend that was killed.
     pub(super) fn may_have_taken(&self, sent: Instant) -> bool {
         let killed = self.lock().killed;
         killed.is_some_and(|at| sent <= at + NOTICED_WITHIN)
     }
 
-    /// Whether a message sent then may have met a backend in trouble, or the gateway's memory of one.
+    /// Returns whether a message sent then may have met a backend in trouble, or the gateway's memory of one.
     pub(super) fn may_have_hurt(&self, sent: Instant) -> bool {
         let state = *self.lock();
         state.killed.is_some() && state.back.is_none_or(|back| sent <= back + NOTICED_WITHIN)

@@ -65,7 +65,7 @@ pub(super) struct Notes {
 }
 
 impl Pulse {
-    /// Whether something was sent after that moment and has come back.
+    /// Returns whether something was sent after that moment and has come back.
     pub(super) fn is_newer(&self, than: Instant) -> bool {
         self.lock().is_some_and(|sent| sent > than)
     }
@@ -132,7 +132,7 @@ impl Pacer {
         (self.dialect, self.notes)
     }
 
-    /// Whether the echo came; not always if the backend is in trouble. An error if the socket is lost.
+    /// Returns whether the echo came; not always if the backend is in trouble. An error if the socket is lost.
     async fn round_trip(&mut self) -> Result<bool, String> {
         let number = self.notes.next;
         self.notes.next += 1;
@@ -168,7 +168,7 @@ impl Pacer {
         }
     }
 
-    /// Whether this is the echo of that message. An error object ends the socket of a backend in trouble.
+    /// Returns whether this is the echo of that message. An error object ends the socket of a backend in trouble.
     fn is_echo(&mut self, text: &str, number: u64) -> Result<bool, String> {
         let mark = self.mark();
         let rest = text.strip_prefix(&mark).map(str::trim_start);

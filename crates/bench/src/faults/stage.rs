@@ -71,7 +71,7 @@ impl Stage {
         *self.lock() = None;
     }
 
-    /// What a client of this endpoint measures: nothing if that is the victim.
+    /// Returns what a client of this endpoint measures: nothing if that is the victim.
     pub(super) fn place_of(&self, index: usize) -> Option<Place> {
         (*self.lock()).filter(|place| place.victim != index)
     }

@@ -47,7 +47,7 @@ impl Frame {
         Ok(Some(frame))
     }
 
-    /// What goes over the wire, masked.
+    /// Returns what goes over the wire, masked.
     pub(super) fn encode(&self, mask: [u8; 4]) -> Vec<u8> {
         let code;
         let (opcode, payload) = match self {

@@ -164,7 +164,7 @@ impl Pump<'_> {
         }
     }
 
-    /// What is to be passed on; drops what comes in silence, and ends when that does.
+    /// Returns what is to be passed on; drops what comes in silence, and ends when that does.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
         let Some(Silence { after, is_read }) = self.silence else {
             return Ok(self.from.read(buffer).await?);
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use crate::ledger::{pace::Pace, plan::Fault};
 
-    /// What arrives of 5 000 bytes in each of several connections, through a proxy with this
+    /// Returns what arrives of 5 000 bytes in each of several connections, through a proxy with this
     /// fault.
     async fn pass(fault: Fault) -> anyhow::Result<Vec<Vec<u8>>> {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

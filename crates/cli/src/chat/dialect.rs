@@ -33,7 +33,7 @@ impl Dialect {
         Message::text(text)
     }
 
-    /// What to show of a message; `None` when it is not for people.
+    /// Returns what to show of a message; `None` when it is not for people.
     pub(super) fn shown(&self, message: &Message) -> Option<String> {
         let Some(text) = message.as_text() else {
             return Some(format!(

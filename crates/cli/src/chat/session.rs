@@ -272,7 +272,7 @@ impl Link {
     }
 }
 
-/// Whether the server closed because something was wrong.
+/// Returns whether the server closed because something was wrong.
 fn is_complaint(frame: &CloseFrame) -> bool {
     !matches!(
         frame.code,

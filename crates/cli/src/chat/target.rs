@@ -49,7 +49,7 @@ impl Target {
         &self.url
     }
 
-    /// Whether the command line named an address.
+    /// Returns whether the command line named an address.
     pub(super) fn connects_at_once(&self) -> bool {
         self.connects_at_once
     }

@@ -86,7 +86,7 @@ impl Gateway {
         }
     }
 
-    /// What the endpoint `name` answers, or `None` when it cannot be reached.
+    /// Returns what the endpoint `name` answers, or `None` when it cannot be reached.
     async fn ask(&self, name: &str) -> Option<String> {
         let url = format!("{}?ROUTENAME={name}", self.url);
         let mut socket = Client::new(&url).expect("a URL").connect().await.ok()?;

@@ -77,7 +77,7 @@ impl Ledger {
         summary
     }
 
-    /// What each user has got from each sender.
+    /// Returns what each user has got from each sender.
     fn check_readings(&self, summary: &mut Summary) -> BTreeMap<(u64, u64), Received> {
         let sent: BTreeMap<(u64, u64), &Sent> = self
             .sent

@@ -174,7 +174,7 @@ impl Server {
         assert_eq!(self.end().await, Some(0), "{}", self.log());
     }
 
-    /// What the servers of this home have logged.
+    /// Returns what the servers of this home have logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("readable")
     }

@@ -37,7 +37,7 @@ impl Manager {
         self.directory.path()
     }
 
-    /// What is told next; its lines.
+    /// Returns what is told next; its lines.
     async fn told(&self) -> Vec<String> {
         let mut buffer = [0; 4096];
         let count = self.socket.recv(&mut buffer).await.expect("a datagram");
@@ -45,7 +45,7 @@ impl Manager {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// What is told next is `first`, with this in its status.
+    /// Expects that what is told next is `first`, with this in its status.
     async fn is_told(&self, first: &str, status: &str) -> Vec<String> {
         let told = self.told().await;
         assert_eq!(told[0], first, "{told:?}");

@@ -46,12 +46,12 @@ pub(super) struct BatchBounds {
 }
 
 impl Command {
-    /// What this command adds to a batch: the disk gets the payload once per mailbox.
+    /// What this command adds to a batch: the disk gets the payload once, each mailbox an entry.
     pub(super) fn size(&self) -> Size {
         match self {
             Self::Append { append, .. } => Size {
                 messages: append.recipients.len().max(1),
-                bytes: append.payload.len().saturating_mul(append.recipients.len()),
+                bytes: append.body.len(),
             },
             Self::Read { .. } | Self::Purge { .. } => Size {
                 messages: 1,
@@ -63,7 +63,7 @@ impl Command {
     /// Payload this command holds in memory.
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
-            Self::Append { append, .. } => append.payload.len(),
+            Self::Append { append, .. } => append.body.len(),
             Self::Read { .. } | Self::Purge { .. } => 0,
         }
     }

@@ -16,7 +16,8 @@ use super::{
     error::OpenError,
     files, format,
     meta::Meta,
-    row::{MessageRow, UserRow},
+    recipients::Recipients,
+    row::{MessageRow, To, UserRow},
     sql::{number, open_error, pragma},
 };
 
@@ -42,6 +43,14 @@ fn sort(error: rusqlite::Error, has_no_room: impl FnOnce() -> bool) -> Fault {
         Some(_) if is_write && has_no_room() => Fault::DiskFull,
         Some(_) | None => Fault::Fatal(error),
     }
+}
+
+/// What table `user` holds of a user.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KnownUser {
+    Row { last_offset: u64 },
+    Absent,
+    Damaged,
 }
 
 #[derive(Debug)]
@@ -133,18 +142,57 @@ impl Database {
     }
 
     pub(super) fn insert(&self, row: &MessageRow<'_>) -> rusqlite::Result<()> {
+        let (seq, crc, expiry) = (row.seq, row.crc(), row.expiry_ms.cast_signed());
+        match row.to {
+            To::One { user, offset } => self.execute(
+                "INSERT INTO message (seq, crc, user, offset, expiry, payload, sender)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    seq,
+                    crc,
+                    user,
+                    offset.cast_signed(),
+                    expiry,
+                    row.body,
+                    row.sender
+                ],
+            ),
+            To::Several(recipients) => self.execute(
+                "INSERT INTO message (seq, crc, user, offset, expiry, payload, sender, recipients)
+                 VALUES (?1, ?2, '', 0, ?3, ?4, ?5, ?6)",
+                params![seq, crc, expiry, row.body, row.sender, recipients.bytes()],
+            ),
+        }
+    }
+
+    /// Gives a shared row another list of recipients; one that is damaged or missing is left alone.
+    pub(super) fn replace_recipients(
+        &self,
+        seq: i64,
+        keeps: impl Fn(&str, u64) -> bool,
+    ) -> rusqlite::Result<()> {
+        let replaced = self.message(seq, |row| {
+            let row = row?;
+            let To::Several(recipients) = row.to else {
+                return None;
+            };
+            let mut list = Vec::new();
+            for (user, offset) in recipients
+                .iter()
+                .filter(|(user, offset)| keeps(user, *offset))
+            {
+                Recipients::push(&mut list, user, offset);
+            }
+            let to = To::Several(Recipients::pushed(&list)?);
+            let crc = MessageRow { to, ..row }.crc();
+            Some((crc, list))
+        })?;
+        let Some((crc, list)) = replaced else {
+            return Ok(());
+        };
         self.execute(
-            "INSERT INTO message (seq, crc, user, offset, expiry, payload, sender)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                row.seq,
-                row.crc(),
-                row.user,
-                row.offset.cast_signed(),
-                row.expiry_ms.cast_signed(),
-                row.payload,
-                row.sender
-            ],
+            "UPDATE message SET crc = ?2, recipients = ?3 WHERE seq = ?1",
+            params![seq, crc, list],
         )
     }
 
@@ -194,8 +242,8 @@ impl Database {
     pub(super) fn quarantine_message(&self, seq: i64, now_ms: u64) -> rusqlite::Result<()> {
         self.execute(
             "INSERT INTO quarantine
-             (found_ms, source, seq, crc, user, offset, expiry, payload, sender)
-             SELECT ?2, 'message', seq, crc, user, offset, expiry, payload, sender
+             (found_ms, source, seq, crc, user, offset, expiry, payload, sender, recipients)
+             SELECT ?2, 'message', seq, crc, user, offset, expiry, payload, sender, recipients
              FROM message WHERE seq = ?1",
             params![seq, now_ms.cast_signed()],
         )?;
@@ -228,8 +276,8 @@ impl Database {
         seq: i64,
         read: impl FnOnce(Option<MessageRow<'_>>) -> T,
     ) -> rusqlite::Result<T> {
-        let sql =
-            "SELECT seq, crc, user, offset, expiry, payload, sender FROM message WHERE seq = ?1";
+        let sql = "SELECT seq, crc, user, offset, expiry, payload, sender, recipients
+                   FROM message WHERE seq = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([seq])?;
         match rows.next()? {
@@ -238,16 +286,20 @@ impl Database {
         }
     }
 
-    /// The last offset of a user without pending messages: that of his row, `absent` without
-    /// one; `None` if the row is damaged.
-    pub(super) fn last_offset(&self, key: &str, absent: u64) -> rusqlite::Result<Option<u64>> {
+    /// What the file says about a user of whom nothing is in memory.
+    pub(super) fn user(&self, key: &str) -> rusqlite::Result<KnownUser> {
         let sql = "SELECT key, last_offset, gone_up_to, crc FROM user WHERE key = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let read = |row: &rusqlite::Row<'_>| Ok(UserRow::check(row)?.map(|row| row.last_offset));
-        Ok(statement
-            .query_row([key], read)
-            .optional()?
-            .unwrap_or(Some(absent)))
+        let read = |row: &rusqlite::Row<'_>| {
+            let row = UserRow::check(row)?.map(|row| row.last_offset);
+            Ok(
+                row.map_or(KnownUser::Damaged, |last_offset| KnownUser::Row {
+                    last_offset,
+                }),
+            )
+        };
+        let found = statement.query_row([key], read).optional()?;
+        Ok(found.unwrap_or(KnownUser::Absent))
     }
 
     /// Calls `each` for every message in the order of storing; `Err(seq)` stands for a damaged
@@ -256,8 +308,8 @@ impl Database {
         &self,
         mut each: impl FnMut(Result<MessageRow<'_>, i64>),
     ) -> rusqlite::Result<()> {
-        let sql =
-            "SELECT seq, crc, user, offset, expiry, payload, sender FROM message ORDER BY seq";
+        let sql = "SELECT seq, crc, user, offset, expiry, payload, sender, recipients
+                   FROM message ORDER BY seq";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

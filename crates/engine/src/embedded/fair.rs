@@ -101,7 +101,7 @@ mod tests {
         Command::Append {
             append: Append {
                 recipients: vec!["x".into(); recipients],
-                payload: Bytes::from(vec![b'.'; len]),
+                body: Bytes::from(vec![b'.'; len]),
                 sender: Some(Sender {
                     user: sender.into(),
                     limited: true,
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn one_who_queues_gigabytes_delays_others_by_one_of_his_messages() {
         let mut turns = Turns::default();
-        turns.add((0..200).map(|_| append("eve", 256, 118_000)).collect());
+        turns.add((0..200).map(|_| append("eve", 256, 1 << 20)).collect());
         turns.add([append("ann", 1, 100), read("bob", 0)].into());
         assert_eq!(names(&turns.take(BOUNDS)), ["eve"]);
         assert_eq!(names(&turns.take(BOUNDS)), ["ann", "bob", "eve"]);

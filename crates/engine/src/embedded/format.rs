@@ -22,9 +22,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
             path: path.to_owned(),
         });
     }
-    if format == FORMAT_1 {
+    if (FORMAT_1..FORMAT).contains(&format) {
         sql::pragma(connection, "journal_mode = WAL").map_err(failed)?;
-        return migrate(connection).map_err(failed);
+        return migrate(connection, format).map_err(failed);
     }
     if format != FORMAT {
         let path = path.to_owned();
@@ -61,10 +61,24 @@ fn create(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     create().map_err(|error| sql::open_error(path, error))
 }
 
+/// Brings the tables of an earlier format up to date, in one transaction. Rows stay as they are.
+fn migrate(connection: &Connection, format: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    if format == FORMAT_1 {
+        migrate_from_1(&transaction)?;
+    }
+    // Until then each recipient had a row with the body.
+    transaction.execute_batch(
+        "ALTER TABLE message ADD COLUMN recipients BLOB;
+         ALTER TABLE quarantine ADD COLUMN recipients;",
+    )?;
+    sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
+    transaction.commit()
+}
+
 /// From the format without a checksum of `meta`, in which every user ever seen kept a row. Those
 /// rows are good for as long as they are there; the store removes them bit by bit.
-fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
+fn migrate_from_1(transaction: &Connection) -> rusqlite::Result<()> {
     let read = |row: &rusqlite::Row<'_>| {
         let (epoch, clock_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
         Ok(Meta {
@@ -77,14 +91,12 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     let meta = transaction.query_row("SELECT epoch, clock_ms FROM meta", [], read)?;
     transaction.execute_batch("DROP TABLE meta")?;
     transaction.execute_batch(META)?;
-    put_meta(&transaction, &meta)?;
+    put_meta(transaction, &meta)?;
     // Who answers for a message was not kept either: the messages there count for nobody.
     transaction.execute_batch(
         "ALTER TABLE message ADD COLUMN sender TEXT;
          ALTER TABLE quarantine ADD COLUMN sender;",
-    )?;
-    sql::pragma(&transaction, &format!("user_version = {FORMAT}"))?;
-    transaction.commit()
+    )
 }
 
 pub(super) fn put_meta(connection: &Connection, meta: &Meta) -> rusqlite::Result<()> {
@@ -121,15 +133,16 @@ pub(super) fn draw_epoch() -> Result<u64, getrandom::Error> {
 /// Marks the file as ours; `TwMB` in ASCII.
 const APPLICATION_ID: i64 = 0x5477_4d42;
 /// Version of the tables; raised by every change an older program cannot live with.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// The first one.
 const FORMAT_1: i64 = 1;
 
 const SCHEMA: &str = "
+    -- A message to several users is one row without a user and with a list of recipients.
     CREATE TABLE message (
         seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, user TEXT NOT NULL,
         offset INTEGER NOT NULL, expiry INTEGER NOT NULL, payload BLOB NOT NULL,
-        sender TEXT
+        sender TEXT, recipients BLOB
     ) STRICT;
     CREATE TABLE user (
         key TEXT PRIMARY KEY, last_offset INTEGER NOT NULL, gone_up_to INTEGER NOT NULL,
@@ -137,7 +150,8 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     -- Takes rows as they are, so it has no types.
     CREATE TABLE quarantine (
-        id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload, sender
+        id INTEGER PRIMARY KEY, found_ms, source, seq, crc, user, offset, expiry, payload, sender,
+        recipients
     );";
 
 /// One row; see [`Meta`].

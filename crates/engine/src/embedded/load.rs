@@ -1,9 +1,13 @@
 //! Rebuilds the index from the file when the store opens.
 
+use std::collections::HashMap;
+
 use super::{
     config::Config,
     database::Database,
     index::{Index, Slot, User},
+    row::{MessageRow, To},
+    shared::RowKey,
 };
 use crate::UserKey;
 
@@ -42,29 +46,12 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
     database.for_each_message(|row| match row {
         Ok(row) => {
             next_seq = row.seq.saturating_add(1);
-            offset_max = offset_max.max(row.offset);
+            offset_max = offset_max.max(row.offset_max());
             // A checksum that holds on a row out of order is a copy of a row.
-            let last_offset = index.user(row.user).map_or(0, User::last_offset);
-            if row.offset <= last_offset {
-                tracing::error!(
-                    row.seq,
-                    row.user,
-                    row.offset,
-                    "message out of order set aside"
-                );
+            if !push(&mut index, &row) {
+                tracing::error!(row.seq, "message out of order set aside");
                 damage.messages.push(row.seq);
-                return;
             }
-            let slot = Slot {
-                offset: row.offset,
-                seq: row.seq,
-                expiry_ms: row.expiry_ms,
-                // Rows are limited to far less by the configuration and by SQLite.
-                len: u32::try_from(row.payload.len()).unwrap_or(u32::MAX),
-                sender: None,
-            };
-            let sender = row.sender.map(UserKey::from);
-            index.push(&UserKey::from(row.user), slot, sender.as_ref());
         }
         // Its key says nothing about the keys in use; the row is gone before the next insert.
         Err(seq) => damage.messages.push(seq),
@@ -88,4 +75,47 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
         has_idle_users,
         damage,
     })
+}
+
+/// Adds what lies in a row; returns whether its offsets are above those before it.
+#[must_use]
+fn push(index: &mut Index, row: &MessageRow<'_>) -> bool {
+    let sender = row.sender.map(UserKey::from);
+    let mut slot = Slot {
+        offset: 0,
+        row: RowKey::own(row.seq),
+        expiry_ms: row.expiry_ms,
+        // Rows are limited to far less by the configuration and by SQLite.
+        len: u32::try_from(row.body.len()).unwrap_or(u32::MAX),
+        sender: None,
+    };
+    match row.to {
+        To::One { user, offset } => {
+            slot.offset = offset;
+            if offset <= index.user(user).map_or(0, User::last_offset) {
+                return false;
+            }
+            index.push(&UserKey::from(user), slot, sender.as_ref());
+        }
+        To::Several(recipients) => {
+            slot.row = RowKey::shared(row.seq);
+            let mut last_offsets = HashMap::new();
+            for (user, offset) in recipients.iter() {
+                let known = || index.user(user).map_or(0, User::last_offset);
+                let last_offset = last_offsets.entry(user).or_insert_with(known);
+                if offset <= *last_offset {
+                    return false;
+                }
+                *last_offset = offset;
+            }
+            let mut entries = 0;
+            for (user, offset) in recipients.iter() {
+                slot.offset = offset;
+                index.push(&UserKey::from(user), slot, sender.as_ref());
+                entries += 1;
+            }
+            index.insert_shared(slot.row, entries, slot.len);
+        }
+    }
+    true
 }

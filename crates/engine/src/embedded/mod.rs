@@ -8,6 +8,8 @@
 //! - an append completes with `Ok` only after its transaction is on disk;
 //! - offsets never restart within an epoch: a user who has nothing pending has no row, and goes
 //!   on above the highest offset that such a user ever had;
+//! - a message to several mailboxes lies in the file once, and leaves it with the last of them
+//!   ([`shared`]);
 //! - committed transactions that are missing at the next start are noticed, and the epoch
 //!   changes;
 //! - a row whose checksum fails is set aside in table `quarantine`, never handed out, and the
@@ -33,9 +35,11 @@ mod meta; // the store's row about itself
 mod plan; // does it fit, and where
 mod fair; // whose turn it is
 mod queue; // from the callers to the thread
+mod recipients; // who shares a row
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod senders; // who has how much waiting
+mod shared; // rows of several mailboxes
 mod sql; // what is asked of SQLite while opening
 mod stats; // counters
 mod store; // file, index and clock in step

@@ -10,6 +10,7 @@ use super::{
     config::Config,
     index::{Index, Slot, User},
     senders::{Amount, SenderId},
+    shared::RowKey,
 };
 use crate::{Append, AppendError, MailboxRefusal, UserKey};
 
@@ -62,12 +63,12 @@ impl Reserved {
         next_seq: &mut i64,
     ) -> Plan {
         let expiry_ms = room.now_ms + room.config.ttl_ms(append.ttl_ms);
-        let bytes = append.payload.len() as u64;
+        let bytes = append.body.len() as u64;
         // Longer ones fit no mailbox.
         let len = u32::try_from(bytes).unwrap_or(u32::MAX);
         let limited = Limited::of(append, room);
         let mut planned = Vec::with_capacity(append.recipients.len());
-        let mut seq = *next_seq;
+        let mut taken = 0;
         for (user, last_offset) in append.recipients.iter().zip(last_offsets) {
             let reserved = self.users.entry(UserKey::clone(user)).or_default();
             let index = room.index.user(user);
@@ -78,14 +79,13 @@ impl Reserved {
             reserved.add(bytes, limited.as_ref());
             planned.push(Ok(Slot {
                 offset: last_offset + reserved.all.messages,
-                seq,
+                row: RowKey::own(*next_seq),
                 expiry_ms,
                 len,
                 sender: None,
             }));
-            seq += 1;
+            taken += 1;
         }
-        let taken = (seq - *next_seq).cast_unsigned();
         if taken == 0 {
             let refusals = planned.into_iter().filter_map(Result::err).collect();
             return Err(AppendError::NoMailbox { refusals });
@@ -106,7 +106,13 @@ impl Reserved {
                 .or_default();
             reserved.add(amount.messages, amount.bytes);
         }
-        *next_seq = seq;
+        if taken > 1 {
+            let row = RowKey::shared(*next_seq);
+            for slot in planned.iter_mut().flatten() {
+                slot.row = row;
+            }
+        }
+        *next_seq += 1;
         Ok(planned)
     }
 
@@ -138,7 +144,7 @@ impl Reserved {
     }
 
     fn give_back(&mut self, append: &Append, planned: &[Planned], limited: Option<&Limited<'_>>) {
-        let bytes = append.payload.len() as u64;
+        let bytes = append.body.len() as u64;
         for (user, planned) in append.recipients.iter().zip(planned) {
             if planned.is_ok()
                 && let Some(reserved) = self.users.get_mut(user)

@@ -7,15 +7,23 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use rusqlite::{Row, types::ValueRef};
 
+use super::recipients::Recipients;
+
 /// A row of table `message`.
 pub(super) struct MessageRow<'a> {
     pub(super) seq: i64,
-    pub(super) user: &'a str,
-    pub(super) offset: u64,
+    pub(super) to: To<'a>,
     pub(super) expiry_ms: u64,
-    pub(super) payload: &'a [u8],
+    pub(super) body: &'a [u8],
     /// `None` also in rows of format 1.
     pub(super) sender: Option<&'a str>,
+}
+
+/// Whose mailboxes a row of table `message` stands for.
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    One { user: &'a str, offset: u64 },
+    Several(Recipients<'a>),
 }
 
 /// A row of table `user`: what outlives the last message of a mailbox.
@@ -29,11 +37,22 @@ impl<'a> MessageRow<'a> {
     pub(super) fn crc(&self) -> u32 {
         let mut hasher = Hasher::new();
         hasher.update(&self.seq.to_le_bytes());
-        hasher.update(&(self.user.len() as u64).to_le_bytes());
-        hasher.update(self.user.as_bytes());
-        hasher.update(&self.offset.to_le_bytes());
+        match self.to {
+            // As in formats 1 and 2, so that their rows stay as they are.
+            To::One { user, offset } => {
+                hasher.update(&(user.len() as u64).to_le_bytes());
+                hasher.update(user.as_bytes());
+                hasher.update(&offset.to_le_bytes());
+            }
+            To::Several(recipients) => {
+                // No user's key is so long: no row of one kind passes for one of the other.
+                hasher.update(&u64::MAX.to_le_bytes());
+                hasher.update(&(recipients.bytes().len() as u64).to_le_bytes());
+                hasher.update(recipients.bytes());
+            }
+        }
         hasher.update(&self.expiry_ms.to_le_bytes());
-        hasher.update(self.payload);
+        hasher.update(self.body);
         // A row without a sender has the checksum of format 1.
         if let Some(sender) = self.sender {
             hasher.update(&(sender.len() as u64).to_le_bytes());
@@ -42,8 +61,8 @@ impl<'a> MessageRow<'a> {
         hasher.finalize()
     }
 
-    /// Reads the columns seq, crc, user, offset, expiry, payload, sender; `None` if the row is not what
-    /// was written. Damage may have changed the types of
+    /// Reads the columns seq, crc, user, offset, expiry, payload, sender, recipients; `None` if the
+    /// row is not what was written. Damage may have changed the types of
     /// the columns as well, so none is taken for granted.
     pub(super) fn check(row: &'a Row<'_>) -> rusqlite::Result<Option<Self>> {
         let columns = (
@@ -73,23 +92,62 @@ impl<'a> MessageRow<'a> {
         else {
             return Ok(None);
         };
-        let Ok(user) = std::str::from_utf8(user) else {
+        let Some(to) = To::check(user, offset.cast_unsigned(), row.get_ref(7)?) else {
             return Ok(None);
         };
-        let (offset, expiry_ms) = (offset.cast_unsigned(), expiry.cast_unsigned());
         let read = Self {
             seq,
-            user,
-            offset,
-            expiry_ms,
-            payload,
+            to,
+            expiry_ms: expiry.cast_unsigned(),
+            body: payload,
             sender,
         };
-        Ok((i64::from(read.crc()) == crc && offset > 0).then_some(read))
+        Ok((i64::from(read.crc()) == crc).then_some(read))
     }
 
-    pub(super) fn payload(&self) -> Bytes {
-        Bytes::copy_from_slice(self.payload)
+    /// Whether the row holds this message of this user.
+    pub(super) fn is_for(&self, user: &str, offset: u64) -> bool {
+        match self.to {
+            To::One {
+                user: one,
+                offset: at,
+            } => one == user && at == offset,
+            To::Several(recipients) => recipients.contains(user, offset),
+        }
+    }
+
+    /// The highest offset it names.
+    pub(super) fn offset_max(&self) -> u64 {
+        match self.to {
+            To::One { offset, .. } => offset,
+            To::Several(recipients) => {
+                let offsets = recipients.iter().map(|(_, offset)| offset);
+                offsets.max().unwrap_or_default()
+            }
+        }
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        Bytes::copy_from_slice(self.body)
+    }
+}
+
+impl<'a> To<'a> {
+    fn check(user: &'a [u8], offset: u64, recipients: ValueRef<'a>) -> Option<Self> {
+        match recipients {
+            ValueRef::Null if offset > 0 => Some(Self::One {
+                user: std::str::from_utf8(user).ok()?,
+                offset,
+            }),
+            ValueRef::Blob(list) if user.is_empty() && offset == 0 => {
+                Some(Self::Several(Recipients::check(list)?))
+            }
+            ValueRef::Null
+            | ValueRef::Blob(_)
+            | ValueRef::Integer(_)
+            | ValueRef::Real(_)
+            | ValueRef::Text(_) => None,
+        }
     }
 }
 

@@ -33,10 +33,10 @@ fn open(dir: &TempDir, sql: &str) -> Arc<SqliteMailbox> {
 
 fn append(store: &SqliteMailbox, payload: &str) -> Result<Appended, AppendError> {
     let (sender, receiver) = sync_channel(1);
-    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    let body = Bytes::copy_from_slice(payload.as_bytes());
     let append = Append {
         recipients: vec!["ann".into()],
-        payload,
+        body,
         sender: None,
         ttl_ms: None,
     };

@@ -109,6 +109,7 @@ impl Writer {
             self.check_files()?;
         }
         self.complete()?;
+        self.store.evict();
         match self.store.checkpoint_if_due() {
             Ok(()) => {}
             Err(Fault::DiskFull) => self.disk_full(),
@@ -164,6 +165,10 @@ impl Writer {
         let mut result = self.store.write(self.in_flight.iter());
         if matches!(result, Err(Fault::DiskFull)) && self.store.owes_write() {
             result = self.store.write(std::iter::empty());
+            if matches!(result, Err(Fault::DiskFull)) {
+                let freed = self.store.write_shared_rows();
+                result = freed.and_then(|()| self.store.write(std::iter::empty()));
+            }
             if matches!(result, Err(Fault::DiskFull)) {
                 result = self.drain();
             }

@@ -4,23 +4,30 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tidewire_engine::{AppendError, Mailbox, MailboxRefusal, SqliteMailbox, embedded::Config};
-
-use crate::{
-    blocking::{ack, message, submit, try_read},
-    clock::TestClock,
+use tidewire_engine::{
+    AppendError, Mailbox, MailboxRefusal, Purge, SqliteMailbox, embedded::Config,
 };
 
+use crate::clock::TestClock;
+use tidewire_engine::contract::blocking::{ack, from, purge, submit, try_read, user};
+
 const USERS: [&str; 3] = ["ann", "bob", "eve"];
+const SENDERS: [&str; 2] = ["kim", "lee"];
 const USER_MESSAGES_MAX: usize = 5;
 const MESSAGES_MAX: usize = 9;
 
 #[derive(Clone, Debug)]
 enum Operation {
     Append {
+        sender: usize,
         users: Vec<usize>,
         len: usize,
         ttl_ms: Option<u64>,
+    },
+    /// Removes what this sender has sent, to one user or to all.
+    Purge {
+        sender: usize,
+        user: Option<usize>,
     },
     /// Acknowledges up to this far before the last offset.
     Ack {
@@ -43,11 +50,14 @@ fn operation() -> impl Strategy<Value = Operation> {
     let user = 0..USERS.len();
     prop_oneof![
         6 => (
+            0..SENDERS.len(),
             prop::collection::vec(user.clone(), 1..4),
             0_usize..50,
             prop::option::of(1_u64..2000),
         )
-            .prop_map(|(users, len, ttl_ms)| Operation::Append { users, len, ttl_ms }),
+            .prop_map(|(sender, users, len, ttl_ms)| Operation::Append { sender, users, len, ttl_ms }),
+        1 => (0..SENDERS.len(), prop::option::of(user.clone()))
+            .prop_map(|(sender, user)| Operation::Purge { sender, user }),
         3 => (user.clone(), 0_u64..6).prop_map(|(user, back)| Operation::Ack { user, back }),
         4 => (user, 0_u64..20, 0_usize..8, 0_usize..200).prop_map(
             |(user, after, messages_max, bytes_max)| Operation::Read {
@@ -68,14 +78,21 @@ struct Model {
 
 #[derive(Default)]
 struct ModelMailbox {
-    /// By offset: expiry and payload.
-    pending: BTreeMap<u64, (u64, Vec<u8>)>,
+    /// By offset.
+    pending: BTreeMap<u64, ModelMessage>,
     last_offset: u64,
+}
+
+struct ModelMessage {
+    expiry_ms: u64,
+    sender: usize,
+    payload: Vec<u8>,
 }
 
 impl Model {
     fn append(
         &mut self,
+        sender: usize,
         users: &[usize],
         payload: &[u8],
         ttl_ms: u64,
@@ -121,9 +138,14 @@ impl Model {
             } else {
                 mailbox.last_offset += 1;
             }
-            mailbox
-                .pending
-                .insert(mailbox.last_offset, (expiry_ms, payload.to_vec()));
+            mailbox.pending.insert(
+                mailbox.last_offset,
+                ModelMessage {
+                    expiry_ms,
+                    sender,
+                    payload: payload.to_vec(),
+                },
+            );
             Ok(mailbox.last_offset)
         };
         Ok(users.iter().zip(fits).map(&mut push).collect())
@@ -134,8 +156,22 @@ impl Model {
         for mailbox in &mut self.mailboxes {
             mailbox
                 .pending
-                .retain(|_, (expiry_ms, _)| *expiry_ms > self.now_ms);
+                .retain(|_, message| message.expiry_ms > self.now_ms);
         }
+    }
+
+    fn purge(&mut self, sender: usize, user: Option<usize>) -> usize {
+        let mut count = 0;
+        for (at, mailbox) in self.mailboxes.iter_mut().enumerate() {
+            if user.is_none_or(|user| user == at) {
+                let before = mailbox.pending.len();
+                mailbox
+                    .pending
+                    .retain(|_, message| message.sender != sender);
+                count += before - mailbox.pending.len();
+            }
+        }
+        count
     }
 }
 
@@ -148,12 +184,12 @@ impl ModelMailbox {
     ) -> (Vec<(u64, Vec<u8>)>, bool) {
         let mut messages: Vec<(u64, Vec<u8>)> = Vec::new();
         let mut bytes = 0;
-        for (offset, (_, payload)) in self.pending.range(after + 1..) {
-            bytes += payload.len();
+        for (offset, message) in self.pending.range(after + 1..) {
+            bytes += message.payload.len();
             if messages.len() == messages_max || (bytes > bytes_max && !messages.is_empty()) {
                 return (messages, true);
             }
-            messages.push((*offset, payload.clone()));
+            messages.push((*offset, message.payload.clone()));
         }
         (messages, false)
     }
@@ -170,6 +206,7 @@ fn check(operations: &[Operation]) {
     let mut config = Config::new(dir.path());
     config.user_messages_max = USER_MESSAGES_MAX as u64;
     config.messages_max = MESSAGES_MAX as u64;
+    config.sender_share_percent = 100;
     config.ttl = Duration::from_secs(3);
     config.reserve_bytes = 0;
     // Small enough for the cache of idle users to overflow.
@@ -180,18 +217,30 @@ fn check(operations: &[Operation]) {
     let mut model = Model::default();
     for operation in operations {
         match operation {
-            Operation::Append { users, len, ttl_ms } => {
+            Operation::Append {
+                sender,
+                users,
+                len,
+                ttl_ms,
+            } => {
                 model.appended = model.appended.wrapping_add(1);
                 let payload = vec![model.appended; *len];
                 let names: Vec<&str> = users.iter().map(|at| USERS[*at]).collect();
-                let result = submit(&*store, message(&names, &payload, *ttl_ms));
+                let mut append = from(SENDERS[*sender], &names, &payload);
+                append.ttl_ms = *ttl_ms;
+                let result = submit(&*store, append);
                 let result = result
                     .recv()
                     .expect("completes")
                     .map(|appended| appended.outcomes);
                 let given = result.as_deref().ok();
-                let expected = model.append(users, &payload, ttl_ms.unwrap_or(3000), given);
+                let expected =
+                    model.append(*sender, users, &payload, ttl_ms.unwrap_or(3000), given);
                 assert_eq!(result, expected);
+            }
+            Operation::Purge { sender, user } => {
+                let purged = purge(&*store, selection(*sender, *user));
+                assert_eq!(purged, model.purge(*sender, *user) as u64);
             }
             Operation::Ack { user, back } => {
                 let mailbox = &mut model.mailboxes[*user];
@@ -221,6 +270,32 @@ fn check(operations: &[Operation]) {
         check_read(&*store, &model, at, (0, usize::MAX, usize::MAX));
     }
     assert_eq!(store.stats().corrupt, 0);
+    check_nothing_stays(&*store, &config);
+}
+
+fn selection(sender: usize, recipient: Option<usize>) -> Purge {
+    let sender = user(SENDERS[sender]);
+    match recipient {
+        None => Purge::Sender(sender),
+        Some(recipient) => Purge::Between {
+            recipient: user(USERS[recipient]),
+            sender,
+        },
+    }
+}
+
+/// What nobody waits for leaves nothing in the file.
+fn check_nothing_stays(store: &dyn Mailbox, config: &Config) {
+    for name in USERS {
+        ack(store, name, u64::MAX);
+    }
+    store.stop();
+    let connection = rusqlite::Connection::open(config.dir.join("mailbox.db")).expect("opens");
+    let rows = "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM user)";
+    let rows: i64 = connection
+        .query_row(rows, [], |row| row.get(0))
+        .expect("there are such tables");
+    assert_eq!(rows, 0);
 }
 
 fn check_read(
@@ -233,7 +308,7 @@ fn check_read(
     let messages: Vec<_> = batch
         .messages
         .iter()
-        .map(|read| (read.offset, read.payload.to_vec()))
+        .map(|read| (read.offset, read.body.to_vec()))
         .collect();
     let mailbox = &model.mailboxes[at];
     let expected = mailbox.read(after, messages_max, bytes_max);

@@ -8,9 +8,9 @@ use tidewire_engine::{
     embedded::{Config, OpenError},
 };
 
-use crate::{
-    blocking::{ack, append, from, listed, pending, purge, read, submit, user},
-    sqlite::{fresh, open},
+use crate::sqlite::{fresh, open};
+use tidewire_engine::contract::blocking::{
+    ack, append, from, listed, pending, purge, read, submit, user,
 };
 
 fn file(config: &Config) -> PathBuf {
@@ -147,6 +147,8 @@ const FORMAT_1: &str = "
         id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, clock_ms INTEGER NOT NULL
     ) STRICT;
     INSERT INTO meta VALUES (1, 77, unixepoch() * 1000);
+    ALTER TABLE message DROP COLUMN recipients;
+    ALTER TABLE quarantine DROP COLUMN recipients;
     ALTER TABLE message DROP COLUMN sender;
     ALTER TABLE quarantine DROP COLUMN sender;
     PRAGMA user_version = 1;";
@@ -222,7 +224,7 @@ fn an_unknown_format_is_refused_and_left_alone() {
             error,
             OpenError::UnknownFormat {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),

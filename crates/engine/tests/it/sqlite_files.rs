@@ -6,10 +6,8 @@ use std::{fs, path::Path};
 
 use tidewire_engine::{AppendError, Mailbox, SubmitError, embedded::Config};
 
-use crate::{
-    blocking::{append, listed, pending, try_append, user},
-    sqlite::{fresh, open},
-};
+use crate::sqlite::{fresh, open};
+use tidewire_engine::contract::blocking::{append, listed, pending, try_append, user};
 
 /// Stores something, does `sabotage` to the store's directory, and expects that nothing more is
 /// accepted; the reason has to name `named`. Returns the configuration for a new start.

@@ -6,10 +6,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, Purge, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{ack, append, pending, purge, read, user},
-    clock::TestClock,
-};
+use crate::clock::TestClock;
+use tidewire_engine::contract::blocking::{ack, append, pending, purge, read, user};
 
 /// See its `README.md`.
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format_2");
@@ -80,7 +78,7 @@ fn a_store_of_format_2_opens_with_all_it_holds() {
                     .iter()
                     .find(|(user, offset, _)| user == name && *offset == message.offset)
                     .map(|(_, _, bytes)| bytes);
-                assert_eq!(bytes.map(Vec::as_slice), Some(&message.payload[..]));
+                assert_eq!(bytes.map(Vec::as_slice), Some(&message.body[..]));
             }
         }
         let stats = store.stats();

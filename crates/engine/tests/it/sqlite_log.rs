@@ -7,10 +7,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{append, pending, read},
-    sqlite::{fresh, open},
-};
+use crate::sqlite::{fresh, open};
+use tidewire_engine::contract::blocking::{append, pending, read};
 
 const MESSAGES: u64 = 12;
 const LOG: &str = "mailbox.db-wal";

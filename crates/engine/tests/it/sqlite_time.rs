@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tidewire_engine::{Mailbox, SqliteMailbox, embedded::Config};
 
-use crate::{
-    blocking::{append, listed, message, pending, read, submit},
-    clock::TestClock,
-    sqlite::fresh,
-};
+use crate::{clock::TestClock, sqlite::fresh};
+use tidewire_engine::contract::blocking::{append, listed, message, pending, read, submit};
 
 const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
@@ -68,7 +65,7 @@ impl Desk {
 
     fn check(&self, expected: &[&str]) {
         let messages = read(self.store(), "ann", 0).messages;
-        let payloads: Vec<_> = messages.iter().map(|read| read.payload.to_vec()).collect();
+        let payloads: Vec<_> = messages.iter().map(|read| read.body.to_vec()).collect();
         let payloads: Vec<_> = payloads
             .iter()
             .map(|bytes| str::from_utf8(bytes).expect("text"))

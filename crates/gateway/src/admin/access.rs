@@ -75,7 +75,7 @@ impl Access {
         Some(challenge(response, auth.challenge()))
     }
 
-    /// Whether a browser can ask for the credentials before it loads the page. Otherwise the page must come
+    /// Returns whether a browser can ask for the credentials before it loads the page. Otherwise the page must come
     /// first, so that it can ask.
     fn browser_asks(&self) -> bool {
         let auth = self.auth.as_ref();
@@ -120,7 +120,7 @@ pub(super) async fn page_credentials(
     next.run(request).await
 }
 
-/// Whether a request is of a kind that a browser lets foreign pages send only after asking us.
+/// Returns whether a request is of a kind that a browser lets foreign pages send only after asking us.
 fn is_ours(headers: &HeaderMap) -> bool {
     let json = single(headers, header::CONTENT_TYPE).is_some_and(|kind| {
         let essence = kind.split(';').next().unwrap_or_default();

@@ -39,7 +39,7 @@ pub(super) struct Draining {
 }
 
 impl AdminState {
-    /// Whether the sessions of this endpoint are being ended.
+    /// Returns whether the sessions of this endpoint are being ended.
     pub(super) fn is_draining(&self, endpoint: &str) -> bool {
         self.drains().contains(endpoint)
     }

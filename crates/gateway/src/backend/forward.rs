@@ -146,7 +146,7 @@ fn values_of(fields: &[(String, String)], name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is asked of the upstream: its own path, or with `strip_prefix` the rest of the request's behind
+/// Returns what is asked of the upstream: its own path, or with `strip_prefix` the rest of the request's behind
 /// it; and the client's query behind the upstream's own.
 pub(crate) fn target(
     upstream: &Url,

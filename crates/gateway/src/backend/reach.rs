@@ -66,14 +66,10 @@ pub(crate) enum Unreachable {
 }
 
 impl Unreachable {
-    /// What the client is told.
+    /// Returns what the client is told.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
-            Self::None => {
-                let mut refusal = Refusal::new(503, "no backend is available");
-                refusal.headers.push(("Retry-After", "1".to_owned()));
-                refusal
-            }
+            Self::None => Refusal::new(503, "no backend is available").header("Retry-After", "1"),
             Self::Failed(ConnectError::TimedOut) => {
                 Refusal::new(504, "the backend did not answer in time")
             }
@@ -230,7 +226,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the client asked for cannot be said in a request.
+/// The client asked for what cannot be said in a request.
 fn not_passed_on() -> Unreachable {
     let refusal = Refusal::new(400, "the request cannot be passed on");
     Unreachable::Refused(Box::new(refusal))
@@ -251,7 +247,7 @@ fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
     for name in PASSED_ON {
         for value in head.values(name) {
             if let Ok(value) = std::str::from_utf8(value) {
-                refusal.headers.push((name, value.to_owned()));
+                refusal = refusal.header(*name, value);
             }
         }
     }

@@ -50,7 +50,7 @@ impl Ready {
         state.numbers.pop_front()
     }
 
-    /// Whether there is one.
+    /// Returns whether there is one.
     pub(crate) fn is_empty(&self) -> bool {
         let state = lock(&self.state);
         state.numbers.is_empty()

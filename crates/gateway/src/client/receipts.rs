@@ -198,7 +198,7 @@ impl Receipts {
 mod tests {
     use super::*;
 
-    /// What a pong says, after so many pings of the connection.
+    /// Returns what a pong says, after so many pings of the connection.
     fn says(receipts: &mut Receipts, payload: &[u8], pings_sent: u32) -> Vec<(u64, Pong)> {
         let mut said = Vec::new();
         let payload = Bytes::copy_from_slice(payload);

@@ -120,7 +120,7 @@ impl Backend {
         self.outputs.abort_all();
     }
 
-    /// What happens next. After [`Event::Gone`] call [`finish`](Self::finish).
+    /// Returns what happens next. After [`Event::Gone`] call [`finish`](Self::finish).
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -242,7 +242,7 @@ impl Supervision {
         }
     }
 
-    /// What is to be done now.
+    /// Returns what is to be done now.
     pub(super) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }

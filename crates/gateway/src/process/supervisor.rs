@@ -39,7 +39,7 @@ impl Supervised {
         self.status.borrow().clone()
     }
 
-    /// What it does.
+    /// Returns what it does.
     pub fn state(&self) -> State {
         self.status.borrow().state.clone()
     }
@@ -298,7 +298,7 @@ where
     }
 }
 
-/// What happens next to a process, if there is one.
+/// Returns what happens next to a process, if there is one.
 async fn next(backend: &mut Option<Backend>) -> Event {
     match backend {
         Some(backend) => backend.next().await,

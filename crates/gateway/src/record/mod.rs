@@ -123,7 +123,7 @@ impl Record {
         first
     }
 
-    /// Whether it was asked to end.
+    /// Returns whether it was asked to end.
     pub(crate) fn is_asked_to_end(&self) -> bool {
         self.ending.get().is_some()
     }
@@ -133,7 +133,7 @@ impl Record {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }

@@ -124,7 +124,7 @@ impl Target {
         tracing::warn!(endpoint = %name, lost_so_far = lost, "{what}");
     }
 
-    /// What is configured now.
+    /// Returns what is configured now.
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
         Arc::clone(&read(&self.endpoint))
     }

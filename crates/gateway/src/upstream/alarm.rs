@@ -35,7 +35,7 @@ pub(super) struct Alarm {
 pub(super) struct Notifications(BTreeMap<u64, oneshot::Sender<()>>);
 
 impl Alarms {
-    /// What a pick remembers, for [`ask`](Self::ask).
+    /// Returns what a pick remembers, for [`ask`](Self::ask).
     pub(super) fn falls(&self) -> u64 {
         self.falls
     }

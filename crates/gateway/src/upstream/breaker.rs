@@ -198,7 +198,7 @@ impl Breaker {
         true
     }
 
-    /// Whether an opening may begin.
+    /// Returns whether an opening may begin.
     pub(super) fn admits(&self, now: Instant) -> bool {
         match self.state {
             State::Closed { .. } => true,
@@ -207,7 +207,7 @@ impl Breaker {
         }
     }
 
-    /// Whether it counts as ejected: from the ejection until a trial succeeds.
+    /// Returns whether it counts as ejected: from the ejection until a trial succeeds.
     pub(super) fn is_ejected(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
@@ -220,7 +220,7 @@ impl Breaker {
         }
     }
 
-    /// What the admin page shows.
+    /// Returns what the admin page shows.
     pub(super) fn state(&self) -> BreakerState {
         match self.state {
             State::Closed { failures, .. } => BreakerState::Closed { failures },

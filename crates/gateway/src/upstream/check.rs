@@ -77,7 +77,7 @@ impl Plan {
     }
 }
 
-/// Whether the endpoint's first upstream answers a check, whether or not there are checks otherwise; if not,
+/// Returns whether the endpoint's first upstream answers a check, whether or not there are checks otherwise; if not,
 /// why.
 ///
 /// # Cancel safety

@@ -120,7 +120,7 @@ impl Member {
         }
     }
 
-    /// Whether it may be picked; `panic` leaves health aside.
+    /// Returns whether it may be picked; `panic` leaves health aside.
     pub(super) fn standing(&self, now: Instant, panic: bool) -> Standing {
         if self.disabled {
             Standing::Disabled

@@ -98,7 +98,7 @@ impl Pool {
         self.shared.usable.subscribe()
     }
 
-    /// What is checked, now and after reloads.
+    /// Returns what is checked, now and after reloads.
     pub(super) fn plans(&self) -> watch::Receiver<Arc<Plan>> {
         self.shared.plan.subscribe()
     }
@@ -110,7 +110,7 @@ impl Pool {
             .look(|roster| roster.next_check_after(id, random))
     }
 
-    /// Whether an upstream's checks failed often enough.
+    /// Returns whether an upstream's checks failed often enough.
     pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
         self.shared.look(|roster| roster.is_unhealthy(id))
     }

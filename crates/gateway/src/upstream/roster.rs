@@ -307,14 +307,14 @@ impl Roster {
         Some(Availability::improved_if(changed))
     }
 
-    /// Whether health is left aside: when every member in use is unhealthy, the checks are more
+    /// Returns whether health is left aside: when every member in use is unhealthy, the checks are more
     /// likely to be wrong than useful, and there is nobody better to ask.
     fn is_panicking(&self) -> bool {
         let mut in_use = self.members.iter().filter(|member| !member.disabled);
         in_use.all(|member| member.condition.is_unhealthy())
     }
 
-    /// Whether the member is present and its checks failed often enough.
+    /// Returns whether the member is present and its checks failed often enough.
     pub(super) fn is_unhealthy(&self, id: UpstreamId) -> bool {
         self.members
             .iter()
@@ -336,7 +336,7 @@ impl Roster {
         Some(member.condition.next_check_after(settings, random))
     }
 
-    /// Whether one more may be ejected besides those that are, should `id` fail too often.
+    /// Returns whether one more may be ejected besides those that are, should `id` fail too often.
     fn may_eject(&self, id: UpstreamId) -> bool {
         let percent = self
             .ejection

@@ -1,5 +1,6 @@
 //! What is accepted, what is refused, and who learns it how.
 
+use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_engine::{AppendError, Mailbox, MailboxRefusal};
 use tidewire_hub::UserId;
 
@@ -8,11 +9,7 @@ use crate::desk::{Desk, message};
 /// Sends as connection 1 and expects the close reason.
 fn check_close(payload: &str, reason: &str) {
     let desk = Desk::new();
-    let end = desk
-        .online("1")
-        .session()
-        .submit(payload.as_bytes())
-        .unwrap_err();
+    let end = desk.online("1").submit(payload.as_bytes()).unwrap_err();
     assert_eq!((end.code, &*end.reason), (4001, reason));
     assert_eq!(desk.mailbox.queued(), 0);
     assert_eq!(desk.hub.totals().invalid, 1);
@@ -39,7 +36,6 @@ fn a_foreign_sender_closes_and_so_does_the_administrators_id() {
     let payload = message(&"0".parse().unwrap(), &["3"], "hi");
     assert_eq!(
         desk.online("0")
-            .session()
             .submit(payload.as_bytes())
             .unwrap_err()
             .reason,
@@ -52,7 +48,7 @@ fn a_quoted_number_is_the_same_sender() {
     let desk = Desk::new();
     let anna = desk.online("1");
     let payload = r#"{"type":"x","sender":"1","recipients":["2"]}"#;
-    anna.session().submit(payload.as_bytes()).unwrap();
+    anna.submit(payload.as_bytes()).unwrap();
     desk.mailbox.pump();
     assert_eq!(desk.online("2").receive()[0]["sender"], 1);
 }
@@ -63,7 +59,7 @@ fn the_check_of_the_sender_can_be_turned_off() {
     let anna = desk.online("1");
     for sender in ["7", "0"] {
         let payload = message(&sender.parse().unwrap(), &["2"], sender);
-        anna.session().submit(payload.as_bytes()).unwrap();
+        anna.submit(payload.as_bytes()).unwrap();
     }
     desk.mailbox.pump();
     assert_eq!(desk.online("2").texts(), ["7", "0"]);
@@ -190,14 +186,21 @@ fn the_api_may_send_as_anybody_and_learns_the_id() {
 
 #[test]
 fn the_api_answers_errors_in_the_old_words() {
-    let check = |payload: &str, expected: &str| {
-        let answer = Desk::new().send_api(payload).get().unwrap();
-        assert_eq!(answer.unwrap_err().to_string(), expected);
-    };
-    check("", "Empty message");
-    check("{}", "Invalid payload: $.type must be a string");
+    let desk = Desk::new();
+    for (payload, expected) in [
+        ("", "Empty message"),
+        ("{}", "Invalid payload: $.type must be a string"),
+    ] {
+        let error =
+            Classic::decode(payload.as_bytes(), &UserId::BOT, desk.hub.settings()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
     let for_bot = message(&"1".parse().unwrap(), &["0"], "hi");
-    check(&for_bot, "Can't send message to bot through the api");
+    let answer = desk.send_api(&for_bot).get().unwrap();
+    assert_eq!(
+        answer.unwrap_err().to_string(),
+        "Can't send message to bot through the api"
+    );
 }
 
 #[test]

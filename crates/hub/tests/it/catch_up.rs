@@ -161,9 +161,9 @@ fn a_device_overtaken_by_another_is_ended_with_1013() {
     let end = slow.end.clone().unwrap();
     assert_eq!(end.code, 1013);
     assert!(end.reason.starts_with("slow consumer"), "{}", end.reason);
-    assert_eq!(slow.session().submit(b"{}").unwrap_err().code, 4001);
+    assert_eq!(slow.submit(b"{}").unwrap_err().code, 4001);
     let payload = crate::desk::message(&slow.user(), &["1"], "x");
-    assert_eq!(slow.session().submit(payload.as_bytes()).unwrap_err(), end);
+    assert_eq!(slow.submit(payload.as_bytes()).unwrap_err(), end);
     assert!(fast.end.is_none());
 }
 

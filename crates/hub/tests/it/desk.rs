@@ -11,9 +11,10 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tidewire_dialect::{Classic, Close, Dialect as _, Ending, Payload};
 use tidewire_hub::{
-    Accepted, ApiError, Clock, Config, Connect, ConnectError, End, Hub, Outgoing, Session,
-    Settings, UserId,
+    Accepted, ApiError, Clock, Command, CommandError, Config, Connect, ConnectError, Event, Hub,
+    Outgoing, Session, Settings, UserId,
 };
 
 use crate::mailbox::PumpedMailbox;
@@ -96,7 +97,12 @@ impl Desk {
         let answer = Arc::new(Mutex::new(None));
         let answered = answer.clone();
         let done = Box::new(move |result| *answered.lock().unwrap() = Some(result));
-        self.hub.submit_api(payload.as_bytes(), done);
+        let command =
+            Classic::decode(payload.as_bytes(), &UserId::BOT, self.hub.settings()).unwrap();
+        let Command::Publish(draft) = command else {
+            panic!("expected a message in {payload}");
+        };
+        self.hub.submit_api(draft, done);
         ApiAnswer(answer)
     }
 }
@@ -122,7 +128,7 @@ pub(crate) struct Client {
     session: Option<Session>,
     waker: Waker,
     wakes: Arc<WakeCount>,
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<Close>,
 }
 
 impl Client {
@@ -134,11 +140,27 @@ impl Client {
         self.session().user().clone()
     }
 
+    /// Sends a payload as the connection does; the error is how it closes.
+    pub(crate) fn submit(&self, payload: &[u8]) -> Result<(), Close> {
+        let session = self.session();
+        let command =
+            Classic::decode(payload, session.user(), session.settings()).map_err(|error| {
+                session.count_invalid();
+                Classic::close(&Ending::Invalid(error))
+            })?;
+        let submitted = session.submit(command, payload.len());
+        submitted.map_err(|error| {
+            Classic::close(&match error {
+                CommandError::Ended(reason) => Ending::Session(reason),
+                CommandError::ForeignSender | _ => Ending::ForeignSender,
+            })
+        })
+    }
+
     /// Sends a text message.
     pub(crate) fn send(&self, recipients: &[&str], text: &str) {
         let sender = self.user();
-        self.session()
-            .submit(message(&sender, recipients, text).as_bytes())
+        self.submit(message(&sender, recipients, text).as_bytes())
             .unwrap();
     }
 
@@ -150,18 +172,28 @@ impl Client {
     }
 
     fn poll_payloads(&mut self, bytes_max: usize) -> Vec<String> {
-        let mut frames = Vec::new();
+        let mut events = Vec::new();
         let mut cx = Context::from_waker(&self.waker);
         let session = self.session.as_ref().unwrap();
-        match session.poll_outgoing(&mut cx, &mut frames, bytes_max) {
-            Poll::Ready(Outgoing::Messages) => assert!(!frames.is_empty()),
-            Poll::Ready(Outgoing::End(end)) => self.end = Some(end),
-            Poll::Pending => assert!(frames.is_empty()),
+        match session.poll_outgoing(&mut cx, &mut events, bytes_max) {
+            Poll::Ready(Outgoing::Events) => assert!(!events.is_empty()),
+            Poll::Ready(Outgoing::End(reason)) => {
+                self.end = Some(Classic::close(&Ending::Session(reason)));
+            }
+            Poll::Pending => assert!(events.is_empty()),
         }
-        frames
-            .iter()
-            .map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap())
-            .collect()
+        let payload = |event: &Event| {
+            let payload = match event {
+                Event::Publication(publication) => Classic::publication(publication),
+                Event::Notice(notice) => Classic::notice(notice, session.user()),
+            };
+            let Some(Payload::Text(text)) = payload else {
+                panic!("expected text, got {payload:?}");
+            };
+            session.count_sent(text.len());
+            text
+        };
+        events.iter().map(payload).collect()
     }
 
     /// Everything there is, byte by byte.
@@ -236,8 +268,8 @@ pub(crate) fn text(message: &Value) -> String {
 
 /// The close code and reason of a connection that becomes no session.
 pub(crate) fn close_of(error: ConnectError) -> (u16, String) {
-    let end = error.end();
-    (end.code, end.reason.to_string())
+    let close = Classic::close(&Ending::Refused(error));
+    (close.code, close.reason.into_owned())
 }
 
 /// A payload of type `text`.

@@ -13,7 +13,7 @@ fn a_user_has_a_bounded_number_of_sessions() {
     let _second = connect().unwrap();
     let error = connect().unwrap_err();
     assert_eq!(error, ConnectError::TooManySessionsOfUser);
-    assert_eq!(error.end().code, 1013);
+    assert_eq!(crate::desk::close_of(error).0, 1013);
     assert_eq!(desk.hub.sessions_len(), 2);
     drop(first);
     assert!(connect().is_ok());

@@ -13,7 +13,7 @@ fn a_live_only_message_reaches_who_is_there_and_no_mailbox() {
     let desk = desk();
     desk.mailbox.set_user_messages_max(0);
     let (mut anna, mut bob) = (desk.online("1"), desk.online("2"));
-    anna.session().submit(TYPING.as_bytes()).unwrap();
+    anna.submit(TYPING.as_bytes()).unwrap();
     assert_eq!(desk.mailbox.queued(), 0);
     let received = bob.receive();
     assert_eq!(received.len(), 1);
@@ -80,10 +80,7 @@ fn a_session_that_still_catches_up_gets_live_only_messages() {
     desk.send_api(&message(&"0".parse().unwrap(), &["2"], "waiting"));
     desk.mailbox.pump();
     let mut bob = desk.connect("2");
-    desk.online("1")
-        .session()
-        .submit(TYPING.as_bytes())
-        .unwrap();
+    desk.online("1").submit(TYPING.as_bytes()).unwrap();
     desk.mailbox.pump();
     assert_eq!(bob.receive().len(), 2);
 }
@@ -93,7 +90,8 @@ fn without_a_queue_everything_is_live_only_and_what_waits_is_delivered() {
     let desk = Desk::with(|config| config.stores = false);
     desk.mailbox.plant(
         "2",
-        b"5A32EA72-38F4D5DC-3541-00000008 1\n{\"text\":\"old\"}",
+        br#"5A32EA72-38F4D5DC-3541-00000008 1
+{"data":null,"id":"5A32EA72-38F4D5DC-3541-00000008","recipients":[2],"sender":1,"text":"old","timestamp":"","type":"text"}"#,
     );
     let (mut anna, mut bob) = (desk.online("1"), desk.online("2"));
     anna.send(&["2", "3"], "hi");

@@ -7,6 +7,7 @@ use std::{
     sync::Mutex,
 };
 
+use bytes::Bytes;
 use tidewire_engine::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
     OnRead, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
@@ -114,17 +115,15 @@ impl PumpedMailbox {
         self.inner.lock().unwrap().reads
     }
 
-    /// Payloads waiting for a user, as text.
-    pub(crate) fn pending(&self, user: &str) -> Vec<String> {
+    /// Bodies waiting for a user.
+    pub(crate) fn pending(&self, user: &str) -> Vec<Bytes> {
         let inner = self.inner.lock().unwrap();
         let stored = inner
             .boxes
             .get(user)
             .into_iter()
             .flat_map(|user| &user.messages);
-        stored
-            .map(|stored| String::from_utf8(stored.payload.to_vec()).unwrap())
-            .collect()
+        stored.map(|stored| stored.body.clone()).collect()
     }
 
     pub(crate) fn refuse_next(&self, error: AppendError) {
@@ -158,7 +157,7 @@ impl PumpedMailbox {
         user.last += 1;
         let stored = Stored {
             offset: user.last,
-            payload: payload.into(),
+            body: payload.into(),
         };
         user.messages.push_back(stored);
     }
@@ -202,7 +201,7 @@ impl Inner {
             outcomes.push(Ok(user.last));
             user.messages.push_back(Stored {
                 offset: user.last,
-                payload: append.payload.clone(),
+                body: append.body.clone(),
             });
         }
         if outcomes.iter().all(Result::is_err) {
@@ -247,7 +246,7 @@ impl Inner {
             .peekable();
         let (mut messages, mut bytes) = (Vec::<Stored>::new(), 0);
         while let Some(stored) = pending.peek() {
-            bytes += stored.payload.len();
+            bytes += stored.body.len();
             if messages.len() == messages_max || bytes > bytes_max && !messages.is_empty() {
                 break;
             }

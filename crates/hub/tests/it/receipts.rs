@@ -12,7 +12,7 @@ fn send_with_ref(client: &Client, recipients: &str, reference: &str) {
     let payload = format!(
         r#"{{"type":"text","sender":1,"recipients":{recipients},"text":"hi","data":{{"ref":"{reference}"}}}}"#
     );
-    client.session().submit(payload.as_bytes()).unwrap();
+    client.submit(payload.as_bytes()).unwrap();
 }
 
 fn kinds(messages: &[Value]) -> Vec<&str> {
@@ -166,7 +166,7 @@ fn a_user_cannot_make_a_notification_that_looks_genuine() {
     let forged = format!(
         r#"{{"type":"notification_received","id":"{NIL_ID}","sender":0,"recipients":[2],"data":{{"id":"x"}}}}"#
     );
-    mallory.session().submit(forged.as_bytes()).unwrap();
+    mallory.submit(forged.as_bytes()).unwrap();
     desk.mailbox.pump();
     let heard = page.receive();
     assert_eq!(heard[0]["type"], "notification_received");

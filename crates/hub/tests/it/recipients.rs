@@ -27,7 +27,7 @@ fn a_full_mailbox_keeps_a_message_from_nobody_else() {
     let mut bob = desk.online("2");
     let payload =
         r#"{"type":"text","sender":1,"recipients":[2,901],"text":"hi","data":{"ref":"r1"}}"#;
-    anna.session().submit(payload.as_bytes()).unwrap();
+    anna.submit(payload.as_bytes()).unwrap();
     desk.mailbox.pump();
     let received = bob.receive();
     assert_eq!(received.len(), 1);
@@ -151,7 +151,7 @@ fn a_repeated_recipient_gets_the_message_as_often_where_that_is_configured() {
     assert_eq!(received.len(), 2);
     assert_eq!(received[0]["recipients"], json!([2, 3, 2]));
     let four = message(&anna.user(), &["2"; 4], "x");
-    let end = anna.session().submit(four.as_bytes()).unwrap_err();
+    let end = anna.submit(four.as_bytes()).unwrap_err();
     assert!(end.reason.contains("at most 3"), "{}", end.reason);
 }
 
@@ -161,7 +161,7 @@ fn one_who_catches_up_is_the_only_recipient_he_sees() {
     let desk = Desk::new();
     let anna = desk.online("1");
     let payload = r#"{"type":"text","sender":1,"recipients":[2,"bob",3],"text":"[]","data":{"recipients":[]}}"#;
-    anna.session().submit(payload.as_bytes()).unwrap();
+    anna.submit(payload.as_bytes()).unwrap();
     desk.mailbox.pump();
     assert_eq!(desk.mailbox.pending("2"), desk.mailbox.pending("bob"));
     let mut seen = Vec::new();
@@ -192,7 +192,7 @@ fn the_user_of_the_connection_answers_for_a_message() {
     };
     let anna = desk.online("1");
     let payload = message(&"2".parse().unwrap(), &["3"], "x");
-    anna.session().submit(payload.as_bytes()).unwrap();
+    anna.submit(payload.as_bytes()).unwrap();
     desk.mailbox.pump();
     assert_eq!(desk.mailbox.last_sender(), sender("1", true));
     desk.send_api(&payload);

@@ -11,7 +11,8 @@ use std::{
     thread::{self, Thread},
 };
 
-use tidewire_hub::{Hub, Outgoing, Session, UserId};
+use tidewire_dialect::{Classic, Dialect as _};
+use tidewire_hub::{Event, Hub, Outgoing, Session, UserId};
 
 use crate::desk::{Desk, message};
 
@@ -48,17 +49,19 @@ fn send(hub: &Arc<Hub>, sender: usize) {
     for number in 0..MESSAGES {
         block_on(poll_fn(|cx| drain_until_ready(&session, cx)));
         let payload = message(session.user(), &recipients, &number.to_string());
-        session.submit(payload.as_bytes()).unwrap();
+        let command =
+            Classic::decode(payload.as_bytes(), session.user(), session.settings()).unwrap();
+        session.submit(command, payload.len()).unwrap();
     }
 }
 
-/// A sender's outbox holds refusals only. They are news, not loss: the hub counts each, and all
+/// A sender's send queue holds refusals only. They are news, not loss: the hub counts each, and all
 /// other messages must arrive.
 fn drain_until_ready(session: &Session, cx: &mut Context<'_>) -> Poll<()> {
-    let mut frames = Vec::new();
+    let mut events = Vec::new();
     loop {
-        match session.poll_outgoing(cx, &mut frames, usize::MAX) {
-            Poll::Ready(Outgoing::Messages) => {}
+        match session.poll_outgoing(cx, &mut events, usize::MAX) {
+            Poll::Ready(Outgoing::Events) => {}
             Poll::Ready(Outgoing::End(end)) => panic!("ended: {end:?}"),
             Poll::Pending => break,
         }
@@ -70,10 +73,10 @@ fn drain_until_ready(session: &Session, cx: &mut Context<'_>) -> Poll<()> {
 fn receive(hub: &Arc<Hub>, user: u64, done: &AtomicBool) -> Vec<Vec<usize>> {
     let session = hub.connect(UserId::from(user)).unwrap();
     let mut received = vec![Vec::new(); SENDERS];
-    let mut frames = Vec::new();
+    let mut events = Vec::new();
     loop {
         let outgoing = block_on(poll_fn(|cx| {
-            let outgoing = session.poll_outgoing(cx, &mut frames, 4096);
+            let outgoing = session.poll_outgoing(cx, &mut events, 4096);
             if outgoing.is_pending() && done.load(Ordering::SeqCst) {
                 return Poll::Ready(None);
             }
@@ -82,17 +85,15 @@ fn receive(hub: &Arc<Hub>, user: u64, done: &AtomicBool) -> Vec<Vec<usize>> {
         match outgoing {
             None => return received,
             Some(Outgoing::End(end)) => panic!("ended: {end:?}"),
-            Some(Outgoing::Messages) => {}
+            Some(Outgoing::Events) => {}
         }
-        for frame in frames.drain(..) {
-            let message: serde_json::Value = serde_json::from_slice(frame.payload()).unwrap();
-            let sender = message["sender"]
-                .as_str()
-                .unwrap()
-                .strip_prefix("sender")
-                .unwrap();
-            let sender: usize = sender.parse().unwrap();
-            received[sender].push(message["text"].as_str().unwrap().parse().unwrap());
+        for event in events.drain(..) {
+            let Event::Publication(publication) = event else {
+                panic!("expected a message, got {event:?}");
+            };
+            let sender = publication.sender().to_string();
+            let sender: usize = sender.strip_prefix("sender").unwrap().parse().unwrap();
+            received[sender].push(publication.text().parse().unwrap());
         }
         session.confirm(session.mark());
     }

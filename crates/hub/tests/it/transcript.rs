@@ -45,7 +45,7 @@ fn refusals_of_the_store() {
         let desk = Desk::new();
         let mut anna = desk.online("1");
         desk.mailbox.refuse_next(error);
-        anna.session().submit(PAYLOAD).unwrap();
+        anna.submit(PAYLOAD).unwrap();
         desk.mailbox.pump();
         assert_eq!(heard(&mut anna), [refusal(code, text, REFERENCE)]);
     }
@@ -58,8 +58,8 @@ fn refusals_before_the_store() {
         config.fanout_bytes_max = 400;
     });
     let mut anna = desk.online("1");
-    anna.session().submit(PAYLOAD).unwrap();
-    anna.session().submit(PAYLOAD).unwrap();
+    anna.submit(PAYLOAD).unwrap();
+    anna.submit(PAYLOAD).unwrap();
     assert_eq!(
         heard(&mut anna),
         [refusal("busy", "the server is busy, try again", REFERENCE)]
@@ -69,22 +69,22 @@ fn refusals_before_the_store() {
     let two = br#"{"type":"text","sender":1,"recipients":[2,3],"text":"","timestamp":"t"}"#;
     let bytes = 2 * (160 + 20 + "null".len() + "\"\"".len() + "\"text\"".len() + "\"t\"".len());
     assert_eq!(bytes, 390);
-    anna.session().submit(two).unwrap();
+    anna.submit(two).unwrap();
     desk.mailbox.pump();
     assert!(heard(&mut anna).is_empty());
     let larger =
         br#"{"type":"text","sender":1,"recipients":[2,3],"text":"123456","timestamp":"t"}"#;
-    anna.session().submit(larger).unwrap();
+    anna.submit(larger).unwrap();
     let text = "the message is too large for so many recipients";
     assert_eq!(heard(&mut anna), [refusal("fanout_too_large", text, "")]);
     desk.mailbox.set_queue_max(0);
-    anna.session().submit(PAYLOAD).unwrap();
+    anna.submit(PAYLOAD).unwrap();
     assert_eq!(
         heard(&mut anna),
         [refusal("busy", "the server is busy, try again", REFERENCE)]
     );
     desk.hub.stop_accepting();
-    anna.session().submit(PAYLOAD).unwrap();
+    anna.submit(PAYLOAD).unwrap();
     assert_eq!(
         heard(&mut anna),
         [refusal(

@@ -1,28 +1,29 @@
 //! The loop between a socket and its session.
 //!
-//! In: the peer's messages, which become submissions; the session's messages, which are
-//! written. Out: confirmations of what has arrived. Invariants: at most [`WRITE_QUEUE`] bytes (or one
-//! message) are queued on the socket; while the peer takes nothing and its outbox is full, it is
+//! In: the peer's messages, which a dialect turns into commands; the session's events, which it turns into
+//! messages. Out: confirmations of what has arrived. Invariants: at most [`WRITE_QUEUE`] bytes (or one
+//! message) are queued on the socket; while the peer takes nothing and its send queue is full, it is
 //! not read from either; the session ends as soon as the connection does. What the peer has read is for
 //! `confirmation` to say, and for the peer's answer to our close frame.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tidewire::ws::{
-    CloseCode, CloseFrame, Incoming, Message, Prepared, RecvError, SendError, WebSocket,
-};
-use tidewire_hub::{Begin, End, Mark, Outgoing, Session, Unproven};
+use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
+use tidewire_dialect::{Dialect, Ending};
+use tidewire_hub::{Begin, CommandError, Event, Mark, Outgoing, Session, Unproven};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    Behaviour, Confirm, code,
+    Behaviour, Confirm,
     confirmation::{Action, Beginning, Confirmation, Queued, Window},
+    frames::frame,
 };
 
 /// Queued bytes above which no further messages are taken from the session.
@@ -31,8 +32,8 @@ const WRITE_QUEUE: usize = 64 << 10;
 /// Messages of one batch, before the other direction gets its turn.
 const TURN: usize = 256;
 
-/// A messaging connection; a future that is ready when it has ended.
-pub(super) struct ChatConnection {
+/// A messaging connection whose client speaks `D`; a future that is ready when it has ended.
+pub(super) struct ChatConnection<D> {
     socket: WebSocket,
     /// `None` once the connection is ending.
     session: Option<Session>,
@@ -52,12 +53,13 @@ pub(super) struct ChatConnection {
     /// Bytes received and sent when last looked at.
     moved: (u64, u64),
     /// Taken from the session, waiting for room on the socket; in reverse order.
-    taken: Vec<Prepared>,
+    taken: Vec<Event>,
     /// The session had nothing more to hand out when it was last asked.
     handed_out: bool,
     timer: Option<Pin<Box<Sleep>>>,
     inactive_within: Option<Duration>,
     last_message: Instant,
+    dialect: PhantomData<fn() -> D>,
 }
 
 /// What a turn of one direction came to.
@@ -80,7 +82,7 @@ enum Moved {
     Ending,
 }
 
-impl Future for ChatConnection {
+impl<D: Dialect> Future for ChatConnection<D> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -100,7 +102,7 @@ impl Future for ChatConnection {
     }
 }
 
-impl ChatConnection {
+impl<D: Dialect> ChatConnection<D> {
     pub(super) fn new(
         socket: WebSocket,
         session: Session,
@@ -136,6 +138,7 @@ impl ChatConnection {
             timer: None,
             inactive_within: behaviour.inactive_within,
             last_message: now,
+            dialect: PhantomData,
         };
         this.act();
         this
@@ -176,18 +179,26 @@ impl ChatConnection {
             return Moved::Ending;
         };
         loop {
-            while let Some(message) = self.taken.pop() {
+            while let Some(event) = self.taken.pop() {
                 if self.socket.queued() >= WRITE_QUEUE {
-                    self.taken.push(message);
+                    self.taken.push(event);
                     return Moved::UpToTheQueue;
                 }
-                match self.socket.try_send_prepared(&message) {
+                let frame = frame::<D>(&event, session.user());
+                let sent = match &frame {
+                    Some(frame) => self.socket.try_send_prepared(frame),
+                    None => Ok(()),
+                };
+                match sent {
                     Ok(()) => {
+                        let bytes = frame.map_or(0, |frame| frame.frame().len());
+                        session.count_sent(bytes);
                         self.sent += 1;
-                        self.sent_bytes += message.frame().len() as u64;
+                        self.sent_bytes += bytes as u64;
                     }
                     Err(SendError::Full) => {
-                        self.taken.push(message);
+                        drop(frame);
+                        self.taken.push(event);
                         return Moved::UpToTheQueue;
                     }
                     Err(_closing) => {
@@ -201,9 +212,9 @@ impl ChatConnection {
                 return Moved::UpToTheQueue;
             }
             match session.poll_outgoing(cx, &mut self.taken, WRITE_QUEUE) {
-                Poll::Ready(Outgoing::Messages) => self.taken.reverse(),
-                Poll::Ready(Outgoing::End(end)) => {
-                    self.end(&end);
+                Poll::Ready(Outgoing::Events) => self.taken.reverse(),
+                Poll::Ready(Outgoing::End(reason)) => {
+                    self.end(&Ending::Session(reason));
                     return Moved::Ending;
                 }
                 Poll::Pending => {
@@ -222,7 +233,7 @@ impl ChatConnection {
         for _ in 0..TURN {
             if let Some(session) = &self.session {
                 // Everything there is has been handed out and is with the system: what the
-                // outbox still holds waits for a pong, which may stand behind messages of the
+                // send queue still holds waits for a pong, which may stand behind messages of the
                 // peer's own.
                 let peer_reads = self.handed_out && self.socket.queued() == 0;
                 if session.poll_ready_to_submit(cx, peer_reads).is_pending() {
@@ -259,8 +270,8 @@ impl ChatConnection {
                     Message::Text(text) => text.as_bytes(),
                     Message::Binary(bytes) => bytes,
                 };
-                if let Err(end) = session.submit(payload) {
-                    self.end(&end);
+                if let Err(ending) = Self::submit(session, payload) {
+                    self.end(&ending);
                 }
             }
             Incoming::Pong(payload) => {
@@ -270,6 +281,18 @@ impl ChatConnection {
             Incoming::Closing(frame) => self.closing(frame.as_ref()),
             Incoming::Ping(_) | _ => {}
         }
+    }
+
+    fn submit<'a>(session: &Session, payload: &[u8]) -> Result<(), Ending<'a, D::Error>> {
+        let command = D::decode(payload, session.user(), session.settings()).map_err(|error| {
+            session.count_invalid();
+            Ending::Invalid(error)
+        })?;
+        let submitted = session.submit(command, payload.len());
+        submitted.map_err(|error| match error {
+            CommandError::Ended(reason) => Ending::Session(reason),
+            CommandError::ForeignSender | _ => Ending::ForeignSender,
+        })
     }
 
     /// The peer's close frame came. If it answers ours, the peer has read what was sent before that. A close
@@ -340,7 +363,7 @@ impl ChatConnection {
                     self.unsent_pings.push(payload);
                     self.send_pings();
                 }
-                Action::GiveUp => self.end(&End::new(code::INACTIVE, "Dangling connection")),
+                Action::GiveUp => self.end(&Ending::Unanswered),
             }
         }
     }
@@ -359,10 +382,12 @@ impl ChatConnection {
     }
 
     /// Ends the session at once and the connection with a closing handshake.
-    fn end(&mut self, end: &End) {
+    fn end(&mut self, ending: &Ending<'_, D::Error>) {
+        let close = D::close(ending);
         self.taken = Vec::new();
         self.end_session();
-        self.socket.start_close(CloseCode(end.code), &end.reason);
+        self.socket
+            .start_close(CloseCode(close.code), &close.reason);
     }
 
     /// Ends the session; what is unproven may still be proved by the answer to our close frame.
@@ -407,8 +432,7 @@ impl ChatConnection {
                 && now >= self.last_message + within
             {
                 let (limit, quiet) = (within.as_secs(), self.last_message.elapsed().as_secs());
-                let reason = format!("Inactive more than {limit} seconds ({quiet})");
-                self.end(&End::new(code::INACTIVE, reason));
+                self.end(&Ending::Inactive { limit, quiet });
                 return Poll::Ready(());
             }
         }

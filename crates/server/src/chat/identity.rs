@@ -6,25 +6,41 @@
 use std::sync::Arc;
 
 use tidewire_auth::Identity;
-use tidewire_hub::{Connect, End, UserId};
+use tidewire_hub::{Connect, UserId};
 
-use super::code::{INVALID_REQUEST, UNAUTHORIZED};
+/// A request from which no session begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RequestError {
+    /// It names no user, or something in it is not understood; in words.
+    Invalid(String),
+    /// The credentials are another user's.
+    ForeignUser,
+}
+
+impl From<String> for RequestError {
+    fn from(text: String) -> Self {
+        Self::Invalid(text)
+    }
+}
 
 /// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
-pub(super) fn connect(query: Option<&str>, identity: Arc<Identity>) -> Result<Connect, End> {
+pub(super) fn connect(
+    query: Option<&str>,
+    identity: Arc<Identity>,
+) -> Result<Connect, RequestError> {
     let user = user(query)?;
     if identity
         .user()
         .is_some_and(|bound| bound.parse().as_ref() != Ok(&user))
     {
-        return Err(End::new(UNAUTHORIZED, "Unauthorized"));
+        return Err(RequestError::ForeignUser);
     }
     let receipts = match parameter(query.unwrap_or_default(), "receipts") {
         None | Some("0") => false,
         Some("1") => true,
         Some(other) => {
-            let reason = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
-            return Err(End::new(INVALID_REQUEST, reason));
+            let text = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
+            return Err(RequestError::Invalid(text));
         }
     };
     Ok(Connect {
@@ -34,19 +50,15 @@ pub(super) fn connect(query: Option<&str>, identity: Arc<Identity>) -> Result<Co
     })
 }
 
-fn user(query: Option<&str>) -> Result<UserId, End> {
+fn user(query: Option<&str>) -> Result<UserId, String> {
     let Some(query) = query.filter(|query| !query.is_empty()) else {
-        return Err(End::new(INVALID_REQUEST, "Invalid request"));
+        return Err("Invalid request".to_owned());
     };
     let value = id_parameter(query)
         .filter(|value| !value.is_empty())
-        .ok_or_else(|| End::new(INVALID_REQUEST, "Id required in query parameter: ?id={id}"))?;
-    let invalid = |reason: &dyn std::fmt::Display| {
-        End::new(
-            INVALID_REQUEST,
-            format!("Passed invalid id: id={value}. {reason}"),
-        )
-    };
+        .ok_or("Id required in query parameter: ?id={id}")?;
+    let invalid =
+        |reason: &dyn std::fmt::Display| format!("Passed invalid id: id={value}. {reason}");
     let decoded =
         percent_decode(value).ok_or_else(|| invalid(&"expected percent-encoded UTF-8"))?;
     UserId::from_query(&decoded).map_err(|error| invalid(&error))
@@ -85,12 +97,17 @@ pub(crate) fn percent_decode(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use tidewire_dialect::{Classic, Dialect as _, Ending};
+
     use super::*;
 
+    /// As the classic dialect closes the connection.
     fn check(query: Option<&str>) -> Result<String, String> {
-        user(query)
-            .map(|user| user.to_string())
-            .map_err(|end| format!("{} {}", end.code, end.reason))
+        let told = |text: String| {
+            let close = Classic::close(&Ending::Request(&text));
+            format!("{} {}", close.code, close.reason)
+        };
+        user(query).map(|user| user.to_string()).map_err(told)
     }
 
     /// Parity: S-02.
@@ -121,9 +138,10 @@ mod tests {
         }
         for value in ["", "yes", "2", "1%20"] {
             let query = format!("id=1&receipts={value}");
-            let end = connect(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
+            let error = connect(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
             let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
-            assert_eq!((end.code, end.reason.as_ref()), (4000, reason.as_str()));
+            assert_eq!(Classic::close(&Ending::Request(&reason)).code, 4000);
+            assert_eq!(error, RequestError::Invalid(reason));
         }
     }
 
@@ -137,7 +155,7 @@ mod tests {
         }
         for (query, user) in [("id=43", "42"), ("id=0", "42"), ("id=Bob", "bob")] {
             let end = connect(Some(query), bound(user)).unwrap_err();
-            assert_eq!((end.code, end.reason.as_ref()), (4050, "Unauthorized"));
+            assert_eq!(end, RequestError::ForeignUser);
         }
     }
 

@@ -2,39 +2,36 @@
 //!
 //! In: an upgrade request with `?id=`, and `&receipts=1`. Out: a connection driven until it ends. Invariants: no
 //! frame is processed before identity and credentials were checked; whatever way a connection
-//! ends, its session ends with it.
+//! ends, its session ends with it; how a client speaks is for its [`Dialect`] to say, and nothing here depends
+//! on which one it is.
 //!
 //! Identity and credentials are answered behind the handshake, by close codes: a browser shows
 //! its page nothing of an HTTP refusal (S-05).
 
 mod identity; // ?id= → user, and what the connection asks for
+mod frames; // events → frames
 mod connection; // the loop between socket and session
 mod confirmation; // when is a message with the peer?
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+#[cfg(test)]
+mod another_dialect; // one that exists in tests only
 
-use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebSocket};
-use tidewire_hub::{End, Hub};
+use std::{marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
+
+use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
+use tidewire_dialect::{Close, Dialect, Ending};
+use tidewire_hub::{Hub, Session};
 
 pub(crate) use self::confirmation::Timing;
 use self::connection::ChatConnection;
+use self::identity::RequestError;
 pub(crate) use self::identity::{id_parameter, percent_decode};
 use crate::{
     access::{Access, HeadHeaders},
     config::Confirm,
 };
 
-/// Close codes of the messaging endpoint.
-mod code {
-    pub(super) const INVALID_REQUEST: u16 = 4000;
-    pub(super) const INACTIVE: u16 = 4010;
-    pub(super) const UNAUTHORIZED: u16 = 4050;
-}
-
-/// Tells a gateway that a pong must be its client's. There are clients that take no answer above 512 bytes.
-const CONFIRMED_BY_PONG: &[(&str, &str)] = &[(CONFIRM, "pong")];
-
-/// The field, in the request too: there it says that nothing but a pong proves.
+/// Tells a gateway that a pong must be its client's; in the request it says that nothing but a pong proves.
 const CONFIRM: &str = "Tidewire-Confirm";
 
 /// How a chat connection behaves; shared by all.
@@ -48,37 +45,61 @@ pub(crate) struct Behaviour {
     pub(crate) inactive_within: Option<Duration>,
 }
 
-/// Serves the messaging path.
-pub(crate) struct Chat {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) access: Access,
-    pub(crate) config: Arc<Config>,
-    pub(crate) behaviour: Behaviour,
+/// Serves a path of clients that speak `D`.
+pub(crate) struct Chat<D> {
+    hub: Arc<Hub>,
+    access: Access,
+    config: Arc<Config>,
+    behaviour: Behaviour,
+    dialect: PhantomData<fn() -> D>,
 }
 
-impl Chat {
+impl<D: Dialect> Chat<D> {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        access: Access,
+        config: Arc<Config>,
+        behaviour: Behaviour,
+    ) -> Self {
+        Self {
+            hub,
+            access,
+            config,
+            behaviour,
+            dialect: PhantomData,
+        }
+    }
+
     /// Begins the session, or says how to close.
-    fn begin(&self, request: &Request) -> Result<tidewire_hub::Session, End> {
+    fn begin(&self, request: &Request) -> Result<Session, Close> {
         let checked = self.access.auth.check(&HeadHeaders(&request.head));
         let identity = checked.map_err(|denied| {
             tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
-            End::new(code::UNAUTHORIZED, "Unauthorized")
+            D::close(&Ending::Unauthorized)
         })?;
-        let connect = identity::connect(request.head.query(), identity)?;
+        let connect = identity::connect(request.head.query(), identity).map_err(|error| {
+            D::close(&match &error {
+                RequestError::Invalid(text) => Ending::Request(text),
+                RequestError::ForeignUser => Ending::Unauthorized,
+            })
+        })?;
         self.hub
             .connect(connect)
-            .map_err(tidewire_hub::ConnectError::end)
+            .map_err(|error| D::close(&Ending::Refused(error)))
     }
 }
 
-impl Endpoint for Chat {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
-        self.access.check_origin(request.head.as_ref())?;
-        let mut response = Response::default();
-        if self.behaviour.confirm == Confirm::Pong {
-            response.headers = CONFIRMED_BY_PONG;
+impl<D: Dialect> Endpoint for Chat<D> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
+        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+            return refusal.into();
         }
-        Ok(response)
+        let decision = Decision::new().config(Arc::clone(&self.config));
+        match self.behaviour.confirm {
+            // There are clients that take no answer above 512 bytes.
+            Confirm::Pong => decision.header(CONFIRM, "pong").into(),
+            Confirm::Written => decision.into(),
+        }
     }
 
     fn serve(
@@ -91,25 +112,21 @@ impl Endpoint for Chat {
                 // A gateway answers close frames by itself, and says so.
                 let close_proves = !request.head.has_token(CONFIRM, "pong");
                 let behaviour = &self.behaviour;
-                Box::pin(ChatConnection::new(
+                Box::pin(ChatConnection::<D>::new(
                     socket,
                     session,
                     behaviour,
                     close_proves,
                 ))
             }
-            Err(end) => Box::pin(close(socket, end)),
+            Err(ending) => Box::pin(close(socket, ending)),
         }
-    }
-
-    fn config(&self) -> Option<Arc<Config>> {
-        Some(Arc::clone(&self.config))
     }
 }
 
 /// Ends a connection that never became a session. Its messages are discarded unread.
-async fn close(mut socket: WebSocket, end: End) {
-    if let Err(error) = socket.close(CloseCode(end.code), &end.reason).await {
+async fn close(mut socket: WebSocket, close: Close) {
+    if let Err(error) = socket.close(CloseCode(close.code), &close.reason).await {
         tracing::debug!(%error, "peer did not take part in the close");
     }
 }

@@ -8,6 +8,8 @@ use axum::{
 use serde::Serialize;
 use tidewire_hub::{ApiError, Refusal};
 
+use super::sending::SendError;
+
 /// An error answer.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RestError {
@@ -51,18 +53,18 @@ impl RestError {
 
 impl From<Refusal> for RestError {
     fn from(refusal: Refusal) -> Self {
-        Self::from(ApiError::Refused(refusal))
+        Self::from(SendError::from(ApiError::Refused(refusal)))
     }
 }
 
-impl From<ApiError> for RestError {
+impl From<SendError> for RestError {
     /// What the caller did wrong is 4xx, what may be tried again later is 429 or 503.
-    fn from(error: ApiError) -> Self {
+    fn from(error: SendError) -> Self {
         let status = match &error {
-            ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota) => 429,
-            ApiError::Refused(Refusal::FanoutTooLarge) => 413,
-            ApiError::Refused(_) => 503,
-            ApiError::Invalid(_) | ApiError::ForBot | _ => 400,
+            SendError::Hub(ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota)) => 429,
+            SendError::Hub(ApiError::Refused(Refusal::FanoutTooLarge)) => 413,
+            SendError::Hub(ApiError::Refused(_)) => 503,
+            SendError::Hub(ApiError::ForBot | _) | SendError::Invalid(_) => 400,
         };
         Self::new(status, error.to_string())
     }

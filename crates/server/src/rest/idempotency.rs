@@ -13,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use tidewire_hub::{Accepted, ApiError, MessageId};
+use tidewire_hub::{Accepted, MessageId};
 use tokio::{sync::watch, time::Instant};
 
-/// What the hub answers.
-pub(super) type Outcome = Result<Accepted, ApiError>;
+use super::sending::SendError;
+
+/// What became of a message.
+pub(super) type Outcome = Result<Accepted, SendError>;
 
 /// One message given to the hub; any number of requests may wait for its outcome.
 #[derive(Debug)]
@@ -176,6 +178,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use tidewire_hub::ApiError;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_mins(10);
@@ -236,7 +240,7 @@ mod tests {
         for _ in 0..10 {
             let submission = first(requests.begin("k", b"body"));
             requests.forget("k", &submission);
-            submission.finish(Err(ApiError::ForBot));
+            submission.finish(Err(ApiError::ForBot.into()));
         }
         let again = first(requests.begin("k", b"body"));
         // An outcome that comes late concerns only its own request.

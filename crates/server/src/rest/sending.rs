@@ -14,14 +14,26 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use tidewire_hub::{Accepted, ApiError, UserId};
+use tidewire_dialect::{Classic, Dialect as _, EnvelopeError};
+use tidewire_hub::{Accepted, ApiError, Command, UserId};
 
 use super::{
     BODY_WITHIN, Rest, RestError,
     handlers::Answer,
-    idempotency::{Begun, Outcome, Submission},
+    idempotency::{Begun, Submission},
     schema,
 };
+
+/// A message was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SendError {
+    /// It broke a rule of the envelope; the text is that of the error.
+    #[error(transparent)]
+    Invalid(#[from] EnvelopeError),
+    /// The hub did not take it.
+    #[error(transparent)]
+    Hub(#[from] ApiError),
+}
 
 /// What became of a message.
 #[derive(Serialize)]
@@ -103,16 +115,24 @@ pub(super) async fn send_message(
 fn submit(rest: &Rest, body: &[u8], submission: &Arc<Submission>, key: Option<String>) {
     let idempotency = Arc::clone(&rest.idempotency);
     let finished = Arc::clone(submission);
+    let draft = match Classic::decode(body, &UserId::BOT, rest.hub.settings()) {
+        Ok(Command::Publish(draft)) => draft,
+        Ok(_) => return, // this dialect has no other commands
+        Err(error) => {
+            rest.hub.count_invalid();
+            return submission.finish(Err(error.into()));
+        }
+    };
     let id = rest.hub.submit_api(
-        body,
-        Box::new(move |outcome: Outcome| {
+        draft,
+        Box::new(move |outcome| {
             // The client may have gone; the message is accepted all the same.
             if let Some(key) = key
                 && matches!(outcome, Err(ApiError::Refused(_)))
             {
                 idempotency.forget(&key, &finished);
             }
-            finished.finish(outcome);
+            finished.finish(outcome.map_err(SendError::from));
         }),
     );
     if let Some(id) = id {

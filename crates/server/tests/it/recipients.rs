@@ -150,6 +150,15 @@ async fn live_only_types_reach_who_is_there_and_fill_nothing() {
         "[chat]\nlive_only_types = [\"user_typing\"]\n[mailbox]\nuser_messages_max = 1\n",
     );
     let mut bob = desk.user("2").await;
+    // The session begins behind the handshake, and nobody keeps such a message for it.
+    while !desk
+        .call("GET", "/check-online?id=2", "", "")
+        .await
+        .2
+        .contains("\"isOnline\":true")
+    {
+        tokio::task::yield_now().await;
+    }
     let typing = r#"{"type":"User_Typing","sender":0,"recipients":[2,901]}"#;
     for _ in 0..3 {
         let (status, answer) = send(&desk, "", typing).await;

@@ -6,23 +6,22 @@
 
 mod read; // handing out what is pending
 mod room; // what the disk has room for
+mod write; // one transaction
 
 use std::sync::Arc;
 
 use super::{
     Shared,
     clock::StoreClock,
-    command::Command,
     config::Config,
-    database::{Database, Fault},
+    database::{Database, Fault, KnownUser},
     format,
-    index::{Index, User},
+    index::Index,
     load::{Damage, Loaded},
     mark::Mark,
     meta::Meta,
     plan::{Plan, Planned, Reserved, Room},
     reserve::Reserve,
-    row::{MessageRow, UserRow},
     stats,
 };
 use crate::{Append, AppendError, MailboxRefusal, Purge, UserKey};
@@ -129,8 +128,9 @@ impl Store {
         }
         if expired > 0 {
             self.shared.counters.set_store_full(false);
-            stats::add(&self.shared.counters.expired, expired);
+            // Who sees that something has expired sees that it does not wait any more.
             self.gauge();
+            stats::add(&self.shared.counters.expired, expired);
         }
     }
 
@@ -179,43 +179,15 @@ impl Store {
         Ok(plan)
     }
 
-    /// Commits the planned appends of `commands`, and with them what has left the mailboxes.
-    pub(super) fn write<'a>(
-        &mut self,
-        commands: impl Iterator<Item = &'a Command>,
-    ) -> Result<(), Fault> {
-        let mut meta = self.next_meta();
-        // Without the reserve the log must stay small.
-        let missing = self.reserve.is_missing();
-        let rows_max = if missing {
-            GARBAGE_ROWS_NO_RESERVE
-        } else {
-            GARBAGE_ROWS_MAX
-        };
-        let dirty = self.index.dirty(rows_max);
-        let mut pages = 3;
-        self.database.transact(|database| {
-            self.write_damage(database, meta.clock_ms)?;
-            for user in &dirty {
-                pages += self.write_user(database, user, &mut meta)?;
-            }
-            for command in commands {
-                pages += write_append(database, command)?;
-            }
-            database.put_meta(&meta)
-        })?;
-        self.damage = Damage::default();
-        self.epoch_saved = true;
-        self.index.settle(dirty.len());
-        self.committed(meta, pages);
-        Ok(())
-    }
-
     /// Removes some rows of users who have nothing pending, which an earlier format kept.
     pub(super) fn sweep(&mut self) -> Result<(), Fault> {
         let Some(after) = &self.swept_up_to else {
             return Ok(());
         };
+        if self.index.owed_rows_len() > 0 {
+            // Until those are written the users' rows tell who has left them.
+            return Ok(());
+        }
         let users = self
             .database
             .users_behind(after, SWEPT_ROWS_MAX)
@@ -228,7 +200,7 @@ impl Store {
         let mut meta = self.next_meta();
         self.database.transact(|database| {
             for (key, last_offset) in &users {
-                if self.index.user(key).is_none_or(User::is_empty) {
+                if self.index.user(key).is_none_or(|user| !user.needs_row()) {
                     meta.offset_floor = meta.offset_floor.max(*last_offset);
                     database.delete_user(key)?;
                 }
@@ -270,16 +242,20 @@ impl Store {
         planned: &[Planned],
     ) -> Vec<Result<u64, MailboxRefusal>> {
         let sender = append.sender.as_ref().map(|sender| &sender.user);
-        let mut stored = 0;
+        let (mut stored, mut shared) = (0, None);
         let mut outcomes = Vec::with_capacity(planned.len());
         for (user, planned) in append.recipients.iter().zip(planned) {
             outcomes.push(planned.map(|slot| {
                 self.index.push(user, slot, sender);
                 stored += 1;
+                shared = slot.row.is_shared().then_some(slot);
                 slot.offset
             }));
         }
-        stats::add(&self.shared.counters.appended, stored);
+        if let Some(slot) = shared {
+            self.index.insert_shared(slot.row, stored, slot.len);
+        }
+        stats::add(&self.shared.counters.appended, stored.into());
         self.gauge();
         outcomes
     }
@@ -296,6 +272,11 @@ impl Store {
             tracing::warn!(%error, "the number of commits could not be synced");
         }
         Ok(())
+    }
+
+    /// Forgets users without anything waiting beyond the cache's bound.
+    pub(super) fn evict(&mut self) {
+        self.index.evict();
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -345,17 +326,21 @@ impl Store {
         if let Some(state) = self.index.user(user) {
             return Ok(state.last_offset());
         }
-        let last_offset = self.database.last_offset(user, self.meta.offset_floor)?;
-        if last_offset.is_none() {
-            let users = vec![user.as_bytes().to_vec()];
-            self.damaged(Damage {
-                users,
-                ..Damage::default()
-            });
-        }
-        // After damage the user's own is unknown, which the new epoch makes up for.
-        let last_offset = last_offset.unwrap_or(self.meta.offset_floor);
-        self.index.admit(user, last_offset);
+        let known = self.database.user(user)?;
+        let (last_offset, has_row) = match known {
+            KnownUser::Row { last_offset } => (last_offset, true),
+            KnownUser::Absent => (self.meta.offset_floor, false),
+            KnownUser::Damaged => {
+                let users = vec![user.as_bytes().to_vec()];
+                self.damaged(Damage {
+                    users,
+                    ..Damage::default()
+                });
+                // The user's own is unknown, which the new epoch makes up for.
+                (self.meta.offset_floor, true)
+            }
+        };
+        self.index.admit(user, last_offset, has_row);
         Ok(last_offset)
     }
 
@@ -390,84 +375,12 @@ impl Store {
         self.gauge();
     }
 
-    fn write_damage(&self, database: &Database, now_ms: u64) -> rusqlite::Result<()> {
-        for seq in &self.damage.messages {
-            database.quarantine_message(*seq, now_ms)?;
-        }
-        for key in &self.damage.users {
-            database.quarantine_user(key, now_ms)?;
-        }
-        Ok(())
-    }
-
-    /// Returns about how many pages that touches.
-    fn write_user(
-        &self,
-        database: &Database,
-        user: &UserKey,
-        meta: &mut Meta,
-    ) -> rusqlite::Result<u64> {
-        let Some(state) = self.index.user(user) else {
-            return Ok(0);
-        };
-        // First the pages that become free, then those that may be needed.
-        for seq in state.garbage() {
-            database.delete(*seq)?;
-        }
-        if state.is_empty() {
-            // Users come and go, so nothing may stay of each: the floor keeps offsets rising.
-            meta.offset_floor = meta.offset_floor.max(state.last_offset());
-            database.delete_user(user)?;
-        } else {
-            database.put_user(&UserRow {
-                key: user,
-                last_offset: state.last_offset(),
-                gone_up_to: state.gone_up_to(),
-            })?;
-        }
-        Ok(1 + state.garbage().len() as u64)
-    }
-
     fn gauge(&self) {
         let gap_ms = self.clock.gap_ms();
         self.shared.counters.gauge(&self.index, gap_ms);
     }
 }
 
-/// Returns about how many pages that touches.
-fn write_append(database: &Database, command: &Command) -> rusqlite::Result<u64> {
-    let Command::Append {
-        append,
-        plan: Ok(planned),
-        ..
-    } = command
-    else {
-        return Ok(0);
-    };
-    let mut bytes = 0;
-    let sender = append.sender.as_ref().map(|sender| &*sender.user);
-    for (user, planned) in append.recipients.iter().zip(planned) {
-        let Ok(slot) = planned else {
-            continue;
-        };
-        bytes += ROW_BYTES + append.payload.len() as u64;
-        database.insert(&MessageRow {
-            seq: slot.seq,
-            user,
-            offset: slot.offset,
-            expiry_ms: slot.expiry_ms,
-            payload: &append.payload,
-            sender,
-        })?;
-    }
-    // Rows that are larger than a page leave pages partly empty.
-    Ok(2 * bytes / PAGE_BYTES)
-}
-
-/// Rows deleted in one transaction at most, so that draining a full mailbox store does not
-/// stop everybody else.
-const GARBAGE_ROWS_MAX: usize = 16_384;
-const GARBAGE_ROWS_NO_RESERVE: usize = 256;
 /// Far less than what is believed of a gap between two runs.
 const CLOCK_SAVED_EVERY_MS: u64 = 10 * 60 * 1000;
 /// Rows of users removed in one transaction.
@@ -475,6 +388,3 @@ const SWEPT_ROWS_MAX: usize = 4096;
 /// 8 MiB of log: pages that change often are written back once for many commits, and the
 /// reserve is large enough for what the log makes the database grow.
 const CHECKPOINT_PAGES: u64 = 2048;
-const PAGE_BYTES: u64 = 4096;
-/// What a row takes beside its payload, about.
-const ROW_BYTES: u64 = 48;

@@ -23,15 +23,14 @@ impl Store {
             let mut messages = Vec::with_capacity(selection.slots.len());
             let mut lost = Vec::new();
             for slot in &selection.slots {
-                let payload = self.database.message(slot.seq, |row| {
-                    let same =
-                        |row: &MessageRow<'_>| *row.user == *read.user && row.offset == slot.offset;
-                    row.filter(same).map(|row| row.payload())
+                let body = self.database.message(slot.row.seq(), |row| {
+                    let is_same = |row: &MessageRow<'_>| row.is_for(&read.user, slot.offset);
+                    row.filter(is_same).map(|row| row.body())
                 })?;
-                match payload {
-                    Some(payload) => messages.push(Stored {
+                match body {
+                    Some(body) => messages.push(Stored {
                         offset: slot.offset,
-                        payload,
+                        body,
                     }),
                     None => lost.push(*slot),
                 }
@@ -82,9 +81,11 @@ impl Store {
     fn lost(&mut self, user: &UserKey, slots: &[Slot]) -> rusqlite::Result<()> {
         for slot in slots {
             tracing::error!(%user, slot.offset, "message damaged on disk, set aside");
-            self.index.remove(user, slot.offset);
+            self.index.remove(user, slot.row);
         }
-        let messages = slots.iter().map(|slot| slot.seq).collect();
+        let mut messages: Vec<i64> = slots.iter().map(|slot| slot.row.seq()).collect();
+        // A row that lists the user twice is one row.
+        messages.dedup();
         self.damaged(Damage {
             messages,
             ..Damage::default()

@@ -180,7 +180,7 @@ impl<T: Item> PieceQueue<T> {
         wake(consumer);
     }
 
-    /// Whether there is room.
+    /// Returns whether there is room.
     pub(crate) fn has_room(&self) -> bool {
         let state = self.lock();
         self.is_roomy(&state)
@@ -228,14 +228,14 @@ impl<T: Item> PieceQueue<T> {
         state.slots.push_front(Slot::One(item));
     }
 
-    /// What was taken out so far; `cx` is woken when it changes.
+    /// Returns what was taken out so far; `cx` is woken when it changes.
     pub(crate) fn taken(&self, cx: &Context<'_>) -> Dequeued {
         let mut state = self.lock();
         register(&mut state.producer, cx);
         state.taken
     }
 
-    /// Whether nothing waits.
+    /// Returns whether nothing waits.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.lock().items == 0

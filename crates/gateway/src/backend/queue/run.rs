@@ -26,12 +26,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Whether a piece may be in a run.
+    /// Returns whether a piece may be in a run.
     pub(super) fn is_small(piece: &Piece) -> bool {
         u8::try_from(piece.data.len()).is_ok()
     }
 
-    /// Whether there is room behind the others.
+    /// Returns whether there is room behind the others.
     pub(super) fn has_room(&self, piece: &Piece) -> bool {
         self.bytes.len() + HEADER + piece.data.len() <= BYTES
     }
@@ -67,7 +67,7 @@ impl Run {
         })
     }
 
-    /// Whether all were taken out.
+    /// Returns whether all were taken out.
     pub(super) fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }

@@ -37,17 +37,17 @@ impl Ledger {
         }
     }
 
-    /// Whether messages are to be kept.
+    /// Returns whether messages are to be kept.
     pub(super) fn keeps(&self) -> bool {
         self.replay.is_some()
     }
 
-    /// Whether another message may be sent.
+    /// Returns whether another message may be sent.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < BYTES_MAX && self.under_way.len() < MESSAGES_MAX
     }
 
-    /// Whether a full ledger has room again once the system has taken what was sent.
+    /// Returns whether a full ledger has room again once the system has taken what was sent.
     pub(super) fn is_settled_by_sending(&self) -> bool {
         self.replay == Some(Replay::Unsent)
     }

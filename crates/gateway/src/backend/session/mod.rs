@@ -260,7 +260,7 @@ impl BackendSession {
         }
     }
 
-    /// Whether a backend that closes like this is to be looked for again.
+    /// Returns whether a backend that closes like this is to be looked for again.
     fn is_loss(&self, frame: Option<&CloseFrame>) -> bool {
         let Some(resume) = &self.resume else {
             return false;
@@ -330,12 +330,12 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Whether a pong to it is the client's.
+    /// Returns whether a pong to it is the client's.
     pub(crate) fn is_end_to_end(&self) -> bool {
         self.end_to_end
     }
 
-    /// What it chose.
+    /// Returns what it chose.
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.socket.subprotocol()
     }

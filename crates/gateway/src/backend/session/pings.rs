@@ -31,7 +31,7 @@ impl Pings {
         self.last
     }
 
-    /// Whether all are answered.
+    /// Returns whether all are answered.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -42,7 +42,7 @@ impl Pings {
         next.map(|(_, payload)| payload)
     }
 
-    /// Whether one is waiting that is not newer than this number.
+    /// Returns whether one is waiting that is not newer than this number.
     pub(super) fn has_until(&self, number: u64) -> bool {
         self.waiting
             .front()

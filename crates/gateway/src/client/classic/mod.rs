@@ -18,7 +18,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Whether a request that no endpoint is named in may speak the dialect.
+/// Returns whether a request that no endpoint is named in may speak the dialect.
 pub(crate) fn is_served(settings: &Settings, client_request: &ClientRequest) -> bool {
     let classic = &settings.classic;
     let path = client_request.request.head.path();

@@ -107,7 +107,7 @@ impl Route {
         self.ready_waker.ring();
     }
 
-    /// What it has for the client now; at most one message.
+    /// Returns what it has for the client now; at most one message.
     pub(super) fn turn(&mut self) -> RouteOutput {
         self.ready_waker.heard();
         let cx = Context::from_waker(&self.waker);

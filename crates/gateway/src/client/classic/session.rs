@@ -201,12 +201,12 @@ impl ClassicSession {
             });
     }
 
-    /// Whether something more may be done for which the client is told something.
+    /// Returns whether something more may be done for which the client is told something.
     fn has_room(&self) -> bool {
         self.waiting.is_empty() && self.client.queued() < QUEUED_MAX
     }
 
-    /// Whether there is something for the client that found no room before.
+    /// Returns whether there is something for the client that found no room before.
     fn has_more(&self) -> bool {
         !self.waiting.is_empty() || !self.ready.is_empty()
     }

@@ -22,7 +22,7 @@ use crate::{
     routing::request,
 };
 
-/// Whether a request asks for the dialect.
+/// Returns whether a request asks for the dialect.
 pub(crate) fn is_offered(client_request: &ClientRequest) -> bool {
     let offered = request::subprotocols(&client_request.request.head);
     offered.iter().any(|name| name == SUBPROTOCOL)

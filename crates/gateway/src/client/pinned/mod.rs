@@ -97,7 +97,7 @@ pub(crate) async fn open(
     raw::open(admitted, opening).await
 }
 
-/// Whether messages have to be looked at.
+/// Returns whether messages have to be looked at.
 fn looks_inside(endpoint: &Endpoint) -> bool {
     endpoint.rates.any() || endpoint.resume.is_some() || endpoint.extensions == Extensions::PerHop
 }

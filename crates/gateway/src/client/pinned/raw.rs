@@ -79,7 +79,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     )))
 }
 
-/// What the client gets of the upstream's answer besides what the handshake agrees on.
+/// Returns what the client gets of the upstream's answer besides what the handshake agrees on.
 fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
     let hop = [
         "connection",

@@ -115,7 +115,7 @@ pub(crate) async fn ask(path: &Path) -> Result<Option<(Predecessor, Vec<Bound>)>
     }
 }
 
-/// Whether there is a socket at `path`; an error if there is something that is not to be touched.
+/// Returns whether there is a socket at `path`; an error if there is something that is not to be touched.
 fn is_taken(path: &Path) -> Result<bool, HandoverError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,

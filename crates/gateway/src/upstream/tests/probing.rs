@@ -14,8 +14,8 @@ use tidewire::{
     proto::handshake::{AcceptOptions, RequestHead, accept},
     service::Workers,
     ws::{
-        CloseCode, HeadLimits, ProxyProtocol, Refusal, Request, Response, RunningServer, Server,
-        ServerConfig, WebSocket,
+        AcceptFuture, CloseCode, Decision, HeadLimits, ProxyProtocol, Refusal, Request,
+        RunningServer, Server, ServerConfig, WebSocket,
     },
 };
 use tokio::{
@@ -264,10 +264,10 @@ async fn a_server_that_refuses_the_path_is_unhealthy_and_the_reason_is_told() {
 struct Guarded;
 
 impl tidewire::ws::Endpoint for Guarded {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         match request.head.single("x-key") {
-            Some(b"1") => Ok(Response::default()),
-            Some(_) | None => Err(Refusal::new(403, "no key")),
+            Some(b"1") => Decision::default().into(),
+            Some(_) | None => Refusal::new(403, "no key").into(),
         }
     }
 

@@ -6,9 +6,9 @@ use crate::raw::BINARY;
 #[tokio::test]
 async fn messages_in_every_form() {
     let mut log = Transcript::new("[chat]\nlive_only_types = [\"typing\"]\n");
-    log.connect("anna", "?id=1").await;
-    log.connect("bob", "?id=bob").await;
-    log.connect("eve", "?id=a%20%22b%22%5C%D0%B6").await;
+    log.session("anna", "?id=1").await;
+    log.session("bob", "?id=bob").await;
+    log.session("eve", "?id=a%20%22b%22%5C%D0%B6").await;
     log.note("the common form, and every member in an order of its own");
     for payload in [
         r#"{"type":"text","sender":1,"recipients":["bob"],"text":"Hello"}"#,
@@ -26,22 +26,7 @@ async fn messages_in_every_form() {
         log.send("anna", payload).await;
         log.hear("bob", 1).await;
     }
-    log.note("time stamps of the client");
-    for timestamp in [
-        r#""yesterday""#,
-        r#""""#,
-        r#""2018-11-27T22:53:30Z \u0041""#,
-        "7",
-        "null",
-        &format!("\"{}\"", "t".repeat(64)),
-        &format!("\"{}\"", "t".repeat(65)),
-    ] {
-        let payload = format!(
-            r#"{{"type":"text","sender":1,"recipients":["bob"],"text":"x","timestamp":{timestamp}}}"#
-        );
-        log.send("anna", &payload).await;
-        log.hear("bob", 1).await;
-    }
+    time_stamps(&mut log).await;
     log.note("a binary frame is as good");
     let payload = br#"{"type":"text","sender":1,"recipients":["bob"],"text":"binary"}"#;
     log.send_frame("anna", BINARY, payload).await;
@@ -80,10 +65,29 @@ async fn messages_in_every_form() {
     log.check("messages");
 }
 
+async fn time_stamps(log: &mut Transcript) {
+    log.note("time stamps of the client");
+    for timestamp in [
+        r#""yesterday""#,
+        r#""""#,
+        r#""2018-11-27T22:53:30Z \u0041""#,
+        "7",
+        "null",
+        &format!("\"{}\"", "t".repeat(64)),
+        &format!("\"{}\"", "t".repeat(65)),
+    ] {
+        let payload = format!(
+            r#"{{"type":"text","sender":1,"recipients":["bob"],"text":"x","timestamp":{timestamp}}}"#
+        );
+        log.send("anna", &payload).await;
+        log.hear("bob", 1).await;
+    }
+}
+
 #[tokio::test]
 async fn messages_that_waited() {
     let mut log = Transcript::new("");
-    log.connect("anna", "?id=1").await;
+    log.session("anna", "?id=1").await;
     for payload in [
         r#"{"type":"text","sender":1,"recipients":[42],"text":"alone","data":{"a":1}}"#,
         r#"{"type":"text","sender":1,"recipients":[1,42,"bob",0],"text":"one of several","timestamp":"then"}"#,
@@ -97,7 +101,7 @@ async fn messages_that_waited() {
     log.connect("first", "?id=42").await;
     log.hear_mute("first", 2).await;
     log.leave("first");
-    log.connect("second", "?id=42").await;
+    log.session("second", "?id=42").await;
     log.hear("second", 2).await;
     log.prove("second").await;
     log.leave("second");
@@ -113,11 +117,11 @@ async fn messages_that_waited() {
     )
     .await;
     log.hear("anna", 1).await;
-    log.connect("third", "?id=42").await;
+    log.session("third", "?id=42").await;
     log.hear("third", 1).await;
-    log.connect("bob", "?id=bob").await;
+    log.session("bob", "?id=bob").await;
     log.hear("bob", 2).await;
-    log.connect("quote", "?id=a%22b").await;
+    log.session("quote", "?id=a%22b").await;
     log.hear("quote", 1).await;
     log.check("waited");
 }
@@ -128,9 +132,9 @@ async fn copies_and_receipts_for_all() {
         "[chat]\nsend_back = true\ndelivery_status = true\nsend_back_ignored_types = [\"quiet\"]\n\
          live_only_types = [\"typing\"]\n",
     );
-    log.connect("phone", "?id=1").await;
-    log.connect("laptop", "?id=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("phone", "?id=1").await;
+    log.session("laptop", "?id=1").await;
+    log.session("bob", "?id=bob").await;
     for (payload, copies) in [
         (
             r#"{"type":"text","sender":1,"recipients":["bob"],"text":"a copy","data":{"ref":"r"}}"#,
@@ -162,9 +166,9 @@ async fn copies_and_receipts_for_all() {
 #[tokio::test]
 async fn receipts_for_who_asks() {
     let mut log = Transcript::new("[chat]\nlive_only_types = [\"typing\"]\n");
-    log.connect("page", "?id=1&receipts=1").await;
-    log.connect("old", "?receipts=0&id=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("page", "?id=1&receipts=1").await;
+    log.session("old", "?receipts=0&id=1").await;
+    log.session("bob", "?id=bob").await;
     let long = format!("\"{}\"", "r".repeat(128));
     let too_long = format!("\"{}\"", "r".repeat(129));
     for reference in [r#""r-1""#, r#""a\u00e9\"b""#, "7", &long, &too_long] {
@@ -215,9 +219,9 @@ async fn receipts_for_who_asks() {
 #[tokio::test]
 async fn refusals() {
     let mut log = Transcript::new("[mailbox]\nuser_messages_max = 2\n");
-    log.connect("anna", "?id=1").await;
-    log.connect("page", "?id=1&receipts=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("anna", "?id=1").await;
+    log.session("page", "?id=1&receipts=1").await;
+    log.session("bob", "?id=bob").await;
     log.post(r#"{"type":"text","sender":0,"recipients":[901,"full"],"text":"fills"}"#)
         .await;
     log.post(r#"{"type":"text","sender":0,"recipients":[901,"full"],"text":"fills"}"#)
@@ -269,7 +273,7 @@ async fn refusals() {
 #[tokio::test]
 async fn messages_that_are_too_large_for_so_many() {
     let mut log = Transcript::new("");
-    log.connect("anna", "?id=1").await;
+    log.session("anna", "?id=1").await;
     let recipients: Vec<String> = (1000..1256).map(|id| id.to_string()).collect();
     // 256 × 132 000 bytes are more than 32 MiB.
     let payload = format!(
@@ -295,8 +299,8 @@ async fn anybody_as_sender_and_repeated_recipients() {
     let mut log = Transcript::new(
         "[chat]\ncheck_sender = false\nrepeat_recipients = true\nsend_back = true\n",
     );
-    log.connect("anna", "?id=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("anna", "?id=1").await;
+    log.session("bob", "?id=bob").await;
     log.note("0 as sender: no copies; somebody else: copies to him");
     log.send(
         "anna",
@@ -320,7 +324,7 @@ async fn anybody_as_sender_and_repeated_recipients() {
     log.hear("bob", 3).await;
     log.hear("anna", 1).await;
     log.note("0 may connect and get messages");
-    log.connect("zero", "?id=0").await;
+    log.session("zero", "?id=0").await;
     log.send(
         "zero",
         r#"{"type":"text","sender":0,"recipients":["bob"],"text":"from 0"}"#,

@@ -40,6 +40,14 @@ impl Transcript {
         self.clients.insert(name, RawClient::over(stream));
     }
 
+    /// Connects and waits for the session: it begins with a ping.
+    pub(super) async fn session(&mut self, name: &'static str, query: &str) {
+        self.connect(name, query).await;
+        let client = self.clients.get_mut(name).unwrap();
+        let payload = client.ping().await;
+        client.send(PONG, &payload).await;
+    }
+
     pub(super) async fn send(&mut self, name: &'static str, payload: &str) {
         self.send_frame(name, TEXT, payload.as_bytes()).await;
     }
@@ -142,7 +150,7 @@ impl Transcript {
                 (next.to_string(), next.len_utf8())
             };
             out.push_str(&shown);
-            rest = &rest[len..];
+            rest = rest.get(len..).unwrap();
         }
         out
     }

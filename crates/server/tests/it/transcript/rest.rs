@@ -5,8 +5,8 @@ use super::record::Transcript;
 #[tokio::test]
 async fn messages_and_what_is_wrong_with_them() {
     let mut log = Transcript::new("[chat]\nrecipients_max = 3\nsend_back = true\n");
-    log.connect("anna", "?id=1&receipts=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("anna", "?id=1&receipts=1").await;
+    log.session("bob", "?id=bob").await;
     log.note("any sender, 0 included; copies go to the sender it names, receipts to nobody");
     log.post(r#"{"type":"text","sender":0,"recipients":["bob"],"text":"as 0"}"#)
         .await;
@@ -54,8 +54,8 @@ async fn messages_and_what_is_wrong_with_them() {
 #[tokio::test]
 async fn statistics_count_the_bytes_of_messages() {
     let mut log = Transcript::new("[chat]\nsend_back = true\n");
-    log.connect("anna", "?id=1").await;
-    log.connect("bob", "?id=bob").await;
+    log.session("anna", "?id=1").await;
+    log.session("bob", "?id=bob").await;
     log.send(
         "anna",
         r#"{"type":"text","sender":1,"recipients":["bob",5],"text":"hi","timestamp":"t"}"#,

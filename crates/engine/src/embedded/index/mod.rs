@@ -4,52 +4,27 @@
 //! garbage that a later transaction deletes. Users with nothing pending stay only as long as
 //! they have garbage or fit into a bounded cache.
 
+mod user; // one mailbox
+
 use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
 
-use super::senders::{Amount, SenderId, Senders};
+pub(super) use self::user::{Slot, User};
+use super::{
+    senders::{Amount, SenderId, Senders},
+    shared::{Leaving, Left, RowKey, SharedRows},
+};
 use crate::{Purge, UserKey};
-
-/// Where one pending message is, and until when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) offset: u64,
-    /// Key of the row.
-    pub(super) seq: i64,
-    pub(super) expiry_ms: u64,
-    pub(super) len: u32,
-    /// Who answers for it, once it is in the index.
-    pub(super) sender: Option<SenderId>,
-}
 
 /// What is pending over all users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    pub(super) users: u64,
-}
-
-/// One mailbox.
-#[derive(Debug, Default)]
-pub(super) struct User {
-    /// Offsets rise; there are holes where a message expired before an older one.
-    pending: VecDeque<Slot>,
-    bytes: u64,
-    /// What of each sender waits; kept only while the mailbox is long.
-    by_sender: Option<HashMap<SenderId, Amount>>,
-    last_offset: u64,
-    /// When to look for expired messages; not later than the earliest expiry.
-    due_ms: Option<u64>,
-    /// Rows of messages that have left.
-    garbage: Vec<i64>,
-    /// Stands in [`Index::dirty`]: the row in table `user` is out of date.
-    dirty: bool,
-    /// Stands in [`Index::idle`].
-    idle: bool,
+pub(in crate::embedded) struct Totals {
+    pub(in crate::embedded) messages: u64,
+    pub(in crate::embedded) bytes: u64,
+    pub(in crate::embedded) users: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Index {
+pub(in crate::embedded) struct Index {
     users: HashMap<UserKey, User>,
     due: BTreeSet<(u64, UserKey)>,
     /// In the order of becoming dirty.
@@ -59,104 +34,13 @@ pub(super) struct Index {
     idle_max: usize,
     totals: Totals,
     senders: Senders,
-}
-
-impl User {
-    pub(super) fn amount(&self) -> Amount {
-        Amount {
-            messages: self.pending.len() as u64,
-            bytes: self.bytes,
-        }
-    }
-
-    /// What of this sender waits here.
-    pub(super) fn amount_of(&self, sender: SenderId) -> Amount {
-        if let Some(by_sender) = &self.by_sender {
-            return by_sender.get(&sender).copied().unwrap_or_default();
-        }
-        let mut amount = Amount::default();
-        for slot in self
-            .pending
-            .iter()
-            .filter(|slot| slot.sender == Some(sender))
-        {
-            amount.add(1, u64::from(slot.len));
-        }
-        amount
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    pub(super) fn last_offset(&self) -> u64 {
-        self.last_offset
-    }
-
-    /// Everything up to here has left.
-    pub(super) fn gone_up_to(&self) -> u64 {
-        self.pending
-            .front()
-            .map_or(self.last_offset, |slot| slot.offset - 1)
-    }
-
-    /// The slots behind `after`, oldest first.
-    pub(super) fn behind(&self, after: u64) -> impl Iterator<Item = &Slot> {
-        let first = self.pending.partition_point(|slot| slot.offset <= after);
-        self.pending.range(first..)
-    }
-
-    pub(super) fn garbage(&self) -> &[i64] {
-        &self.garbage
-    }
-
-    /// Counts a message that stands in `pending`.
-    fn enter(&mut self, slot: &Slot, totals: &mut Totals) {
-        let len = u64::from(slot.len);
-        self.bytes += len;
-        totals.messages += 1;
-        totals.bytes += len;
-        match (&mut self.by_sender, slot.sender) {
-            (Some(by_sender), Some(sender)) => by_sender.entry(sender).or_default().add(1, len),
-            (Some(_), None) => {}
-            (None, _) if self.pending.len() < SCANNED_MAX => {}
-            (None, _) => {
-                let mut by_sender: HashMap<SenderId, Amount> = HashMap::new();
-                for slot in &self.pending {
-                    if let Some(sender) = slot.sender {
-                        let amount = by_sender.entry(sender).or_default();
-                        amount.add(1, u64::from(slot.len));
-                    }
-                }
-                self.by_sender = Some(by_sender);
-            }
-        }
-    }
-
-    /// The same for a message that was taken out of `pending`.
-    fn leave(&mut self, slot: Slot, totals: &mut Totals, senders: &mut Senders) {
-        let len = u64::from(slot.len);
-        self.bytes -= len;
-        self.garbage.push(slot.seq);
-        totals.messages -= 1;
-        totals.bytes -= len;
-        let Some(sender) = slot.sender else {
-            return;
-        };
-        senders.leave(sender, len);
-        if let Some(by_sender) = &mut self.by_sender
-            && let Some(amount) = by_sender.get_mut(&sender)
-        {
-            amount.remove(1, len);
-            if amount.messages == 0 {
-                by_sender.remove(&sender);
-            }
-        }
-    }
+    shared: SharedRows,
+    /// Shared rows that the user in hand has just left.
+    left_rows: Vec<(i64, Leaving)>,
 }
 
 impl Index {
-    pub(super) fn new(idle_max: usize) -> Self {
+    pub(in crate::embedded) fn new(idle_max: usize) -> Self {
         Self {
             users: HashMap::new(),
             due: BTreeSet::new(),
@@ -165,21 +49,35 @@ impl Index {
             idle_max,
             totals: Totals::default(),
             senders: Senders::default(),
+            shared: SharedRows::default(),
+            left_rows: Vec::new(),
         }
     }
 
-    /// Makes a user known whose mailbox is empty in the file.
-    pub(super) fn admit(&mut self, user: &UserKey, last_offset: u64) {
+    /// Makes a user known whose mailbox is empty in the file. `has_row`: he may have one in table
+    /// `user` all the same.
+    pub(in crate::embedded) fn admit(&mut self, user: &UserKey, last_offset: u64, has_row: bool) {
         let state = User {
             last_offset,
+            has_row,
             ..User::default()
         };
         self.users.insert(UserKey::clone(user), state);
         self.rest(user);
     }
 
+    /// A shared row is in the file: `entries` of its messages are added next, or were just now.
+    pub(in crate::embedded) fn insert_shared(&mut self, row: RowKey, entries: u32, body_len: u32) {
+        self.shared.insert(row.seq(), entries, body_len);
+    }
+
     /// Adds a message; its offset must be greater than any before it.
-    pub(super) fn push(&mut self, user: &UserKey, mut slot: Slot, sender: Option<&UserKey>) {
+    pub(in crate::embedded) fn push(
+        &mut self,
+        user: &UserKey,
+        mut slot: Slot,
+        sender: Option<&UserKey>,
+    ) {
         slot.sender = sender.and_then(|key| self.senders.enter(key, u64::from(slot.len)));
         let state = match self.users.entry(UserKey::clone(user)) {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -198,15 +96,21 @@ impl Index {
     }
 
     /// Applies what table `user` says about a user with rows.
-    pub(super) fn restore(&mut self, user: &UserKey, last_offset: u64, gone_up_to: u64) {
+    pub(in crate::embedded) fn restore(
+        &mut self,
+        user: &UserKey,
+        last_offset: u64,
+        gone_up_to: u64,
+    ) {
         if let Some(state) = self.users.get_mut(user) {
             state.last_offset = state.last_offset.max(last_offset);
+            state.has_row = true;
             self.ack(user, gone_up_to);
         }
     }
 
     /// Drops everything up to `up_to`; returns how many messages left.
-    pub(super) fn ack(&mut self, user: &UserKey, up_to: u64) -> u64 {
+    pub(in crate::embedded) fn ack(&mut self, user: &UserKey, up_to: u64) -> u64 {
         // A user who is not in memory has nothing pending.
         let Some(state) = self.users.get_mut(user) else {
             return 0;
@@ -216,6 +120,9 @@ impl Index {
             let Some(slot) = state.pending.pop_front() else {
                 break;
             };
+            if slot.row.is_shared() {
+                self.left_rows.push((slot.row.seq(), Leaving::FromTheFront));
+            }
             state.leave(slot, &mut self.totals, &mut self.senders);
         }
         self.left(user, count);
@@ -223,7 +130,7 @@ impl Index {
     }
 
     /// Drops what has expired at `now_ms`; returns how many messages left.
-    pub(super) fn expire(&mut self, now_ms: u64) -> u64 {
+    pub(in crate::embedded) fn expire(&mut self, now_ms: u64) -> u64 {
         let mut expired = 0;
         while let Some((due_ms, _)) = self.due.first()
             && *due_ms <= now_ms
@@ -240,7 +147,7 @@ impl Index {
     }
 
     /// Drops what `purge` selects; returns how many messages left.
-    pub(super) fn purge(&mut self, purge: &Purge) -> u64 {
+    pub(in crate::embedded) fn purge(&mut self, purge: &Purge) -> u64 {
         let (recipient, sender) = match purge {
             Purge::Recipient(recipient) => return self.ack(recipient, u64::MAX),
             Purge::Sender(sender) => (None, sender),
@@ -267,6 +174,9 @@ impl Index {
         let before = state.pending.len();
         for slot in std::mem::take(&mut state.pending) {
             if drops(&slot) {
+                if slot.row.is_shared() {
+                    self.left_rows.push((slot.row.seq(), Leaving::Anywhere));
+                }
                 state.leave(slot, &mut self.totals, &mut self.senders);
             } else {
                 state.pending.push_back(slot);
@@ -283,8 +193,8 @@ impl Index {
 
     /// Drops what was stored with a row key below `before_seq` and expires at `horizon_ms`;
     /// returns how many messages left. Looks at everything pending.
-    pub(super) fn expire_older(&mut self, before_seq: i64, horizon_ms: u64) -> u64 {
-        let is_over = |slot: &Slot| slot.seq < before_seq && slot.expiry_ms <= horizon_ms;
+    pub(in crate::embedded) fn expire_older(&mut self, before_seq: i64, horizon_ms: u64) -> u64 {
+        let is_over = |slot: &Slot| slot.row.seq() < before_seq && slot.expiry_ms <= horizon_ms;
         let holds_some = |state: &User| state.pending.iter().any(is_over);
         let users: Vec<UserKey> = self
             .due
@@ -299,26 +209,61 @@ impl Index {
             .sum()
     }
 
-    /// Takes one message out whose row is set aside elsewhere.
-    pub(super) fn remove(&mut self, user: &UserKey, offset: u64) {
-        let Some(state) = self.users.get_mut(user) else {
-            return;
+    /// Takes out what lies in a row that is set aside elsewhere: one message of `user`, or those
+    /// of everybody who shares it. Looks at everything pending then.
+    pub(in crate::embedded) fn remove(&mut self, user: &UserKey, row: RowKey) {
+        let users: Vec<UserKey> = if row.is_shared() {
+            let holds_some = |state: &User| state.pending.iter().any(|slot| slot.row == row);
+            let holders = self.users.iter().filter(|(_, state)| holds_some(state));
+            holders.map(|(user, _)| UserKey::clone(user)).collect()
+        } else {
+            vec![UserKey::clone(user)]
         };
-        let Ok(at) = state
-            .pending
-            .binary_search_by_key(&offset, |slot| slot.offset)
-        else {
-            return;
-        };
-        if let Some(slot) = state.pending.remove(at) {
-            state.leave(slot, &mut self.totals, &mut self.senders);
-            state.garbage.pop();
-            self.left(user, 1);
+        for user in &users {
+            let Some(state) = self.users.get_mut(user) else {
+                continue;
+            };
+            let before = state.pending.len();
+            for slot in std::mem::take(&mut state.pending) {
+                if slot.row == row {
+                    state.leave(slot, &mut self.totals, &mut self.senders);
+                } else {
+                    state.pending.push_back(slot);
+                }
+            }
+            state.garbage.retain(|seq| *seq != row.seq());
+            let count = before - state.pending.len();
+            self.left(user, count);
+        }
+        for user in self.shared.remove(row.seq()) {
+            self.unlist(&user);
+        }
+    }
+
+    /// At most `count` shared rows that are to be deleted or written again. They go before the
+    /// users that are dirty: a user's row goes only after what it tells about.
+    pub(in crate::embedded) fn owed_rows(&self, count: usize) -> Vec<i64> {
+        self.shared.owed(count)
+    }
+
+    pub(in crate::embedded) fn owed_rows_len(&self) -> usize {
+        self.shared.owed_len()
+    }
+
+    /// Whether something of this shared row waits.
+    pub(in crate::embedded) fn holds_row(&self, seq: i64) -> bool {
+        self.shared.holds(seq)
+    }
+
+    /// The first `count` owed rows are written.
+    pub(in crate::embedded) fn settle_rows(&mut self, count: usize) {
+        for user in self.shared.settle(count) {
+            self.unlist(&user);
         }
     }
 
     /// The users whose row or garbage is to be written, as many as have about `rows_max` rows.
-    pub(super) fn dirty(&self, rows_max: usize) -> Vec<UserKey> {
+    pub(in crate::embedded) fn dirty(&self, rows_max: usize) -> Vec<UserKey> {
         let mut rows = 0;
         let within = |user: &&UserKey| {
             let room = rows < rows_max;
@@ -329,17 +274,23 @@ impl Index {
     }
 
     /// The first `count` dirty users are written.
-    pub(super) fn settle(&mut self, count: usize) {
-        for user in self.dirty.drain(..count) {
-            if let Some(state) = self.users.get_mut(&user) {
-                state.garbage = Vec::new();
-                state.dirty = false;
+    pub(in crate::embedded) fn settle(&mut self, count: usize) {
+        let settled: Vec<UserKey> = self.dirty.drain(..count).collect();
+        for user in settled {
+            let Some(state) = self.users.get_mut(&user) else {
+                continue;
+            };
+            state.garbage = Vec::new();
+            state.dirty = false;
+            state.has_row = state.needs_row();
+            if !state.has_row {
+                self.rest(&user);
             }
         }
     }
 
     /// Marks the user's row as out of date.
-    pub(super) fn mark_dirty(&mut self, user: &UserKey) {
+    pub(in crate::embedded) fn mark_dirty(&mut self, user: &UserKey) {
         if let Some(state) = self.users.get_mut(user)
             && !state.dirty
         {
@@ -348,25 +299,25 @@ impl Index {
         }
     }
 
-    pub(super) fn user(&self, user: &str) -> Option<&User> {
+    pub(in crate::embedded) fn user(&self, user: &str) -> Option<&User> {
         self.users.get(user)
     }
 
     /// What of this sender waits in all mailboxes.
-    pub(super) fn sender(&self, sender: &str) -> Option<(SenderId, Amount)> {
+    pub(in crate::embedded) fn sender(&self, sender: &str) -> Option<(SenderId, Amount)> {
         self.senders.waiting(sender)
     }
 
-    pub(super) fn totals(&self) -> Totals {
+    pub(in crate::embedded) fn totals(&self) -> Totals {
         self.totals
     }
 
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+    pub(in crate::embedded) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || self.shared.owed_len() > 0
     }
 
     /// When the next message may expire.
-    pub(super) fn due_ms(&self) -> Option<u64> {
+    pub(in crate::embedded) fn due_ms(&self) -> Option<u64> {
         self.due.first().map(|(due_ms, _)| *due_ms)
     }
 
@@ -375,6 +326,7 @@ impl Index {
         if count == 0 {
             return;
         }
+        self.leave_rows(user);
         self.mark_dirty(user);
         if self
             .users
@@ -386,6 +338,41 @@ impl Index {
                 state.by_sender = None;
             }
             self.schedule(user, None);
+            self.rest(user);
+        }
+    }
+
+    /// Tells the shared rows that `user` has left them.
+    fn leave_rows(&mut self, user: &UserKey) {
+        let mut rows = std::mem::take(&mut self.left_rows);
+        for (seq, leaving) in rows.drain(..) {
+            match self.shared.leave(seq, user, leaving) {
+                Left::Listed => {
+                    if let Some(state) = self.users.get_mut(user) {
+                        state.listed += 1;
+                    }
+                }
+                Left::Unlisted(users) => {
+                    for user in &users {
+                        self.unlist(user);
+                    }
+                }
+            }
+        }
+        // Keeps its allocation.
+        self.left_rows = rows;
+    }
+
+    /// An entry that has left is listed no more.
+    fn unlist(&mut self, user: &UserKey) {
+        let Some(state) = self.users.get_mut(user) else {
+            return;
+        };
+        state.listed -= 1;
+        if !state.needs_row() {
+            if state.has_row {
+                self.mark_dirty(user);
+            }
             self.rest(user);
         }
     }
@@ -403,7 +390,7 @@ impl Index {
         }
     }
 
-    /// Keeps an empty mailbox in the cache, and the cache within its bound.
+    /// Lets an empty mailbox be evicted.
     fn rest(&mut self, user: &UserKey) {
         if let Some(state) = self.users.get_mut(user)
             && !state.idle
@@ -411,26 +398,23 @@ impl Index {
             state.idle = true;
             self.idle.push_back(UserKey::clone(user));
         }
-        let mut excess = self.idle.len().saturating_sub(self.idle_max);
-        while excess > 0
+    }
+
+    /// Brings the cache of empty mailboxes back within its bound. To be called between batches:
+    /// what an append was planned with must be there when it is published.
+    pub(in crate::embedded) fn evict(&mut self) {
+        while self.idle.len() > self.idle_max
             && let Some(user) = self.idle.pop_front()
         {
-            excess -= 1;
             let Some(state) = self.users.get_mut(&user) else {
                 continue;
             };
-            if state.dirty {
-                // Its row is not written yet: memory alone knows the last offset.
-                self.idle.push_back(user);
-                continue;
-            }
             state.idle = false;
-            if state.pending.is_empty() {
+            // What its row is to say is in memory alone until it is written; then it comes back,
+            // and so does a user whom no row lists any more.
+            if !state.dirty && !state.needs_row() {
                 self.users.remove(&user);
             }
         }
     }
 }
-
-/// A mailbox of fewer messages is looked through to find what of one sender waits in it.
-const SCANNED_MAX: usize = 128;

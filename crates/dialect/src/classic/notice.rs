@@ -1,60 +1,72 @@
-//! Messages the hub itself makes.
+//! What became of messages: notices.
 //!
 //! In: facts about a message. Out: JSON of the envelope's shape, from the administrator, with
-//! the nil id and no time stamp (S-28). Invariant: old clients, which know neither our
+//! the nil id and no time stamp. Invariant: old clients, which know neither our
 //! reference nor our types, read them as envelopes they may ignore.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tidewire_hub::{JsonText, MessageId, Notice, Refusal, RefusedRecipient, UserId};
 
-use crate::{MessageId, Refusal, RefusedRecipient, UserId};
+/// The notice as a session of `user` gets it.
+pub(super) fn write(notice: &Notice, user: &UserId) -> String {
+    match notice {
+        Notice::Accepted { id, reference } => {
+            let data = accepted(*id, reference.as_deref());
+            envelope(user, &data, "", "notification_accepted")
+        }
+        Notice::Received { id, recipient } => {
+            let data = received(*id, recipient);
+            envelope(user, &data, "", "notification_received")
+        }
+        Notice::Refused { refusal, reference } => {
+            let mut data = String::with_capacity(128);
+            begin_refusal(*refusal, None, reference.as_deref(), &mut data);
+            data.push('}');
+            envelope(user, &data, &refusal.to_string(), REFUSED)
+        }
+        Notice::RefusedInPart {
+            id,
+            recipients,
+            reference,
+        } => {
+            let refusal = recipients
+                .first()
+                .map_or(Refusal::MailboxFull, |first| first.refusal);
+            let data = refused_in_part(*id, refusal, recipients, reference.as_deref());
+            envelope(user, &data, &refusal.to_string(), REFUSED)
+        }
+    }
+}
 
-/// To the session that submitted it: message `id` is on disk for its recipients. `own_data` is the message's
-/// `data`: its member `ref`, a string, comes back, as in [`refused`].
-pub(crate) fn accepted(sender: &UserId, id: MessageId, own_data: &str) -> String {
+fn accepted(id: MessageId, reference: Option<&str>) -> String {
     let mut data = String::with_capacity(48 + REFERENCE_JSON_LEN_MAX);
     data.push_str("{\"id\":\"");
     id.write(&mut data);
     data.push('"');
-    push_reference(&mut data, own_data);
+    push_reference(reference, &mut data);
     data.push('}');
-    notification(sender, &data, "", "notification_accepted")
+    data
 }
 
-/// To the sender: one connection of `recipient` has received message `id` (S-28).
-pub(crate) fn received(sender: &UserId, id: MessageId, recipient: &UserId) -> String {
+fn received(id: MessageId, recipient: &UserId) -> String {
     let mut data = String::with_capacity(72 + recipient.json_len_max());
     data.push_str("{\"id\":\"");
     id.write(&mut data);
     data.push_str("\",\"recipient\":");
     recipient.write_json(&mut data);
     data.push('}');
-    notification(sender, &data, "", "notification_received")
+    data
 }
 
-/// To the sender: his message was understood but not accepted. `refused_data` is the message's
-/// own `data`: its member `ref`, a string, comes back, so that the client knows which message is
-/// meant.
-pub(crate) fn refused(sender: &UserId, refusal: Refusal, refused_data: &str) -> String {
-    let mut data = String::with_capacity(128);
-    begin_refusal(refusal, None, refused_data, &mut data);
-    data.push('}');
-    notification(sender, &data, &refusal.to_string(), "notification_refused")
-}
-
-/// To the sender: message `id` was accepted, but not for these recipients, of whom there is at
-/// least one.
-pub(crate) fn refused_in_part(
-    sender: &UserId,
+fn refused_in_part(
     id: MessageId,
+    refusal: Refusal,
     recipients: &[RefusedRecipient],
-    refused_data: &str,
+    reference: Option<&str>,
 ) -> String {
-    let refusal = recipients
-        .first()
-        .map_or(Refusal::MailboxFull, |first| first.refusal);
     let mut data = String::with_capacity(192 + recipients.len() * 48);
-    begin_refusal(refusal, Some(id), refused_data, &mut data);
+    begin_refusal(refusal, Some(id), reference, &mut data);
     data.push_str(",\"refused\":[");
     for (index, refused) in recipients.iter().enumerate() {
         if index > 0 {
@@ -67,12 +79,17 @@ pub(crate) fn refused_in_part(
         data.push('}');
     }
     data.push_str("]}");
-    notification(sender, &data, &refusal.to_string(), "notification_refused")
+    data
 }
 
 /// The members of a refusal's `data` up to the reference, without the closing brace. Codes and
 /// texts are plain ASCII without quotes.
-fn begin_refusal(refusal: Refusal, id: Option<MessageId>, refused_data: &str, data: &mut String) {
+fn begin_refusal(
+    refusal: Refusal,
+    id: Option<MessageId>,
+    reference: Option<&str>,
+    data: &mut String,
+) {
     data.push_str("{\"code\":\"");
     data.push_str(refusal.code());
     if let Some(id) = id {
@@ -82,42 +99,45 @@ fn begin_refusal(refusal: Refusal, id: Option<MessageId>, refused_data: &str, da
     data.push_str("\",\"message\":\"");
     data.push_str(&refusal.to_string());
     data.push('"');
-    push_reference(data, refused_data);
+    push_reference(reference, data);
 }
 
-/// The `data` of a delivered form.
-pub(crate) fn data_of(json: &[u8]) -> &str {
-    #[derive(Deserialize)]
-    struct WithData<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
-    serde_json::from_slice(json).map_or("null", |WithData { data }| data.get())
-}
-
-fn push_reference(out: &mut String, data: &str) {
-    if let Some(reference) = reference(data) {
+fn push_reference(reference: Option<&str>, out: &mut String) {
+    if let Some(reference) = reference {
         out.push_str(",\"ref\":");
         out.push_str(reference);
     }
 }
 
-/// The member `ref` of an object as JSON, if it is a string of moderate size.
-fn reference(data: &str) -> Option<&str> {
+/// The member `ref` of a message's `data`, if it is a string of moderate size: it comes back in the notices about
+/// the message, so that the client knows which one is meant.
+pub(super) fn reference(data: &str) -> Option<JsonText<'_>> {
     #[derive(Deserialize)]
     struct WithReference<'a> {
         #[serde(borrow, rename = "ref")]
         reference: &'a RawValue,
     }
+    // Most messages have none, and are not read again for it. The key may be written with escapes, and the only
+    // element of an array counts as well.
+    let may_have_one = match data.strip_prefix('[') {
+        Some(elements) => elements.trim_start().starts_with('"'),
+        None => data.starts_with('{') && (data.contains("\"ref\"") || data.contains('\\')),
+    };
+    if !may_have_one {
+        return None;
+    }
     let WithReference { reference } = serde_json::from_str(data).ok()?;
     let json = reference.get();
-    (json.starts_with('"') && json.len() <= REFERENCE_JSON_LEN_MAX).then_some(json)
+    let is_short = json.len() <= REFERENCE_JSON_LEN_MAX;
+    is_short.then(|| JsonText::from_literal(json)).flatten()
 }
 
 /// Longest reference that is sent back, quotes included.
 const REFERENCE_JSON_LEN_MAX: usize = 130;
 
-fn notification(to: &UserId, data: &str, text: &str, kind: &str) -> String {
+const REFUSED: &str = "notification_refused";
+
+fn envelope(to: &UserId, data: &str, text: &str, kind: &str) -> String {
     let mut out = String::with_capacity(160 + to.json_len_max() + data.len() + text.len());
     out.push_str("{\"data\":");
     out.push_str(data);
@@ -137,20 +157,39 @@ fn notification(to: &UserId, data: &str, text: &str, kind: &str) -> String {
 mod tests {
     use super::*;
 
-    /// S-28, with our reference inside `data`.
+    fn id() -> MessageId {
+        "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap()
+    }
+
+    /// The notice to user 7.
+    fn written(notice: &Notice) -> String {
+        write(notice, &UserId::from(7))
+    }
+
+    fn data_of(json: &str) -> String {
+        #[derive(Deserialize)]
+        struct WithData<'a> {
+            #[serde(borrow)]
+            data: &'a RawValue,
+        }
+        let WithData { data } = serde_json::from_str(json).unwrap();
+        data.get().to_owned()
+    }
+
     #[test]
     fn a_receipt_has_the_old_shape_and_a_reference_in_its_data() {
-        let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
-        let json = received(&UserId::from(7), id, &"bob".parse().unwrap());
+        let recipient = "bob".parse().unwrap();
         assert_eq!(
-            json,
+            written(&Notice::Received {
+                id: id(),
+                recipient
+            }),
             r#"{"data":{"id":"5A32EA72-38F4D5DC-3541-00000008","recipient":"bob"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"","timestamp":"","type":"notification_received"}"#
         );
     }
 
     #[test]
     fn an_acknowledgement_names_the_message_by_both_its_names() {
-        let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
         for (data, expected) in [
             (
                 r#"{"ref":"r-1","x":[2]}"#,
@@ -158,8 +197,12 @@ mod tests {
             ),
             ("null", r#"{"id":"5A32EA72-38F4D5DC-3541-00000008"}"#),
         ] {
-            let json = accepted(&UserId::from(7), id, data);
-            assert_eq!(data_of(json.as_bytes()), expected);
+            let reference = reference(data).map(|text| text.literal().into());
+            let json = written(&Notice::Accepted {
+                id: id(),
+                reference,
+            });
+            assert_eq!(data_of(&json), expected);
             assert!(
                 json.ends_with(r#""timestamp":"","type":"notification_accepted"}"#),
                 "{json}"
@@ -169,9 +212,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_code_and_reason() {
-        let json = refused(&UserId::from(7), Refusal::Busy, "null");
+        let (refusal, reference) = (Refusal::Busy, None);
         assert_eq!(
-            json,
+            written(&Notice::Refused { refusal, reference }),
             r#"{"data":{"code":"busy","message":"the server is busy, try again"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"the server is busy, try again","timestamp":"","type":"notification_refused"}"#
         );
     }
@@ -182,14 +225,16 @@ mod tests {
             recipient: recipient.parse().unwrap(),
             refusal,
         };
-        let recipients = [
-            refused("901", Refusal::MailboxFull),
-            refused("bob", Refusal::SenderQuota),
-        ];
-        let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
-        let json = refused_in_part(&UserId::from(7), id, &recipients, r#"{"ref":"a"}"#);
+        let json = written(&Notice::RefusedInPart {
+            id: id(),
+            recipients: vec![
+                refused("901", Refusal::MailboxFull),
+                refused("bob", Refusal::SenderQuota),
+            ],
+            reference: Some("\"a\"".into()),
+        });
         assert_eq!(
-            data_of(json.as_bytes()),
+            data_of(&json),
             r#"{"code":"mailbox_full","id":"5A32EA72-38F4D5DC-3541-00000008","message":"the mailbox of a recipient is full","ref":"a","refused":[{"code":"mailbox_full","recipient":901},{"code":"sender_quota","recipient":"bob"}]}"#
         );
     }
@@ -197,11 +242,20 @@ mod tests {
     #[test]
     fn a_refusal_gives_the_reference_back_if_it_is_a_short_string() {
         let data = |data: &str| {
-            let json = refused(&UserId::from(7), Refusal::DiskFull, data);
-            data_of(json.as_bytes()).to_owned()
+            let json = written(&Notice::Refused {
+                refusal: Refusal::DiskFull,
+                reference: reference(data).map(|text| text.literal().into()),
+            });
+            data_of(&json)
         };
         let with = r#"{"code":"disk_full","message":"the disk is full","ref":"a\u00e9\"b"}"#;
-        assert_eq!(data(r#"{"x":[1],"ref":"a\u00e9\"b"}"#), with);
+        for data_with in [
+            r#"{"x":[1],"ref":"a\u00e9\"b"}"#,
+            r#"{"r\u0065f":"a\u00e9\"b"}"#,
+            r#"["a\u00e9\"b"]"#,
+        ] {
+            assert_eq!(data(data_with), with);
+        }
         let long = format!(r#"{{"ref":"{}"}}"#, "x".repeat(129));
         for without in [
             "null",
@@ -210,6 +264,7 @@ mod tests {
             "{}",
             r#"{"ref":1}"#,
             r#"{"ref":{"a":1}}"#,
+            r#"{"ref":"a","ref":"b"}"#,
             &long,
         ] {
             assert_eq!(

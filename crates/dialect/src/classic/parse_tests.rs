@@ -1,17 +1,27 @@
 //! Tests of the parser: texts, order of checks, bounds.
 
+use tidewire_hub::{Config, Publication, Settings};
+
 use super::*;
-use crate::MessageId;
+use crate::classic::{len_max, write};
 
 const MAX: usize = 4;
 
+fn parse(payload: &[u8]) -> Result<Draft<'_>, EnvelopeError> {
+    let config = Config {
+        recipients_max: MAX,
+        ..Config::default()
+    };
+    super::parse(payload, Settings::try_from(config).unwrap().recipients())
+}
+
 /// The delivered form with a fixed id and time.
 fn deliver(payload: &str) -> Result<String, String> {
-    let envelope = Envelope::parse(payload.as_bytes(), MAX).map_err(|error| error.to_string())?;
-    let mut out = String::new();
-    let id: MessageId = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
-    envelope.write(id, envelope.recipients(), "NOW", &mut out);
-    assert!(out.len() <= envelope.json_len_max(envelope.recipients()));
+    let draft = parse(payload.as_bytes()).map_err(|error| error.to_string())?;
+    let id = "5A32EA72-38F4D5DC-3541-00000008".parse().unwrap();
+    let publication = Publication::new(id, draft, &JsonText::quote("NOW"));
+    let out = write(&publication);
+    assert!(out.len() <= len_max(&publication));
     assert!(
         serde_json::from_str::<serde_json::Value>(&out).is_ok(),
         "{out}"
@@ -190,7 +200,7 @@ fn what_other_readers_would_choke_on_is_refused() {
     let deep = data(&format!("{}{}", "[".repeat(127), "]".repeat(127)));
     check_error(&deep, "Invalid payload: nested deeper than 127 levels");
     assert!(deliver(&data(&format!("{}{}", "[".repeat(126), "]".repeat(126)))).is_ok());
-    let error = Envelope::parse(b"{\"type\":\"\xFF\"}", MAX).unwrap_err();
+    let error = parse(b"{\"type\":\"\xFF\"}").unwrap_err();
     assert!(
         error
             .to_string()
@@ -203,9 +213,7 @@ fn what_other_readers_would_choke_on_is_refused() {
 fn only_zeros_are_for_the_bot() {
     let is_for_bot = |recipients: &str| {
         let payload = format!(r#"{{"type":"x","sender":1,"recipients":{recipients}}}"#);
-        Envelope::parse(payload.as_bytes(), MAX)
-            .unwrap()
-            .is_for_bot()
+        parse(payload.as_bytes()).unwrap().is_for_bot()
     };
     assert!(is_for_bot("[0]"));
     assert!(is_for_bot("[\"0\",0]"));

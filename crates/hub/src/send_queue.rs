@@ -1,15 +1,13 @@
-//! What waits in memory for one connection: [`Outbox`].
+//! What waits in memory for one connection: [`SendQueue`].
 //!
-//! In: encoded messages, durable ones with their offset, ephemeral ones without. Out: batches
+//! In: events, durable publications with their offset, others without. Out: batches
 //! for the consumer, and on confirmation what may leave the mailbox. Invariant: queue and
 //! in-flight list stay within their bounds (one message always fits an empty one); durable
 //! messages leave in the order of their offsets.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use tidewire_proto::Prepared;
-
-use crate::{config::Config, stored::Receipt};
+use crate::{Event, MessageId, Publication, UserId, config::Config, publication::ENCODING_BYTES};
 
 /// How many messages a session has been handed: see [`Session::mark`](crate::Session::mark).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,19 +28,47 @@ impl From<u64> for Mark {
     }
 }
 
-/// One encoded message.
+/// One event that waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
-    pub(crate) frame: Prepared,
-    /// `None`: lost with the connection, never confirmed.
-    pub(crate) durable: Option<Durable>,
+    pub(crate) event: Event,
+    /// What it counts for the bounds, in bytes.
+    pub(crate) size: usize,
+    /// Of a publication in the user's mailbox; `None`: lost with the connection, never confirmed.
+    pub(crate) offset: Option<u64>,
+}
+
+impl Item {
+    /// A publication that lies in the user's mailbox.
+    pub(crate) fn durable(publication: Arc<Publication>, offset: u64) -> Self {
+        Self {
+            offset: Some(offset),
+            ..Self::ephemeral(Event::Publication(publication))
+        }
+    }
+
+    /// Something that may be lost.
+    pub(crate) fn ephemeral(event: Event) -> Self {
+        Self {
+            size: event.size(),
+            event,
+            offset: None,
+        }
+    }
+}
+
+/// What a delivery owes to the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    pub(crate) id: MessageId,
+    pub(crate) sender: UserId,
 }
 
 /// Where a message lies in its mailbox, and whom its delivery concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Durable {
-    pub(crate) offset: u64,
-    pub(crate) receipt: Receipt,
+struct Durable {
+    offset: u64,
+    receipt: Receipt,
 }
 
 /// Bounds of one session.
@@ -72,7 +98,7 @@ impl From<&Config> for Limits {
 
 /// Bounded queue of a session, then its unconfirmed messages.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub(crate) struct SendQueue {
     limits: Limits,
     queue: VecDeque<Item>,
     queue_bytes: usize,
@@ -119,6 +145,17 @@ pub(crate) struct Room {
     pub(crate) bytes: usize,
 }
 
+impl Room {
+    /// How much to ask of a store, which counts nothing but bodies: at least half of the bytes are for them.
+    pub(crate) fn for_bodies(self) -> Self {
+        let messages = self.messages.min(self.bytes / (2 * ENCODING_BYTES)).max(1);
+        Self {
+            messages,
+            bytes: self.bytes.saturating_sub(messages * ENCODING_BYTES).max(1),
+        }
+    }
+}
+
 /// What a session has come to when it ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -138,7 +175,7 @@ struct InFlight {
     durable: Durable,
 }
 
-impl Outbox {
+impl SendQueue {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -155,9 +192,9 @@ impl Outbox {
         }
     }
 
-    /// Queues without regard to the bounds; the caller has asked [`Outbox::fits`].
+    /// Queues without regard to the bounds; the caller has asked [`SendQueue::fits`].
     pub(crate) fn push(&mut self, item: Item) {
-        self.queue_bytes += item.frame.frame().len();
+        self.queue_bytes += item.size;
         self.queue.push_back(item);
     }
 
@@ -189,13 +226,10 @@ impl Outbox {
     }
 
     /// Moves messages into `out`: at least one if any may go, at most `bytes_max` beyond that.
-    pub(crate) fn hand_out(&mut self, out: &mut Vec<Prepared>, bytes_max: usize) -> Handed {
+    pub(crate) fn hand_out(&mut self, out: &mut Vec<Event>, bytes_max: usize) -> Handed {
         let mut handed = Handed::default();
         while self.front_may_go() {
-            let bytes = self
-                .queue
-                .front()
-                .map_or(0, |item| item.frame.frame().len());
+            let bytes = self.queue.front().map_or(0, |item| item.size);
             if handed.any() && handed.bytes + bytes > bytes_max {
                 break;
             }
@@ -205,18 +239,21 @@ impl Outbox {
             self.queue_bytes -= bytes;
             self.handed.0 += 1;
             handed.bytes += bytes;
-            if let Some(durable) = item.durable {
+            if let (Some(offset), Event::Publication(publication)) = (item.offset, &item.event) {
                 handed.durable += 1;
                 self.in_flight_bytes += bytes;
                 self.in_flight.push_back(InFlight {
                     mark: self.handed,
                     bytes,
-                    durable,
+                    durable: Durable {
+                        offset,
+                        receipt: publication.receipt(),
+                    },
                 });
             } else {
                 handed.ephemeral += 1;
             }
-            out.push(item.frame);
+            out.push(item.event);
         }
         if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY_MAX {
             self.queue = VecDeque::new();
@@ -257,7 +294,7 @@ impl Outbox {
         self.shrink_in_flight();
     }
 
-    /// What has been forgotten by now may be [taken](Outbox::take_held) later.
+    /// What has been forgotten by now may be [taken](SendQueue::take_held) later.
     pub(crate) fn hold(&mut self) {
         if let Some(forgotten) = &mut self.forgotten {
             let latest = std::mem::take(&mut forgotten.latest);
@@ -307,8 +344,8 @@ impl Outbox {
 
     /// Forgets all durable messages: the mailbox is read again from its start.
     pub(crate) fn forget_durable(&mut self) {
-        self.queue.retain(|item| item.durable.is_none());
-        self.queue_bytes = self.queue.iter().map(|item| item.frame.frame().len()).sum();
+        self.queue.retain(|item| item.offset.is_none());
+        self.queue_bytes = self.queue.iter().map(|item| item.size).sum();
         self.in_flight = VecDeque::new();
         self.in_flight_bytes = 0;
         self.forgotten = None;
@@ -386,7 +423,7 @@ impl Outbox {
         self.queue.len() <= messages_max / 2 && self.queue_bytes <= bytes_max / 2
     }
 
-    /// Whether [`Outbox::hand_out`] would hand out something.
+    /// Whether [`SendQueue::hand_out`] would hand out something.
     pub(crate) fn front_may_go(&self) -> bool {
         let Some(front) = self.queue.front() else {
             return false;
@@ -396,9 +433,9 @@ impl Outbox {
             in_flight_bytes_max,
             ..
         } = self.limits;
-        let bytes = self.in_flight_bytes + front.frame.frame().len();
+        let bytes = self.in_flight_bytes + front.size;
         let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-        front.durable.is_none()
+        front.offset.is_none()
             || self.in_flight.is_empty()
             || self.in_flight.len() < in_flight_messages_max.min(size(self.window.0))
                 && bytes <= in_flight_bytes_max.min(size(self.window.1))
@@ -425,7 +462,6 @@ const IDLE_CAPACITY_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MessageId, UserId};
 
     const LIMITS: Limits = Limits {
         messages_max: 4,
@@ -436,26 +472,24 @@ mod tests {
         submissions_bytes_max: 1000,
     };
 
-    fn item(offset: Option<u64>, len: usize) -> Item {
-        let receipt = Receipt {
-            id: MessageId::NIL,
-            sender: UserId::BOT,
-        };
+    fn item(offset: Option<u64>, size: usize) -> Item {
+        let publication = Arc::new(Publication::of_tests());
         Item {
-            frame: Prepared::text(&"x".repeat(len - 2)),
-            durable: offset.map(|offset| Durable { offset, receipt }),
+            event: Event::Publication(publication),
+            size,
+            offset,
         }
     }
 
     #[test]
     fn one_message_always_fits_an_empty_queue() {
-        let mut outbox = Outbox::new(LIMITS);
-        assert!(outbox.fits(1000, 0));
-        outbox.push(item(Some(1), 102));
-        assert!(!outbox.fits(2, 0));
-        assert!(!outbox.has_room());
+        let mut send_queue = SendQueue::new(LIMITS);
+        assert!(send_queue.fits(1000, 0));
+        send_queue.push(item(Some(1), 102));
+        assert!(!send_queue.fits(2, 0));
+        assert!(!send_queue.has_room());
         let mut out = Vec::new();
-        let handed = outbox.hand_out(&mut out, 1);
+        let handed = send_queue.hand_out(&mut out, 1);
         assert_eq!(
             handed,
             Handed {
@@ -468,53 +502,53 @@ mod tests {
 
     #[test]
     fn no_more_is_handed_out_than_may_be_unconfirmed() {
-        let mut outbox = Outbox::new(LIMITS);
+        let mut send_queue = SendQueue::new(LIMITS);
         for offset in 1..=3 {
-            outbox.push(item(Some(offset), 20));
+            send_queue.push(item(Some(offset), 20));
         }
         let mut out = Vec::new();
-        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 2);
-        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 0);
-        assert_eq!(outbox.confirm(Mark(1), drop), Some((1, 1)));
-        assert_eq!(outbox.confirm(Mark(1), drop), None);
-        assert_eq!(outbox.hand_out(&mut out, 1000).durable, 1);
-        assert_eq!(outbox.confirm(outbox.mark(), drop), Some((2, 3)));
+        assert_eq!(send_queue.hand_out(&mut out, 1000).durable, 2);
+        assert_eq!(send_queue.hand_out(&mut out, 1000).durable, 0);
+        assert_eq!(send_queue.confirm(Mark(1), drop), Some((1, 1)));
+        assert_eq!(send_queue.confirm(Mark(1), drop), None);
+        assert_eq!(send_queue.hand_out(&mut out, 1000).durable, 1);
+        assert_eq!(send_queue.confirm(send_queue.mark(), drop), Some((2, 3)));
     }
 
     #[test]
     fn ephemeral_messages_count_for_the_mark_but_are_not_confirmed() {
-        let mut outbox = Outbox::new(LIMITS);
-        outbox.push(item(None, 20));
-        outbox.push(item(Some(5), 20));
-        outbox.push(item(None, 20));
+        let mut send_queue = SendQueue::new(LIMITS);
+        send_queue.push(item(None, 20));
+        send_queue.push(item(Some(5), 20));
+        send_queue.push(item(None, 20));
         let mut out = Vec::new();
         assert_eq!(
-            outbox.hand_out(&mut out, 40),
+            send_queue.hand_out(&mut out, 40),
             Handed {
                 durable: 1,
                 ephemeral: 1,
                 bytes: 40
             }
         );
-        assert_eq!(outbox.mark(), Mark(2));
-        assert_eq!(outbox.confirm(Mark(1), drop), None);
-        assert_eq!(outbox.confirm(Mark(2), drop), Some((1, 5)));
+        assert_eq!(send_queue.mark(), Mark(2));
+        assert_eq!(send_queue.confirm(Mark(1), drop), None);
+        assert_eq!(send_queue.confirm(Mark(2), drop), Some((1, 5)));
     }
 
     #[test]
     fn a_running_read_keeps_half_of_the_room() {
-        let mut outbox = Outbox::new(LIMITS);
+        let mut send_queue = SendQueue::new(LIMITS);
         assert_eq!(
-            outbox.reserve(),
+            send_queue.reserve(),
             Room {
                 messages: 2,
                 bytes: 50
             }
         );
-        outbox.push(item(None, 20));
-        outbox.push(item(None, 20));
-        assert!(!outbox.fits(2, 0));
-        outbox.release_reserved();
-        assert!(outbox.fits(2, 0));
+        send_queue.push(item(None, 20));
+        send_queue.push(item(None, 20));
+        assert!(!send_queue.fits(2, 0));
+        send_queue.release_reserved();
+        assert!(send_queue.fits(2, 0));
     }
 }

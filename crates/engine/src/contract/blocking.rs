@@ -2,27 +2,29 @@
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use bytes::Bytes;
-use tidewire_engine::{
+use crate::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, Purge, ReadError, Sender,
     UserKey,
 };
+use bytes::Bytes;
 
-pub(crate) fn user(name: &str) -> UserKey {
+/// A key.
+pub fn user(name: &str) -> UserKey {
     UserKey::from(name)
 }
 
-pub(crate) fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
+/// A message for which nobody answers.
+pub fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
     Append {
         recipients: users.iter().map(|name| user(name)).collect(),
-        payload: Bytes::copy_from_slice(payload),
+        body: Bytes::copy_from_slice(payload),
         sender: None,
         ttl_ms,
     }
 }
 
 /// A message for which `sender` answers, within his budgets.
-pub(crate) fn from(sender: &str, users: &[&str], payload: &[u8]) -> Append {
+pub fn from(sender: &str, users: &[&str], payload: &[u8]) -> Append {
     Append {
         sender: Some(Sender {
             user: user(sender),
@@ -33,12 +35,13 @@ pub(crate) fn from(sender: &str, users: &[&str], payload: &[u8]) -> Append {
 }
 
 /// The offsets of an append that every mailbox took.
-pub(crate) fn offsets(appended: &Appended) -> Vec<u64> {
+pub fn offsets(appended: &Appended) -> Vec<u64> {
     let offset = |outcome: &Result<u64, MailboxRefusal>| outcome.expect("every mailbox took it");
     appended.outcomes.iter().map(offset).collect()
 }
 
-pub(crate) fn purge(store: &dyn Mailbox, purge: Purge) -> u64 {
+/// Purges and waits; returns how many messages left.
+pub fn purge(store: &dyn Mailbox, purge: Purge) -> u64 {
     let (sender, receiver) = sync_channel(1);
     let done = Box::new(move |result| drop(sender.send(result)));
     store.purge(purge, done).expect("the command is taken");
@@ -47,17 +50,15 @@ pub(crate) fn purge(store: &dyn Mailbox, purge: Purge) -> u64 {
 }
 
 /// Submits and returns where the result will come.
-pub(crate) fn submit(
-    store: &dyn Mailbox,
-    append: Append,
-) -> Receiver<Result<Appended, AppendError>> {
+pub fn submit(store: &dyn Mailbox, append: Append) -> Receiver<Result<Appended, AppendError>> {
     let (sender, receiver) = sync_channel(1);
     let done = Box::new(move |result| drop(sender.send(result)));
     store.append(append, done).expect("the command is taken");
     receiver
 }
 
-pub(crate) fn try_append(
+/// Appends and waits.
+pub fn try_append(
     store: &dyn Mailbox,
     users: &[&str],
     payload: &[u8],
@@ -68,11 +69,12 @@ pub(crate) fn try_append(
 }
 
 /// Appends to one mailbox; returns the offset.
-pub(crate) fn append(store: &dyn Mailbox, name: &str, payload: &[u8]) -> u64 {
+pub fn append(store: &dyn Mailbox, name: &str, payload: &[u8]) -> u64 {
     offsets(&try_append(store, &[name], payload).expect("the message is stored"))[0]
 }
 
-pub(crate) fn try_read(
+/// Reads and waits.
+pub fn try_read(
     store: &dyn Mailbox,
     name: &str,
     after: u64,
@@ -88,32 +90,34 @@ pub(crate) fn try_read(
 }
 
 /// Reads everything behind `after`.
-pub(crate) fn read(store: &dyn Mailbox, name: &str, after: u64) -> Batch {
+pub fn read(store: &dyn Mailbox, name: &str, after: u64) -> Batch {
     try_read(store, name, after, usize::MAX, usize::MAX).expect("the store works")
 }
 
-pub(crate) fn ack(store: &dyn Mailbox, name: &str, up_to: u64) {
+/// Acknowledges.
+pub fn ack(store: &dyn Mailbox, name: &str, up_to: u64) {
     store
         .ack(&user(name), up_to)
         .expect("the acknowledgement is taken");
 }
 
 /// Offsets and payloads of a batch as text.
-pub(crate) fn shown(batch: &Batch) -> Vec<(u64, String)> {
+pub fn shown(batch: &Batch) -> Vec<(u64, String)> {
     let show = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
     batch
         .messages
         .iter()
-        .map(|message| (message.offset, show(&message.payload)))
+        .map(|message| (message.offset, show(&message.body)))
         .collect()
 }
 
 /// What is pending behind 0, as text.
-pub(crate) fn pending(store: &dyn Mailbox, name: &str) -> Vec<(u64, String)> {
+pub fn pending(store: &dyn Mailbox, name: &str) -> Vec<(u64, String)> {
     shown(&read(store, name, 0))
 }
 
-pub(crate) fn listed(messages: &[(u64, &str)]) -> Vec<(u64, String)> {
+/// What [`pending`] is to return.
+pub fn listed(messages: &[(u64, &str)]) -> Vec<(u64, String)> {
     messages
         .iter()
         .map(|(offset, payload)| (*offset, (*payload).to_owned()))

@@ -1,0 +1,201 @@
+//! What clients of wsserver speak: [`Classic`].
+//!
+//! In: JSON envelopes in text or binary messages, or in a REST body ([`parse`]). Out: envelopes with their keys in
+//! alphabetical order, and notices of the same shape ([`notice`]). Invariants: `data`, `text`, `type` and a
+//! client's `timestamp` leave byte for byte as they came; nothing that leaves is nested too deep for common JSON
+//! readers or has unpaired surrogates. Numbers inside `data` leave as written, whatever their size. Every byte,
+//! code and text is a promise to old clients: docs/messaging.md, and the server's transcripts.
+
+mod notice; // what became of messages
+mod parse; // bytes → draft
+mod scan; // what the JSON reader does not check
+
+use tidewire_hub::{
+    Command, ConnectError, MessageId, Notice, Publication, Reason, Settings, UserId,
+};
+
+use crate::{Close, Dialect, Ending, Payload};
+
+/// The dialect of old clients, and the default.
+#[derive(Clone, Copy, Debug)]
+pub struct Classic;
+
+impl Dialect for Classic {
+    type Error = EnvelopeError;
+
+    fn decode<'a>(
+        payload: &'a [u8],
+        _user: &UserId,
+        settings: &Settings,
+    ) -> Result<Command<'a>, EnvelopeError> {
+        parse::parse(payload, settings.recipients()).map(Command::Publish)
+    }
+
+    fn publication(publication: &Publication) -> Option<Payload> {
+        Some(Payload::Text(write(publication)))
+    }
+
+    fn notice(notice: &Notice, user: &UserId) -> Option<Payload> {
+        Some(Payload::Text(notice::write(notice, user)))
+    }
+
+    fn close(ending: &Ending<'_, EnvelopeError>) -> Close {
+        match ending {
+            Ending::Session(reason) => Close::new(code(*reason), reason_text(*reason)),
+            Ending::Refused(error) => Close::new(refused_code(*error), error.to_string()),
+            Ending::Request(text) => Close::new(INVALID_REQUEST, (*text).to_owned()),
+            Ending::Unauthorized => Close::new(UNAUTHORIZED, "Unauthorized"),
+            Ending::Invalid(error) => {
+                Close::new(INVALID_PAYLOAD, format!("Invalid payload. {error}"))
+            }
+            Ending::ForeignSender => Close::new(
+                INVALID_PAYLOAD,
+                "Invalid payload. Invalid payload: $.sender must be the id of this connection",
+            ),
+            Ending::Unanswered => Close::new(INACTIVE, "Dangling connection"),
+            Ending::Inactive { limit, quiet } => Close::new(
+                INACTIVE,
+                format!("Inactive more than {limit} seconds ({quiet})"),
+            ),
+        }
+    }
+}
+
+fn code(reason: Reason) -> u16 {
+    match reason {
+        Reason::StoreFailed | Reason::StoreStuck => INTERNAL_ERROR,
+        Reason::StoreClosed => SERVICE_RESTART,
+        // Whatever a later hub may say, a new connection will find out.
+        Reason::Overtaken | Reason::MailboxReset | Reason::Overloaded | _ => TRY_AGAIN_LATER,
+    }
+}
+
+fn reason_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::StoreFailed => "the message store has failed",
+        Reason::StoreStuck => "the store reads nothing",
+        Reason::StoreClosed => "the message store is closed",
+        Reason::Overtaken => {
+            "slow consumer: messages were delivered to another connection or have expired"
+        }
+        Reason::MailboxReset => "the mailbox was reset, please reconnect",
+        Reason::Overloaded | _ => "the server is busy",
+    }
+}
+
+fn refused_code(error: ConnectError) -> u16 {
+    match error {
+        ConnectError::StoreClosed => SERVICE_RESTART,
+        ConnectError::Stopping
+        | ConnectError::TooManySessionsOfUser
+        | ConnectError::TooManySessions
+        | _ => TRY_AGAIN_LATER,
+    }
+}
+
+/// The envelope of a message.
+fn write(publication: &Publication) -> String {
+    let (data, text) = (publication.data_json(), publication.text_json());
+    let (kind, timestamp) = (publication.kind_json(), publication.timestamp_json());
+    let (sender, recipients) = (publication.sender(), publication.recipients());
+    let mut out = String::with_capacity(len_max(publication));
+    out.push_str("{\"data\":");
+    out.push_str(data);
+    out.push_str(",\"id\":\"");
+    publication.id().write(&mut out);
+    out.push_str("\",\"recipients\":[");
+    for (index, recipient) in recipients.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        recipient.write_json(&mut out);
+    }
+    out.push_str("],\"sender\":");
+    sender.write_json(&mut out);
+    out.push_str(",\"text\":");
+    out.push_str(text);
+    out.push_str(",\"timestamp\":");
+    out.push_str(timestamp);
+    out.push_str(",\"type\":");
+    out.push_str(kind);
+    out.push('}');
+    out
+}
+
+/// An upper bound of what [`write`] makes.
+fn len_max(publication: &Publication) -> usize {
+    let recipients = publication.recipients().iter();
+    let ids: usize = recipients.map(|id| id.json_len_max() + 1).sum();
+    KEYS_LEN
+        + MessageId::TEXT_LEN
+        + ids
+        + publication.sender().json_len_max()
+        + publication.data_json().len()
+        + publication.text_json().len()
+        + publication.kind_json().len()
+        + publication.timestamp_json().len()
+}
+
+/// Keys and punctuation of an envelope.
+const KEYS_LEN: usize = 80;
+
+/// The store failed.
+const INTERNAL_ERROR: u16 = 1011;
+/// The store was closed under a live session: the process is on its way out.
+const SERVICE_RESTART: u16 = 1012;
+/// The session cannot go on; a new connection can.
+const TRY_AGAIN_LATER: u16 = 1013;
+/// `?id=` or an option is missing or wrong.
+const INVALID_REQUEST: u16 = 4000;
+/// The payload broke a rule.
+const INVALID_PAYLOAD: u16 = 4001;
+/// The client gives no sign of life, or does nothing.
+const INACTIVE: u16 = 4010;
+/// No valid credentials.
+const UNAUTHORIZED: u16 = 4050;
+
+/// A payload broke a rule; the variants stand in the order of the checks. Clients and their
+/// logs know the texts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// No bytes.
+    #[error("Empty message")]
+    Empty,
+    /// No UTF-8, no JSON, no object, a repeated key, nested too deep or an unpaired surrogate.
+    #[error("Invalid payload: {reason}")]
+    Json {
+        /// What the JSON reader says.
+        reason: String,
+    },
+    /// `type` is missing or no string.
+    #[error("Invalid payload: $.type must be a string")]
+    Type,
+    /// `type` is longer than [`EnvelopeError::TYPE_LEN_MAX`] bytes.
+    #[error("Invalid payload: $.type must have at most 64 bytes")]
+    TypeTooLong,
+    /// `sender` is missing or no user id.
+    #[error("Invalid payload: $.sender must be uint64_t")]
+    Sender,
+    /// `recipients` is missing, no array, or an element is no user id.
+    #[error("Invalid payload: $.recipients[] must be uint64_t[]")]
+    Recipients,
+    /// `recipients` is empty.
+    #[error("Invalid payload: $.recipients[] must contains at least 1 value")]
+    NoRecipients,
+    /// More recipients than the configured `recipients_max`.
+    #[error("Invalid payload: $.recipients[] must contain at most {max} values")]
+    TooManyRecipients {
+        /// The limit.
+        max: usize,
+    },
+    /// `type` is `text`, and `text` is missing or no string.
+    #[error("Invalid payload: $.text must be string")]
+    Text,
+}
+
+impl EnvelopeError {
+    /// Bytes of a `type`: it becomes a key of filters and metrics. The longest in use by old
+    /// clients have about 30.
+    pub const TYPE_LEN_MAX: usize = 64;
+}

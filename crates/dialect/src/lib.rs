@@ -1,0 +1,85 @@
+//! What clients of the messaging server speak, as pure codecs: bytes → [`Command`], [`Event`](tidewire_hub::Event) →
+//! bytes, the [`Ending`] of a connection → close code and reason.
+//!
+//! In: payloads of messages, values of the hub. Out: the other. Invariants: a codec has no state, no clock and
+//! no socket, so equal inputs give equal outputs; a peer's bytes never panic, and allocate no more than a small
+//! multiple of themselves; a publication's bytes depend on nothing but the publication, so they are made once,
+//! however many sessions get it.
+//!
+//! [`Classic`] is what clients of wsserver speak (docs/messaging.md). A new dialect is a type that implements
+//! [`Dialect`]; neither the hub nor the server's connection loop knows which one a connection speaks.
+#![forbid(unsafe_code)]
+
+mod close; // codes and reasons of close frames
+mod classic; // JSON envelopes
+
+use std::{error::Error, fmt};
+
+use tidewire_hub::{Command, ConnectError, Notice, Publication, Reason, Settings, UserId};
+
+pub use self::{
+    classic::{Classic, EnvelopeError},
+    close::Close,
+};
+
+/// How a client speaks.
+pub trait Dialect: Send + Sync + 'static {
+    /// Why a payload is no command.
+    type Error: Error + fmt::Display + Send + Sync + 'static;
+
+    /// Reads the payload of a message, text or binary alike, that a session of `user` got, or 0 where an
+    /// administrator calls. `settings` bound what is taken.
+    ///
+    /// # Errors
+    /// The first rule of the dialect that the payload breaks; the connection ends with [`Ending::Invalid`].
+    fn decode<'a>(
+        payload: &'a [u8],
+        user: &UserId,
+        settings: &Settings,
+    ) -> Result<Command<'a>, Self::Error>;
+
+    /// The bytes of a publication, the same for every client. `None`: clients are told nothing of it.
+    fn publication(publication: &Publication) -> Option<Payload>;
+
+    /// The bytes of a notice to a session of `user`. `None`: clients are told nothing of it.
+    fn notice(notice: &Notice, user: &UserId) -> Option<Payload>;
+
+    /// How the connection is closed.
+    fn close(ending: &Ending<'_, Self::Error>) -> Close;
+}
+
+/// The payload of one message to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Of a text message.
+    Text(String),
+    /// Of a binary message.
+    Binary(Vec<u8>),
+}
+
+/// Why the server closes a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ending<'a, E> {
+    /// The hub has ended the session.
+    Session(Reason),
+    /// The hub did not begin a session.
+    Refused(ConnectError),
+    /// The connect request names no user, or something in it is not understood; the text says what.
+    Request(&'a str),
+    /// No valid credentials.
+    Unauthorized,
+    /// A payload is no command.
+    Invalid(E),
+    /// The sender of a message is not the user of the connection.
+    ForeignSender,
+    /// Nothing moved for too long while a ping was unanswered.
+    Unanswered,
+    /// The client has sent nothing for longer than allowed.
+    Inactive {
+        /// What is allowed, in seconds.
+        limit: u64,
+        /// How long it was, in seconds.
+        quiet: u64,
+    },
+}

@@ -1,0 +1,38 @@
+//! Events of the hub as frames for the wire.
+//!
+//! In: events, and the dialect of a connection. Out: one ready frame each, or none where the dialect tells nothing.
+//! Invariant: a publication is encoded by the first connection of a dialect that sends it; all others of that
+//! dialect take the same frame.
+
+use std::{borrow::Cow, marker::PhantomData};
+
+use tidewire::ws::Prepared;
+use tidewire_dialect::{Dialect, Payload};
+use tidewire_hub::{Event, UserId};
+
+/// A publication as one dialect sends it. The dialect is in the type, so that each has a place of its own.
+struct Frame<D> {
+    prepared: Option<Prepared>,
+    dialect: PhantomData<fn() -> D>,
+}
+
+/// The frame of an event for a connection of `user`.
+pub(super) fn frame<'a, D: Dialect>(event: &'a Event, user: &UserId) -> Option<Cow<'a, Prepared>> {
+    match event {
+        Event::Publication(publication) => {
+            let frame = publication.rendered(|publication| Frame::<D> {
+                prepared: D::publication(publication).map(prepare),
+                dialect: PhantomData,
+            });
+            frame.prepared.as_ref().map(Cow::Borrowed)
+        }
+        Event::Notice(notice) => D::notice(notice, user).map(prepare).map(Cow::Owned),
+    }
+}
+
+fn prepare(payload: Payload) -> Prepared {
+    match payload {
+        Payload::Text(text) => Prepared::text(&text),
+        Payload::Binary(bytes) => Prepared::binary(&bytes),
+    }
+}
