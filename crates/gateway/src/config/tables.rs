@@ -30,7 +30,7 @@ table! {
         pin_by_name: bool = true;
         /// Unix socket over which a new process takes over the listeners of this one; empty = none.
         handover: Option<PathBuf> as EmptyIsNone = None;
-        /// Whether to read the configuration again when its files have changed.
+        /// Reads the configuration again when its files have changed.
         watch: bool = false;
         /// Where a JSON object per ended connection goes: `"stdout"` or a file, which is opened again at SIGHUP;
         /// empty = nowhere.
@@ -156,7 +156,7 @@ table! {
     pub struct ClientTlsConfig {
         /// Switches the table on.
         enabled: bool = true;
-        /// Whether to trust the system's authorities besides `ca`.
+        /// Trusts the system's authorities besides `ca`.
         system_roots: bool = false;
         /// PEM file with the authorities to trust.
         ca: String;
@@ -167,7 +167,7 @@ table! {
         certificate: String;
         /// PEM file with the key of `certificate`.
         key: String;
-        /// Whether to take any certificate: encrypted, but nobody knows with whom.
+        /// Takes any certificate: encrypted, but nobody knows with whom.
         danger_unverified: bool = false;
     }
 }
