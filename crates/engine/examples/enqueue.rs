@@ -145,7 +145,10 @@ fn submit(
         latencies.push(started.elapsed());
         let taken = users.iter().zip(appended.outcomes);
         for (user, outcome) in taken.filter(|_| acknowledge) {
-            if store.ack(user, outcome.unwrap_or_default()).is_err() {
+            if store
+                .ack(user, outcome.map_or(0, |placed| placed.offset))
+                .is_err()
+            {
                 return latencies;
             }
         }

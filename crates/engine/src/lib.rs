@@ -1,8 +1,8 @@
 //! Ports of the messaging engine and their adapters.
 //!
-//! The hub decides *what* happens to a message; the engine keeps it. Today there is one
-//! port, [`Mailbox`], and one adapter, [`embedded`]. Further ports (registry, bus, history,
-//! event outbox) get a room of their own beside [`mailbox`] when their issue comes.
+//! The hub decides *what* happens to a message; the engine keeps it. Today there are two
+//! ports, [`Mailbox`] and [`Registry`], each with an adapter in [`embedded`]. Further ports (bus, history,
+//! event outbox) stand beside them when their time comes.
 //!
 //! In: accepted messages as opaque bytes with their recipients. Out: completions, called in
 //! the order in which the store executed the commands. Invariant: a completion that says
@@ -12,10 +12,12 @@
 #[cfg(feature = "contract")]
 pub mod contract; // what every adapter promises, as tests
 pub mod embedded; // one node, one SQLite file
-pub mod mailbox; // the port
+pub mod mailbox; // the port of what waits
+pub mod registry; // the port of who is online
 
 pub use embedded::SqliteMailbox;
 pub use mailbox::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
-    OnRead, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
+    OnRead, Placed, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };
+pub use registry::{OnAreOnline, OnOnlineUsers, Registry, RegistryError};

@@ -60,9 +60,21 @@ pub struct Sender {
 pub struct Appended {
     /// Identity of this life of the store.
     pub epoch: u64,
-    /// For each of [`Append::recipients`], in their order: the offset in the mailbox, or why it
+    /// For each of [`Append::recipients`], in their order: the place in the mailbox, or why it
     /// did not take the message.
-    pub outcomes: Vec<Result<u64, MailboxRefusal>>,
+    pub outcomes: Vec<Result<Placed, MailboxRefusal>>,
+}
+
+/// Where a mailbox has put a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// At least 1, rising per user.
+    pub offset: u64,
+    /// The offset given to this user right before, in this epoch: a reader who has not come so far
+    /// has missed something, and finds out by reading. 0: there was none. `None`: not known,
+    /// because the store does not remember users who have nothing waiting; an adapter whose
+    /// completions can be lost or can overtake each other has to remember them.
+    pub previous: Option<u64>,
 }
 
 /// One mailbox did not take a message.
@@ -97,6 +109,9 @@ pub struct Batch {
     /// A reader who asks behind an offset at which a message was waiting, or right before the
     /// next one, has missed something iff this is greater than the offset it asked for.
     pub gone_up_to: u64,
+    /// No message that was stored by now has a greater offset. It is beyond the last one waiting when
+    /// those behind that have left before it.
+    pub last_offset: u64,
     /// Whether more messages are pending behind the last one returned. When this is false,
     /// nothing was appended to this mailbox between the read and its completion.
     pub more: bool,

@@ -19,8 +19,8 @@ use std::{
 
 use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_engine::{
-    Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError,
-    UserKey,
+    Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Placed, Purge,
+    SubmitError, UserKey,
 };
 use tidewire_hub::{Config, Event, Hub, Session, Settings, UserId};
 
@@ -126,6 +126,7 @@ impl Forgetful {
                 epoch: 1,
                 messages: Vec::new(),
                 gone_up_to: 0,
+                last_offset: 0,
                 more: false,
             }));
         }
@@ -135,7 +136,10 @@ impl Forgetful {
                 let next = |user: UserKey| {
                     let offset = state.offsets.entry(user).or_default();
                     *offset += 1;
-                    Ok(*offset)
+                    Ok(Placed {
+                        offset: *offset,
+                        previous: Some(*offset - 1),
+                    })
                 };
                 append.recipients.into_iter().map(next).collect()
             };

@@ -32,6 +32,9 @@ table! {
         recipients_max: usize = 256, in 1..=1 << 16;
         /// Size of a message times its recipients: what one submission can make the store write.
         fanout_bytes_max: usize as Size = 32 << 20, in 1 << 10..=1 << 30;
+        /// Deliveries to users that are stored and not made yet, about 64 bytes each; above it no messages are taken, as
+        /// when the store is busy.
+        fanout_pending_max: usize = 262_144, in 1..=100_000_000;
         /// Messages waiting in memory for one connection; the rest stays in the mailbox.
         outbox_messages_max: usize = 1024, in 1..=1 << 20;
         /// Bytes waiting in memory for one connection; the rest stays in the mailbox. One message is taken whatever
@@ -69,6 +72,9 @@ table! {
         /// Whether messages are stored at all. `false` makes every type live-only; what already
         /// waits is still delivered. Default `true`.
         stores: bool = true;
+        /// Connections to which a message is delivered on the store's thread; of one to more, all are delivered by
+        /// the executor. Default 64, which takes about as long as storing it.
+        fanout_inline_max: usize = 64;
         /// Messages that a mailbox holds. A full one would take nothing new, so no more than half of it is kept for a
         /// redelivery. Default: unlimited.
         mailbox_messages_max: usize = usize::MAX;

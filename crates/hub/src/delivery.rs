@@ -7,8 +7,8 @@
 //! ```text
 //!   connect ─▶ CatchingUp ──read says no more──▶ Live
 //!                  ▲  │                           │
-//!                  │  └─read says more, queue     │ queue full:  the mailbox has it
-//!                  │    half empty: next read     │
+//!                  │  └─read says more, queue     │ queue full, or one before it is missing:
+//!                  │    half empty: next read     │ the mailbox has it
 //!                  └──────────────────────────────┘
 //!   any ──overtaken, store failed──▶ Ended        any ──handle dropped──▶ Closed
 //! ```
@@ -20,6 +20,13 @@
 //! Invariant: the cursor is the last offset that was queued. Appends are queued in `Live` only;
 //! in `CatchingUp` the next read finds them. The read that says "no more" is completed before any
 //! append executed after it, so the change to `Live` neither misses nor repeats a message.
+//!
+//! Nothing hangs on that alone. A completion is a hint, the mailbox is the truth: an append tells which
+//! offset was given before it ([`Placed::previous`]), and a session that has not come so far goes back to
+//! reading; one that is already beyond the append ignores it. So a hint that is lost is made up for by the
+//! next one, and hints that overtake each other cost a read.
+
+use tidewire_engine::Placed;
 
 use crate::{
     Reason,
@@ -65,6 +72,18 @@ enum Phase {
     Closed,
 }
 
+/// How a session has followed an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Followed {
+    /// The message is in the send queue.
+    Queued,
+    /// There is no room, or one before it is missing: a read has to find it.
+    FellBack,
+    /// The session is reading anyway, is already beyond it, or over.
+    Ignored,
+}
+
 /// A read the store should be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReadRequest {
@@ -77,6 +96,8 @@ pub(crate) struct ReadRequest {
 pub(crate) struct CaughtUp {
     pub(crate) epoch: u64,
     pub(crate) gone_up_to: u64,
+    /// No message that was stored by then has a greater offset.
+    pub(crate) last_offset: u64,
     /// The offset of the last message of the batch, decodable or not.
     pub(crate) last: Option<u64>,
     pub(crate) items: Vec<Item>,
@@ -136,28 +157,34 @@ impl Delivery {
         self.epoch
     }
 
-    /// A message was stored for the session's user. Returns whether there was no room, so that a
-    /// read will have to find it.
-    pub(crate) fn handle_appended(&mut self, epoch: u64, offset: u64, item: Item) -> bool {
+    /// A message was stored for the session's user.
+    pub(crate) fn handle_appended(&mut self, epoch: u64, placed: Placed, item: Item) -> Followed {
         let Phase::Live { cursor } = &mut self.phase else {
-            return false;
+            return Followed::Ignored;
         };
         if self.epoch != Some(epoch) {
             self.end(Reason::MailboxReset);
-            return false;
+            return Followed::Ignored;
         }
-        debug_assert!(offset > *cursor, "offset {offset} after {cursor}");
-        if self.send_queue.fits(item.size, 0) {
+        let Placed { offset, previous } = placed;
+        if offset <= *cursor {
+            // A late hint: a read was faster.
+            return Followed::Ignored;
+        }
+        let has_gap = previous.is_some_and(|previous| previous > *cursor);
+        if !has_gap && self.send_queue.fits(item.size, 0) {
             *cursor = offset;
             self.send_queue.push(item);
-            return false;
+            return Followed::Queued;
         }
-        // Between the cursor and this message there is nothing, though offsets may be skipped.
+        // Without a gap there is nothing between the cursor and this message, though offsets may be
+        // skipped: nothing that could have been missed.
+        let cursor = if has_gap { *cursor } else { offset - 1 };
         self.phase = Phase::CatchingUp {
-            cursor: Some(offset - 1),
+            cursor: Some(cursor),
             reading: false,
         };
-        true
+        Followed::FellBack
     }
 
     /// The read of [`Delivery::next_read`] has completed. Returns how many messages it brought.
@@ -186,6 +213,7 @@ impl Delivery {
         let CaughtUp {
             epoch,
             gone_up_to,
+            last_offset,
             last,
             items,
             more,
@@ -207,7 +235,10 @@ impl Delivery {
             queued += 1;
         }
         self.phase = match (more, last) {
-            (false, _) => Phase::Live { cursor },
+            // Those behind the last one have left before it: nothing is missing.
+            (false, _) => Phase::Live {
+                cursor: cursor.max(last_offset),
+            },
             (true, Some(_)) => Phase::CatchingUp {
                 cursor: Some(cursor),
                 reading: false,

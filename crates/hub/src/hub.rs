@@ -8,8 +8,8 @@
 //! mailbox still having it.
 //!
 //! Locks, all leaves, none held while another is taken, the mailbox is called or a waker is
-//! woken: a shard of the registry; a session's state; the table of user statistics; the gate's
-//! list.
+//! woken: a shard of the session table; a session's state; the table of user statistics; the gate's
+//! list; a shard's queue of deliveries.
 
 use std::{
     fmt,
@@ -20,16 +20,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Mailbox, Purge};
+use tidewire_engine::{Mailbox, Purge, Registry, RegistryError, UserKey, embedded::LocalRegistry};
 
 use crate::{
-    Clock, Event, HubStats, Mark, MessageId, Notice, Refusal, Settings, Stat, SystemClock, UserId,
+    Clock, Event, Executor, HubStats, Inline, Mark, MessageId, Notice, Refusal, Settings, Stat,
+    SystemClock, UserId,
+    fan_out::FanOut,
     gate::Gate,
     live::Live,
     message_id::MessageIds,
     redelivery::Redeliveries,
-    registry::Registry,
     send_queue::{Limits, Receipt, Room},
+    session_table::SessionTable,
     stats::Counters,
     user_stats::UserStats,
 };
@@ -41,13 +43,40 @@ pub struct Hub {
     pub(crate) mailbox: Arc<dyn Mailbox>,
     clock: Arc<dyn Clock>,
     ids: MessageIds,
-    pub(crate) registry: Registry,
+    pub(crate) session_table: SessionTable,
+    pub(crate) online: Arc<dyn Registry>,
     pub(crate) redeliveries: Redeliveries,
     pub(crate) gate: Gate,
+    pub(crate) fan_out: FanOut,
     pub(crate) user_stats: UserStats,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
     pub(crate) receipt_sessions: ReceiptSessions,
+}
+
+/// The ports that a hub stands on.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Where messages are kept.
+    pub mailbox: Arc<dyn Mailbox>,
+    /// Who is online. Default: the sessions of this process.
+    pub registry: Arc<dyn Registry>,
+    /// The time of day. Default: the system's.
+    pub clock: Arc<dyn Clock>,
+    /// Where messages to many sessions are delivered. Default: [`Inline`], on the store's thread.
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Ports {
+    /// The defaults on `mailbox`.
+    pub fn new(mailbox: Arc<dyn Mailbox>) -> Self {
+        Self {
+            mailbox,
+            registry: Arc::new(LocalRegistry::default()),
+            clock: Arc::new(SystemClock),
+            executor: Arc::new(Inline),
+        }
+    }
 }
 
 /// How many live sessions have asked for receipts. While there are none, and none are given to all,
@@ -87,38 +116,49 @@ pub enum PurgeSelection<'a> {
     },
 }
 
+/// Called once with the answer to [`Hub::is_online`].
+pub type OnIsOnline = Box<dyn FnOnce(Result<bool, RegistryError>) + Send>;
+
+/// Called once with the answer to [`Hub::online_users`].
+pub type OnOnline = Box<dyn FnOnce(Result<Vec<UserId>, RegistryError>) + Send>;
+
 /// Called once with the outcome of [`Hub::purge`].
 pub type OnPurged = Box<dyn FnOnce(Result<u64, Refusal>) + Send>;
 
 impl Hub {
-    /// A hub on `mailbox` with the system's clock.
+    /// A hub on `mailbox` with the system's clock, which delivers on the store's thread.
     pub fn new(settings: Settings, mailbox: Arc<dyn Mailbox>) -> Arc<Self> {
-        Self::with_clock(settings, mailbox, Arc::new(SystemClock))
+        Self::with_ports(settings, Ports::new(mailbox))
     }
 
-    /// A hub whose time of day comes from `clock`.
-    pub fn with_clock(
-        settings: Settings,
-        mailbox: Arc<dyn Mailbox>,
-        clock: Arc<dyn Clock>,
-    ) -> Arc<Self> {
+    /// A hub that is told what it stands on.
+    pub fn with_ports(settings: Settings, ports: Ports) -> Arc<Self> {
+        let Ports {
+            mailbox,
+            registry,
+            clock,
+            executor,
+        } = ports;
         let config = settings.config();
+        let fan_out = FanOut::new(executor, config.fanout_pending_max);
         Arc::new(Self {
             limits: Limits::from(config),
-            registry: Registry::new(config.sessions_max, config.sessions_per_user_max),
+            session_table: SessionTable::new(config.sessions_max, config.sessions_per_user_max),
             redeliveries: Redeliveries::new(
                 config.unproven_deliveries_max,
                 config.unproven_users_max,
             ),
             user_stats: UserStats::new(config.stats_users_max),
-            settings,
             mailbox,
+            online: registry,
             clock,
             ids: MessageIds::new(),
             gate: Gate::default(),
+            fan_out,
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
             receipt_sessions: ReceiptSessions::default(),
+            settings,
         })
     }
 
@@ -157,19 +197,30 @@ impl Hub {
         })
     }
 
-    /// Whether the user has a live session.
-    pub fn is_online(&self, user: &UserId) -> bool {
-        self.registry.sessions(user).is_some()
+    /// Asks the registry for whether the user has a live session, on any node. `done` is called once, perhaps before
+    /// this returns.
+    pub fn is_online(&self, user: &UserId, done: OnIsOnline) {
+        let answer = |online: Vec<bool>| online.first().copied().unwrap_or_default();
+        let done = Box::new(move |result: Result<_, _>| done(result.map(answer)));
+        self.online.are_online(vec![user.mailbox_key()], done);
     }
 
-    /// At most `limit` users with a live session, in ascending order.
-    pub fn online_users(&self, limit: usize) -> Vec<UserId> {
-        self.registry.online_users(limit)
+    /// Asks the registry for at most `limit` users with a live session, on any node; they are told in ascending
+    /// order. `done` is called once, perhaps before this returns.
+    pub fn online_users(&self, limit: usize, done: OnOnline) {
+        let answer = |keys: Vec<UserKey>| {
+            // A key is made from an id, so each is one.
+            let mut users: Vec<UserId> = keys.iter().filter_map(|key| key.parse().ok()).collect();
+            users.sort_unstable();
+            users
+        };
+        let done = Box::new(move |result: Result<_, _>| done(result.map(answer)));
+        self.online.online_users(limit, done);
     }
 
-    /// Live sessions.
+    /// Live sessions of this process.
     pub fn sessions_len(&self) -> usize {
-        self.registry.len()
+        self.session_table.len()
     }
 
     /// Statistics of one user; all zero if he never connected.
@@ -190,7 +241,7 @@ impl Hub {
 
     /// Totals.
     pub fn totals(&self) -> HubStats {
-        self.counters.snapshot(self.registry.len())
+        self.counters.snapshot(self.session_table.len())
     }
 
     /// The settings it runs with.
@@ -199,7 +250,8 @@ impl Hub {
     }
 
     pub(crate) fn disconnect(&self, live: &Arc<Live>) {
-        self.registry.remove(live);
+        self.session_table.remove(live);
+        self.online.leave(&live.key);
         self.receipt_sessions.remove(live);
         let (epoch, outcome) = live.close();
         self.redeliveries.record(&live.user, epoch, outcome);
@@ -273,7 +325,7 @@ impl Hub {
 
     /// Offers something that may be lost to those live sessions of a user that are meant.
     fn offer_if(&self, user: &UserId, event: &Event, is_meant: impl Fn(&Live) -> bool) {
-        let sessions = self.registry.sessions(user);
+        let sessions = self.session_table.sessions(user);
         let live = sessions.iter().flat_map(|sessions| sessions.iter());
         for live in live.filter(|live| is_meant(live)) {
             if !live.offer(event.clone()) {

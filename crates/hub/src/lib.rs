@@ -29,10 +29,12 @@ mod redelivery;
 mod send_queue;
 // All of them together.
 mod error;
+mod executor;
+mod fan_out;
 mod gate;
 mod hub;
 mod reading;
-mod registry;
+mod session_table;
 mod stats;
 mod submission;
 mod sync;
@@ -45,7 +47,8 @@ pub use command::{Command, CommandError, Draft, JsonText, Recipients, Recipients
 pub use config::{Config, ConfigError, Settings};
 pub use error::{ApiError, ConnectError, Refusal};
 pub use event::{Event, Notice, Reason};
-pub use hub::{Hub, OnPurged, PurgeSelection};
+pub use executor::{Executor, Inline, Job};
+pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use publication::Publication;

@@ -10,11 +10,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tidewire_engine::UserKey;
+use tidewire_engine::{Placed, UserKey};
 
 use crate::{
     Connect, Event, Notice, Reason, UserId,
-    delivery::{CaughtUp, Delivery, ReadRequest},
+    delivery::{CaughtUp, Delivery, Followed, ReadRequest},
     redelivery::Past,
     send_queue::{Handed, Item, Limits, Mark, Outcome, Receipt, Room},
     sync::lock,
@@ -94,9 +94,8 @@ impl Live {
         }
     }
 
-    /// Returns whether the session has fallen back to its mailbox.
-    pub(crate) fn handle_appended(&self, epoch: u64, offset: u64, item: Item) -> bool {
-        self.update(|state| state.delivery.handle_appended(epoch, offset, item))
+    pub(crate) fn handle_appended(&self, epoch: u64, placed: Placed, item: Item) -> Followed {
+        self.update(|state| state.delivery.handle_appended(epoch, placed, item))
     }
 
     pub(crate) fn handle_read(&self, caught_up: CaughtUp) -> u64 {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use tidewire_engine::{Batch, ReadError, SubmitError};
 
-use crate::{Hub, Publication, Reason, UserId, delivery::CaughtUp, live::Live, send_queue::Item};
+use crate::{
+    Hub, Publication, Reason, UserId, delivery::CaughtUp, fan_out::Work, live::Live,
+    send_queue::Item,
+};
 
 impl Hub {
     /// Asks the store for the session's next messages, if it wants any.
@@ -23,6 +26,11 @@ impl Hub {
     /// Lets a session wait until the store has room again.
     pub(crate) fn wait_for_gate(self: &Arc<Self>, live: &Arc<Live>) {
         self.gate.wait(live);
+        self.shut_gate();
+    }
+
+    /// Lets nothing be submitted until a command has completed.
+    pub(crate) fn shut_gate(self: &Arc<Self>) {
         if self.gate.shut() {
             self.release_waiting();
         }
@@ -52,7 +60,7 @@ impl Hub {
         };
         let done = {
             let (hub, live) = (Arc::clone(self), Arc::clone(live));
-            Box::new(move |result| hub.handle_read(&live, result))
+            Box::new(move |result| hub.complete_read(live, result))
         };
         self.gate.begin();
         let (room, key) = (request.room, live.key.clone());
@@ -68,7 +76,21 @@ impl Hub {
     }
 
     /// Runs on the store's thread, in order with the completions of appends.
-    fn handle_read(self: &Arc<Self>, live: &Arc<Live>, result: Result<Batch, ReadError>) {
+    fn complete_read(self: &Arc<Self>, live: Arc<Live>, result: Result<Batch, ReadError>) {
+        let shard = self.session_table.shard_of(&live.user);
+        if self.fan_out.is_idle(shard) {
+            self.handle_read(&live, result);
+        } else {
+            self.hand_over(shard, Work::Read { live, result });
+        }
+    }
+
+    /// Runs in order with the deliveries of appends to this user.
+    pub(crate) fn handle_read(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        result: Result<Batch, ReadError>,
+    ) {
         match result {
             Ok(batch) => {
                 let queued = live.handle_read(self.decode(batch, &live.user));
@@ -88,6 +110,7 @@ impl Hub {
             epoch,
             messages,
             gone_up_to,
+            last_offset,
             more,
         } = batch;
         let last = messages.last().map(|message| message.offset);
@@ -106,6 +129,7 @@ impl Hub {
         CaughtUp {
             epoch,
             gone_up_to,
+            last_offset,
             last,
             items,
             more,

@@ -63,7 +63,8 @@ impl Hub {
         let connect = connect.into();
         let past = self.redeliveries.past(&connect.user);
         let live = Arc::new(Live::new(&connect, self.limits, past));
-        self.registry.insert(&live)?;
+        self.session_table.insert(&live)?;
+        self.online.enter(&live.key);
         // Before the handle is there, so that dropping it takes back what was counted.
         self.receipt_sessions.add(&live);
         let counters = self

@@ -11,11 +11,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Append, AppendError, Appended, Sender};
+use tidewire_engine::{Append, AppendError, Appended, Placed, Sender};
 
 use crate::{
     ApiError, Draft, Event, Hub, JsonText, MessageId, Notice, Publication, Refusal, UserId,
-    clock::write_timestamp, live::Live, send_queue::Item, sync::lock, user_stats::UserCounters,
+    clock::write_timestamp,
+    delivery::Followed,
+    fan_out::{Stored, Work},
+    live::Live,
+    send_queue::Item,
+    session_table::Sessions,
+    sync::lock,
+    user_stats::UserCounters,
 };
 
 /// A message is on disk in the mailbox of every recipient but those refused. A live-only message
@@ -159,6 +166,11 @@ impl Hub {
             );
         }
         drop(kind);
+        if self.fan_out.is_full() {
+            // As when the store is busy: deliveries are outstanding, and the last of each message opens the gate.
+            self.shut_gate();
+            return self.refuse(origin, Refusal::Busy);
+        }
         let bytes = draft
             .size_max()
             .saturating_mul(draft.recipients.as_slice().len());
@@ -178,7 +190,7 @@ impl Hub {
         };
         let hub = Arc::clone(self);
         let completed_for = origin.clone();
-        let done = Box::new(move |result| hub.handle_append(&message, &completed_for, result));
+        let done = Box::new(move |result| hub.handle_append(message, completed_for, result));
         self.gate.begin();
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
@@ -228,39 +240,33 @@ impl Hub {
     /// Runs on the store's thread, in the order of commits.
     fn handle_append(
         self: &Arc<Self>,
-        message: &Message,
-        origin: &Origin,
+        message: Message,
+        origin: Origin,
         result: Result<Appended, AppendError>,
     ) {
         match result {
             Ok(appended) => {
                 self.counters.accepted.add(1);
                 // Before the recipients: what they confirm comes behind it.
-                let publication = &message.publication;
-                acknowledge(origin, publication.id());
+                acknowledge(&origin, message.publication.id());
                 if message.sends_back {
-                    self.offer_copies(message, origin);
+                    self.offer_copies(&message, &origin);
                 }
-                let refused = self.deliver(message, &appended);
-                if !refused.is_empty() {
-                    self.counters.refused_recipients.add(refused.len() as u64);
-                    notify_refused_in_part(publication.id(), origin, &refused);
-                }
-                self.settle(origin, publication.sender(), publication.id(), refused);
+                self.deliver(message, origin, &appended);
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
-                self.refuse(origin, Refusal::from(error));
+                self.refuse(&origin, Refusal::from(error));
+                self.command_completed();
             }
         }
-        self.command_completed();
     }
 
     /// A copy for every session of the sender. For the one that submitted it, it is the receipt, unless it
     /// gets a better one: like a refusal it may go beyond the send queue's bound, by as many as may be pending.
     fn offer_copies(&self, message: &Message, origin: &Origin) {
         let publication = &message.publication;
-        let sessions = self.registry.sessions(publication.sender());
+        let sessions = self.session_table.sessions(publication.sender());
         for live in sessions.iter().flat_map(|sessions| sessions.iter()) {
             let submitted_it =
                 matches!(origin, Origin::Session { live: own, .. } if Arc::ptr_eq(own, live));
@@ -271,34 +277,103 @@ impl Hub {
         }
     }
 
-    /// Returns who could not take the message.
-    fn deliver(self: &Arc<Self>, message: &Message, appended: &Appended) -> Vec<RefusedRecipient> {
+    /// Delivers to every live session of every recipient whose mailbox took the message: here, if they are few
+    /// and nothing of theirs is outstanding; else each user's part in the order of his completions.
+    fn deliver(self: &Arc<Self>, message: Message, origin: Origin, appended: &Appended) {
         debug_assert_eq!(message.recipients().count(), appended.outcomes.len());
         let mut refused = Vec::new();
+        let mut targets = Vec::new();
+        let mut sessions_len = 0;
+        let mut is_idle = true;
         for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
-                Ok(offset) => self.deliver_to(user, message, appended.epoch, *offset),
+                Ok(placed) => {
+                    let Some((shard, sessions)) = self.session_table.look_up(user) else {
+                        continue;
+                    };
+                    sessions_len += sessions.len();
+                    is_idle &= self.fan_out.is_idle(shard);
+                    targets.push((shard, sessions, *placed));
+                }
                 Err(refusal) => refused.push(RefusedRecipient {
                     recipient: user.clone(),
                     refusal: Refusal::from(*refusal),
                 }),
             }
         }
-        refused
+        let message = Stored {
+            publication: message.publication,
+            epoch: appended.epoch,
+            origin,
+            refused,
+        };
+        if is_idle && sessions_len <= self.settings().config().fanout_inline_max {
+            for (_, sessions, placed) in &targets {
+                self.deliver_to(sessions, &message.publication, message.epoch, *placed);
+            }
+            self.notify_refused_in_part(&message);
+            return self.delivered(message);
+        }
+        self.notify_refused_in_part(&message);
+        let message = Arc::new(message);
+        for (shard, sessions, placed) in targets {
+            let message = Arc::clone(&message);
+            let work = Work::Append {
+                message,
+                sessions,
+                placed,
+            };
+            self.hand_over(shard, work);
+        }
+        if let Some(message) = Arc::into_inner(message) {
+            self.delivered(message);
+        }
     }
 
-    fn deliver_to(self: &Arc<Self>, user: &UserId, message: &Message, epoch: u64, offset: u64) {
-        for live in self
-            .registry
-            .sessions(user)
-            .iter()
-            .flat_map(|sessions| sessions.iter())
-        {
-            let item = Item::durable(Arc::clone(&message.publication), offset);
-            let fell_back = live.handle_appended(epoch, offset, item);
-            if fell_back {
+    /// Offers a message to the live sessions of one user.
+    pub(crate) fn deliver_to(
+        self: &Arc<Self>,
+        sessions: &Sessions,
+        publication: &Arc<Publication>,
+        epoch: u64,
+        placed: Placed,
+    ) {
+        for live in sessions.iter() {
+            let item = Item::durable(Arc::clone(publication), placed.offset);
+            if live.handle_appended(epoch, placed, item) == Followed::FellBack {
                 self.read_if_wanted(live);
             }
+        }
+    }
+
+    /// Everybody who is there has the message, or is reading.
+    pub(crate) fn delivered(self: &Arc<Self>, message: Stored) {
+        let id = message.id();
+        self.settle(
+            &message.origin,
+            message.publication.sender(),
+            id,
+            message.refused,
+        );
+        self.command_completed();
+    }
+
+    /// Tells the session that submitted a message who misses it, if anybody does.
+    fn notify_refused_in_part(&self, message: &Stored) {
+        if message.refused.is_empty() {
+            return;
+        }
+        let refused = &message.refused;
+        self.counters.refused_recipients.add(refused.len() as u64);
+        if let Origin::Session {
+            live, reference, ..
+        } = &message.origin
+        {
+            live.offer_outcome(Notice::RefusedInPart {
+                id: message.id(),
+                recipients: refused.clone(),
+                reference: reference.clone(),
+            });
         }
     }
 
@@ -373,20 +448,6 @@ impl Message {
 /// The author's name for a message, to be given back.
 pub(crate) fn reference_of(draft: &Draft<'_>) -> Option<Box<str>> {
     draft.reference.as_ref().map(|text| text.literal().into())
-}
-
-/// Tells the session that submitted a message who misses it.
-fn notify_refused_in_part(id: MessageId, origin: &Origin, refused: &[RefusedRecipient]) {
-    if let Origin::Session {
-        live, reference, ..
-    } = origin
-    {
-        live.offer_outcome(Notice::RefusedInPart {
-            id,
-            recipients: refused.to_vec(),
-            reference: reference.clone(),
-        });
-    }
 }
 
 /// Tells the session that submitted a message, if it has asked for receipts, that it was accepted.

@@ -12,10 +12,12 @@
 pub mod config; // what the operator writes
 mod access; // who may come in: origin, host, credentials
 mod chat; // a WebSocket becomes a session of the hub
+mod delivery_threads; // messages to many sessions, beside the event loops
 mod echo; // the echo endpoint
 mod rest; // the REST API and its description
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 mod lifecycle; // start and graceful stop
+mod sync; // locks
 
 pub use lifecycle::{Running, StartError, start};

@@ -5,6 +5,7 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
+    io,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -23,12 +24,13 @@ use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
 };
-use tidewire_hub::{Config as HubConfig, ConfigError, Hub};
+use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports};
 
 use crate::{
     access::Access,
     chat::{Behaviour, Chat, Timing},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings, TlsSettings},
+    delivery_threads::DeliveryThreads,
     echo::Echo,
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
@@ -58,6 +60,9 @@ pub enum StartError {
         /// Why.
         source: TlsError,
     },
+    /// The system has no threads for deliveries.
+    #[error("cannot start the threads that deliver messages")]
+    Threads(#[source] io::Error),
     /// The messaging limits contradict each other.
     #[error("invalid messaging settings")]
     Hub(#[from] ConfigError),
@@ -68,6 +73,7 @@ pub enum StartError {
 pub struct Running {
     hub: Arc<Hub>,
     mailbox: Arc<SqliteMailbox>,
+    threads: Arc<DeliveryThreads>,
     messaging: Arc<OnceLock<RunningServer>>,
     rest: Option<RestServer>,
     urls: Vec<(&'static str, String)>,
@@ -88,7 +94,10 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open(store_config(settings))?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
-    let hub = Hub::new(hub_config(settings).try_into()?, Arc::clone(&port));
+    let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
+    let mut ports = Ports::new(Arc::clone(&port));
+    ports.executor = Arc::<DeliveryThreads>::clone(&threads);
+    let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
     let stats: ReadServerStats = {
         let messaging = Arc::downgrade(&messaging);
@@ -118,6 +127,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running {
         hub,
         mailbox,
+        threads,
         messaging,
         rest,
         urls,
@@ -145,8 +155,13 @@ impl Running {
             finished(messaging.map(|server| server.drain(self.drain))),
             finished(self.rest.map(|server| server.drain(self.drain)))
         );
-        let mailbox = self.mailbox;
-        if let Err(error) = tokio::task::spawn_blocking(move || mailbox.stop()).await {
+        let (mailbox, threads) = (self.mailbox, self.threads);
+        let stopped = tokio::task::spawn_blocking(move || {
+            mailbox.stop();
+            // Its last completions may have handed something over.
+            threads.stop();
+        });
+        if let Err(error) = stopped.await {
             tracing::error!(%error, "the store was not closed properly");
         }
         messaging && rest

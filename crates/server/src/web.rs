@@ -17,6 +17,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 use tidewire::http::{File, challenge, file_response, protect_page};
 use tidewire_hub::{Hub, UserId};
+use tokio::sync::oneshot;
 
 use crate::access::{Access, MapHeaders};
 
@@ -97,15 +98,23 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
     response
 }
 
-async fn online(State(web): State<Web>) -> impl IntoResponse {
+async fn online(State(web): State<Web>) -> Response {
+    let (send, receive) = oneshot::channel();
+    // Who does not wait any more does not get the answer.
+    let done = Box::new(|answer| drop(send.send(answer)));
+    web.hub.online_users(ONLINE_MAX, done);
+    let Ok(Ok(data)) = receive.await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let body = Json(Online {
-        data: web.hub.online_users(ONLINE_MAX),
+        data,
         success: true,
     });
     (
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         body,
     )
+        .into_response()
 }
 
 async fn limits(State(web): State<Web>) -> impl IntoResponse {

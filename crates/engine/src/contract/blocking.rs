@@ -36,8 +36,18 @@ pub fn from(sender: &str, users: &[&str], payload: &[u8]) -> Append {
 
 /// The offsets of an append that every mailbox took.
 pub fn offsets(appended: &Appended) -> Vec<u64> {
-    let offset = |outcome: &Result<u64, MailboxRefusal>| outcome.expect("every mailbox took it");
-    appended.outcomes.iter().map(offset).collect()
+    let given = given(appended).into_iter();
+    given
+        .map(|outcome| outcome.expect("every mailbox took it"))
+        .collect()
+}
+
+/// The outcomes of an append as offsets.
+pub fn given(appended: &Appended) -> Vec<Result<u64, MailboxRefusal>> {
+    let outcomes = appended.outcomes.iter();
+    outcomes
+        .map(|outcome| outcome.map(|placed| placed.offset))
+        .collect()
 }
 
 /// Purges and waits; returns how many messages left.

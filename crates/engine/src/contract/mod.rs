@@ -1,9 +1,10 @@
 //! What every adapter of a port promises, as tests that an adapter's own tests call.
 //!
-//! In: an adapter that can be opened and opened again ([`MailboxAdapter`]). Out: a test per promise, by a macro:
+//! In: an adapter that can be opened ([`MailboxAdapter`], [`RegistryAdapter`]). Out: a test per promise, by a macro:
 //!
 //! ```ignore
-//! tidewire_engine::mailbox_contract!(contract, MyAdapter);
+//! tidewire_engine::mailbox_contract!(mailbox, MyMailboxes);
+//! tidewire_engine::registry_contract!(registry, MyRegistry);
 //! ```
 //!
 //! Behind the feature `contract`, for tests only: everything in here panics when a promise is broken.
@@ -15,5 +16,8 @@
 pub mod blocking; // commands that wait for their completion
 #[doc(hidden)]
 pub mod mailbox; // a function per promise
+#[doc(hidden)]
+pub mod registry; // the same for registries
 
 pub use mailbox::{Limits, MailboxAdapter};
+pub use registry::RegistryAdapter;

@@ -36,6 +36,7 @@ mod plan; // does it fit, and where
 mod fair; // whose turn it is
 mod queue; // from the callers to the thread
 mod recipients; // who shares a row
+mod registry; // sessions of this process
 mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod senders; // who has how much waiting
@@ -50,7 +51,7 @@ mod tests;
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle, ThreadId},
 };
 
@@ -58,6 +59,7 @@ pub use self::{
     clock::{Clock, SystemClock},
     config::Config,
     error::OpenError,
+    registry::LocalRegistry,
 };
 use self::{
     command::{BatchBounds, Command, Read},
@@ -220,7 +222,7 @@ impl Mailbox for SqliteMailbox {
             return;
         }
         // Held while joining: a second caller returns when the store is really closed.
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = queue::lock(&self.thread);
         if let Some(thread) = thread.take()
             && thread.join().is_err()
         {

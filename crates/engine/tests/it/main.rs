@@ -2,6 +2,7 @@
 
 mod clock; // time under the tests' control
 mod model; // random operations against a model
+mod registry; // the embedded registry
 mod sqlite; // what only the embedded store does
 mod sqlite_damage; // what it does with a damaged file
 mod sqlite_files; // what it does when its files go away

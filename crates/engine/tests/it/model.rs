@@ -9,7 +9,7 @@ use tidewire_engine::{
 };
 
 use crate::clock::TestClock;
-use tidewire_engine::contract::blocking::{ack, from, purge, submit, try_read, user};
+use tidewire_engine::contract::blocking::{ack, from, given, purge, submit, try_read, user};
 
 const USERS: [&str; 3] = ["ann", "bob", "eve"];
 const SENDERS: [&str; 2] = ["kim", "lee"];
@@ -232,7 +232,7 @@ fn check(operations: &[Operation]) {
                 let result = result
                     .recv()
                     .expect("completes")
-                    .map(|appended| appended.outcomes);
+                    .map(|appended| given(&appended));
                 let given = result.as_deref().ok();
                 let expected =
                     model.append(*sender, users, &payload, ttl_ms.unwrap_or(3000), given);

@@ -418,7 +418,7 @@ fn check_full_disk(config: &Config) -> Arc<SqliteMailbox> {
     let mut stored = 0;
     let refused = loop {
         match try_append(&*store, &["ann"], &payload) {
-            Ok(appended) => stored = appended.outcomes[0].expect("there is room"),
+            Ok(appended) => stored = offsets(&appended)[0],
             Err(error) => break error,
         }
     };

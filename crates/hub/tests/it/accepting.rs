@@ -253,7 +253,7 @@ fn a_closed_store_refuses_connections_and_messages() {
     anna.send(&["2"], "hi");
     assert_eq!(anna.receive()[0]["data"]["code"], "store_failed");
     assert!(desk.hub.connect("3".parse::<UserId>().unwrap()).is_err());
-    assert!(!desk.hub.is_online(&"3".parse().unwrap()));
+    assert!(!desk.is_online("3"));
 }
 
 #[test]

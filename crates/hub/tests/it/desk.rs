@@ -1,10 +1,12 @@
 //! A hub with its store and clock, and clients that play the connection's task.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
+        mpsc::sync_channel,
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -13,8 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidewire_dialect::{Classic, Close, Dialect as _, Ending, Payload};
 use tidewire_hub::{
-    Accepted, ApiError, Clock, Command, CommandError, Config, Connect, ConnectError, Event, Hub,
-    Outgoing, Session, Settings, UserId,
+    Accepted, ApiError, Clock, Command, CommandError, Config, Connect, ConnectError, Event,
+    Executor, Hub, Job, Outgoing, Ports, Session, Settings, UserId,
 };
 
 use crate::mailbox::PumpedMailbox;
@@ -23,6 +25,42 @@ pub(crate) struct Desk {
     pub(crate) hub: Arc<Hub>,
     pub(crate) mailbox: Arc<PumpedMailbox>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) executor: Arc<PumpedExecutor>,
+}
+
+/// Keeps the hub's jobs until the test runs them.
+#[derive(Default)]
+pub(crate) struct PumpedExecutor(Mutex<VecDeque<Job>>);
+
+impl PumpedExecutor {
+    /// Runs one job, counted from the oldest; returns whether there was any.
+    pub(crate) fn run(&self, index: usize) -> bool {
+        let mut jobs = self.0.lock().unwrap();
+        let index = index % jobs.len().max(1);
+        let job = jobs.remove(index);
+        drop(jobs);
+        job.map(|job| job()).is_some()
+    }
+
+    pub(crate) fn pump(&self) {
+        while self.run(0) {}
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Executor for PumpedExecutor {
+    fn execute(&self, job: Job) {
+        self.0.lock().unwrap().push_back(job);
+    }
+}
+
+impl fmt::Debug for PumpedExecutor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PumpedExecutor")
+    }
 }
 
 /// Unix seconds set by the test.
@@ -52,12 +90,37 @@ impl Desk {
         let mailbox = Arc::new(PumpedMailbox::new(1000));
         let clock = Arc::new(ManualClock(AtomicI64::new(1_543_348_410)));
         let settings = Settings::try_from(config).unwrap();
-        let hub = Hub::with_clock(settings, mailbox.clone(), clock.clone());
+        let executor = Arc::new(PumpedExecutor::default());
+        let ports = Ports {
+            clock: clock.clone(),
+            executor: executor.clone(),
+            ..Ports::new(mailbox.clone())
+        };
         Self {
-            hub,
+            hub: Hub::with_ports(settings, ports),
             mailbox,
             clock,
+            executor,
         }
+    }
+
+    /// Runs everything that store and executor have.
+    pub(crate) fn settle(&self) {
+        while self.mailbox.step() || self.executor.run(0) {}
+    }
+
+    pub(crate) fn is_online(&self, user: &str) -> bool {
+        let (send, receive) = sync_channel(1);
+        let done = Box::new(move |answer| send.send(answer).unwrap());
+        self.hub.is_online(&user.parse().unwrap(), done);
+        receive.try_recv().unwrap().unwrap()
+    }
+
+    pub(crate) fn online_users(&self, limit: usize) -> Vec<UserId> {
+        let (send, receive) = sync_channel(1);
+        let done = Box::new(move |answer| send.send(answer).unwrap());
+        self.hub.online_users(limit, done);
+        receive.try_recv().unwrap().unwrap()
     }
 
     /// A client whose first read is queued.

@@ -10,12 +10,28 @@ use crate::desk::{Client, Desk};
 /// What a schedule may do next.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Send { from: usize, to: usize },
+    Send {
+        from: usize,
+        to: usize,
+    },
     Execute,
-    Connect { user: usize },
-    Disconnect { index: usize },
-    Receive { index: usize, bytes_max: usize },
-    Confirm { index: usize },
+    /// Delivers something, if the executor has anything.
+    Work {
+        index: usize,
+    },
+    Connect {
+        user: usize,
+    },
+    Disconnect {
+        index: usize,
+    },
+    Receive {
+        index: usize,
+        bytes_max: usize,
+    },
+    Confirm {
+        index: usize,
+    },
 }
 
 const USERS: [&str; 3] = ["1", "2", "carl"];
@@ -38,8 +54,9 @@ struct Receiver {
 }
 
 impl World {
-    fn new(outbox_messages_max: usize) -> Self {
+    fn new(outbox_messages_max: usize, fanout_inline_max: usize) -> Self {
         let desk = Desk::with(|config| {
+            config.fanout_inline_max = fanout_inline_max;
             config.outbox_messages_max = outbox_messages_max;
             config.in_flight_messages_max = 3;
         });
@@ -65,6 +82,9 @@ impl World {
             }
             Step::Execute => {
                 self.desk.mailbox.step();
+            }
+            Step::Work { index } => {
+                self.desk.executor.run(index);
             }
             Step::Connect { user } => {
                 let client = self.desk.connect(USERS[user]);
@@ -96,7 +116,7 @@ impl World {
     /// last message, and a last device finds nothing that was confirmed and misses nothing else.
     fn finish(mut self) {
         for _ in 0..200 {
-            self.desk.mailbox.pump();
+            self.desk.settle();
             for receiver in &mut self.clients {
                 receiver.receive(usize::MAX);
                 receiver.client.confirm();
@@ -162,6 +182,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..2_usize, 0..3_usize).prop_map(|(from, to)| Step::Send { from, to }),
         8 => Just(Step::Execute),
+        4 => any::<usize>().prop_map(|index| Step::Work { index }),
         2 => (0..3_usize).prop_map(|user| Step::Connect { user }),
         1 => any::<usize>().prop_map(|index| Step::Disconnect { index }),
         4 => (any::<usize>(), prop_oneof![Just(1), Just(400), Just(usize::MAX)])
@@ -178,8 +199,9 @@ proptest! {
     fn any_schedule_delivers_in_order_without_loss_or_repetition(
         steps in steps(),
         outbox_messages_max in prop_oneof![Just(1_usize), Just(2), Just(3), Just(100)],
+        fanout_inline_max in prop_oneof![Just(0_usize), Just(1), Just(64)],
     ) {
-        let mut world = World::new(outbox_messages_max);
+        let mut world = World::new(outbox_messages_max, fanout_inline_max);
         for step in steps {
             world.step(step);
         }
@@ -187,14 +209,15 @@ proptest! {
     }
 }
 
-/// All orders of three sends and one connect, with the store executing at every possible pace.
+/// All orders of three sends and one connect, with the store executing at every possible pace, and the
+/// executor as well.
 #[test]
-fn every_order_of_connect_append_and_read_delivers_all_once() {
+fn every_order_of_connect_append_read_and_delivery_delivers_all_once() {
     for connect_at in 0..=3 {
-        // Bit by bit: whether the store executes one command after each action.
-        for paces in 0..16_u32 {
+        // Bit by bit: whether the store executes one command after each action, and the executor a job.
+        for paces in 0..256_u32 {
             for outbox_messages_max in [1, 2, 100] {
-                let mut world = World::new(outbox_messages_max);
+                let mut world = World::new(outbox_messages_max, 0);
                 for action in 0..=3 {
                     if action == connect_at {
                         world.step(Step::Connect { user: 1 });
@@ -204,9 +227,12 @@ fn every_order_of_connect_append_and_read_delivers_all_once() {
                     if paces >> action & 1 == 1 {
                         world.step(Step::Execute);
                     }
+                    if paces >> (4 + action) & 1 == 1 {
+                        world.step(Step::Work { index: 0 });
+                    }
                 }
                 for _ in 0..10 {
-                    world.desk.mailbox.pump();
+                    world.desk.settle();
                     world.clients[0].receive(usize::MAX);
                     world.clients[0].client.confirm();
                 }

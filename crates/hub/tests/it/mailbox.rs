@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tidewire_engine::{
     Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
-    OnRead, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
+    OnRead, Placed, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };
 
 pub(crate) struct PumpedMailbox {
@@ -197,8 +197,11 @@ impl Inner {
                 outcomes.push(Err(MailboxRefusal::Full));
                 continue;
             }
+            outcomes.push(Ok(Placed {
+                offset: user.last + 1,
+                previous: Some(user.last),
+            }));
             user.last += 1;
-            outcomes.push(Ok(user.last));
             user.messages.push_back(Stored {
                 offset: user.last,
                 body: append.body.clone(),
@@ -257,6 +260,7 @@ impl Inner {
             epoch: self.epoch,
             messages,
             gone_up_to: user.gone_up_to,
+            last_offset: user.last,
             more,
         })
     }

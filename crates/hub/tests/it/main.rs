@@ -6,6 +6,8 @@ mod mailbox;
 
 mod accepting;
 mod catch_up;
+mod fan_out;
+mod gaps;
 mod interleaving;
 mod limits;
 mod live_only;

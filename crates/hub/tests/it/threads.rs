@@ -101,7 +101,17 @@ fn receive(hub: &Arc<Hub>, user: u64, done: &AtomicBool) -> Vec<Vec<usize>> {
 
 #[test]
 fn threads_deliver_everything_in_order_over_a_small_store() {
+    check(64);
+}
+
+#[test]
+fn threads_of_an_executor_keep_the_order_too() {
+    check(0);
+}
+
+fn check(fanout_inline_max: usize) {
     let desk = Desk::with(|config| {
+        config.fanout_inline_max = fanout_inline_max;
         config.outbox_messages_max = 8;
         config.in_flight_messages_max = 8;
         config.submissions_max = 16;
@@ -116,6 +126,15 @@ fn threads_deliver_everything_in_order_over_a_small_store() {
                 }
             }
         });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stored.load(Ordering::SeqCst) {
+                    if !desk.executor.run(0) {
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
         let receivers = (1..=RECEIVERS as u64)
             .map(|user| {
                 let (hub, done) = (&desk.hub, &done);

@@ -9,6 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 use tidewire_hub::{Stat, UserId};
+use tokio::sync::oneshot;
 
 use super::{Rest, RestError, schema, stats_body::StatsBody};
 
@@ -66,14 +67,22 @@ pub(super) async fn stat(
 #[utoipa::path(get, path = "/check-online", tag = "statistics", params(("id" = String, Query, description = "User id")), responses(
     (status = 200, description = "Whether the user is online", body = schema::OnlineAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 503, description = "The registry of all nodes does not answer", body = RestError)))]
 pub(super) async fn check_online(
     State(rest): State<Rest>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Online>>, RestError> {
-    Ok(Answer::of(Online {
-        is_online: rest.hub.is_online(&user(query.as_deref())?),
-    }))
+    let (send, receive) = oneshot::channel();
+    let user = user(query.as_deref())?;
+    // Who does not wait any more does not get the answer.
+    rest.hub
+        .is_online(&user, Box::new(|answer| drop(send.send(answer))));
+    match receive.await {
+        Ok(Ok(is_online)) => Ok(Answer::of(Online { is_online })),
+        Ok(Err(error)) => Err(RestError::new(503, error.to_string())),
+        Err(_) => Err(RestError::new(503, "the registry does not answer")),
+    }
 }
 
 /// Answers when the server does.

@@ -9,7 +9,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use tidewire_hub::{Accepted, MessageId};
 use tokio::{sync::watch, time::Instant};
 
 use super::sending::SendError;
+use crate::sync::lock;
 
 /// What became of a message.
 pub(super) type Outcome = Result<Accepted, SendError>;
@@ -148,7 +149,7 @@ impl Idempotency {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No code that can panic runs under this lock.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

@@ -17,7 +17,8 @@ use axum::{
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use tidewire_engine::{
-    Append, Appended, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey,
+    Append, Appended, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Placed, Purge, SubmitError,
+    UserKey,
 };
 use tidewire_hub::{Config as HubConfig, Hub, Settings as HubSettings};
 use tower::ServiceExt as _;
@@ -43,7 +44,10 @@ impl Stuck {
         for done in waiting {
             done(Ok(Appended {
                 epoch: 1,
-                outcomes: vec![Ok(1)],
+                outcomes: vec![Ok(Placed {
+                    offset: 1,
+                    previous: Some(0),
+                })],
             }));
         }
     }

@@ -118,3 +118,30 @@ pub fn an_ack_takes_effect_before_a_later_read<A: MailboxAdapter>() {
         assert_eq!((batch.messages.len(), batch.gone_up_to), (0, offset));
     }
 }
+
+pub fn an_append_tells_which_offset_was_given_before_it<A: MailboxAdapter>() {
+    let adapter = A::open(Limits::default());
+    let store = &*adapter.mailbox();
+    let place = |users: &[&str]| -> Vec<(u64, Option<u64>)> {
+        let appended = try_append(store, users, b"x").expect("stored");
+        let placed = appended.outcomes.iter().map(|outcome| {
+            let placed = outcome.expect("there is room");
+            (placed.offset, placed.previous)
+        });
+        placed.collect()
+    };
+    assert_eq!(place(&["ann"]), [(1, Some(0))]);
+    assert_eq!(
+        place(&["ann", "bob", "ann"]),
+        [(2, Some(1)), (1, Some(0)), (3, Some(2))]
+    );
+    let adapter = adapter.restart();
+    let store = &*adapter.mailbox();
+    let appended = try_append(store, &["ann"], b"x").expect("stored");
+    let placed = appended.outcomes[0].expect("there is room");
+    assert_eq!((placed.offset, placed.previous), (4, Some(3)));
+    ack(store, "ann", 4);
+    let next = try_append(store, &["ann"], b"x").expect("stored").outcomes[0];
+    let next = next.expect("there is room");
+    assert!(next.offset > 4 && next.previous.is_none_or(|previous| previous == 4));
+}

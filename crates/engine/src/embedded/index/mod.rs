@@ -54,11 +54,17 @@ impl Index {
         }
     }
 
-    /// Makes a user known whose mailbox is empty in the file. `has_row`: he may have one in table
-    /// `user` all the same.
-    pub(in crate::embedded) fn admit(&mut self, user: &UserKey, last_offset: u64, has_row: bool) {
+    /// Makes a user known whose mailbox is empty in the file, with his last offset and whether it
+    /// is exactly that. `has_row`: he may have one in table `user` all the same.
+    pub(in crate::embedded) fn admit(
+        &mut self,
+        user: &UserKey,
+        (last_offset, is_exact): (u64, bool),
+        has_row: bool,
+    ) {
         let state = User {
             last_offset,
+            is_exact,
             has_row,
             ..User::default()
         };
@@ -71,13 +77,14 @@ impl Index {
         self.shared.insert(row.seq(), entries, body_len);
     }
 
-    /// Adds a message; its offset must be greater than any before it.
+    /// Adds a message; its offset must be greater than any before it. Returns the one before it,
+    /// if it is known.
     pub(in crate::embedded) fn push(
         &mut self,
         user: &UserKey,
         mut slot: Slot,
         sender: Option<&UserKey>,
-    ) {
+    ) -> Option<u64> {
         slot.sender = sender.and_then(|key| self.senders.enter(key, u64::from(slot.len)));
         let state = match self.users.entry(UserKey::clone(user)) {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -89,10 +96,13 @@ impl Index {
         }
         state.pending.push_back(slot);
         state.enter(&slot, &mut self.totals);
+        let previous = state.is_exact.then_some(state.last_offset);
         state.last_offset = slot.offset;
+        state.is_exact = true;
         if state.due_ms.is_none_or(|due_ms| slot.expiry_ms < due_ms) {
             self.schedule(user, Some(slot.expiry_ms));
         }
+        previous
     }
 
     /// Applies what table `user` says about a user with rows.

@@ -24,6 +24,10 @@ pub(in crate::embedded) struct Slot {
 
 /// One mailbox.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, one byte each"
+)]
 pub(in crate::embedded) struct User {
     /// Offsets rise; there are holes where a message expired before an older one.
     pub(super) pending: VecDeque<Slot>,
@@ -31,6 +35,8 @@ pub(in crate::embedded) struct User {
     /// What of each sender waits; kept only while the mailbox is long.
     pub(super) by_sender: Option<HashMap<SenderId, Amount>>,
     pub(super) last_offset: u64,
+    /// It was given to this user; otherwise it is only not less than what was.
+    pub(super) is_exact: bool,
     /// When to look for expired messages; not later than the earliest expiry.
     pub(super) due_ms: Option<u64>,
     /// Rows of messages that have left, but for shared ones.

@@ -24,7 +24,7 @@ use super::{
     reserve::Reserve,
     stats,
 };
-use crate::{Append, AppendError, MailboxRefusal, Purge, UserKey};
+use crate::{Append, AppendError, MailboxRefusal, Placed, Purge, UserKey};
 
 /// What was found in the directory.
 pub(super) struct Opened {
@@ -240,16 +240,19 @@ impl Store {
         &mut self,
         append: &Append,
         planned: &[Planned],
-    ) -> Vec<Result<u64, MailboxRefusal>> {
+    ) -> Vec<Result<Placed, MailboxRefusal>> {
         let sender = append.sender.as_ref().map(|sender| &sender.user);
         let (mut stored, mut shared) = (0, None);
         let mut outcomes = Vec::with_capacity(planned.len());
         for (user, planned) in append.recipients.iter().zip(planned) {
             outcomes.push(planned.map(|slot| {
-                self.index.push(user, slot, sender);
+                let previous = self.index.push(user, slot, sender);
                 stored += 1;
                 shared = slot.row.is_shared().then_some(slot);
-                slot.offset
+                Placed {
+                    offset: slot.offset,
+                    previous,
+                }
             }));
         }
         if let Some(slot) = shared {
@@ -327,9 +330,11 @@ impl Store {
             return Ok(state.last_offset());
         }
         let known = self.database.user(user)?;
+        let floor = self.meta.offset_floor;
         let (last_offset, has_row) = match known {
-            KnownUser::Row { last_offset } => (last_offset, true),
-            KnownUser::Absent => (self.meta.offset_floor, false),
+            KnownUser::Row { last_offset } => ((last_offset, true), true),
+            // Without a floor nobody was ever forgotten.
+            KnownUser::Absent => ((floor, floor == 0), false),
             KnownUser::Damaged => {
                 let users = vec![user.as_bytes().to_vec()];
                 self.damaged(Damage {
@@ -337,11 +342,11 @@ impl Store {
                     ..Damage::default()
                 });
                 // The user's own is unknown, which the new epoch makes up for.
-                (self.meta.offset_floor, true)
+                ((floor, false), true)
             }
         };
         self.index.admit(user, last_offset, has_row);
-        Ok(last_offset)
+        Ok(last_offset.0)
     }
 
     /// Counts damage and starts a new epoch, so that nobody trusts an offset from before.

@@ -10,6 +10,7 @@ use crate::{
 struct Selection {
     slots: Vec<Slot>,
     gone_up_to: u64,
+    last_offset: u64,
     more: bool,
 }
 
@@ -37,12 +38,16 @@ impl Store {
             }
             if lost.is_empty() {
                 let Selection {
-                    gone_up_to, more, ..
+                    gone_up_to,
+                    last_offset,
+                    more,
+                    ..
                 } = selection;
                 return Ok(Batch {
                     epoch: self.meta.epoch,
                     messages,
                     gone_up_to,
+                    last_offset,
                     more,
                 });
             }
@@ -55,6 +60,7 @@ impl Store {
             return Selection {
                 slots: Vec::new(),
                 gone_up_to: 0,
+                last_offset: 0,
                 more: false,
             };
         };
@@ -73,6 +79,7 @@ impl Store {
         Selection {
             slots,
             gone_up_to: user.gone_up_to(),
+            last_offset: user.last_offset(),
             more,
         }
     }

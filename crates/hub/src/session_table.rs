@@ -1,4 +1,4 @@
-//! Who is online: [`Registry`].
+//! The live sessions of this process, by user: [`SessionTable`].
 //!
 //! In: sessions that begin and end. Out: the live sessions of a user, as a shared list that is
 //! replaced when it changes, so that a delivery clones one pointer and holds no lock while it
@@ -21,7 +21,7 @@ pub(crate) type Sessions = Arc<[Arc<Live>]>;
 type Shard = Mutex<HashMap<UserId, Sessions>>;
 
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub(crate) struct SessionTable {
     shards: Box<[Shard]>,
     hasher: RandomState,
     len: AtomicUsize,
@@ -29,7 +29,7 @@ pub(crate) struct Registry {
     sessions_per_user_max: usize,
 }
 
-impl Registry {
+impl SessionTable {
     pub(crate) fn new(sessions_max: usize, sessions_per_user_max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
@@ -79,19 +79,15 @@ impl Registry {
         lock(self.shard(user)).get(user).cloned()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+    /// The same with the shard of the user.
+    pub(crate) fn look_up(&self, user: &UserId) -> Option<(usize, Sessions)> {
+        let at = self.shard_of(user);
+        let sessions = lock(self.shards.get(at)?).get(user).cloned()?;
+        Some((at, sessions))
     }
 
-    /// At most `limit` users in ascending order; which ones, if there are more, is open.
-    pub(crate) fn online_users(&self, limit: usize) -> Vec<UserId> {
-        let mut users = Vec::new();
-        for shard in &self.shards {
-            let room = limit - users.len();
-            users.extend(lock(shard).keys().take(room).cloned());
-        }
-        users.sort_unstable();
-        users
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
     }
 
     fn insert_into(
@@ -110,14 +106,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Users are spread over this many shards, from 0 to [`SHARDS`].
+    pub(crate) fn shard_of(&self, user: &UserId) -> usize {
+        usize::try_from(self.hasher.hash_one(user) % SHARDS_U64).unwrap_or_default()
+    }
+
     fn shard(&self, user: &UserId) -> &Shard {
-        let hash = usize::try_from(self.hasher.hash_one(user) % SHARDS_U64).unwrap_or_default();
         self.shards
-            .get(hash)
+            .get(self.shard_of(user))
             .expect("the remainder is below the number of shards")
     }
 }
 
 /// Enough that two cores rarely meet; an empty shard costs about 50 bytes.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 const SHARDS_U64: u64 = SHARDS as u64;
