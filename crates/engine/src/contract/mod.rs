@@ -1,4 +1,4 @@
-//! What every adapter of a port promises, as tests that an adapter's own tests call.
+//! The promises of every adapter of a port, as tests that an adapter's own tests call.
 //!
 //! In: an adapter that can be opened ([`MailboxAdapter`], [`RegistryAdapter`]). Out: a test per promise, by a macro:
 //!

@@ -1,4 +1,4 @@
-//! What every [`Registry`] promises: a function per promise, each on a registry of its own.
+//! The promises of every [`Registry`]: a function per promise, each on a registry of its own.
 
 use std::{
     sync::{Arc, mpsc::sync_channel},

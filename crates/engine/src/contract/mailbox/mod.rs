@@ -1,4 +1,4 @@
-//! What every [`Mailbox`] promises: a function per promise, each on a store of its own.
+//! The promises of every [`Mailbox`]: a function per promise, each on a store of its own.
 
 mod limits; // what is refused, and when there is room again
 mod messages; // what is stored, read and acknowledged
