@@ -1,7 +1,7 @@
 //! Writes the files that are made from the keys of the configuration: reference pages and JSON schemas.
 //!
 //! The crates that know the keys have tests that compare them with what is checked in, or write it anew when they are
-//! told to; [`tidy`](crate::tidy) only compares a digest of the declarations.
+//! told to; [`tidy`](mod@crate::tidy) only compares a digest of the declarations.
 
 use std::{fs, process::ExitCode};
 

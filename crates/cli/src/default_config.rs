@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use tidewire_gateway::config::EXAMPLE_TOML;
-use tidewire_server::config::default_toml;
-
 use crate::{exit_codes::exit_codes, output};
+use anyhow::Context as _;
 
 /// Print the documented default configuration.
 #[derive(Debug, clap::Args)]
@@ -25,9 +22,9 @@ pub(crate) struct DefaultConfigArguments {
 
 pub(crate) fn run(arguments: &DefaultConfigArguments) -> anyhow::Result<ExitCode> {
     let text = if arguments.gateway {
-        EXAMPLE_TOML.to_owned()
+        tidewire_gateway::config::default_toml()
     } else {
-        default_toml()
+        tidewire_server::config::default_toml()
     };
     output::print(&text).context("cannot write the configuration")?;
     Ok(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ mod load; // layers → raw
 mod report; // what the reader of layers says → problems
 mod checker; // raw → settings: collects problems
 mod single; // the rules for one value each
-mod value; // texts with a grammar of their own: sizes, times, addresses, choices
+mod value; // texts with a grammar of their own: addresses, origins, log filters
 mod descriptors; // how many connections the process can hold
 
 pub use auth::Auth;
@@ -40,4 +40,4 @@ pub use schema::Schema;
 pub use single::LIST_LENGTH_MAX;
 pub use surroundings::{Surroundings, read_text};
 pub use template::template;
-pub use value::{ByteSize, LogFormat, Span, is_log_filter, listen_address, origin};
+pub use value::{LogFormat, is_log_filter, listen_address, origin};

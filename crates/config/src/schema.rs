@@ -2,9 +2,9 @@
 
 use figment::{
     providers::{Format, Toml},
-    value::Dict,
+    value::{Dict, Value},
 };
-use tidewire_table::Description;
+use tidewire_table::{Description, Presence, Shape};
 
 use crate::{renamed::Renamed, template};
 
@@ -39,35 +39,34 @@ impl Schema {
         is_foreign: fn(&str) -> bool,
         description: &Description,
     ) -> Self {
-        let defaults = Self::keys_of(&template(description, ""));
+        let mut keys: Dict = Toml::from_str(&template(description, ""))
+            .expect("a template is TOML: a test of every program reads it");
+        let mut named = Vec::new();
+        let mut defaults = keys.clone();
+        for key in &description.keys {
+            if matches!(key.shape, Shape::Named(_)) {
+                let members = keys.remove(key.name).and_then(Value::into_dict);
+                let member = members.and_then(|members| members.into_values().next());
+                let member = member.and_then(Value::into_dict).unwrap_or_default();
+                named.push((key.name, member));
+            }
+            let is_example = matches!(
+                key.shape,
+                Shape::Named(_) | Shape::Tables(_) | Shape::Table(_, Presence::OnceThere)
+            );
+            // As a layer, examples would be there, and what they show off would be switched off.
+            if is_example {
+                defaults.remove(key.name);
+            }
+        }
         Self {
             prefix,
             is_foreign,
-            keys: defaults.clone(),
+            keys,
             defaults,
-            named: Vec::new(),
+            named,
             renamed: Renamed::of(description),
         }
-    }
-
-    /// Keys and defaults as they are given.
-    pub fn of_keys(prefix: &'static str, keys: Dict, named: Vec<(&'static str, Dict)>) -> Self {
-        Self {
-            prefix,
-            is_foreign: |_| false,
-            keys,
-            defaults: Dict::new(),
-            named,
-            renamed: Renamed::default(),
-        }
-    }
-
-    /// The keys of a TOML text that is part of the program.
-    ///
-    /// # Panics
-    /// When it is not TOML.
-    pub fn keys_of(text: &str) -> Dict {
-        Toml::from_str(text).expect("a text within the program is TOML: a test reads it")
     }
 
     /// What a member of the table `key` may hold, if its members have names.

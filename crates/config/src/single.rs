@@ -6,12 +6,11 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::Path,
-    time::Duration,
 };
 
 use tidewire_auth::{AuthConfig, Authenticator};
 
-use crate::{ByteSize, Checker, Rule, Span, is_log_filter, listen_address, origin, quote};
+use crate::{Checker, Rule, is_log_filter, listen_address, origin, quote};
 
 impl Checker<'_> {
     /// Whether a value lies in its range; if not, that is noted.
@@ -27,30 +26,6 @@ impl Checker<'_> {
             return false;
         }
         true
-    }
-
-    /// A count from `least` to `most`.
-    pub fn count(&mut self, key: &str, value: u32, least: u32, most: u32) -> usize {
-        self.range(key, &value, least..=most);
-        value as usize
-    }
-
-    /// Whole seconds from `least` to `most`.
-    pub fn seconds(&mut self, key: &str, value: u32, least: u32, most: u32) -> Duration {
-        self.range(key, &value, least..=most);
-        Duration::from_secs(value.into())
-    }
-
-    /// A time from `least` to `most`.
-    pub fn span(&mut self, key: &str, value: Span, least: Span, most: Span) -> Duration {
-        self.range(key, &value, least..=most);
-        value.0
-    }
-
-    /// Bytes from `least` to `most`.
-    pub fn size(&mut self, key: &str, value: ByteSize, least: ByteSize, most: ByteSize) -> usize {
-        self.range(key, &value, least..=most);
-        usize::try_from(value.0).unwrap_or(usize::MAX)
     }
 
     /// Where to listen: `ip:port`, `localhost:port` or `*:port`. `example` shows the form.

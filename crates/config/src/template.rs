@@ -35,7 +35,7 @@ fn plain(text: &mut String, key: &Key, presence: Presence) {
         return;
     }
     match (&key.default, key.example) {
-        (None, Some(example)) => line(text, &format!("# {name} = {example}")),
+        (None, Some(example)) if !key.is_shown => line(text, &format!("# {name} = {example}")),
         (_, Some(value)) => line(text, &format!("{name} = {value}")),
         (Some(default), None) => line(text, &format!("{name} = {default}")),
         (None, None) => line(text, &format!("# {name} = \"\"")),

@@ -34,7 +34,7 @@ impl CloseCode {
     /// Overload; try again later.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
 
-    /// Whether the code may stand in a close frame: 1000–1003, 1007–1014 (section 7.4.1 and
+    /// Returns whether the code may stand in a close frame: 1000–1003, 1007–1014 (section 7.4.1 and
     /// IANA's registry), 3000–4999 (section 7.4.2).
     pub const fn is_valid_on_wire(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{CloseCode, CloseFrame, ControlRate, DeflateConfig};
 
-/// What a peer may make this end keep or wait for.
+/// Limits on how much a peer may make this end keep, and how long it may let it wait.
 ///
 /// The defaults are safe on the open internet; raise them for trusted peers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ impl ControlRate {
     }
 }
 
-/// What a peer has used of its [`ControlRate`]. New ones are full. Four bytes, because every connection has one.
+/// How much a peer has used of its [`ControlRate`]. New ones are full. Four bytes, because every connection has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlBucket {
     /// When all tokens will have come back; 0: they are there. A time further off than a burst takes

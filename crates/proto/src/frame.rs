@@ -2,7 +2,7 @@
 
 use crate::{Kind, ProtocolError, Role};
 
-/// What a frame is.
+/// The kind of a frame (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation,

@@ -88,7 +88,7 @@ mod setters; // configurations, changed by value
 
 pub use close::{CloseCode, CloseFrame};
 pub use config::Config;
-pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, Stats};
+pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, PeerState, Stats};
 pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;

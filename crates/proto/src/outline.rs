@@ -85,12 +85,12 @@ impl FrameOutline {
         self.closed |= first & 0x0f == 8;
     }
 
-    /// Whether the last byte taken ended a frame: another may begin here.
+    /// Returns whether the last byte taken ended a frame: another may begin here.
     pub fn is_between_frames(&self) -> bool {
         self.left == 0 && self.have == 0
     }
 
-    /// Whether a close frame has begun: nothing may follow it.
+    /// Returns whether a close frame has begun: nothing may follow it.
     pub fn has_closed(&self) -> bool {
         self.closed
     }

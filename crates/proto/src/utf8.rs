@@ -48,7 +48,7 @@ impl Utf8 {
         }
     }
 
-    /// Whether the text may end here.
+    /// Returns whether the text may end here.
     pub(crate) fn is_complete(self) -> bool {
         self.carried == 0
     }

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tidewire::ws::{Config, Endpoint, Refusal, Request, Response, WebSocket};
+use tidewire::ws::{AcceptFuture, Config, Decision, Endpoint, Refusal, Request, WebSocket};
 
 use crate::access::{Access, HeadHeaders};
 
@@ -13,12 +13,14 @@ pub(crate) struct Echo {
 }
 
 impl Endpoint for Echo {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
-        self.access.check_origin(request.head.as_ref())?;
-        if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {
-            return Err(Refusal::new(401, "Unauthorized"));
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
+        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+            return refusal.into();
         }
-        Ok(Response::default())
+        if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {
+            return Refusal::new(401, "Unauthorized").into();
+        }
+        Decision::new().config(Arc::clone(&self.config)).into()
     }
 
     fn serve(
@@ -33,9 +35,5 @@ impl Endpoint for Echo {
                 }
             }
         })
-    }
-
-    fn config(&self) -> Option<Arc<Config>> {
-        Some(Arc::clone(&self.config))
     }
 }

@@ -29,7 +29,8 @@ pub trait Table: Default + for<'de> Deserialize<'de> {
 ///
 /// Each key is `name: Type as Kind = default, in range, was "old_name", example "TOML";`, with its documentation
 /// above. Everything but name and type may be left out: the kind is then [`Plain`](crate::Plain), the default that of
-/// the type. Fields `besides` the keys are not part of the file.
+/// the type. An example of a key without a default stands in a comment of the example file; `shown "TOML"` is one
+/// that does not. Fields `besides` the keys are not part of the file.
 ///
 /// The struct gets `Clone`, `Debug`, `PartialEq`, `Eq`, `Default`, `Deserialize` (an unknown key is an error, a
 /// missing one has its default) and [`Table`].
@@ -41,7 +42,7 @@ macro_rules! table {
             $(
                 $(#[doc = $doc:literal])*
                 $name:ident : $type:ty $(as $kind:ty)? $(= $default:expr)? $(, in $range:expr)?
-                $(, was $was:literal)* $(, example $example:literal)? ;
+                $(, was $was:literal)* $(, example $example:literal)? $(, shown $shown:literal)? ;
             )*
         }
         $(besides {
@@ -75,9 +76,9 @@ macro_rules! table {
             fn deserialize<D: $crate::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> ::core::result::Result<Self, D::Error> {
-                struct Visitor;
+                struct TableVisitor;
 
-                impl<'de> $crate::serde::de::Visitor<'de> for Visitor {
+                impl<'de> $crate::serde::de::Visitor<'de> for TableVisitor {
                     type Value = $table;
 
                     fn expecting(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -106,7 +107,7 @@ macro_rules! table {
                 deserializer.deserialize_struct(
                     ::core::stringify!($table),
                     <Self as $crate::Table>::KEYS,
-                    Visitor,
+                    TableVisitor,
                 )
             }
         }
@@ -124,6 +125,7 @@ macro_rules! table {
                         $( let key = kind.within(key, &($range)); )?
                         $( let key = key.was($was); )*
                         $( let key = key.example($example); )?
+                        $( let key = key.shown($shown); )?
                         key
                     }),*],
                 }

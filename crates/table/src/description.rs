@@ -26,6 +26,8 @@ pub struct Key {
     pub was: Vec<&'static str>,
     /// A value as TOML for the example file, or the name of a member of [`Shape::Named`].
     pub example: Option<&'static str>,
+    /// Whether the example file has the key although it has no default, not only in a comment.
+    pub is_shown: bool,
 }
 
 /// The kind of a value.
@@ -102,6 +104,7 @@ impl Key {
             range: None,
             was: Vec::new(),
             example: None,
+            is_shown: false,
         }
     }
 
@@ -124,6 +127,15 @@ impl Key {
     pub fn example(mut self, example: &'static str) -> Self {
         self.example = Some(example);
         self
+    }
+
+    /// With an example that the example file has as it is.
+    #[must_use]
+    pub fn shown(self, example: &'static str) -> Self {
+        Self {
+            is_shown: true,
+            ..self.example(example)
+        }
     }
 
     /// The documentation as paragraphs, each in one line.

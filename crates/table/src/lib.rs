@@ -55,4 +55,4 @@ pub use units::{
     DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_duration, format_size, parse_duration,
     parse_size, read_duration, read_size,
 };
-pub use value::{Plain, Size, Value, Violation, ZeroIsNone, toml_text};
+pub use value::{EmptyIsNone, Plain, Size, Value, Violation, ZeroIsNone, toml_text};

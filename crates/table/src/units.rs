@@ -157,7 +157,7 @@ mod tests {
             }
         }
         assert_eq!(format_duration(Duration::from_millis(1500)), "1500ms");
-        assert_eq!(format_duration(Duration::from_secs(60)), "1m");
+        assert_eq!(format_duration(Duration::from_mins(1)), "1m");
     }
 
     #[test]

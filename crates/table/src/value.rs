@@ -1,6 +1,6 @@
 //! [`Value`]: how a value of a key is read, shown and described.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
@@ -35,6 +35,10 @@ pub enum Size {}
 /// An `Option` of which `None` is written as zero: `0`, or `"0s"`.
 #[derive(Debug)]
 pub enum ZeroIsNone {}
+
+/// An `Option` of which `None` is written as an empty text.
+#[derive(Debug)]
+pub enum EmptyIsNone {}
 
 /// A value that is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +156,36 @@ impl Value<Plain> for Option<String> {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Some)
+    }
+}
+
+impl Value<EmptyIsNone> for Option<String> {
+    fn shape() -> Shape {
+        Shape::Text
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml_text(self.as_deref().unwrap_or_default()))
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|read| (!read.is_empty()).then_some(read))
+    }
+}
+
+impl Value<EmptyIsNone> for Option<PathBuf> {
+    fn shape() -> Shape {
+        Shape::Text
+    }
+
+    fn show(&self) -> Option<String> {
+        let path = self.clone().unwrap_or_default();
+        Some(toml_text(&path.to_string_lossy()))
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = <Option<String> as Value<EmptyIsNone>>::read(deserializer)?;
+        Ok(read.map(PathBuf::from))
     }
 }
 

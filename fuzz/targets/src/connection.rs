@@ -8,7 +8,9 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
-use tidewire_proto::{CloseCode, Config, Connection, Kind, Message, Prepared, Role, SendError};
+use tidewire_proto::{
+    CloseCode, Config, Connection, Kind, Message, PeerState, Prepared, Role, SendError,
+};
 
 use crate::{
     drive::{self, Seen},
@@ -287,12 +289,12 @@ impl Run {
             return;
         }
         let queued = self.connection.queued();
-        let given_up = self.connection.handle_timeout(self.now);
+        let peer = self.connection.handle_timeout(self.now);
         if !due {
-            assert!(!given_up, "nothing was due");
+            assert_eq!(peer, PeerState::Alive, "nothing was due");
             assert_eq!(self.connection.queued(), queued, "nothing was due");
         }
-        if given_up {
+        if peer == PeerState::GivenUp {
             assert!(
                 self.connection.is_finished(),
                 "who is given up is done with"

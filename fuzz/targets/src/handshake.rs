@@ -24,6 +24,12 @@ pub(crate) fn request_head(data: &[u8]) {
             check_fields(head.fields(), limits);
             let path_len = head.path().len();
             assert!(head.target().len() >= path_len, "the path is in the target");
+            for name in ["id", "", "\u{fffd}"] {
+                let found = (head.query_parameter(name), head.cookie(name));
+                drop(found);
+            }
+            let token = head.bearer().unwrap_or("a");
+            assert!(!token.is_empty(), "a token is something");
             match accept(&head, options()) {
                 Ok(accepted) => check_accepted(&accepted.response, accepted.subprotocol.as_deref()),
                 Err(refusal) => check_refusal(&refusal),

@@ -31,8 +31,8 @@ upstreams = ["${backends[0].url}room"]
 upstreams = ["${backends[1].url}feed", "ws://127.0.0.1:9/feed"]
 [endpoints.feed.health]
 enabled = true
-every = "1s"
-within = "900ms"
+interval = "1s"
+timeout = "900ms"
 
 [endpoints.games]
 upstreams = ["${backends[1].url}"]

@@ -93,7 +93,7 @@ test("behind a flapping backend everything that is sent arrives, in order", asyn
 test("h4: a backend that hangs is found within two intervals; connections go elsewhere, and back later", async (t) => {
   const both = [await backend("a"), await backend("b")];
   const every = 2000;
-  const health = `health = { every = "${every}ms", within = "400ms" }\nejection = { enabled = false }\nopening = { within = "30s" }`;
+  const health = `health = { interval = "${every}ms", timeout = "400ms" }\nejection = { enabled = false }\nopening = { timeout = "30s" }`;
   const { gateway, open } = await start(both, health);
   const namesOf = async (count) => {
     const names = [];
@@ -118,8 +118,8 @@ test("h4: a backend that hangs is found within two intervals; connections go els
 
 test("h4: a client of a backend that hangs goes on with another", async () => {
   const both = [await backend("a"), await backend("b")];
-  const health = 'health = { every = "500ms", within = "200ms" }';
-  const { open } = await start(both, `${RESUME}\n${health}`, '[limits]\nping_every = "1s"');
+  const health = 'health = { interval = "500ms", timeout = "200ms" }';
+  const { open } = await start(both, `${RESUME}\n${health}`, '[limits]\nping_interval = "1s"');
   const client = await open();
   const { name } = await client.info();
   const hanging = both.find((one) => one.name === name);
@@ -134,8 +134,8 @@ test("a half-open connection to the backend is noticed, and its client goes on",
   const plain = keep(await Backend.start({ name: "far" }));
   const other = keep(await Backend.start({ name: "near" }));
   const proxy = keep(await FaultProxy.start(plain.port));
-  const health = 'health = { every = "500ms", within = "200ms" }';
-  const { open } = await start([proxy, other], `${RESUME}\n${health}`, '[limits]\nping_every = "1s"');
+  const health = 'health = { interval = "500ms", timeout = "200ms" }';
+  const { open } = await start([proxy, other], `${RESUME}\n${health}`, '[limits]\nping_interval = "1s"');
   const both = [await open(), await open()];
   const names = [];
   for (const client of both) names.push((await client.info()).name);

@@ -93,7 +93,7 @@ test("behind HAProxy, which tells who connects by the PROXY protocol", async () 
 test("in front of nginx", async () => {
   const backend = await start();
   const nginx = keep(await startNginx(backend.port));
-  const gateway = keep(await Gateway.start(endpoint(nginx.url, "health = { every = '500ms', within = '400ms' }")));
+  const gateway = keep(await Gateway.start(endpoint(nginx.url, "health = { interval = '500ms', timeout = '400ms' }")));
   const headers = await exercise(gateway.url, backend);
   assert.equal(headers["x-seen-by-nginx"], "127.0.0.1");
   assert.equal(headers["x-forwarded-for"], "127.0.0.2, 127.0.0.1");

@@ -20,10 +20,12 @@ pub(super) fn run_loop(options: &Options) -> anyhow::Result<()> {
     let publications = topic.clone();
     let server = Server::new(config(options)?)
         .route("/", echo)
-        .route("/publish", move |socket| {
+        .route("/publish", move |socket: WebSocket| {
             publish(socket, publications.clone())
         })
-        .route("/broadcast", move |socket| receive(socket, topic.clone()));
+        .route("/broadcast", move |socket: WebSocket| {
+            receive(socket, topic.clone())
+        });
     forever(&server.start()?)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         let name = options.name.clone();
         let server = Server::new(ServerConfig::new(address))
-            .route_any(move |socket| echo(socket, name.clone()))
+            .route_any(move |socket: WebSocket| echo(socket, name.clone()))
             .start()?;
         println!("{}", server.local_addr().port());
         std::future::pending().await

@@ -9,7 +9,7 @@
 //! - offsets never restart within an epoch: a user who has nothing pending has no row, and goes
 //!   on above the highest offset that such a user ever had;
 //! - a message to several mailboxes lies in the file once, and leaves it with the last of them
-//!   ([`shared`]);
+//!   (`shared`);
 //! - committed transactions that are missing at the next start are noticed, and the epoch
 //!   changes;
 //! - a row whose checksum fails is set aside in table `quarantine`, never handed out, and the

@@ -69,11 +69,7 @@ impl Unreachable {
     /// Returns what the client is told.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
-            Self::None => {
-                let mut refusal = Refusal::new(503, "no backend is available");
-                refusal.headers.push(("Retry-After", "1".to_owned()));
-                refusal
-            }
+            Self::None => Refusal::new(503, "no backend is available").header("Retry-After", "1"),
             Self::Failed(ConnectError::TimedOut) => {
                 Refusal::new(504, "the backend did not answer in time")
             }
@@ -193,7 +189,7 @@ impl<'a> Round<'a> {
         let prefix = ask.strip_prefix.as_deref();
         let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
         let mut client = Client::to(upstream.with_target(&target)?)
-            .connect_within(self.endpoint.opening.within)
+            .connect_within(self.endpoint.opening.timeout)
             .preface(ask.preface.clone());
         for (name, value) in &ask.headers {
             client = client.header(name, value);
@@ -251,7 +247,7 @@ fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
     for name in PASSED_ON {
         for value in head.values(name) {
             if let Ok(value) = std::str::from_utf8(value) {
-                refusal.headers.push((name, value.to_owned()));
+                refusal = refusal.header(*name, value);
             }
         }
     }

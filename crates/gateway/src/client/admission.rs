@@ -84,13 +84,11 @@ fn is_same(origin: &str, head: &RequestHead, secure: bool) -> bool {
 fn check_auth(head: &RequestHead, auth: &Authenticator) -> Result<(), Refusal> {
     auth.check(&Fields(head)).map(drop).map_err(|denied| {
         tracing::debug!(%denied, "refused");
-        let mut refusal = Refusal::new(401, "valid credentials are needed");
-        if let Some(challenge) = auth.challenge() {
-            refusal
-                .headers
-                .push(("WWW-Authenticate", challenge.to_owned()));
+        let refusal = Refusal::new(401, "valid credentials are needed");
+        match auth.challenge() {
+            Some(challenge) => refusal.header("WWW-Authenticate", challenge),
+            None => refusal,
         }
-        refusal
     })
 }
 

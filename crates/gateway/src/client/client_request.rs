@@ -5,7 +5,10 @@
 
 use std::{borrow::Cow, net::SocketAddr};
 
-use tidewire::ws::{Request, TrustedProxies};
+use tidewire::{
+    proto::handshake::query_parameter,
+    ws::{Request, TrustedProxies},
+};
 
 use crate::{
     backend::{forward, reach::UpstreamRequest},
@@ -56,10 +59,10 @@ impl ClientRequest {
             Balance::Hash(HashKey::Query(name)) => {
                 let value = query
                     .as_deref()
-                    .and_then(|query| request::query_value(query, name));
+                    .and_then(|query| query_parameter(query, name));
                 value.map(Cow::into_owned)
             }
-            Balance::Hash(HashKey::Cookie(name)) => request::cookie(head, name).map(str::to_owned),
+            Balance::Hash(HashKey::Cookie(name)) => head.cookie(name).map(str::to_owned),
             Balance::Hash(HashKey::Ip) | Balance::RoundRobin | Balance::LeastConnections => None,
         };
         let source = self.client_address();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use tidewire_config::{Checker, Rule, listen_address, quote};
 
-use super::Config;
+use super::{Config, rules::size_not_below};
 use crate::settings::{Endpoint, Origins, Settings};
 
 /// Checks the rules between keys. The listeners are `None` when one of them was wrong by itself.
@@ -23,30 +23,23 @@ pub(super) fn agreement(
     ports(check, config, listeners.unwrap_or_default());
     for (name, endpoint) in &config.endpoints {
         let at = format!("endpoints.{name}");
-        if let Some(resume) = endpoint.resume.as_ref().filter(|resume| resume.enabled)
-            && resume.bytes_max < endpoint.rates.message_bytes_max
-        {
-            check.complain(
-                &format!("{at}.resume.bytes_max"),
-                Rule::BelowOther {
-                    found: resume.bytes_max.to_string(),
-                    other: format!("{at}.rates.message_bytes_max"),
-                    least: endpoint.rates.message_bytes_max.to_string(),
-                },
+        if let Some(resume) = endpoint.resume.as_ref().filter(|resume| resume.enabled) {
+            size_not_below(
+                check,
+                (&format!("{at}.resume.bytes_max"), resume.bytes_max),
+                (
+                    &format!("{at}.rates.message_bytes_max"),
+                    endpoint.rates.message_bytes_max,
+                ),
             );
         }
     }
     let classic = &config.classic;
-    if classic.queue_bytes_max < classic.message_bytes_max {
-        check.complain(
-            "classic.queue_bytes_max",
-            Rule::BelowOther {
-                found: classic.queue_bytes_max.to_string(),
-                other: "classic.message_bytes_max".to_owned(),
-                least: classic.message_bytes_max.to_string(),
-            },
-        );
-    }
+    size_not_below(
+        check,
+        ("classic.queue_bytes_max", classic.queue_bytes_max),
+        ("classic.message_bytes_max", classic.message_bytes_max),
+    );
 }
 
 /// A name leads to one endpoint, in any case of letters (M-21).

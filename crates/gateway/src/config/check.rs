@@ -6,29 +6,30 @@ use std::{path::PathBuf, sync::Arc};
 
 use tidewire::{
     tls::ServerTls,
-    ws::{ControlRate, Network, ProxyProtocol},
+    ws::{Network, ProxyProtocol},
 };
 use tidewire_auth::AuthConfig;
-use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, connections_max, quote};
+use tidewire_config::{Checker, LIST_LENGTH_MAX, Rule, connections_max, quote};
+use tidewire_table::{SECOND, format_duration};
 
 use super::{
     Config,
     agree::agreement,
     check_endpoint::endpoint,
     check_route::route,
-    raw::{ClassicConfig, LimitsConfig, ListenerConfig, TlsConfig},
-    rules::{DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, or_no_limit},
+    rules::{FILES_LOOKED_AT_EVERY, built, identity, is_there_if_named},
+    tables::{ListenerConfig, TlsConfig},
 };
 use crate::settings::{
-    AccessLog, Admin, Classic, Drain, Endpoint, Limits, Listener, Log, Mux, Route, Settings,
+    AccessLog, Admin, Endpoint, Limits, LimitsConfig, Listener, Route, Settings,
 };
 
 impl Config {
     /// Checks every rule, looks up references to secrets and reads certificates. `None` only
     /// when a problem was noted.
     pub(super) fn check_with(&self, check: &mut Checker<'_>) -> Option<Settings> {
+        check.ranges("", self);
         let listeners = self.listeners(check);
-        let workers = check.count("workers", self.workers, 0, 1024);
         let endpoints: Option<Vec<Arc<Endpoint>>> = self
             .endpoints
             .iter()
@@ -44,18 +45,7 @@ impl Config {
             .collect::<Vec<_>>()
             .into_iter()
             .collect();
-        let classic = classic(check, &self.classic);
-        let mux = Mux {
-            enabled: self.mux.enabled,
-            streams_max: check.count("mux.streams_max", self.mux.streams_max, 1, 1 << 16),
-            credit: credit(check, self.mux.credit),
-        };
-        let limits = limits(check, &self.limits);
-        let most = 1_000_000;
-        let per_second = self.drain.per_second;
-        check.range("drain.per_second", &per_second, 1..=most);
-        let within = check.span("drain.within", self.drain.within, NONE, HOUR);
-        let drain = Drain { per_second, within };
+        paths(check, &self.classic.paths);
         let admin = match &self.admin {
             Some(admin) if admin.enabled => Some(self.admin(check)),
             Some(_) | None => None,
@@ -64,19 +54,19 @@ impl Config {
         agreement(check, self, listeners.as_deref());
         let mut settings = Settings {
             listeners: listeners?,
-            workers: (workers > 0).then_some(workers),
+            workers: (self.workers > 0).then_some(self.workers),
             endpoints: endpoints?,
             routes: routes?,
             pin_by_name: self.pin_by_name,
-            classic,
-            mux,
-            limits,
-            drain,
+            classic: self.classic.clone(),
+            mux: self.mux.clone(),
+            limits: limits(check, &self.limits),
+            drain: self.drain.clone(),
             admin: match admin {
                 Some(admin) => Some(admin?),
                 None => None,
             },
-            handover: path_of(&self.handover),
+            handover: self.handover.clone(),
             watch: self.watch,
             files: Vec::new(),
             access_log: match self.access_log.as_str() {
@@ -84,11 +74,7 @@ impl Config {
                 "stdout" => Some(AccessLog::Stdout),
                 file => Some(AccessLog::File(PathBuf::from(file))),
             },
-            log: Log {
-                level: self.log.level.clone(),
-                format: self.log.format,
-                file: path_of(&self.log.file),
-            },
+            log: self.log.clone(),
             warnings: Vec::new(),
         };
         settings.warnings = self.warnings(&settings);
@@ -209,95 +195,29 @@ fn server_tls(check: &mut Checker<'_>, at: &str, config: &TlsConfig) -> Option<S
     built(check, at, builder.build())
 }
 
-fn classic(check: &mut Checker<'_>, config: &ClassicConfig) -> Classic {
-    for (index, path) in config.paths.iter().enumerate() {
+fn paths(check: &mut Checker<'_>, paths: &[String]) {
+    for (index, path) in paths.iter().enumerate() {
         if !path.starts_with('/') {
             let key = format!("classic.paths[{index}]");
             check.value(&key, &quote(path), "a path that begins with /");
         }
     }
-    if config.paths.len() > LIST_LENGTH_MAX {
-        check.value("classic.paths", &config.paths.len(), "at most 256");
+    if paths.len() > LIST_LENGTH_MAX {
+        check.value("classic.paths", &paths.len(), "at most 256");
     }
-    Classic {
-        enabled: config.enabled,
-        handshake_within: check.span(
-            "classic.handshake_within",
-            config.handshake_within,
-            Span::millis(100),
-            Span::seconds(300),
-        ),
-        bare_ack: config.bare_ack,
-        message_bytes_max: check.size(
-            "classic.message_bytes_max",
-            config.message_bytes_max,
-            ByteSize::kib(1),
-            ByteSize::gib(1),
-        ),
-        routes_max: check.count("classic.routes_max", config.routes_max, 1, 1 << 16),
-        queue_bytes_max: check.size(
-            "classic.queue_bytes_max",
-            config.queue_bytes_max,
-            ByteSize::kib(1),
-            ByteSize::gib(1),
-        ),
-        paths: config.paths.clone(),
-    }
-}
-
-/// What the protocol allows.
-fn credit(check: &mut Checker<'_>, credit: ByteSize) -> u32 {
-    const MOST: u32 = (1 << 31) - 1;
-    let most = ByteSize(MOST.into());
-    check.range("mux.credit", &credit, ByteSize(16_390)..=most);
-    u32::try_from(credit.0).unwrap_or(MOST)
 }
 
 fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> Limits {
-    let second = Span::seconds(1);
-    let idle = if config.idle_within == NONE {
-        None
-    } else {
-        Some(check.span("limits.idle_within", config.idle_within, second, DAY))
-    };
-    let rate = ControlRate {
-        per_second: config.control_frames_per_second,
-        burst: config.control_frames_burst,
-    };
-    check.range(
-        "limits.control_frames_per_second",
-        &rate.per_second,
-        0..=1000,
-    );
-    check.range("limits.control_frames_burst", &rate.burst, 1..=1_000_000);
-    Limits {
-        connections_max: match config.connections_max {
-            // Each may need a second descriptor for its backend.
-            0 => (connections_max() / 2).max(1),
-            limit => limit as usize,
-        },
-        per_ip_max: or_no_limit(config.per_ip_max),
-        handshake_within: check.span(
-            "limits.handshake_within",
-            config.handshake_within,
-            Span::millis(100),
-            Span::seconds(300),
-        ),
-        write_within: check.span(
-            "limits.write_within",
-            config.write_within,
-            Span::millis(100),
-            HOUR,
-        ),
-        ping_every: check.span("limits.ping_every", config.ping_every, second, DAY),
-        idle_within: idle,
-        control_rate: (rate.per_second > 0).then_some(rate),
+    if let Some(idle) = config.idle_timeout.filter(|idle| *idle < SECOND) {
+        let found = format_duration(idle);
+        check.value("limits.idle_timeout", &found, "0s, or 1s to 1d");
     }
+    let mut limits = Limits::from(config);
+    if config.connections_max == 0 {
+        // Each may need a second descriptor for its backend.
+        limits.connections_max = (connections_max() / 2).max(1);
+    }
+    limits
 }
 
-fn path_of(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| PathBuf::from(text))
-}
-
-const NONE: Span = Span::seconds(0);
 const LISTENERS_MAX: usize = 64;

@@ -1,18 +1,18 @@
 //! [`EndpointConfig`] → [`Endpoint`].
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use tidewire_auth::{AuthConfig, Authenticator};
-use tidewire_config::{ByteSize, Checker, LIST_LENGTH_MAX, Rule, Span, quote};
+use tidewire_config::{Checker, LIST_LENGTH_MAX, Rule, quote};
 use tidewire_proto::smhandshake::is_reserved;
 
 use super::{
-    check_upstream::{client_tls, ejection, health, opening, upstreams},
-    raw_endpoint::{EndpointConfig, ProcessConfig, RatesConfig, ResumeConfig},
-    rules::{DAY, HOUR, not_below, or_no_limit, text_of},
+    check_upstream::{self, client_tls, upstreams},
+    rules::{not_below, or_no_limit},
+    tables::EndpointConfig,
     value::{BalanceConfig, OriginsConfig, is_token},
 };
-use crate::settings::{Balance, Endpoint, Extensions, Origins, Process, Rates, Resume};
+use crate::settings::{Balance, Endpoint, Extensions, Origins, Process, Resume};
 
 /// Checks the endpoint `name`.
 pub(super) fn endpoint(
@@ -27,62 +27,58 @@ pub(super) fn endpoint(
     }
     let upstreams = upstreams(check, &at, &config.upstreams);
     let balance = balance(check, &at, &config.balance);
-    let opening = opening(check, &at, &config.opening);
-    let health = config
-        .health
-        .as_ref()
-        .filter(|it| it.enabled)
-        .map(|it| health(check, &at, it));
-    let ejection = Some(&config.ejection)
-        .filter(|it| it.enabled)
-        .map(|it| ejection(check, &at, it));
-    let rates = rates(check, &at, &config.rates);
-    let resume = config
-        .resume
-        .as_ref()
-        .filter(|it| it.enabled)
-        .map(|it| resume(check, &at, it));
-    let process = config
-        .process
-        .as_ref()
-        .filter(|it| it.enabled)
-        .map(|it| process(check, &at, it));
+    let health = config.health.as_ref().filter(|it| it.enabled);
+    let ejection = Some(&config.ejection).filter(|it| it.enabled);
+    let resume = config.resume.as_ref().filter(|it| it.enabled);
+    let process = config.process.as_ref().filter(|it| it.enabled);
+    if let Some(health) = health {
+        check_upstream::health(check, &at, health);
+    }
+    if let Some(ejection) = ejection {
+        check_upstream::ejection(check, &at, ejection);
+    }
+    if let Some(resume) = resume {
+        resume_rules(check, &at, resume);
+    }
+    if let Some(process) = process {
+        process_rules(check, &at, process);
+    }
     let tls = config.tls.as_ref().filter(|it| it.enabled);
     let tls = tls.map(|it| client_tls(check, &at, it));
     let origins = origins(check, &at, &config.origins);
     let request_headers = request_headers(check, &at, config);
     let auth = check.auth(&format!("{at}.auth"), &config.auth);
     origins_and_auth(check, &at, &origins, auth.as_ref());
-    let looks_inside = resume.is_some() || rates.any();
+    let looks_inside = resume.is_some() || config.rates.any();
     Some(Endpoint {
         name: name.to_owned(),
         aliases: config.aliases.clone(),
         upstreams: upstreams?,
         balance: balance?,
-        zone: text_of(&config.zone),
-        health,
-        ejection,
-        opening,
+        zone: config.zone.clone(),
+        health: health.cloned(),
+        ejection: ejection.cloned(),
+        opening: config.opening.clone(),
         tls: match tls {
             Some(tls) => Some(tls?),
             None => None,
         },
         auth: auth.filter(|_| config.auth != AuthConfig::NoAuth),
         origins,
-        rates,
+        rates: config.rates.clone(),
         connections_max: or_no_limit(config.connections_max),
         per_client_max: or_no_limit(config.per_client_max),
-        resume,
+        resume: resume.cloned(),
         extensions: if looks_inside {
             Extensions::PerHop
         } else {
-            config.extensions.0
+            config.extensions
         },
-        pings: config.pings.0,
+        pings: config.pings,
         preserve_host: config.preserve_host,
         request_headers,
-        proxy_protocol: config.proxy_protocol.0,
-        process,
+        proxy_protocol: config.proxy_protocol.form(),
+        process: process.cloned(),
     })
 }
 
@@ -129,26 +125,7 @@ fn endpoint_name(check: &mut Checker<'_>, key: &str, name: &str) {
     }
 }
 
-fn rates(check: &mut Checker<'_>, at: &str, config: &RatesConfig) -> Rates {
-    let key = format!("{at}.rates.bytes_per_second");
-    check.range(
-        &key,
-        &config.bytes_per_second,
-        ByteSize(0)..=ByteSize(1 << 40),
-    );
-    Rates {
-        messages_per_second: config.messages_per_second,
-        bytes_per_second: config.bytes_per_second.0,
-        message_bytes_max: check.size(
-            &format!("{at}.rates.message_bytes_max"),
-            config.message_bytes_max,
-            ByteSize(0),
-            ByteSize::gib(1),
-        ),
-    }
-}
-
-fn resume(check: &mut Checker<'_>, at: &str, config: &ResumeConfig) -> Resume {
+fn resume_rules(check: &mut Checker<'_>, at: &str, config: &Resume) {
     let at = format!("{at}.resume");
     for (index, code) in config.codes.iter().enumerate() {
         check.range(&format!("{at}.codes[{index}]"), code, 1000..=4999);
@@ -162,45 +139,9 @@ fn resume(check: &mut Checker<'_>, at: &str, config: &ResumeConfig) -> Resume {
         ("backoff_max", config.backoff_max),
         ("backoff_min", config.backoff_min),
     );
-    let least = Span::millis(10);
-    Resume {
-        within: check.span(
-            &format!("{at}.within"),
-            config.within,
-            Span::millis(100),
-            DAY,
-        ),
-        backoff_min: check.span(
-            &format!("{at}.backoff_min"),
-            config.backoff_min,
-            least,
-            HOUR,
-        ),
-        backoff_max: check.span(
-            &format!("{at}.backoff_max"),
-            config.backoff_max,
-            least,
-            HOUR,
-        ),
-        messages_max: check.count(
-            &format!("{at}.messages_max"),
-            config.messages_max,
-            1,
-            1_000_000,
-        ),
-        bytes_max: check.size(
-            &format!("{at}.bytes_max"),
-            config.bytes_max,
-            ByteSize::kib(1),
-            ByteSize::gib(1),
-        ),
-        overflow: config.overflow.0,
-        replay: config.replay.0,
-        codes: config.codes.clone(),
-    }
 }
 
-fn process(check: &mut Checker<'_>, at: &str, config: &ProcessConfig) -> Process {
+fn process_rules(check: &mut Checker<'_>, at: &str, config: &Process) {
     let at = format!("{at}.process");
     if config.command.first().is_none_or(String::is_empty) {
         let what = "is missing: expected a program and its arguments, such as [\"node\", \"a.js\"]";
@@ -214,8 +155,8 @@ fn process(check: &mut Checker<'_>, at: &str, config: &ProcessConfig) -> Process
             "words without",
         );
     }
-    if !config.directory.is_empty() {
-        check.directory(&format!("{at}.directory"), &config.directory);
+    if let Some(directory) = config.directory.as_deref().and_then(Path::to_str) {
+        check.directory(&format!("{at}.directory"), directory);
     }
     for (name, value) in &config.environment {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -223,50 +164,12 @@ fn process(check: &mut Checker<'_>, at: &str, config: &ProcessConfig) -> Process
             check.value(&key, &quote(name), "the name and value of a variable");
         }
     }
-    check.range(&format!("{at}.crash_loop"), &config.crash_loop, 1..=1000);
     not_below(
         check,
         &at,
         ("backoff_max", config.backoff_max),
         ("backoff_min", config.backoff_min),
     );
-    let least = Span::millis(10);
-    Process {
-        command: config.command.clone(),
-        directory: text_of(&config.directory).map(PathBuf::from),
-        environment: config.environment.clone().into_iter().collect(),
-        ready_within: check.span(
-            &format!("{at}.ready_within"),
-            config.ready_within,
-            Span::millis(100),
-            HOUR,
-        ),
-        backoff_min: check.span(
-            &format!("{at}.backoff_min"),
-            config.backoff_min,
-            least,
-            HOUR,
-        ),
-        backoff_max: check.span(
-            &format!("{at}.backoff_max"),
-            config.backoff_max,
-            least,
-            HOUR,
-        ),
-        crash_loop: config.crash_loop,
-        crash_window: check.span(
-            &format!("{at}.crash_window"),
-            config.crash_window,
-            Span::seconds(1),
-            DAY,
-        ),
-        stop_within: check.span(
-            &format!("{at}.stop_within"),
-            config.stop_within,
-            Span::seconds(0),
-            HOUR,
-        ),
-    }
 }
 
 fn origins(check: &mut Checker<'_>, at: &str, config: &OriginsConfig) -> Origins {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidewire_config::{Checker, Rule, quote};
 
 use super::{
-    raw_endpoint::{EndpointConfig, RouteConfig},
+    tables::{EndpointConfig, RouteConfig},
     value::is_token,
 };
 use crate::settings::{Condition, Pattern, Route, Source};

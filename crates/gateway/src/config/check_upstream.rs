@@ -1,17 +1,16 @@
-//! How an endpoint reaches its upstreams: addresses, TLS, opening, health, ejection.
+//! How an endpoint reaches its upstreams: addresses, TLS, health, ejection.
 
 use tidewire::{tls::ClientTls, ws::Url};
-use tidewire_config::{Checker, Rule, Span, quote};
+use tidewire_config::{Checker, Rule, quote};
 
 use super::{
-    raw_endpoint::{ClientTlsConfig, EjectionConfig, HealthConfig, OpeningConfig},
     rules::{
-        DAY, FILES_LOOKED_AT_EVERY, HOUR, built, identity, is_there_if_named, not_below,
-        or_no_limit, text_of,
+        FILES_LOOKED_AT_EVERY, built, identity, is_there_if_named, not_below, or_no_limit, text_of,
     },
+    tables::ClientTlsConfig,
     value::UpstreamConfig,
 };
-use crate::settings::{Ejection, Health, Opening, Upstream};
+use crate::settings::{Ejection, Health, Upstream};
 
 pub(super) fn upstreams(
     check: &mut Checker<'_>,
@@ -53,84 +52,30 @@ pub(super) fn upstreams(
     (upstreams.len() == configs.len()).then_some(upstreams)
 }
 
-pub(super) fn opening(check: &mut Checker<'_>, at: &str, config: &OpeningConfig) -> Opening {
-    let at = format!("{at}.opening");
-    check.range(&format!("{at}.retries"), &config.retries, 0..=100);
-    Opening {
-        within: check.span(
-            &format!("{at}.within"),
-            config.within,
-            Span::millis(10),
-            Span::seconds(300),
-        ),
-        retries: config.retries,
-    }
-}
-
-pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &HealthConfig) -> Health {
+pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &Health) {
     let at = format!("{at}.health");
-    if !config.path.is_empty()
-        && (!config.path.starts_with('/')
-            || config
-                .path
-                .contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
+    if let Some(path) = &config.path
+        && (!path.starts_with('/')
+            || path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
     {
         let expected = "a path with query that begins with /";
-        check.value(&format!("{at}.path"), &quote(&config.path), expected);
+        check.value(&format!("{at}.path"), &quote(path), expected);
     }
-    for (key, count) in [
-        ("unhealthy_after", config.unhealthy_after),
-        ("healthy_after", config.healthy_after),
-    ] {
-        check.range(&format!("{at}.{key}"), &count, 1..=100);
-    }
-    let every = check.span(
-        &format!("{at}.every"),
-        config.every,
-        Span::millis(100),
-        HOUR,
-    );
-    let within = check.span(
-        &format!("{at}.within"),
-        config.within,
-        Span::millis(10),
-        Span::seconds(300),
-    );
     not_below(
         check,
         &at,
-        ("every", config.every),
-        ("within", config.within),
+        ("interval", config.interval),
+        ("timeout", config.timeout),
     );
-    Health {
-        every,
-        within,
-        path: text_of(&config.path),
-        unhealthy_after: config.unhealthy_after,
-        healthy_after: config.healthy_after,
-        on_unhealthy: config.on_unhealthy.0,
-    }
 }
 
-pub(super) fn ejection(check: &mut Checker<'_>, at: &str, config: &EjectionConfig) -> Ejection {
-    let at = format!("{at}.ejection");
-    check.range(&format!("{at}.failures"), &config.failures, 1..=1000);
-    check.range(&format!("{at}.percent_max"), &config.percent_max, 0..=100);
-    let least = Span::millis(10);
-    let ejected_for = check.span(&format!("{at}.ejected_for"), config.ejected_for, least, DAY);
-    let ejected_max = check.span(&format!("{at}.ejected_max"), config.ejected_max, least, DAY);
+pub(super) fn ejection(check: &mut Checker<'_>, at: &str, config: &Ejection) {
     not_below(
         check,
-        &at,
+        &format!("{at}.ejection"),
         ("ejected_max", config.ejected_max),
         ("ejected_for", config.ejected_for),
     );
-    Ejection {
-        failures: config.failures,
-        ejected_for,
-        ejected_max,
-        percent_max: config.percent_max,
-    }
 }
 
 pub(super) fn client_tls(

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use tidewire_config::{
-    ConfigError, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, toml_tables,
+    ConfigError, Flag, Loader, Schema, Surroundings, Value, is_toml, read_text, template,
+    toml_tables,
 };
+use tidewire_table::Table as _;
 
-use super::{Config, example::EXAMPLE_TOML, ini};
+use super::{Config, ini};
 use crate::settings::Settings;
 
 /// What command line flags set; `None` leaves a key to the other layers.
@@ -132,16 +134,29 @@ impl Overrides {
     }
 }
 
-/// The keys are those of the example, whose endpoint tells what any endpoint may have. The
-/// defaults are those of the raw types: as a layer the example would switch off what it shows off.
 fn schema() -> Schema {
-    let mut keys = Schema::keys_of(EXAMPLE_TOML);
-    let endpoint = match keys.remove("endpoints") {
-        Some(Value::Dict(_, mut endpoints)) => endpoints.remove("chat"),
-        _ => None,
-    };
-    let Some(Value::Dict(_, endpoint)) = endpoint else {
-        unreachable!("the example has the endpoint: a test reads it");
-    };
-    Schema::of_keys("TIDEWIRE_GATEWAY_", keys, vec![("endpoints", endpoint)])
+    Schema::new("TIDEWIRE_GATEWAY_", |_| false, &Config::describe())
 }
+
+/// Every key with its meaning and, but for the one endpoint and its route, its default, ready to be saved and edited.
+pub fn default_toml() -> String {
+    template(&Config::describe(), HEAD)
+}
+
+/// The tables of keys of the reference page, as Markdown.
+pub fn reference() -> String {
+    tidewire_config::reference(&Config::describe())
+}
+
+/// The JSON schema of the file, for editors.
+pub fn json_schema() -> String {
+    tidewire_config::json_schema(&Config::describe(), "Tidewire gateway")
+}
+
+const HEAD: &str = "Tidewire gateway: every key with its default. Of this file only the endpoint `chat` and its route \
+    are examples; whatever you leave out has the value shown.\n\n\
+    Precedence, weakest first: these defaults, the configuration file, environment variables, flags. The variable of \
+    a key is TIDEWIRE_GATEWAY_ with `__` between levels: TIDEWIRE_GATEWAY_LIMITS__PER_IP_MAX sets limits.per_ip_max, \
+    and TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__ZONE sets endpoints.chat.zone. Sizes are bytes, or a number with KiB, MiB or \
+    GiB (K, M, G). Times are a whole number with ms, s, m, h or d. A table that says `enabled = false` here is off \
+    while it is absent, and on once it is there, unless it says so itself.";

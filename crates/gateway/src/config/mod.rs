@@ -8,20 +8,23 @@
 //! Invariants: an unknown key or a value that is not understood is never ignored; no error
 //! repeats what stands under an `auth` key; everything behind this module takes `Settings`.
 
-mod example; // every key with its default, as TOML
+mod value; // values in more than one form
+mod tables; // the keys, each declared once
 mod ini; // SocketMaster's config.ini → keys
-mod load; // layers → raw → settings
-mod raw; // the keys as written: the whole
-mod raw_endpoint; // the keys as written: an endpoint, a route
-mod value; // choices, and values in more than one form
-mod check; // raw → settings: the whole
-mod check_endpoint; // raw → settings: an endpoint
-mod check_upstream; // raw → settings: how an endpoint reaches its upstreams
-mod check_route; // raw → settings: a route
+mod load; // layers → config → settings; what is generated from the keys
+mod check; // config → settings: the whole
+mod check_endpoint; // config → settings: an endpoint
+mod check_upstream; // config → settings: how an endpoint reaches its upstreams
+mod check_route; // config → settings: a route
 mod rules; // which many settings share
 mod agree; // the rules between keys
 
-pub use example::EXAMPLE_TOML;
-pub use load::{Overrides, is_meant_for_gateway, load, load_from_process};
-pub use raw::Config;
+pub use load::{
+    Overrides, default_toml, is_meant_for_gateway, json_schema, load, load_from_process, reference,
+};
+pub use tables::{
+    AdminConfig, ClientTlsConfig, Config, EndpointConfig, ListenerConfig, OutgoingConfig,
+    RouteConfig, TlsConfig,
+};
 pub use tidewire_config::{ConfigError, LogFormat, Problem, Rule, Source};
+pub use value::{BalanceConfig, OriginsConfig, UpstreamConfig, Upstreams};

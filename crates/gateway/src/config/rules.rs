@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use tidewire::tls::Identity;
-use tidewire_config::{Checker, Rule, Span};
+use tidewire_config::{Checker, Rule};
+use tidewire_table::{format_duration, format_size};
 
-pub(super) const HOUR: Span = Span::seconds(3600);
-pub(super) const DAY: Span = Span::seconds(86_400);
 /// A handshake looks at most so often whether certificate files have changed.
 pub(super) const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(30);
 
@@ -59,16 +58,28 @@ pub(super) fn built<T>(
 pub(super) fn not_below(
     check: &mut Checker<'_>,
     at: &str,
-    outer: (&str, Span),
-    inner: (&str, Span),
+    outer: (&str, Duration),
+    inner: (&str, Duration),
 ) {
     if outer.1 < inner.1 {
         let rule = Rule::BelowOther {
-            found: outer.1.to_string(),
+            found: format_duration(outer.1),
             other: format!("{at}.{}", inner.0),
-            least: inner.1.to_string(),
+            least: format_duration(inner.1),
         };
         check.complain(&format!("{at}.{}", outer.0), rule);
+    }
+}
+
+/// Notes when one size, at a key, is below another that it has to reach.
+pub(super) fn size_not_below(check: &mut Checker<'_>, outer: (&str, usize), inner: (&str, usize)) {
+    if outer.1 < inner.1 {
+        let rule = Rule::BelowOther {
+            found: format_size(outer.1 as u64),
+            other: inner.0.to_owned(),
+            least: format_size(inner.1 as u64),
+        };
+        check.complain(outer.0, rule);
     }
 }
 

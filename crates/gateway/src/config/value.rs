@@ -1,7 +1,4 @@
-//! Choices, and values that may be written in more than one form.
-//!
-//! Choices are read from strings only: a derived enum would also take numbers and tables
-//! from the configuration library.
+//! Values that may be written in more than one form.
 
 use std::fmt;
 
@@ -10,16 +7,16 @@ use serde::{
     de::{self, value::MapAccessDeserializer},
 };
 
-use crate::settings::{
-    Balance, Extensions, HashKey, OnUnhealthy, OutgoingProxyProtocol, Overflow, PingAnswers, Replay,
-};
+use tidewire_table::{Plain, Shape, Value, table, toml_text};
+
+use crate::settings::{Balance, HashKey};
 
 /// `balance`: `"round-robin"`, `"least-connections"` or `{hash = "ip"}`.
 ///
 /// `None` is a table without `hash`: an error, but one of the checks, for the reader takes a wrong
 /// `hash` away to find more mistakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BalanceConfig(pub(super) Option<Balance>);
+pub struct BalanceConfig(pub(super) Option<Balance>);
 
 impl Default for BalanceConfig {
     fn default() -> Self {
@@ -27,8 +24,32 @@ impl Default for BalanceConfig {
     }
 }
 
-impl<'de> Deserialize<'de> for BalanceConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Value<Plain> for BalanceConfig {
+    fn shape() -> Shape {
+        Shape::Mixed(
+            r#"{
+                "anyOf": [
+                    {"enum": ["round-robin", "least-connections"]},
+                    {
+                        "type": "object",
+                        "additionalProperties": false,
+                        "required": ["hash"],
+                        "properties": {"hash": {"type": "string", "pattern": "^(ip|(header|query|cookie):.+)$"}}
+                    }
+                ]
+            }"#,
+        )
+    }
+
+    fn show(&self) -> Option<String> {
+        match self.0.as_ref()? {
+            Balance::RoundRobin => Some(toml_text("round-robin")),
+            Balance::LeastConnections => Some(toml_text("least-connections")),
+            Balance::Hash(_) => None,
+        }
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(BalanceVisitor)
     }
 }
@@ -93,30 +114,65 @@ pub(super) fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// A member of `upstreams`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UpstreamConfig {
-    pub(super) url: String,
-    pub(super) weight: u32,
-    pub(super) zone: String,
-    pub(super) connections_max: u32,
-}
-
-impl Default for UpstreamConfig {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            weight: 1,
-            zone: String::new(),
-            connections_max: 0,
-        }
+table! {
+    /// A member of `upstreams`.
+    pub struct UpstreamConfig {
+        /// Its address.
+        url: String;
+        /// Its share of new connections against its siblings.
+        weight: u32 = 1;
+        /// Where it stands.
+        zone: String;
+        /// Connections at a time; 0 = no limit.
+        connections_max: u32 = 0;
     }
 }
 
-/// Each an address, or a table with one.
-impl<'de> Deserialize<'de> for UpstreamConfig {
+/// A list of upstreams, each an address, or a table with one.
+#[derive(Debug)]
+pub enum Upstreams {}
+
+impl Value<Upstreams> for Vec<UpstreamConfig> {
+    fn shape() -> Shape {
+        Shape::MixedList(
+            r#"{
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "additionalProperties": false,
+                        "required": ["url"],
+                        "properties": {
+                            "url": {"type": "string"},
+                            "weight": {"type": "integer", "minimum": 1, "maximum": 1000},
+                            "zone": {"type": "string"},
+                            "connections_max": {"type": "integer", "minimum": 0}
+                        }
+                    }
+                ]
+            }"#,
+        )
+    }
+
+    fn show(&self) -> Option<String> {
+        let urls: Vec<String> = self
+            .iter()
+            .map(|upstream| toml_text(&upstream.url))
+            .collect();
+        Some(format!("[{}]", urls.join(", ")))
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let upstreams = Vec::<AddressOrTable>::deserialize(deserializer)?;
+        Ok(upstreams.into_iter().map(|upstream| upstream.0).collect())
+    }
+}
+
+struct AddressOrTable(UpstreamConfig);
+
+impl<'de> Deserialize<'de> for AddressOrTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UpstreamVisitor)
+        deserializer.deserialize_any(UpstreamVisitor).map(Self)
     }
 }
 
@@ -139,53 +195,38 @@ impl<'de> de::Visitor<'de> for UpstreamVisitor {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<UpstreamConfig, A::Error> {
-        let table = UpstreamTable::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(UpstreamConfig {
-            url: table.url,
-            weight: table.weight,
-            zone: table.zone,
-            connections_max: table.connections_max,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct UpstreamTable {
-    url: String,
-    weight: u32,
-    zone: String,
-    connections_max: u32,
-}
-
-impl Default for UpstreamTable {
-    fn default() -> Self {
-        let UpstreamConfig {
-            url,
-            weight,
-            zone,
-            connections_max,
-        } = UpstreamConfig::default();
-        Self {
-            url,
-            weight,
-            zone,
-            connections_max,
-        }
+        UpstreamConfig::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
 /// `origins`: `"same"`, `"any"` or a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum OriginsConfig {
+pub enum OriginsConfig {
+    /// Pages of the host that was asked for.
     #[default]
     Same,
+    /// Any page.
     Any,
+    /// Pages of these origins.
     List(Vec<String>),
 }
 
-impl<'de> Deserialize<'de> for OriginsConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Value<Plain> for OriginsConfig {
+    fn shape() -> Shape {
+        Shape::Mixed(
+            r#"{"anyOf": [{"enum": ["same", "any"]}, {"type": "array", "items": {"type": "string"}}]}"#,
+        )
+    }
+
+    fn show(&self) -> Option<String> {
+        match self {
+            Self::Same => Some(toml_text("same")),
+            Self::Any => Some(toml_text("any")),
+            Self::List(origins) => origins.show(),
+        }
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OriginsVisitor)
     }
 }
@@ -214,76 +255,4 @@ impl<'de> de::Visitor<'de> for OriginsVisitor {
         }
         Ok(OriginsConfig::List(origins))
     }
-}
-
-/// A choice between words, each with what it stands for.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident($of:ty) { $($word:literal => $value:expr,)+ } or $expected:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-        #[serde(try_from = "String")]
-        pub(super) struct $name(pub(super) $of);
-
-        impl TryFrom<String> for $name {
-            type Error = &'static str;
-
-            fn try_from(text: String) -> Result<Self, &'static str> {
-                match text.as_str() {
-                    $($word => Ok(Self($value)),)+
-                    _ => Err($expected),
-                }
-            }
-        }
-    };
-}
-
-words! {
-    /// `health.on_unhealthy`.
-    OnUnhealthyConfig(OnUnhealthy) {
-        "move" => OnUnhealthy::Move,
-        "keep" => OnUnhealthy::Keep,
-        "close" => OnUnhealthy::Close,
-    } or "\"move\", \"keep\" or \"close\""
-}
-
-words! {
-    /// `resume.overflow`.
-    OverflowConfig(Overflow) {
-        "close" => Overflow::Close,
-        "wait" => Overflow::Wait,
-    } or "\"close\" or \"wait\""
-}
-
-words! {
-    /// `resume.replay`.
-    ReplayConfig(Replay) {
-        "unsent" => Replay::Unsent,
-        "unconfirmed" => Replay::Unconfirmed,
-    } or "\"unsent\" or \"unconfirmed\""
-}
-
-words! {
-    /// `extensions`.
-    ExtensionsConfig(Extensions) {
-        "end-to-end" => Extensions::EndToEnd,
-        "per-hop" => Extensions::PerHop,
-    } or "\"end-to-end\" or \"per-hop\""
-}
-
-words! {
-    /// `pings`.
-    PingAnswersConfig(PingAnswers) {
-        "auto" => PingAnswers::Auto,
-        "end-to-end" => PingAnswers::EndToEnd,
-        "gateway" => PingAnswers::Gateway,
-    } or "\"auto\", \"end-to-end\" or \"gateway\""
-}
-
-words! {
-    /// `proxy_protocol` of an endpoint.
-    OutgoingConfig(Option<OutgoingProxyProtocol>) {
-        "off" => None,
-        "v1" => Some(OutgoingProxyProtocol::V1),
-        "v2" => Some(OutgoingProxyProtocol::V2),
-    } or "\"off\", \"v1\" or \"v2\""
 }

@@ -289,12 +289,12 @@ impl Running {
         let removed = removals.into_targets(); // all sessions end
         let settings = Arc::clone(&gateway.table().settings);
         let started = Instant::now();
-        let deadline = started + settings.drain.within;
+        let deadline = started + settings.drain.timeout;
         listeners.stop_accepting();
         listeners.end_until(deadline.max(started + CLOSING_WITHIN));
         gateway.draining.start();
         // What is asked last needs time for its close.
-        let asked_by = (deadline - CLOSING_WITHIN.min(settings.drain.within)).max(started);
+        let asked_by = (deadline - CLOSING_WITHIN.min(settings.drain.timeout)).max(started);
         let mut pace = Pace::new(settings.drain.per_second, Some(asked_by));
         let end = async {
             loop {

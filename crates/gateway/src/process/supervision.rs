@@ -126,7 +126,7 @@ impl Supervision {
         let Condition::Starting { stop } = self.condition else {
             return;
         };
-        let until = now.checked_add(self.settings.ready_within);
+        let until = now.checked_add(self.settings.ready_timeout);
         self.condition = Condition::Unready { until };
         if stop {
             self.terminate(now, Next::Stop);
@@ -286,7 +286,7 @@ impl Supervision {
 
     /// Asks what runs to end. It may have done so by itself, but not what it started.
     fn terminate(&mut self, now: Instant, next: Next) {
-        let kill_at = now.checked_add(self.settings.stop_within);
+        let kill_at = now.checked_add(self.settings.stop_timeout);
         let step = Step::Terminated { kill_at };
         self.condition = Condition::Ending { next, step };
         self.actions.push_back(Action::Terminate);

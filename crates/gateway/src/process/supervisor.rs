@@ -55,7 +55,7 @@ impl Supervised {
             .send_modify(|wishes| wishes.restarts = wishes.restarts.wrapping_add(1));
     }
 
-    /// Asks it to end, kills it if it does not within [`stop_within`](Process::stop_within), and waits
+    /// Asks it to end, kills it if it does not within [`stop_timeout`](Process::stop_timeout), and waits
     /// until nothing is left of it. Can be called again.
     ///
     /// # Cancel safety
@@ -240,7 +240,7 @@ where
 
     fn report_not_ready(&mut self) {
         let (endpoint, pid) = (&self.endpoint, self.pid());
-        let within = self.process.ready_within;
+        let within = self.process.ready_timeout;
         let why = self.backend.as_ref().map(Backend::failure);
         let why = why.unwrap_or_default();
         tracing::warn!(%endpoint, pid, ?within, why, "the process is not ready in time");

@@ -66,9 +66,7 @@ impl ConnectionCounts {
 }
 
 fn busy(status: u16, reason: &str) -> Refusal {
-    let mut refusal = Refusal::new(status, reason);
-    refusal.headers.push(("Retry-After", "5".to_owned()));
-    refusal
+    Refusal::new(status, reason).header("Retry-After", "5")
 }
 
 impl Drop for Admitted {

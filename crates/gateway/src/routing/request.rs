@@ -3,8 +3,6 @@
 //! In: a request head. Out: text. Invariant: what occurs twice where one is meant counts as
 //! absent, so that the gateway and a backend cannot mean different ones.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 use tidewire::proto::handshake::RequestHead;
 
@@ -42,34 +40,23 @@ pub(crate) fn host(head: &RequestHead) -> Option<String> {
     Some(name.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// A query parameter, decoded; `None` if it is absent or there are several.
-pub(crate) fn query<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str>> {
-    query_value(head.query()?, name)
-}
-
 /// How often a name is given, as a header and as a query parameter.
 pub(crate) fn count(head: &RequestHead, name: &str) -> usize {
     let in_query = head.query().map_or(0, |query| {
-        pairs(query).filter(|(key, _)| decode(key) == name).count()
+        let parameters = form_urlencoded::parse(query.as_bytes());
+        parameters.filter(|(key, _)| key == name).count()
     });
     head.values(name).count() + in_query
-}
-
-/// A parameter of a query, decoded; `None` if it is absent or there are several.
-pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    let mut found = pairs(query).filter(|(key, _)| decode(key) == name);
-    let first = found.next();
-    if found.next().is_some() {
-        return None;
-    }
-    first.map(|(_, value)| decode(value))
 }
 
 /// The query without the parameters called `name`, as it came.
 pub(crate) fn query_without(query: &str, name: &str) -> String {
     let kept: Vec<&str> = query
         .split('&')
-        .filter(|pair| decode(pair.split('=').next().unwrap_or_default()) != name)
+        .filter(|pair| {
+            let mut parsed = form_urlencoded::parse(pair.as_bytes());
+            parsed.next().is_none_or(|(key, _)| key != name)
+        })
         .collect();
     kept.join("&")
 }
@@ -83,39 +70,6 @@ pub(crate) fn climbs(path: &str) -> bool {
     path.split(|byte| matches!(byte, b'/' | b'\\'))
         .map(|segment| segment.split(|byte| *byte == b';').next())
         .any(|segment| segment == Some(b".."))
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-fn decode(text: &str) -> Cow<'_, str> {
-    let spaced = if text.contains('+') {
-        Cow::Owned(text.replace('+', " "))
-    } else {
-        Cow::Borrowed(text)
-    };
-    match spaced {
-        Cow::Borrowed(text) => percent_decode_str(text).decode_utf8_lossy(),
-        Cow::Owned(text) => Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned()),
-    }
-}
-
-/// A cookie; `None` if it is absent or there are several.
-pub(crate) fn cookie<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a str> {
-    let mut found = head
-        .values("cookie")
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(key, _)| *key == name);
-    let first = found.next();
-    if found.next().is_some() {
-        return None;
-    }
-    first.map(|(_, value)| value.trim_matches('"'))
 }
 
 /// The subprotocols the client offers, best first.
@@ -172,12 +126,15 @@ mod tests {
             "GET /a?ROUTENAME=End%70oint+1&x=1&x=2&flag HTTP/1.1\nHost: Chat.Example.com.:8080\n\
              Cookie: a=1; sid=\"x y\"; twice=1; twice=2\nSec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c",
         );
-        assert_eq!(query(&head, "ROUTENAME").as_deref(), Some("Endpoint 1"));
-        assert_eq!(query(&head, "x"), None, "two are none");
-        assert_eq!(query(&head, "flag").as_deref(), Some(""));
+        assert_eq!(
+            head.query_parameter("ROUTENAME").as_deref(),
+            Some("Endpoint 1")
+        );
+        assert_eq!(head.query_parameter("x"), None, "two are none");
+        assert_eq!(head.query_parameter("flag").as_deref(), Some(""));
         assert_eq!(host(&head).as_deref(), Some("chat.example.com"));
-        assert_eq!(cookie(&head, "sid"), Some("x y"));
-        assert_eq!(cookie(&head, "twice"), None);
+        assert_eq!(head.cookie("sid"), Some("x y"));
+        assert_eq!(head.cookie("twice"), None);
         assert_eq!(subprotocols(&head), ["a", "b", "c"]);
         let rest = query_without(head.query().unwrap(), "ROUTENAME");
         assert_eq!(rest, "x=1&x=2&flag");

@@ -99,7 +99,7 @@ impl Table {
                 return Err(NotPinned::Ambiguous);
             }
             let by_header = request::header(head, ROUTE_NAME);
-            let by_query = request::query(head, ROUTE_NAME);
+            let by_query = head.query_parameter(ROUTE_NAME);
             if let Some(name) = by_header.or(by_query.as_deref()) {
                 let target = self
                     .by_name(name)
@@ -135,15 +135,15 @@ fn holds(condition: &Condition, head: &RequestHead) -> bool {
         Source::Header(name) => {
             request::header(head, name).is_some_and(|value| pattern.matches(value))
         }
-        Source::Query(name) => {
-            request::query(head, name).is_some_and(|value| pattern.matches(&value))
-        }
+        Source::Query(name) => head
+            .query_parameter(name)
+            .is_some_and(|value| pattern.matches(&value)),
         Source::Subprotocol => request::subprotocols(head)
             .iter()
             .any(|name| pattern.matches(name)),
-        Source::Cookie(name) => {
-            request::cookie(head, name).is_some_and(|value| pattern.matches(value))
-        }
+        Source::Cookie(name) => head
+            .cookie(name)
+            .is_some_and(|value| pattern.matches(value)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! their aliases are unique in any case of letters; every route's endpoint exists; every endpoint
 //! has at least one upstream; every number is within its range.
 
+mod tables; // the tables of an endpoint
 mod endpoint; // a named target and its upstreams
 mod route; // which requests go where without a special handshake
 
@@ -15,13 +16,17 @@ use tidewire::{
 };
 use tidewire_auth::Authenticator;
 use tidewire_config::LogFormat;
+use tidewire_table::{
+    DAY, EmptyIsNone, HOUR, MILLISECOND, MINUTE, SECOND, Size, ZeroIsNone, table,
+};
 
 pub use self::{
-    endpoint::{
-        Balance, Ejection, Endpoint, Extensions, HashKey, Health, OnUnhealthy, Opening, Origins,
-        OutgoingProxyProtocol, Overflow, PingAnswers, Process, Rates, Replay, Resume, Upstream,
-    },
+    endpoint::{Balance, Endpoint, HashKey, Origins, OutgoingProxyProtocol, Upstream},
     route::{Condition, Pattern, PatternError, Route, Source},
+    tables::{
+        Ejection, Extensions, Health, OnUnhealthy, Opening, Overflow, PingAnswers, Process, Rates,
+        Replay, Resume,
+    },
 };
 
 /// Everything a gateway is told.
@@ -77,35 +82,60 @@ pub struct Listener {
     pub http2: bool,
 }
 
-/// The `SMHandshake` dialect (M-08 … M-28).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Classic {
-    /// Default true.
-    pub enabled: bool,
-    /// The handshake must be done within; default 10 s (M-27).
-    pub handshake_within: Duration,
-    /// Answer bare `ACK` instead of an object (M-24). Default false.
-    pub bare_ack: bool,
-    /// Largest message, route line included; default 1 MiB.
-    pub message_bytes_max: usize,
-    /// Most routes of a client in use at a time; default 64.
-    pub routes_max: usize,
-    /// Most bytes waiting for one route's backend; default 1 MiB. Above it a message is refused with an
-    /// error object.
-    pub queue_bytes_max: usize,
-    /// Answered requests without any match; default all paths. Otherwise these paths only.
-    pub paths: Vec<String>,
+table! {
+    /// The SMHandshake dialect: many endpoints over one WebSocket, in readable messages.
+    pub struct Classic {
+        /// Switches the dialect on.
+        enabled: bool = true;
+        /// Time for the handshake.
+        handshake_timeout: Duration = SECOND * 10, in MILLISECOND * 100..=MINUTE * 5, was "handshake_within";
+        /// Answers a bare ACK instead of an object.
+        bare_ack: bool = false;
+        /// Size of one message, its ROUTENAME line included.
+        message_bytes_max: usize as Size = 1 << 20, in 1 << 10..=1 << 30;
+        /// Routes of one client in use at a time.
+        routes_max: usize = 64, in 1..=1 << 16;
+        /// Bytes waiting for the backend of one route; above it a message is refused with an error object.
+        queue_bytes_max: usize as Size = 1 << 20, in 1 << 10..=1 << 30;
+        /// Paths that speak it, where no route fits; empty = all.
+        paths: Vec<String>;
+    }
 }
 
-/// The `tidewire.mux.v1` dialect.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mux {
-    /// Default true.
-    pub enabled: bool,
-    /// Most logical sockets of a connection at a time; default 256.
-    pub streams_max: usize,
-    /// Credit per stream that the gateway gives its client, bytes; default 64 KiB, at least 16 390.
-    pub credit: u32,
+table! {
+    /// The subprotocol tidewire.mux.v1: many endpoints over one WebSocket, binary.
+    pub struct Mux {
+        /// Switches the dialect on.
+        enabled: bool = true;
+        /// Logical sockets of one connection at a time.
+        streams_max: usize = 256, in 1..=1 << 16;
+        /// Bytes a logical socket may have on its way to the gateway.
+        credit: u32 as Size = 64 << 10, in 16_390..=(1 << 31) - 1;
+    }
+}
+
+table! {
+    /// Bounds around all connections.
+    pub struct LimitsConfig {
+        /// Connections of clients to all listeners together; 0 = as many as the limit of file descriptors allows, if
+        /// each needs a second one to its backend.
+        connections_max: u32 = 0;
+        /// Connections of one client address, to all listeners together; 0 = no limit.
+        per_ip_max: u32 = 1024;
+        /// Time for TLS, request head and the opening of the upstream together.
+        handshake_timeout: Duration = SECOND * 15, in MILLISECOND * 100..=MINUTE * 5, was "handshake_within";
+        /// Time after which a peer that takes none of our bytes is given up.
+        write_timeout: Duration = SECOND * 10, in MILLISECOND * 100..=HOUR, was "write_within";
+        /// Silence after which a peer is asked by a ping, where the gateway reads messages.
+        ping_interval: Duration = SECOND * 25, in SECOND..=DAY, was "ping_every";
+        /// Time after which a plain relay over which nothing passes is ended; `"0s"` = never.
+        idle_timeout: Option<Duration> as ZeroIsNone = None, in None..=Some(DAY), was "idle_within";
+        /// Pings and unasked pongs of one client per second, where the gateway reads messages, and as many frames of
+        /// tidewire.mux.v1 besides those that data is paid for with; more close with 1008; 0 = no limit.
+        control_frames_per_second: u32 = 10, in 0..=1000;
+        /// As many may come at once, as after a standstill of the network.
+        control_frames_burst: u32 = 600, in 1..=1_000_000;
+    }
 }
 
 /// Bounds around all connections.
@@ -116,27 +146,28 @@ pub struct Limits {
     /// Most client connections of an address, to all listeners together; default 1 024.
     pub per_ip_max: usize,
     /// TLS, request head and opening of the upstream within; default 15 s.
-    pub handshake_within: Duration,
+    pub handshake_timeout: Duration,
     /// A peer that takes none of our bytes for this long is given up; default 10 s.
-    pub write_within: Duration,
+    pub write_timeout: Duration,
     /// A client or backend that is silent for this long is asked by a ping, where the gateway speaks
     /// WebSocket itself; default 25 s.
-    pub ping_every: Duration,
+    pub ping_interval: Duration,
     /// A pinned connection over which nothing passes for this long is ended; `None` (default): never.
-    pub idle_within: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
     /// How often a client may send frames that carry no data, where the gateway reads messages: pings and pongs
     /// that nobody asked for, and besides as many of the mux dialect; more close with 1008. `None`: as
     /// often as it likes. Default 10 per second after 600 at once.
     pub control_rate: Option<ControlRate>,
 }
 
-/// How connections are ended when the gateway stops, or an endpoint is drained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// Connections ended per second; default 200.
-    pub per_second: u32,
-    /// All within; default 30 s.
-    pub within: Duration,
+table! {
+    /// How connections are ended when the gateway stops, or an endpoint is drained.
+    pub struct Drain {
+        /// Connections that are ended per second.
+        per_second: u32 = 200, in 1..=1_000_000;
+        /// Time in which all of them are ended.
+        timeout: Duration = SECOND * 30, in Duration::ZERO..=HOUR, was "within";
+    }
 }
 
 /// The admin listener.
@@ -157,15 +188,16 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
-/// What is logged, and where. The gateway itself only makes events: its program writes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Which events: a filter in the syntax of `tracing`. Default `info`.
-    pub level: String,
-    /// The shape of a line. Default text.
-    pub format: LogFormat,
-    /// File to append to; `None` (default): the standard error.
-    pub file: Option<PathBuf>,
+table! {
+    /// What is logged, and where.
+    pub struct Log {
+        /// off, error, warn, info, debug or trace; with exceptions: "info,tidewire=debug".
+        level: String = "info".to_owned();
+        /// `"text"` for people, `"json"` for collectors.
+        format: LogFormat = LogFormat::Text;
+        /// File to append to; empty = the standard error.
+        file: Option<PathBuf> as EmptyIsNone = None;
+    }
 }
 
 impl Settings {
@@ -205,59 +237,33 @@ impl Listener {
     }
 }
 
-impl Default for Classic {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            handshake_within: Duration::from_secs(10),
-            bare_ack: false,
-            message_bytes_max: 1 << 20,
-            routes_max: 64,
-            queue_bytes_max: 1 << 20,
-            paths: Vec::new(),
-        }
-    }
-}
-
-impl Default for Mux {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            streams_max: 256,
-            credit: 64 << 10,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections_max: usize::MAX,
-            per_ip_max: 1024,
-            handshake_within: Duration::from_secs(15),
-            write_within: Duration::from_secs(10),
-            ping_every: Duration::from_secs(25),
-            idle_within: None,
-            control_rate: Some(ControlRate::default()),
-        }
+        Self::from(&LimitsConfig::default())
     }
 }
 
-impl Default for Drain {
-    fn default() -> Self {
+impl From<&LimitsConfig> for Limits {
+    fn from(config: &LimitsConfig) -> Self {
+        let or_none = |limit: u32| {
+            if limit == 0 {
+                usize::MAX
+            } else {
+                limit as usize
+            }
+        };
+        let rate = ControlRate {
+            per_second: config.control_frames_per_second,
+            burst: config.control_frames_burst,
+        };
         Self {
-            per_second: 200,
-            within: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-            file: None,
+            connections_max: or_none(config.connections_max),
+            per_ip_max: or_none(config.per_ip_max),
+            handshake_timeout: config.handshake_timeout,
+            write_timeout: config.write_timeout,
+            ping_interval: config.ping_interval,
+            idle_timeout: config.idle_timeout,
+            control_rate: (rate.per_second > 0).then_some(rate),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Plan {
         let (_, upstream) = self.targets.iter().find(|(target, _)| *target == id)?;
         Some(Check {
             url: upstream.url.clone(),
-            within: health.within,
+            within: health.timeout,
             plan: Arc::clone(self),
         })
     }

@@ -66,14 +66,14 @@ impl Condition {
         }
     }
 
-    /// How long from the beginning of the last check to that of the next: `every`, less up to 10 %
+    /// How long from the beginning of the last check to that of the next: `interval`, less up to 10 %
     /// by `random`, uniform over all values; a fifth of that after a check that failed, so that a
     /// loss and a recovery are both found soon.
     pub(super) fn next_check_after(&self, settings: &Health, random: u32) -> Duration {
         let pace = if self.error.is_some() {
-            settings.every / HASTE
+            settings.interval / HASTE
         } else {
-            settings.every
+            settings.interval
         };
         let jitter = pace / 10 * (random >> 16) / (1 << 16); // 16 bits are enough, and cannot overflow
         pace.saturating_sub(jitter)
@@ -115,8 +115,9 @@ mod tests {
 
     fn settings(unhealthy_after: u32, healthy_after: u32) -> Health {
         Health {
-            every: Duration::from_secs(5),
-            within: Duration::from_secs(2),
+            enabled: true,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
             path: None,
             unhealthy_after,
             healthy_after,

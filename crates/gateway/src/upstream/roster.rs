@@ -104,7 +104,7 @@ impl Roster {
     pub(super) fn update(&mut self, endpoint: &Endpoint) {
         self.balance = endpoint.balance.clone();
         self.zone.clone_from(&endpoint.zone);
-        self.ejection = endpoint.ejection;
+        self.ejection.clone_from(&endpoint.ejection);
         self.health.clone_from(&endpoint.health);
         let mut known = std::mem::take(&mut self.members);
         known.append(&mut self.removed);
@@ -196,7 +196,7 @@ impl Roster {
         trial: Option<Trial>,
     ) -> Availability {
         let may_eject = self.may_eject(id);
-        let ejection = self.ejection;
+        let ejection = self.ejection.clone();
         let Some(member) = self.find(id) else {
             return Availability::Unchanged;
         };
@@ -214,7 +214,7 @@ impl Roster {
     /// shortly.
     pub(super) fn lost(&mut self, now: Instant, id: UpstreamId, early: Option<Row>) {
         let may_eject = self.may_eject(id);
-        let ejection = self.ejection;
+        let ejection = self.ejection.clone();
         let Some(member) = self.find(id) else { return };
         member.totals.lost += 1;
         if let (Some(settings), Some(row)) = (ejection, early) {
@@ -338,7 +338,10 @@ impl Roster {
 
     /// Returns whether one more may be ejected besides those that are, should `id` fail too often.
     fn may_eject(&self, id: UpstreamId) -> bool {
-        let percent = self.ejection.map_or(0, |settings| settings.percent_max) as usize;
+        let percent = self
+            .ejection
+            .as_ref()
+            .map_or(0, |settings| settings.percent_max) as usize;
         let most = (self.members.len() * percent / 100).max(1);
         let ejected = self
             .members

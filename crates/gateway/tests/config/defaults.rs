@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use tidewire::ws::Url;
 use tidewire_gateway::{
-    config::{EXAMPLE_TOML, Rule},
+    config::Rule,
     settings::{Balance, Endpoint, Extensions, Origins, PingAnswers, Settings, Upstream},
 };
 
-use crate::{CHAT, endpoint, load_toml, settings};
+use crate::{CHAT, EXAMPLE, endpoint, load_toml, settings};
 
 /// What the example adds to the defaults.
 const ROUTE: &str = "[[routes]]\nendpoint = \"chat\"\npath = \"/chat*\"\n";
 
 #[test]
 fn every_key_of_the_example_has_its_default() {
-    let example = settings(EXAMPLE_TOML);
+    let example = settings(&EXAMPLE);
     let default = settings(&format!("{CHAT}{ROUTE}"));
     assert_eq!(example, default);
 }
@@ -32,7 +32,7 @@ fn every_key_of_a_table_that_is_off_has_its_default() {
         ("admin", ""),
     ] {
         let header = format!("[{table}]\n");
-        let (before, behind) = EXAMPLE_TOML.split_once(&header).expect(table);
+        let (before, behind) = EXAMPLE.split_once(&header).expect(table);
         let (keys, behind) = behind.split_once("\n[").expect("more tables");
         let mut keys = keys.replacen("enabled = false\n", "enabled = true\n", 1);
         for line in needed.lines() {
@@ -47,7 +47,7 @@ fn every_key_of_a_table_that_is_off_has_its_default() {
         let on = settings(&format!("{before}{header}{keys}\n[{behind}"));
         let least = settings(&format!("{CHAT}{header}{needed}{ROUTE}"));
         assert_eq!(on, least, "{table}");
-        assert_ne!(on, settings(EXAMPLE_TOML), "{table}");
+        assert_ne!(on, settings(&EXAMPLE), "{table}");
     }
 }
 
@@ -93,7 +93,7 @@ fn every_key_is_in_the_example() {
         };
         assert!(!expected.is_empty());
         for key in expected.iter().filter(|key| *key != "types") {
-            let is_there = EXAMPLE_TOML.lines().any(|line| {
+            let is_there = EXAMPLE.lines().any(|line| {
                 let line = line.strip_prefix("# ").unwrap_or(line);
                 let full = if table.is_empty() {
                     key.clone()
@@ -115,7 +115,7 @@ fn every_key_is_in_the_example() {
 #[test]
 fn every_key_of_the_example_stands_below_a_comment() {
     let mut is_commented = false;
-    for line in EXAMPLE_TOML.lines() {
+    for line in EXAMPLE.lines() {
         if line.starts_with('#') {
             is_commented = true;
         } else if line.is_empty() || line.starts_with('[') {
@@ -128,7 +128,7 @@ fn every_key_of_the_example_stands_below_a_comment() {
 
 #[test]
 fn what_is_commented_out_in_the_example_is_valid() {
-    let text: String = EXAMPLE_TOML
+    let text: String = EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(key)
@@ -169,12 +169,12 @@ fn the_default_is_safe_and_heals() {
     assert!(settings.admin.is_none() && settings.access_log.is_none());
     assert!(settings.handover.is_none() && settings.workers.is_none());
     assert!(settings.limits.connections_max > 0);
-    assert_eq!(settings.limits.idle_within, None);
+    assert_eq!(settings.limits.idle_timeout, None);
     assert_eq!(
         settings.limits.control_rate,
         Some(tidewire::ws::ControlRate::default())
     );
-    assert_eq!(settings.limits.handshake_within, Duration::from_secs(15));
+    assert_eq!(settings.limits.handshake_timeout, Duration::from_secs(15));
     assert_eq!(settings.mux.credit, 65_536);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     let endpoint = endpoint(&settings);

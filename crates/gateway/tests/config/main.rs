@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod defaults; // the example is the default
+mod generated; // files that are made from the keys
 mod mutants; // one mistake each, none accepted
 mod precedence; // which layer wins
-mod reference; // the documentation is the example
 mod rules; // what is checked beyond types
 mod socketmaster; // config.ini as in SocketMaster's README
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::LazyLock};
 
 use tempfile::TempDir;
 use tidewire_gateway::{
-    config::{ConfigError, Overrides, load},
+    config::{ConfigError, Overrides, default_toml, load},
     settings::{Endpoint, Settings},
 };
 
@@ -68,6 +68,9 @@ fn endpoint(settings: &Settings) -> &Endpoint {
     };
     endpoint
 }
+
+/// The file that `default-config --gateway` prints.
+static EXAMPLE: LazyLock<String> = LazyLock::new(default_toml);
 
 /// The least that is valid.
 const CHAT: &str = "[endpoints.chat]\nupstreams = [\"ws://127.0.0.1:9001/\"]\n";

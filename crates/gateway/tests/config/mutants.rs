@@ -1,8 +1,8 @@
 //! One mistake each: none is accepted, none panics, every error names source and key.
 
-use tidewire_gateway::config::{ConfigError, EXAMPLE_TOML, Overrides, load};
+use tidewire_gateway::config::{ConfigError, Overrides, Rule, load};
 
-use crate::{CHAT, Fixture, load_toml, pairs};
+use crate::{CHAT, EXAMPLE, Fixture, load_toml, pairs};
 
 fn check_names(error: &ConfigError, what: &str, words: &[&str]) {
     let text = error.to_string();
@@ -19,13 +19,13 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("", "listener = 1", "listener", &["unknown key", "listeners"]),
     ("", "[endpoint.x]\na = 1", "endpoint", &["unknown key", "endpoints"]),
     ("*", "upstream = \"x\"", "endpoints.chat.upstream", &["unknown key", "upstreams"]),
-    ("*", "[endpoints.chat.health]\ninterval = \"1s\"", "endpoints.chat.health.interval", &["every"]),
+    ("*", "[endpoints.chat.health]\npause = \"1s\"", "endpoints.chat.health.pause", &["interval"]),
     ("*", "[endpoints.chat.resume]\nbuffer = 1", "endpoints.chat.resume.buffer", &["bytes_max"]),
     ("*", "[endpoints.chat.process]\ncmd = []", "endpoints.chat.process.cmd", &["command"]),
     ("[listeners]", "port = 1", "listeners[0].port", &["unknown key", "address"]),
     ("[listeners]", "tls = {cert = \"x\"}", "listeners[0].tls.cert", &["certificate"]),
     ("[routes]", "endpoint = \"chat\"\npth = \"/\"", "routes[0].pth", &["unknown key", "path"]),
-    ("classic", "timeout = \"1s\"", "classic.timeout", &["handshake_within"]),
+    ("classic", "timeout = \"1s\"", "classic.timeout", &["handshake_timeout"]),
     ("mux", "streams = 1", "mux.streams", &["streams_max"]),
     ("limits", "conns = 1", "limits.conns", &["connections_max"]),
     ("drain", "rate = 1", "drain.rate", &["per_second"]),
@@ -65,12 +65,12 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("*", "request_headers = [\"a\"]", "endpoints.chat.request_headers", &["found a list"]),
     ("log", "format = \"xml\"", "log.format", &["json"]),
     // times and sizes
-    ("*", "opening = {within = 5}", "endpoints.chat.opening.within", &["found 5", "ms, s, m, h or d"]),
-    ("*", "opening = {within = \"5\"}", "endpoints.chat.opening.within", &["found \"5\"", "a time"]),
-    ("*", "opening = {within = \"5 s\"}", "endpoints.chat.opening.within", &["\"5 s\""]),
-    ("*", "opening = {within = \"0s\"}", "endpoints.chat.opening.within", &["found 0ms", "10ms to 5m"]),
-    ("limits", "handshake_within = \"10m\"", "limits.handshake_within", &["found 10m", "100ms to 5m"]),
-    ("limits", "idle_within = \"10ms\"", "limits.idle_within", &["1s to 1d"]),
+    ("*", "opening = {timeout = 5}", "endpoints.chat.opening.timeout", &["found 5", "ms, s, m, h or d"]),
+    ("*", "opening = {timeout = \"5\"}", "endpoints.chat.opening.timeout", &["found \"5\"", "a time"]),
+    ("*", "opening = {timeout = \"5 s\"}", "endpoints.chat.opening.timeout", &["\"5 s\""]),
+    ("*", "opening = {timeout = \"0s\"}", "endpoints.chat.opening.timeout", &["found 0s", "10ms to 5m"]),
+    ("limits", "handshake_timeout = \"10m\"", "limits.handshake_timeout", &["found 10m", "100ms to 5m"]),
+    ("limits", "idle_timeout = \"10ms\"", "limits.idle_timeout", &["1s to 1d"]),
     ("limits", "control_frames_per_second = 1001", "limits.control_frames_per_second", &["found 1001", "0 to 1000"]),
     ("limits", "control_frames_burst = 0", "limits.control_frames_burst", &["1 to 1000000"]),
     ("mux", "credit = \"16K\"", "mux.credit", &["found 16K", "16390"]),
@@ -128,7 +128,7 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("*", "aliases = [\"Chat\"]", "endpoints.chat.aliases[0]", &["endpoints.chat has too"]),
     ("", "[endpoints.CHAT]\nupstreams = [\"ws://a/\"]", "endpoints.chat", &["endpoints.CHAT has too"]),
     ("*", "origins = \"any\"\nauth = {type = \"basic\", user = \"u\", password = \"p\"}", "endpoints.chat.origins", &["on their own"]),
-    ("*", "health = {every = \"1s\", within = \"2s\"}", "endpoints.chat.health.every", &["at least endpoints.chat.health.within"]),
+    ("*", "health = {interval = \"1s\", timeout = \"2s\"}", "endpoints.chat.health.interval", &["at least endpoints.chat.health.timeout"]),
     ("*", "ejection = {ejected_for = \"1m\"}", "endpoints.chat.ejection.ejected_max", &["found 30s"]),
     ("*", "resume = {backoff_min = \"1m\"}", "endpoints.chat.resume.backoff_max", &["backoff_min, which is 1m"]),
     ("*", "process = {command = [\"a\"], backoff_max = \"10ms\"}", "endpoints.chat.process.backoff_max", &["100ms"]),
@@ -206,7 +206,7 @@ const IN_VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH", "x", "endpoints.chat.auth", "is a table"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH__SECRET", "x", "endpoints.chat.auth.secret", "password"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__ZONES", "x", "endpoints.chat.zones", "unknown key"),
-    ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__HEALTH__EVERY", "5", "endpoints.chat.health.every", "a time"),
+    ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__HEALTH__INTERVAL", "5", "endpoints.chat.health.interval", "a time"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__REQUEST_HEADERS__X", "x", "endpoints.chat.request_headers.x", "unknown key"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__SYN__UPSTREAMS", "ws://a/", "endpoints.syn", "handshake"),
     ("TIDEWIRE_GATEWAY_WORKERS", "many", "workers", "found \"many\""),
@@ -282,7 +282,7 @@ fn every_mistake_is_told_at_once() {
 fn no_line_of_the_example_can_be_broken_unnoticed() {
     let mut lines = 0;
     let mut table = "";
-    for line in EXAMPLE_TOML.lines() {
+    for line in EXAMPLE.lines() {
         if line.starts_with('[') {
             table = line;
         }
@@ -297,11 +297,11 @@ fn no_line_of_the_example_can_be_broken_unnoticed() {
             format!("{key} = nan"),
         ] {
             let (before, behind) = if table.is_empty() {
-                ("", EXAMPLE_TOML)
+                ("", EXAMPLE.as_str())
             } else {
                 let split = format!("\n{table}\n");
-                let at = EXAMPLE_TOML.find(&split).expect("a table") + split.len();
-                EXAMPLE_TOML.split_at(at)
+                let at = EXAMPLE.find(&split).expect("a table") + split.len();
+                EXAMPLE.split_at(at)
             };
             let behind =
                 format!("\n{behind}").replacen(&format!("\n{line}\n"), &format!("\n{broken}\n"), 1);
@@ -317,6 +317,65 @@ fn no_line_of_the_example_can_be_broken_unnoticed() {
         }
     }
     assert!(lines > 80, "{lines}");
+}
+
+#[test]
+fn a_former_name_is_answered_with_the_new_one() {
+    for (table, old, new) in [
+        (
+            "classic",
+            "handshake_within = \"9s\"",
+            "classic.handshake_timeout",
+        ),
+        (
+            "limits",
+            "handshake_within = \"9s\"",
+            "limits.handshake_timeout",
+        ),
+        ("limits", "write_within = \"9s\"", "limits.write_timeout"),
+        ("limits", "ping_every = \"9s\"", "limits.ping_interval"),
+        ("limits", "idle_within = \"9s\"", "limits.idle_timeout"),
+        ("drain", "within = \"9s\"", "drain.timeout"),
+        (
+            "endpoints.chat.opening",
+            "within = \"9s\"",
+            "endpoints.chat.opening.timeout",
+        ),
+        (
+            "endpoints.chat.health",
+            "every = \"9s\"",
+            "endpoints.chat.health.interval",
+        ),
+        (
+            "endpoints.chat.health",
+            "within = \"9s\"",
+            "endpoints.chat.health.timeout",
+        ),
+        (
+            "endpoints.chat.resume",
+            "within = \"9s\"",
+            "endpoints.chat.resume.timeout",
+        ),
+        (
+            "endpoints.chat.process",
+            "ready_within = \"9s\"",
+            "endpoints.chat.process.ready_timeout",
+        ),
+        (
+            "endpoints.chat.process",
+            "stop_within = \"9s\"",
+            "endpoints.chat.process.stop_timeout",
+        ),
+    ] {
+        let text = format!("{CHAT}[{table}]\n{old}\n");
+        let error = load_toml(&text).expect_err(&text);
+        let problem = error.problems().first().expect("a problem");
+        let Rule::Renamed { key, example } = &problem.rule else {
+            panic!("{text}: {error}");
+        };
+        assert_eq!(key, new, "{text}");
+        assert!(example.is_some(), "{text}: {error}");
+    }
 }
 
 #[test]

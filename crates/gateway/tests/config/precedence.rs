@@ -13,7 +13,7 @@ fn a_stronger_layer_replaces_single_keys() {
     let fixture = Fixture::new("gateway.toml", &text);
     let variables = [
         ("TIDEWIRE_GATEWAY_LISTEN", "127.0.0.1:2"),
-        ("TIDEWIRE_GATEWAY_DRAIN__WITHIN", "7s"),
+        ("TIDEWIRE_GATEWAY_DRAIN__TIMEOUT", "7s"),
         ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__ZONE", "environment"),
     ];
     let flags = Overrides {
@@ -29,7 +29,7 @@ fn a_stronger_layer_replaces_single_keys() {
         assert_eq!(settings.workers, Some(3));
         assert_eq!(settings.listeners[0].address.port(), port);
         assert_eq!(settings.endpoints[0].zone.as_deref(), Some(zone));
-        assert_eq!(settings.drain.within.as_secs(), drain);
+        assert_eq!(settings.drain.timeout.as_secs(), drain);
     }
 }
 
@@ -47,7 +47,7 @@ fn an_endpoint_can_come_from_the_environment_alone() {
                 "least-connections",
             ),
             ("TIDEWIRE_GATEWAY_ENDPOINTS__A__ORIGINS", "any"),
-            ("TIDEWIRE_GATEWAY_ENDPOINTS__A__HEALTH__EVERY", "9s"),
+            ("TIDEWIRE_GATEWAY_ENDPOINTS__A__HEALTH__INTERVAL", "9s"),
             ("TIDEWIRE_GATEWAY_ENDPOINTS__A__CONNECTIONS_MAX", "12"),
             (
                 "TIDEWIRE_GATEWAY_ENDPOINTS__A__RATES__MESSAGE_BYTES_MAX",
@@ -79,7 +79,7 @@ fn an_endpoint_can_come_from_the_environment_alone() {
     assert_eq!(endpoint.balance, Balance::LeastConnections);
     assert_eq!(endpoint.origins, Origins::Any);
     assert_eq!(
-        endpoint.health.as_ref().map(|it| it.every.as_secs()),
+        endpoint.health.as_ref().map(|it| it.interval.as_secs()),
         Some(9)
     );
     assert_eq!(endpoint.connections_max, 12);

@@ -77,7 +77,7 @@ fn a_table_is_on_when_it_is_there_and_off_when_it_says_so() {
         ("", false),
         ("health = {}", true),
         ("health = {enabled = true}", true),
-        ("health = {enabled = false, every = \"1h\"}", false),
+        ("health = {enabled = false, interval = \"1h\"}", false),
     ] {
         let settings = settings(&format!("{CHAT}{line}"));
         assert_eq!(endpoint(&settings).health.is_some(), is_on, "{line}");

@@ -123,7 +123,7 @@ fn an_endpoint_tells_where_its_backend_is_and_how_it_is_run() {
 #[test]
 fn clients_outlive_their_backend_unless_told_otherwise() {
     let settings = ini("[A]\nPort = 81\n[B]\nPort = 82\nResume = no");
-    let within = |resume: &Option<Resume>| resume.as_ref().map(|resume| resume.within.as_secs());
+    let within = |resume: &Option<Resume>| resume.as_ref().map(|resume| resume.timeout.as_secs());
     assert_eq!(within(&settings.endpoints[0].resume), Some(30));
     assert_eq!(within(&settings.endpoints[1].resume), None);
 }

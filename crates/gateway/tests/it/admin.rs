@@ -277,7 +277,7 @@ async fn checks_of_upstreams_are_told() {
     drop(dead);
     let mut endpoint = endpoint("one", &[url(&backend, "/"), format!("ws://{gone}/")]);
     endpoint.health = Some(Health {
-        every: Duration::from_millis(50),
+        interval: Duration::from_millis(50),
         ..Health::default()
     });
     let (_gateway, admin) = serve(with_admin(settings(vec![endpoint]), None));

@@ -164,7 +164,7 @@ fn scene(way: Way) -> Scene {
             Way::Messages => endpoint.extensions = Extensions::PerHop,
             Way::Resume => {
                 endpoint.resume = Some(Resume {
-                    within: Duration::from_millis(50),
+                    timeout: Duration::from_millis(50),
                     backoff_min: Duration::from_millis(1),
                     backoff_max: Duration::from_millis(20),
                     ..Resume::default()

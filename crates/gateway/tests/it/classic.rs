@@ -84,7 +84,7 @@ async fn the_dialogue_of_the_readme() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_wrong_order_are_told_and_closed() {
     let mut settings = settings(vec![endpoint("one", &["ws://127.0.0.1:1/".into()])]);
-    settings.classic.handshake_within = Duration::from_millis(50);
+    settings.classic.handshake_timeout = Duration::from_millis(50);
     let gateway = start(settings).unwrap();
     in_time(async {
         let mut silent = open(&gateway).await;

@@ -48,7 +48,7 @@ async fn half_open_mux_and_smhandshake_clients_are_ended() {
     .start()
     .unwrap();
     let mut settings = settings(vec![endpoint("one", &[url(&server, "/")])]);
-    settings.limits.ping_every = Duration::from_millis(50);
+    settings.limits.ping_interval = Duration::from_millis(50);
     let gateway = start(settings).unwrap();
     in_time(async {
         for fields in ["Sec-WebSocket-Protocol: tidewire.mux.v1\r\n", ""] {
@@ -79,7 +79,7 @@ async fn half_open_mux_and_smhandshake_clients_are_ended() {
 async fn a_relay_with_one_side_gone_ends_both() {
     let (fake, mut arrivals) = handed();
     let mut settings = settings(vec![endpoint("one", &[fake.url()])]);
-    settings.limits.write_within = Duration::from_millis(100);
+    settings.limits.write_timeout = Duration::from_millis(100);
     let gateway = start(settings).unwrap();
     in_time(async {
         // The client is reset; the backend reads to the end.

@@ -95,8 +95,8 @@ fn both(on_unhealthy: OnUnhealthy) -> (Backend, Backend, Endpoint) {
 
 fn quickly(on_unhealthy: OnUnhealthy) -> Health {
     Health {
-        every: Duration::from_millis(500),
-        within: Duration::from_millis(500),
+        interval: Duration::from_millis(500),
+        timeout: Duration::from_millis(500),
         on_unhealthy,
         ..Health::default()
     }
@@ -104,7 +104,7 @@ fn quickly(on_unhealthy: OnUnhealthy) -> Health {
 
 fn run(endpoint: Endpoint) -> Running {
     let mut settings = settings(vec![endpoint]);
-    settings.limits.ping_every = Duration::from_hours(1);
+    settings.limits.ping_interval = Duration::from_hours(1);
     start(settings).unwrap()
 }
 
@@ -192,7 +192,7 @@ async fn a_client_with_resume_leaves_a_backend_that_hangs_and_keeps_its_socket()
 async fn a_sole_backend_that_hangs_is_left_and_found_again_when_it_goes_on() {
     let (a, _b, mut endpoint) = both(OnUnhealthy::default());
     endpoint.upstreams.truncate(1);
-    endpoint.opening.within = Duration::from_millis(200);
+    endpoint.opening.timeout = Duration::from_millis(200);
     endpoint.resume = Some(quick());
     let gateway = run(endpoint);
     in_time(async {
@@ -246,7 +246,7 @@ async fn connections_that_cannot_go_on_elsewhere_are_left_alone() {
 async fn with_keep_even_those_that_could_go_on_elsewhere_stay() {
     let (a, b, mut endpoint) = both(OnUnhealthy::Keep);
     endpoint.resume = Some(quick());
-    endpoint.opening.within = Duration::from_mins(10);
+    endpoint.opening.timeout = Duration::from_mins(10);
     let gateway = run(endpoint);
     in_time(async {
         let mut stays = pinned(&gateway).await;

@@ -350,7 +350,7 @@ async fn tiny_frames_for_a_backend_that_is_away_take_less_than_64_mib() {
     one.resume = Some(Resume {
         backoff_min: Duration::from_mins(10),
         backoff_max: Duration::from_mins(10),
-        within: Duration::from_hours(1),
+        timeout: Duration::from_hours(1),
         messages_max: usize::MAX,
         ..Resume::default()
     });

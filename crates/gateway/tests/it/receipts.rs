@@ -7,8 +7,8 @@ use tidewire::{
     mux,
     proto::mux::{Body, DataFlags, Frame, Open, SUBPROTOCOL, Side},
     ws::{
-        Client, CloseCode, Config, Incoming, Refusal, Request, Response, RunningServer, Sender,
-        Server, ServerConfig, WebSocket,
+        AcceptFuture, Client, CloseCode, Config, Decision, Incoming, Request, RunningServer,
+        Sender, Server, ServerConfig, WebSocket,
     },
 };
 use tidewire_gateway::{
@@ -66,12 +66,12 @@ struct Scripted {
 }
 
 impl tidewire::ws::Endpoint for Scripted {
-    fn accept(&self, _request: &Request) -> Result<Response, Refusal> {
-        let mut response = Response::default();
+    fn accept<'a>(&'a self, _request: &'a Request) -> AcceptFuture<'a> {
+        let decision = Decision::new();
         if self.confirms {
-            response.headers = &[("Tidewire-Confirm", "pong")];
+            return decision.header("Tidewire-Confirm", "pong").into();
         }
-        Ok(response)
+        decision.into()
     }
 
     fn serve(

@@ -130,7 +130,7 @@ async fn the_client_lives_on_and_what_it_sent_meanwhile_is_delivered_once_in_ord
 async fn a_backend_that_stays_away_ends_the_client_with_1014() {
     let (mut backend, _got) = Backend::new();
     let resume = Resume {
-        within: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
         ..quick()
     };
     let gateway = start(settings(vec![backend.endpoint(resume)])).unwrap();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tidewire::ws::{Request, RunningServer, Server, ServerConfig, Url, WebSocket};
+use tidewire::ws::{
+    AcceptFuture, Decision, Request, RunningServer, Server, ServerConfig, Url, WebSocket,
+};
 use tidewire_gateway::settings::{Endpoint, Settings, Upstream};
 
 /// A guard against hanging, no statement about speed.
@@ -25,10 +27,9 @@ pub(crate) async fn echo(mut socket: WebSocket) {
 pub(crate) struct Telling;
 
 impl tidewire::ws::Endpoint for Telling {
-    fn accept(&self, _request: &Request) -> Result<tidewire::ws::Response, tidewire::ws::Refusal> {
-        let mut response = tidewire::ws::Response::default();
-        response.subprotocols = &["chat.v2", "chat.v1"];
-        Ok(response)
+    fn accept<'a>(&'a self, _request: &'a Request) -> AcceptFuture<'a> {
+        let decision = Decision::new().subprotocol("chat.v2");
+        decision.subprotocol("chat.v1").into()
     }
 
     fn serve(

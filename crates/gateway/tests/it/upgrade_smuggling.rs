@@ -209,9 +209,9 @@ async fn a_head_that_never_ends_is_given_up() {
         wire.rest().await;
     });
     let mut silent_endpoint = endpoint("silent", &[silent.url()]);
-    silent_endpoint.opening.within = Duration::from_millis(50);
+    silent_endpoint.opening.timeout = Duration::from_millis(50);
     let mut endless_endpoint = endpoint("endless", &[endless.url()]);
-    endless_endpoint.opening.within = Duration::from_mins(10);
+    endless_endpoint.opening.timeout = Duration::from_mins(10);
     let gateway = start(settings(vec![endless_endpoint, silent_endpoint])).unwrap();
     in_time(async {
         for (name, status) in [("endless", 502), ("silent", 504)] {

@@ -15,7 +15,7 @@ use crate::{
     deflate::Inflater, frame::WholeMessage, mask,
 };
 
-/// Whether anything is still received.
+/// The state of the receiving direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Receiving,
@@ -103,8 +103,11 @@ impl Decoder {
     /// [`receive`](Self::receive) tells what it is. Borrows nothing of this half.
     #[inline]
     pub fn receive_whole<'a>(&mut self, input: &'a mut [u8]) -> Option<(usize, MessageRef<'a>)> {
-        if !self.between && !self.settle() {
-            return None;
+        if !self.between {
+            self.settle();
+            if !self.between {
+                return None;
+            }
         }
         let found = WholeMessage::find(input, self.role, self.len_max as usize)?;
         let payload = input.get_mut(found.start..found.end)?;
@@ -124,12 +127,11 @@ impl Decoder {
     }
 
     /// Frees what the last event borrowed, without waiting for the next call; for a connection
-    /// that may be idle from now on. Returns whether no frame or message is under way.
+    /// that may be idle from now on.
     #[inline]
-    pub fn settle(&mut self) -> bool {
+    pub fn settle(&mut self) {
         self.assembler.forget_handed_out();
         self.between = self.state == State::Receiving && self.assembler.is_between();
-        self.between
     }
 
     /// As [`receive`](Self::receive), but data comes as it arrives, in
@@ -209,7 +211,7 @@ impl Decoder {
         Err(error)
     }
 
-    /// Whether nothing more is received: a close frame came, or the peer broke a rule.
+    /// Returns whether nothing more is received: a close frame came, or the peer broke a rule.
     pub fn is_finished(&self) -> bool {
         self.state != State::Receiving
     }

@@ -29,6 +29,17 @@ pub trait MaskKeys: Send {
     fn next_key(&mut self) -> [u8; 4];
 }
 
+/// The state of the peer, as far as deadlines tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the socket of a peer that is given up is to be dropped"]
+pub enum PeerState {
+    /// It may still be there.
+    Alive,
+    /// It sent no pong, or no close frame, in time: write once what is queued, without waiting, and
+    /// drop the socket.
+    GivenUp,
+}
+
 /// Something that came from the peer.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -53,7 +64,7 @@ pub struct Chunk<'a> {
     pub kind: Kind,
     /// The next payload bytes. Text is checked so far, but may be cut within a character.
     pub data: &'a [u8],
-    /// Whether the message ends here.
+    /// True if the message ends here.
     pub last: bool,
 }
 
@@ -188,7 +199,7 @@ impl Connection {
     }
 
     /// See [`Encoder::handle_timeout`].
-    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+    pub fn handle_timeout(&mut self, now: Instant) -> PeerState {
         self.encoder.handle_timeout(now)
     }
 

@@ -387,8 +387,11 @@ fn a_peer_that_never_answers_our_close_is_given_up_at_the_deadline() {
     connection.close(CloseCode::NORMAL, "", now);
     let deadline = connection.poll_timeout().unwrap();
     assert_eq!(deadline, now + Duration::from_secs(5));
-    assert!(!connection.handle_timeout(deadline.checked_sub(Duration::from_millis(1)).unwrap()));
-    assert!(connection.handle_timeout(deadline));
+    assert_eq!(
+        connection.handle_timeout(deadline.checked_sub(Duration::from_millis(1)).unwrap()),
+        PeerState::Alive
+    );
+    assert_eq!(connection.handle_timeout(deadline), PeerState::GivenUp);
     assert!(connection.is_finished());
 }
 
@@ -398,19 +401,22 @@ fn silence_is_pinged_and_then_given_up() {
     let mut connection = Connection::server(Arc::default(), now);
     let ping_at = now + Duration::from_secs(25);
     assert_eq!(connection.poll_timeout(), Some(ping_at));
-    assert!(!connection.handle_timeout(ping_at));
+    assert_eq!(connection.handle_timeout(ping_at), PeerState::Alive);
     assert_eq!(sent(&mut connection), b"\x89\x00");
     let give_up = ping_at + Duration::from_secs(10);
     assert_eq!(connection.poll_timeout(), Some(give_up));
-    assert!(!connection.handle_timeout(give_up.checked_sub(Duration::from_millis(1)).unwrap()));
+    assert_eq!(
+        connection.handle_timeout(give_up.checked_sub(Duration::from_millis(1)).unwrap()),
+        PeerState::Alive
+    );
     let mut alive = Connection::server(Arc::default(), now);
-    alive.handle_timeout(ping_at);
+    assert_eq!(alive.handle_timeout(ping_at), PeerState::Alive);
     alive.handle_activity(give_up);
     assert!(
-        !alive.handle_timeout(give_up),
+        alive.handle_timeout(give_up) == PeerState::Alive,
         "anything received is a sign of life"
     );
-    assert!(connection.handle_timeout(give_up));
+    assert_eq!(connection.handle_timeout(give_up), PeerState::GivenUp);
     assert!(
         sent(&mut connection).starts_with(b"\x88\x15\x03\xf3no answer"),
         "a last word"

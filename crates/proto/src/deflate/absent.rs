@@ -8,7 +8,7 @@ use crate::{ExtensionError, ProtocolError, Role};
 #[non_exhaustive]
 pub enum DeflateConfig {}
 
-/// What both ends agreed on: nothing without the cargo feature `deflate`.
+/// The parameters that both ends agreed on: nothing without the cargo feature `deflate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeflateParameters {}

@@ -27,7 +27,7 @@ pub(crate) struct Deflater {
     engine: Option<Box<Engine>>,
 }
 
-/// What a compressor is made for.
+/// The parameters of a compressor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     level: u8,
@@ -45,7 +45,7 @@ pub(super) struct Engine {
 /// The output buffer grows in steps of this many bytes, and keeps as many between two messages.
 const SCRATCH: usize = 16 << 10;
 
-/// What ends a flushed piece: an empty stored block (section 7.2.1).
+/// The end of a flushed piece: an empty stored block (section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 impl Settings {
@@ -78,7 +78,7 @@ impl Deflater {
         })
     }
 
-    /// Whether a message of this length is worth compressing.
+    /// Returns whether a message of this length is worth compressing.
     pub(crate) fn wants(&self, len: usize) -> bool {
         len >= self.threshold
     }
@@ -118,7 +118,7 @@ impl Deflater {
         }
     }
 
-    /// Whether a message is being sent in pieces.
+    /// Returns whether a message is being sent in pieces.
     pub(crate) fn is_streaming(&self) -> bool {
         self.streaming
     }

@@ -49,7 +49,7 @@ const SCRATCH: usize = 16 << 10;
 /// harmless.
 const RATIO_FREE: u64 = 64 << 10;
 
-/// What a sender removes from a message's end (section 7.2.1), and an empty last block: the
+/// The bytes that a sender removes from a message's end (section 7.2.1), and an empty last block: the
 /// stream ends exactly behind it if the message ended where it must.
 const TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
@@ -178,7 +178,7 @@ struct Limits {
 }
 
 impl Limits {
-    /// Whether `kept` bytes of a message may be held, and `taken` compressed ones may have become
+    /// Returns whether `kept` bytes of a message may be held, and `taken` compressed ones may have become
     /// `made`.
     fn check(self, kept: usize, taken: u64, made: u64) -> Result<(), ProtocolError> {
         if kept > self.bytes_max {

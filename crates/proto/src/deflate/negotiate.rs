@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{ExtensionError, Role};
 
-/// What both ends agreed on.
+/// The parameters that both ends agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DeflateParameters {
@@ -204,7 +204,7 @@ pub(crate) fn verify<'a>(
         .ok_or(ExtensionError::Parameters)
 }
 
-/// What an answer means; `None` when it allows the server more than was offered.
+/// Returns the parameters that an answer means; `None` when it allows the server more than was offered.
 fn agree(answer: Written, config: &DeflateConfig) -> Option<DeflateParameters> {
     let server_bits = answer.server_max_window_bits.unwrap_or(BITS_MAX);
     //= rfc7692#7.1.2.2: in an answer the parameter must have a value

@@ -42,7 +42,7 @@ pub(super) fn parse<'a>(
     Ok(extensions)
 }
 
-/// What has not been read yet.
+/// The text that has not been read yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {

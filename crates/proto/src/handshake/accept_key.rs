@@ -11,7 +11,7 @@ pub fn accept_key(key: &[u8]) -> String {
     base64(&sha1(&[key, GUID].concat()))
 }
 
-/// Whether `key` is 16 bytes in Base64, as section 4.1 demands.
+/// Returns whether `key` is 16 bytes in Base64, as section 4.1 demands.
 pub(super) fn is_valid_key(key: &[u8]) -> bool {
     let [body @ .., last, b'=', b'='] = key else {
         return false;

@@ -5,7 +5,7 @@
 use super::{RequestHead, client::check_header};
 use crate::DeflateConfig;
 
-/// What an endpoint can agree on.
+/// The choices of an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcceptOptions<'a> {
     /// Subprotocols this endpoint speaks, best first; the first one that the client offers is
@@ -16,13 +16,13 @@ pub struct AcceptOptions<'a> {
     pub deflate: Option<&'a DeflateConfig>,
     /// Further fields of the answer, name and value; one that is no field or that the handshake sets itself is
     /// left out.
-    pub headers: &'a [(&'static str, &'static str)],
+    pub headers: &'a [(String, String)],
 }
 
 impl<'a> AcceptOptions<'a> {
     /// The further fields that may be sent.
-    pub(super) fn sendable(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<'a> {
-        let headers = self.headers.iter().copied();
+    pub(super) fn sendable(&self) -> impl Iterator<Item = &'a (String, String)> + use<'a> {
+        let headers = self.headers.iter();
         headers.filter(|(name, value)| check_header(name, value).is_ok())
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64, authority};
 use crate::{DeflateConfig, DeflateParameters, ExtensionError, deflate};
 
-/// What a client asks for besides the address.
+/// The part of a client's request besides the address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions<'a> {
     /// Further header fields; `Host` stands instead of the address's host.
@@ -16,7 +16,7 @@ pub struct RequestOptions<'a> {
     pub deflate: Option<&'a DeflateConfig>,
 }
 
-/// What the server agreed to.
+/// The outcome of a handshake that the server agreed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreed {
@@ -82,7 +82,7 @@ pub enum HandshakeError {
     Busy {
         /// The status.
         status: u16,
-        /// What the server asks for; unbounded.
+        /// The time that the server asks for; unbounded.
         seconds: u32,
     },
     /// `Upgrade: websocket` is missing.
@@ -269,7 +269,7 @@ fn joined<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// What a status other than success means, with the value of `Retry-After`.
+/// Returns the meaning of a status other than success, with the value of `Retry-After`.
 pub(super) fn refused(status: u16, retry_after: Option<&[u8]>) -> HandshakeError {
     let seconds = retry_after.and_then(|value| {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);

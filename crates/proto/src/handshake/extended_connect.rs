@@ -70,7 +70,7 @@ fn push_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
 #[non_exhaustive]
 pub struct ExtendedAccepted {
     /// Header fields; names are in lower case, but for those of [`AcceptOptions::headers`], which are as given.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(String, String)>,
     /// The chosen subprotocol.
     pub subprotocol: Option<String>,
     /// The compression agreed on, for
@@ -91,7 +91,7 @@ pub fn accept_extended(
     if let Some(ours) = options.subprotocol_for(head) {
         accepted
             .fields
-            .push(("sec-websocket-protocol", ours.to_owned()));
+            .push(("sec-websocket-protocol".to_owned(), ours.to_owned()));
         accepted.subprotocol = Some(ours.to_owned());
     }
     if let Some(config) = options.deflate {
@@ -99,43 +99,37 @@ pub fn accept_extended(
             //= rfc6455#9.1: a malformed list of extensions MUST fail the connection
             .map_err(|error| Refusal::new(400, error.to_string()))?;
         if let Some((parameters, answer)) = agreed {
-            accepted.fields.push(("sec-websocket-extensions", answer));
+            let name = "sec-websocket-extensions".to_owned();
+            accepted.fields.push((name, answer));
             accepted.deflate = Some(parameters);
         }
     }
-    for (name, value) in options.sendable() {
-        accepted.fields.push((name, value.to_owned()));
-    }
+    accepted.fields.extend(options.sendable().cloned());
     Ok(accepted)
 }
 
-/// Whether a request keeps the rules of an extended CONNECT.
+/// Returns whether a request keeps the rules of an extended CONNECT.
 pub(super) fn check_extended(head: &RequestHead) -> Result<(), Refusal> {
     if head.method() != "CONNECT" {
-        let mut refusal = Refusal::new(405, "a WebSocket is opened with CONNECT over HTTP/2");
-        refusal.headers.push(("Allow", "CONNECT".into()));
-        return Err(refusal);
+        let refusal = Refusal::new(405, "a WebSocket is opened with CONNECT over HTTP/2");
+        return Err(refusal.header("Allow", "CONNECT"));
     }
     if head.single("host").is_none_or(<[u8]>::is_empty) {
         return Err(Refusal::new(400, "expected :authority"));
     }
     // 426 would have to name an upgrade, which HTTP/2 does not have.
     if head.single("sec-websocket-version") != Some(b"13") {
-        let mut refusal = Refusal::new(400, "expected Sec-WebSocket-Version: 13");
-        refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
-        return Err(refusal);
+        let refusal = Refusal::new(400, "expected Sec-WebSocket-Version: 13");
+        return Err(refusal.header("Sec-WebSocket-Version", "13"));
     }
     Ok(())
 }
 
 impl Refusal {
-    /// The header fields of this refusal over HTTP/2: without those of a connection
+    /// The further header fields of this refusal over HTTP/2: without those of a connection
     /// (RFC 9113 section 8.2.2).
-    pub fn http2_fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.headers
-            .iter()
-            .filter(|(name, _)| !is_of_connection(name))
-            .map(|(name, value)| (*name, value.as_str()))
+    pub fn http2_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sendable().filter(|(name, _)| !is_of_connection(name))
     }
 }
 
@@ -299,15 +293,16 @@ mod tests {
         assert_eq!(accepted.subprotocol.as_deref(), Some("superchat"));
         assert_eq!(
             accepted.fields,
-            [("sec-websocket-protocol", "superchat".to_owned())]
+            [("sec-websocket-protocol".to_owned(), "superchat".to_owned())]
         );
         assert_eq!(accept(&head, &[]), Ok(ExtendedAccepted::default()));
         let options = AcceptOptions {
-            headers: &[("X-Told", "yes"), ("connection", "close")],
+            headers: &[("X-Told", "yes"), ("connection", "close")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
             ..AcceptOptions::default()
         };
         let accepted = accept_extended(&head, options).unwrap();
-        assert_eq!(accepted.fields, [("X-Told", "yes".to_owned())]);
+        assert_eq!(accepted.fields, [("X-Told".to_owned(), "yes".to_owned())]);
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl RequestHead {
         absolute_form(self.target()).map(|(authority, _)| authority)
     }
 
-    /// What follows the first `?` of the target.
+    /// Returns the part of the target behind its first `?`.
     pub fn query(&self) -> Option<&str> {
         self.target().split_once('?').map(|(_, query)| query)
     }
@@ -181,7 +181,7 @@ impl RequestHead {
         self.minor_version
     }
 
-    /// Whether this is a stream of an HTTP/2 connection: then the method of a WebSocket is
+    /// Returns whether this is a stream of an HTTP/2 connection: then the method of a WebSocket is
     /// `CONNECT`, and the request has no key.
     pub fn is_http2(&self) -> bool {
         self.http2
@@ -209,12 +209,12 @@ impl RequestHead {
         if values.next().is_some() { None } else { first }
     }
 
-    /// Whether the comma-separated list in the fields `name` holds `token`, any case.
+    /// Returns whether the comma-separated list in the fields `name` holds `token`, any case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.values(name).any(|value| has_token(value, token))
     }
 
-    /// Whether the client asks for a WebSocket (RFC 6455 section 4.1), rightly or wrongly:
+    /// Returns whether the client asks for a WebSocket (RFC 6455 section 4.1), rightly or wrongly:
     /// such a request is answered by [`super::accept`], any other by an HTTP server.
     pub fn wants_websocket(&self) -> bool {
         self.has_token("upgrade", "websocket")
@@ -281,7 +281,7 @@ impl ResponseHead {
             .map(|(_, value)| value)
     }
 
-    /// Whether the comma-separated list in the fields `name` holds `token`, any case.
+    /// Returns whether the comma-separated list in the fields `name` holds `token`, any case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.values(name).any(|value| has_token(value, token))
     }
@@ -297,7 +297,7 @@ fn too_large(limits: HeadLimits) -> HeadError {
     }
 }
 
-/// Whether a line ends otherwise than by CR LF. Some readers take that for a line end and others
+/// Returns whether a line ends otherwise than by CR LF. Some readers take that for a line end and others
 /// do not, so that they would see different fields (RFC 9112 section 11.2).
 fn has_bare_line_end(head: &[u8]) -> bool {
     let mut before = 0;

@@ -5,6 +5,7 @@
 //! the deadline.
 
 mod head; // HTTP/1.1 request and response heads
+mod parameters; // query parameters, cookies and bearer tokens of a request
 mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
 mod url; // ws:// and wss:// addresses
 mod client; // make an upgrade request, check the answer
@@ -20,6 +21,7 @@ pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
+pub use parameters::query_parameter;
 pub use refusal::Refusal;
 pub use server::{Accepted, Answer, AnswerFields, accept, answer_with, check_request};
 pub(crate) use url::authority;

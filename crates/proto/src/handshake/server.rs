@@ -25,20 +25,16 @@ pub struct Accepted {
 /// # Errors
 /// The answer for a request that breaks a rule of section 4.2.1: what was expected is named.
 pub fn accept(head: &RequestHead, options: AcceptOptions<'_>) -> Result<Accepted, Refusal> {
-    let headers: Vec<(String, String)> = options
-        .sendable()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
     let answer = Answer {
         subprotocol: options.subprotocol_for(head),
         deflate: options.deflate,
-        headers: &headers,
+        headers: options.headers,
         ..Answer::default()
     };
     answer_with(head, &answer)
 }
 
-/// What to answer when somebody else has chosen: a gateway passes on what its upstream said.
+/// The answer when somebody else has chosen: a gateway passes on what its upstream said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Answer<'a> {
     /// The chosen subprotocol, one of those the client offered.
@@ -52,7 +48,7 @@ pub struct Answer<'a> {
     pub headers: &'a [(String, String)],
 }
 
-/// Whether a request may be accepted at all: by [`answer_with`], or for HTTP/2 with the fields of
+/// Returns whether a request may be accepted at all: by [`answer_with`], or for HTTP/2 with the fields of
 /// [`Answer::fields`].
 ///
 /// # Errors
@@ -127,9 +123,8 @@ impl Answer<'_> {
 /// The key of a request that keeps the rules.
 fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     if head.method() != "GET" {
-        let mut refusal = Refusal::new(405, "a WebSocket is opened with GET");
-        refusal.headers.push(("Allow", "GET".into()));
-        return Err(refusal);
+        let refusal = Refusal::new(405, "a WebSocket is opened with GET");
+        return Err(refusal.header("Allow", "GET"));
     }
     if head.minor_version() < 1 {
         return Err(Refusal::new(400, "a WebSocket needs HTTP/1.1"));
@@ -156,9 +151,8 @@ fn check(head: &RequestHead) -> Result<&[u8], Refusal> {
     }
     //= rfc6455#4.4: the server answers with the versions it supports
     if head.single("sec-websocket-version") != Some(b"13") {
-        let mut refusal = Refusal::upgrade_required("expected Sec-WebSocket-Version: 13");
-        refusal.headers.push(("Sec-WebSocket-Version", "13".into()));
-        return Err(refusal);
+        let refusal = Refusal::upgrade_required("expected Sec-WebSocket-Version: 13");
+        return Err(refusal.header("Sec-WebSocket-Version", "13"));
     }
     let key = head
         .single("sec-websocket-key")
@@ -206,7 +200,8 @@ mod tests {
                 ("Sec-WebSocket-Accept", "mine"),
                 ("two words", "x"),
                 ("X", "a\r\nY: b"),
-            ],
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
             ..AcceptOptions::default()
         };
         let response = accept(&head, options).unwrap().response;

@@ -79,7 +79,7 @@ impl Url {
         })
     }
 
-    /// Whether this is `wss://`.
+    /// Returns whether this is `wss://`.
     pub fn is_secure(&self) -> bool {
         self.secure
     }

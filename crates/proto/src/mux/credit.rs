@@ -7,12 +7,12 @@
 
 use super::{CREDIT_MAX, DATA_HEADER_BYTES, FlowError, PAYLOAD_BYTES_MAX};
 
-/// What a DATA frame with so much payload costs.
+/// Returns the cost of a DATA frame with so much payload.
 fn cost(payload_len: usize) -> u64 {
     u64::try_from(payload_len.saturating_add(DATA_HEADER_BYTES)).unwrap_or(u64::MAX)
 }
 
-/// What this end may still send on a stream.
+/// The credit that this end may still use on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendCredit {
     stream: u32,
@@ -73,12 +73,12 @@ impl SendCredit {
     }
 }
 
-/// What the peer may still send on a stream, and when it is told that it may send more.
+/// The credit that the peer may still use on a stream, and when it is given more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveCredit {
     stream: u32,
     window: u32,
-    /// What the peer may send.
+    /// The credit that the peer may use, in bytes.
     available: u32,
     /// Passed on, and not told yet.
     passed: u32,
@@ -132,7 +132,7 @@ impl ReceiveCredit {
         self.window.saturating_sub(free)
     }
 
-    /// What the peer may still send.
+    /// Returns the credit that the peer may still use, in bytes.
     pub fn available(&self) -> u32 {
         self.available
     }

@@ -7,7 +7,7 @@ use super::{
     frame::{Body, DataFlags, Frame, FrameType},
 };
 
-/// What stands before the payload of a DATA frame; it has a `stream` other than 0.
+/// Returns the header of a DATA frame, whose `stream` is not 0.
 pub fn data_header(stream: u32, flags: DataFlags) -> [u8; DATA_HEADER_BYTES] {
     let [s0, s1, s2, s3] = stream.to_be_bytes();
     [FrameType::Data as u8, s0, s1, s2, s3, flags.to_byte()]

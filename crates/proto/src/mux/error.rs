@@ -38,7 +38,7 @@ pub enum FrameError {
     Truncated {
         /// Its type.
         frame: FrameType,
-        /// What is missing.
+        /// The missing field.
         field: &'static str,
     },
     /// There are bytes after the last field.
@@ -57,12 +57,12 @@ pub enum FrameError {
     Invalid {
         /// Its type.
         frame: FrameType,
-        /// What would be right.
+        /// The form it should have had.
         expected: Expected,
     },
 }
 
-/// What a field should have been.
+/// The form a field should have had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expected {
@@ -118,9 +118,9 @@ pub enum FlowError {
     Overrun {
         /// The stream.
         stream: u32,
-        /// What was left.
+        /// The credit that was left, in bytes.
         credit: u32,
-        /// What the frame costs.
+        /// The cost of the frame, in bytes.
         cost: u64,
     },
     /// The peer gave more than [`CREDIT_MAX`] in sum.

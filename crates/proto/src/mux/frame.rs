@@ -30,11 +30,11 @@ impl fmt::Display for Side {
 pub struct Frame<'a> {
     /// The logical socket; 0 is the connection itself.
     pub stream: u32,
-    /// What is said about it.
+    /// The content, by its type.
     pub body: Body<'a>,
 }
 
-/// What a frame says.
+/// The content of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     /// The client wants a stream.
@@ -43,7 +43,7 @@ pub enum Body<'a> {
     Accept {
         /// First credit for what the client sends, bytes.
         credit: u32,
-        /// What the backend chose.
+        /// The subprotocol that the backend chose.
         subprotocol: Option<&'a str>,
     },
     /// The stream is refused; its number is used up.
@@ -82,7 +82,7 @@ pub enum Body<'a> {
     },
 }
 
-/// What the client wants.
+/// A client's request for a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Open<'a> {
     /// First credit for what the gateway sends, bytes.
@@ -178,7 +178,7 @@ impl FrameType {
         }
     }
 
-    /// Whether the frame may have this stream.
+    /// Returns whether the frame may have this stream.
     pub(super) fn check_stream(self, stream: u32) -> Result<(), FrameError> {
         match (self, stream == 0) {
             (Self::GoAway, false) => Err(FrameError::NotStreamZero(self)),
@@ -212,7 +212,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Whether all fields are within the specification's bounds. [`decode`](Self::decode) and
+    /// Returns whether all fields are within the specification's bounds. [`decode`](Self::decode) and
     /// [`encode_into`](Self::encode_into) both ask.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ enum Phase {
     Gone,
 }
 
-/// What to do with a frame.
+/// How a frame is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// It means what it says.
@@ -112,17 +112,17 @@ impl StreamLife {
         };
     }
 
-    /// Whether this end may send DATA, CREDIT, PING and, as the gateway, DOWN and UP.
+    /// Returns whether this end may send DATA, CREDIT, PING and, as the gateway, DOWN and UP.
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
-    /// Whether this end has sent CLOSE and waits for the other's.
+    /// Returns whether this end has sent CLOSE and waits for the other's.
     pub fn is_closing(&self) -> bool {
         self.phase == Phase::Closing
     }
 
-    /// Whether both ends are done with it: its owner forgets it.
+    /// Returns whether both ends are done with it: its owner forgets it.
     pub fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
     }

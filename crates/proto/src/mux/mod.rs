@@ -45,7 +45,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 16_384;
 /// Least credit of OPEN and ACCEPT: a DATA frame of [`PAYLOAD_BYTES_MAX`].
 pub const FIRST_CREDIT_MIN: u32 = 16_390;
 
-/// What an end gives where nothing else is configured.
+/// The first credit that an end gives where nothing else is configured, in bytes.
 pub const FIRST_CREDIT_DEFAULT: u32 = 65_536;
 
 /// Most credit in sum.

@@ -73,7 +73,7 @@ impl MessageFrames {
         Ok(begins)
     }
 
-    /// Whether a message has begun and not ended.
+    /// Returns whether a message has begun and not ended.
     pub fn is_inside(&self) -> bool {
         self.binary.is_some()
     }

@@ -29,7 +29,7 @@ pub enum EnvironmentError {
     Proxy {
         /// Its name.
         variable: &'static str,
-        /// What is wrong with the address.
+        /// The fault of the address.
         source: ProxyUrlError,
     },
     /// An entry with a wrong prefix length or port: left out it would send to the proxy what

@@ -44,7 +44,7 @@ impl Network {
         })
     }
 
-    /// Whether `address` lies in the block. IPv4 blocks hold no IPv6 addresses, and the other way.
+    /// Returns whether `address` lies in the block. IPv4 blocks hold no IPv6 addresses, and the other way.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.prefix) == self.address

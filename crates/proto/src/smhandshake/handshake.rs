@@ -15,7 +15,7 @@ use std::fmt;
 use super::{ACK, Event, HANDSHAKE, HANDSHAKE_END, SYN, is_reserved};
 use crate::CloseCode;
 
-/// What the client has to send next.
+/// The next step of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// `SMHandshake` with `SYN`.
@@ -26,7 +26,7 @@ pub enum Expected {
     Names,
 }
 
-/// What was wrong.
+/// The fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// An event, but not the one that was due.
@@ -43,13 +43,13 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{fault}; expected {expected}")]
 pub struct Failure {
-    /// What was wrong.
+    /// The fault.
     pub fault: Fault,
-    /// What was due.
+    /// The step that was due.
     pub expected: Expected,
 }
 
-/// What an event that came in its turn asks for.
+/// The effect of an event that came in its turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// Answer `SYN/ACK`.
@@ -88,7 +88,7 @@ impl Expected {
 }
 
 impl Failure {
-    /// What the connection is closed with.
+    /// Returns the code that the connection is closed with.
     pub fn close_code(self) -> CloseCode {
         match self.fault {
             Fault::OutOfOrder | Fault::NoEvent | Fault::Binary => CloseCode(4400),

@@ -88,7 +88,7 @@ fn skip_blanks(text: &str) -> &str {
     text.trim_start_matches(BLANKS)
 }
 
-/// What never stands in a bare word.
+/// Returns whether the character never stands in a bare word.
 fn ends_bare(c: char) -> bool {
     matches!(c, '{' | '}' | '[' | ']' | ',' | '"' | '\'' | '\\') || c.is_control()
 }

@@ -141,7 +141,7 @@ impl Prefix {
     }
 }
 
-/// Whether `name` can stand in a route line.
+/// Returns whether `name` can stand in a route line.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
 }

@@ -20,7 +20,7 @@ pub struct Session {
     limits: Limits,
 }
 
-/// What a session allows, and how it answers.
+/// The limits of a session, and the form of its answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Answer names and the end with a bare `ACK` or `NACK` instead of an object (M-24). Default false.
@@ -38,7 +38,7 @@ pub enum Incoming<'a> {
     Binary(&'a [u8]),
 }
 
-/// What a message leads to. Texts go to the client, as text messages.
+/// The effect of a message. Texts go to the client, as text messages.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reaction<'a, R> {
     /// Nothing to be said.
@@ -47,7 +47,7 @@ pub enum Reaction<'a, R> {
     Answer(String),
     /// The client has named a route that is known; send this. It does not use it yet.
     Announced {
-        /// What the look-up gave.
+        /// The result of the look-up.
         route: R,
         /// The acknowledgement.
         answer: String,
@@ -56,7 +56,7 @@ pub enum Reaction<'a, R> {
     Ready(String),
     /// Send what follows the line to this route, as text or binary as it came.
     Forward {
-        /// What the look-up gave.
+        /// The result of the look-up.
         route: R,
         /// The name as written, and where the payload begins.
         line: RouteLine<'a>,
@@ -117,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Whether the handshake is over and messages are forwarded.
+    /// Returns whether the handshake is over and messages are forwarded.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready)
     }

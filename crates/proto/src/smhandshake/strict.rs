@@ -24,7 +24,7 @@ pub(super) fn quoted(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
 
-/// What `quoted`, or any other writer of JSON, made of a text.
+/// Returns the text that `quoted`, or any other writer of JSON, has written.
 pub(super) fn unquoted(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidewire_proto::{CloseCode, Config, ProtocolError, SendError};
+use tidewire_proto::{CloseCode, Config, PeerState, ProtocolError, SendError};
 
 use crate::peer::{ROLES, Seen, close_code, end, feed, frames, sent, sent_frames};
 
@@ -110,9 +110,12 @@ fn a_peer_that_never_answers_a_close_costs_five_seconds_whatever_else_it_sends()
                 1,
             );
             connection.handle_activity(now);
-            assert!(!connection.handle_timeout(now));
+            assert_eq!(connection.handle_timeout(now), PeerState::Alive);
         }
-        assert!(connection.handle_timeout(now + Duration::from_secs(5)));
+        assert_eq!(
+            connection.handle_timeout(now + Duration::from_secs(5)),
+            PeerState::GivenUp
+        );
         assert!(connection.is_finished() && sent(&mut connection).is_empty());
     }
 }

@@ -184,8 +184,7 @@ fn a_host_from_outside_is_one_authority_and_stands_alone() {
 #[test]
 fn a_refusal_cannot_be_split() {
     for value in values() {
-        let mut refusal = Refusal::new(403, value.clone());
-        refusal.headers.push(("X-Mine", value.clone()));
+        let refusal = Refusal::new(403, value.clone()).header("X-Mine", value.clone());
         let response = refusal.to_response();
         let end = response.find("\r\n\r\n").unwrap() + 4;
         let (head, body) = response.split_at(end);

@@ -18,7 +18,7 @@ mod another_dialect; // one that exists in tests only
 
 use std::{marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
-use tidewire::ws::{CloseCode, Config, Endpoint, Refusal, Request, Response, WebSocket};
+use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
 use tidewire_dialect::{Close, Dialect, Ending};
 use tidewire_hub::{Hub, Session};
 
@@ -31,10 +31,7 @@ use crate::{
     config::Confirm,
 };
 
-/// Tells a gateway that a pong must be its client's. There are clients that take no answer above 512 bytes.
-const CONFIRMED_BY_PONG: &[(&str, &str)] = &[(CONFIRM, "pong")];
-
-/// The field, in the request too: there it says that nothing but a pong proves.
+/// Tells a gateway that a pong must be its client's; in the request it says that nothing but a pong proves.
 const CONFIRM: &str = "Tidewire-Confirm";
 
 /// How a chat connection behaves; shared by all.
@@ -93,13 +90,16 @@ impl<D: Dialect> Chat<D> {
 }
 
 impl<D: Dialect> Endpoint for Chat<D> {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
-        self.access.check_origin(request.head.as_ref())?;
-        let mut response = Response::default();
-        if self.behaviour.confirm == Confirm::Pong {
-            response.headers = CONFIRMED_BY_PONG;
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
+        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+            return refusal.into();
         }
-        Ok(response)
+        let decision = Decision::new().config(Arc::clone(&self.config));
+        match self.behaviour.confirm {
+            // There are clients that take no answer above 512 bytes.
+            Confirm::Pong => decision.header(CONFIRM, "pong").into(),
+            Confirm::Written => decision.into(),
+        }
     }
 
     fn serve(
@@ -121,10 +121,6 @@ impl<D: Dialect> Endpoint for Chat<D> {
             }
             Err(ending) => Box::pin(close(socket, ending)),
         }
-    }
-
-    fn config(&self) -> Option<Arc<Config>> {
-        Some(Arc::clone(&self.config))
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) async fn read(
             }
             Ok(Some(len)) => {
                 let leftover = buffer.split_off(len);
+                // There may be somebody who keeps the head.
+                buffer.shrink_to_fit();
                 break RequestHead::parse(Bytes::from(buffer), limits).map(|head| (head, leftover));
             }
             Ok(None) => {}
@@ -112,8 +114,8 @@ pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
     match exceeded {
         Exceeded::Connections => Cow::Borrowed(BUSY),
         Exceeded::Address => {
-            let mut refusal = Refusal::new(503, "too many connections from this address");
-            refusal.headers.push(("Retry-After", "5".into()));
+            let refusal = Refusal::new(503, "too many connections from this address");
+            let refusal = refusal.header("Retry-After", "5");
             Cow::Owned(refusal.to_response().into_bytes())
         }
     }

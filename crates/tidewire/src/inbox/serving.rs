@@ -5,18 +5,17 @@ use std::{pin::Pin, sync::Arc};
 use tidewire_proto::CloseCode;
 
 use super::slots::Slots;
-use crate::ws::{Endpoint, Refusal, Request, Response, Sender, WebSocket};
+use crate::ws::{AcceptFuture, Decision, Endpoint, Refusal, Request, Sender, WebSocket};
 
 pub(super) struct Serving(pub(super) Arc<Slots>);
 
 impl Endpoint for Serving {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         if self.0.reserve(&request.head) {
-            Ok(Response::default())
+            Decision::default().into()
         } else {
-            let mut refusal = Refusal::new(503, "all sessions are taken");
-            refusal.headers.push(("Retry-After", "5".into()));
-            Err(refusal)
+            let refusal = Refusal::new(503, "all sessions are taken");
+            refusal.header("Retry-After", "5").into()
         }
     }
 

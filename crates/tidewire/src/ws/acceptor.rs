@@ -5,14 +5,18 @@
 //! [`WebSocket`]. Invariants: the rules of the handshake are those of [`Server`](super::Server); a
 //! stream is given up at the deadline, whatever the peer does.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    future::{self, Ready},
+    io, mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tidewire_proto::{
-    Config, Connection, DeflateParameters,
+    Config, Connection,
     handshake::{
-        self, AcceptOptions, Accepted, HeadError, HeadLimits, HeadScanner, Refusal, RequestHead,
-        ResponseHead,
+        self, Accepted, HeadError, HeadLimits, HeadScanner, Refusal, RequestHead, ResponseHead,
     },
 };
 use tokio::{
@@ -20,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AcceptError, Peer, WebSocket};
+use super::{AcceptError, Decision, Peer, Request, WebSocket, decision};
 
 /// Accepts a WebSocket on `stream` with default settings: reads the request, answers it.
 ///
@@ -53,8 +57,7 @@ where
 #[derive(Clone, Debug)]
 #[must_use = "nothing is accepted before `accept`"]
 pub struct Acceptor {
-    config: Arc<Config>,
-    subprotocols: Vec<String>,
+    decision: Decision,
     head_limits: HeadLimits,
     handshake_timeout: Duration,
     write_timeout: Duration,
@@ -63,8 +66,7 @@ pub struct Acceptor {
 impl Default for Acceptor {
     fn default() -> Self {
         Self {
-            config: Arc::default(),
-            subprotocols: Vec::new(),
+            decision: Decision::default(),
             head_limits: HeadLimits::default(),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
@@ -78,16 +80,28 @@ impl Acceptor {
         Self::default()
     }
 
+    /// Sets all that a [`Decision`] holds, instead of what was set before.
+    pub fn decision(mut self, decision: Decision) -> Self {
+        self.decision = decision;
+        self
+    }
+
     /// Sets limits and deadlines of the connections.
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.config = config.into();
+        self.decision = self.decision.config(config);
+        self
+    }
+
+    /// Adds a header field to the answer; see [`Decision::header`].
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.decision = self.decision.header(name, value);
         self
     }
 
     /// Adds a subprotocol that is spoken; call in order of preference. A request that offers none of
     /// them is accepted without.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocols.push(name.into());
+        self.decision = self.decision.subprotocol(name);
         self
     }
 
@@ -97,7 +111,7 @@ impl Acceptor {
         self
     }
 
-    /// Sets how long request and answer may take together; default 10 s.
+    /// Sets how long request, decision and answer may take together; default 10 s.
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.handshake_timeout = limit;
         self
@@ -120,7 +134,29 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Ok(self.accept_with_head(stream).await?.0)
+        self.accept_with(stream, self.always()).await
+    }
+
+    /// Reads the request from `stream`, has `decide` look at it, and answers it. The decision counts instead of that
+    /// of this acceptor.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; a peer that asked wrongly, or was refused by `decide`, was told.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the stream is dropped. The future of `decide` must be cancel safe: it is dropped
+    /// when the client goes away and at the deadline, as that of [`Endpoint::accept`](super::Endpoint::accept).
+    pub async fn accept_with<S, F>(
+        &self,
+        stream: S,
+        decide: impl FnOnce(Request) -> F,
+    ) -> Result<WebSocket<S>, AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Result<Decision, Refusal>>,
+    {
+        let (socket, request) = self.open(stream, decide).await?;
+        Ok(socket.with_request(request))
     }
 
     /// As [`accept`](Self::accept), and gives the request's head, too.
@@ -137,24 +173,51 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        timeout(self.handshake_timeout, self.shake_hands(stream))
+        let (socket, request) = self.open(stream, self.always()).await?;
+        Ok((socket, Arc::unwrap_or_clone(request.head)))
+    }
+
+    /// This acceptor's decision, whatever the request is.
+    fn always(&self) -> impl FnOnce(Request) -> Ready<Result<Decision, Refusal>> + use<> {
+        let decision = self.decision.clone();
+        |_request| future::ready(Ok(decision))
+    }
+
+    async fn open<S, F>(
+        &self,
+        stream: S,
+        decide: impl FnOnce(Request) -> F,
+    ) -> Result<(WebSocket<S>, Request), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Result<Decision, Refusal>>,
+    {
+        timeout(self.handshake_timeout, self.shake_hands(stream, decide))
             .await
             .map_err(|_elapsed| AcceptError::TimedOut)?
     }
 
-    async fn shake_hands<S>(
+    async fn shake_hands<S, F>(
         &self,
         mut stream: S,
-    ) -> Result<(WebSocket<S>, RequestHead), AcceptError>
+        decide: impl FnOnce(Request) -> F,
+    ) -> Result<(WebSocket<S>, Request), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Result<Decision, Refusal>>,
     {
-        let answered = match self.read_head(&mut stream).await? {
-            Ok((head, leftover)) => self.check(&head).map(|accepted| (accepted, head, leftover)),
+        let decided = match self.read_head(&mut stream).await? {
+            Ok((head, mut leftover)) => {
+                let request = Request::new(head, Peer::default());
+                let accept = decide(request.clone());
+                let decided = decision::decide(accept, &mut stream, &mut leftover).await;
+                let decided = decided.map_err(lost)?;
+                decided.and_then(|decision| Ok((agree(request, decision)?, leftover)))
+            }
             Err(error) => Err(Refusal::from(error)),
         };
-        let (accepted, head, leftover) = match answered {
-            Ok(answered) => answered,
+        let (agreed, leftover) = match decided {
+            Ok(decided) => decided,
             Err(refusal) => {
                 let response = refusal.to_response();
                 stream.write_all(response.as_bytes()).await.map_err(lost)?;
@@ -162,11 +225,10 @@ impl Acceptor {
                 return Err(AcceptError::Refused(refusal));
             }
         };
-        let response = accepted.response.as_bytes();
+        let response = agreed.accepted.response.as_bytes();
         stream.write_all(response).await.map_err(lost)?;
         stream.flush().await.map_err(lost)?;
-        let socket = self.socket(stream, leftover, accepted.subprotocol, accepted.deflate);
-        Ok((socket, head))
+        Ok(agreed.open(stream, leftover, self.write_timeout))
     }
 
     /// Reads a head, and what came behind it.
@@ -195,7 +257,9 @@ impl Acceptor {
     /// Answers a request that another HTTP/1.1 server has read: the caller sends the answer, takes the
     /// connection over, and gives it to [`AcceptedRequest::open`].
     ///
-    /// `fields` are all header fields of the request.
+    /// `fields` are all header fields of the request. What has to be waited for, as for credentials, is done before:
+    /// it may give the [`Decision`](Self::decision), and the server that has read the request knows when its client
+    /// goes away.
     ///
     /// # Errors
     /// The HTTP answer for a request that is no valid one for a WebSocket.
@@ -207,43 +271,55 @@ impl Acceptor {
     ) -> Result<AcceptedRequest, Refusal> {
         let head = head_of(method, target, fields)
             .and_then(|head| RequestHead::parse(head, self.head_limits))?;
-        let accepted = self.check(&head)?;
-        let response = Bytes::from(accepted.response);
+        let mut agreed = agree(Request::new(head, Peer::default()), self.decision.clone())?;
+        let response = Bytes::from(mem::take(&mut agreed.accepted.response));
         Ok(AcceptedRequest {
-            acceptor: self.clone(),
+            agreed,
             response: ResponseHead::parse(response, HeadLimits::default())?,
-            subprotocol: accepted.subprotocol,
-            deflate: accepted.deflate,
+            write_timeout: self.write_timeout,
         })
     }
+}
 
-    fn check(&self, head: &RequestHead) -> Result<Accepted, Refusal> {
-        let subprotocols: Vec<&str> = self.subprotocols.iter().map(String::as_str).collect();
-        let options = AcceptOptions {
-            subprotocols: &subprotocols,
-            deflate: self.config.deflate.as_ref(),
-            ..AcceptOptions::default()
-        };
-        handshake::accept(head, options)
-    }
+/// A request, and its answer.
+#[derive(Debug)]
+struct Agreed {
+    request: Request,
+    config: Arc<Config>,
+    accepted: Accepted,
+}
 
-    fn socket<S>(
-        &self,
+/// Checks the request and makes the answer.
+fn agree(mut request: Request, decision: Decision) -> Result<Agreed, Refusal> {
+    let config = decision.config.clone().unwrap_or_default();
+    let accepted = decision.agree(&request.head, &config, handshake::accept)?;
+    request.extensions = decision.extensions;
+    Ok(Agreed {
+        request,
+        config,
+        accepted,
+    })
+}
+
+impl Agreed {
+    /// The socket behind the answer.
+    fn open<S>(
+        self,
         stream: S,
         leftover: Vec<u8>,
-        subprotocol: Option<String>,
-        deflate: Option<DeflateParameters>,
-    ) -> WebSocket<S>
+        write_timeout: Duration,
+    ) -> (WebSocket<S>, Request)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let now = Instant::now().into_std();
-        let core = Connection::server(Arc::clone(&self.config), now).with_deflate(deflate);
-        WebSocket::new(stream, core, leftover).describe(
-            Arc::new(Peer::default()),
-            subprotocol.map(Arc::from),
-            self.write_timeout,
-        )
+        let core = Connection::server(self.config, now).with_deflate(self.accepted.deflate);
+        let socket = WebSocket::new(stream, core, leftover).describe(
+            Arc::clone(&self.request.peer),
+            self.accepted.subprotocol.map(Arc::from),
+            write_timeout,
+        );
+        (socket, self.request)
     }
 }
 
@@ -251,10 +327,9 @@ impl Acceptor {
 #[derive(Debug)]
 #[must_use = "the request is to be answered with `fields`"]
 pub struct AcceptedRequest {
-    acceptor: Acceptor,
+    agreed: Agreed,
     response: ResponseHead,
-    subprotocol: Option<String>,
-    deflate: Option<DeflateParameters>,
+    write_timeout: Duration,
 }
 
 impl AcceptedRequest {
@@ -269,8 +344,8 @@ impl AcceptedRequest {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.acceptor
-            .socket(stream, Vec::new(), self.subprotocol, self.deflate)
+        let (socket, request) = self.agreed.open(stream, Vec::new(), self.write_timeout);
+        socket.with_request(request)
     }
 }
 

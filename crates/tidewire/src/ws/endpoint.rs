@@ -2,60 +2,142 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use tidewire_proto::handshake::{Refusal, RequestHead};
-
-use super::{Handler, Peer, WebSocket};
-
-/// An upgrade request.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Request {
-    /// The request head.
-    pub head: Arc<RequestHead>,
-    /// Who sent it.
-    pub peer: Arc<Peer>,
-}
-
-/// How an endpoint accepts a request.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Response {
-    /// Subprotocols this endpoint speaks, best first.
-    pub subprotocols: &'static [&'static str],
-    /// Further fields of the answer, name and value: what the endpoint has to tell clients that know it. One that is no
-    /// field or that the handshake sets itself is left out. Keep them short: some clients
-    /// take no answer above 512 bytes.
-    pub headers: &'static [(&'static str, &'static str)],
-}
+use super::{AcceptFuture, Decision, Handler, Request, WebSocket};
 
 /// Serves the connections of one path.
 ///
-/// A plain async function of a [`WebSocket`] is an endpoint too; so are [`Handlers`].
+/// Simple ones are functions: see [`IntoEndpoint`].
+///
+/// ```
+/// use std::pin::Pin;
+/// use tidewire::ws::{AcceptFuture, Decision, Endpoint, Refusal, Request, WebSocket};
+///
+/// struct Account {
+///     name: String,
+/// }
+///
+/// struct Chat;
+///
+/// impl Chat {
+///     /// Asks a database, for example.
+///     async fn account(&self, token: &str) -> Option<Account> {
+///         (token == "secret").then(|| Account { name: "Ada".to_owned() })
+///     }
+/// }
+///
+/// impl Endpoint for Chat {
+///     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
+///         let Some(token) = request.head.bearer() else {
+///             return Refusal::new(401, "expected a bearer token").into();
+///         };
+///         AcceptFuture::wait(async move {
+///             match self.account(token).await {
+///                 Some(account) => Ok(Decision::new().subprotocol("chat").extension(account)),
+///                 None => Err(Refusal::new(403, "unknown token")),
+///             }
+///         })
+///     }
+///
+///     fn serve(
+///         &self,
+///         mut socket: WebSocket,
+///         request: Request,
+///     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+///         Box::pin(async move {
+///             if let Some(account) = request.extension::<Account>() {
+///                 socket.send(format!("hello {}", account.name)).await.ok();
+///             }
+///         })
+///     }
+/// }
+/// ```
 pub trait Endpoint: Send + Sync + 'static {
-    /// Looks at the request before it is answered; the default accepts every one.
+    /// Decides about the request before it is answered; the default accepts every one.
+    ///
+    /// The handshake's deadline ([`Limits::handshake_within`](super::Limits::handshake_within)) covers the wait.
     ///
     /// # Errors
-    /// The HTTP answer that ends the handshake.
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    /// The future gives the HTTP answer that ends the handshake.
+    ///
+    /// # Cancel safety
+    /// The future must be cancel safe: it is dropped when the client goes away, at the handshake's deadline, and when
+    /// the server drains. What it has taken until then must be given back when it is dropped. After it is ready the
+    /// request may still be refused for what is wrong with it, or the client may have gone: then the decision is
+    /// dropped, with its [extensions](Decision::extension), and [`serve`](Self::serve) is not called.
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         let _ = request;
-        Ok(Response::default())
+        Decision::default().into()
     }
 
     /// Talks until the connection is over. Ends with the server: a socket tells of the drain
     /// by its closing handshake; whoever does not listen is aborted at the drain deadline.
+    ///
+    /// The request is the endpoint's. Held for the whole connection it costs about 1 KiB.
     fn serve(
         &self,
         socket: WebSocket,
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
 
-    /// The limits and deadlines of this endpoint's connections; `None` takes the server's.
-    fn config(&self) -> Option<Arc<tidewire_proto::Config>> {
-        None
+/// The argument of [`Server::route`](super::Server::route): an [`Endpoint`], or an async function of a [`WebSocket`] or of
+/// a [`WebSocket`] and its [`Request`].
+///
+/// A function of the socket alone finds the request by [`WebSocket::request`] before it receives.
+///
+/// `Kind` tells these apart and is inferred.
+///
+/// ```
+/// use tidewire::ws::{Request, Server, ServerConfig, WebSocket};
+///
+/// async fn greet(mut socket: WebSocket, request: Request) {
+///     let name = request.head.query_parameter("name");
+///     let greeting = format!("hello {}", name.as_deref().unwrap_or("you"));
+///     socket.send(greeting).await.ok();
+/// }
+///
+/// let server = Server::new(ServerConfig::new("127.0.0.1:0".parse()?))
+///     .route("/greet", greet)
+///     .route("/once", |mut socket: WebSocket| async move {
+///         socket.recv().await.ok();
+///     });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait IntoEndpoint<Kind> {
+    /// The endpoint.
+    fn into_endpoint(self) -> Arc<dyn Endpoint>;
+}
+
+impl<E: Endpoint> IntoEndpoint<()> for E {
+    fn into_endpoint(self) -> Arc<dyn Endpoint> {
+        Arc::new(self)
     }
 }
 
-impl<F, T> Endpoint for F
+impl<F, T> IntoEndpoint<fn(WebSocket) -> T> for F
+where
+    F: Fn(WebSocket) -> T + Send + Sync + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    fn into_endpoint(self) -> Arc<dyn Endpoint> {
+        Arc::new(OfSocket(self))
+    }
+}
+
+impl<F, T> IntoEndpoint<fn(WebSocket, Request) -> T> for F
+where
+    F: Fn(WebSocket, Request) -> T + Send + Sync + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    fn into_endpoint(self) -> Arc<dyn Endpoint> {
+        Arc::new(OfSocketAndRequest(self))
+    }
+}
+
+/// A function of the socket.
+struct OfSocket<F>(F);
+
+impl<F, T> Endpoint for OfSocket<F>
 where
     F: Fn(WebSocket) -> T + Send + Sync + 'static,
     T: Future<Output = ()> + Send + 'static,
@@ -63,9 +145,26 @@ where
     fn serve(
         &self,
         socket: WebSocket,
-        _request: Request,
+        request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(self(socket))
+        Box::pin(self.0(socket.with_request(request)))
+    }
+}
+
+/// A function of the socket and the request.
+struct OfSocketAndRequest<F>(F);
+
+impl<F, T> Endpoint for OfSocketAndRequest<F>
+where
+    F: Fn(WebSocket, Request) -> T + Send + Sync + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    fn serve(
+        &self,
+        socket: WebSocket,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.0(socket, request))
     }
 }
 

@@ -4,6 +4,8 @@
 //! both give a [`WebSocket`], the driver that joins a byte stream with the protocol core.
 
 mod server; // bind, route, run, drain
+mod request; // an upgrade request, who sent it, what was found out about it
+mod decision; // how it is accepted
 mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
 mod acceptor; // a server on a stream that the caller has
@@ -26,7 +28,8 @@ pub use crate::{
 };
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 pub use client::{Client, connect, connect_with};
-pub use endpoint::{Endpoint, Handlers, Request, Response};
+pub use decision::{AcceptFuture, Decision};
+pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
@@ -37,6 +40,7 @@ pub use reconnect::{
     Backoff, ClientEvent, Closed, Delivery, DownReason, OutboxError, OutboxLimits, OutboxSender,
     Reconnect, Reconnecting,
 };
+pub use request::Request;
 pub use server::{
     Established, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig, ServerStats,
     Traffic,

@@ -30,7 +30,7 @@ pub struct TopicConfig {
     /// Most bytes kept for members that are behind; a member for which more would have to be
     /// kept is too slow. Default 1 MiB, for the whole topic.
     pub backlog_bytes_max: usize,
-    /// What happens to a member that is too slow. Default: its connection is closed with 1013.
+    /// The treatment of a member that is too slow. Default: its connection is closed with 1013.
     pub too_slow: TooSlow,
 }
 
@@ -205,14 +205,19 @@ impl Topic {
             state.members.len() - 1
         });
         let next = state.end();
+        let published = self.shared.published.load(Ordering::Acquire);
         drop(state);
-        let topic = self.clone();
-        let membership = Membership { topic, number };
+        let membership = Membership {
+            topic: self.clone(),
+            number,
+            handed_out: published,
+        };
         let cursor = Cursor {
             topic: self.clone(),
             number,
             next,
-            seen: None,
+            seen: Some(published),
+            waits: false,
         };
         (membership, cursor)
     }
@@ -222,6 +227,8 @@ impl Topic {
 pub struct Membership {
     topic: Topic,
     number: usize,
+    /// How many publications there were when all of them had been queued.
+    handed_out: u64,
 }
 
 impl fmt::Debug for Membership {
@@ -241,6 +248,23 @@ impl Membership {
     pub(super) fn is_of(&self, topic: &Topic) -> bool {
         Arc::ptr_eq(&self.topic.shared, &topic.shared)
     }
+
+    /// Returns whether something was published since [`Self::catch_up`]; without a lock, for every message
+    /// that a member sends.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.topic.shared.published.load(Ordering::Acquire) != self.handed_out
+    }
+
+    /// All that is published now is about to be queued.
+    pub(super) fn catch_up(&mut self) {
+        self.handed_out = self.topic.shared.published.load(Ordering::Acquire);
+    }
+
+    /// Not all of it could be queued.
+    pub(super) fn fall_back(&mut self) {
+        self.handed_out = self.handed_out.wrapping_sub(1);
+    }
 }
 
 /// How far a member has taken what is published; dropping it leaves the topic.
@@ -249,11 +273,13 @@ pub(super) struct Cursor {
     number: usize,
     /// The next segment to take.
     next: u64,
-    /// Set while waiting: how many publications there were.
+    /// How many publications there were when the last one had been taken.
     seen: Option<u64>,
+    /// The task that receives is woken by the next one.
+    waits: bool,
 }
 
-/// What a member gets.
+/// The next thing for a member.
 pub(super) enum NextSegment {
     /// There is nothing new.
     Nothing,
@@ -270,7 +296,7 @@ impl Cursor {
 
     /// Another task waits from now on.
     pub(super) fn forget_task(&mut self) {
-        self.seen = None;
+        self.waits = false;
     }
 
     /// The next segment for this member. With a `waker`, that of the task that receives, this is woken
@@ -279,7 +305,7 @@ impl Cursor {
     pub(super) fn take_next(&mut self, waker: Option<&Waker>) -> NextSegment {
         let shared = &self.topic.shared;
         let published = shared.published.load(Ordering::Acquire);
-        if self.seen == Some(published) {
+        if self.seen == Some(published) && (self.waits || waker.is_none()) {
             return NextSegment::Nothing;
         }
         let mut state = shared.lock();
@@ -294,14 +320,15 @@ impl Cursor {
                 state.seal(None);
             }
             if self.next == state.end() {
-                // The publication that was new has woken and forgotten whoever waited.
-                self.seen = waker.map(|waker| {
+                self.seen = Some(shared.published.load(Ordering::Acquire));
+                // A publication that was new has woken and forgotten whoever waited.
+                self.waits = waker.is_some();
+                if let Some(waker) = waker {
                     state.wait(self.number, waker);
-                    shared.published.load(Ordering::Acquire)
-                });
+                }
                 return NextSegment::Nothing;
             }
-            self.seen = None;
+            (self.seen, self.waits) = (None, false);
             let taken = state.take(self.next, self.number);
             self.next += 1;
             if let Some((frames, count)) = taken {

@@ -9,6 +9,7 @@ mod balancer;
 mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
+mod accepting;
 mod any_stream;
 mod driver;
 #[cfg(feature = "futures")]

@@ -5,8 +5,8 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 use tidewire::{
     proto::proxy::{Credentials, ProxyEnvironment, SocksReply, TunnelError},
     ws::{
-        Client, ConnectError, Endpoint, HandshakeError, Message, Proxy, ProxyError, Refusal,
-        Request, Response, RunningServer, Server, Url, WebSocket,
+        AcceptFuture, Client, ConnectError, Endpoint, HandshakeError, Message, Proxy, ProxyError,
+        Refusal, Request, RunningServer, Server, Url, WebSocket,
     },
 };
 use tokio::{
@@ -378,13 +378,11 @@ fn the_environment_of_the_process_is_read() {
 struct TellHost;
 
 impl Endpoint for TellHost {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         let host = request.head.single("host").unwrap_or_default();
         let host = String::from_utf8_lossy(host).into_owned();
-        Err(Refusal::new(
-            if host == "chat.example:81" { 418 } else { 400 },
-            host,
-        ))
+        let status = if host == "chat.example:81" { 418 } else { 400 };
+        Refusal::new(status, host).into()
     }
 
     fn serve(

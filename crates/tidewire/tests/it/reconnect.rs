@@ -13,9 +13,9 @@ use std::{
 use tidewire::{
     proto::{CloseCode, Config, Message},
     ws::{
-        Backoff, Client, ClientEvent, ConnectError, Delivery, DownReason, Endpoint, HandshakeError,
-        OutboxError, OutboxLimits, Reconnect, Reconnecting, RecvError, Refusal, Request, Response,
-        Server, WebSocket,
+        AcceptFuture, Backoff, Client, ClientEvent, ConnectError, Decision, Delivery, DownReason,
+        Endpoint, HandshakeError, OutboxError, OutboxLimits, Reconnect, Reconnecting, RecvError,
+        Refusal, Request, Server, WebSocket,
     },
 };
 use tokio::{
@@ -454,17 +454,16 @@ async fn dropping_the_handle_ends_everything() {
 struct Tokens(Arc<Mutex<Vec<String>>>);
 
 impl Endpoint for Tokens {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         let token = request.head.values("authorization").next();
         let token = String::from_utf8_lossy(token.unwrap_or_default()).into_owned();
         let fresh = token != "Bearer 1";
         self.0.lock().unwrap().push(token);
         if fresh {
-            Ok(Response::default())
+            Decision::default().into()
         } else {
-            let mut refusal = Refusal::new(503, "not yet");
-            refusal.headers.push(("Retry-After", "0".into()));
-            Err(refusal)
+            let refusal = Refusal::new(503, "not yet");
+            refusal.header("Retry-After", "0").into()
         }
     }
 

@@ -6,8 +6,8 @@ use tidewire::{
     proto::CloseCode,
     service::Workers,
     ws::{
-        Client, ConnectError, Endpoint, HandshakeError, Message, RecvError, Refusal, Request,
-        Response, RunningServer, Server, ServerConfig, WebSocket, connect,
+        AcceptFuture, Client, ConnectError, Decision, Endpoint, HandshakeError, Message, RecvError,
+        Refusal, Request, RunningServer, Server, ServerConfig, WebSocket, connect,
     },
 };
 use tokio::{
@@ -220,13 +220,11 @@ async fn a_reset_connection_is_noticed() {
 struct Picky;
 
 impl Endpoint for Picky {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         if request.head.query() != Some("please") {
-            return Err(Refusal::new(403, "say please"));
+            return Refusal::new(403, "say please").into();
         }
-        let mut response = Response::default();
-        response.subprotocols = &["v2", "v1"];
-        Ok(response)
+        Decision::new().subprotocol("v2").subprotocol("v1").into()
     }
 
     fn serve(
@@ -309,10 +307,8 @@ async fn a_frame_in_the_same_segment_as_the_101_is_not_lost() {
 struct TellingMore;
 
 impl Endpoint for TellingMore {
-    fn accept(&self, _request: &Request) -> Result<Response, Refusal> {
-        let mut response = Response::default();
-        response.headers = &[("X-Told", "yes")];
-        Ok(response)
+    fn accept<'a>(&'a self, _request: &'a Request) -> AcceptFuture<'a> {
+        Decision::new().header("X-Told", "yes").into()
     }
 
     fn serve(

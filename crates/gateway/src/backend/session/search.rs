@@ -26,7 +26,7 @@ impl BackendSession {
         };
         self.pings.forget();
         self.put_back();
-        let deadline = Instant::now() + resume.within;
+        let deadline = Instant::now() + resume.timeout;
         let mut wait = self.first_wait(&resume);
         let mut changed = self.target.pool.usable_changed();
         loop {

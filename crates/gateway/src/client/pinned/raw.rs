@@ -58,8 +58,8 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     add(&admitted.target.counters.opened, 1);
     let settings = Arc::clone(&admitted.gateway.table().settings);
     let limits = RelayLimits::default()
-        .write_within(settings.limits.write_within)
-        .idle_within(settings.limits.idle_within);
+        .write_within(settings.limits.write_timeout)
+        .idle_within(settings.limits.idle_timeout);
     let session = admitted.gateway.sessions.open(admitted.begin);
     session
         .record
@@ -75,7 +75,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
         lease,
         admitted.target,
         admitted.place,
-        settings.drain.within,
+        settings.drain.timeout,
     )))
 }
 

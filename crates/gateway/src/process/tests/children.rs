@@ -36,8 +36,8 @@ impl Home {
         let script = format!("{CALL}{script}");
         Process {
             // What must not happen in a test does not come in time; what must is made short there.
-            stop_within: LONG,
-            ready_within: LONG,
+            stop_timeout: LONG,
+            ready_timeout: LONG,
             backoff_min: Duration::from_millis(1),
             ..Process::new(["python3", "-c", script.as_str(), port.as_str()])
         }
@@ -138,7 +138,7 @@ async fn who_ignores_sigterm_is_killed() {
     let home = Home::open().await;
     let program = home.program("ignore_term(); say('hello'); wait()");
     let supervised = start(Process {
-        stop_within: SHORT,
+        stop_timeout: SHORT,
         ..program
     });
     let (call, _) = home.call().await;
@@ -188,7 +188,7 @@ if os.fork() == 0:
 wait()
 ";
     let supervised = start(Process {
-        stop_within: SHORT,
+        stop_timeout: SHORT,
         ..home.program(script)
     });
     let (call, _) = home.call().await;
@@ -227,7 +227,7 @@ if os.fork() == 0:
 wait()
 ";
     let supervised = start(Process {
-        stop_within: SHORT,
+        stop_timeout: SHORT,
         ..home.program(script)
     });
     let (mut call, _) = home.call().await;
@@ -402,7 +402,7 @@ async fn directory_and_environment_are_as_told() {
     let path = folder.path().canonicalize().unwrap();
     let supervised = start(Process {
         directory: Some(path.clone()),
-        environment: vec![("COLOUR".into(), "a b;c".into())],
+        environment: [("COLOUR".into(), "a b;c".into())].into(),
         backoff_min: LONG,
         backoff_max: LONG,
         ..home.program(script)
@@ -437,7 +437,7 @@ async fn a_process_counts_as_running_once_its_probe_succeeds() {
 async fn what_is_not_ready_in_time_is_ended_and_waits() {
     let home = Home::open().await;
     let process = Process {
-        ready_within: SHORT,
+        ready_timeout: SHORT,
         backoff_min: LONG,
         backoff_max: LONG,
         ..home.program(POLITE)

@@ -110,7 +110,7 @@ fn a_time_of_being_ready_lets_the_waits_begin_anew() {
 #[test]
 fn being_alive_without_being_ready_is_no_success() {
     let mut bench = Bench::new(Process {
-        ready_within: Duration::from_hours(1),
+        ready_timeout: Duration::from_hours(1),
         ..Process::new(["x"])
     });
     bench.crashes(3, 0);
@@ -337,11 +337,11 @@ fn a_stop_between_the_wish_to_start_and_the_start_ends_it() {
 #[test]
 fn durations_without_end_overflow_nothing() {
     let mut bench = Bench::new(Process {
-        ready_within: Duration::MAX,
+        ready_timeout: Duration::MAX,
         backoff_min: Duration::MAX,
         backoff_max: Duration::MAX,
         crash_window: Duration::MAX,
-        stop_within: Duration::MAX,
+        stop_timeout: Duration::MAX,
         ..Process::new(["x"])
     });
     bench.runs();

@@ -4,6 +4,7 @@ use super::*;
 use crate::upstream::breaker::{Breaker, Trial};
 
 const SETTINGS: Ejection = Ejection {
+    enabled: true,
     failures: 3,
     ejected_for: Duration::from_secs(1),
     ejected_max: Duration::from_secs(5),

@@ -20,8 +20,9 @@ mod sequences;
 pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
     Endpoint {
         health: Some(Health {
-            every: Duration::from_secs(5),
-            within: Duration::from_secs(2),
+            enabled: true,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
             path: None,
             unhealthy_after: 2,
             healthy_after: 1,

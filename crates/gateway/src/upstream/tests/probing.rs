@@ -14,8 +14,8 @@ use tidewire::{
     proto::handshake::{AcceptOptions, RequestHead, accept},
     service::Workers,
     ws::{
-        CloseCode, HeadLimits, ProxyProtocol, Refusal, Request, Response, RunningServer, Server,
-        ServerConfig, WebSocket,
+        AcceptFuture, CloseCode, Decision, HeadLimits, ProxyProtocol, Refusal, Request,
+        RunningServer, Server, ServerConfig, WebSocket,
     },
 };
 use tokio::{
@@ -181,7 +181,7 @@ async fn checks_follow_a_reload_and_end_with_the_prober() {
     assert!((1..=2).contains(&new), "{new} checks");
 
     let mut faster = endpoint(vec![upstream("b")]);
-    faster.health.as_mut().unwrap().every = Duration::from_secs(1);
+    faster.health.as_mut().unwrap().interval = Duration::from_secs(1);
     pool.update(&faster);
     let before = count();
     tokio::time::sleep(Duration::from_millis(10_500)).await;
@@ -207,8 +207,8 @@ fn server(address: SocketAddr) -> RunningServer {
 fn eager(address: SocketAddr, path: Option<&str>) -> Endpoint {
     let mut endpoint = endpoint(vec![upstream(&address.to_string())]);
     endpoint.health = Some(Health {
-        every: Duration::from_millis(50),
-        within: Duration::from_secs(30),
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_secs(30),
         path: path.map(str::to_owned),
         unhealthy_after: 1,
         healthy_after: 1,
@@ -264,10 +264,10 @@ async fn a_server_that_refuses_the_path_is_unhealthy_and_the_reason_is_told() {
 struct Guarded;
 
 impl tidewire::ws::Endpoint for Guarded {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         match request.head.single("x-key") {
-            Some(b"1") => Ok(Response::default()),
-            Some(_) | None => Err(Refusal::new(403, "no key")),
+            Some(b"1") => Decision::default().into(),
+            Some(_) | None => Refusal::new(403, "no key").into(),
         }
     }
 

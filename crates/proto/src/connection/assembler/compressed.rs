@@ -23,7 +23,7 @@ impl Assembler {
         self.inflater = inflater.map(Box::new);
     }
 
-    /// Whether the frame is data of a compressed message.
+    /// Returns whether the frame is data of a compressed message.
     #[inline]
     pub(super) fn is_compressed(&self, header: Header) -> bool {
         header.compressed
@@ -31,7 +31,7 @@ impl Assembler {
                 && self.open.is_some_and(|open| open.compressed))
     }
 
-    /// Whether the frame's payload is taken in small steps: it can grow, and nobody keeps it.
+    /// Returns whether the frame's payload is taken in small steps: it can grow, and nobody keeps it.
     #[inline]
     pub(super) fn in_steps(&self, header: Header, wanted: Wanted) -> bool {
         self.is_compressed(header)

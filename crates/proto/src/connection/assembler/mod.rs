@@ -56,7 +56,7 @@ struct Open {
     streamed: bool,
 }
 
-/// What the last event borrowed; forgotten with the next call.
+/// The buffer that the last event borrowed; forgotten with the next call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum HandedOut {
     #[default]
@@ -127,7 +127,7 @@ impl Assembler {
         }
     }
 
-    /// Whether the next byte begins a frame and no message is under way.
+    /// Returns whether the next byte begins a frame and no message is under way.
     #[inline]
     pub(super) fn is_between(&self) -> bool {
         self.partial.is_none() && self.header_len == 0 && self.open.is_none()

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU64, time::Instant};
 
 use super::{Encoder, State, after};
+use crate::PeerState;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeepAlive {
@@ -31,23 +32,21 @@ impl Encoder {
         self.keep_alive = KeepAlive::Quiet { since: now };
     }
 
-    /// The time is `now`: sends what is due. Returns whether the peer is given up (no pong,
-    /// or no close frame, in time); then write once what is queued, without waiting, and drop
-    /// the socket.
-    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+    /// The time is `now`: sends what is due, or gives the peer up.
+    pub fn handle_timeout(&mut self, now: Instant) -> PeerState {
         match self.state {
-            State::Closed | State::Failed => return false,
+            State::Closed | State::Failed => return PeerState::Alive,
             State::CloseSent { deadline } => {
                 if now >= deadline {
                     self.state = State::Closed;
-                    return true;
+                    return PeerState::GivenUp;
                 }
-                return false;
+                return PeerState::Alive;
             }
             State::Open => {}
         }
         let Some(ping_every) = self.config.ping_every else {
-            return false;
+            return PeerState::Alive;
         };
         match self.keep_alive {
             KeepAlive::Quiet { since } if now >= after(since, ping_every) => {
@@ -60,7 +59,11 @@ impl Encoder {
                     deadline: after(now, self.config.pong_within),
                     unsent: end.filter(|_| waits).map(|end| Unsent { end, sent }),
                 };
-                over
+                if over {
+                    PeerState::GivenUp
+                } else {
+                    PeerState::Alive
+                }
             }
             KeepAlive::Pinged {
                 deadline,
@@ -71,15 +74,15 @@ impl Encoder {
                     deadline: after(now, self.config.pong_within),
                     unsent: (sent < end.get()).then_some(Unsent { end, sent }),
                 };
-                false
+                PeerState::Alive
             }
             KeepAlive::Pinged { deadline, .. } if now >= deadline => {
                 let body = self.config.silence.encode();
                 self.close_frame(&body);
                 self.state = State::Closed;
-                true
+                PeerState::GivenUp
             }
-            KeepAlive::Quiet { .. } | KeepAlive::Pinged { .. } => false,
+            KeepAlive::Quiet { .. } | KeepAlive::Pinged { .. } => PeerState::Alive,
         }
     }
 

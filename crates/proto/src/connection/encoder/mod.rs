@@ -54,7 +54,7 @@ pub struct Encoder {
     deflater: Option<Box<Deflater>>,
     /// The newest ping that could not be answered yet, because too much waits to be sent.
     pong_waiting: Option<Box<[u8]>>,
-    /// What [`Self::close`] has queued. Boxed: most connections have none.
+    /// The frame that [`Self::close`] has queued. Boxed: most connections have none.
     close_started: Option<Box<CloseFrame>>,
     keep_alive: KeepAlive,
     pings: u32,
@@ -281,7 +281,7 @@ impl Encoder {
     }
 }
 
-/// What came from outside.
+/// Inputs from outside.
 impl Encoder {
     /// Answers what was received: a ping with its pong, unless [`Config::answer_pings`] leaves that to the
     /// application; a close frame with ours.
@@ -363,7 +363,7 @@ impl Encoder {
         self.transmit.len()
     }
 
-    /// Whether a message sent in fragments has not ended.
+    /// Returns whether a message sent in fragments has not ended.
     #[inline]
     pub fn is_fragmenting(&self) -> bool {
         self.fragmenting
@@ -376,13 +376,13 @@ impl Encoder {
         self.close_started.as_deref()
     }
 
-    /// Whether messages can still be sent.
+    /// Returns whether messages can still be sent.
     #[inline]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Whether the protocol is through: when nothing is queued any more, drop the socket (the
+    /// Returns whether the protocol is through: when nothing is queued any more, drop the socket (the
     /// server first, RFC 6455 section 7.1.1).
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Closed | State::Failed)

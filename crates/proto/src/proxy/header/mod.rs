@@ -25,19 +25,19 @@ pub use tlv::{Ssl, Tlv, Tlvs};
 /// receiver to take, and 4 KiB of TLVs on top.
 pub const HEADER_BYTES_MAX: usize = 536 + 4096;
 
-/// What a balancer told about a connection.
+/// A balancer's report about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
     /// The form it came in.
     pub version: Version,
-    /// Whether it speaks for somebody else.
+    /// The sender speaks for somebody else, or for itself.
     pub command: Command,
     /// The kind of the original connection.
     pub transport: Transport,
     /// Both ends of the original connection.
     pub addresses: Addresses,
-    /// What else is told; only in version 2.
+    /// Further fields; only in version 2.
     pub tlvs: Tlvs,
 }
 
@@ -149,13 +149,13 @@ pub enum HeaderError {
     TooLarge {
         /// With the fixed part.
         announced: usize,
-        /// What the caller allows.
+        /// The limit that the caller set, in bytes.
         max: usize,
     },
     /// Fewer bytes announced than the addresses of the family need.
     #[error("expected {expected} bytes of addresses, {announced} are announced")]
     TooShort {
-        /// What the family needs.
+        /// The length that the family needs, in bytes.
         expected: usize,
         /// Without the fixed part.
         announced: usize,
@@ -227,7 +227,7 @@ fn mapped(address: SocketAddr) -> SocketAddrV6 {
     }
 }
 
-/// Whether one is the beginning of the other.
+/// Returns whether one is the beginning of the other.
 fn starts_alike(bytes: &[u8], start: &[u8]) -> bool {
     bytes.iter().zip(start).all(|(a, b)| a == b)
 }

@@ -20,7 +20,7 @@ pub struct Tlv<'a> {
     pub value: &'a [u8],
 }
 
-/// What the balancer tells about the client's TLS (section 2.2.6).
+/// The balancer's report about the client's TLS (section 2.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ssl<'a> {
     client: u8,
@@ -100,12 +100,12 @@ impl<'a> Ssl<'a> {
     const COMMON_NAME: u8 = 0x22;
     const CIPHER: u8 = 0x23;
 
-    /// Whether the client connected over TLS.
+    /// Returns whether the client connected over TLS.
     pub fn over_tls(&self) -> bool {
         self.client & Self::OVER_TLS != 0
     }
 
-    /// Whether the client showed a certificate, in this connection or in the session it
+    /// Returns whether the client showed a certificate, in this connection or in the session it
     /// resumes, and the balancer found it valid.
     pub fn certificate_verified(&self) -> bool {
         self.client & Self::CERTIFICATE != 0 && self.verify == 0

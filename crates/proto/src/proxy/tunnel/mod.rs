@@ -29,7 +29,7 @@ enum State {
     Socks5(socks5::Socks5),
 }
 
-/// What to do next.
+/// The next thing to do.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Step {
     /// Read more; every byte that is there belongs to the proxy's answer.
@@ -38,7 +38,7 @@ pub enum Step {
     Write {
         /// How many bytes of the input are done with.
         used: usize,
-        /// What to send; may hold credentials.
+        /// The bytes to send; they may hold credentials.
         bytes: Vec<u8>,
     },
     /// Drop the first `used` bytes of the input; what follows comes from the server.

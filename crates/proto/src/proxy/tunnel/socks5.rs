@@ -24,7 +24,7 @@ enum State {
     Reply,
 }
 
-/// What a proxy answered to the request to connect (RFC 1928 section 6), other than success.
+/// A proxy's answer to the request to connect (RFC 1928 section 6), other than success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SocksReply {

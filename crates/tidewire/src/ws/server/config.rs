@@ -19,8 +19,8 @@ pub struct Limits {
     /// Most connections per remote address, as told by a trusted balancer if there is one; more
     /// get 503. Default: no limit.
     pub per_ip_max: usize,
-    /// TLS handshake, request head and answer must be done within. Default 10 s in all, so that
-    /// dripping bytes gains nothing.
+    /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in
+    /// all, so that dripping bytes gains nothing.
     pub handshake_within: Duration,
     /// The TLS handshake must be done within, and within `handshake_within`. Default 5 s.
     pub tls_within: Duration,

@@ -9,30 +9,24 @@
 //! before it is): opened and reset streams, our own resets, CONTINUATION (by the header
 //! list's size) and small DATA frames end the connection at the bounds in [`crate::http2`].
 
-use std::{
-    io,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, ext::Protocol, server::SendResponse};
-use http::{HeaderValue, Method};
+use http::Method;
 use tidewire_proto::handshake::{self, Refusal, RequestHead};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
+    accepting::Accepting,
     opening::{Established, Interceptor, Wire},
-    session::{Decided, Terms, decide, session},
+    places::Places,
+    session::endpoint,
     sockets::Sockets,
     unanswered::{self, Unanswered},
 };
 use crate::{
-    net::admission::{Admission, Permit},
-    net::http2::{self, Http2Stream},
+    net::http2,
     net::{Rewind, Stream},
     service::Service,
     ws::{Peer, Request},
@@ -136,10 +130,7 @@ impl Multiplexed {
             return self.intercept(interceptor, request, respond);
         }
         let refusal = match (request.method(), protocol) {
-            (&Method::CONNECT, Some("websocket")) => match self.websocket(request, &mut respond) {
-                Ok(()) => return,
-                Err(refusal) => refusal,
-            },
+            (&Method::CONNECT, Some("websocket")) => return self.websocket(request, respond),
             (&Method::CONNECT, Some(_)) => Refusal::new(501, "expected :protocol websocket"),
             (&Method::CONNECT, None) => Refusal::new(405, "this is no proxy"),
             _ if self.sockets().fallback.is_some() => {
@@ -147,9 +138,7 @@ impl Multiplexed {
                 return;
             }
             _ if self.sockets().routes.contains_key(request.uri().path()) => {
-                let mut refusal = Refusal::new(405, "this address speaks WebSocket only");
-                refusal.headers.push(("allow", "CONNECT".into()));
-                refusal
+                Refusal::new(405, "this address speaks WebSocket only").header("allow", "CONNECT")
             }
             _ => Refusal::new(404, "this address speaks WebSocket only"),
         };
@@ -173,11 +162,7 @@ impl Multiplexed {
             fields.map(|(name, value)| (name.as_str(), value.as_bytes())),
             self.sockets().config.limits.head,
         )?;
-        let request = Request {
-            head: Arc::new(head),
-            peer: Arc::clone(&self.peer),
-        };
-        Ok((request, incoming))
+        Ok((Request::new(head, Arc::clone(&self.peer)), incoming))
     }
 
     /// Gives the request to the interceptor, in a task of its own.
@@ -189,7 +174,7 @@ impl Multiplexed {
     ) {
         let valid = self.read(request).and_then(|(request, incoming)| {
             handshake::check_request(&request.head)?;
-            Ok((request, incoming, self.place()?))
+            Ok((request, incoming, self.places.place()?))
         });
         let (request, incoming, place) = match valid {
             Ok(valid) => valid,
@@ -221,128 +206,23 @@ impl Multiplexed {
         }
     }
 
-    /// Opens the WebSocket and starts its task.
-    fn websocket(
-        &self,
-        request: http::Request<RecvStream>,
-        respond: &mut SendResponse<Bytes>,
-    ) -> Result<(), Refusal> {
-        let (request, incoming) = self.read(request)?;
-        let Decided {
-            endpoint,
-            config,
-            accepted,
-        } = decide(self.sockets(), &request, handshake::accept_extended)?;
-        let place = self.place()?;
-        let mut response = http::Response::new(());
-        for (name, value) in &accepted.fields {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_invalid| Refusal::new(500, "a header cannot be sent"))?;
-            response.headers_mut().append(*name, value);
-        }
-        let outgoing = match respond.send_response(response, false) {
-            Ok(outgoing) => outgoing,
-            Err(error) => {
-                // The stream has gone meanwhile.
-                tracing::debug!(%error, "WebSocket not opened");
-                return Ok(());
-            }
+    /// Asks the endpoint, in a task of its own.
+    fn websocket(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let routed = self.read(request).and_then(|(request, incoming)| {
+            let endpoint = Arc::clone(endpoint(self.sockets(), &request)?);
+            Ok((request, incoming, endpoint))
+        });
+        let (request, incoming, endpoint) = match routed {
+            Ok(routed) => routed,
+            Err(refusal) => return self.refuse(&mut respond, &refusal),
         };
-        let stream = Http2Stream::new(outgoing, incoming, None);
-        let serve = session(
-            self.sockets(),
+        let accepting = Accepting {
+            places: Arc::clone(&self.places),
+            service: Arc::clone(&self.service),
             endpoint,
             request,
-            Terms {
-                config,
-                subprotocol: accepted.subprotocol,
-                deflate: accepted.deflate,
-            },
-            Stream::Http2(Box::new(stream)),
-            Vec::new(),
-        );
-        self.service.spawn(Box::pin(async move {
-            serve.await;
-            drop(place);
-        }));
-        Ok(())
-    }
-
-    /// A place for one more session.
-    fn place(&self) -> Result<Place, Refusal> {
-        self.places.take().ok_or_else(|| {
-            let mut refusal = Refusal::new(503, "too many connections");
-            refusal.headers.push(("retry-after", "5".into()));
-            refusal
-        })
-    }
-}
-
-/// Counts the sessions of a connection for the server's limits. The connection itself has a place,
-/// which its first session uses.
-struct Places {
-    admission: Arc<Admission>,
-    ip: Option<IpAddr>,
-    taken: Mutex<Taken>,
-    /// The last session has ended.
-    emptied: Notify,
-}
-
-#[derive(Default)]
-struct Taken {
-    sessions: usize,
-    /// One less than sessions.
-    permits: Vec<Permit>,
-}
-
-/// A counted session.
-struct Place(Arc<Places>);
-
-impl Places {
-    fn new(admission: &Arc<Admission>, ip: Option<IpAddr>) -> Self {
-        Self {
-            admission: Arc::clone(admission),
-            ip,
-            taken: Mutex::default(),
-            emptied: Notify::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sessions(&self) -> usize {
-        self.lock().sessions
-    }
-
-    /// A place for one more session, if the limits allow.
-    fn take(self: &Arc<Self>) -> Option<Place> {
-        let permit = match self.sessions() {
-            0 => None,
-            _ => Some(self.admission.admit(self.ip?).ok()?),
+            wire: Unanswered { respond, incoming },
         };
-        let mut taken = self.lock();
-        taken.sessions += 1;
-        taken.permits.extend(permit);
-        // The only other session may have ended since.
-        let spare = (taken.permits.len() == taken.sessions).then(|| taken.permits.pop());
-        drop(taken);
-        drop(spare);
-        Some(Place(Arc::clone(self)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.0.lock();
-        taken.sessions -= 1;
-        let empty = taken.sessions == 0;
-        let permit = taken.permits.pop();
-        drop(taken);
-        drop(permit);
-        if empty {
-            self.0.emptied.notify_one();
-        }
+        self.service.spawn(Box::pin(accepting.run()));
     }
 }

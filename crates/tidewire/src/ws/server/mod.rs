@@ -6,9 +6,13 @@
 mod config; // where it listens, its limits
 mod opening; // a request that is answered by somebody else
 #[cfg(feature = "http2")]
-mod unanswered; // such a request on HTTP/2
+mod unanswered; // such a request on HTTP/2, not answered yet
 mod sockets; // WebSocket as the protocol of a service
 mod session; // from a request to its endpoint
+#[cfg(feature = "http2")]
+mod places; // its sessions, counted
+#[cfg(feature = "http2")]
+mod accepting; // such a request while its endpoint decides
 #[cfg(feature = "http2")]
 mod http2; // many WebSockets on one connection
 mod open; // from a connection's first bytes to what is run for it
@@ -22,7 +26,7 @@ pub use self::{
     opening::{Established, Interceptor, Opening},
     running::{RunningServer, ServerStats, Traffic},
 };
-use super::Endpoint;
+use super::{Endpoint, IntoEndpoint};
 use crate::{
     http::Fallback,
     net::ConnectionCounts,
@@ -71,10 +75,15 @@ impl Server {
         self
     }
 
-    /// Serves `path` (exact, without query) by `endpoint`.
+    /// Serves `path` (exact, without query) by `endpoint`: an [`Endpoint`], or an async function of a socket, or of
+    /// a socket and its request.
     #[must_use]
-    pub fn route(mut self, path: impl Into<String>, endpoint: impl Endpoint) -> Self {
-        self.routes.insert(path.into(), Arc::new(endpoint));
+    pub fn route<Kind>(
+        mut self,
+        path: impl Into<String>,
+        endpoint: impl IntoEndpoint<Kind>,
+    ) -> Self {
+        self.routes.insert(path.into(), endpoint.into_endpoint());
         self
     }
 
@@ -87,8 +96,8 @@ impl Server {
 
     /// Serves every path that has no route of its own.
     #[must_use]
-    pub fn route_any(mut self, endpoint: impl Endpoint) -> Self {
-        self.any = Some(Arc::new(endpoint));
+    pub fn route_any<Kind>(mut self, endpoint: impl IntoEndpoint<Kind>) -> Self {
+        self.any = Some(endpoint.into_endpoint());
         self
     }
 

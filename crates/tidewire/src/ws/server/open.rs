@@ -11,12 +11,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use tidewire_proto::handshake::{self, Refusal};
+use tidewire_proto::{
+    Config,
+    handshake::{self, Accepted, Refusal},
+};
 use tokio::io::AsyncWriteExt;
 
 use super::{
     opening::{Established, Wire},
-    session::{Decided, SessionTask, Terms, decide, session},
+    session::{SessionTask, Terms, agree, endpoint, session},
     sockets::Sockets,
 };
 use crate::{
@@ -26,7 +29,7 @@ use crate::{
     },
     net::{Exceeded, Peer, Stream},
     service::{Protocol, Service},
-    ws::Request,
+    ws::{Endpoint, Request, decision::decide},
 };
 
 /// What is run for an open connection.
@@ -109,14 +112,11 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
     let Received {
         mut stream,
         head,
-        leftover,
+        mut leftover,
         peer,
     } = received;
     let sockets = service.protocol();
-    let request = Request {
-        head: Arc::new(head),
-        peer,
-    };
+    let mut request = Request::new(head, peer);
     if let Some(interceptor) = &sockets.interceptor {
         if let Err(refusal) = handshake::check_request(&request.head) {
             head::refuse(&mut stream, &refusal).await?;
@@ -125,12 +125,9 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
         let opening = sockets.opening(request, Wire::Http1(stream, leftover), service.drain());
         return Ok(interceptor(opening).await.map(Opened::Other));
     }
-    let Decided {
-        endpoint,
-        config,
-        accepted,
-    } = match decide(sockets, &request, handshake::accept) {
-        Ok(decided) => decided,
+    let agreed = accept(sockets, &mut request, &mut stream, &mut leftover).await?;
+    let (endpoint, accepted, config) = match agreed {
+        Ok(agreed) => agreed,
         Err(refusal) => {
             head::refuse(&mut stream, &refusal).await?;
             return Ok(None);
@@ -145,4 +142,20 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
     };
     let session = session(sockets, endpoint, request, terms, stream, leftover);
     Ok(Some(Opened::Session(session)))
+}
+
+/// Waits for the endpoint's decision, and makes the answer.
+async fn accept<'a>(
+    sockets: &'a Sockets,
+    request: &mut Request,
+    stream: &mut Stream,
+    early: &mut Vec<u8>,
+) -> io::Result<Result<(&'a dyn Endpoint, Accepted, Arc<Config>), Refusal>> {
+    let endpoint = match endpoint(sockets, request) {
+        Ok(endpoint) => endpoint,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let decided = decide(endpoint.accept(request), stream, early).await?;
+    let agreed = decided.and_then(|decision| agree(sockets, request, decision, handshake::accept));
+    Ok(agreed.map(|(accepted, config)| (endpoint.as_ref(), accepted, config)))
 }

@@ -17,41 +17,31 @@ use tokio::time::Instant;
 use super::sockets::Sockets;
 use crate::{
     net::Stream,
-    ws::{Endpoint, Request, Serving, WebSocket, sessions::Entry},
+    ws::{Decision, Endpoint, Request, Serving, WebSocket, sessions::Entry},
 };
 
-/// Who serves a request, and how.
-pub(super) struct Decided<'a, A> {
-    pub(super) endpoint: &'a dyn Endpoint,
-    pub(super) config: Arc<Config>,
-    pub(super) accepted: A,
-}
-
-/// Which endpoint serves a request, and what it agrees to.
-pub(super) fn decide<'a, A>(
+/// The endpoint that serves a request.
+pub(super) fn endpoint<'a>(
     sockets: &'a Sockets,
     request: &Request,
-    negotiate: impl FnOnce(&RequestHead, AcceptOptions<'_>) -> Result<A, Refusal>,
-) -> Result<Decided<'a, A>, Refusal> {
+) -> Result<&'a Arc<dyn Endpoint>, Refusal> {
     let route = sockets.routes.get(request.head.path());
-    let Some(endpoint) = route.or(sockets.any.as_ref()) else {
-        return Err(Refusal::new(404, "no WebSocket at this path"));
-    };
-    let response = endpoint.accept(request)?;
-    let config = endpoint
-        .config()
-        .unwrap_or_else(|| Arc::clone(&sockets.config.socket));
-    let options = AcceptOptions {
-        subprotocols: response.subprotocols,
-        deflate: config.deflate.as_ref(),
-        headers: response.headers,
-    };
-    let accepted = negotiate(&request.head, options)?;
-    Ok(Decided {
-        endpoint: endpoint.as_ref(),
-        config,
-        accepted,
-    })
+    let endpoint = route.or(sockets.any.as_ref());
+    endpoint.ok_or_else(|| Refusal::new(404, "no WebSocket at this path"))
+}
+
+/// Makes the answer, and chooses the connection's limits. The request takes the extensions.
+pub(super) fn agree<A>(
+    sockets: &Sockets,
+    request: &mut Request,
+    decision: Decision,
+    negotiate: impl FnOnce(&RequestHead, AcceptOptions<'_>) -> Result<A, Refusal>,
+) -> Result<(A, Arc<Config>), Refusal> {
+    let config = decision.config.as_ref().unwrap_or(&sockets.config.socket);
+    let config = Arc::clone(config);
+    let accepted = decision.agree(&request.head, &config, negotiate)?;
+    request.extensions = decision.extensions;
+    Ok((accepted, config))
 }
 
 /// What a session's ends have agreed on.

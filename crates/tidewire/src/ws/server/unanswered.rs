@@ -44,8 +44,10 @@ pub(super) fn refuse(
     *response.status_mut() =
         StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, text);
+    let (media_type, text) = refusal.content();
+    if let Ok(media_type) = HeaderValue::from_str(media_type) {
+        headers.insert(header::CONTENT_TYPE, media_type);
+    }
     for (name, value) in refusal.http2_fields() {
         // What cannot be sent could split the response over HTTP/1.1.
         let name = http::HeaderName::from_bytes(name.as_bytes());
@@ -54,5 +56,5 @@ pub(super) fn refuse(
         }
     }
     let mut body = respond.send_response(response, false)?;
-    body.send_data(Bytes::from(format!("{}\n", refusal.reason)), true)
+    body.send_data(Bytes::from(text.into_owned()), true)
 }

@@ -24,7 +24,7 @@ pub struct MessageChunk {
     /// The next payload bytes; at most one read (64 KiB), or 1 MiB of a compressed message. Text is checked so
     /// far, but may be cut within a character.
     pub data: Bytes,
-    /// Whether the message ends here.
+    /// True if the message ends here.
     pub last: bool,
 }
 
@@ -40,7 +40,7 @@ pub enum IncomingChunk {
     Pong(Bytes),
 }
 
-/// Whether pings and pongs are told, too.
+/// The treatment of pings and pongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Controls {
     Told,

@@ -33,7 +33,7 @@ impl ConnectionKey {
     }
 }
 
-/// Whether the task that serves this connection is being polled by this thread.
+/// Returns whether the task that serves this connection is being polled by this thread.
 #[inline]
 pub(super) fn is_of(connection: ConnectionKey) -> bool {
     CURRENT.get() == connection
@@ -49,19 +49,22 @@ pub(super) fn number(connection: ConnectionKey) -> Option<u64> {
 /// The encoder that is held for this connection, to be put back.
 #[inline]
 pub(super) fn release(connection: ConnectionKey) -> Option<Box<Encoder>> {
-    if is_of(connection) { take() } else { None }
+    if is_of(connection) { HELD.take() } else { None }
 }
 
-/// The encoder that is held for the current connection.
+/// Uses the encoder that is held for the current connection, and holds it on; `check_out` has it, if it
+/// is not held yet.
 #[inline]
-pub(super) fn take() -> Option<Box<Encoder>> {
-    HELD.take()
-}
-
-/// Holds the encoder of the current connection.
-#[inline]
-pub(super) fn hold(encoder: Box<Encoder>) {
-    HELD.set(Some(encoder));
+pub(super) fn with<R>(
+    check_out: impl FnOnce() -> Option<Box<Encoder>>,
+    queue: impl FnOnce(&mut Encoder) -> R,
+) -> Option<R> {
+    HELD.with(|held| {
+        let mut encoder = held.take().or_else(check_out)?;
+        let result = queue(&mut encoder);
+        held.set(Some(encoder));
+        Some(result)
+    })
 }
 
 /// The poll around one that has begun, to go on when that ends.

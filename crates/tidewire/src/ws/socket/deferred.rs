@@ -38,7 +38,7 @@ impl SendItem<'_> {
         }
     }
 
-    /// Whether it is no message and need not keep its place among them.
+    /// Returns whether it is no message and need not keep its place among them.
     pub(super) fn is_control(self) -> bool {
         match self {
             Self::Ping(_) | Self::Pong(_) => true,
@@ -204,7 +204,7 @@ impl Deferred {
         self.0.as_ref().and_then(|queue| queue.close_deadline)
     }
 
-    /// Whether a wish to close waits here.
+    /// Returns whether a wish to close waits here.
     pub(super) fn is_closing(&self) -> bool {
         self.close_deadline().is_some()
     }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder};
+use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder, PeerState};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -27,7 +27,7 @@ use super::{
     timer::{Timer, after},
 };
 use crate::ws::{
-    RecvError, SendError,
+    RecvError, Request, SendError,
     topic::{Membership, Topic},
 };
 
@@ -53,9 +53,11 @@ pub(super) struct Driver<S> {
     /// there.
     pub(super) held: Option<Box<IncomingChunk>>,
     pub(super) memberships: Vec<Membership>,
+    /// Until something is received, so that an idle connection does not hold it. Boxed: it is small, and seldom there.
+    pub(super) request: Option<Box<Request>>,
 }
 
-/// What one look at the bytes already read came to.
+/// The outcome of one look at the bytes already read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decoded<T> {
     /// Something for the application to return with.
@@ -85,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             failed: None,
             held: None,
             memberships: Vec::new(),
+            request: None,
         }
     }
 
@@ -105,13 +108,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         cx: &mut Context<'_>,
         mut decode: impl FnMut(&mut Self, bool) -> Decoded<T>,
     ) -> Poll<Result<Option<T>, RecvError>> {
+        let decoded = self.decode(&mut decode, false);
+        if let Decoded::Found(found) = decoded {
+            return Poll::Ready(Ok(Some(found)));
+        }
+        self.poll_receive_more(cx, decode, decoded)
+    }
+
+    /// Decodes once, and begins the end when the protocol is through.
+    #[inline]
+    fn decode<T>(
+        &mut self,
+        decode: &mut impl FnMut(&mut Self, bool) -> Decoded<T>,
+        drained: bool,
+    ) -> Decoded<T> {
+        let decoded = decode(self, drained);
+        if self.receiver.decoder.is_finished() {
+            self.begin_end();
+        }
+        decoded
+    }
+
+    /// The rest of [`poll_receive`](Self::poll_receive), when what was read before has brought nothing:
+    /// apart, so that the usual way through a batch stays short.
+    #[inline(never)]
+    fn poll_receive_more<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut decode: impl FnMut(&mut Self, bool) -> Decoded<T>,
+        mut decoded: Decoded<T>,
+    ) -> Poll<Result<Option<T>, RecvError>> {
+        self.request = None;
         let mut reads = 0;
         let mut drained = false;
         loop {
-            let decoded = decode(self, mem::take(&mut drained));
-            if self.receiver.decoder.is_finished() {
-                self.begin_end();
-            }
             if let Decoded::Found(found) = decoded {
                 return Poll::Ready(Ok(Some(found)));
             }
@@ -123,30 +153,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 return Poll::Ready(Err(error.clone()));
             }
             match decoded {
-                Decoded::Found(_) | Decoded::Exhausted => {}
-                Decoded::Delivered => reads = 0,
                 Decoded::Full => {
                     if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
                         let error = self.shared.lock().failed().cloned();
                         self.fail(error.unwrap_or(RecvError::Lost));
                     }
-                    continue;
                 }
-                Decoded::Waiting => {
-                    ready!(self.poll_behind_others(cx))?;
-                    continue;
+                Decoded::Waiting => ready!(self.poll_behind_others(cx))?,
+                Decoded::Delivered | Decoded::Exhausted | Decoded::Found(_) => {
+                    if matches!(decoded, Decoded::Delivered) {
+                        reads = 0;
+                    }
+                    if reads == READS_MAX {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    match self.poll_input(cx, &mut drained) {
+                        Poll::Ready(input) => {
+                            input?;
+                            reads += 1;
+                        }
+                        Poll::Pending if drained => {}
+                        Poll::Pending => return Poll::Pending,
+                    }
                 }
             }
-            if reads == READS_MAX {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match self.poll_input(cx, &mut drained) {
-                Poll::Ready(input) => input?,
-                Poll::Pending if drained => continue,
-                Poll::Pending => return Poll::Pending,
-            }
-            reads += 1;
+            decoded = self.decode(&mut decode, mem::take(&mut drained));
         }
     }
 
@@ -219,8 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         match read {
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
-            Poll::Pending if self.poll_due(cx, deadline, Waiting::ToReceive) => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => self.poll_due(cx, deadline, Waiting::ToReceive).map(Ok),
         }
     }
 
@@ -252,7 +283,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         if self.receiver.has_input()
             && cork::is_of(self.shared.key())
             && let Some((Ok(()), queued)) = self.shared.with_corked(|encoder| {
-                let queued = self.hand_out_before(encoder).and_then(|()| queue(encoder));
+                let before = self.shared.hand_out_before(&mut self.memberships, encoder);
+                let queued = before.and_then(|()| queue(encoder));
                 (queued, encoder.queued())
             })
         {
@@ -262,16 +294,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             return Poll::Ready(Ok(()));
         }
         self.poll_queue_and_write(cx, queue)
-    }
-
-    /// Before something is sent in a checked-out encoder: queues what was published, so that it is not
-    /// overtaken.
-    #[inline]
-    fn hand_out_before(&self, encoder: &mut Encoder) -> Result<(), tidewire_proto::SendError> {
-        if self.memberships.is_empty() {
-            return Ok(());
-        }
-        self.shared.hand_out_before(encoder)
     }
 
     fn poll_queue_and_write(
@@ -347,41 +369,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             }
             let deadline = locked.next_deadline(Waiting::ToWrite);
             drop(locked);
-            if !self.poll_due(cx, deadline, Waiting::ToWrite) {
-                return Poll::Pending;
-            }
+            ready!(self.poll_due(cx, deadline, Waiting::ToWrite));
             if self.failed.is_some() {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
         }
     }
 
-    /// Does what is due; true when something was done and the caller should look again.
+    /// Does what is due; ready when something was done and the caller should look again.
     /// Otherwise the task is woken at `deadline`, or before.
     fn poll_due(
         &mut self,
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
         waiting: Waiting,
-    ) -> bool {
+    ) -> Poll<()> {
         let Some(deadline) = deadline else {
-            return false;
+            return Poll::Pending;
         };
         // A time in this very poll of the task tells what the timer knows, without a look at it.
         let poll = cork::number(self.shared.key());
         let read_at = self.read_at.take();
         let now = read_at.and_then(|(now, read_in)| (Some(read_in) == poll).then_some(now));
-        if self.timer.poll(cx, deadline, now).is_pending() {
-            return false;
-        }
+        ready!(self.timer.poll(cx, deadline, now));
         // It may have fired early, for what has moved since: then it is set anew.
         self.handle_timeout(cx, Instant::now(), waiting);
-        true
+        Poll::Ready(())
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
         let mut locked = self.shared.lock();
-        if locked.handle_timeout(now, waiting) {
+        if locked.handle_timeout(now, waiting) == PeerState::GivenUp {
             // The last word, if the system takes it at once.
             let _last_word = self.shared.poll_write(&mut locked, cx);
             drop(locked);

@@ -30,7 +30,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// Whether the protocol is through.
+    /// Returns whether the protocol is through.
     #[inline]
     pub(super) fn has_begun(self) -> bool {
         self != Self::No

@@ -29,7 +29,7 @@ use crate::{
     ws::{Membership, Peer, RecvError, SendError, Topic},
 };
 
-/// What happens on one connection. Every call returns quickly; work that takes time goes into a
+/// The events of one connection. Every call returns quickly; work that takes time goes into a
 /// task of its own, with a [`Session::sender`] to answer by.
 pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
     Send + 'static
@@ -158,13 +158,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<'_, S> {
         self.shared.close_into(self.encoder, code, reason);
     }
 
-    /// What was published before goes first.
+    /// Queues first what was published before.
     #[inline]
     fn hand_out_before(&mut self) -> Result<(), SendError> {
-        if !self.memberships.is_empty() {
-            self.shared.hand_out_before(self.encoder)?;
-        }
-        Ok(())
+        Ok(self
+            .shared
+            .hand_out_before(self.memberships, self.encoder)?)
     }
 
     /// A handle to send from other tasks.
@@ -223,7 +222,7 @@ struct Calls<'a, 'h, S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> Calls<'a, '_, S, H> {
-    /// Whether the peer must take what is queued before more of its own is handled.
+    /// Returns whether the peer must take what is queued before more of its own is handled.
     #[inline]
     fn flow(&self) -> Flow {
         if self.session.encoder.queued() >= WRITE_AT {

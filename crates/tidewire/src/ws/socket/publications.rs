@@ -18,7 +18,7 @@ use crate::{
 /// Queued bytes from which on a batch is written although it is not through.
 pub(super) const WRITE_AT: usize = 64 << 10;
 
-/// What handing out came to.
+/// The outcome of handing out.
 #[derive(Debug)]
 #[must_use = "what was not handed out goes before what is sent next"]
 pub(super) enum HandedOut {
@@ -44,7 +44,7 @@ impl Queue<'_> {
         }
     }
 
-    /// Whether it takes publications: not behind a close frame, nor inside of a message in pieces.
+    /// Returns whether it takes publications: not behind a close frame, nor inside of a message in pieces.
     fn is_open(&self) -> bool {
         match self {
             Self::Encoder(encoder) => encoder.is_open() && !encoder.is_fragmenting(),

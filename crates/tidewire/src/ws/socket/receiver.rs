@@ -102,7 +102,7 @@ impl Receiver {
                 None => self.decode_any(sink),
             };
             if self.input.as_ref().is_some_and(|it| it.unread().is_empty()) {
-                self.input = None;
+                self.discard_input();
             }
             if flow == Flow::Stop {
                 return flow;
@@ -112,6 +112,7 @@ impl Receiver {
     }
 
     /// Decodes once; for what is no small whole message.
+    #[inline(never)]
     fn decode_any<K: Sink>(&mut self, sink: &mut K) -> Flow {
         let Some(input) = &mut self.input else {
             return Flow::Continue;
@@ -151,18 +152,19 @@ impl Receiver {
         })
     }
 
-    /// Forgets what was read: the connection is over.
+    /// Forgets what was read: it was handled, or the connection is over.
+    #[inline(never)]
     pub(super) fn discard_input(&mut self) {
         self.input = None;
     }
 
-    /// Whether something was read and not yet handled.
+    /// Returns whether something was read and not yet handled.
     #[inline]
     pub(super) fn has_input(&self) -> bool {
         self.input.is_some()
     }
 
-    /// Whether the next read takes a large buffer.
+    /// Returns whether the next read takes a large buffer.
     #[inline]
     pub(super) fn is_busy(&self) -> bool {
         self.busy

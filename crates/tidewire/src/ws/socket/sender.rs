@@ -48,7 +48,7 @@ impl<S> fmt::Debug for Sender<S> {
 }
 
 impl<S> PartialEq for Sender<S> {
-    /// Whether both send on the same connection.
+    /// Returns whether both send on the same connection.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.shared.start_close(code, reason);
     }
 
-    /// Whether messages can still be sent.
+    /// Returns whether messages can still be sent.
     pub fn is_open(&self) -> bool {
         self.shared.lock().is_open()
     }

@@ -51,7 +51,7 @@ where
     }
 }
 
-/// What a poll had held back when it ended.
+/// The messages that a poll had held back when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeldBack {
     Nothing,

@@ -28,10 +28,10 @@ use tokio::{
 use super::{
     cork::{self, ConnectionKey},
     deferred::SendItem,
-    locked::{LockedConnection, WriteResult},
+    locked::{LockedConnection, Waiters, WriteResult},
     publications::{HandedOut, WRITE_AT},
 };
-use crate::ws::{Peer, RecvError, SendError};
+use crate::ws::{Membership, Peer, RecvError, SendError};
 
 /// A connection's shared part.
 pub(crate) struct SharedConnection<S> {
@@ -123,22 +123,38 @@ impl<S> SharedConnection<S> {
     /// the end of the poll at the latest. `None` when the encoder cannot be had.
     #[inline]
     pub(super) fn with_corked<R>(&self, queue: impl FnOnce(&mut Encoder) -> R) -> Option<R> {
-        let mut encoder = cork::take().or_else(|| self.check_out())?;
-        let result = queue(&mut encoder);
-        cork::hold(encoder);
-        Some(result)
+        cork::with(|| self.check_out(), queue)
     }
 
     /// For who has checked the encoder out, before something is sent: queues in it what was published, so
     /// that it is not overtaken.
+    #[inline]
     pub(super) fn hand_out_before(
         &self,
+        memberships: &mut [Membership],
+        encoder: &mut Encoder,
+    ) -> Result<(), tidewire_proto::SendError> {
+        if memberships.iter().any(Membership::has_news) {
+            return self.hand_out_news(memberships, encoder);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn hand_out_news(
+        &self,
+        memberships: &mut [Membership],
         encoder: &mut Encoder,
     ) -> Result<(), tidewire_proto::SendError> {
         let bytes_max = encoder.config().send_queue_bytes_max;
+        // Before, so that a publication in between is news once more.
+        memberships.iter_mut().for_each(Membership::catch_up);
         match self.hand_out_into(encoder, bytes_max) {
             HandedOut::All => Ok(()),
-            HandedOut::MoreWaits => Err(tidewire_proto::SendError::Full),
+            HandedOut::MoreWaits => {
+                memberships.iter_mut().for_each(Membership::fall_back);
+                Err(tidewire_proto::SendError::Full)
+            }
             HandedOut::TooSlow(_) => Err(tidewire_proto::SendError::Closed),
         }
     }
@@ -171,7 +187,7 @@ impl<S> SharedConnection<S> {
 
     fn checked_in(&self, encoder: Box<Encoder>) -> MutexGuard<'_, LockedConnection<S>> {
         let mut locked = self.lock_only();
-        if locked.check_in(encoder) {
+        if locked.check_in(encoder) == Waiters::Some {
             drop(locked);
             self.wake_all();
             locked = self.lock_only();
@@ -397,7 +413,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
         locked.written(written)
     }
 
-    /// Whether the end of a turn may have something to write: always when something was held back,
+    /// Returns whether the end of a turn may have something to write: always when something was held back,
     /// and else only when the stream did not take everything before.
     #[inline]
     pub(super) fn is_behind(&self) -> bool {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     net::Stream,
-    ws::{Membership, Peer, RecvError, SendError, Topic},
+    ws::{Membership, Peer, RecvError, Request, SendError, Topic},
 };
 
 /// After so many control frames that `recv` passes over, other tasks have their turn.
@@ -71,6 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self
     }
 
+    pub(crate) fn with_request(mut self, request: Request) -> Self {
+        self.driver.request = Some(Box::new(request));
+        self
+    }
+
     pub(crate) fn shared(&self) -> &Arc<SharedConnection<S>> {
         &self.driver.shared
     }
@@ -91,8 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost when the future is dropped.
-    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    // Not an async fn, here and below: its state would be written and read for every message.
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> {
+        poll_fn(|cx| self.poll_recv(cx))
     }
 
     /// As [`recv`](Self::recv), but also tells pings, pongs and the beginning of the end.
@@ -102,8 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn recv_any(&mut self) -> Result<Option<Incoming>, RecvError> {
-        poll_fn(|cx| self.poll_recv_any(cx)).await
+    #[inline]
+    pub fn recv_any(&mut self) -> impl Future<Output = Result<Option<Incoming>, RecvError>> {
+        poll_fn(|cx| self.poll_recv_any(cx))
     }
 
     /// [`recv`](Self::recv) as a poll function.
@@ -179,9 +187,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     ///
     /// # Cancel safety
     /// Cancel safe: when the future is dropped before it is ready, the message was not queued.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    #[inline]
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> {
         let message = message.into();
-        poll_fn(|cx| self.driver.poll_queue(cx, |encoder| encoder.send(&message))).await
+        poll_fn(move |cx| self.driver.poll_queue(cx, |encoder| encoder.send(&message)))
     }
 
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
@@ -376,7 +388,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         self.driver.shared.lock().queued()
     }
 
-    /// Whether messages can still be sent.
+    /// Returns whether messages can still be sent.
     pub fn is_open(&self) -> bool {
         self.driver.failed().is_none() && self.driver.shared.lock().is_open()
     }
@@ -389,6 +401,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         self.driver.shared.peer()
+    }
+
+    /// The request that opened this connection, until the socket is first received from: on a server whose endpoint is a
+    /// function of the socket alone, and of an [`Acceptor`](crate::ws::Acceptor). `None` on a client, and where the
+    /// request was given to the endpoint beside the socket.
+    ///
+    /// An idle connection would be half as large again if it held its request. Who needs it longer
+    /// [takes](Self::take_request) it.
+    pub fn request(&self) -> Option<&Request> {
+        self.driver.request.as_deref()
+    }
+
+    /// Takes [`request`](Self::request) out of the socket, to keep it as long as it is needed.
+    pub fn take_request(&mut self) -> Option<Request> {
+        self.driver.request.take().map(|request| *request)
     }
 
     /// The subprotocol agreed on.

@@ -6,8 +6,8 @@ use tidewire::{
     proto::CloseCode,
     service::Workers,
     ws::{
-        Client, ConnectError, Endpoint, HandshakeError, Kind, Message, RecvError, Refusal, Request,
-        Response, Server, WebSocket,
+        AcceptFuture, Client, ConnectError, Decision, Endpoint, HandshakeError, Kind, Message,
+        RecvError, Refusal, Request, Server, WebSocket,
     },
 };
 use tokio::sync::mpsc;
@@ -78,13 +78,11 @@ async fn a_message_in_fragments_arrives_whole() {
 struct Picky;
 
 impl Endpoint for Picky {
-    fn accept(&self, request: &Request) -> Result<Response, Refusal> {
+    fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
         if request.head.query() != Some("please") {
-            return Err(Refusal::new(403, "say please"));
+            return Refusal::new(403, "say please").into();
         }
-        let mut response = Response::default();
-        response.subprotocols = &["v2", "v1"];
-        Ok(response)
+        Decision::new().subprotocol("v2").subprotocol("v1").into()
     }
 
     fn serve(

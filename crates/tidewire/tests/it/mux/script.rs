@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidewire::{
     mux::{self, Gateway, LogicalSocket},
     proto::mux::{Body, DataFlags, Frame, SUBPROTOCOL, Side},
-    ws::{Endpoint, Message, Refusal, Request, Response, RunningServer, Server, WebSocket},
+    ws::{AcceptFuture, Decision, Endpoint, Message, Request, RunningServer, Server, WebSocket},
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -24,10 +24,8 @@ pub(super) async fn within<T>(test: impl Future<Output = T>) -> T {
 struct HandOut(mpsc::Sender<WebSocket>);
 
 impl Endpoint for HandOut {
-    fn accept(&self, _request: &Request) -> Result<Response, Refusal> {
-        let mut response = Response::default();
-        response.subprotocols = &[SUBPROTOCOL];
-        Ok(response)
+    fn accept<'a>(&'a self, _request: &'a Request) -> AcceptFuture<'a> {
+        Decision::new().subprotocol(SUBPROTOCOL).into()
     }
 
     fn serve(

@@ -3,16 +3,18 @@
 //! In: things to send. Out: bytes to the stream. Invariant: while the encoder is out,
 //! nothing is written and what comes is kept in order.
 
+mod members; // publications of the topics it is a member of
+
 use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, Stats};
+use tidewire_proto::{CloseFrame, Decoder, Encoder, Event, PeerState, Stats};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -20,21 +22,17 @@ use tokio::{
 
 use super::{
     deferred::{Deferred, DeferredItem, SendItem},
-    publications::{self, HandedOut, Queue, WRITE_AT},
     timer::after,
 };
 use crate::{
     net::buffer::{self, ReadBuffer},
-    ws::{
-        RecvError, SendError,
-        topic::{Cursor, Topic},
-    },
+    ws::{RecvError, SendError, topic::Cursor},
 };
 
 /// Most slices of one vectored write.
 const PARTS_MAX: usize = 32;
 
-/// What a write came to.
+/// The outcome of a write.
 pub(super) type WriteResult = Result<(), Arc<io::Error>>;
 
 /// How the stream takes what it is given.
@@ -48,7 +46,15 @@ enum Backpressure {
     Relieved,
 }
 
-/// What the socket's task waits for.
+/// Tasks that wait for the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "whoever waits for the encoder is to be woken"]
+pub(super) enum Waiters {
+    None,
+    Some,
+}
+
+/// The reason for which the socket's task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// Everything.
@@ -63,7 +69,7 @@ pub(crate) struct LockedConnection<S> {
     stream: Option<S>,
     /// `None` while the socket's task has checked it out.
     encoder: Option<Box<Encoder>>,
-    /// What others wanted to send meanwhile.
+    /// The messages of others meanwhile.
     deferred: Deferred,
     /// Somebody waits for the encoder to come back.
     wanted: bool,
@@ -119,14 +125,18 @@ impl<S> LockedConnection<S> {
         Some(encoder)
     }
 
-    /// Takes the encoder back; returns whether somebody waits for it.
-    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> bool {
+    /// Takes the encoder back.
+    pub(super) fn check_in(&mut self, encoder: Box<Encoder>) -> Waiters {
         self.deferred.apply(self.encoder.insert(encoder));
         self.reclaim();
         if self.stream.is_none() {
             self.abandon();
         }
-        mem::take(&mut self.wanted)
+        if mem::take(&mut self.wanted) {
+            Waiters::Some
+        } else {
+            Waiters::None
+        }
     }
 
     /// Gives the buffer of an empty queue back to the pool, so that a connection with nothing to
@@ -186,106 +196,6 @@ impl<S> LockedConnection<S> {
         Ok(queue(encoder)?)
     }
 
-    /// The socket has joined a topic.
-    pub(super) fn join(&mut self, cursor: Cursor) {
-        self.cursors.reserve_exact(1);
-        self.cursors.push(cursor);
-    }
-
-    /// The socket leaves a topic.
-    pub(super) fn leave(&mut self, topic: &Topic) {
-        self.cursors.retain(|cursor| !cursor.is_of(topic));
-    }
-
-    /// The socket leaves all topics.
-    pub(super) fn leave_all(&mut self) {
-        self.cursors = Vec::new();
-    }
-
-    /// Another task waits for publications from now on.
-    pub(super) fn forget_task(&mut self) {
-        self.cursors.iter_mut().for_each(Cursor::forget_task);
-    }
-
-    /// For the task that receives: queues what was published, as far as there is room. It is woken when
-    /// there is more.
-    #[inline]
-    pub(super) fn hand_out(&mut self, waker: &Waker) -> HandedOut {
-        if self.cursors.is_empty() {
-            return HandedOut::All;
-        }
-        self.apply_deferred();
-        let Some(encoder) = &mut self.encoder else {
-            return HandedOut::All;
-        };
-        if !self.deferred.is_empty() {
-            // What others sent before keeps its place; while a message in pieces holds it up, nothing is written
-            // that could change that.
-            return if encoder.is_fragmenting() {
-                HandedOut::All
-            } else {
-                HandedOut::MoreWaits
-            };
-        }
-        let queue = Queue::Encoder(encoder);
-        let handed_out = publications::hand_out(&mut self.cursors, queue, WRITE_AT, Some(waker));
-        self.closed_if_too_slow(handed_out)
-    }
-
-    /// For who has checked the encoder out: queues in it what others deferred, then what was published.
-    pub(super) fn hand_out_into(&mut self, encoder: &mut Encoder, bytes_max: usize) -> HandedOut {
-        encoder.lend_buffer(buffer::write_buffer);
-        self.deferred.apply(encoder);
-        if !self.deferred.is_empty() && !encoder.is_fragmenting() {
-            return HandedOut::MoreWaits;
-        }
-        let queue = Queue::Encoder(encoder);
-        publications::hand_out(&mut self.cursors, queue, bytes_max, None)
-    }
-
-    /// Before something is sent: queues what was published, so that it is not overtaken.
-    #[inline]
-    fn hand_out_before(&mut self) -> Result<(), SendError> {
-        if self.cursors.is_empty() {
-            return Ok(());
-        }
-        match self.hand_out_for_others(self.queue_bytes_max) {
-            HandedOut::All => Ok(()),
-            HandedOut::MoreWaits => Err(SendError::Full),
-            HandedOut::TooSlow(_) => Err(SendError::Closed),
-        }
-    }
-
-    fn hand_out_for_others(&mut self, bytes_max: usize) -> HandedOut {
-        self.apply_deferred();
-        let queue = match &mut self.encoder {
-            Some(encoder) if self.deferred.is_empty() => Queue::Encoder(encoder),
-            Some(_) | None => Queue::Deferred(&mut self.deferred),
-        };
-        let handed_out = publications::hand_out(&mut self.cursors, queue, bytes_max, None);
-        self.closed_if_too_slow(handed_out)
-    }
-
-    fn closed_if_too_slow(&mut self, handed_out: HandedOut) -> HandedOut {
-        if let HandedOut::TooSlow(end) = &handed_out {
-            self.close_now(end.clone());
-        }
-        handed_out
-    }
-
-    /// Starts the closing handshake. What was published before goes out first, as far as there is room.
-    pub(super) fn close(&mut self, frame: CloseFrame) {
-        if !self.cursors.is_empty() {
-            let _as_far_as_there_is_room = self.hand_out_for_others(WRITE_AT);
-        }
-        self.close_now(frame);
-    }
-
-    fn close_now(&mut self, frame: CloseFrame) {
-        self.deferred.close(frame, after(self.close_within));
-        self.apply_deferred();
-    }
-
     /// Takes an answer, which is never refused.
     pub(super) fn keep(&mut self, kept: DeferredItem) {
         self.deferred.keep(kept);
@@ -321,7 +231,7 @@ impl<S> LockedConnection<S> {
         encoder.map_or(self.pings_sent, |encoder| encoder.pings_sent())
     }
 
-    /// Whether something can still be sent.
+    /// Returns whether something can still be sent.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SendError> {
         match &self.failed {
@@ -332,7 +242,7 @@ impl<S> LockedConnection<S> {
         }
     }
 
-    /// Whether messages can still be sent, as far as is known.
+    /// Returns whether messages can still be sent, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         let open = self
             .encoder
@@ -355,7 +265,7 @@ impl<S> LockedConnection<S> {
         queued + self.deferred.bytes()
     }
 
-    /// Whether the stream has taken all that was queued, and holds nothing back.
+    /// Returns whether the stream has taken all that was queued, and holds nothing back.
     #[inline]
     pub(super) fn is_written(&self) -> bool {
         self.queued() == 0 && !self.unflushed
@@ -399,35 +309,35 @@ impl<S> LockedConnection<S> {
         }
     }
 
-    /// Whether something should have happened before `now`.
+    /// Returns whether something should have happened before `now`.
     #[inline]
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let deadline = self.next_deadline(Waiting::ToReceive);
         deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// The time is `now`: does what is due; returns whether the peer is to be given up.
-    pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> bool {
+    /// The time is `now`: does what is due, or gives the peer up.
+    pub(super) fn handle_timeout(&mut self, now: Instant, waiting: Waiting) -> PeerState {
         let ours = self.write_deadline.into_iter();
         if ours
             .chain(self.deferred.close_deadline())
             .any(|deadline| now >= deadline)
         {
-            return true;
+            return PeerState::GivenUp;
         }
         let Some(encoder) = &mut self.encoder else {
-            return false;
+            return PeerState::Alive;
         };
         if waiting == Waiting::ToWrite && encoder.is_open() {
-            return false;
+            return PeerState::Alive;
         }
         encoder.lend_buffer(buffer::write_buffer);
-        let over = encoder.handle_timeout(now.into_std());
+        let peer = encoder.handle_timeout(now.into_std());
         self.reclaim();
-        over
+        peer
     }
 
-    /// Whether a slow peer has taken everything since the last call.
+    /// Returns whether a slow peer has taken everything since the last call.
     pub(super) fn take_drained(&mut self) -> bool {
         let drained = self.backpressure == Backpressure::Relieved;
         if drained {
@@ -455,7 +365,7 @@ impl<S> LockedConnection<S> {
         (self.stream.take(), self.encoder.take())
     }
 
-    /// What a write attempt came to; a pending one goes on later.
+    /// Records the outcome of a write attempt; a pending one goes on later.
     #[inline]
     pub(super) fn written(&mut self, written: Poll<WriteResult>) -> Result<(), SendError> {
         match written {
