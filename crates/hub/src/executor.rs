@@ -12,9 +12,9 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// Runs jobs of the hub. They may run at once, in any order and on any thread, but each is run: what
 /// depends on an order is in one job.
 pub trait Executor: Send + Sync + fmt::Debug {
-    /// Runs `job` soon. Called on the store's thread, so it must not block; it may run the job
+    /// Runs `jobs` soon. Called on the store's thread, so it must not block; it may run them
     /// itself.
-    fn execute(&self, job: Job);
+    fn execute(&self, jobs: Vec<Job>);
 }
 
 /// Runs each job at once, on the thread that hands it over: for tests and for hubs with few sessions.
@@ -22,7 +22,9 @@ pub trait Executor: Send + Sync + fmt::Debug {
 pub struct Inline;
 
 impl Executor for Inline {
-    fn execute(&self, job: Job) {
-        job();
+    fn execute(&self, jobs: Vec<Job>) {
+        for job in jobs {
+            job();
+        }
     }
 }

@@ -21,7 +21,7 @@ use std::{
 use tidewire_engine::{Batch, Placed, ReadError};
 
 use crate::{
-    Executor, Hub, MessageId, Publication,
+    Executor, Hub, Job, MessageId, Publication,
     live::Live,
     session_table::{SHARDS, Sessions},
     submission::{Origin, RefusedRecipient},
@@ -113,26 +113,28 @@ impl FanOut {
 }
 
 impl Hub {
-    /// Has `work` done behind everything of its shard that was handed over before.
-    pub(crate) fn hand_over(self: &Arc<Self>, shard: usize, work: Work) {
-        let state = self.fan_out.shard(shard);
-        state.outstanding.fetch_add(1, Ordering::Relaxed);
-        self.fan_out.outstanding.fetch_add(1, Ordering::Relaxed);
-        let needs_job = {
+    /// Has each piece of work done behind everything of its shard that was handed over before.
+    pub(crate) fn hand_over(self: &Arc<Self>, work: impl IntoIterator<Item = (usize, Work)>) {
+        // The threads are woken once for all of it.
+        let mut jobs = Vec::new();
+        for (shard, work) in work {
+            let state = self.fan_out.shard(shard);
+            state.outstanding.fetch_add(1, Ordering::Relaxed);
+            self.fan_out.outstanding.fetch_add(1, Ordering::Relaxed);
             let mut queue = lock(&state.queue);
             queue.work.push_back(work);
-            !std::mem::replace(&mut queue.has_job, true)
-        };
-        if needs_job {
-            self.execute_shard(shard);
+            if !std::mem::replace(&mut queue.has_job, true) {
+                jobs.push(self.job(shard));
+            }
+        }
+        if !jobs.is_empty() {
+            self.fan_out.executor.execute(jobs);
         }
     }
 
-    fn execute_shard(self: &Arc<Self>, shard: usize) {
+    fn job(self: &Arc<Self>, shard: usize) -> Job {
         let hub = Arc::clone(self);
-        self.fan_out
-            .executor
-            .execute(Box::new(move || hub.work_off(shard)));
+        Box::new(move || hub.work_off(shard))
     }
 
     /// Works off a shard for a while; then the others have their turn.
@@ -154,7 +156,7 @@ impl Hub {
             state.outstanding.fetch_sub(1, Ordering::Release);
             self.fan_out.outstanding.fetch_sub(1, Ordering::Relaxed);
         }
-        self.execute_shard(shard);
+        self.fan_out.executor.execute(vec![self.job(shard)]);
     }
 
     fn run(self: &Arc<Self>, work: Work) {

@@ -81,7 +81,7 @@ impl Hub {
         if self.fan_out.is_idle(shard) {
             self.handle_read(&live, result);
         } else {
-            self.hand_over(shard, Work::Read { live, result });
+            self.hand_over([(shard, Work::Read { live, result })]);
         }
     }
 

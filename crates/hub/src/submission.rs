@@ -316,15 +316,15 @@ impl Hub {
         }
         self.notify_refused_in_part(&message);
         let message = Arc::new(message);
-        for (shard, sessions, placed) in targets {
+        self.hand_over(targets.into_iter().map(|(shard, sessions, placed)| {
             let message = Arc::clone(&message);
             let work = Work::Append {
                 message,
                 sessions,
                 placed,
             };
-            self.hand_over(shard, work);
-        }
+            (shard, work)
+        }));
         if let Some(message) = Arc::into_inner(message) {
             self.delivered(message);
         }

@@ -66,15 +66,20 @@ impl DeliveryThreads {
 }
 
 impl Executor for DeliveryThreads {
-    fn execute(&self, job: Job) {
+    fn execute(&self, jobs: Vec<Job>) {
+        let count = jobs.len();
         let mut state = self.shared.lock();
         if state.is_stopped {
             drop(state);
-            return job();
+            return jobs.into_iter().for_each(|job| job());
         }
-        state.jobs.push_back(job);
+        state.jobs.extend(jobs);
         drop(state);
-        self.shared.wake.notify_one();
+        if count > 1 {
+            self.shared.wake.notify_all();
+        } else {
+            self.shared.wake.notify_one();
+        }
     }
 }
 
@@ -134,14 +139,15 @@ mod tests {
         let threads = DeliveryThreads::start().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let (release, held) = sync_channel::<()>(0);
-        threads.execute(Box::new(move || {
+        threads.execute(vec![Box::new(move || {
             held.recv().expect_err("nothing is sent");
-        }));
+        })]);
         let counting = || {
             let count = Arc::clone(&count);
-            Box::new(move || {
+            let job: Job = Box::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
-            })
+            });
+            vec![job]
         };
         for _ in 0..100 {
             threads.execute(counting());

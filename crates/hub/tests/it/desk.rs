@@ -52,8 +52,8 @@ impl PumpedExecutor {
 }
 
 impl Executor for PumpedExecutor {
-    fn execute(&self, job: Job) {
-        self.0.lock().unwrap().push_back(job);
+    fn execute(&self, jobs: Vec<Job>) {
+        self.0.lock().unwrap().extend(jobs);
     }
 }
 
