@@ -57,7 +57,11 @@ impl Transmit {
     }
 
     /// Queues a frame. With a key (client role) the payload is masked into the queue.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "a tenth of what an answer in handler style costs; what is long is apart"
+    )]
     pub(super) fn frame(
         &mut self,
         fin: bool,
@@ -65,16 +69,23 @@ impl Transmit {
         payload: &[u8],
         key: Option<[u8; 4]>,
     ) {
-        let tail = self.tail_for(payload.len().saturating_add(14));
         if key.is_none()
             && let Some(header) = frame::short_header(fin, opcode, payload.len())
         {
+            let added = payload.len().saturating_add(header.len());
+            let tail = self.tail_for(added);
             tail.extend_from_slice(&header);
             tail.extend_from_slice(payload);
-            let added = payload.len().saturating_add(header.len());
             self.len = self.len.saturating_add(added);
             return;
         }
+        self.long_or_masked(fin, opcode, payload, key);
+    }
+
+    /// Apart, so that [`Self::frame`] is short enough to be inlined where answers are queued.
+    #[inline(never)]
+    fn long_or_masked(&mut self, fin: bool, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+        let tail = self.tail_for(payload.len().saturating_add(14));
         let before = tail.len();
         frame::encode(tail, fin, opcode, payload.len(), key);
         let start = tail.len();

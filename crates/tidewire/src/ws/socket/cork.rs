@@ -59,12 +59,10 @@ pub(super) fn with<R>(
     check_out: impl FnOnce() -> Option<Box<Encoder>>,
     queue: impl FnOnce(&mut Encoder) -> R,
 ) -> Option<R> {
-    HELD.with(|held| {
-        let mut encoder = held.take().or_else(check_out)?;
-        let result = queue(&mut encoder);
-        held.set(Some(encoder));
-        Some(result)
-    })
+    let mut encoder = HELD.take().or_else(check_out)?;
+    let result = queue(&mut encoder);
+    HELD.set(Some(encoder));
+    Some(result)
 }
 
 /// The poll around one that has begun, to go on when that ends.

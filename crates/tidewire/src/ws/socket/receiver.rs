@@ -88,19 +88,17 @@ impl Receiver {
     #[inline]
     pub(super) fn decode<K: Sink>(&mut self, sink: &mut K) -> Flow {
         while let Some(input) = &mut self.input {
-            let whole = if K::CHUNKS {
-                None
-            } else {
-                self.decoder.receive_whole(input.unread_mut())
-            };
-            let flow = match whole {
-                Some((used, message)) => {
-                    let flow = sink.message(message);
-                    input.handled(used);
-                    flow
-                }
-                None => self.decode_any(sink),
-            };
+            let mut flow = Flow::Continue;
+            while !K::CHUNKS
+                && flow == Flow::Continue
+                && let Some((used, message)) = self.decoder.receive_whole(input.unread_mut())
+            {
+                flow = sink.message(message);
+                input.handled(used);
+            }
+            if flow == Flow::Continue && !input.unread().is_empty() {
+                flow = self.decode_any(sink);
+            }
             if self.input.as_ref().is_some_and(|it| it.unread().is_empty()) {
                 self.discard_input();
             }
