@@ -49,15 +49,15 @@ pub struct Config {
     pub control_rate: Option<ControlRate>,
     /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
     /// below the usual 30 to 60 s after which NATs and proxies forget a connection.
-    pub ping_every: Option<Duration>,
+    pub ping_interval: Option<Duration>,
     /// How long after our ping something must have been received. Default 10 s. While the ping
     /// waits behind other bytes, it is enough that some of those are taken.
-    pub pong_within: Duration,
+    pub pong_timeout: Duration,
     /// The last word to a peer that did not answer in time, should it still be listening.
     /// Default 1011.
     pub silence: CloseFrame,
     /// How long after our close frame the peer's may take. Default 5 s.
-    pub close_within: Duration,
+    pub close_timeout: Duration,
 }
 
 impl Default for Config {
@@ -72,10 +72,10 @@ impl Default for Config {
             control_queue_bytes_max: 16 << 10,
             answer_pings: true,
             control_rate: Some(ControlRate::default()),
-            ping_every: Some(Duration::from_secs(25)),
-            pong_within: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(25)),
+            pong_timeout: Duration::from_secs(10),
             silence: CloseFrame::new(CloseCode::INTERNAL_ERROR, "no answer to a ping"),
-            close_within: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
         }
     }
 }

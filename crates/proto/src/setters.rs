@@ -30,10 +30,10 @@ setters!(Config {
     control_queue_bytes_max: usize,
     answer_pings: bool,
     control_rate: impl Into<Option<ControlRate>>,
-    ping_every: impl Into<Option<Duration>>,
-    pong_within: Duration,
+    ping_interval: impl Into<Option<Duration>>,
+    pong_timeout: Duration,
     silence: CloseFrame,
-    close_within: Duration,
+    close_timeout: Duration,
 });
 
 #[cfg(feature = "deflate")]
@@ -66,10 +66,10 @@ mod tests {
     fn a_configuration_is_made_by_value_in_one_expression() {
         let config = Config::default()
             .message_bytes_max(1 << 10)
-            .ping_every(Duration::from_secs(5))
+            .ping_interval(Duration::from_secs(5))
             .control_rate(None);
         assert_eq!(config.message_bytes_max, 1024);
-        assert_eq!(config.ping_every, Some(Duration::from_secs(5)));
+        assert_eq!(config.ping_interval, Some(Duration::from_secs(5)));
         assert_eq!(config.control_rate, None);
         #[cfg(feature = "deflate")]
         let config = config.deflate(DeflateConfig::default().level(3));

@@ -187,7 +187,7 @@ fn start_messaging(
     let access = access(listening, settings.allowed_origins.clone());
     let mut config = socket_config(settings);
     // The messaging connection pings by itself: its pongs prove more.
-    config.ping_every = None;
+    config.ping_interval = None;
     let config = Arc::new(config);
     let mut listener = ServerConfig::new(listening.listen);
     listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
@@ -198,9 +198,9 @@ fn start_messaging(
     listener.socket = Arc::clone(&config);
     listener.tls = tls(listening.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
-    listener.limits.write_within = unacknowledged_within(settings);
+    listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
-    listener.limits.unacknowledged_within = Some(unacknowledged_within(settings));
+    listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
     let router = web::router(
         Arc::clone(hub),
         access.clone(),
@@ -254,10 +254,10 @@ fn behaviour(settings: &Settings) -> Behaviour {
             pong_timeout: config.keep_alive.pong_timeout,
             ping_interval: config.keep_alive.ping_interval,
             // The system has noticed by then that nothing is acknowledged any more.
-            acknowledged_within: unacknowledged_within(settings) + Duration::from_secs(1),
+            acknowledged_timeout: unacknowledged_timeout(settings) + Duration::from_secs(1),
             unproven_kept: config.unproven_kept_for,
         }),
-        inactive_within: config.keep_alive.inactive_timeout,
+        inactive_timeout: config.keep_alive.inactive_timeout,
     }
 }
 
@@ -284,7 +284,7 @@ fn start_rest(
         telemetry,
         access,
         body_bytes_max: rest.body_bytes_max,
-        answer_within: rest.answer_timeout,
+        answer_timeout: rest.answer_timeout,
         idempotency: Arc::new(Idempotency::new(
             rest.idempotency_ttl,
             rest.idempotency_keys_max,
@@ -336,7 +336,7 @@ fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
-    listener.limits.handshake_within = from.handshake_timeout;
+    listener.limits.handshake_timeout = from.handshake_timeout;
     listener.limits.head = head_limits(settings);
 }
 
@@ -363,7 +363,7 @@ fn head_limits(settings: &Settings) -> HeadLimits {
 
 /// How long a peer's system may acknowledge nothing: the standstill that is allowed with pongs, twice,
 /// so that the end is told by a close frame where there is still somebody to hear it.
-fn unacknowledged_within(settings: &Settings) -> Duration {
+fn unacknowledged_timeout(settings: &Settings) -> Duration {
     settings.config.server.keep_alive.pong_timeout * 2
 }
 
@@ -389,8 +389,8 @@ fn socket_config(settings: &Settings) -> SocketConfig {
     config.frame_bytes_max = server.limits.message_bytes_max;
     config.send_queue_bytes_max = server.limits.send_queue_bytes_max;
     config.control_rate = server.limits.control_rate();
-    config.ping_every = server.keep_alive.ping_interval;
-    config.pong_within = server.keep_alive.pong_timeout;
+    config.ping_interval = server.keep_alive.ping_interval;
+    config.pong_timeout = server.keep_alive.pong_timeout;
     config.silence =
         tidewire::ws::CloseFrame::new(tidewire::ws::CloseCode(4010), "Dangling connection");
     config

@@ -122,7 +122,7 @@ fn socket_config(deflate: bool) -> Config {
     config.frame_bytes_max = 32 << 20;
     config.fragments_max = 100_000;
     // A ping of ours would set a stalled connection going again, and hide the fault.
-    config.ping_every = None;
+    config.ping_interval = None;
     if deflate {
         let mut deflate = DeflateConfig::default();
         deflate.context_takeover = true;

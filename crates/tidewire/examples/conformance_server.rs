@@ -65,7 +65,7 @@ fn socket_config(deflate: bool, ratio_max: u32) -> Config {
     config.frame_bytes_max = 32 << 20;
     config.fragments_max = 100_000;
     // A ping of ours would set a stalled connection going again, and hide the fault.
-    config.ping_every = None;
+    config.ping_interval = None;
     if deflate {
         let mut deflate = DeflateConfig::default();
         deflate.context_takeover = true;

@@ -37,8 +37,8 @@ setters!(crate::service::Limits {
 });
 
 setters!(crate::net::relay::RelayLimits {
-    write_within: Duration,
-    idle_within: impl Into<Option<Duration>>,
+    write_timeout: Duration,
+    idle_timeout: impl Into<Option<Duration>>,
 });
 
 setters!(crate::ws::TopicConfig {
@@ -66,7 +66,7 @@ setters!(crate::inbox::InboxLimits {
 setters!(crate::inbox::ClientConfig {
     outgoing: crate::ws::Kind,
     inbox: crate::inbox::InboxLimits,
-    connect_within: Duration,
+    connect_timeout: Duration,
     socket: crate::ws::Config,
 });
 

@@ -51,7 +51,7 @@ pub(crate) fn small_limits() -> Config {
     config.send_queue_bytes_max = 2000;
     config.control_queue_bytes_max = 300;
     config.send_frame_bytes_max = 500;
-    config.ping_every = Some(Duration::from_secs(25));
+    config.ping_interval = Some(Duration::from_secs(25));
     config
 }
 

@@ -189,7 +189,7 @@ impl<'a> Round<'a> {
         let prefix = ask.strip_prefix.as_deref();
         let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
         let mut client = Client::to(upstream.with_target(&target)?)
-            .connect_within(self.endpoint.opening.timeout)
+            .connect_timeout(self.endpoint.opening.timeout)
             .preface(ask.preface.clone());
         for (name, value) in &ask.headers {
             client = client.header(name, value);

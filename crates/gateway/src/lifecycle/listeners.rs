@@ -271,8 +271,8 @@ fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
     let limits = &settings.limits;
     config.limits.connections_max = limits.connections_max;
     config.limits.per_ip_max = limits.per_ip_max;
-    config.limits.handshake_within = limits.handshake_timeout;
-    config.limits.write_within = limits.write_timeout;
+    config.limits.handshake_timeout = limits.handshake_timeout;
+    config.limits.write_timeout = limits.write_timeout;
     config
 }
 

@@ -122,8 +122,8 @@ impl Check {
             None => self.url.clone(),
         };
         let mut client = Client::to(url)
-            .connect_within(self.within)
-            .write_within(self.within);
+            .connect_timeout(self.within)
+            .write_timeout(self.within);
         for (name, value) in &self.plan.headers {
             if !value.is_empty() && !is_of_the_handshake(name) {
                 client = client.header(name, value);

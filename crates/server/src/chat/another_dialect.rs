@@ -86,10 +86,10 @@ fn start() -> (RunningServer, TempDir) {
         timing: Arc::new(Timing {
             pong_timeout: 10 * second,
             ping_interval: None,
-            acknowledged_within: 10 * second,
+            acknowledged_timeout: 10 * second,
             unproven_kept: 600 * second,
         }),
-        inactive_within: None,
+        inactive_timeout: None,
     };
     let socket = Arc::new(SocketConfig::default());
     let (words, classic) = (

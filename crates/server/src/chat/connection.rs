@@ -57,7 +57,7 @@ pub(super) struct ChatConnection<D> {
     /// The session had nothing more to hand out when it was last asked.
     handed_out: bool,
     timer: Option<Pin<Box<Sleep>>>,
-    inactive_within: Option<Duration>,
+    inactive_timeout: Option<Duration>,
     last_message: Instant,
     dialect: PhantomData<fn() -> D>,
 }
@@ -136,7 +136,7 @@ impl<D: Dialect> ChatConnection<D> {
             taken: Vec::new(),
             handed_out: false,
             timer: None,
-            inactive_within: behaviour.inactive_within,
+            inactive_timeout: behaviour.inactive_timeout,
             last_message: now,
             dialect: PhantomData,
         };
@@ -427,7 +427,7 @@ impl<D: Dialect> ChatConnection<D> {
                 self.act();
                 return Poll::Ready(());
             }
-            if let Some(within) = self.inactive_within
+            if let Some(within) = self.inactive_timeout
                 && self.session.is_some()
                 && now >= self.last_message + within
             {
@@ -441,7 +441,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn next_deadline(&self) -> Option<Instant> {
         self.session.as_ref()?;
         let inactive = self
-            .inactive_within
+            .inactive_timeout
             .map(|within| self.last_message + within);
         self.confirmation
             .deadline()

@@ -42,7 +42,7 @@ pub(crate) struct Behaviour {
     /// How long to wait for what.
     pub(crate) timing: Arc<Timing>,
     /// End connections that sent nothing for this long.
-    pub(crate) inactive_within: Option<Duration>,
+    pub(crate) inactive_timeout: Option<Duration>,
 }
 
 /// Serves a path of clients that speak `D`.

@@ -46,7 +46,7 @@ pub(crate) struct Rest {
     pub(crate) access: Access,
     pub(crate) body_bytes_max: usize,
     /// How long a sent message may take to be stored.
-    pub(crate) answer_within: Duration,
+    pub(crate) answer_timeout: Duration,
     pub(crate) idempotency: Arc<Idempotency>,
 }
 

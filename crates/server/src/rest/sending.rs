@@ -106,7 +106,7 @@ pub(super) async fn send_message(
             Begun::TooMany => return Err(RestError::new(503, TOO_MANY)),
         },
     };
-    match submission.outcome(rest.answer_within).await {
+    match submission.outcome(rest.answer_timeout).await {
         Some(outcome) => Ok(answer(outcome?)),
         None => Ok(unknown(&submission)),
     }

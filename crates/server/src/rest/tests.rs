@@ -106,7 +106,7 @@ fn api() -> (Router, Arc<Stuck>) {
             loopback_names_only: false,
         },
         body_bytes_max: 1000,
-        answer_within: Duration::from_secs(30),
+        answer_timeout: Duration::from_secs(30),
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
     (router(rest), store)

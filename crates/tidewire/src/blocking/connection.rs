@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// Ends the connection: sends a close frame and waits for the peer's and for the end of the
-    /// stream, all within [`Config::close_within`](tidewire_proto::Config::close_within).
+    /// stream, all within [`Config::close_timeout`](tidewire_proto::Config::close_timeout).
     /// Messages not yet received stay, those still coming are discarded. Returns the peer's
     /// close frame, if it sent one.
     ///

@@ -26,7 +26,7 @@ pub struct ClientConfig {
     /// Bounds of the inbox.
     pub inbox: InboxLimits,
     /// Name resolution, TCP, TLS and handshake must be done within; default 30 s.
-    pub connect_within: Duration,
+    pub connect_timeout: Duration,
     /// Limits and deadlines of the connection.
     pub socket: Config,
 }
@@ -37,7 +37,7 @@ impl Default for ClientConfig {
             security: Security::default(),
             outgoing: Kind::Text,
             inbox: InboxLimits::default(),
-            connect_within: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
             socket: Config::default(),
         }
     }
@@ -129,7 +129,7 @@ impl Client {
         Url::parse(&url).map_err(ws::ConnectError::from)?;
         let client = ws::Client::new(&url)?
             .config(self.config.socket.clone())
-            .connect_within(self.config.connect_within);
+            .connect_timeout(self.config.connect_timeout);
         #[cfg(feature = "tls")]
         let client = match self.config.security.client()? {
             Some(tls) => client.tls(tls),

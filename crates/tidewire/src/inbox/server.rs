@@ -84,7 +84,7 @@ impl Server {
         let mut config = ws::ServerConfig::new(self.config.address);
         config.workers = Workers::PerCore(self.config.threads);
         config.socket = Arc::new(self.config.socket.clone());
-        config.limits.handshake_within = Duration::from_secs(30);
+        config.limits.handshake_timeout = Duration::from_secs(30);
         #[cfg(feature = "tls")]
         {
             config.tls = self.config.security.server()?;
@@ -95,14 +95,14 @@ impl Server {
     }
 
     /// Closes all sessions with 1000, stops listening and waits until all has ended, at most for
-    /// the [closing handshake](tidewire_proto::Config::close_within) and a second; what remains
+    /// the [closing handshake](tidewire_proto::Config::close_timeout) and a second; what remains
     /// is aborted. Forgets what was not read. Does nothing when it does not run; it can be
     /// started again.
     pub fn stop(&self) {
         let mut guard = self.running();
         let Some(running) = guard.take() else { return };
         self.slots.close_all();
-        let within = self.config.socket.close_within.saturating_add(STOP_SLACK);
+        let within = self.config.socket.close_timeout.saturating_add(STOP_SLACK);
         match wait(running.drain(within)) {
             Ok(true) => {}
             Ok(false) => tracing::debug!("sessions had to be aborted"),

@@ -26,7 +26,7 @@ pub async fn connect(url: &str) -> Result<Gateway, ConnectError> {
 }
 
 /// Connects by a client with headers, TLS, a proxy, limits. It offers `tidewire.mux.v1` besides what
-/// the client was told to offer. The client's [`ping_every`](tidewire_proto::Config::ping_every) finds a
+/// the client was told to offer. The client's [`ping_interval`](tidewire_proto::Config::ping_interval) finds a
 /// dead connection.
 ///
 /// # Errors
@@ -128,7 +128,7 @@ impl Gateway {
     }
 
     /// Closes the connection, and with it all its sockets, after what can be sent at once; waits for the
-    /// end, at most [`close_within`](tidewire_proto::Config::close_within). Messages which wait for credit
+    /// end, at most [`close_timeout`](tidewire_proto::Config::close_timeout). Messages which wait for credit
     /// are lost: close their sockets first.
     ///
     /// # Cancel safety

@@ -52,7 +52,7 @@ fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListene
 pub(crate) fn bound_sending(
     listener: &std::net::TcpListener,
     unsent_bytes_max: Option<u32>,
-    unacknowledged_within: Option<Duration>,
+    unacknowledged_timeout: Option<Duration>,
 ) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -61,14 +61,14 @@ pub(crate) fn bound_sending(
         if let Some(bytes) = unsent_bytes_max {
             socket.set_tcp_notsent_lowat(bytes).unwrap_or_else(refused);
         }
-        if unacknowledged_within.is_some() {
+        if unacknowledged_timeout.is_some() {
             socket
-                .set_tcp_user_timeout(unacknowledged_within)
+                .set_tcp_user_timeout(unacknowledged_timeout)
                 .unwrap_or_else(refused);
         }
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (listener, unsent_bytes_max, unacknowledged_within);
+    let _ = (listener, unsent_bytes_max, unacknowledged_timeout);
 }
 
 /// The next connection that is admitted, by the limits as they are when it comes. One above them gets

@@ -28,16 +28,16 @@ use crate::{entropy, net::buffer::ReadBuffer};
 pub struct RelayLimits {
     /// A side that takes none of the bytes waiting for it for this long is given up; so is, once one side has
     /// ended, another that neither ends nor sends. Default 10 s.
-    pub write_within: Duration,
+    pub write_timeout: Duration,
     /// A relay over which nothing passes for this long is ended. Default `None`: never.
-    pub idle_within: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Default for RelayLimits {
     fn default() -> Self {
         Self {
-            write_within: Duration::from_secs(10),
-            idle_within: None,
+            write_timeout: Duration::from_secs(10),
+            idle_timeout: None,
         }
     }
 }
@@ -50,7 +50,7 @@ pub enum RelayEnd {
     Ended,
     /// A side took nothing in time, or did not end after the other had.
     Stalled,
-    /// Nothing passed for [`RelayLimits::idle_within`].
+    /// Nothing passed for [`RelayLimits::idle_timeout`].
     Idle,
     /// The first side failed.
     FirstFailed(io::Error),
@@ -192,7 +192,7 @@ where
             }
         }
         let waits = forth != FlowState::Quiet || back != FlowState::Quiet;
-        if waits || self.limits.idle_within.is_some() || self.watch.is_some() {
+        if waits || self.limits.idle_timeout.is_some() || self.watch.is_some() {
             return self.poll_watch(waits, cx);
         }
         Poll::Pending
@@ -201,8 +201,8 @@ where
     /// Looks at the deadlines, seldom.
     #[cold]
     fn poll_watch(&mut self, waits: bool, cx: &mut Context<'_>) -> Poll<RelayEnd> {
-        let (what, within) = match (waits, self.limits.idle_within) {
-            (true, _) => (Watched::Progress, self.limits.write_within),
+        let (what, within) = match (waits, self.limits.idle_timeout) {
+            (true, _) => (Watched::Progress, self.limits.write_timeout),
             (false, Some(within)) => (Watched::Idleness, within),
             (false, None) => {
                 self.watch = None;
@@ -533,9 +533,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idleness_ends_a_relay_only_if_asked_for() {
-        let idle_within = Some(Duration::from_mins(1));
+        let idle_timeout = Some(Duration::from_mins(1));
         let limits = RelayLimits {
-            idle_within,
+            idle_timeout,
             ..RelayLimits::default()
         };
         let (mut client, mut upstream, mut relay) = between(limits);

@@ -57,8 +57,8 @@ pub struct Client {
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
     config: Arc<Config>,
-    pub(super) connect_within: Duration,
-    pub(super) write_within: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) write_timeout: Duration,
     address: Option<SocketAddr>,
     proxy: Option<Proxy>,
     preface: Bytes,
@@ -98,8 +98,8 @@ impl Client {
             headers: Vec::new(),
             subprotocols: Vec::new(),
             config: Arc::default(),
-            connect_within: Duration::from_secs(10),
-            write_within: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             address: None,
             proxy: None,
             preface: Bytes::new(),
@@ -156,15 +156,15 @@ impl Client {
 
     /// Name resolution, TCP, the way through a proxy, TLS and handshake must be done within; default 10 s in all.
     #[must_use]
-    pub fn connect_within(mut self, limit: Duration) -> Self {
-        self.connect_within = limit;
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
         self
     }
 
     /// A server that takes none of our bytes for this long is given up; default 10 s.
     #[must_use]
-    pub fn write_within(mut self, limit: Duration) -> Self {
-        self.write_within = limit;
+    pub fn write_timeout(mut self, limit: Duration) -> Self {
+        self.write_timeout = limit;
         self
     }
 
@@ -217,7 +217,7 @@ impl Client {
         #[cfg(feature = "http2")]
         if self.http2 {
             let connect = async { self.connect_http2().await?.open(self).await };
-            return timeout(self.connect_within, Box::pin(connect))
+            return timeout(self.connect_timeout, Box::pin(connect))
                 .await
                 .map_err(|_elapsed| ConnectError::TimedOut)?;
         }
@@ -258,7 +258,7 @@ impl Client {
             secure: self.url.is_secure(),
             ..Peer::default()
         };
-        let opened = timeout(self.connect_within, self.open(stream, peer, request));
+        let opened = timeout(self.connect_timeout, self.open(stream, peer, request));
         let (socket, _head) = opened.await.map_err(|_elapsed| ConnectError::TimedOut)??;
         Ok(socket)
     }
@@ -266,10 +266,10 @@ impl Client {
     /// TCP to the server, and the time left.
     pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
         let started = Instant::now();
-        let tcp = timeout(self.connect_within, Box::pin(self.reach()))
+        let tcp = timeout(self.connect_timeout, Box::pin(self.reach()))
             .await
             .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
-        Ok((tcp, self.connect_within.saturating_sub(started.elapsed())))
+        Ok((tcp, self.connect_timeout.saturating_sub(started.elapsed())))
     }
 
     /// TCP to the server, directly or through a proxy.
@@ -361,7 +361,7 @@ impl Client {
         WebSocket::new(stream, core, leftover).describe(
             peer,
             agreed.subprotocol.map(Arc::from),
-            self.write_within,
+            self.write_timeout,
         )
     }
 

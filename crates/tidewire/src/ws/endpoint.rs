@@ -54,7 +54,7 @@ use super::{AcceptFuture, Decision, Handler, Request, WebSocket};
 pub trait Endpoint: Send + Sync + 'static {
     /// Decides about the request before it is answered; the default accepts every one.
     ///
-    /// The handshake's deadline ([`Limits::handshake_within`](super::Limits::handshake_within)) covers the wait.
+    /// The handshake's deadline ([`Limits::handshake_timeout`](super::Limits::handshake_timeout)) covers the wait.
     ///
     /// # Errors
     /// The future gives the HTTP answer that ends the handshake.

@@ -78,7 +78,7 @@ impl Http2Connection {
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up, the connection stays.
     pub async fn open(&self, client: &Client) -> Result<WebSocket, ConnectError> {
-        timeout(client.connect_within, Box::pin(self.request(client)))
+        timeout(client.connect_timeout, Box::pin(self.request(client)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -188,7 +188,7 @@ impl Client {
             });
         }
         let unused = Drain::new();
-        tokio::spawn(run(connection, unused.clone(), self.write_within));
+        tokio::spawn(run(connection, unused.clone(), self.write_timeout));
         Ok(Http2Connection {
             url: self.url.clone(),
             peer: Arc::new(peer),
@@ -242,7 +242,7 @@ fn agreed_on_http2(peer: &Peer) -> bool {
 }
 
 /// Moves the connection's frames while it is used, then says goodbye.
-async fn run(mut connection: Connection, unused: Drain, end_within: Duration) {
+async fn run(mut connection: Connection, unused: Drain, end_timeout: Duration) {
     tokio::select! {
         ended = &mut connection => {
             if let Err(error) = ended {
@@ -252,7 +252,7 @@ async fn run(mut connection: Connection, unused: Drain, end_within: Duration) {
         }
         () = unused.started() => {}
     }
-    match timeout(end_within, connection).await {
+    match timeout(end_timeout, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "HTTP/2 connection failed at its end"),
         Err(_elapsed) => tracing::debug!("HTTP/2 connection not ended in time"),

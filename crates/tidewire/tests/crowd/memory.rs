@@ -28,7 +28,7 @@ fn server(stream: DuplexStream, config: Config) -> WebSocket<DuplexStream> {
 
 fn no_pings() -> Config {
     let mut config = Config::default();
-    config.ping_every = None;
+    config.ping_interval = None;
     config
 }
 

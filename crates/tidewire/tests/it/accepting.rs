@@ -64,7 +64,7 @@ struct Asked {
 impl Asked {
     fn new(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = config();
-        config.limits.handshake_within = Duration::from_hours(1);
+        config.limits.handshake_timeout = Duration::from_hours(1);
         change(&mut config);
         let (asked, answers) = mpsc::channel(8);
         let server = Server::new(config).route("/", Asks(asked)).start().unwrap();
@@ -201,7 +201,7 @@ async fn a_drain_ends_the_wait() {
 #[tokio::test]
 async fn the_deadline_of_the_handshake_ends_the_wait() {
     let mut asked = Asked::new(|config| {
-        config.limits.handshake_within = Duration::from_millis(20);
+        config.limits.handshake_timeout = Duration::from_millis(20);
     });
     let mut tcp = raw(&asked.server).await;
     // Too late for it to be asked, or the wait ends.

@@ -173,8 +173,8 @@ async fn a_peer_that_vanishes_behind_a_large_message_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_pong_deadline_longer_than_the_time_between_pings_delays_no_ping() {
     let mut config = Config::default();
-    config.ping_every = Some(Duration::from_secs(5));
-    config.pong_within = Duration::from_mins(1);
+    config.ping_interval = Some(Duration::from_secs(5));
+    config.pong_timeout = Duration::from_mins(1);
     let (a, b) = duplex(1000);
     let (mut socket, mut peer) = (server(a, config), client(b));
     let receiving = tokio::spawn(async move { socket.recv().await });
@@ -230,7 +230,7 @@ async fn a_peer_that_dawdles_cannot_hold_a_close_up_behind_what_was_sent_before(
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_never_comes_is_no_panic() {
     let mut config = no_pings();
-    config.close_within = Duration::MAX;
+    config.close_timeout = Duration::MAX;
     let (a, b) = duplex(64);
     let (mut socket, mut peer) = (server(a, config), client(b));
     let closing = tokio::spawn(async move { socket.close(CloseCode::NORMAL, "").await });

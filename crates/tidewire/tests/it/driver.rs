@@ -349,7 +349,7 @@ async fn a_peer_that_breaks_the_protocol_is_told_why() {
 
 pub(crate) fn no_pings() -> Config {
     let mut config = Config::default();
-    config.ping_every = None;
+    config.ping_interval = None;
     config
 }
 

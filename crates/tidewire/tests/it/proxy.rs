@@ -270,7 +270,7 @@ async fn a_proxy_that_is_silent_or_drips_without_end_is_left_at_the_deadline() {
         let start = Instant::now();
         let client = Client::new("ws://chat.example/").unwrap();
         let client = client
-            .connect_within(within)
+            .connect_timeout(within)
             .proxy(Proxy::new(&proxy).unwrap());
         let error = proxy_error(client.connect().await.unwrap_err());
         assert!(matches!(error, ProxyError::TimedOut), "{error:?}");
@@ -293,7 +293,7 @@ async fn a_server_that_is_silent_behind_a_proxy_is_not_blamed_on_the_proxy() {
     let start = Instant::now();
     let client = Client::new("ws://chat.example/").unwrap();
     let client = client
-        .connect_within(within)
+        .connect_timeout(within)
         .proxy(Proxy::new(&format!("http://{address}")).unwrap());
     let error = client.connect().await.unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut), "{error:?}");

@@ -364,7 +364,7 @@ async fn end(mut backend: Backend, frame: &CloseFrame) {
 /// How the gateway speaks to a backend.
 fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Config {
     let mut config = Config::default();
-    config.ping_every = Some(limits.ping_interval);
+    config.ping_interval = Some(limits.ping_interval);
     // Who answers is known once the backend is open.
     config.answer_pings = false;
     config.send_queue_bytes_max = SEND_QUEUE_BYTES_MAX;

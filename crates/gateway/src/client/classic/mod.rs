@@ -34,7 +34,7 @@ pub(crate) async fn open(
 ) -> Option<Established> {
     let settings = Arc::clone(&gateway.table().settings);
     let mut config = Config::default();
-    config.ping_every = Some(settings.limits.ping_interval);
+    config.ping_interval = Some(settings.limits.ping_interval);
     config.control_rate = settings.limits.control_rate;
     // A message that is a little too large is refused with an object that says so.
     config.message_bytes_max = settings.classic.message_bytes_max.saturating_mul(2);

@@ -36,7 +36,7 @@ pub(crate) async fn open(
 ) -> Option<Established> {
     let settings = Arc::clone(&gateway.table().settings);
     let mut config = Config::default();
-    config.ping_every = Some(settings.limits.ping_interval);
+    config.ping_interval = Some(settings.limits.ping_interval);
     config.control_rate = settings.limits.control_rate;
     // A DATA frame is within its stream's credit; all others are small.
     let frame_max = settings.mux.credit as usize + 1024;

@@ -104,7 +104,7 @@ pub(super) async fn open(
 
 fn config(limits: &Limits) -> Config {
     let mut config = Config::default();
-    config.ping_every = Some(limits.ping_interval);
+    config.ping_interval = Some(limits.ping_interval);
     config.control_rate = limits.control_rate;
     config
 }

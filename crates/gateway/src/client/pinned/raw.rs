@@ -58,8 +58,8 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     add(&admitted.target.counters.opened, 1);
     let settings = Arc::clone(&admitted.gateway.table().settings);
     let limits = RelayLimits::default()
-        .write_within(settings.limits.write_timeout)
-        .idle_within(settings.limits.idle_timeout);
+        .write_timeout(settings.limits.write_timeout)
+        .idle_timeout(settings.limits.idle_timeout);
     let session = admitted.gateway.sessions.open(admitted.begin);
     session
         .record
@@ -112,7 +112,7 @@ async fn run(
     mut lease: Lease,
     target: Arc<Target>,
     admitted: Admitted,
-    close_within: Duration,
+    close_timeout: Duration,
 ) {
     let told = TrafficCounter {
         record: &session.record,
@@ -133,7 +133,7 @@ async fn run(
             let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
             relay.start_close(&frame, &away);
             // A frame that goes on for ever, drop by drop, puts the close off no longer than this.
-            let end = timeout(close_within, poll_fn(|cx| told.poll_run(&mut relay, cx))).await;
+            let end = timeout(close_timeout, poll_fn(|cx| told.poll_run(&mut relay, cx))).await;
             (Some(frame.code), end.unwrap_or(RelayEnd::Stalled))
         }
     };

@@ -45,18 +45,18 @@ impl Encoder {
             }
             State::Open => {}
         }
-        let Some(ping_every) = self.config.ping_every else {
+        let Some(ping_interval) = self.config.ping_interval else {
             return PeerState::Alive;
         };
         match self.keep_alive {
-            KeepAlive::Quiet { since } if now >= after(since, ping_every) => {
+            KeepAlive::Quiet { since } if now >= after(since, ping_interval) => {
                 let waits = self.transmit.len() > 0;
                 // A full queue is a ping of its own: its bytes must be acknowledged.
                 let over = self.ping(b"").is_err() && self.is_finished();
                 let end = NonZeroU64::new(self.bytes.saturating_add(self.transmit.len() as u64));
                 let sent = self.bytes;
                 self.keep_alive = KeepAlive::Pinged {
-                    deadline: after(now, self.config.pong_within),
+                    deadline: after(now, self.config.pong_timeout),
                     unsent: end.filter(|_| waits).map(|end| Unsent { end, sent }),
                 };
                 if over {
@@ -71,7 +71,7 @@ impl Encoder {
             } if now >= deadline && self.bytes > sent => {
                 let sent = self.bytes;
                 self.keep_alive = KeepAlive::Pinged {
-                    deadline: after(now, self.config.pong_within),
+                    deadline: after(now, self.config.pong_timeout),
                     unsent: (sent < end.get()).then_some(Unsent { end, sent }),
                 };
                 PeerState::Alive
@@ -88,14 +88,14 @@ impl Encoder {
 
     /// When to call [`Self::handle_timeout`] next. Between calls it moves later, so a driver may
     /// let its timer run and ask again then; except by [`Self::close`], and by
-    /// [`Self::handle_activity`] when [`Config::pong_within`](crate::Config::pong_within) is longer than
-    /// [`Config::ping_every`](crate::Config::ping_every).
+    /// [`Self::handle_activity`] when [`Config::pong_timeout`](crate::Config::pong_timeout) is longer than
+    /// [`Config::ping_interval`](crate::Config::ping_interval).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.state, self.keep_alive, self.config.ping_every) {
+        match (self.state, self.keep_alive, self.config.ping_interval) {
             (State::CloseSent { deadline }, ..)
             | (State::Open, KeepAlive::Pinged { deadline, .. }, Some(_)) => Some(deadline),
-            (State::Open, KeepAlive::Quiet { since }, Some(ping_every)) => {
-                Some(after(since, ping_every))
+            (State::Open, KeepAlive::Quiet { since }, Some(ping_interval)) => {
+                Some(after(since, ping_interval))
             }
             (State::Open | State::Failed | State::Closed, ..) => None,
         }

@@ -223,7 +223,7 @@ impl Encoder {
         self.close_frame(&body);
         self.close_started = Some(Box::new(frame));
         self.state = State::CloseSent {
-            deadline: after(now, self.config.close_within),
+            deadline: after(now, self.config.close_timeout),
         };
     }
 

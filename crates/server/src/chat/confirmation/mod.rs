@@ -72,7 +72,7 @@ pub(crate) struct Timing {
     /// Silence after which a ping goes out; `None`: never.
     pub(crate) ping_interval: Option<Duration>,
     /// A peer whose system has acknowledged nothing for this long has lost its connection.
-    pub(crate) acknowledged_within: Duration,
+    pub(crate) acknowledged_timeout: Duration,
     /// How long a peer has to be mute before anything of it is released.
     pub(crate) unproven_kept: Duration,
 }
@@ -467,7 +467,7 @@ impl Confirmation {
         let mute_since = unusual
             .mute_since
             .filter(|_| self.received_at > written_at)?;
-        let acknowledged = written_at + self.timing.acknowledged_within;
+        let acknowledged = written_at + self.timing.acknowledged_timeout;
         Some(acknowledged.max(mute_since + self.timing.unproven_kept))
     }
 

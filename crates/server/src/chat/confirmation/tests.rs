@@ -11,7 +11,7 @@ pub(super) fn beginning() -> Beginning {
         timing: Arc::new(Timing {
             pong_timeout: PONG_TIMEOUT,
             ping_interval: Some(Duration::from_secs(25)),
-            acknowledged_within: Duration::from_secs(21),
+            acknowledged_timeout: Duration::from_secs(21),
             unproven_kept: Duration::from_mins(10),
         }),
         unproven_sessions: 0,

@@ -62,7 +62,7 @@ pub struct Reconnect<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream
     policy: Policy,
     random: Box<dyn FnMut() -> u64 + Send>,
     backoff: Backoff,
-    attempt_within: Duration,
+    attempt_timeout: Duration,
     outbox: OutboxLimits,
     delivery: Delivery,
     events: Bounds,
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnect<S> {
             policy: Box::new(|reason| !reason.is_permanent()),
             random: Box::new(|| u64::from_ne_bytes(entropy::random())),
             backoff,
-            attempt_within: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(30),
             outbox: OutboxLimits::default(),
             delivery: Delivery::default(),
             events: Bounds {
@@ -157,8 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnect<S> {
 
     /// An attempt, renewal and greeting included, must be done within; default 30 s.
     #[must_use]
-    pub fn attempt_within(mut self, limit: Duration) -> Self {
-        self.attempt_within = limit;
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = limit;
         self
     }
 

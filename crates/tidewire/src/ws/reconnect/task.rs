@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnect<S> {
     async fn attempt(&mut self, attempt: u32) -> Result<WebSocket<S>, DownReason> {
         let connect = (self.connector)(attempt);
         let greeting = &mut self.greeting;
-        let tried = timeout(self.attempt_within, async {
+        let tried = timeout(self.attempt_timeout, async {
             let socket = connect.await?;
             greeting(socket).await.map_err(DownReason::Greeting)
         });

@@ -45,7 +45,7 @@ enum Waited {
 impl Accepting {
     /// Waits for the decision, answers, and starts the session's task.
     pub(super) async fn run(mut self) {
-        let within = self.service.protocol().config.limits.handshake_within;
+        let within = self.service.protocol().config.limits.handshake_timeout;
         let service = Arc::clone(&self.service);
         let mut place = None;
         let waited = tokio::select! {

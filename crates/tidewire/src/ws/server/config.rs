@@ -21,9 +21,9 @@ pub struct Limits {
     pub per_ip_max: usize,
     /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in
     /// all, so that dripping bytes gains nothing.
-    pub handshake_within: Duration,
-    /// The TLS handshake must be done within, and within `handshake_within`. Default 5 s.
-    pub tls_within: Duration,
+    pub handshake_timeout: Duration,
+    /// The TLS handshake must be done within, and within `handshake_timeout`. Default 5 s.
+    pub tls_timeout: Duration,
     /// Bounds of the request head.
     pub head: HeadLimits,
     /// Most sessions of one HTTP/2 connection at a time; it may send 64 KiB ahead for each.
@@ -31,9 +31,9 @@ pub struct Limits {
     #[cfg(feature = "http2")]
     pub streams_per_connection_max: u32,
     /// A peer that takes none of our bytes for this long is dropped. Default 10 s.
-    pub write_within: Duration,
+    pub write_timeout: Duration,
     /// Bytes of a connection that the system may hold without having sent them. A small value, for
-    /// example 32 KiB, lets `write_within` and [`WebSocket::bytes_moved`](crate::ws::WebSocket::bytes_moved) see
+    /// example 32 KiB, lets `write_timeout` and [`WebSocket::bytes_moved`](crate::ws::WebSocket::bytes_moved) see
     /// how a slow peer takes a large message, at the cost of more and smaller writes. Default `None`: what
     /// the system has by itself, up to megabytes. Linux
     /// and Android only (`TCP_NOTSENT_LOWAT`).
@@ -41,7 +41,7 @@ pub struct Limits {
     /// The system drops a connection whose peer acknowledges none of the bytes sent to it, or has no room for
     /// more, for this long. Default `None`: what the system has by itself, about 15 minutes. Linux
     /// and Android only (`TCP_USER_TIMEOUT`).
-    pub unacknowledged_within: Option<Duration>,
+    pub unacknowledged_timeout: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -49,14 +49,14 @@ impl Default for Limits {
         Self {
             connections_max: usize::MAX,
             per_ip_max: usize::MAX,
-            handshake_within: Duration::from_secs(10),
-            tls_within: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            tls_timeout: Duration::from_secs(5),
             head: HeadLimits::default(),
             #[cfg(feature = "http2")]
             streams_per_connection_max: 100,
-            write_within: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             unsent_bytes_max: None,
-            unacknowledged_within: None,
+            unacknowledged_timeout: None,
         }
     }
 }
@@ -117,10 +117,10 @@ impl ServerConfig {
         let limits = &self.limits;
         config.limits.connections_max = limits.connections_max;
         config.limits.per_ip_max = limits.per_ip_max;
-        config.limits.handshake_timeout = limits.handshake_within;
-        config.limits.tls_timeout = limits.tls_within;
+        config.limits.handshake_timeout = limits.handshake_timeout;
+        config.limits.tls_timeout = limits.tls_timeout;
         config.limits.unsent_bytes_max = limits.unsent_bytes_max;
-        config.limits.unacknowledged_timeout = limits.unacknowledged_within;
+        config.limits.unacknowledged_timeout = limits.unacknowledged_timeout;
         config
     }
 }

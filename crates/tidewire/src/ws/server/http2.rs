@@ -84,7 +84,7 @@ impl Multiplexed {
 
     /// Runs until the connection has ended. Sessions learn of that from their streams.
     async fn serve(self, mut connection: Connection) {
-        let within = self.sockets().config.limits.handshake_within;
+        let within = self.sockets().config.limits.handshake_timeout;
         let mut ending = false;
         let mut idle_until = Instant::now() + within;
         loop {
@@ -187,7 +187,7 @@ impl Multiplexed {
             self.service.drain(),
         )));
         let service = Arc::clone(&self.service);
-        let within = self.sockets().config.limits.handshake_within;
+        let within = self.sockets().config.limits.handshake_timeout;
         self.service.spawn(Box::pin(async move {
             match timeout(within, opened).await {
                 Ok(Some(established)) => established.await,

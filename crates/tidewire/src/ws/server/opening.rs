@@ -39,7 +39,7 @@ pub struct Opening {
     pub(super) drain: Drain,
     /// The server's, for whoever has none of his own.
     pub(super) config: Arc<Config>,
-    pub(super) write_within: Duration,
+    pub(super) write_timeout: Duration,
     /// Counts what is opened.
     pub(super) opened: Arc<AtomicU64>,
 }
@@ -59,7 +59,7 @@ pub type Established = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Decides about requests. What it returns is what is run for the connection once it is open, as a
 /// task of its own which carries nothing of the opening along; `None` after a refusal.
 ///
-/// The opening must be done within [`Limits::handshake_within`](super::Limits); at a drain
+/// The opening must be done within [`Limits::handshake_timeout`](super::Limits); at a drain
 /// openings are dropped.
 pub type Interceptor =
     Arc<dyn Fn(Opening) -> Pin<Box<dyn Future<Output = Option<Established>> + Send>> + Send + Sync>;
@@ -115,13 +115,13 @@ impl Opening {
         config: Option<Arc<Config>>,
     ) -> io::Result<WebSocket> {
         let config = config.unwrap_or_else(|| Arc::clone(&self.config));
-        let write_within = self.write_within;
+        let write_timeout = self.write_timeout;
         let peer = Arc::clone(&self.request.peer);
         let (stream, leftover, deflate) = self.answer(answer).await?;
         let now = Instant::now().into_std();
         let core = Connection::server(config, now).with_deflate(deflate);
         let subprotocol = answer.subprotocol.map(Arc::from);
-        Ok(WebSocket::new(stream, core, leftover).describe(peer, subprotocol, write_within))
+        Ok(WebSocket::new(stream, core, leftover).describe(peer, subprotocol, write_timeout))
     }
 
     /// Accepts and gives the bare stream: frames follow, which the caller neither reads nor makes.

@@ -66,7 +66,7 @@ pub(super) fn session(
     let mut socket = WebSocket::new(stream, core, leftover).describe(
         Arc::clone(&request.peer),
         terms.subprotocol.map(Arc::from),
-        sockets.config.limits.write_within,
+        sockets.config.limits.write_timeout,
     );
     socket.join(&sockets.life.everyone);
     let entry = sockets.life.sessions.open(socket.shared());

@@ -33,7 +33,7 @@ impl Sockets {
             wire,
             drain: drain.clone(),
             config: Arc::clone(&self.config.socket),
-            write_within: self.config.limits.write_within,
+            write_timeout: self.config.limits.write_timeout,
             opened: Arc::clone(&self.life.opened),
         }
     }

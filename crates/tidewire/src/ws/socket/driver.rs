@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 .get_or_insert_with(|| Box::new(RecvError::Protocol(error)));
         }
         self.ending = Ending::Writing {
-            deadline: after(self.receiver.decoder.config().close_within),
+            deadline: after(self.receiver.decoder.config().close_timeout),
         };
         self.timer.unset();
         self.receiver.discard_input();

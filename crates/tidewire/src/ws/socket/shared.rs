@@ -75,12 +75,12 @@ impl<S> SharedConnection<S> {
         &mut self,
         peer: Arc<Peer>,
         subprotocol: Option<Arc<str>>,
-        write_within: Duration,
+        write_timeout: Duration,
     ) {
         self.peer = peer;
         self.subprotocol = subprotocol;
         let locked = self.locked.get_mut();
-        locked.unwrap_or_else(PoisonError::into_inner).write_within = write_within;
+        locked.unwrap_or_else(PoisonError::into_inner).write_timeout = write_timeout;
     }
 
     pub(crate) fn set_id(&self, id: u64) {

@@ -63,10 +63,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         mut self,
         peer: Arc<Peer>,
         subprotocol: Option<Arc<str>>,
-        write_within: Duration,
+        write_timeout: Duration,
     ) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.driver.shared) {
-            shared.describe(peer, subprotocol, write_within);
+            shared.describe(peer, subprotocol, write_timeout);
         }
         self
     }
@@ -309,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 
     /// Ends the connection: sends a close frame, waits for the peer's and for the end of the
-    /// stream, all within [`Config::close_within`](tidewire_proto::Config::close_within).
+    /// stream, all within [`Config::close_timeout`](tidewire_proto::Config::close_timeout).
     /// Messages still coming in are discarded. Returns the peer's close frame, if it sent one.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ fn config() -> Config {
     deflate.peer_context_takeover = true;
     let mut config = Config::default();
     config.deflate = Some(deflate);
-    config.ping_every = None;
+    config.ping_interval = None;
     config
 }
 

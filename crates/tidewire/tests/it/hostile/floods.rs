@@ -91,7 +91,7 @@ async fn a_client_that_pings_at_the_rate_is_served_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn pings_that_a_standstill_has_held_back_are_no_flood() {
     let mut config = Config::default();
-    config.ping_every = None;
+    config.ping_interval = None;
     let (a, mut b) = duplex(1 << 20);
     let mut socket = server(a, config);
     // One ping per second, while nobody reads for nine minutes.
@@ -111,7 +111,7 @@ async fn a_hundred_thousand_pings_at_once_get_a_burst_of_answers_and_others_none
     // the next timer, stands still, however long the machine takes.
     let (a, mut b) = duplex(1 << 20);
     let mut config = Config::default();
-    config.ping_every = None;
+    config.ping_interval = None;
     b.write_all(&PING.repeat(100_000)).await.unwrap();
     let mut socket = server(a, config);
     let end = socket.recv().await.unwrap_err();
@@ -194,7 +194,7 @@ async fn a_client_takes_as_many_pings_as_its_server_sends() {
     b.write_all(&[0x89, 0].repeat(5000)).await.unwrap();
     b.write_all(b"\x82\x01!").await.unwrap();
     let mut config = rate(1);
-    config.ping_every = None;
+    config.ping_interval = None;
     let core = Connection::client(
         Arc::new(config),
         Box::new(crate::driver::Keys),

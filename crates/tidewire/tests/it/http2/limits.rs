@@ -12,7 +12,7 @@ async fn a_socket_waits_for_a_free_stream() {
     let connection = connect(&server).await;
     let first = connection.open(&client(&server, "/echo")).await.unwrap();
     let _second = connection.open(&client(&server, "/echo")).await.unwrap();
-    let hasty = client(&server, "/echo").connect_within(Duration::from_millis(50));
+    let hasty = client(&server, "/echo").connect_timeout(Duration::from_millis(50));
     let error = connection.open(&hasty).await.unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut), "{error:?}");
     let patient = {
@@ -65,7 +65,7 @@ async fn a_peer_that_does_not_read_stops_its_sender_and_nobody_else() {
     let server = start();
     let connection = connect(&server).await;
     // The deadline is how the sender tells that nothing moves any more.
-    let deaf = client(&server, "/deaf").write_within(Duration::from_millis(200));
+    let deaf = client(&server, "/deaf").write_timeout(Duration::from_millis(200));
     let mut deaf = connection.open(&deaf).await.unwrap();
     let queue_max = tidewire::ws::Config::default().send_queue_bytes_max;
     let mut taken = 0;
@@ -90,7 +90,7 @@ async fn a_peer_that_does_not_read_stops_its_sender_and_nobody_else() {
 #[tokio::test]
 async fn a_connection_without_sessions_ends_at_the_handshake_deadline() {
     let server = start_with(|config| {
-        config.limits.handshake_within = Duration::from_millis(200);
+        config.limits.handshake_timeout = Duration::from_millis(200);
     });
     let connection = connect(&server).await;
     until(|| server.stats().connections == 0).await;

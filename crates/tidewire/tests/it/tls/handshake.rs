@@ -238,7 +238,7 @@ async fn half_a_hello_is_cut_at_the_deadline_of_tls() {
 async fn the_deadline_of_the_whole_handshake_holds_for_tls_too() {
     let authority = Authority::new();
     let served = Served::start_with(authority.server(), |config| {
-        config.limits.handshake_within = Duration::from_secs(2);
+        config.limits.handshake_timeout = Duration::from_secs(2);
     });
     let began = Instant::now();
     let mut tcp = TcpStream::connect(served.server.local_addr())

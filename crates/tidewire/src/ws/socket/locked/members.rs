@@ -120,7 +120,7 @@ impl<S> LockedConnection<S> {
     }
 
     fn close_now(&mut self, frame: CloseFrame) {
-        self.deferred.close(frame, after(self.close_within));
+        self.deferred.close(frame, after(self.close_timeout));
         self.apply_deferred();
     }
 }

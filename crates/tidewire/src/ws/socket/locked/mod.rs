@@ -82,13 +82,13 @@ pub(crate) struct LockedConnection<S> {
     failed: Option<RecvError>,
     /// The stream has taken nothing; it must until then.
     pub(super) write_deadline: Option<Instant>,
-    pub(super) write_within: Duration,
+    pub(super) write_timeout: Duration,
     /// Where the socket is in the topics it has joined.
     cursors: Vec<Cursor>,
     /// The bound of `deferred`.
     queue_bytes_max: usize,
     /// How long a wish to close may wait in `deferred`.
-    close_within: Duration,
+    close_timeout: Duration,
     /// Counters of the decoder, and of the encoder when it went out.
     stats: Stats,
 }
@@ -98,7 +98,7 @@ impl<S> LockedConnection<S> {
         Self {
             stream: Some(stream),
             queue_bytes_max: encoder.config().send_queue_bytes_max,
-            close_within: encoder.config().close_within,
+            close_timeout: encoder.config().close_timeout,
             encoder: Some(Box::new(encoder)),
             deferred: Deferred::default(),
             wanted: false,
@@ -107,7 +107,7 @@ impl<S> LockedConnection<S> {
             unflushed: false,
             failed: None,
             write_deadline: None,
-            write_within: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             cursors: Vec::new(),
             stats: Stats::default(),
         }
@@ -432,7 +432,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LockedConnection<S> {
     fn blocked(&mut self) -> Poll<WriteResult> {
         self.backpressure = Backpressure::Blocked;
         if self.write_deadline.is_none() {
-            self.write_deadline = Some(after(self.write_within));
+            self.write_deadline = Some(after(self.write_timeout));
         }
         Poll::Pending
     }
