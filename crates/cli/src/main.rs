@@ -13,6 +13,7 @@ mod check_config; // is this configuration right?
 mod default_config; // the documented example
 mod signals; // what a running program is told
 mod logs; // events → standard error or a file
+mod sampling; // lines that strangers cause, bounded
 mod service_manager; // what systemd is told
 mod upgrade; // a new process of the same command
 mod output; // results → standard output

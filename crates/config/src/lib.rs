@@ -40,4 +40,4 @@ pub use schema::Schema;
 pub use single::LIST_LENGTH_MAX;
 pub use surroundings::{Surroundings, read_text};
 pub use template::template;
-pub use value::{LogFormat, is_log_filter, listen_address, origin};
+pub use value::{ForwardedFields, LogFormat, is_log_filter, listen_address, origin};

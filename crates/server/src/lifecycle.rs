@@ -17,7 +17,7 @@ use tidewire::{
     http::{self, AnswerBudget, Http},
     service::{self, Workers},
     tls::{ServerTls, TlsError},
-    ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
+    ws::{Config as SocketConfig, HeadLimits, ProxyProtocol, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::Classic;
 use tidewire_engine::{
@@ -198,9 +198,16 @@ fn start_messaging(
     listener.socket = Arc::clone(&config);
     listener.tls = tls(listening.tls.as_ref(), "messaging")?;
     limits(settings, &mut listener);
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
+    let port = Arc::clone(&access.port);
     let router = web::router(
         Arc::clone(hub),
         access.clone(),
@@ -230,6 +237,7 @@ fn start_messaging(
         listener: "messaging",
         source,
     })?;
+    port.get_or_init(|| running.local_addr().port());
     let (ws, http) = if listening.tls.is_some() {
         ("wss", "https")
     } else {
@@ -274,10 +282,17 @@ fn start_rest(
     let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
     listener.tls = tls(listening.tls.as_ref(), "REST")?;
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
+    let port = Arc::clone(&access.port);
     let router: Router = rest::router(Rest {
         hub,
         mailbox,
@@ -290,22 +305,28 @@ fn start_rest(
             rest.idempotency_keys_max,
         )),
     });
-    service::Server::new(listener, Http::new(router, options))
+    let running = service::Server::new(listener, Http::new(router, options))
         .start()
         .map_err(|source| StartError::Listener {
             listener: "REST",
             source,
-        })
+        })?;
+    port.get_or_init(|| running.local_addr().port());
+    Ok(running)
 }
 
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
+        // A browser speaks no PROXY protocol.
         loopback_names_only: listening.listen.ip().is_loopback()
             && listening.auth.is_open()
+            && listening.proxy_protocol == ProxyProtocol::Off
             && allowed_origins != AllowedOrigins::Any,
         auth: Arc::new(listening.auth.clone()),
         allowed_origins: Arc::new(allowed_origins),
         secure: listening.tls.is_some(),
+        trusted_proxies: Arc::new(listening.trusted_proxies.clone()),
+        port: Arc::default(),
     }
 }
 

@@ -19,7 +19,7 @@ use tidewire::http::{File, challenge, file_response, protect_page};
 use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
-use crate::access::{Access, MapHeaders};
+use crate::access::{Access, MapHeaders, peer_of};
 
 /// Users named by one answer at most.
 const ONLINE_MAX: usize = 1000;
@@ -80,7 +80,10 @@ pub(crate) fn router(
 
 /// Origin, host and credentials before anything else.
 async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
-    if let Err(refusal) = web.access.check_origin(request.headers()) {
+    if let Err(refusal) = web
+        .access
+        .check_origin(request.headers(), &peer_of(&request))
+    {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
         return (status, refusal.reason).into_response();
     }

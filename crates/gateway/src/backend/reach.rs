@@ -14,7 +14,7 @@ use tidewire::{
 
 use crate::{
     ambient::now,
-    backend::forward,
+    backend::forward::{self, UpstreamPath},
     routing::target::Target,
     settings::Endpoint,
     upstream::{ClientKey, Lease, UpstreamId},
@@ -33,6 +33,8 @@ pub(crate) struct UpstreamRequest {
     pub(crate) query: Option<String>,
     /// See [`settings::Route`](crate::settings::Route).
     pub(crate) strip_prefix: Option<String>,
+    /// The path is the client's, whatever that of the upstream is.
+    pub(crate) keep_path: bool,
     /// Sent before everything else.
     pub(crate) preface: Bytes,
     /// The client's address.
@@ -186,8 +188,13 @@ impl<'a> Round<'a> {
 
     fn client(&self, upstream: &Url) -> Result<Client, ConnectError> {
         let ask = self.ask;
-        let prefix = ask.strip_prefix.as_deref();
-        let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
+        let path = if ask.keep_path {
+            UpstreamPath::Kept
+        } else {
+            let prefix = ask.strip_prefix.as_deref();
+            prefix.map_or(UpstreamPath::Own, UpstreamPath::Behind)
+        };
+        let target = forward::target(upstream, &ask.path, ask.query.as_deref(), path);
         let mut client = Client::to(upstream.with_target(&target)?)
             .connect_timeout(self.endpoint.opening.timeout)
             .preface(ask.preface.clone());

@@ -5,6 +5,10 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+use tidewire::{
+    http::origin_matches,
+    ws::{ProxyProtocol, TrustedProxies},
+};
 use tidewire_auth::Authenticator;
 
 use super::Config;
@@ -35,6 +39,10 @@ pub struct ListenerSettings {
     pub tls: Option<TlsSettings>,
     /// Who may connect.
     pub auth: Authenticator,
+    /// Balancers in front that tell who connects.
+    pub proxy_protocol: ProxyProtocol,
+    /// HTTP proxies in front that tell who asks for what.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// Which origins may connect besides the server's own.
@@ -42,7 +50,7 @@ pub struct ListenerSettings {
 pub enum AllowedOrigins {
     /// Any; never together with ambient credentials.
     Any,
-    /// These, in the spelling of browsers (lower case, no default port). May be empty.
+    /// These origins and patterns of origins, in the spelling of browsers (lower case, no default port). May be empty.
     Only(Vec<String>),
 }
 
@@ -51,7 +59,18 @@ impl AllowedOrigins {
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(origins) => origins.iter().any(|allowed| allowed == origin),
+            Self::Only(_) => self
+                .listed()
+                .iter()
+                .any(|pattern| origin_matches(pattern, origin)),
+        }
+    }
+
+    /// The origins and patterns in the list.
+    pub(crate) fn listed(&self) -> &[String] {
+        match self {
+            Self::Any => &[],
+            Self::Only(origins) => origins,
         }
     }
 }
