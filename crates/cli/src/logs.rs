@@ -5,8 +5,10 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use anyhow::{Context as _, anyhow};
 use tidewire_server::config::LogFormat;
@@ -31,10 +33,10 @@ pub(crate) fn start(level: &str, shape: LogFormat, target: &Target) -> anyhow::R
         .with_ansi(target.is_colourful())
         .with_writer(move || target.clone());
     let started = if shape == LogFormat::Json {
-        let lines = Sampled::new(format::format().json(), true);
+        let lines = Sampled::new(format().json(), true);
         events.json().event_format(lines).try_init()
     } else {
-        let lines = Sampled::new(format::format(), false);
+        let lines = Sampled::new(format(), false);
         events.event_format(lines).try_init()
     };
     started.map_err(|error| anyhow!(error).context("cannot start logging"))
@@ -90,8 +92,8 @@ impl LogFile {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, File> {
+        self.file.lock()
     }
 }
 

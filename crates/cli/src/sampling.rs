@@ -7,10 +7,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tracing::{Event, Level, Subscriber, callsite::Identifier};
 use tracing_subscriber::{
     fmt::{
@@ -26,7 +26,7 @@ const BURST: u32 = 100;
 /// Lines of one place per second in the long run.
 const PER_SECOND: u32 = 10;
 
-/// What is bounded at its source and not by its place in the code: the output of supervised processes.
+/// The output of supervised processes is bounded at its source, not by its place in the code.
 const UNSAMPLED: &str = "tidewire_gateway::process";
 
 /// Writes events as `inner` does, but of those from one place in the code no more than [`BURST`], and [`PER_SECOND`]
@@ -49,7 +49,7 @@ struct Place {
     left_out: u64,
 }
 
-/// What becomes of an event.
+/// How an event ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// It is written, after so many others of its place were not.
@@ -74,7 +74,7 @@ impl<F> Sampled<F> {
             return Fate::Written { left_out: 0 };
         }
         let now = Instant::now();
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock();
         let place = places.entry(metadata.callsite());
         place.or_insert_with(|| Place::new(now)).take(now)
     }
@@ -149,10 +149,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use std::{io, sync::Arc};
 
     use super::*;
 
@@ -182,7 +179,7 @@ mod tests {
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -211,7 +208,7 @@ mod tests {
             flood(10_000);
             tracing::warn!("something else");
         });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(sink.0.lock().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         // However slow the machine is, it writes a line where ten are a second.
         assert!(lines.len() < 5_000, "{}", lines.len());

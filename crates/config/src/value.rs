@@ -60,7 +60,7 @@ pub fn listen_address(text: &str) -> Option<SocketAddr> {
 /// the default port nor a slash at the end. Patterns may have a `*` in the first label of the host, and for the port.
 ///
 /// # Errors
-/// What was expected instead.
+/// The text says which form was expected instead.
 pub fn origin(text: &str) -> Result<String, &'static str> {
     if text.eq_ignore_ascii_case("null") {
         return Ok("null".to_owned());

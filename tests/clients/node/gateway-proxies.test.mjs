@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { Backend } from "./backend.mjs";
 import { Client, Gateway } from "./gateway.mjs";
-import { startHaproxyBehind, startHaproxyInFront, startHaproxyWithProbe, startNginx } from "./proxies.mjs";
+import { startHaproxyBehind, startHaproxyInFront, startHaproxyHttp, startNginx } from "./proxies.mjs";
 import { until } from "./server.mjs";
 
 const things = [];
@@ -161,7 +161,7 @@ for (const probe of ["GET /healthz", "HEAD /healthz", "OPTIONS /healthz"]) {
   test(`HAProxy probes the gateway's own port with ${probe}, in HTTP/1.0`, async () => {
     const backend = await start();
     const gateway = keep(await Gateway.start(endpoint(backend.url), listener('trusted_proxies = ["127.0.0.1"]')));
-    const haproxy = keep(await startHaproxyWithProbe(gateway.port, { probe }));
+    const haproxy = keep(await startHaproxyHttp(gateway.port, { probe }));
     const client = await open(haproxy.url);
     assert.equal((await client.info()).headers["x-forwarded-for"], "127.0.0.2, 127.0.0.1");
     await client.close(1000);
@@ -173,7 +173,7 @@ test("HAProxy that writes Forwarded tells who asks", async () => {
   const trusting = listener('trusted_proxies = ["127.0.0.1"]\nforwarded_fields = "forwarded"');
   const gateway = keep(await Gateway.start(endpoint(backend.url), trusting));
   const told = 'http-request set-header Forwarded "for=%[src];proto=https;host=chat.example"';
-  const haproxy = keep(await startHaproxyWithProbe(gateway.port, { probe: "GET /healthz", fields: [told] }));
+  const haproxy = keep(await startHaproxyHttp(gateway.port, { probe: "GET /healthz", fields: [told] }));
   const client = await open(haproxy.url, { origin: "https://chat.example", headers: { "X-Forwarded-For": "6.6.6.6" } });
   const { headers } = await client.info();
   assert.deepEqual(

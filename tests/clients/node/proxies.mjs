@@ -62,16 +62,13 @@ backend back
 export const startHaproxyInFront = (port) =>
   start("haproxy", ({ own }) => haproxy(own, "mode tcp", "", `127.0.0.1:${port} send-proxy-v2`));
 
-/** HAProxy in front of `port` that tells by header fields who asks, and asks for `probe` whether the server lives. */
-export const startHaproxyWithProbe = (port, { probe, fields = ["option forwardfor"] }) =>
-  start("haproxy", ({ own }) =>
-    haproxy(
-      own,
-      `mode http\n  timeout tunnel 60s\n  ${fields.join("\n  ")}\n  option httpchk ${probe}\n  default-server check inter 100ms fall 1 rise 1`,
-      "",
-      `127.0.0.1:${port}`,
-    ),
-  );
+/** HAProxy in front of `port` that tells by header fields who asks, and may ask for `probe` whether the server lives. */
+export const startHaproxyHttp = (port, { probe, fields = ["option forwardfor"] }) => {
+  const check = probe === undefined ? [] : [`option httpchk ${probe}`, "default-server check inter 100ms fall 1 rise 1"];
+  const defaults = ["mode http", "timeout tunnel 60s", ...check].join("\n  ");
+  const frontend = ["", ...fields].join("\n  ");
+  return start("haproxy", ({ own }) => haproxy(own, defaults, frontend, `127.0.0.1:${port}`));
+};
 
 /** HAProxy that expects a PROXY header, and tells the backend at `port` whom it names. */
 export const startHaproxyBehind = (port) =>

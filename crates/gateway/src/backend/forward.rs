@@ -36,7 +36,7 @@ const HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// Whether by a field of this name, in lower case, proxies tell who the client is. A backend that believes one of them
+/// Returns whether proxies tell by a field of this name, in lower case, who the client is. A backend that believes one of them
 /// would believe whoever asks. `HTTP_CLIENT_IP` is what programs of CGI's time read, under whichever name it comes.
 fn tells_of_client(name: &str) -> bool {
     let name = name.strip_prefix("http-").unwrap_or(name);
@@ -85,11 +85,11 @@ const CLIENT: &[&str] = &[
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// What trusted proxies in front have said already, to be continued.
+    /// The words of trusted proxies in front, to be continued.
     pub(crate) forwarded: Forwarded,
     /// Whether it came encrypted.
     pub(crate) secure: bool,
-    /// Whether the proxies write fields older than `Forwarded`: otherwise these are the client's own.
+    /// The proxies write fields older than `Forwarded`: otherwise these are the client's own.
     pub(crate) writes_older: bool,
 }
 

@@ -101,7 +101,7 @@ fn upstream_path(check: &mut Checker<'_>, at: &str, config: &RouteConfig) -> Opt
     }
 }
 
-/// Whether a route takes many paths, and sends all of them to the upstream's own without saying so.
+/// Returns whether a route takes many paths, and sends all of them to the upstream's own without saying so.
 pub(super) fn drops_rest(config: &RouteConfig) -> bool {
     let path = config.path.as_deref().unwrap_or_default();
     let takes_many =

@@ -62,7 +62,7 @@ table! {
         /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and records, and the page's
         /// origin; other fields that tell an address pass from them only.
         trusted_proxies: Vec<String>;
-        /// What these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
         /// need `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
@@ -197,8 +197,8 @@ table! {
         /// The path towards the upstream: `"own"` (that of its address, whatever the client asked for), `"request"` (the
         /// path that the client asked for), or `"rest"` (what the * at the end of `path` stands for, behind the path of
         /// the upstream's address). Without this key and `strip_prefix`: its own.
-        upstream_path: Option<String> = None, example "\"rest\"";
-        /// Whether clients that ask for the endpoint by its name, as with ROUTENAME, need not meet this route's
+        upstream_path: Option<String> = None, shown "\"rest\"";
+        /// Clients that ask for the endpoint by its name, as with ROUTENAME, need not meet this route's
         /// conditions for host, headers, query and cookies.
         by_name: bool = false;
         /// Put the request's path without this prefix behind the upstream's path. Without this key the upstream gets

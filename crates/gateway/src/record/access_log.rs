@@ -8,7 +8,7 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -16,12 +16,13 @@ use std::{
     time::SystemTime,
 };
 
+use parking_lot::Mutex;
+
 use serde::Serialize;
 
 use crate::{
     record::{Dialect, End, Record, Refused},
     settings,
-    sync::lock,
 };
 
 /// Lines that may wait for the sink; more are dropped and counted.
@@ -74,7 +75,7 @@ impl Sink {
         let Ok(line) = serde_json::to_string(line) else {
             return;
         };
-        let lines = lock(&self.lines);
+        let lines = self.lines.lock();
         let sent = lines.as_ref().map(|lines| lines.try_send(line));
         if !matches!(sent, Some(Ok(()))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -171,12 +172,13 @@ impl AccessLog {
             bytes_out: 0,
         });
     }
+
     /// Writes what waits, then nothing more.
     pub(crate) fn close(&self) {
         let Some(sink) = &self.0 else { return };
-        let lines = lock(&sink.lines).take();
+        let lines = sink.lines.lock().take();
         drop(lines);
-        let writer = lock(&sink.writer).take();
+        let writer = sink.writer.lock().take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the access log's writer failed");
         }

@@ -95,7 +95,7 @@ impl Table {
         same.then_some(found)
     }
 
-    /// Whether a client whose request this is may ask for an endpoint by its name: it meets the
+    /// Returns whether a client whose request this is may ask for an endpoint by its name: it meets the
     /// [guards](crate::settings::Route::guards) of one of its routes, if there are routes to it.
     pub(crate) fn may_be_named(&self, target: &Target, head: &RequestHead) -> bool {
         let endpoint = target.endpoint();

@@ -379,7 +379,7 @@ async fn the_upstream_gets_the_path_that_the_route_says() {
     .await;
 }
 
-/// Also: host, cookie and query; by header, by query parameter, over SMHandshake and mux.
+/// Also: host, cookie and query; by header, by query parameter, over `SMHandshake` and mux.
 #[tokio::test]
 async fn a_name_does_not_lead_past_the_conditions_of_a_route() {
     let backend = telling();

@@ -26,7 +26,7 @@ pub enum ForwardedBy {
     Either,
 }
 
-/// What trusted proxies have told about a request.
+/// All that trusted proxies have told about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
@@ -36,7 +36,7 @@ pub struct Forwarded {
     pub client: Option<IpAddr>,
     /// The peer is a trusted proxy. Without one nothing else here is told.
     pub by_proxy: bool,
-    /// Whether the client used TLS, if a proxy has said so.
+    /// The client used TLS, or did not; `None` if no proxy has said so.
     pub secure: Option<bool>,
     /// The host that the client asked for, with its port as far as it was told beside it.
     pub host: Option<String>,
@@ -154,7 +154,7 @@ fn chain<'a>(
     hop
 }
 
-/// Whether a proxy says that it does not tell (RFC 7239 section 6.2 and 6.3).
+/// Returns whether a proxy says that it does not tell (RFC 7239 section 6.2 and 6.3).
 fn is_hidden(node: &str) -> bool {
     let node = unquoted(node);
     let name = node.split_once(':').map_or(node, |(name, _port)| name);
@@ -184,7 +184,7 @@ fn first<T>(fields: &[&[u8]], read: impl Fn(&str) -> Option<T>) -> Option<T> {
     entries(fields).filter_map(read).last()
 }
 
-/// Whether the fields that are older than `Forwarded` tell of TLS.
+/// Returns whether the fields that are older than `Forwarded` tell of TLS.
 fn scheme<'a>(values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Option<bool> {
     let named = [
         "x-forwarded-proto",
@@ -206,7 +206,7 @@ fn scheme<'a>(values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Option<bool> {
     })
 }
 
-/// Whether a scheme is one with TLS; `None` for one that is neither HTTP's nor WebSocket's.
+/// Returns whether a scheme is one with TLS; `None` for one that is neither HTTP's nor WebSocket's.
 fn is_secure(scheme: &str) -> Option<bool> {
     let is = |expected: &str| scheme.eq_ignore_ascii_case(expected);
     let secure = is("https") || is("wss");
@@ -544,7 +544,7 @@ mod tests {
         }
     }
 
-    /// What 10.0.0.1 has told, whose network is trusted.
+    /// Reads the words of 10.0.0.1, whose network is trusted.
     fn told(fields: &[&str]) -> Forwarded {
         let mut head = String::from("GET / HTTP/1.1\r\n");
         for field in fields {

@@ -81,7 +81,7 @@ impl Config {
     }
 }
 
-/// What stands in front of a listener.
+/// The proxies in front of a listener.
 #[derive(Clone, Copy)]
 struct Proxies<'a> {
     proxy_protocol: &'a [String],

@@ -55,7 +55,7 @@ pub enum AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Whether a page of this origin, as in the `Origin` field, may connect.
+    /// Returns whether a page of this origin, as in the `Origin` field, may connect.
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,

@@ -76,7 +76,7 @@ table! {
         /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
         /// origin.
         trusted_proxies: Vec<String>;
-        /// What these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
         /// need `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
@@ -201,7 +201,7 @@ table! {
         /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
         /// origin.
         trusted_proxies: Vec<String>;
-        /// What these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
         /// need `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;

@@ -103,10 +103,21 @@ fn origins_are_compared_as_browsers_write_them() {
     }
 }
 
-/// Also: custom schemes of apps and extensions, local files, sub-domains, parts of a label, ports, names outside of
-/// ASCII, a slash at the end.
+/// Checks what an entry of the list fits, and what it does not.
+fn check_listed(listed: &str, fitting: &[&str], others: &[&str]) {
+    let text = format!("[server]\nallowed_origins = [\"{listed}\"]");
+    let origins = settings(&text).allowed_origins;
+    for origin in fitting {
+        assert!(origins.allows(origin), "{listed} {origin}");
+    }
+    for origin in others {
+        assert!(!origins.allows(origin), "{listed} {origin}");
+    }
+}
+
+/// Also: extensions, local files.
 #[test]
-fn origins_that_pages_and_apps_have_can_be_listed() {
+fn origins_of_apps_and_local_files_can_be_listed() {
     for (listed, fitting, others) in [
         ("null", &["null"][..], &["file://"][..]),
         ("file://", &["file://"], &["null"]),
@@ -123,10 +134,19 @@ fn origins_that_pages_and_apps_have_can_be_listed() {
             &["chrome-extension://abcdef"],
             &["https://abcdef"],
         ),
+    ] {
+        check_listed(listed, fitting, others);
+    }
+}
+
+/// Also: parts of a label, ports, names outside of ASCII, addresses, a slash at the end.
+#[test]
+fn sub_domains_can_be_listed_and_every_spelling_of_an_origin() {
+    for (listed, fitting, others) in [
         (
             "HTTPS://*.Example.org/",
-            &["https://a.b.example.org"],
-            &["https://example.org"],
+            &["https://a.b.example.org"][..],
+            &["https://example.org"][..],
         ),
         (
             "https://*.example.org:443",
@@ -174,14 +194,7 @@ fn origins_that_pages_and_apps_have_can_be_listed() {
             &[],
         ),
     ] {
-        let origins =
-            settings(&format!("[server]\nallowed_origins = [\"{listed}\"]")).allowed_origins;
-        for origin in fitting {
-            assert!(origins.allows(origin), "{listed} {origin}");
-        }
-        for origin in others {
-            assert!(!origins.allows(origin), "{listed} {origin}");
-        }
+        check_listed(listed, fitting, others);
     }
 }
 

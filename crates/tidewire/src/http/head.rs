@@ -117,7 +117,7 @@ pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
     }
 }
 
-/// What a probe is told by a server that serves; `None` for a method that is none of a probe's.
+/// The answer to a probe of a server that serves; `None` for a method that is none of a probe's.
 pub(crate) fn healthy(method: &str) -> Option<String> {
     let body = match method {
         "GET" | "OPTIONS" => "ok\n",
@@ -130,7 +130,7 @@ pub(crate) fn healthy(method: &str) -> Option<String> {
     ))
 }
 
-/// What a client is told whose address has no place.
+/// The answer to a client whose address has no place.
 pub(crate) fn too_many_of_address() -> Refusal {
     Refusal::new(503, "too many connections from this address").header("Retry-After", "5")
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use tidewire_proto::proxy::Forwarded;
 
-/// What a client has asked for, as its browser names it in the origins of pages from there.
+/// The address that a client has asked for, as its browser names it in the origins of pages from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget {
     /// In lower case, with the ports that it may have had: proxies tell the port beside the host, and may drop it.
@@ -21,9 +21,9 @@ pub struct RequestTarget {
 pub struct ForeignOrigin {
     /// Its origin as far as it can be shown; empty if there were several or none that is text.
     pub origin: String,
-    /// What was asked for, such as `http://chat.example:8085`.
+    /// The address that was asked for, such as `http://chat.example:8085`.
     pub asked: String,
-    /// What it differs in, if it has the same name: then a proxy in front may not have been understood.
+    /// The part in which it differs, if it has the same name: then a proxy in front may not have been understood.
     pub differs: Option<Difference>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Difference {
 }
 
 impl RequestTarget {
-    /// What was asked for by the `Host` field of a request on a connection with or without TLS, and what trusted
+    /// The address that was asked for by the `Host` field of a request on a connection with or without TLS, and what trusted
     /// proxies have told of it, which counts more. `secure` is `None` for a server that does not know whether a proxy
     /// in front does TLS.
     pub fn new(host: &str, secure: Option<bool>, forwarded: &Forwarded) -> Self {
@@ -64,7 +64,7 @@ impl RequestTarget {
         }
     }
 
-    /// Whether a page of this origin is one that came from here.
+    /// Returns whether a page of this origin is one that came from here.
     fn is_of(&self, origin: &Origin<'_>) -> bool {
         let is_scheme = match self.secure {
             Some(true) => origin.scheme == "https",
@@ -203,7 +203,7 @@ impl<'a> Origin<'a> {
         default_port(self.scheme).is_some()
     }
 
-    /// Whether `Host` names this origin's host and port.
+    /// Returns whether `Host` names this origin's host and port.
     fn is_at(&self, host: &str) -> bool {
         let (name, port) = split_port(host);
         let port = port.filter(|port| default_port(self.scheme) != Some(port));

@@ -7,12 +7,14 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use tidewire_proto::proxy::Network;
+
+use crate::sync::Mutex;
 
 /// Counts connections, in all and per address.
 #[derive(Debug)]
@@ -128,7 +130,7 @@ impl Admission {
         }
         let ip = ip.to_canonical();
         let counts = &self.counts.0;
-        let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = counts.per_ip.lock();
         // Zero connections are no entry: the table must not grow by refusals.
         if per_ip.get(&ip).copied().unwrap_or(0) >= self.per_ip_max {
             return Err(Exceeded::Address);
@@ -163,7 +165,7 @@ impl Drop for Permit {
 impl Drop for AddressPlace {
     fn drop(&mut self) {
         let counts = &self.counts.0;
-        let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = counts.per_ip.lock();
         if let Some(count) = per_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
@@ -189,7 +191,7 @@ mod tests {
         drop(first);
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_ok());
-        assert_eq!(admission.counts.0.per_ip.lock().unwrap().len(), 2);
+        assert_eq!(admission.counts.0.per_ip.lock().len(), 2);
     }
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
         permits.remove(0);
         permits[0].count_from(mapped).expect("room");
         drop(permits);
-        assert!(admission.counts.0.per_ip.lock().unwrap().is_empty());
+        assert!(admission.counts.0.per_ip.lock().is_empty());
     }
 
     #[test]
@@ -258,7 +260,7 @@ mod tests {
         let place = admission.place_of(client).expect("room").expect("a limit");
         assert_eq!(admission.admit(client).err(), Some(Exceeded::Address));
         drop(place);
-        assert!(admission.counts.0.per_ip.lock().unwrap().is_empty());
+        assert!(admission.counts.0.per_ip.lock().is_empty());
         let unlimited = admission.with_limits(9, usize::MAX, &[]);
         assert!(unlimited.place_of(client).expect("room").is_none());
     }

@@ -79,13 +79,13 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Whether one of them has this address.
+    /// Returns whether one of them has this address.
     pub(super) fn contain(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.networks.iter().any(|network| network.contains(ip))
     }
 
-    /// What the proxies have told about a request ([`Forwarded::read`]). `values` gives the values of all fields of a
+    /// Reads the words of the proxies about a request ([`Forwarded::read`]). `values` gives the values of all fields of a
     /// name in any case. The chain ends with what the PROXY protocol told, or else with the connection's own address.
     pub fn forwarded<'a>(&self, peer: &Peer, values: impl Fn(&str) -> Vec<&'a [u8]>) -> Forwarded {
         let nearest = peer.client_address().map(|address| address.ip());

@@ -167,7 +167,7 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
     }))
 }
 
-/// What is run for a connection, in the place of a proxy's client if there is one.
+/// Keeps the place of a proxy's client, if there is one, for as long as its connection runs.
 fn counted(established: Established, place: Option<AddressPlace>) -> Established {
     match place {
         None => established,

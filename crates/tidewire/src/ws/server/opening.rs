@@ -52,7 +52,7 @@ pub struct Opening {
 pub struct RefusedRequest<'a> {
     /// The request.
     pub request: &'a Request,
-    /// What the client was told.
+    /// The answer that the client got.
     pub refusal: &'a Refusal,
 }
 
