@@ -19,7 +19,6 @@ mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 mod lifecycle; // start and graceful stop
 mod reload; // another configuration for connections to come
-mod sync; // locks
 
 pub use lifecycle::{Running, StartError, start};
 pub use reload::Reloaded;

@@ -8,18 +8,20 @@
 use std::{
     collections::{HashMap, VecDeque},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use bytes::Bytes;
 use tidewire_proto::{
-    CloseFrame,
+    CloseCode, CloseFrame,
     mux::{Body, Frame, FrameError, Open, Side, StreamIds},
 };
 use tokio::sync::{Notify, watch};
 
 use super::{Lost, OpenError, Violation, stream::Stream};
+
+use crate::sync::Mutex;
 
 /// What is asked for; checked.
 #[derive(Clone, Debug)]
@@ -59,6 +61,11 @@ pub(super) struct Streams {
     condition: watch::Sender<Condition>,
 }
 
+/// Keeps the connection of these streams: who is dropped last closes it.
+pub(super) struct Handle {
+    pub(super) streams: Arc<Streams>,
+}
+
 #[derive(Debug, Default)]
 struct Table {
     ids: StreamIds,
@@ -83,7 +90,7 @@ impl Streams {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     pub(super) fn condition(&self) -> Condition {
@@ -295,6 +302,12 @@ impl Streams {
     }
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.streams.finish(CloseFrame::new(CloseCode::NORMAL, ""));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,9 +345,7 @@ mod tests {
         streams.table().ids.open(3).unwrap();
         refused.lock().opened(3);
         assert_eq!(streams.table().open.len(), 3);
-        by_us
-            .lock()
-            .abort(CloseFrame::new(tidewire_proto::CloseCode::NORMAL, ""));
+        by_us.lock().abort(CloseFrame::new(CloseCode::NORMAL, ""));
         streams.ready(&by_us);
         assert!(streams.next_frame().unwrap().is_some(), "CLOSE");
         say(&streams, 1, Body::Close(None));
