@@ -4,7 +4,11 @@
 //! loses nothing that was accepted. Before the server is ready the first one ends it at once. SIGHUP reads
 //! configuration and certificates again; what is wrong is told, and the old ones stay.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use tidewire_server::{
@@ -51,6 +55,9 @@ pub(crate) struct ServeArguments {
     /// Serve /echo, which sends every message back: for tests and benchmarks
     #[arg(long)]
     echo: bool,
+    /// Nobody has named this command: then it says what it is.
+    #[arg(skip)]
+    pub(crate) is_unasked: bool,
 }
 
 impl ServeArguments {
@@ -91,6 +98,10 @@ async fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         settings.config.log.format,
         &Target::StandardError,
     )?;
+    if arguments.is_unasked {
+        // Who has closed the standard error does not want to know.
+        drop(writeln!(io::stderr(), "{}", introduction(&settings)));
+    }
     warn(&settings);
     let pool = pool(&settings).context("cannot start the runtime")?;
     let code = run_on(&pool, settings, arguments, &mut signals, &mut hangups).await;
@@ -109,6 +120,17 @@ fn load(arguments: &ServeArguments) -> anyhow::Result<Settings> {
             "invalid configuration"
         })
     })
+}
+
+/// Tells a newcomer what begins to run, and what it leaves behind.
+fn introduction(settings: &Settings) -> String {
+    let dir = Path::new(&settings.config.data_dir);
+    let dir = std::path::absolute(dir).unwrap_or_else(|_error| dir.to_owned());
+    format!(
+        "tidewire: no command, so this starts the messaging server, as `tidewire serve`; Ctrl-C stops it.\n\
+         tidewire: messages are kept in {}. `tidewire --help` tells what else there is.",
+        dir.display()
+    )
 }
 
 fn warn(settings: &Settings) {

@@ -8,7 +8,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -26,6 +26,8 @@ use tidewire_engine::{
 };
 use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports};
 
+#[cfg(unix)]
+use crate::store::StoreSocket;
 use crate::{
     access::Access,
     chat::{Behaviour, Chat, Timing},
@@ -71,6 +73,8 @@ pub struct Running {
     urls: Vec<(&'static str, String)>,
     pub(crate) settings: Settings,
     pub(crate) answers: AnswerBudget,
+    #[cfg(unix)]
+    store_socket: Option<StoreSocket>,
 }
 
 /// The parts of the REST API that a reload leaves alone.
@@ -148,7 +152,11 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
             Some((server, served))
         }
     };
+    #[cfg(unix)]
+    let store_socket = StoreSocket::open(Path::new(&settings.config.data_dir), &mailbox);
     Ok(Running {
+        #[cfg(unix)]
+        store_socket,
         hub,
         mailbox,
         threads,
@@ -179,6 +187,8 @@ impl Running {
     /// Not cancel safe: when dropped, the rest ends abruptly, as with a kill. Nothing accepted
     /// is lost.
     pub async fn stop(self) -> bool {
+        #[cfg(unix)]
+        drop(self.store_socket);
         self.hub.stop_accepting();
         let drain = self.settings.config.server.drain_timeout;
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);

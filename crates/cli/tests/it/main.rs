@@ -31,6 +31,7 @@ mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted
 mod disk_failure; // a failed fsync is the end of accepting
 mod file_systems; // data directories on file systems that lack something
+mod store; // copies and looks beside a server
 mod disk_full; // a full disk refuses, and heals
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
+    process::Stdio,
     sync::Arc,
 };
 
@@ -277,6 +278,37 @@ async fn writer(file: &Path) -> File {
     let file = file.to_owned();
     let opened = tokio::task::spawn_blocking(move || File::options().write(true).open(file));
     opened.await.expect("no panic").expect("a pipe")
+}
+
+/// Who closes the window does not want a server that nobody sees and that keeps the ports. `script` lends the terminal,
+/// which goes away with it.
+#[test]
+fn a_server_whose_terminal_is_gone_stops_in_good_form() {
+    run(async {
+        let home = Home::new("");
+        let serve = format!(
+            "exec {} serve --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0 --data-dir data",
+            program::BINARY
+        );
+        let mut script = program::command("script", home.path());
+        script
+            .args(["--quiet", "--command", &serve, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let mut terminal = tokio::process::Command::from(script)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("script (util-linux) is installed");
+        // It is removed by a stop in good form, and by nothing else.
+        let control = home.data_dir().join("control");
+        while !control.exists() {
+            tokio::task::yield_now().await;
+        }
+        terminal.start_kill().expect("it runs");
+        while control.exists() {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 #[test]
