@@ -146,7 +146,7 @@ fn stopped_early(signal: &'static str) -> ExitCode {
 }
 
 /// The runtime of everything but the signals and the connections of `per-core`, which have their own.
-fn pool(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> {
+fn pool(settings: &Settings) -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let server = &settings.config.server;
     if server.runtime == Runtime::Pool && server.workers > 0 {

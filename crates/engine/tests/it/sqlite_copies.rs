@@ -42,7 +42,7 @@ fn a_copy_of_a_working_store_has_what_was_accepted_before_and_both_go_on() {
     let before = fs::read(&file).expect("readable");
     // Far more than what makes a checkpoint due.
     for _ in 0..200 {
-        append(&*store, "bob", &[b'x'; 100_000]);
+        append(&*store, "bob", &vec![b'x'; 100_000]);
     }
     let copy = dir.path().join("copy.db");
     fs::copy(&file, &copy).expect("copied");
@@ -158,7 +158,7 @@ fn a_store_that_closes_voids_the_copy() {
 fn what_is_in_use_damaged_or_not_there_is_no_copy() {
     let (dir, config) = fresh();
     let store = open(&config);
-    append(&*store, "ann", &[b'x'; 50_000]);
+    append(&*store, "ann", &vec![b'x'; 50_000]);
     let copy = dir.path().join("copy.db");
     let error = copy_unused(&config.dir, &copy).expect_err("in use");
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
