@@ -2,6 +2,8 @@
 //!
 //! Every rule that is broken is noted and checking goes on, so that one run tells everything.
 
+use std::sync::Arc;
+
 use tidewire::ws::{ProxyProtocol, TrustedProxies};
 use tidewire_auth::{AuthConfig, Lookup};
 use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
@@ -109,6 +111,7 @@ fn listener(
             networks,
             by: proxies.fields.into(),
         },
+        bound_port: Arc::default(),
     })
 }
 

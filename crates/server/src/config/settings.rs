@@ -3,13 +3,19 @@
 //! There is no other way to get one than through the checks, so what takes `Settings` checks
 //! nothing again. Meaning, default and cost of a key stand where it is declared.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use tidewire::{
     http::origin_matches,
+    tls::ServerTls,
     ws::{ProxyProtocol, TrustedProxies},
 };
 use tidewire_auth::Authenticator;
+use tidewire_config::NearMiss;
 
 use super::Config;
 
@@ -36,13 +42,22 @@ pub struct ListenerSettings {
     /// Its address; port 0 picks a free one.
     pub listen: SocketAddr,
     /// TLS, if the listener speaks it.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<ServerTls>,
     /// Who may connect.
     pub auth: Authenticator,
     /// Balancers in front that tell who connects.
     pub proxy_protocol: ProxyProtocol,
     /// HTTP proxies in front that tell who asks for what.
     pub trusted_proxies: TrustedProxies,
+    /// The port that it listens on, once it does.
+    pub(crate) bound_port: Arc<OnceLock<u16>>,
+}
+
+impl ListenerSettings {
+    /// Notes where it listens.
+    pub(crate) fn bound_to(&self, address: SocketAddr) {
+        self.bound_port.get_or_init(|| address.port());
+    }
 }
 
 /// Which origins may connect besides the server's own.
@@ -75,21 +90,8 @@ impl AllowedOrigins {
     }
 }
 
-/// TLS on one listener. The files could be opened when the configuration was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TlsSettings {
-    /// PEM file with the certificate chain.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-    /// PEM file with the CAs of client certificates. When there is one, a client without a
-    /// certificate must be refused.
-    pub client_ca: Option<PathBuf>,
-}
-
 /// A setting that is allowed but dangerous.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// `chat.check_sender` is off.
@@ -105,6 +107,10 @@ pub enum Warning {
         /// The key of the authentication.
         key: &'static str,
     },
+    /// Something about the files of TLS.
+    Tls(String),
+    /// A variable is almost a key.
+    NearMiss(NearMiss),
 }
 
 impl fmt::Display for Warning {
@@ -123,6 +129,8 @@ impl fmt::Display for Warning {
             Self::AnyOrigin => {
                 f.write_str("server.allowed_origins is [\"*\"]: every web page may connect")
             }
+            Self::Tls(text) => f.write_str(text),
+            Self::NearMiss(near_miss) => near_miss.fmt(f),
             Self::InlineSecret { key } => write!(
                 f,
                 "{key} contains a secret: refer to it with ${{env:NAME}} or ${{file:/path}}"
