@@ -6,20 +6,19 @@ use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
     handshake::{
-        Agreed, ClientRequest, HandshakeError, HeadLimits, HeadScanner, RequestOptions,
-        ResponseHead, Url,
+        Agreed, ClientRequest, RequestOptions, ResponseHead, Url,
     },
     proxy::ProxyUrl,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout},
 };
 
 #[cfg(feature = "http2")]
 use super::Http2Connection;
-use super::{ConnectError, Peer, Proxy, ProxyError, WebSocket, proxy};
+use super::{AnswerLimits, ConnectError, Peer, Proxy, ProxyError, WebSocket, answer::read_head, proxy};
 use crate::{
     entropy,
     net::{Stream, dial},
@@ -62,6 +61,7 @@ pub struct Client {
     address: Option<SocketAddr>,
     proxy: Option<Proxy>,
     preface: Bytes,
+    pub(super) answer_limits: AnswerLimits,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
     #[cfg(feature = "http2")]
@@ -103,6 +103,7 @@ impl Client {
             address: None,
             proxy: None,
             preface: Bytes::new(),
+            answer_limits: AnswerLimits::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "http2")]
@@ -158,6 +159,13 @@ impl Client {
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
+        self
+    }
+
+    /// How much a server may answer to the handshake; default 16 KiB of head, 64 fields, 64 KiB of a refusal's body.
+    #[must_use]
+    pub fn answer_limits(mut self, limits: AnswerLimits) -> Self {
+        self.answer_limits = limits;
         self
     }
 
@@ -329,7 +337,7 @@ impl Client {
             .await
             .map_err(ConnectError::Lost)?;
         stream.flush().await.map_err(ConnectError::Lost)?;
-        let (head, leftover) = read_answer(&mut stream).await?;
+        let (head, leftover) = read_head(&mut stream, self.answer_limits.head).await?;
         let agreed = request.verify(&head)?;
         let socket = self.socket(stream, leftover, Arc::new(peer), agreed);
         Ok((socket, head))
@@ -428,33 +436,5 @@ fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
     ConnectError::Proxy {
         proxy: proxy.to_string(),
         source,
-    }
-}
-
-/// Reads the answer's head and what came behind it.
-pub(super) async fn read_answer(
-    stream: &mut (impl AsyncRead + Unpin),
-) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
-    let limits = HeadLimits::default();
-    let mut buffer = Vec::with_capacity(512);
-    let mut scanner = HeadScanner::default();
-    loop {
-        if let Some(len) = scanner
-            .scan(&buffer, limits)
-            .map_err(HandshakeError::from)?
-        {
-            let leftover = buffer.split_off(len);
-            let head =
-                ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
-            return Ok((head, leftover));
-        }
-        if stream
-            .read_buf(&mut buffer)
-            .await
-            .map_err(ConnectError::Lost)?
-            == 0
-        {
-            return Err(ConnectError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
-        }
     }
 }

@@ -12,6 +12,7 @@ mod acceptor; // a server on a stream that the caller has
 mod client; // connect
 #[cfg(feature = "http2")]
 mod http2; // client: many WebSockets on one connection
+mod answer; // client: what the server says
 mod tunnel; // client: open for somebody else
 mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
@@ -26,6 +27,7 @@ pub use crate::{
     net::{ConnectionCounts, Peer},
     service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
 };
+pub use answer::AnswerLimits;
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 pub use client::{Client, connect, connect_with};
 pub use decision::{AcceptFuture, Decision};
@@ -59,4 +61,4 @@ pub use tidewire_proto::{
     },
 };
 pub use topic::{Membership, TooSlow, Topic, TopicConfig};
-pub use tunnel::{Tunnel, TunnelAnswer};
+pub use tunnel::{HandshakeAnswer, Tunnel, TunnelAnswer};

@@ -23,15 +23,19 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket};
+use tidewire::{
+    proto::handshake::ResponseHead,
+    ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket},
+};
 use tokio::time::Instant;
 
 use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
     ambient::now,
     backend::{
+        answer,
         queue::{Down, PieceQueue, Proved, Up},
-        reach::{self, Reached, UpstreamRequest},
+        reach::{self, CONFIRM, Reached, UpstreamRequest},
     },
     record::{Record, sessions::Session},
     routing::target::{Target, add},
@@ -236,7 +240,13 @@ impl BackendSession {
                     self.down.push(Down::Closed(frame));
                     return (code, "closed by the backend");
                 }
-                Outcome::Backend(_) | Outcome::BackendLost => {
+                // It has said that it goes: nothing is wrong with it, perhaps with this client.
+                Outcome::Backend(_) => {
+                    self.target.tell_loss("a backend has closed under a client");
+                    self.ledger.settle(backend.socket.stats().bytes_sent);
+                    drop(backend);
+                }
+                Outcome::BackendLost => {
                     self.target.tell_loss("a backend was lost under a client");
                     self.ledger.settle(backend.socket.stats().bytes_sent);
                     backend.lease.lost(now());
@@ -274,8 +284,9 @@ impl BackendSession {
         let Reached {
             mut lease,
             socket,
-            confirms_by_pong,
+            head,
         } = reached;
+        let confirms_by_pong = head.has_token(CONFIRM.0, CONFIRM.1);
         self.record.served_by(&lease.upstream().url.host_header());
         let movable = self.resume.is_some();
         if let Some(health) = &self.target.endpoint().health
@@ -291,6 +302,7 @@ impl BackendSession {
                 PingAnswers::EndToEnd => true,
                 PingAnswers::Gateway => false,
             },
+            head,
         }
     }
 
@@ -327,12 +339,19 @@ pub(crate) struct Backend {
     lease: Lease,
     /// Its pings are answered by the client, not here.
     end_to_end: bool,
+    head: ResponseHead,
 }
 
 impl Backend {
-    /// Returns whether a pong to it is the client's.
-    pub(crate) fn is_end_to_end(&self) -> bool {
-        self.end_to_end
+    /// Returns what the client gets of its answer, where there is a handshake of the client's own to put it into.
+    pub(crate) fn answer_fields(&self) -> Vec<(String, String)> {
+        let mut fields = answer::fields_without_confirm(&self.head);
+        if self.end_to_end {
+            // For a gateway in front of this one.
+            let (name, value) = CONFIRM;
+            fields.push((name.to_owned(), value.to_owned()));
+        }
+        fields
     }
 
     /// Returns what it chose.

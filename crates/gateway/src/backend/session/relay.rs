@@ -53,6 +53,7 @@ impl BackendSession {
             socket,
             lease,
             end_to_end,
+            head: _,
         } = backend;
         let end_to_end = *end_to_end;
         let relay = poll_fn(|cx| match lease.poll_unhealthy(cx) {
