@@ -11,10 +11,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, ConnectError, client::read_answer};
+use super::{Client, upgrade::read_answer};
 use crate::{
     entropy,
     net::{Rewind, Stream},
+    ws::ConnectError,
 };
 
 /// Most bytes of a refusal's body that are read.
