@@ -13,10 +13,12 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use parking_lot::Mutex;
 
 use tidewire_engine::{Batch, Placed, ReadError};
 
@@ -25,7 +27,6 @@ use crate::{
     live::Live,
     session_table::{SHARDS, Sessions},
     submission::{Origin, RefusedRecipient},
-    sync::lock,
 };
 
 #[derive(Debug)]
@@ -121,7 +122,7 @@ impl Hub {
             let state = self.fan_out.shard(shard);
             state.outstanding.fetch_add(1, Ordering::Relaxed);
             self.fan_out.outstanding.fetch_add(1, Ordering::Relaxed);
-            let mut queue = lock(&state.queue);
+            let mut queue = state.queue.lock();
             queue.work.push_back(work);
             if !std::mem::replace(&mut queue.has_job, true) {
                 jobs.push(self.job(shard));
@@ -142,7 +143,7 @@ impl Hub {
         let state = self.fan_out.shard(shard);
         for _ in 0..WORK_PER_JOB {
             let work = {
-                let mut queue = lock(&state.queue);
+                let mut queue = state.queue.lock();
                 let Some(work) = queue.work.pop_front() else {
                     queue.has_job = false;
                     if queue.work.capacity() > IDLE_CAPACITY_MAX {

@@ -7,7 +7,7 @@ use tidewire_proto::{CloseCode, CloseFrame, mux::SUBPROTOCOL};
 use super::{
     ConnectError, Endpoint, Lost,
     driver::Driver,
-    streams::{Condition, Streams},
+    streams::{Condition, Handle, Streams},
 };
 use crate::ws::{Client, WebSocket};
 
@@ -49,11 +49,6 @@ pub async fn connect_with(client: Client) -> Result<Gateway, ConnectError> {
 #[derive(Clone)]
 pub struct Gateway {
     handle: Arc<Handle>,
-}
-
-/// Keeps the connection: who is dropped last closes it.
-pub(super) struct Handle {
-    pub(super) streams: Arc<Streams>,
 }
 
 impl fmt::Debug for Gateway {
@@ -136,11 +131,5 @@ impl Gateway {
     pub async fn close(&self, code: CloseCode, reason: &str) {
         self.handle.streams.finish(CloseFrame::new(code, reason));
         self.closed().await;
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.streams.finish(CloseFrame::new(CloseCode::NORMAL, ""));
     }
 }

@@ -8,7 +8,10 @@ use tidewire_proto::{
 };
 
 use super::{
-    LogicalSocket, OpenError, connection::Handle, socket::Owner, stream::Opening, streams::Wanted,
+    LogicalSocket, OpenError,
+    socket::Owner,
+    stream::Opening,
+    streams::{Handle, Wanted},
 };
 
 /// A logical socket that is not open yet; `.await` opens it.

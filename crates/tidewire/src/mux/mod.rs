@@ -23,7 +23,7 @@
 //! the caller knows how to go on. [`connect`] again and open the endpoints again, when
 //! [`Gateway::closed`] says why, or as soon as [`Gateway::going_away`] returns.
 
-mod connection; // the handle of a connection
+mod connection; // the gateway, connected
 mod endpoint; // what to open, and how
 mod socket; // a logical socket
 mod driver; // the task behind a connection

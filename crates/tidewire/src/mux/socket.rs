@@ -7,8 +7,8 @@ use tidewire_proto::{CloseCode, CloseFrame, Message, Text, mux::DataFlags};
 
 use super::{
     Lost, RecvError, SendError,
-    connection::Handle,
     stream::{Item, Stream},
+    streams::Handle,
 };
 
 /// A WebSocket to an endpoint, over the connection to its gateway.

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use tidewire_proto::{
-    CloseFrame,
+    CloseCode, CloseFrame,
     mux::{Body, Frame, FrameError, Open, Side, StreamIds},
 };
 use tokio::sync::{Notify, watch};
@@ -57,6 +57,11 @@ pub(super) struct Streams {
     /// The driver has something to do; it alone waits.
     pub(super) work: Notify,
     condition: watch::Sender<Condition>,
+}
+
+/// Keeps the connection of these streams: who is dropped last closes it.
+pub(super) struct Handle {
+    pub(super) streams: Arc<Streams>,
 }
 
 #[derive(Debug, Default)]
@@ -295,6 +300,12 @@ impl Streams {
     }
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.streams.finish(CloseFrame::new(CloseCode::NORMAL, ""));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,9 +343,7 @@ mod tests {
         streams.table().ids.open(3).unwrap();
         refused.lock().opened(3);
         assert_eq!(streams.table().open.len(), 3);
-        by_us
-            .lock()
-            .abort(CloseFrame::new(tidewire_proto::CloseCode::NORMAL, ""));
+        by_us.lock().abort(CloseFrame::new(CloseCode::NORMAL, ""));
         streams.ready(&by_us);
         assert!(streams.next_frame().unwrap().is_some(), "CLOSE");
         say(&streams, 1, Body::Close(None));

@@ -10,11 +10,6 @@ mod endpoint; // what a server does with a connection
 mod sessions; // the open sessions of a server
 mod acceptor; // a server on a stream that the caller has
 mod client; // connect
-#[cfg(feature = "http2")]
-mod http2; // client: many WebSockets on one connection
-mod answer; // client: what the server says
-mod tunnel; // client: open for somebody else
-mod proxy; // client: through HTTP CONNECT and SOCKS5
 mod socket; // the driver: one connection
 #[cfg(feature = "futures")]
 mod message_stream; // the socket as `Stream` and `Sink`
@@ -27,17 +22,17 @@ pub use crate::{
     net::{ConnectionCounts, Peer},
     service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
 };
-pub use answer::AnswerLimits;
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
-pub use client::{Client, connect, connect_with};
+#[cfg(feature = "http2")]
+pub use client::Http2Connection;
+pub use client::{
+    AnswerLimits, Client, HandshakeAnswer, Proxy, Tunnel, TunnelAnswer, connect, connect_with,
+};
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
-#[cfg(feature = "http2")]
-pub use http2::Http2Connection;
 #[cfg(feature = "futures")]
 pub use message_stream::{MessageStream, MessageStreamError};
-pub use proxy::Proxy;
 pub use reconnect::{
     Backoff, ClientEvent, Closed, Delivery, DownReason, OutboxError, OutboxLimits, OutboxSender,
     Reconnect, Reconnecting,
@@ -61,4 +56,3 @@ pub use tidewire_proto::{
     },
 };
 pub use topic::{Membership, TooSlow, Topic, TopicConfig};
-pub use tunnel::{HandshakeAnswer, Tunnel, TunnelAnswer};

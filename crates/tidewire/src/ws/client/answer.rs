@@ -9,7 +9,7 @@ use tidewire_proto::handshake::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::ConnectError;
+use crate::ws::ConnectError;
 
 /// Bounds of what a server may answer to the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

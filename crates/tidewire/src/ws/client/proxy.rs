@@ -13,8 +13,10 @@ use tidewire_proto::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::ProxyError;
-use crate::net::{dial, peek};
+use crate::{
+    net::{dial, peek},
+    ws::ProxyError,
+};
 
 /// The proxy a client goes through: HTTP `CONNECT` or SOCKS5, for `ws://` and `wss://` alike.
 ///

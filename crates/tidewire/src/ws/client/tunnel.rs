@@ -13,12 +13,13 @@ use tokio::{
 };
 
 use super::{
-    Client, ConnectError, Peer, WebSocket,
+    Client,
     answer::{read_body, read_head},
 };
 use crate::{
     entropy,
-    net::{Rewind, Stream},
+    net::{Peer, Rewind, Stream},
+    ws::{ConnectError, WebSocket},
 };
 
 /// An open WebSocket as a bare stream.
@@ -46,7 +47,7 @@ pub enum HandshakeAnswer<T> {
         /// The answer.
         head: ResponseHead,
         /// Its body, empty if there is none; `None` if it is above
-        /// [`AnswerLimits::body_bytes_max`](super::AnswerLimits), was not whole in time, or cannot be told from
+        /// [`AnswerLimits::body_bytes_max`](crate::ws::AnswerLimits), was not whole in time, or cannot be told from
         /// what comes behind it.
         body: Option<Bytes>,
     },

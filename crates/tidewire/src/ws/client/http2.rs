@@ -20,11 +20,14 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tidewire_proto::handshake::{ExtendedConnect, HeadLimits, Url};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Client, ConnectError, Peer, WebSocket};
+use super::Client;
 use crate::{
-    net::Stream,
-    net::http2::{self, Http2Stream},
+    net::{
+        Peer, Stream,
+        http2::{self, Http2Stream},
+    },
     service::{Drain, DrainGuard},
+    ws::{ConnectError, WebSocket},
 };
 
 /// Streams that this client opens at most before the server says otherwise; none, so that its

@@ -1,0 +1,124 @@
+//! From an address to a byte stream: TCP, the way through a proxy, what goes before everything else, TLS.
+
+use std::time::Duration;
+
+use tidewire_proto::proxy::ProxyUrl;
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use super::{Client, proxy};
+use crate::{
+    net::{Peer, Stream, dial},
+    ws::{ConnectError, ProxyError},
+};
+
+impl Client {
+    /// TCP to the server, and the time left.
+    pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
+        let started = Instant::now();
+        let tcp = timeout(self.connect_timeout, Box::pin(self.reach()))
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
+        Ok((tcp, self.connect_timeout.saturating_sub(started.elapsed())))
+    }
+
+    /// TCP to the server, directly or through a proxy.
+    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+        if let Some(proxy) = self.proxy_url() {
+            let (host, port) = match self.address {
+                Some(address) => (&*address.ip().to_string(), address.port()),
+                None => (self.url.host(), self.url.port()),
+            };
+            let stream = proxy::connect(proxy, host, port).await;
+            return stream.map_err(|source| proxy_error(proxy, source));
+        }
+        let stream = match self.address {
+            Some(address) => dial::connect_to(vec![address]).await,
+            None => dial::connect(self.url.host(), self.url.port()).await,
+        };
+        stream.map_err(|source| ConnectError::Io {
+            host: self.url.host().into(),
+            port: self.url.port(),
+            source,
+        })
+    }
+
+    fn proxy_url(&self) -> Option<&ProxyUrl> {
+        self.proxy.as_ref()?.for_url(&self.url)
+    }
+
+    fn not_reached_in_time(&self) -> ConnectError {
+        match self.proxy_url() {
+            Some(proxy) => proxy_error(proxy, ProxyError::TimedOut),
+            None => ConnectError::TimedOut,
+        }
+    }
+
+    /// TLS, if the address wants it; `alpn` is offered instead of the usual.
+    pub(super) async fn stream(
+        &self,
+        mut tcp: TcpStream,
+        alpn: Option<&[u8]>,
+    ) -> Result<(Stream, Peer), ConnectError> {
+        let mut peer = Peer {
+            address: tcp.peer_addr().ok(),
+            secure: self.url.is_secure(),
+            ..Peer::default()
+        };
+        tcp.write_all(&self.preface)
+            .await
+            .map_err(ConnectError::Lost)?;
+        let stream = if self.url.is_secure() {
+            self.secure(tcp, &mut peer, alpn).await?
+        } else {
+            Stream::Plain(tcp)
+        };
+        Ok((stream, peer))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        peer: &mut Peer,
+        alpn: Option<&[u8]>,
+    ) -> Result<Stream, ConnectError> {
+        let tls_error = |source| ConnectError::Tls {
+            host: self.url.host().to_owned(),
+            source,
+        };
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => crate::tls::ClientTls::shared_system_roots()
+                .await
+                .map_err(ConnectError::SystemRoots)?,
+        };
+        let connected = tls.connect(self.url.host(), tcp, alpn).await;
+        let (stream, told) = connected.map_err(tls_error)?;
+        peer.tls = Some(Box::new(told));
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
+    async fn secure(
+        &self,
+        _tcp: TcpStream,
+        _peer: &mut Peer,
+        _alpn: Option<&[u8]>,
+    ) -> Result<Stream, ConnectError> {
+        Err(ConnectError::TlsUnavailable {
+            host: self.url.host().to_owned(),
+        })
+    }
+}
+
+fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
+    ConnectError::Proxy {
+        proxy: proxy.to_string(),
+        source,
+    }
+}
