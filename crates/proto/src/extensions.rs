@@ -216,8 +216,16 @@ mod tests {
             ("a;;", &["a"], Err(ExtensionError::NotOffered)),
             ("a", &["a, a"], Err(ExtensionError::Several)),
             ("a", &["a;"], Err(ExtensionError::Malformed)),
-            (deflate, &["permessage-deflate; client_max_window_bits=10"], Ok(())),
-            ("permessage-deflate", &["permessage-deflate; server_max_window_bits=10"], Ok(())),
+            (
+                deflate,
+                &["permessage-deflate; client_max_window_bits=10"],
+                Ok(()),
+            ),
+            (
+                "permessage-deflate",
+                &["permessage-deflate; server_max_window_bits=10"],
+                Ok(()),
+            ),
             (
                 "permessage-deflate",
                 &["permessage-deflate; client_max_window_bits=10"],

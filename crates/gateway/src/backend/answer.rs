@@ -124,10 +124,7 @@ mod tests {
         );
         let whole = refusal(&answer, Some(Bytes::from_static(b"{}")));
         assert_eq!(whole.status, 401);
-        let body = (
-            "application/json".to_owned(),
-            Bytes::from_static(b"{}"),
-        );
+        let body = ("application/json".to_owned(), Bytes::from_static(b"{}"));
         assert_eq!(whole.body, Some(body));
         assert_eq!(whole.headers.len(), 3);
         let cut = refusal(&answer, None);
@@ -142,6 +139,9 @@ mod tests {
         let refusal = refusal(&old, Some(Bytes::new()));
         let fields = ["Upgrade=websocket", "Sec-WebSocket-Version=8"];
         let told = refusal.headers.iter();
-        assert!(told.map(|(name, value)| format!("{name}={value}")).eq(fields));
+        assert!(
+            told.map(|(name, value)| format!("{name}={value}"))
+                .eq(fields)
+        );
     }
 }

@@ -139,7 +139,8 @@ table! {
     pub struct Resume {
         /// Switches it on.
         enabled: bool = true;
-        /// Time until the backend must be back; then the client is closed with 1014.
+        /// Time until the backend must be back; then the client is closed with 1014. A backend that is lost again
+        /// within a second, without having said anything, has not come back.
         timeout: Duration = SECOND * 30, in MILLISECOND * 100..=DAY, was "within";
         /// Wait before the first attempt; doubled with each, jittered.
         backoff_min: Duration = MILLISECOND * 100, in MILLISECOND * 10..=HOUR;

@@ -399,12 +399,7 @@ impl Breaker {
         }
     }
 
-    fn eject_after(
-        &mut self,
-        now: Instant,
-        after: Option<Ended>,
-        settings: &Ejection,
-    ) -> Change {
+    fn eject_after(&mut self, now: Instant, after: Option<Ended>, settings: &Ejection) -> Change {
         let lasting = match after {
             // It has been back for less long than it was away: it has not recovered.
             Some(last) if now < last.at + last.lasting => double(last.lasting, settings),

@@ -10,8 +10,8 @@ use tidewire::{
     proto::proxy,
     tls::ClientTls,
     ws::{
-        AnswerLimits, Client, CloseCode, CloseFrame, ConnectError, HandshakeAnswer, Incoming, RecvError,
-        SendError, Url, WebSocket,
+        AnswerLimits, Client, CloseCode, CloseFrame, ConnectError, HandshakeAnswer, Incoming,
+        RecvError, SendError, Url, WebSocket,
     },
 };
 use tokio::time::{Instant, timeout_at};

@@ -249,7 +249,10 @@ impl Roster {
     }
 
     /// Begins the probes that are due.
-    pub(super) fn begin_probes(&mut self, now: Instant) -> (Vec<(UpstreamId, Probe)>, Availability) {
+    pub(super) fn begin_probes(
+        &mut self,
+        now: Instant,
+    ) -> (Vec<(UpstreamId, Probe)>, Availability) {
         let mut begun = Vec::new();
         let mut news = Availability::Unchanged;
         for member in &mut self.members {
@@ -279,7 +282,9 @@ impl Roster {
         let Some(member) = self.find(id) else {
             return Availability::Unchanged;
         };
-        let change = member.breaker.probed(now, probe, evidence, &settings, leave);
+        let change = member
+            .breaker
+            .probed(now, probe, evidence, &settings, leave);
         self.changed(id, change);
         self.reschedule = true;
         Availability::improved_if(change != Change::Nothing)

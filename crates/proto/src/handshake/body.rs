@@ -57,13 +57,20 @@ enum Framing {
 #[derive(Debug)]
 enum Chunks {
     /// In the line that tells the size of the next chunk.
-    Size { line: Vec<u8> },
+    Size {
+        line: Vec<u8>,
+    },
     /// In a chunk, of which so many bytes are left.
-    Data { left: usize },
+    Data {
+        left: usize,
+    },
     /// In the line end behind a chunk.
     DataEnd,
     /// Behind the last chunk: fields, which nobody needs, and an empty line.
-    Trailer { line_len: usize, bytes: usize },
+    Trailer {
+        line_len: usize,
+        bytes: usize,
+    },
     Done,
 }
 
@@ -287,7 +294,12 @@ mod tests {
             ("Connection: close\r\n", "hello", "hello", true),
             ("Transfer-Encoding: gzip\r\n", "hello", "hello", true),
             (chunked, "5\r\nhello\r\n0\r\n\r\nmore", "hello", false),
-            (chunked, "3;a=b\r\nhel\r\n02\r\nlo\r\n0\r\nT: 1\r\n\r\n", "hello", false),
+            (
+                chunked,
+                "3;a=b\r\nhel\r\n02\r\nlo\r\n0\r\nT: 1\r\n\r\n",
+                "hello",
+                false,
+            ),
             (chunked, "5\nhello\n0\n\n", "hello", false),
             (chunked, "0\r\n\r\n", "", false),
             (
@@ -298,7 +310,11 @@ mod tests {
             ),
         ] {
             let found = decode(fields, bytes);
-            assert_eq!(found, Ok((body.to_owned(), needs_end)), "{fields} {bytes:?}");
+            assert_eq!(
+                found,
+                Ok((body.to_owned(), needs_end)),
+                "{fields} {bytes:?}"
+            );
         }
     }
 
@@ -324,7 +340,11 @@ mod tests {
             (chunked, "\r\n", BodyError::Malformed),
             (chunked, "-5\r\n", BodyError::Malformed),
             (chunked, "5\r\nhello5\r\n", BodyError::Malformed),
-            ("Content-Length: 5\r\nContent-Length: 6\r\n", "", BodyError::Malformed),
+            (
+                "Content-Length: 5\r\nContent-Length: 6\r\n",
+                "",
+                BodyError::Malformed,
+            ),
             ("Content-Length: five\r\n", "", BodyError::Malformed),
             ("Content-Length: +5\r\n", "hello", BodyError::Malformed),
         ] {

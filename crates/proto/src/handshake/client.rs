@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64, authority};
-use crate::{DeflateConfig, DeflateParameters, ExtensionError, deflate, extensions::keeps_to_offer};
+use crate::{
+    DeflateConfig, DeflateParameters, ExtensionError, deflate, extensions::keeps_to_offer,
+};
 
 /// The part of a client's request besides the address.
 #[derive(Clone, Copy, Debug, Default)]

@@ -75,7 +75,11 @@ impl HeadScanner {
         buffer: &[u8],
         limits: HeadLimits,
     ) -> Result<Option<usize>, HeadError> {
-        if !buffer.iter().zip(b"HTTP/1.").all(|(byte, start)| byte == start) {
+        if !buffer
+            .iter()
+            .zip(b"HTTP/1.")
+            .all(|(byte, start)| byte == start)
+        {
             return Err(HeadError::Malformed);
         }
         let from = self.scanned.saturating_sub(2);
@@ -335,7 +339,10 @@ fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
         .unwrap_or_default()
 }
 
-pub(super) fn fields<'a>(bytes: &'a [u8], fields: &'a [Field]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+pub(super) fn fields<'a>(
+    bytes: &'a [u8],
+    fields: &'a [Field],
+) -> impl Iterator<Item = (&'a str, &'a [u8])> {
     fields.iter().map(|(name, value)| {
         (
             text(bytes, name),

@@ -19,10 +19,10 @@ mod server; // answer a request
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
 pub use agreement::AcceptOptions;
+pub use body::{BodyDecoder, BodyError, BodyProgress};
 pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
-pub use body::{BodyDecoder, BodyError, BodyProgress};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead};
 pub use parameters::query_parameter;
 pub use refusal::Refusal;

@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn a_body_of_bytes_needs_no_type_and_304_has_none() {
         let refusal = Refusal::new(401, "no").body("", Bytes::from_static(b"\xff"));
-        let expected = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 1\r\n\r\n\xff";
+        let expected =
+            b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 1\r\n\r\n\xff";
         assert_eq!(refusal.to_bytes(), expected);
         let refusal = Refusal::new(304, "no").body("", "x").header("ETag", "1");
         let expected = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: 1\r\n\r\n";

@@ -8,9 +8,7 @@ use httparse::ParserConfig;
 
 use super::{
     HeadError, HeadLimits,
-    head::{
-        Field, FieldStorage, fields, fields_in, has_bare_line_end, has_token, too_large,
-    },
+    head::{Field, FieldStorage, fields, fields_in, has_bare_line_end, has_token, too_large},
 };
 
 /// A response head.
@@ -164,7 +162,12 @@ mod tests {
             ("HTTP/1.0 404\r\nA: 1\r\n\r\nbody", 404, 0, &["A=1"]),
             ("HTTP/1.1 404 \r\nA: 1\r\n\r\n", 404, 1, &["A=1"]),
             ("HTTP/1.1  404  Not Found\r\nA: 1\r\n\r\n", 404, 1, &["A=1"]),
-            ("HTTP/1.1 404 Not Found\nA: 1\n\nbody\r\n\r\n", 404, 1, &["A=1"]),
+            (
+                "HTTP/1.1 404 Not Found\nA: 1\n\nbody\r\n\r\n",
+                404,
+                1,
+                &["A=1"],
+            ),
             ("HTTP/1.1 404 Not Found\r\nA: 1\n\r\nbody", 404, 1, &["A=1"]),
             (
                 "HTTP/1.1 401 Who\r\nA: 1,\r\n\t2\r\n  3\r\nB: 4\r\n\r\n",
@@ -174,8 +177,18 @@ mod tests {
             ),
             ("HTTP/1.1 403 No\nA: 1\n 2\n\n", 403, 1, &["A=1  2"]),
             ("HTTP/1.1 403 No\r\nA : 1\r\n\r\n", 403, 1, &["A=1"]),
-            ("HTTP/1.1 403 No\r\nno field\r\nA: 1\r\n\r\n", 403, 1, &["A=1"]),
-            ("HTTP/1.1 403 N\u{e9}in\r\nA: \u{e9}\r\n\r\n", 403, 1, &["A=\\xc3\\xa9"]),
+            (
+                "HTTP/1.1 403 No\r\nno field\r\nA: 1\r\n\r\n",
+                403,
+                1,
+                &["A=1"],
+            ),
+            (
+                "HTTP/1.1 403 N\u{e9}in\r\nA: \u{e9}\r\n\r\n",
+                403,
+                1,
+                &["A=\\xc3\\xa9"],
+            ),
             ("HTTP/1.1 999 Else\r\n\r\n", 999, 1, &[]),
         ] {
             let fields = fields.iter().map(|text| (*text).to_owned()).collect();

@@ -108,8 +108,10 @@ pub(crate) struct BackendSession {
     whole: bool,
     config: Config,
     ledger: Ledger,
-    /// How long was waited before the last attempt, and when the backend was there then.
-    backoff: Option<(Duration, Instant)>,
+    /// How the backend was found again last.
+    last_return: Option<Return>,
+    /// It has said something since.
+    has_spoken: bool,
     /// The beginning of a message that is put together on its way up.
     partial: BytesMut,
     /// What it is the beginning of.
@@ -159,7 +161,8 @@ impl BackendSession {
             pings: Pings::default(),
             ping_answers: endpoint.pings,
             record: Arc::clone(&session.record),
-            backoff: None,
+            last_return: None,
+            has_spoken: false,
             partial: BytesMut::new(),
             partial_kind: Kind::Binary,
         }
@@ -331,6 +334,16 @@ impl Drop for BackendSession {
         self.down.end();
         self.up.abandon();
     }
+}
+
+/// A backend that was found again.
+#[derive(Clone, Copy)]
+struct Return {
+    /// How long was waited before the attempt.
+    wait: Duration,
+    at: Instant,
+    /// Until when it had to be back.
+    deadline: Instant,
 }
 
 /// An open backend.

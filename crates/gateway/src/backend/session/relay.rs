@@ -198,6 +198,7 @@ impl BackendSession {
             match received {
                 Poll::Pending => return Step::Waits,
                 Poll::Ready(Ok(Some(Received::Piece(piece)))) => {
+                    self.has_spoken = true;
                     self.count_down(piece.data.len(), piece.last);
                     self.down.push(Down::Piece(piece));
                 }

@@ -101,13 +101,15 @@ async fn run(
         {
             lease.lost(now());
         }
-        match (ended, &mut lease) {
-            (Poll::Ready(end), _) => Poll::Ready(Err(end)),
-            (Poll::Pending, Some(lease)) if lease.poll_unhealthy(cx).is_ready() => {
-                Poll::Ready(Ok(session::unhealthy()))
-            }
-            (Poll::Pending, _) => told.record.poll_end(cx).map(Ok),
+        if let Poll::Ready(end) = ended {
+            return Poll::Ready(Err(end));
         }
+        if let Some(lease) = &mut lease
+            && lease.poll_unhealthy(cx).is_ready()
+        {
+            return Poll::Ready(Ok(session::unhealthy()));
+        }
+        told.record.poll_end(cx).map(Ok)
     })
     .await;
     let (code, end) = match asked {

@@ -48,8 +48,7 @@ impl Machine {
     fn ask(&mut self, ms: u64, evidence: Evidence, leave: Leave) -> Change {
         let now = self.at(ms);
         let probe = self.breaker.begin_probe(now).expect("it is due");
-        self.breaker
-            .probed(now, probe, evidence, &SETTINGS, leave)
+        self.breaker.probed(now, probe, evidence, &SETTINGS, leave)
     }
 
     fn trial(&mut self, ms: u64) -> Option<Trial> {
@@ -91,9 +90,15 @@ fn an_ejection_ends_with_one_trial_at_a_time() {
     let second = machine.trial(1_000);
     assert!(!machine.fail(1_001, first), "the old trial is over");
     assert_eq!(machine.breaker.give_up(first), Change::Nothing);
-    assert_eq!(machine.breaker.succeeded(machine.at(1_002), first).1, Change::Nothing);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_002), first).1,
+        Change::Nothing
+    );
     assert!(!machine.breaker.admits(machine.at(1_002)));
-    assert_eq!(machine.breaker.succeeded(machine.at(1_003), second).1, Change::Closed);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_003), second).1,
+        Change::Closed
+    );
     assert_eq!(
         machine.breaker.state(),
         BreakerState::Closed { failures: 0 }
@@ -144,7 +149,10 @@ fn outcomes_of_openings_from_before_the_ejection_change_nothing() {
         machine.breaker.state(),
         BreakerState::HalfOpen { trying: true }
     );
-    assert_eq!(machine.breaker.succeeded(machine.at(1_003), trial).1, Change::Closed);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_003), trial).1,
+        Change::Closed
+    );
 }
 
 #[test]
@@ -265,7 +273,10 @@ fn an_ejected_upstream_is_asked_when_a_trial_is_due_and_an_answer_brings_it_back
     // A client holds up its trial.
     let trial = machine.trial(1_000);
     assert!(!machine.breaker.admits(machine.at(1_000)));
-    assert_eq!(machine.ask(1_001, Evidence::Answered, LEAVE), Change::Closed);
+    assert_eq!(
+        machine.ask(1_001, Evidence::Answered, LEAVE),
+        Change::Closed
+    );
     assert!(machine.breaker.admits(machine.at(1_001)));
     // And spoils it.
     let change = machine.fault(1_002, trial, Fault::Unanswered);

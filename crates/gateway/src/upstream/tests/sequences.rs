@@ -120,7 +120,14 @@ impl Bench {
             }
             Event::Failed(which) => {
                 if let Some(lease) = take(which) {
-                    lease.failed(self.now, if which & 1 == 0 { Fault::Unreachable } else { Fault::Unanswered });
+                    lease.failed(
+                        self.now,
+                        if which & 1 == 0 {
+                            Fault::Unreachable
+                        } else {
+                            Fault::Unanswered
+                        },
+                    );
                 }
             }
             Event::Lost(which) => {

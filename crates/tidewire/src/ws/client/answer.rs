@@ -43,7 +43,8 @@ pub(super) async fn read_head(
     for _interim in 0..=INTERIM_MAX {
         let len = read_to_end_of_head(stream, &mut buffer, limits).await?;
         let leftover = buffer.split_off(len);
-        let head = ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
+        let head =
+            ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
         //= rfc9110#15.2: a client MUST be able to parse interim answers, even if it expects none
         if !matches!(head.status(), 100..200) || head.status() == 101 {
             return Ok((head, leftover));

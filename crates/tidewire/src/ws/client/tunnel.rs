@@ -166,7 +166,9 @@ async fn shake_hands(
     };
     if let Err(error) = written.await {
         // A server that takes no more may have said why.
-        return read_head(stream, limits).await.map_err(|_silent| lost(error));
+        return read_head(stream, limits)
+            .await
+            .map_err(|_silent| lost(error));
     }
     read_head(stream, limits).await
 }
