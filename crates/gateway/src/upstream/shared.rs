@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-
 use tokio::sync::{Notify, watch};
 
 use super::{
