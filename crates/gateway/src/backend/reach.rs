@@ -217,28 +217,27 @@ impl<'a> Round<'a> {
             // What the client asked for cannot be sent: no upstream's fault.
             Err(ConnectError::Request(_) | ConnectError::Url(_)) => Err(not_passed_on()),
             Ok(HandshakeAnswer::Silent(error)) => {
-                self.failed(lease, error, Evidence::Fault(Fault::Unanswered))
+                self.failed(lease, error, Evidence::Fault(Fault::Unanswered));
+                Ok(())
             }
-            Ok(_) => self.failed(lease, ConnectError::TimedOut, Evidence::Nothing),
+            Ok(_) => {
+                self.failed(lease, ConnectError::TimedOut, Evidence::Nothing);
+                Ok(())
+            }
             Err(error) => {
                 let evidence = Evidence::of(&error, !self.ask.preface.is_empty());
-                self.failed(lease, error, evidence)
+                self.failed(lease, error, evidence);
+                Ok(())
             }
         }
     }
 
-    fn failed(
-        &mut self,
-        lease: Lease,
-        error: ConnectError,
-        evidence: Evidence,
-    ) -> Result<(), Unreachable> {
+    fn failed(&mut self, lease: Lease, error: ConnectError, evidence: Evidence) {
         let upstream = lease.upstream().url.host_header();
         let cause = explain(&error);
         tracing::debug!(upstream, cause, "not opened");
         lease.ended(now(), evidence);
         self.last = Some(Unreachable::Failed(error));
-        Ok(())
     }
 }
 

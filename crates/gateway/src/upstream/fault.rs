@@ -46,7 +46,12 @@ impl Evidence {
             | ConnectError::TimedOut
             | ConnectError::Proxy { .. } => unreachable,
             // The request cannot be made, or nothing is to be trusted here.
-            _ => Self::Nothing,
+            ConnectError::Url(_)
+            | ConnectError::Request(_)
+            | ConnectError::SystemRoots(_)
+            | ConnectError::TlsUnavailable { .. }
+            | ConnectError::Runtime(_)
+            | _ => Self::Nothing,
         }
     }
 }

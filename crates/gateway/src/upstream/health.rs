@@ -121,7 +121,7 @@ mod tests {
             path: None,
             host: None,
             subprotocols: Vec::new(),
-            headers: Default::default(),
+            headers: std::collections::BTreeMap::default(),
             statuses: Vec::new(),
             unhealthy_after,
             healthy_after,

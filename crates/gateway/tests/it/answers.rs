@@ -61,6 +61,7 @@ async fn ask(gateway: &Running, fields: &str) -> String {
 const WAYS: [Extensions; 2] = [Extensions::EndToEnd, Extensions::PerHop];
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_refusal_in_any_form_reaches_the_client_as_it_was_meant() {
     let long = "x".repeat(60_000);
     let long_answer = format!("HTTP/1.1 404 Not Found\r\nContent-Type: a/b\r\n\r\n{long}");

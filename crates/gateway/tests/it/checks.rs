@@ -26,8 +26,7 @@ fn insisting(likes: impl Fn(&str) -> bool + Send + Sync + 'static) -> Fake {
             }
             let answer = switching(&head);
             let chosen = field(&head, "sec-websocket-protocol")
-                .map(|_| "Sec-WebSocket-Protocol: v2\r\n\r\n")
-                .unwrap_or("\r\n");
+                .map_or("\r\n", |_| "Sec-WebSocket-Protocol: v2\r\n\r\n");
             let answer = answer.strip_suffix("\r\n").unwrap();
             wire.write([answer, chosen].concat()).await;
             while let Some(got) = wire.frame().await {

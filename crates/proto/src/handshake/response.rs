@@ -33,10 +33,9 @@ impl ResponseHead {
     pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
         let strict = Self::parse_as(&ParserConfig::default(), bytes.clone(), limits);
         let (head, is_strict) = match strict {
-            Err(HeadError::Malformed) => (
-                Self::parse_as(&tolerant(), unfolded(&bytes), limits)?,
-                false,
-            ),
+            Err(HeadError::Malformed) => {
+                (Self::parse_as(&tolerant(), unfolded(bytes), limits)?, false)
+            }
             strict => (strict?, true),
         };
         if head.status == 101 && (!is_strict || has_bare_line_end(&head.bytes)) {
@@ -108,8 +107,8 @@ fn tolerant() -> ParserConfig {
 }
 
 /// Returns the head with each folded line as part of the line before, which is as long as it was.
-fn unfolded(head: &[u8]) -> Bytes {
-    let mut out = head.to_vec();
+fn unfolded(head: Bytes) -> Bytes {
+    let mut head = Vec::from(head);
     for at in 0..head.len() {
         let folds = matches!(head.get(at.saturating_add(1)), Some(b' ' | b'\t'));
         if head.get(at) != Some(&b'\n') || !folds {
@@ -119,11 +118,11 @@ fn unfolded(head: &[u8]) -> Bytes {
             Some(before) if head.get(before) == Some(&b'\r') => before,
             Some(_) | None => at,
         };
-        if let Some(line_end) = out.get_mut(begin..=at) {
+        if let Some(line_end) = head.get_mut(begin..=at) {
             line_end.fill(b' ');
         }
     }
-    Bytes::from(out)
+    Bytes::from(head)
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ where
     /// Nothing is said either to a client that has closed itself. Default: the end is passed on as it is.
     #[must_use]
     pub fn when_server_lost(mut self, frame: &CloseFrame) -> Self {
-        self.back.farewell = Some(frame.to_bytes(None).to_vec());
+        self.back.farewell = Farewell::Ready(frame.to_bytes(None).to_vec());
         self
     }
 
@@ -193,14 +193,14 @@ where
             Err(Failed::Target(error)) => return Poll::Ready(RelayEnd::SecondFailed(error)),
         };
         if self.forth.has_closed() || self.forth.source_ended || self.closing {
-            self.back.farewell = None;
+            self.back.forgo_farewell();
         }
         let back = match self.back.poll(&mut self.second, &mut self.first, cx) {
             Ok(state) => state,
             Err(Failed::Source(error)) => return Poll::Ready(RelayEnd::SecondFailed(error)),
             Err(Failed::Target(error)) => return Poll::Ready(RelayEnd::FirstFailed(error)),
         };
-        let forth = if self.back.says_farewell {
+        let forth = if self.back.farewell == Farewell::Said {
             // Nothing can go to the server any more. What the client still sends is thrown away.
             self.closing = true;
             self.forth.give_up()
@@ -281,11 +281,19 @@ struct Flow {
     outline: Option<FrameOutline>,
     /// A close frame to be written when no frame is under way.
     last: Option<Vec<u8>>,
-    /// A close frame to be written when the source has gone without one.
-    farewell: Option<Vec<u8>>,
-    says_farewell: bool,
+    farewell: Farewell,
     /// How the source has gone without a close frame.
     lost: Option<io::ErrorKind>,
+}
+
+/// A close frame to be written when the source has gone without one.
+#[derive(Default, PartialEq, Eq)]
+enum Farewell {
+    #[default]
+    None,
+    Ready(Vec<u8>),
+    /// It is the last to be written.
+    Said,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -356,6 +364,13 @@ impl Flow {
         FlowState::Ended
     }
 
+    /// The target has ended by itself, or is told otherwise.
+    fn forgo_farewell(&mut self) {
+        if self.farewell != Farewell::Said {
+            self.farewell = Farewell::None;
+        }
+    }
+
     fn has_closed(&self) -> bool {
         self.outline.is_some_and(|outline| outline.has_closed())
     }
@@ -363,12 +378,12 @@ impl Flow {
     /// The source has gone: without a close frame of its own, the one meant for this is written if no frame is under way.
     fn lose(&mut self, how: io::ErrorKind) {
         let is_unsaid = !self.has_closed() && self.last.is_none();
-        if let Some(frame) = self.farewell.take()
+        if let Farewell::Ready(frame) = std::mem::take(&mut self.farewell)
             && is_unsaid
         {
             self.lost = Some(how);
             if self.may_end() {
-                self.says_farewell = true;
+                self.farewell = Farewell::Said;
                 self.end = FlowEnd::Read;
                 self.source_ended = true;
                 self.buffer = Some(ReadBuffer::holding(frame));
@@ -410,7 +425,7 @@ impl Flow {
             Poll::Pending => return Ok(false),
             Poll::Ready(Err(error)) => {
                 self.lose(error.kind());
-                return if self.says_farewell {
+                return if self.farewell == Farewell::Said {
                     Ok(true)
                 } else {
                     Err(Failed::Source(error))

@@ -176,7 +176,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..400),
     ) {
         let mut world = World::new(count);
-        // Ticks in which each has been up and not given to others, in a row.
+        // Ticks in a row in which each was up, its ejection over, and yet it was not given to others.
         let mut withheld = vec![0_u64; count];
         for event in events {
             match event {
@@ -187,13 +187,16 @@ proptest! {
                 }
                 Event::Tick => {
                     world.tick();
-                    for (index, given) in world.given().into_iter().enumerate() {
-                        let up = world.down_until[index] <= world.tick;
-                        withheld[index] = if up && !given { withheld[index] + 1 } else { 0 };
-                        // The rest of an ejection, which a real outage has made as long as the outage at most
-                        // (and no less than the shortest), and two ticks for the probe.
-                        let outage = 60 + Ejection::default().ejected_for.as_millis() as u64 / TICK_MS;
-                        prop_assert!(withheld[index] <= 2 * outage + 2, "{index}: {}", withheld[index]);
+                    for (index, withheld) in withheld.iter_mut().enumerate() {
+                        let is_up = world.down_until[index] <= world.tick;
+                        let waits = match world.bench.snapshot(&format!("u{index}")).breaker {
+                            BreakerState::Closed { .. } | BreakerState::Suspected => false,
+                            BreakerState::Open { until } => until <= world.bench.now,
+                            BreakerState::HalfOpen { .. } => true,
+                        };
+                        *withheld = if is_up && waits { *withheld + 1 } else { 0 };
+                        // The tick in which the question is asked, and the one in which it is answered.
+                        prop_assert!(*withheld <= 2, "u{index} for {withheld} ticks");
                     }
                 }
             }
