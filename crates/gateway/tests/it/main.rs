@@ -35,3 +35,7 @@ mod behind_proxies;
 mod client_address;
 mod bad_backends;
 mod wire;
+mod answers;
+mod checks;
+mod clients_at_fault;
+mod lost_backends;

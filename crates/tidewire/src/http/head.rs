@@ -106,14 +106,14 @@ pub(crate) async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     refusal: &Refusal,
 ) -> io::Result<()> {
-    send_last(stream, refusal.to_response().as_bytes()).await
+    send_last(stream, &refusal.to_bytes()).await
 }
 
 /// What a client is told for whom there is no place.
 pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
     match exceeded {
         Exceeded::Connections => Cow::Borrowed(BUSY),
-        Exceeded::Address => Cow::Owned(too_many_of_address().to_response().into_bytes()),
+        Exceeded::Address => Cow::Owned(too_many_of_address().to_bytes()),
     }
 }
 
