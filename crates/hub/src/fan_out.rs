@@ -12,6 +12,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -160,6 +161,9 @@ impl Hub {
         self.fan_out.executor.execute(vec![self.job(shard)]);
     }
 
+    /// Does a piece of work. A panic, which only a bug or a caller's waker can cause, costs those who would have been
+    /// served behind it the live delivery, not the message: it stays in the mailbox, and the gap in the offsets of the next one
+    /// has them read it. It must not end here, or everything behind it in the shard would wait for ever.
     fn run(self: &Arc<Self>, work: Work) {
         match work {
             Work::Append {
@@ -167,13 +171,24 @@ impl Hub {
                 sessions,
                 placed,
             } => {
-                self.deliver_to(&sessions, &message.publication, message.epoch, placed);
+                contain_panic(|| {
+                    self.deliver_to(&sessions, &message.publication, message.epoch, placed);
+                });
                 if let Some(message) = Arc::into_inner(message) {
                     self.delivered(message);
                 }
             }
-            Work::Read { live, result } => self.handle_read(&live, result),
+            Work::Read { live, result } => contain_panic(|| self.handle_read(&live, result)),
         }
+    }
+}
+
+fn contain_panic(deliver: impl FnOnce()) {
+    // What is shared is behind locks that are released whole.
+    if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
+        tracing::error!(
+            "a delivery to live sessions panicked; they will read the message from the mailbox"
+        );
     }
 }
 
