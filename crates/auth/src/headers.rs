@@ -9,7 +9,7 @@ pub trait Headers {
     /// without regard to case; a value is what stands between the optional white space.
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a>;
 
-    /// What stands behind the `?` of the request's target. Default: nothing.
+    /// The part of the request's target behind its `?`. Default: none.
     fn query(&self) -> Option<&str> {
         None
     }

@@ -47,7 +47,7 @@ struct Web {
     message_bytes_max: usize,
 }
 
-/// What a page has to know before it connects, and the bounds it keeps to before it sends.
+/// The endpoint that a page connects to, and the bounds it keeps to before it sends.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Limits {

@@ -171,9 +171,10 @@ fn what_is_beyond_a_bound_is_refused_by_its_reference() {
             ("\"data\"", r#"{"ref":"r"}"#),
         ];
         let missing = good.iter().filter(|(name, _)| !members.starts_with(name));
-        let missing: String = missing
+        let missing: Vec<String> = missing
             .map(|(name, value)| format!("{name}:{value},"))
             .collect();
+        let missing = missing.concat();
         format!(r#"{{{missing}"sender":1,{members}}}"#)
     };
     let deep = format!(

@@ -33,7 +33,7 @@ pub(super) fn check(json: &[u8]) -> Result<(), ScanError> {
     }
 }
 
-/// Whether every number is one that common readers take: at most [`NUMBER_LEN_MAX`] characters, and a finite
+/// Returns whether every number is one that common readers take: at most [`NUMBER_LEN_MAX`] characters, and a finite
 /// double. Beyond that readers raise (Python, Go, Java), or make something else of it (infinity in JavaScript).
 ///
 /// `json` must have passed a JSON reader.

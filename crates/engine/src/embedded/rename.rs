@@ -136,7 +136,7 @@ impl Names {
             .collect()
     }
 
-    /// What becomes of a row; `None`: it stays as it is.
+    /// Returns a row as it is to be; `None`: it stays as it is.
     fn change<'a>(
         &'a self,
         row: &MessageRow<'_>,

@@ -19,10 +19,7 @@ fn check_close(payload: &str, reason: &str) {
 #[test]
 fn an_invalid_payload_closes_with_4001_and_the_reason() {
     check_close("", "Invalid payload. Empty message");
-    check_close(
-        "{}",
-        "Invalid payload. $.type must be a string",
-    );
+    check_close("{}", "Invalid payload. $.type must be a string");
 }
 
 #[test]

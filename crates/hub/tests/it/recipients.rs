@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidewire_engine::Sender;
 
-use crate::desk::{Desk, message};
+use crate::desk::{Desk, message, text};
 
 fn code_of(refused: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.to_string().replace('"', "");

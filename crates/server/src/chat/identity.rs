@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidewire_auth::{Identity, first_parameter};
 use tidewire_hub::{Connect, UserId};
 
-/// What a request asks for.
+/// The wishes of a request.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// Of the hub.
@@ -54,7 +54,7 @@ pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked
     })
 }
 
-/// Whether an option has its second value; the first is the default.
+/// Returns whether an option has its second value; the first is the default.
 fn option(query: &str, name: &str, first: &str, second: &str) -> Result<bool, String> {
     match first_parameter(query, name) {
         None => Ok(false),
