@@ -44,7 +44,7 @@ mod identity; // who we are
 mod trust; // authorities and revocation lists
 mod unverified; // everybody is trusted
 mod reload; // a configuration that follows its files
-mod peer; // what the handshake told
+mod peer; // what certificates tell
 mod server; // our certificate, whose clients are let in
 mod client; // whom to trust, who we are
 mod system; // the system's authorities, read once
@@ -62,7 +62,8 @@ use self::explain::Explained;
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsError;
 pub use identity::Identity;
-pub use peer::{CertificateNames, TlsPeer};
+pub use peer::{CertificateNames, TlsPeer, Validity};
+pub use reload::Adopted;
 pub use server::{ServerTls, ServerTlsBuilder};
 pub use stream::TlsStream;
 
