@@ -17,7 +17,10 @@ pub(crate) struct Echo {
 
 impl Endpoint for Echo {
     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
-        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+        if let Err(refusal) = self
+            .access
+            .check_origin(request.head.as_ref(), &request.peer)
+        {
             return refusal.into();
         }
         if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {

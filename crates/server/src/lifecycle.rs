@@ -17,7 +17,7 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, Http},
     service::{self, Workers},
-    ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
+    ws::{Config as SocketConfig, HeadLimits, ProxyProtocol, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::Classic;
 use tidewire_engine::{
@@ -129,6 +129,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         listener: "messaging",
         source,
     })?;
+    settings.server.bound_to(server.local_addr());
     messaging_urls(settings, server.local_addr(), &mut urls);
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
@@ -149,6 +150,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
                 listener: "REST",
                 source,
             })?;
+            rest.bound_to(server.local_addr());
             urls.insert(1, ("rest", format!("{scheme}://{}/", server.local_addr())));
             Some((server, served))
         }
@@ -239,6 +241,12 @@ pub(crate) fn messaging_server(
     listener.socket = Arc::clone(&config);
     listener.tls.clone_from(&listening.tls);
     limits(settings, &mut listener);
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
@@ -319,6 +327,12 @@ pub(crate) fn rest_server(
     let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
     listener.tls.clone_from(&listening.tls);
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
@@ -337,12 +351,16 @@ pub(crate) fn rest_server(
 
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
+        // A browser speaks no PROXY protocol.
         loopback_names_only: listening.listen.ip().is_loopback()
             && listening.auth.is_open()
+            && listening.proxy_protocol == ProxyProtocol::Off
             && allowed_origins != AllowedOrigins::Any,
         auth: Arc::new(listening.auth.clone()),
         allowed_origins: Arc::new(allowed_origins),
         secure: listening.tls.is_some(),
+        trusted_proxies: Arc::new(listening.trusted_proxies.clone()),
+        port: Arc::clone(&listening.bound_port),
     }
 }
 

@@ -21,7 +21,7 @@ use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
 use crate::{
-    access::{Access, PartsHeaders},
+    access::{Access, PartsHeaders, peer_of},
     config::ServerConfig,
     tickets::Tickets,
 };
@@ -98,7 +98,10 @@ pub(crate) fn router(
 
 /// Origin, host and credentials before anything else.
 async fn guard(State(web): State<Web>, mut request: Request, next: Next) -> Response {
-    if let Err(refusal) = web.access.check_origin(request.headers()) {
+    if let Err(refusal) = web
+        .access
+        .check_origin(request.headers(), &peer_of(&request))
+    {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
         return (status, refusal.reason).into_response();
     }

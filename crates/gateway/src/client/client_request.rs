@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 
-use tidewire::ws::{Request, TrustedProxies};
+use tidewire::ws::{ForwardedBy, Refusal, Request};
 use tidewire_auth::{composed, decode_parameter, first_parameter};
 
 use crate::{
     backend::{forward, reach::UpstreamRequest},
+    record::{Dialect, Refused},
     routing::request,
     settings::{Balance, Endpoint, HashKey, Listener},
 };
@@ -26,23 +27,14 @@ pub(crate) struct ClientRequest {
 impl ClientRequest {
     /// Reads who asks from a request that came in at `listener`.
     pub(crate) fn new(request: Request, listener: &Listener, address: SocketAddr) -> Self {
-        let trusted = TrustedProxies {
-            networks: listener.trusted_proxies.clone(),
-            ..TrustedProxies::default()
-        };
-        let nearest = request.peer.client_address().map(|address| address.ip());
-        let is_trusted = nearest.is_some_and(|ip| {
-            let ip = ip.to_canonical();
-            trusted.networks.iter().any(|network| network.contains(ip))
-        });
-        let told_secure = is_trusted
-            && request::header(&request.head, "x-forwarded-proto")
-                .is_some_and(|proto| matches!(proto, "https" | "wss"));
+        let forwarded = listener
+            .proxies()
+            .forwarded_in(&request.peer, &request.head);
         Self {
             client: forward::Client {
-                ip: tidewire::ws::client_ip(&request.peer, &request.head, &trusted),
-                trusted_proxy: is_trusted,
-                secure: request.peer.secure || told_secure,
+                secure: forwarded.secure.unwrap_or(request.peer.secure),
+                writes_older: listener.forwarded_by != ForwardedBy::Forwarded,
+                forwarded,
             },
             request,
             listener: address,
@@ -70,8 +62,9 @@ impl ClientRequest {
             path: head.path().to_owned(),
             query,
             strip_prefix: None,
+            keep_path: false,
             preface: preface.unwrap_or_default().into(),
-            ip: self.client.ip,
+            ip: self.client.ip(),
             hashed: hashed.map(String::into_bytes),
         }
     }
@@ -79,9 +72,24 @@ impl ClientRequest {
     /// The client's address, with its port as far as that is known: a trusted proxy tells none.
     fn client_address(&self) -> Option<SocketAddr> {
         let nearest = self.request.peer.client_address()?;
-        match self.client.ip {
+        match self.client.ip() {
             Some(ip) if ip.to_canonical() != nearest.ip().to_canonical() => Some((ip, 0).into()),
             Some(_) | None => Some(nearest),
+        }
+    }
+
+    /// For access records: a logical socket in `dialect` that was refused.
+    pub(crate) fn refused<'a>(&'a self, dialect: Dialect, refusal: &'a Refusal) -> Refused<'a> {
+        Refused {
+            id: 0,
+            parent: None,
+            dialect: Some(dialect),
+            endpoint: None,
+            client: self.client.ip(),
+            request: None,
+            trace: request::trace(&self.request.head),
+            status: refusal.status,
+            reason: &refusal.reason,
         }
     }
 

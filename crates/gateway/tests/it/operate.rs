@@ -136,6 +136,8 @@ fn route(path: &str, endpoint: &str) -> Route {
             pattern: Pattern::parse(path).unwrap(),
         }],
         strip_prefix: None,
+        keep_path: false,
+        by_name: false,
     }
 }
 

@@ -93,6 +93,8 @@ async fn routes_choose_by_path_host_header_query_subprotocol_and_cookie() {
                 pattern: Pattern::parse(pattern).unwrap(),
             }],
             strip_prefix: (*name == "path").then(|| "/app".to_owned()),
+            keep_path: false,
+            by_name: false,
         });
     }
     let gateway = start(settings).unwrap();

@@ -78,6 +78,8 @@ fn start() -> (RunningServer, TempDir) {
     let hub = Hub::new(config.try_into().unwrap(), mailbox);
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
     let access = Access {
+        trusted_proxies: Arc::default(),
+        port: Arc::default(),
         auth: Arc::new(settings.server.auth),
         allowed_origins: Arc::new(AllowedOrigins::Any),
         secure: false,

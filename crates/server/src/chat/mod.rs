@@ -95,7 +95,8 @@ impl<D: Dialect> Chat<D> {
     fn check(&self, request: &Request) -> Result<Arc<Identity>, Close> {
         let checked = self.access.auth.check(&HeadHeaders(&request.head));
         checked.map_err(|denied| {
-            tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
+            let client = self.access.client(request.head.as_ref(), &request.peer);
+            tracing::info!(?client, %denied, "connection without valid credentials");
             D::close(&Ending::Unauthorized)
         })
     }
@@ -103,7 +104,10 @@ impl<D: Dialect> Chat<D> {
 
 impl<D: Dialect> Endpoint for Chat<D> {
     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
-        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+        if let Err(refusal) = self
+            .access
+            .check_origin(request.head.as_ref(), &request.peer)
+        {
             return refusal.into();
         }
         let decision = Decision::new().config(Arc::clone(&self.config));

@@ -33,7 +33,7 @@ use tidewire_hub::Hub;
 use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
 use crate::{
-    access::{Access, PartsHeaders},
+    access::{Access, PartsHeaders, peer_of},
     telemetry::Telemetry,
 };
 
@@ -102,7 +102,10 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    let mut response = match rest.access.check_origin(request.headers()) {
+    let mut response = match rest
+        .access
+        .check_origin(request.headers(), &peer_of(&request))
+    {
         Ok(()) => next.run(request).await,
         Err(refusal) => RestError::new(refusal.status, refusal.reason).into_response(),
     };

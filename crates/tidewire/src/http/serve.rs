@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::{
     body::{Body, Incoming},
     service::{Service as _, service_fn},
@@ -20,12 +20,12 @@ use tower_service::Service as Tower;
 use super::{
     deadline::Paced,
     head::{self, FirstRequest},
-    held::AnswerBudget,
+    held::{self, AnswerBudget},
     unrouted::{Fallback, Unrouted},
 };
 use crate::{
     net::{Exceeded, Peer, Stream},
-    service::{Protocol, Service},
+    service::{Protocol, ProxiedClients, Service},
 };
 
 /// How HTTP is spoken.
@@ -114,7 +114,8 @@ where
             Some(FirstRequest::Http2(..)) => return Ok(None),
             None => return Ok(None),
         };
-        let unrouted = Unrouted::new(received, service.drain().clone());
+        let clients = ProxiedClients::of(&service);
+        let unrouted = Unrouted::new(received, service.drain().clone(), clients);
         let serve = serve(requests.clone(), config.clone(), unrouted);
         Ok(Some(Box::pin(serve)))
     }
@@ -150,14 +151,33 @@ where
         stream,
         peer,
         drain,
+        clients,
     } = unrouted;
     let answers = config.answers;
     let service = TowerToHyperService::new(service);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let headers = request.headers();
+        let values = |name: &str| {
+            headers
+                .get_all(name)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect()
+        };
+        let place = clients.place(&peer, values);
         request.extensions_mut().insert(Arc::<Peer>::clone(&peer));
-        let answer = service.call(request);
+        let answer = place.map(|place| (service.call(request), place));
         let answers = answers.clone();
-        async move { answer.await.map(|response| answers.hold(response)) }
+        async move {
+            match answer {
+                Ok((answer, place)) => {
+                    let response = answer.await.map(|response| answers.hold(response));
+                    drop(place);
+                    response
+                }
+                Err(_exceeded) => Ok(held::refused("too many requests from this address\n")),
+            }
+        }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder

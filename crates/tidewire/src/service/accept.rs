@@ -129,9 +129,11 @@ async fn open<P: Protocol>(
 ) -> io::Result<Option<P::Connection>> {
     let peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
     if let Some(source) = peer.proxied.as_ref().and_then(|it| it.addresses.source())
+        // A proxy behind the balancer tells its clients in turn.
+        && !service.config.trusted_proxies.contain(source.ip())
         && let Err(exceeded) = permit.count_from(source.ip())
     {
-        tracing::debug!(%source, "connection refused: limit per address reached");
+        tracing::info!(%source, "connection refused: limit per address reached");
         send_last(&mut tcp, &service.protocol.busy(exceeded)).await?;
         return Ok(None);
     }

@@ -65,5 +65,6 @@ pub use protocol::Protocol;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use running::RunningServer;
 pub use server::{Server, StartError};
+pub(crate) use shared::ProxiedClients;
 pub use shared::Service;
 pub use workers::Workers;

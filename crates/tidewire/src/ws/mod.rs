@@ -39,8 +39,8 @@ pub use reconnect::{
 };
 pub use request::Request;
 pub use server::{
-    Established, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig, ServerStats,
-    Traffic,
+    Established, Interceptor, Limits, Opening, RefusalObserver, RefusedRequest, RunningServer,
+    Server, ServerConfig, ServerStats, Traffic,
 };
 pub use socket::{
     Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,
@@ -51,7 +51,7 @@ pub use tidewire_proto::{
     ProtocolError, Role, Stats, Text,
     handshake::{Answer, HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
     proxy::{
-        Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
+        Credentials, EnvironmentError, Forwarded, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
         ProxyUrlError, SocksReply, TunnelError,
     },
 };

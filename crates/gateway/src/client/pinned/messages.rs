@@ -53,7 +53,7 @@ pub(super) async fn open(
     let backend = match backend_session.open().await {
         Ok(backend) => backend,
         Err(refusal) => {
-            session.ended(None, "not opened");
+            session.never_opened();
             return refuse(opening, &refusal).await;
         }
     };
