@@ -47,6 +47,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | on | compression of messages (RFC 7692) through zlib-rs |
+//! | `idn` | on | host names outside of ASCII in addresses (IDNA, UTS 46) through idna |
 //! | `smhandshake` | off | SocketMaster's dialect for many named routes over one connection |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

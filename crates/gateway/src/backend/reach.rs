@@ -131,8 +131,8 @@ pub(crate) async fn socket(
                     confirms_by_pong: head.has_token(name, value),
                 });
             }
-            Err(ConnectError::Handshake(error)) if error.status().is_some() => {
-                let status = error.status().unwrap_or(502);
+            Err(ConnectError::Refused(answer)) => {
+                let status = answer.status();
                 let reason = format!("the backend answered with status {status}");
                 round.refused(lease, Refusal::new(as_refusal(status), reason))?;
             }

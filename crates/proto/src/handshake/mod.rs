@@ -10,6 +10,7 @@ mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
 mod url; // ws:// and wss:// addresses
 mod client; // make an upgrade request, check the answer
 mod agreement; // what an endpoint can agree on
+mod body; // what an answer has besides its head
 mod refusal; // the answer that ends a handshake
 mod extended_connect; // the same over HTTP/2 (RFC 8441), both roles
 mod server; // answer a request
@@ -17,6 +18,7 @@ mod server; // answer a request
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
 pub use agreement::AcceptOptions;
+pub use body::{BodyEnd, BodyReader};
 pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};

@@ -15,6 +15,7 @@ mod socket; // the driver: one connection
 mod message_stream; // the socket as `Stream` and `Sink`
 mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
+mod response; // what a server says instead
 mod error; // what can go wrong, per operation
 
 pub use crate::{
@@ -25,7 +26,7 @@ pub use crate::{
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
 pub use client::Http2Connection;
-pub use client::{Client, Proxy, Tunnel, TunnelAnswer, connect, connect_with};
+pub use client::{Client, OtherProtocol, Proxy, Tunnel, TunnelAnswer, connect, connect_with};
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
@@ -36,6 +37,7 @@ pub use reconnect::{
     Reconnect, Reconnecting,
 };
 pub use request::Request;
+pub use response::HttpResponse;
 pub use server::{
     Established, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig, ServerStats,
     Traffic,

@@ -5,6 +5,7 @@
 
 mod proxy; // through HTTP CONNECT and SOCKS5
 mod settings; // what to connect to, and how
+mod other_protocol; // what answers instead
 mod transport; // from the address to a byte stream
 mod upgrade; // the opening handshake over HTTP/1.1
 mod tunnel; // open for somebody else
@@ -15,6 +16,7 @@ mod connect; // from settings to an open WebSocket
 pub use connect::{connect, connect_with};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
+pub use other_protocol::OtherProtocol;
 pub use proxy::Proxy;
 pub use settings::Client;
 pub use tunnel::{Tunnel, TunnelAnswer};

@@ -5,21 +5,18 @@
 //! understood the handshake, so that nobody is given a tunnel into a server that speaks HTTP still.
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{ClientRequest, HandshakeError, ResponseHead};
+use tidewire_proto::handshake::{BodyEnd, ClientRequest, HandshakeError, ResponseHead};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::timeout,
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout_at},
 };
 
-use super::{Client, upgrade::read_answer};
+use super::{Client, upgrade::read_body};
 use crate::{
     entropy,
     net::{Rewind, Stream},
     ws::ConnectError,
 };
-
-/// Most bytes of a refusal's body that are read.
-const BODY_MAX: usize = 16 << 10;
 
 /// An open WebSocket as a bare stream.
 #[derive(Debug)]
@@ -45,7 +42,8 @@ pub enum TunnelAnswer {
     Refused {
         /// The answer.
         head: ResponseHead,
-        /// Its body; empty if it is above 16 KiB or of unknown length.
+        /// Its body without transfer codings; empty if it is above 16 KiB, does not end within 2 s, or is
+        /// malformed.
         body: Bytes,
     },
 }
@@ -62,57 +60,47 @@ impl Client {
     pub async fn tunnel(&self, extensions: Option<&str>) -> Result<TunnelAnswer, ConnectError> {
         let request =
             ClientRequest::passing_on(&self.url, entropy::random(), self.options(), extensions)?;
-        let (tcp, left) = self.reach_in_time().await?;
+        let (tcp, deadline) = self.reach_in_time().await?;
         let shake = async {
             let (stream, _peer) = self.stream(tcp, None).await?;
-            open(stream, &request).await
+            self.open_tunnel(stream, &request, deadline).await
         };
-        timeout(left, Box::pin(shake))
+        timeout_at(deadline, Box::pin(shake))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
-}
 
-async fn open(mut stream: Stream, request: &ClientRequest) -> Result<TunnelAnswer, ConnectError> {
-    let lost = ConnectError::Lost;
-    stream
-        .write_all(request.request.as_bytes())
-        .await
-        .map_err(lost)?;
-    stream.flush().await.map_err(lost)?;
-    let (head, leftover) = read_answer(&mut stream).await?;
-    match request.verify(&head) {
-        Ok(agreed) => Ok(TunnelAnswer::Open(Box::new(Tunnel {
-            stream: Rewind::new(Bytes::from(leftover), stream),
-            head,
-            subprotocol: agreed.subprotocol,
-            extensions: agreed.extensions,
-        }))),
-        Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
-            let body = body(&mut stream, &head, leftover).await;
-            Ok(TunnelAnswer::Refused { head, body })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A small body of known length.
-async fn body(stream: &mut Stream, head: &ResponseHead, mut read: Vec<u8>) -> Bytes {
-    let mut lengths = head.values("content-length");
-    let length = match (lengths.next(), lengths.next()) {
-        (Some(length), None) => std::str::from_utf8(length).ok(),
-        _ => None,
-    };
-    let length = length.and_then(|length| length.parse::<usize>().ok());
-    let Some(length) = length.filter(|length| *length <= BODY_MAX) else {
-        return Bytes::new();
-    };
-    while read.len() < length {
-        match stream.read_buf(&mut read).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Bytes::new(),
+    async fn open_tunnel(
+        &self,
+        mut stream: Stream,
+        request: &ClientRequest,
+        deadline: Instant,
+    ) -> Result<TunnelAnswer, ConnectError> {
+        let lost = ConnectError::Lost;
+        stream
+            .write_all(request.request.as_bytes())
+            .await
+            .map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
+        let (head, leftover) = self.read_answer(&mut stream).await?;
+        match request.verify(&head) {
+            Ok(agreed) => Ok(TunnelAnswer::Open(Box::new(Tunnel {
+                stream: Rewind::new(Bytes::from(leftover), stream),
+                head,
+                subprotocol: agreed.subprotocol,
+                extensions: agreed.extensions,
+            }))),
+            Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
+                let (body, end) = read_body(&mut stream, &head, &leftover, deadline).await;
+                // Nobody is given a part of a body as if it were all.
+                let body = if end == BodyEnd::Complete {
+                    body
+                } else {
+                    Bytes::new()
+                };
+                Ok(TunnelAnswer::Refused { head, body })
+            }
+            Err(error) => Err(error.into()),
         }
     }
-    read.truncate(length);
-    Bytes::from(read)
 }
