@@ -5,8 +5,10 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use anyhow::{Context as _, anyhow};
 use tidewire_server::config::LogFormat;
@@ -88,8 +90,8 @@ impl LogFile {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, File> {
+        self.file.lock()
     }
 }
 

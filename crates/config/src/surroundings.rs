@@ -5,8 +5,10 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use tidewire_auth::{Lookup, LookupError, Secret};
 
@@ -40,10 +42,7 @@ impl Surroundings {
 
     /// The files that references have led to, through this one and its clones.
     pub fn files(&self) -> Vec<PathBuf> {
-        let files = self
-            .looked_up
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let files = self.looked_up.lock();
         files.iter().cloned().collect()
     }
 
@@ -85,10 +84,7 @@ impl Lookup for Surroundings {
     }
 
     fn file(&self, path: &str) -> Result<Secret, LookupError> {
-        self.looked_up
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(PathBuf::from(path));
+        self.looked_up.lock().insert(PathBuf::from(path));
         read_text(Path::new(path), SECRET_FILE_BYTES_MAX)
             .map(Secret::new)
             .map_err(|reason| LookupError::Unreadable { reason })

@@ -2,8 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, RwLock, Weak},
+    sync::{Arc, Weak},
 };
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use tidewire::{Drain, ws::ConnectionCounts};
 use tokio::{runtime::Handle, task::JoinSet};
@@ -13,7 +15,6 @@ use crate::{
     record::{access_log::AccessLog, sessions::Sessions},
     routing::{table::Table, target::Target},
     settings::{Listener, Settings},
-    sync::{lock, read, write},
 };
 
 /// A gateway at work.
@@ -111,12 +112,12 @@ impl Gateway {
     }
 
     fn lock_processes(&self) -> MutexGuard<'_, Processes> {
-        lock(&self.processes)
+        self.processes.lock()
     }
 
     /// The routes as they are now.
     pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&read(&self.table))
+        Arc::clone(&self.table.read())
     }
 
     /// Replaces the routes; targets of the same name live on. Returns those that do not. One call at a
@@ -131,7 +132,7 @@ impl Gateway {
         new.for_each(|target| self.begin(target));
         let gone = before.targets().iter().filter(|it| !is_in(&table, it));
         let gone: Vec<_> = gone.cloned().collect();
-        *write(&self.table) = table;
+        *self.table.write() = table;
         for target in &gone {
             target.retire();
         }
@@ -140,11 +141,11 @@ impl Gateway {
 
     /// Where clients connect, with the ports that were picked.
     pub(crate) fn listening(&self) -> Vec<(Listener, SocketAddr)> {
-        read(&self.listening).clone()
+        self.listening.read().clone()
     }
 
     pub(crate) fn set_listening(&self, now: Vec<(Listener, SocketAddr)>) {
-        let mut listening = write(&self.listening);
+        let mut listening = self.listening.write();
         *listening = now;
     }
 

@@ -12,7 +12,6 @@ pub mod settings; // what the operator wants, checked
 pub mod config; // files, environment, flags → settings
 mod error; // why a gateway cannot start
 mod ambient; // time and randomness
-mod sync; // locks without poisoning
 mod record; // what is known of a session, and how it is asked to end
 pub mod upstream; // which upstream a connection gets, and which are usable
 pub mod process; // the program behind an endpoint, kept running

@@ -12,10 +12,12 @@ use std::{
     collections::{HashMap, VecDeque},
     error::Error,
     hint::black_box,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Waker},
     time::Instant,
 };
+
+use parking_lot::Mutex;
 
 use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_engine::{
@@ -115,7 +117,7 @@ impl std::fmt::Debug for State {
 impl Forgetful {
     fn complete(&self) {
         let (reads, appends) = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             (
                 std::mem::take(&mut state.reads),
                 std::mem::take(&mut state.appends),
@@ -132,7 +134,7 @@ impl Forgetful {
         }
         for (append, done) in appends {
             let outcomes = {
-                let mut state = self.lock();
+                let mut state = self.state.lock();
                 let next = |user: UserKey| {
                     let offset = state.offsets.entry(user).or_default();
                     *offset += 1;
@@ -146,15 +148,11 @@ impl Forgetful {
             done(Ok(Appended { epoch: 1, outcomes }));
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Mailbox for Forgetful {
     fn append(&self, append: Append, done: OnAppend) -> Result<(), SubmitError> {
-        self.lock().appends.push_back((append, done));
+        self.state.lock().appends.push_back((append, done));
         Ok(())
     }
 
@@ -166,7 +164,7 @@ impl Mailbox for Forgetful {
         _bytes_max: usize,
         done: OnRead,
     ) -> Result<(), SubmitError> {
-        self.lock().reads.push(done);
+        self.state.lock().reads.push(done);
         Ok(())
     }
 

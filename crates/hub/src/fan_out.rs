@@ -12,11 +12,14 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use parking_lot::Mutex;
 
 use tidewire_engine::{Batch, Placed, ReadError};
 
@@ -25,7 +28,6 @@ use crate::{
     live::Live,
     session_table::{SHARDS, Sessions},
     submission::{Origin, RefusedRecipient},
-    sync::lock,
 };
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Hub {
             let state = self.fan_out.shard(shard);
             state.outstanding.fetch_add(1, Ordering::Relaxed);
             self.fan_out.outstanding.fetch_add(1, Ordering::Relaxed);
-            let mut queue = lock(&state.queue);
+            let mut queue = state.queue.lock();
             queue.work.push_back(work);
             if !std::mem::replace(&mut queue.has_job, true) {
                 jobs.push(self.job(shard));
@@ -142,7 +144,7 @@ impl Hub {
         let state = self.fan_out.shard(shard);
         for _ in 0..WORK_PER_JOB {
             let work = {
-                let mut queue = lock(&state.queue);
+                let mut queue = state.queue.lock();
                 let Some(work) = queue.work.pop_front() else {
                     queue.has_job = false;
                     if queue.work.capacity() > IDLE_CAPACITY_MAX {
@@ -159,6 +161,9 @@ impl Hub {
         self.fan_out.executor.execute(vec![self.job(shard)]);
     }
 
+    /// Does a piece of work. A panic, which only a bug or a caller's waker can cause, costs those who would have been
+    /// served behind it the live delivery, not the message: it stays in the mailbox, and the gap in the offsets of the next one
+    /// has them read it. It must not end here, or everything behind it in the shard would wait for ever.
     fn run(self: &Arc<Self>, work: Work) {
         match work {
             Work::Append {
@@ -166,13 +171,24 @@ impl Hub {
                 sessions,
                 placed,
             } => {
-                self.deliver_to(&sessions, &message.publication, message.epoch, placed);
+                contain_panic(|| {
+                    self.deliver_to(&sessions, &message.publication, message.epoch, placed);
+                });
                 if let Some(message) = Arc::into_inner(message) {
                     self.delivered(message);
                 }
             }
-            Work::Read { live, result } => self.handle_read(&live, result),
+            Work::Read { live, result } => contain_panic(|| self.handle_read(&live, result)),
         }
+    }
+}
+
+fn contain_panic(deliver: impl FnOnce()) {
+    // What is shared is behind locks that are released whole.
+    if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
+        tracing::error!(
+            "a delivery to live sessions panicked; they will read the message from the mailbox"
+        );
     }
 }
 

@@ -8,12 +8,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
 };
 
-use crate::{live::Live, sync::lock};
+use parking_lot::Mutex;
+
+use crate::live::Live;
 
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -65,13 +67,13 @@ impl Gate {
     /// Lets `live` wait behind the others.
     pub(crate) fn wait(&self, live: &Arc<Live>) {
         if live.enter_gate() {
-            lock(&self.waiting).push_back(Arc::clone(live));
+            self.waiting.lock().push_back(Arc::clone(live));
         }
     }
 
     /// The session that waited longest.
     pub(crate) fn next_waiting(&self) -> Option<Arc<Live>> {
-        let live = lock(&self.waiting).pop_front()?;
+        let live = self.waiting.lock().pop_front()?;
         live.leave_gate();
         Some(live)
     }

@@ -37,7 +37,6 @@ mod reading;
 mod session_table;
 mod stats;
 mod submission;
-mod sync;
 mod user_stats;
 // A connection's handle on all of this.
 mod session;

@@ -5,10 +5,9 @@
 //! any waker or the mailbox is called; a waker is taken when used, so a batch of messages wakes
 //! once.
 
-use std::{
-    sync::Mutex,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
 
 use tidewire_engine::{Placed, UserKey};
 
@@ -17,7 +16,6 @@ use crate::{
     delivery::{CaughtUp, Delivery, Followed, ReadRequest},
     redelivery::Past,
     send_queue::{Handed, Item, Limits, Mark, Outcome, Receipt, Room},
-    sync::lock,
 };
 
 #[derive(Debug)]
@@ -111,7 +109,7 @@ impl Live {
     }
 
     pub(crate) fn wants_read(&self) -> bool {
-        lock(&self.state).delivery.wants_read()
+        self.state.lock().delivery.wants_read()
     }
 
     /// Queues something that may be dropped; returns whether it was taken.
@@ -186,7 +184,8 @@ impl Live {
 
     /// See [`SendQueue::unconfirmed`](crate::send_queue::SendQueue).
     pub(crate) fn unconfirmed(&self, mark: Mark, each: impl FnMut(&Receipt)) -> Option<(u64, u64)> {
-        lock(&self.state)
+        self.state
+            .lock()
             .delivery
             .send_queue
             .unconfirmed(mark, each)
@@ -199,12 +198,12 @@ impl Live {
 
     /// See [`SendQueue::hold`](crate::send_queue::SendQueue).
     pub(crate) fn hold(&self) {
-        lock(&self.state).delivery.send_queue.hold();
+        self.state.lock().delivery.send_queue.hold();
     }
 
     /// See [`SendQueue::take_held`](crate::send_queue::SendQueue).
     pub(crate) fn take_held(&self) -> Option<(u64, u64)> {
-        lock(&self.state).delivery.send_queue.take_held()
+        self.state.lock().delivery.send_queue.take_held()
     }
 
     pub(crate) fn set_window(&self, window: Room) {
@@ -212,11 +211,11 @@ impl Live {
     }
 
     pub(crate) fn set_written(&self, mark: Mark) {
-        lock(&self.state).delivery.send_queue.set_written(mark);
+        self.state.lock().delivery.send_queue.set_written(mark);
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
-        lock(&self.state).delivery.is_waiting()
+        self.state.lock().delivery.is_waiting()
     }
 
     pub(crate) fn begin(&self, everything: bool) {
@@ -224,7 +223,7 @@ impl Live {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        lock(&self.state).delivery.send_queue.mark()
+        self.state.lock().delivery.send_queue.mark()
     }
 
     pub(crate) fn poll_outgoing(
@@ -260,7 +259,7 @@ impl Live {
         gate_shut: bool,
         peer_reads: bool,
     ) -> Poll<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let ended = state.delivery.ended().is_some();
         let below = self.takes_submissions(&state);
         if ended || below && (peer_reads || state.delivery.send_queue.has_room()) && !gate_shut {
@@ -273,13 +272,13 @@ impl Live {
 
     /// Returns whether it newly stands in the gate's list.
     pub(crate) fn enter_gate(&self) -> bool {
-        !std::mem::replace(&mut lock(&self.state).in_gate, true)
+        !std::mem::replace(&mut self.state.lock().in_gate, true)
     }
 
     /// The gate is open again.
     pub(crate) fn leave_gate(&self) {
         let waker = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.in_gate = false;
             state.submit_waker.take()
         };
@@ -289,7 +288,7 @@ impl Live {
     /// Changes the state, then wakes whoever can go on.
     fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let (result, outgoing, submit) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let result = change(&mut state);
             let outgoing = if state.outgoing_waker.is_some() && state.delivery.has_output() {
                 state.outgoing_waker.take()

@@ -9,13 +9,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use crate::{UserId, send_queue::Outcome, sync::lock};
+use parking_lot::Mutex;
+
+use crate::{UserId, send_queue::Outcome};
 
 /// What a new session should know of those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +74,7 @@ impl Redeliveries {
         if self.len.load(Ordering::Relaxed) == 0 {
             return Past::default();
         }
-        let table = lock(&self.table);
+        let table = self.table.lock();
         let Some(entry) = table.users.get(user) else {
             return Past::default();
         };
@@ -98,7 +97,7 @@ impl Redeliveries {
             }
             return;
         }
-        let mut guard = lock(&self.table);
+        let mut guard = self.table.lock();
         let Table { users, order } = &mut *guard;
         let entry = users.entry(user.clone()).or_insert_with(|| {
             order.push_back(user.clone());
@@ -132,7 +131,7 @@ impl Redeliveries {
     /// What the last session of `user` had handed out was proved after all, by the end of the connection. The next
     /// one should be as patient as if it had not: this client is slow.
     pub(crate) fn proved_at_end(&self, user: &UserId) {
-        if let Some(entry) = lock(&self.table).users.get_mut(user) {
+        if let Some(entry) = self.table.lock().users.get_mut(user) {
             entry.reached = Vec::new();
         }
     }
@@ -142,7 +141,7 @@ impl Redeliveries {
         if self.len.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut guard = lock(&self.table);
+        let mut guard = self.table.lock();
         let Table { users, order } = &mut *guard;
         if users.remove(user).is_some() {
             order.retain(|known| known != user);

@@ -8,12 +8,14 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use crate::{ConnectError, UserId, live::Live, sync::lock};
+use parking_lot::Mutex;
+
+use crate::{ConnectError, UserId, live::Live};
 
 /// The live sessions of one user, never empty.
 pub(crate) type Sessions = Arc<[Arc<Live>]>;
@@ -46,7 +48,7 @@ impl SessionTable {
             self.len.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectError::TooManySessions);
         }
-        let inserted = self.insert_into(&mut lock(self.shard(&live.user)), live);
+        let inserted = self.insert_into(&mut self.shard(&live.user).lock(), live);
         if inserted.is_err() {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
@@ -54,7 +56,7 @@ impl SessionTable {
     }
 
     pub(crate) fn remove(&self, live: &Arc<Live>) {
-        let mut shard = lock(self.shard(&live.user));
+        let mut shard = self.shard(&live.user).lock();
         let Some(sessions) = shard.get_mut(&live.user) else {
             return;
         };
@@ -76,13 +78,13 @@ impl SessionTable {
 
     /// `None`: the user is offline.
     pub(crate) fn sessions(&self, user: &UserId) -> Option<Sessions> {
-        lock(self.shard(user)).get(user).cloned()
+        self.shard(user).lock().get(user).cloned()
     }
 
     /// The same with the shard of the user.
     pub(crate) fn look_up(&self, user: &UserId) -> Option<(usize, Sessions)> {
         let at = self.shard_of(user);
-        let sessions = lock(self.shards.get(at)?).get(user).cloned()?;
+        let sessions = self.shards.get(at)?.lock().get(user).cloned()?;
         Some((at, sessions))
     }
 

@@ -5,10 +5,9 @@
 //! recipient whose mailbox took it (S-26). Invariant: the origin hears the outcome exactly once,
 //! with every recipient who misses the message.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
 
 use jiff::Timestamp;
 use tidewire_engine::{Append, AppendError, Appended, Placed, Sender};
@@ -21,7 +20,6 @@ use crate::{
     live::Live,
     send_queue::Item,
     session_table::Sessions,
-    sync::lock,
     user_stats::UserCounters,
 };
 
@@ -83,7 +81,7 @@ impl Origin {
 
     pub(crate) fn answer_api(&self, outcome: Result<Accepted, ApiError>) {
         if let Self::Api(done) = self
-            && let Some(done) = lock(done).take()
+            && let Some(done) = done.lock().take()
         {
             done(outcome);
         }

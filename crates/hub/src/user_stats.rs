@@ -8,14 +8,16 @@ use std::{
     collections::BTreeMap,
     ops::Bound,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::Mutex;
+
 use serde::Serialize;
 
-use crate::{UserId, sync::lock};
+use crate::UserId;
 
 /// Statistics of one user. Times are unix seconds, spans are seconds, 0 where unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -158,7 +160,7 @@ impl UserStats {
     }
 
     pub(crate) fn connected(&self, user: &UserId, now: i64) -> Arc<UserCounters> {
-        let mut guard = lock(&self.table);
+        let mut guard = self.table.lock();
         let Table { users, offline, .. } = &mut *guard;
         let entry = users.entry(user.clone()).or_default();
         entry.sessions += 1;
@@ -174,7 +176,7 @@ impl UserStats {
     }
 
     pub(crate) fn disconnected(&self, user: &UserId, now: i64) {
-        let mut guard = lock(&self.table);
+        let mut guard = self.table.lock();
         let Table {
             users,
             offline,
@@ -195,7 +197,8 @@ impl UserStats {
     }
 
     pub(crate) fn find(&self, user: &UserId) -> Option<Arc<UserCounters>> {
-        lock(&self.table)
+        self.table
+            .lock()
             .users
             .get(user)
             .map(|entry| Arc::clone(&entry.counters))
@@ -209,7 +212,7 @@ impl UserStats {
     /// The table is locked for these alone.
     pub(crate) fn page(&self, after: Option<&UserId>, count: usize, now: i64) -> Vec<Stat> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let table = lock(&self.table);
+        let table = self.table.lock();
         let users = table.users.range::<UserId, _>((from, Bound::Unbounded));
         users
             .take(count)

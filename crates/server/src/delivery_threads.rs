@@ -7,13 +7,13 @@
 use std::{
     collections::VecDeque,
     fmt, io,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
-use tidewire_hub::{Executor, Job};
+use parking_lot::{Condvar, Mutex};
 
-use crate::sync::{lock, wait_while};
+use tidewire_hub::{Executor, Job};
 
 pub(crate) struct DeliveryThreads {
     shared: Arc<Shared>,
@@ -56,7 +56,7 @@ impl DeliveryThreads {
     /// Runs what is queued, then ends the threads. Blocking. Later jobs run where they are handed over.
     pub(crate) fn stop(&self) {
         self.shared.stop();
-        let threads = std::mem::take(&mut *lock(&self.threads));
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread that delivers messages panicked");
@@ -68,7 +68,7 @@ impl DeliveryThreads {
 impl Executor for DeliveryThreads {
     fn execute(&self, jobs: Vec<Job>) {
         let count = jobs.len();
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if state.is_stopped {
             drop(state);
             return jobs.into_iter().for_each(|job| job());
@@ -93,7 +93,7 @@ impl fmt::Debug for DeliveryThreads {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("DeliveryThreads")
-            .field("jobs", &self.shared.lock().jobs.len())
+            .field("jobs", &self.shared.state.lock().jobs.len())
             .finish_non_exhaustive()
     }
 }
@@ -102,23 +102,19 @@ impl Shared {
     fn run(&self) {
         loop {
             let is_idle = |state: &mut State| state.jobs.is_empty() && !state.is_stopped;
-            let job = wait_while(&self.wake, self.lock(), is_idle)
-                .jobs
-                .pop_front();
-            let Some(job) = job else {
+            let mut state = self.state.lock();
+            self.wake.wait_while(&mut state, is_idle);
+            let Some(job) = state.jobs.pop_front() else {
                 return;
             };
+            drop(state);
             job();
         }
     }
 
     fn stop(&self) {
-        self.lock().is_stopped = true;
+        self.state.lock().is_stopped = true;
         self.wake.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
     }
 }
 

@@ -18,6 +18,5 @@ mod rest; // the REST API and its description
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 mod lifecycle; // start and graceful stop
-mod sync; // locks
 
 pub use lifecycle::{Running, StartError, start};

@@ -4,15 +4,16 @@
 //! items and `bytes_max` bytes wait, except that an empty queue takes one item of any size; a
 //! closed queue takes nothing more and still gives what it holds.
 
+use std::{collections::VecDeque, pin::pin};
 #[cfg(feature = "blocking")]
-use std::time::{Duration, Instant};
 use std::{
-    collections::VecDeque,
-    pin::pin,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
+
+use crate::sync::{Condvar, Mutex};
 
 /// How much may wait in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +62,14 @@ impl<T> Queue<T> {
                 bytes: 0,
                 closed: false,
             }),
-            blocked: Condvar::new(),
+            blocked: Condvar::default(),
             waiting: Notify::new(),
         }
     }
 
     /// Takes an item of `len` bytes if there is room.
     pub(crate) fn try_push(&self, item: T, len: usize) -> Result<(), Refused<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(Refused::Closed(item));
         }
@@ -104,7 +105,7 @@ impl<T> Queue<T> {
             let mut changed = pin!(self.waiting.notified());
             changed.as_mut().enable();
             {
-                let state = self.lock();
+                let state = self.state.lock();
                 if state.closed || self.bounds.admit(state.items.len(), state.bytes, len) {
                     return;
                 }
@@ -115,7 +116,7 @@ impl<T> Queue<T> {
 
     /// The oldest item.
     pub(crate) fn try_pop(&self) -> Option<T> {
-        let popped = Self::take(&mut self.lock());
+        let popped = Self::take(&mut self.state.lock());
         if popped.is_some() {
             self.changed();
         }
@@ -138,12 +139,12 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     /// Takes nothing more; what is held can still be had.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.changed();
     }
 
@@ -151,10 +152,6 @@ impl<T> Queue<T> {
         let (item, len) = state.items.pop_front()?;
         state.bytes -= len;
         Some(item)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn changed(&self) {
@@ -173,7 +170,7 @@ impl<T> Queue<T> {
             let mut changed = pin!(self.waiting.notified());
             changed.as_mut().enable();
             {
-                let state = self.lock();
+                let state = self.state.lock();
                 if !state.items.is_empty() {
                     return true;
                 }
@@ -205,30 +202,23 @@ impl<T> Queue<T> {
 
     fn block_until_filled(&self, within: Option<Duration>) -> MutexGuard<'_, State<T>> {
         let deadline = within.and_then(|within| Instant::now().checked_add(within));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.items.is_empty() && !state.closed {
             let Some(deadline) = deadline else {
-                state = self
-                    .blocked
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.blocked.wait(state);
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            let (again, _timeout) = self
-                .blocked
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = again;
+            state = self.blocked.wait_timeout(state, left);
         }
         state
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        self.state.lock().items.is_empty()
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the backends do, as plain clients may know it: they are told nothing by the gateway.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// From a backend's death to the moment at which the gateway must have noticed, however busy the machine is.
 const NOTICED_WITHIN: Duration = Duration::from_millis(150);
@@ -58,6 +57,6 @@ impl Outage {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -1,9 +1,8 @@
 //! An endpoint: its backend, and what is known of it.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{path::Path, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{backend::Backend, gateway::Gateway, outage::Outage, wild::Behaviour};
 
@@ -63,6 +62,6 @@ impl Site {
     }
 
     fn backend(&self) -> MutexGuard<'_, Backend> {
-        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+        self.backend.lock()
     }
 }

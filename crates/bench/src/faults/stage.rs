@@ -1,6 +1,6 @@
 //! What is going on in a run of `isolation`, as its clients have to know it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 /// What is done to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,6 @@ impl Stage {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Place>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -4,11 +4,13 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU16, Ordering},
     },
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use anyhow::Context as _;
 use tokio::{
@@ -218,7 +220,7 @@ impl Server {
         Ok(())
     }
 
-    fn process(&self) -> std::sync::MutexGuard<'_, MessagingServer> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    fn process(&self) -> parking_lot::MutexGuard<'_, MessagingServer> {
+        self.process.lock()
     }
 }

@@ -1,10 +1,8 @@
 //! [`World`]: what all clients of a round share, and the form of their messages.
 
-use std::{
-    net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use serde::Deserialize;
 
@@ -63,13 +61,11 @@ struct RefusedFor {
 
 impl World {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 
     pub(super) fn into_ledger(self) -> Ledger {
-        self.ledger
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.ledger.into_inner()
     }
 
     /// Notes a message to some other users; returns it as it goes to the server.

@@ -51,9 +51,11 @@ mod tests;
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread::{self, JoinHandle, ThreadId},
 };
+
+use parking_lot::Mutex;
 
 pub use self::{
     clock::{Clock, SystemClock},
@@ -222,7 +224,7 @@ impl Mailbox for SqliteMailbox {
             return;
         }
         // Held while joining: a second caller returns when the store is really closed.
-        let mut thread = queue::lock(&self.thread);
+        let mut thread = self.thread.lock();
         if let Some(thread) = thread.take()
             && thread.join().is_err()
         {

@@ -8,9 +8,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     command::{BatchBounds, Command, Size},
@@ -73,7 +74,7 @@ impl Queue {
     pub(super) fn push(&self, command: Command) -> Result<(), SubmitError> {
         let size = command.size();
         let payload_bytes = command.payload_bytes();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(SubmitError::Closed);
         }
@@ -91,7 +92,7 @@ impl Queue {
     }
 
     pub(super) fn ack(&self, user: &UserKey, up_to: u64) -> Result<(), SubmitError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(SubmitError::Closed);
         }
@@ -106,7 +107,7 @@ impl Queue {
 
     /// Refuses further commands; what is queued can still be taken.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         self.wake(state);
     }
@@ -120,17 +121,15 @@ impl Queue {
         timeout: Option<Duration>,
         bounds: BatchBounds,
     ) -> Taken {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.is_idle() {
             state.waiting = true;
-            state = if let Some(timeout) = timeout {
-                // A spurious wake-up or a late timeout only makes an empty batch.
-                let woken = self.wake.wait_timeout(state, timeout);
-                woken.unwrap_or_else(PoisonError::into_inner).0
+            if let Some(timeout) = timeout {
+                // A late timeout only makes an empty batch.
+                self.wake.wait_for(&mut state, timeout);
             } else {
-                let woken = self.wake.wait_while(state, |state| state.is_idle());
-                woken.unwrap_or_else(PoisonError::into_inner)
-            };
+                self.wake.wait_while(&mut state, |state| state.is_idle());
+            }
             state.waiting = false;
         }
         let acks = std::mem::take(&mut state.acks);
@@ -151,7 +150,7 @@ impl Queue {
         turns.add(commands);
         let commands = turns.take(bounds);
         let payload_bytes: usize = commands.iter().map(Command::payload_bytes).sum();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.turns_len -= commands.len();
         state.payload_bytes -= payload_bytes;
         Taken {
@@ -168,15 +167,6 @@ impl Queue {
             self.wake.notify_one();
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
-
-/// Locks the mutex, also after a panic of a holder: what is under the locks of the store's callers is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

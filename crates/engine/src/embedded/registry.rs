@@ -7,10 +7,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     num::NonZeroU32,
-    sync::Mutex,
 };
 
-use super::queue::lock;
+use parking_lot::Mutex;
+
 use crate::{OnAreOnline, OnOnlineUsers, Registry, UserKey};
 
 /// Sessions of this process. About 40 bytes for each user who is online.
@@ -44,14 +44,14 @@ impl LocalRegistry {
 
 impl Registry for LocalRegistry {
     fn enter(&self, user: &UserKey) {
-        let mut shard = lock(self.shard(user));
+        let mut shard = self.shard(user).lock();
         let count = shard.get(user).map_or(0, |count| count.get());
         let count = NonZeroU32::MIN.saturating_add(count);
         shard.insert(UserKey::clone(user), count);
     }
 
     fn leave(&self, user: &UserKey) {
-        let mut shard = lock(self.shard(user));
+        let mut shard = self.shard(user).lock();
         let Some(count) = shard.get_mut(user) else {
             return;
         };
@@ -64,7 +64,7 @@ impl Registry for LocalRegistry {
     }
 
     fn are_online(&self, users: Vec<UserKey>, done: OnAreOnline) {
-        let is_online = |user: &UserKey| lock(self.shard(user)).contains_key(user);
+        let is_online = |user: &UserKey| self.shard(user).lock().contains_key(user);
         let answers = users.iter().map(is_online).collect();
         done(Ok(answers));
     }
@@ -73,7 +73,7 @@ impl Registry for LocalRegistry {
         let mut users = Vec::new();
         for shard in &self.shards {
             let room = limit - users.len();
-            users.extend(lock(shard).keys().take(room).cloned());
+            users.extend(shard.lock().keys().take(room).cloned());
         }
         done(Ok(users));
     }

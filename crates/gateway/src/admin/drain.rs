@@ -1,9 +1,8 @@
 //! Ends the sessions of one endpoint or upstream at the drain's pace, while all others stay.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, MutexGuard},
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::MutexGuard;
 
 use axum::{
     Json,
@@ -18,12 +17,9 @@ use super::{
     error::AdminError,
     state::{AdminState, Shared},
 };
-use crate::{
-    record::{
-        Record,
-        pace::{self, Pace},
-    },
-    sync::lock,
+use crate::record::{
+    Record,
+    pace::{self, Pace},
 };
 
 /// What the clients are told.
@@ -45,7 +41,7 @@ impl AdminState {
     }
 
     fn drains(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        lock(&self.draining)
+        self.draining.lock()
     }
 }
 

@@ -17,10 +17,9 @@ mod metrics; // counters for Prometheus
 mod error; // the error body
 mod description; // OpenAPI
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use axum::{
     Router,

@@ -1,9 +1,8 @@
 //! What the handlers of the API share.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
 
 use tokio::time::Instant;
 

@@ -6,13 +6,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
 };
 
-use crate::sync::lock;
+use parking_lot::Mutex;
 
 /// The sockets of one connection that have something to do.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct ReadyWaker {
 impl Ready {
     /// The task that is woken.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match &state.task {
             Some(task) if task.will_wake(cx.waker()) => {}
             Some(_) | None => state.task = Some(cx.waker().clone()),
@@ -46,13 +46,13 @@ impl Ready {
 
     /// The next one; its waker may ring again.
     pub(crate) fn next(&self) -> Option<u32> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.numbers.pop_front()
     }
 
     /// Returns whether there is one.
     pub(crate) fn is_empty(&self) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.numbers.is_empty()
     }
 }
@@ -76,7 +76,7 @@ impl ReadyWaker {
         if self.is_queued.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut state = lock(&self.ready.state);
+        let mut state = self.ready.state.lock();
         state.numbers.push_back(self.number);
         let task = state.task.clone();
         drop(state);

@@ -3,12 +3,9 @@
 //! In: settings. Out: a [`Running`] gateway. Invariants: a reload or a drain of one endpoint touches no
 //! socket of another; a start or a reload that fails has changed nothing.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::{
     runtime::Handle,
@@ -29,7 +26,6 @@ use crate::{
         pace::{self, Pace},
     },
     settings::Settings,
-    sync::lock,
 };
 
 /// A gateway that serves clients until it is [stopped](Self::stop).
@@ -285,7 +281,7 @@ impl Running {
         let Parts {
             mut listeners,
             removals,
-        } = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        } = parts.into_inner();
         let removed = removals.into_targets(); // all sessions end
         let settings = Arc::clone(&gateway.table().settings);
         let started = Instant::now();
@@ -319,7 +315,7 @@ impl Running {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        lock(&self.parts)
+        self.parts.lock()
     }
 }
 

@@ -3,7 +3,9 @@
 //! In: what is wanted. Out: a supervised process, which is stopped before
 //! another takes its place. Invariant: when the reconciler has ended, nothing of the process is left.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use tokio::sync::watch;
 
@@ -11,8 +13,6 @@ use crate::{process::state::ProcessState, settings::Endpoint, upstream::Pool};
 
 #[cfg(unix)]
 use crate::process::{State, Supervised, Supervisor, state::ProcessPhase};
-
-use crate::sync::lock;
 
 /// What is wanted of an endpoint's process.
 #[derive(Clone, Debug, Default)]
@@ -111,11 +111,11 @@ async fn follow(
 #[cfg(unix)]
 impl Current {
     fn set(&self, process: Option<Arc<Supervised>>) {
-        *lock(&self.0) = process;
+        *self.0.lock() = process;
     }
 
     fn get(&self) -> Option<Arc<Supervised>> {
-        lock(&self.0).clone()
+        self.0.lock().clone()
     }
 
     /// How it stands, while there is one.

@@ -8,7 +8,7 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -16,12 +16,13 @@ use std::{
     time::SystemTime,
 };
 
+use parking_lot::Mutex;
+
 use serde::Serialize;
 
 use crate::{
     record::{End, Record},
     settings,
-    sync::lock,
 };
 
 /// Lines that may wait for the sink; more are dropped and counted.
@@ -129,7 +130,7 @@ impl AccessLog {
         let Ok(line) = serde_json::to_string(&line) else {
             return;
         };
-        let lines = lock(&sink.lines);
+        let lines = sink.lines.lock();
         if lines
             .as_ref()
             .is_none_or(|lines| lines.try_send(line).is_err())
@@ -141,9 +142,9 @@ impl AccessLog {
     /// Writes what waits, then nothing more.
     pub(crate) fn close(&self) {
         let Some(sink) = &self.0 else { return };
-        let lines = lock(&sink.lines).take();
+        let lines = sink.lines.lock().take();
         drop(lines);
-        let writer = lock(&sink.writer).take();
+        let writer = sink.writer.lock().take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the access log's writer failed");
         }

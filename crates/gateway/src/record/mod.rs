@@ -10,17 +10,17 @@ use std::{
     future::poll_fn,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::SystemTime,
 };
 
+use parking_lot::Mutex;
+
 use tidewire::ws::{CloseCode, CloseFrame};
 use tokio::time::Instant;
-
-use crate::sync::lock;
 
 /// How a client speaks to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,7 +115,7 @@ impl Record {
     pub(crate) fn end(&self, code: CloseCode, reason: &str) -> bool {
         let first = self.ending.set(CloseFrame::new(code, reason)).is_ok();
         if first {
-            let waiting = lock(&self.waiting).take();
+            let waiting = self.waiting.lock().take();
             if let Some(waker) = waiting {
                 waker.wake();
             }
@@ -148,7 +148,7 @@ impl Record {
 
     /// As [`asked_to_end`](Self::asked_to_end).
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<CloseFrame> {
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         if let Some(frame) = self.ending.get() {
             return Poll::Ready(frame.clone());
         }
@@ -161,12 +161,12 @@ impl Record {
 
     /// Which upstream serves it from now on.
     pub(crate) fn served_by(&self, upstream: &str) {
-        let mut place = lock(&self.upstream);
+        let mut place = self.upstream.lock();
         *place = Some(Arc::from(upstream));
     }
 
     /// Which upstream serves it.
     pub(crate) fn upstream(&self) -> Option<Arc<str>> {
-        lock(&self.upstream).clone()
+        self.upstream.lock().clone()
     }
 }

@@ -8,17 +8,16 @@ use std::{
     fmt, mem,
     ops::Bound,
     sync::{
-        Arc, Mutex, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::{Mutex, RwLock};
+
 use tidewire::ws::CloseCode;
 
-use crate::{
-    record::{Begin, Dialect, End, Record, access_log::AccessLog},
-    sync::{lock, read, write},
-};
+use crate::record::{Begin, Dialect, End, Record, access_log::AccessLog};
 
 /// All open sessions.
 #[derive(Debug, Default)]
@@ -52,7 +51,7 @@ impl Sessions {
 
     /// Lists a session.
     pub(crate) fn open(self: &Arc<Self>, begin: Begin) -> Session {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         // Under the lock: whoever has seen a session has seen all with smaller numbers.
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let record = Arc::new(Record::new(id, begin));
@@ -72,20 +71,20 @@ impl Sessions {
 
     /// The sessions that were opened after the one with this id, in that order.
     pub(crate) fn after(&self, id: u64) -> Vec<Arc<Record>> {
-        let open = lock(&self.open);
+        let open = self.open.lock();
         let later = open.range((Bound::Excluded(id), Bound::Unbounded));
         later.map(|(_id, record)| Arc::clone(record)).collect()
     }
 
     /// The session with this id.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Record>> {
-        let open = lock(&self.open);
+        let open = self.open.lock();
         open.get(&id).cloned()
     }
 
     /// How many there are, by endpoint and dialect.
     pub(crate) fn census(&self) -> BTreeMap<(Option<Arc<str>>, Dialect), usize> {
-        let open = lock(&self.open);
+        let open = self.open.lock();
         let count = |mut census: BTreeMap<_, _>, record: &Arc<Record>| {
             *census
                 .entry((record.endpoint.clone(), record.dialect))
@@ -97,12 +96,12 @@ impl Sessions {
 
     /// Where ended sessions are told.
     pub(crate) fn log(&self) -> AccessLog {
-        read(&self.log).clone()
+        self.log.read().clone()
     }
 
     /// From now on they are told elsewhere. Returns where they were told before.
     pub(crate) fn set_log(&self, log: AccessLog) -> AccessLog {
-        let mut place = write(&self.log);
+        let mut place = self.log.write();
         mem::replace(&mut place, log)
     }
 }
@@ -119,7 +118,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut open = lock(&self.sessions.open);
+        let mut open = self.sessions.open.lock();
         open.remove(&self.record.id);
         self.record.set_over();
         drop(open);

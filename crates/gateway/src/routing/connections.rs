@@ -5,12 +5,12 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
-use tidewire::ws::Refusal;
+use parking_lot::Mutex;
 
-use crate::sync::lock;
+use tidewire::ws::Refusal;
 
 /// Counts the connections of an endpoint, in all and per client address.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl ConnectionCounts {
         all_max: usize,
         per_ip_max: usize,
     ) -> Result<Admitted, Refusal> {
-        let mut counts = lock(&self.counts);
+        let mut counts = self.counts.lock();
         if counts.all >= all_max {
             return Err(busy(503, "the endpoint has too many connections"));
         }
@@ -61,7 +61,7 @@ impl ConnectionCounts {
 
     /// Connections now.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.counts).all
+        self.counts.lock().all
     }
 }
 
@@ -71,7 +71,7 @@ fn busy(status: u16, reason: &str) -> Refusal {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut counts = lock(&self.counts.counts);
+        let mut counts = self.counts.counts.lock();
         counts.all = counts.all.saturating_sub(1);
         if let Some(ip) = self.ip
             && let Entry::Occupied(mut count) = counts.by_ip.entry(ip)
@@ -101,6 +101,6 @@ mod tests {
         drop(counts.take(one, 2, 1).unwrap());
         drop(second);
         assert_eq!(counts.count(), 0);
-        assert!(counts.counts.lock().unwrap().by_ip.is_empty());
+        assert!(counts.counts.lock().by_ip.is_empty());
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use parking_lot::{Mutex, RwLock};
 
 use tokio::{runtime::Handle, sync::watch};
 
@@ -15,7 +17,6 @@ use crate::{
     process::reconcile::{self, Current, Wanted},
     routing::connections::ConnectionCounts,
     settings::Endpoint,
-    sync::{lock, read, write},
     upstream::{Pool, Prober},
 };
 
@@ -85,7 +86,7 @@ impl Target {
     pub(crate) fn start(&self, runtime: &Handle) -> impl Future<Output = ()> + Send + use<> {
         let _context = runtime.enter();
         let prober = Prober::start(&self.pool);
-        *lock(&self.prober) = Some(prober);
+        *self.prober.lock() = Some(prober);
         let (wanted, process) = (self.wanted.subscribe(), Arc::clone(&self.process));
         reconcile::reconcile(self.pool.clone(), wanted, process)
     }
@@ -98,7 +99,7 @@ impl Target {
     /// It is in the settings no more, or the gateway stops: its upstreams are not checked from now on. Its
     /// connections are ended by others.
     pub(crate) fn retire(&self) {
-        let mut prober = lock(&self.prober);
+        let mut prober = self.prober.lock();
         let ended = prober.take();
         drop(prober);
         drop(ended);
@@ -113,7 +114,7 @@ impl Target {
     /// for many clients lose it at a time.
     pub(crate) fn tell_loss(&self, what: &'static str) {
         let now = now();
-        let mut told = lock(&self.told_loss);
+        let mut told = self.told_loss.lock();
         if told.is_some_and(|told| now < told + TELL_EVERY) {
             return;
         }
@@ -126,13 +127,13 @@ impl Target {
 
     /// Returns what is configured now.
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
-        Arc::clone(&read(&self.endpoint))
+        Arc::clone(&self.endpoint.read())
     }
 
     /// A reload: open connections stay as they are, new ones are made as told now.
     pub(crate) fn update(&self, endpoint: Arc<Endpoint>) {
         self.pool.update(&endpoint);
-        *write(&self.endpoint) = Arc::clone(&endpoint);
+        *self.endpoint.write() = Arc::clone(&endpoint);
         self.wanted.send_if_modified(|wanted| {
             let running = matches!(wanted, Wanted::Running(_));
             if running {

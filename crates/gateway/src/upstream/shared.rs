@@ -3,7 +3,9 @@
 //! Invariant: the lock is a leaf, held for a few comparisons per member and never over an await; watchers are woken
 //! without it.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -11,7 +13,6 @@ use super::{
     check::Plan,
     roster::{Availability, Roster},
 };
-use crate::sync::lock;
 
 pub(super) struct Shared {
     pub(super) roster: Mutex<Roster>,
@@ -36,7 +37,6 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Roster> {
-        // Nothing under the lock panics half-way through a change.
-        lock(&self.roster)
+        self.roster.lock()
     }
 }

@@ -314,6 +314,11 @@ impl Client {
         self.session().written(self.session().mark());
     }
 
+    /// Wakes `waker` from now on.
+    pub(crate) fn wake_with(&mut self, waker: Waker) {
+        self.waker = waker;
+    }
+
     pub(crate) fn wakes(&self) -> usize {
         self.wakes.0.load(Ordering::Relaxed)
     }

@@ -123,3 +123,31 @@ fn above_the_bound_of_what_is_outstanding_nothing_more_is_taken_until_it_is_made
         assert_eq!(receiver.texts(), ["first", "second"]);
     }
 }
+
+/// Wakers come from the caller, so they may do anything.
+#[test]
+fn a_delivery_that_panics_holds_up_nothing_behind_it() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("this waker is broken");
+        }
+    }
+    let desk = Desk::with(|config| config.fanout_inline_max = 0);
+    let sender = desk.online("1");
+    let mut broken = desk.online("2");
+    let mut behind = desk.online("2");
+    broken.wake_with(std::sync::Arc::new(Panics).into());
+    assert_eq!(broken.texts(), [""; 0]);
+    sender.send(&["2"], "first");
+    desk.settle();
+    let mut texts = behind.texts();
+    sender.send(&["2"], "second");
+    desk.settle();
+    texts.extend(behind.texts());
+    assert_eq!(texts, ["first", "second"]);
+    assert_eq!(broken.texts(), ["first", "second"]);
+    let answer = desk.send_api(&message(&"1".parse().unwrap(), &["2"], "third"));
+    desk.settle();
+    assert!(answer.get().unwrap().is_ok());
+}

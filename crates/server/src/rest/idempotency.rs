@@ -9,15 +9,16 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use tidewire_hub::{Accepted, MessageId};
 use tokio::{sync::watch, time::Instant};
 
 use super::sending::SendError;
-use crate::sync::lock;
 
 /// What became of a message.
 pub(super) type Outcome = Result<Accepted, SendError>;
@@ -109,7 +110,7 @@ impl Idempotency {
     pub(super) fn begin(&self, key: &str, body: &[u8]) -> Begun {
         let body = self.hashers.each_ref().map(|hasher| hasher.hash_one(body));
         let now = Instant::now();
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         table.expire(now, self.window);
         if let Some(request) = table.requests.get(key) {
             return if request.body == body {
@@ -140,16 +141,11 @@ impl Idempotency {
 
     /// The message was refused and may be tried again under the same key.
     pub(super) fn forget(&self, key: &str, submission: &Arc<Submission>) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let is_same = |request: &Request| Arc::ptr_eq(&request.submission, submission);
         if table.requests.get(key).is_some_and(is_same) {
             table.requests.remove(key);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        // No code that can panic runs under this lock.
-        lock(&self.table)
     }
 }
 
@@ -247,7 +243,7 @@ mod tests {
         // An outcome that comes late concerns only its own request.
         requests.forget("k", &Submission::new());
         assert!(matches!(requests.begin("k", b"body"), Begun::Repeated(_)));
-        assert!(requests.lock().order.len() <= 2);
+        assert!(requests.table.lock().order.len() <= 2);
         drop(again);
     }
 }

@@ -4,10 +4,12 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use axum::{
     Router,
@@ -36,11 +38,11 @@ struct Stuck(Mutex<Vec<OnAppend>>);
 
 impl Stuck {
     fn waiting(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     fn store_all(&self) {
-        let waiting = std::mem::take(&mut *self.0.lock().unwrap());
+        let waiting = std::mem::take(&mut *self.0.lock());
         for done in waiting {
             done(Ok(Appended {
                 epoch: 1,
@@ -61,7 +63,7 @@ impl fmt::Debug for Stuck {
 
 impl Mailbox for Stuck {
     fn append(&self, _: Append, done: OnAppend) -> Result<(), SubmitError> {
-        self.0.lock().unwrap().push(done);
+        self.0.lock().push(done);
         Ok(())
     }
 

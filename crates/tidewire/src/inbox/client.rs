@@ -1,14 +1,12 @@
 //! A client whose messages are polled.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::MutexGuard, time::Duration};
 
 use bytes::Bytes;
 use tidewire_proto::{CloseCode, Config, Kind, Message};
 
 use super::{InboxLimits, Security, outgoing};
+use crate::sync::Mutex;
 use crate::{
     blocking::Connection,
     ws::{self, Url},
@@ -190,6 +188,6 @@ impl Client {
     }
 
     fn link(&self) -> MutexGuard<'_, Option<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+        self.link.lock()
     }
 }

@@ -1,8 +1,10 @@
 //! One server per kind and process, for programs that want to reach it from anywhere.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::{Security, Server, ServerConfig};
+
+use crate::sync::Mutex;
 
 /// There is a server of this kind with other parameters.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -75,5 +77,5 @@ fn instances() -> MutexGuard<'static, Instances> {
         #[cfg(feature = "tls")]
         mutual: None,
     });
-    INSTANCES.lock().unwrap_or_else(PoisonError::into_inner)
+    INSTANCES.lock()
 }

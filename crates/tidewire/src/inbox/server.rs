@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tidewire_proto::Message;
 
 use super::{ServerConfig, outgoing, serving::Serving, slots::Slots};
+use crate::sync::Mutex;
 use crate::{
     blocking::runtime::wait,
     service::Workers,
@@ -201,6 +202,6 @@ impl Server {
     }
 
     fn running(&self) -> MutexGuard<'_, Option<RunningServer>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 }

@@ -9,12 +9,13 @@
 use std::{
     collections::BTreeSet,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
 };
 
 use tidewire_proto::{CloseCode, Message, handshake::RequestHead};
 
 use super::config::InboxLimits;
+use crate::sync::Mutex;
 use crate::{
     blocking::pump::Pump,
     ws::{SendError, Sender},
@@ -213,7 +214,7 @@ impl Slots {
 
     /// Every look first frees what handshakes that failed had reserved.
     fn lock(&self) -> MutexGuard<'_, State> {
-        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.state.lock();
         let State {
             places,
             free,

@@ -4,10 +4,7 @@
 //! receives. Invariants: what waits to be received is bounded by the credit that was given; one message
 //! waits to be sent; nothing is sent after CLOSE. Its lock is a leaf.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::MutexGuard};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -20,6 +17,8 @@ use tidewire_proto::{
 use tokio::sync::Notify;
 
 use super::{Lost, OpenError};
+
+use crate::sync::Mutex;
 
 /// A stream, from the wish to open it until both ends have closed it and its owner has let go.
 #[derive(Debug)]
@@ -108,7 +107,7 @@ impl Stream {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Has everybody look who waits for this stream.

@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
@@ -20,6 +20,8 @@ use tidewire_proto::{
 use tokio::sync::{Notify, watch};
 
 use super::{Lost, OpenError, Violation, stream::Stream};
+
+use crate::sync::Mutex;
 
 /// What is asked for; checked.
 #[derive(Clone, Debug)]
@@ -88,7 +90,7 @@ impl Streams {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     pub(super) fn condition(&self) -> Condition {

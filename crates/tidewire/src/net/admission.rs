@@ -7,12 +7,14 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use tidewire_proto::proxy::Network;
+
+use crate::sync::Mutex;
 
 /// Counts connections, in all and per address.
 #[derive(Debug)]
@@ -123,13 +125,7 @@ impl Permit {
             return Ok(());
         }
         let ip = ip.to_canonical();
-        let mut per_ip = self
-            .admission
-            .counts
-            .0
-            .per_ip
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = self.admission.counts.0.per_ip.lock();
         // Zero connections are no entry: the table must not grow by refusals.
         if per_ip.get(&ip).copied().unwrap_or(0) >= per_ip_max {
             return Err(Exceeded::Address);
@@ -147,7 +143,7 @@ impl Drop for Permit {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
         counts.connections.fetch_sub(1, Ordering::Relaxed);
         let Some(ip) = self.ip else { return };
-        let mut per_ip = counts.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = counts.per_ip.lock();
         if let Some(count) = per_ip.get_mut(&ip) {
             *count -= 1;
             if *count == 0 {
@@ -173,7 +169,7 @@ mod tests {
         drop(first);
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_ok());
-        assert_eq!(admission.counts.0.per_ip.lock().unwrap().len(), 2);
+        assert_eq!(admission.counts.0.per_ip.lock().len(), 2);
     }
 
     #[test]
@@ -228,6 +224,6 @@ mod tests {
         permits.remove(0);
         permits[0].count_from(mapped).expect("room");
         drop(permits);
-        assert!(admission.counts.0.per_ip.lock().unwrap().is_empty());
+        assert!(admission.counts.0.per_ip.lock().is_empty());
     }
 }

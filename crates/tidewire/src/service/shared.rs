@@ -3,13 +3,14 @@
 use std::{
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use super::{config::Config, drain::Drain, tasks::Tasks, workers::Workers};
 use crate::net::{ConnectionCounts, admission::Admission};
+use crate::sync::RwLock;
 
 /// What all connections of a server share. Replaced as a whole by a
 /// [reload](super::RunningServer::reconfigure); connections keep that which they began with.
@@ -117,10 +118,10 @@ impl<P> Current<P> {
     }
 
     pub(super) fn get(&self) -> Arc<Service<P>> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 
     pub(super) fn set(&self, service: Service<P>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
+        *self.0.write() = Arc::new(service);
     }
 }

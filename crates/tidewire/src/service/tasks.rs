@@ -6,11 +6,13 @@ use std::{
     collections::HashMap,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tokio::{sync::watch, task::AbortHandle};
+
+use crate::sync::Mutex;
 
 /// Counts tasks, so that their end can be waited for, and brings it about.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ impl Tasks {
             return;
         };
         // Unlocked meanwhile: a runtime that is shutting down drops the task at once.
-        let mut state = lock(abortable);
+        let mut state = abortable.lock();
         if state.aborted {
             task.abort();
         } else if let Some(place) = state.tasks.get_mut(&number) {
@@ -75,7 +77,7 @@ impl Tasks {
             return;
         };
         let tasks = {
-            let mut state = lock(abortable);
+            let mut state = abortable.lock();
             state.aborted = true;
             mem::take(&mut state.tasks)
         };
@@ -86,7 +88,7 @@ impl Tasks {
         self.0.count.send_modify(|count| *count += 1);
         let mut number = 0;
         if let Some(abortable) = &self.0.abortable {
-            let mut state = lock(abortable);
+            let mut state = abortable.lock();
             number = state.next;
             state.next += 1;
             state.tasks.insert(number, None);
@@ -98,10 +100,6 @@ impl Tasks {
     }
 }
 
-fn lock(abortable: &Mutex<Abortable>) -> MutexGuard<'_, Abortable> {
-    abortable.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[derive(Debug)]
 struct Count {
     tasks: Tasks,
@@ -111,7 +109,7 @@ struct Count {
 impl Drop for Count {
     fn drop(&mut self) {
         if let Some(abortable) = &self.tasks.0.abortable {
-            let handle = lock(abortable).tasks.remove(&self.number);
+            let handle = abortable.lock().tasks.remove(&self.number);
             drop(handle); // outside of the lock
         }
         self.tasks.0.count.send_if_modified(|count| {

@@ -11,7 +11,7 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,6 +20,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{TlsError, source::Source};
+
+use crate::sync::{Mutex, RwLock};
 
 /// How a configuration is made.
 pub(super) trait Plan: fmt::Debug + Send + Sync + 'static {
@@ -118,7 +120,7 @@ impl<P: Plan> Live<P> {
 
     fn replace(&self, number: u64, fingerprint: u64) -> Result<(), TlsError> {
         let config = Arc::new(self.plan.build()?);
-        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.write();
         if loaded.number < number {
             *loaded = Loaded {
                 number,
@@ -130,7 +132,7 @@ impl<P: Plan> Live<P> {
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Loaded<P::Config>> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+        self.loaded.read()
     }
 
     pub(super) fn plan(&self) -> &P {
@@ -142,7 +144,7 @@ impl Checks {
     /// True for one caller per interval.
     fn is_due(&self) -> bool {
         let now = Instant::now();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let due = now >= *next;
         if due {
             *next = now + self.every;

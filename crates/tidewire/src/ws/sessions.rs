@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use tidewire_proto::{CloseCode, Stats};
 
 use super::{Sender, socket::SharedConnection};
 use crate::net::Stream;
+use crate::sync::Mutex;
 
 /// So that sessions of several workers seldom wait for one another.
 const SHARDS: usize = 16;
@@ -111,7 +112,7 @@ impl Sessions {
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(id).unwrap_or_default() % SHARDS;
         let shard = &self.shards[at];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        shard.lock()
     }
 }
 

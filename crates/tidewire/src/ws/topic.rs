@@ -14,7 +14,7 @@ use std::{
     collections::VecDeque,
     fmt, mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::Waker,
@@ -22,6 +22,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tidewire_proto::{CloseCode, CloseFrame, Kind, Prepared};
+
+use crate::sync::Mutex;
 
 /// Bounds of a topic.
 #[derive(Clone, Debug)]
@@ -167,12 +169,12 @@ impl Topic {
 
     /// How many members there are.
     pub fn members(&self) -> usize {
-        self.shared.lock().count()
+        self.shared.state.lock().count()
     }
 
     fn publish_with(&self, except: Option<usize>, encode: impl FnOnce(&mut BytesMut)) {
         let mut to_wake = {
-            let mut state = self.shared.lock();
+            let mut state = self.shared.state.lock();
             if state.count() == 0 {
                 return;
             }
@@ -193,12 +195,12 @@ impl Topic {
             return;
         }
         to_wake.drain(..).for_each(Waker::wake);
-        self.shared.lock().to_wake = to_wake;
+        self.shared.state.lock().to_wake = to_wake;
     }
 
     /// A new member, from now on: its name, and where it is in what is published.
     pub(super) fn join(&self) -> (Membership, Cursor) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.seal(None);
         let number = state.free.pop().unwrap_or_else(|| {
             state.members.push(Member::default());
@@ -308,7 +310,7 @@ impl Cursor {
         if self.seen == Some(published) && (self.waits || waker.is_none()) {
             return NextSegment::Nothing;
         }
-        let mut state = shared.lock();
+        let mut state = shared.state.lock();
         if self.next < state.first {
             match &shared.config.too_slow {
                 TooSlow::Close(frame) => return NextSegment::TooSlow(frame.clone()),
@@ -340,7 +342,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        let mut state = self.topic.shared.lock();
+        let mut state = self.topic.shared.state.lock();
         let from = self.next.max(state.first);
         for number in from..state.end() {
             state.take(number, self.number);
@@ -352,11 +354,7 @@ impl Drop for Cursor {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Shared {}
 
 impl State {
     fn count(&self) -> usize {

@@ -10,16 +10,16 @@ mod proved; // what the other end has proved to have received
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use tidewire::ws::{CloseFrame, Kind};
 
 pub(crate) use self::proved::{Pong, Proved};
 use self::run::Run;
-use crate::sync::lock;
 
 /// What waits in a queue: mostly pieces of messages.
 pub(crate) trait Item: From<Piece> {
@@ -163,14 +163,10 @@ impl<T: Item> PieceQueue<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        lock(&self.state)
-    }
-
     /// Puts something in, whether there is room or not. What comes after the consumer has gone is
     /// dropped.
     pub(crate) fn push(&self, item: T) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.consumer_gone {
             return;
         }
@@ -182,13 +178,13 @@ impl<T: Item> PieceQueue<T> {
 
     /// Returns whether there is room.
     pub(crate) fn has_room(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         self.is_roomy(&state)
     }
 
     /// Waits for room, or for the consumer to go, after which there is room for ever.
     pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.is_roomy(&state) {
             return Poll::Ready(());
         }
@@ -202,7 +198,7 @@ impl<T: Item> PieceQueue<T> {
 
     /// Takes the next one out; `None`: there will be no more.
     pub(crate) fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(item) = state.pop_front() else {
             if state.producer_gone {
                 return Poll::Ready(None);
@@ -218,7 +214,7 @@ impl<T: Item> PieceQueue<T> {
 
     /// Puts something back in front that was taken out and could not be used. It is not counted again.
     pub(crate) fn put_back(&self, item: T) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.consumer_gone {
             return;
         }
@@ -230,7 +226,7 @@ impl<T: Item> PieceQueue<T> {
 
     /// Returns what was taken out so far; `cx` is woken when it changes.
     pub(crate) fn taken(&self, cx: &Context<'_>) -> Dequeued {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         register(&mut state.producer, cx);
         state.taken
     }
@@ -238,12 +234,12 @@ impl<T: Item> PieceQueue<T> {
     /// Returns whether nothing waits.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.lock().items == 0
+        self.state.lock().items == 0
     }
 
     /// Nothing more will be put in.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.producer_gone = true;
         let consumer = state.consumer.take();
         drop(state);
@@ -252,7 +248,7 @@ impl<T: Item> PieceQueue<T> {
 
     /// Nothing more will be taken out. Returns how many items were left behind so far.
     pub(crate) fn abandon(&self) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.consumer_gone = true;
         state.left += state.items;
         let left = state.left;
@@ -270,7 +266,7 @@ impl PieceQueue<Down> {
     /// Puts a ping in. Two may be adjacent, because a backend may ask twice at once to tell an answer from a
     /// heartbeat; a third takes the place of the second, so that a backend which only pings takes two places.
     pub(crate) fn push_ping(&self, number: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before_last = state.slots.len().wrapping_sub(2);
         let is_second = matches!(state.slots.get(before_last), Some(Slot::One(Down::Ping(_))));
         if is_second && let Some(Slot::One(Down::Ping(last))) = state.slots.back_mut() {
@@ -440,8 +436,8 @@ mod tests {
         }
         assert_eq!(take(&queue), None);
         assert!(queue.is_empty());
-        assert!(queue.lock().slots.is_empty());
-        assert_eq!(queue.lock().bytes, 0);
+        assert!(queue.state.lock().slots.is_empty());
+        assert_eq!(queue.state.lock().bytes, 0);
     }
 
     #[test]
@@ -450,7 +446,7 @@ mod tests {
         for _ in 0..10_922 {
             queue.push(piece(""));
         }
-        let state = queue.lock();
+        let state = queue.state.lock();
         assert_eq!(state.items, 10_922);
         assert!(state.slots.len() < 20, "{}", state.slots.len());
     }
@@ -469,7 +465,7 @@ mod tests {
         queue.push(text().into());
         queue.push(text().into());
         queue.push_ping(10_000);
-        assert_eq!(queue.lock().items, 5);
+        assert_eq!(queue.state.lock().items, 5);
         let cx = Context::from_waker(Waker::noop());
         let mut pings = Vec::new();
         while let Poll::Ready(Some(down)) = queue.poll_pop(&cx) {

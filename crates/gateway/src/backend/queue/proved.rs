@@ -6,14 +6,14 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::Mutex,
     task::{Context, Waker},
 };
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 
 use super::{register, wake};
-use crate::sync::lock;
 
 /// What a client's pong says about its backend's ping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ struct State {
 impl Proved {
     /// The client's pong for the backend's ping of this number.
     pub(crate) fn tell(&self, number: u64, pong: Pong) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match pong {
             Pong::Proof => state.number = state.number.max(number),
             Pong::Odd(payload) => {
@@ -57,14 +57,14 @@ impl Proved {
 
     /// The newest ping that was proved; `cx` is woken when there is more, of either kind.
     pub(crate) fn newest(&self, cx: &Context<'_>) -> u64 {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         register(&mut state.waker, cx);
         state.number
     }
 
     /// Takes out the oldest odd pong, and the number of its ping.
     pub(crate) fn take_odd(&self) -> Option<(u64, Bytes)> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.odd.pop_front()
     }
 }

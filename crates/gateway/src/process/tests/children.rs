@@ -1,10 +1,9 @@
 //! Real processes: shells, and Python programs that call the test over TCP. While a process lives, its
 //! call is open: so the end of the call is its end.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU16, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use parking_lot::Mutex;
 
 use tidewire::ws::{Client, CloseCode};
 use tokio::{
@@ -17,7 +16,6 @@ use super::{
     super::{State, Status, Supervised, Supervisor},
     *,
 };
-use crate::sync::lock;
 
 /// Takes calls.
 struct Home(TcpListener);
@@ -501,14 +499,14 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        let bytes = lock(&self.0);
+        let bytes = self.0.lock();
         String::from_utf8(bytes.clone()).unwrap()
     }
 }
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = lock(&self.0);
+        let mut log = self.0.lock();
         log.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -4,17 +4,13 @@
 //! it counts as delivered. Invariants: bounded in messages and bytes, those under way included;
 //! messages leave in order; a message under way when a connection ends is first in the next one.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, fmt, pin::pin, sync::Arc};
 
 use tidewire_proto::Message;
 use tokio::sync::Notify;
 
 use crate::queue::Bounds;
+use crate::sync::Mutex;
 
 /// How much may wait to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +98,7 @@ impl Outbox {
     }
 
     fn try_push(&self, message: Message) -> Result<(), OutboxError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(OutboxError::Ended(message));
         }
@@ -123,7 +119,7 @@ impl Outbox {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable(); // before the look, so that no change is missed
             {
-                let state = self.lock();
+                let state = self.state.lock();
                 if let Some(message) = state.messages.get(state.ends.len()) {
                     return message.clone();
                 }
@@ -134,12 +130,12 @@ impl Outbox {
 
     /// The next message is under way, and ends at this byte of the connection.
     pub(super) fn is_under_way(&self, end: u64) {
-        self.lock().ends.push_back(end);
+        self.state.lock().ends.push_back(end);
     }
 
     /// Forgets what ends up to this byte of the connection.
     pub(super) fn delivered(&self, until: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut some = false;
         while state.ends.front().is_some_and(|end| *end <= until) {
             state.ends.pop_front();
@@ -155,28 +151,28 @@ impl Outbox {
 
     /// The connection is over: what was under way is to be sent again.
     pub(super) fn interrupted(&self) {
-        self.lock().ends.clear();
+        self.state.lock().ends.clear();
         self.changed.notify_waiters();
     }
 
     /// The end of the last message under way.
     pub(super) fn last_end(&self) -> Option<u64> {
-        self.lock().ends.back().copied()
+        self.state.lock().ends.back().copied()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().messages.is_empty()
+        self.state.lock().messages.is_empty()
     }
 
     /// Takes nothing more.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.changed.notify_waiters();
     }
 
     /// Takes nothing more and gives what is left.
     pub(super) fn end(&self) -> Vec<Message> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         state.ends.clear();
         state.bytes = 0;
@@ -184,10 +180,6 @@ impl Outbox {
         drop(state);
         self.changed.notify_waiters();
         left
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -245,7 +237,7 @@ impl OutboxSender {
             let mut changed = pin!(self.outbox.changed.notified());
             changed.as_mut().enable();
             {
-                let state = self.outbox.lock();
+                let state = self.outbox.state.lock();
                 if state.closed {
                     return false;
                 }
@@ -259,7 +251,7 @@ impl OutboxSender {
 
     /// Messages in the outbox, those under way included.
     pub fn queued(&self) -> usize {
-        self.outbox.lock().messages.len()
+        self.outbox.state.lock().messages.len()
     }
 }
 

@@ -3,15 +3,13 @@
 //! In: sessions as they begin and end. Out: a place for each, or 503. Invariant: the connection itself has a place,
 //! which its first session uses.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use tidewire_proto::handshake::Refusal;
 use tokio::sync::Notify;
 
 use crate::net::admission::{Admission, Permit};
+use crate::sync::Mutex;
 
 /// Counts the sessions of a connection for the server's limits. The connection itself has a place,
 /// which its first session uses.
@@ -43,12 +41,8 @@ impl Places {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn sessions(&self) -> usize {
-        self.lock().sessions
+        self.taken.lock().sessions
     }
 
     /// As [`take`](Self::take); without a place the client is told when to come again.
@@ -63,7 +57,7 @@ impl Places {
             0 => None,
             _ => Some(self.admission.admit(self.ip?).ok()?),
         };
-        let mut taken = self.lock();
+        let mut taken = self.taken.lock();
         taken.sessions += 1;
         taken.permits.extend(permit);
         // The only other session may have ended since.
@@ -76,7 +70,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.0.lock();
+        let mut taken = self.0.taken.lock();
         taken.sessions -= 1;
         let empty = taken.sessions == 0;
         let permit = taken.permits.pop();

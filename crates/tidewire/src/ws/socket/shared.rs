@@ -12,7 +12,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
@@ -31,6 +31,7 @@ use super::{
     locked::{LockedConnection, Waiters, WriteResult},
     publications::{HandedOut, WRITE_AT},
 };
+use crate::sync::Mutex;
 use crate::ws::{Membership, Peer, RecvError, SendError};
 
 /// A connection's shared part.
@@ -79,8 +80,7 @@ impl<S> SharedConnection<S> {
     ) {
         self.peer = peer;
         self.subprotocol = subprotocol;
-        let locked = self.locked.get_mut();
-        locked.unwrap_or_else(PoisonError::into_inner).write_timeout = write_timeout;
+        self.locked.get_mut().write_timeout = write_timeout;
     }
 
     pub(crate) fn set_id(&self, id: u64) {
@@ -110,7 +110,7 @@ impl<S> SharedConnection<S> {
 
     #[inline]
     fn lock_only(&self) -> MutexGuard<'_, LockedConnection<S>> {
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locked.lock()
     }
 
     /// Tells this connection from others.
@@ -202,7 +202,7 @@ impl<S> SharedConnection<S> {
     }
 
     fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakers.lock()
     }
 
     /// The receiving task, to be woken when somebody else changed something.
