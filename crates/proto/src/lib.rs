@@ -94,7 +94,7 @@ pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;
 pub use deflate::{DeflateConfig, DeflateParameters};
-pub use error::{ExtensionError, ProtocolError, SendError};
+pub use error::{ErrorChain, ExtensionError, ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use outline::FrameOutline;
 pub use prepared::Prepared;

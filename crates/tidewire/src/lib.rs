@@ -60,3 +60,4 @@ mod setters; // configurations, changed by value
 
 pub use service::Drain;
 pub use tidewire_proto as proto;
+pub use tidewire_proto::ErrorChain;

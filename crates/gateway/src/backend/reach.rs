@@ -219,7 +219,7 @@ impl<'a> Round<'a> {
         if matches!(error, ConnectError::Request(_) | ConnectError::Url(_)) {
             return Err(not_passed_on());
         }
-        tracing::debug!(upstream = %lease.upstream().url.host_header(), %error, "not opened");
+        tracing::debug!(upstream = %lease.upstream().url.host_header(), error = %tidewire::ErrorChain(&error), "not opened");
         lease.failed(now());
         self.last = Some(Unreachable::Failed(error));
         Ok(())

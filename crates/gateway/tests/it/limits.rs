@@ -1,6 +1,6 @@
 //! Limits around all connections of clients.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tidewire::ws::{ConnectError, WebSocket, connect};
 use tidewire_gateway::{

@@ -203,7 +203,7 @@ impl Beginning {
         }
     }
 
-    /// What has come, unless it begins as a record of TLS does (RFC 8446 section 5.1).
+    /// The bytes that have come, unless it begins as a record of TLS does (RFC 8446 section 5.1).
     fn other_than_tls(&self) -> Option<Vec<u8>> {
         match self.bytes.get(..self.len)? {
             [] | [20..=23] | [20..=23, 3, ..] => None,

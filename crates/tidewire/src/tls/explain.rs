@@ -8,7 +8,7 @@ use std::{error::Error, fmt, io};
 
 use rustls::{AlertDescription, CertificateError, Error as Rustls};
 
-/// A rustls error that prints as words. What can be done about it is its cause: whoever prints the chain of
+/// A rustls error that prints as words. The advice about it is its cause: whoever prints the chain of
 /// causes tells it last.
 #[derive(Debug)]
 pub(super) struct Explained {
@@ -30,7 +30,7 @@ impl Error for Explained {
     }
 }
 
-/// What a client can do about a failed handshake.
+/// Advice for a client about a failed handshake.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
 struct Advice(&'static str);

@@ -28,16 +28,15 @@ impl ServerCertVerifier for Verified {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let inner = &self.0;
-        inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(|error| match error {
-                Error::InvalidCertificate(CertificateError::UnknownIssuer)
-                    if is_self_signed(end_entity) =>
-                {
-                    CertificateError::Other(OtherError(Arc::new(SelfSigned))).into()
-                }
-                error => error,
-            })
+        let verified =
+            inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| {
+            if error == CertificateError::UnknownIssuer.into() && is_self_signed(end_entity) {
+                CertificateError::Other(OtherError(Arc::new(SelfSigned))).into()
+            } else {
+                error
+            }
+        })
     }
 
     fn verify_tls12_signature(

@@ -94,7 +94,7 @@ pub enum ConnectError {
         /// What the system reported.
         source: io::Error,
     },
-    /// What answers speaks another protocol: TLS where the address says `ws://`, or none where it says `wss://`, or
+    /// The server speaks another protocol: TLS where the address says `ws://`, or none where it says `wss://`, or
     /// none of HTTP at all.
     #[error("{host}:{port} {}", found.told())]
     OtherProtocol {
@@ -102,7 +102,7 @@ pub enum ConnectError {
         host: String,
         /// Port of the address.
         port: u16,
-        /// What it speaks.
+        /// The protocol it speaks.
         found: OtherProtocol,
     },
     /// The TLS handshake failed: the certificate was refused, by us or by the server. The last of the causes
@@ -178,10 +178,10 @@ pub enum ConnectError {
 impl ConnectError {
     /// The HTTP status, if the server answered with another than the one that opens a WebSocket.
     pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Handshake(error) => error.status(),
-            error => error.response().map(HttpResponse::status),
+        if let Self::Handshake(error) = self {
+            return error.status();
         }
+        self.response().map(HttpResponse::status)
     }
 
     /// The server's answer, if it was an HTTP response other than the one that opens a WebSocket: status, header
@@ -195,19 +195,28 @@ impl ConnectError {
     }
 }
 
-/// What an error of the system means, where it does not say so itself.
+/// The meaning of an error of the system, where it does not say so itself.
 fn why_not_reached(error: &io::Error) -> &'static str {
     if error.to_string().starts_with("failed to lookup address") {
         return " (the name has no address: is it right?)";
     }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => " (nothing listens there)",
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            " (there is no way to it from here)"
-        }
-        io::ErrorKind::PermissionDenied => " (a firewall or policy of this machine forbids it)",
-        _ => "",
-    }
+    let told = [
+        (io::ErrorKind::ConnectionRefused, " (nothing listens there)"),
+        (
+            io::ErrorKind::HostUnreachable,
+            " (there is no way to it from here)",
+        ),
+        (
+            io::ErrorKind::NetworkUnreachable,
+            " (there is no way to it from here)",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            " (a firewall or policy of this machine forbids it)",
+        ),
+    ];
+    let known = told.iter().find(|(kind, _meaning)| *kind == error.kind());
+    known.map_or("", |(_kind, meaning)| meaning)
 }
 
 /// A stream did not become a WebSocket.

@@ -121,7 +121,7 @@ impl HttpResponse {
         Some(until.duration_since(from).unwrap_or(Duration::ZERO))
     }
 
-    /// What can be done about it.
+    /// Advice for people.
     fn advice(&self) -> Option<String> {
         match self.status {
             300..400 => Some(match (self.location(), self.text("location")) {
@@ -230,7 +230,7 @@ impl fmt::Debug for HttpResponse {
 
 impl Error for HttpResponse {}
 
-/// What the peer wrote, for an error: bounded, on one line, without characters that a terminal obeys.
+/// Text of the peer, for an error: bounded, on one line, without characters that a terminal obeys.
 pub(crate) fn shown(text: &str) -> String {
     let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut out: String = text.chars().map(harmless).take(SHOWN_CHARS_MAX).collect();

@@ -1,6 +1,6 @@
 //! Addresses as people write them, and what goes out for them.
 //!
-//! What a URL may look like is tested with its parser; here, that each part arrives where it belongs: credentials in
+//! The forms of addresses are tested with their parser; here, that each part arrives where it belongs: credentials in
 //! the request over HTTP/1.1 and HTTP/2 (other inputs: an `Authorization` of the caller's, in any case), the host in the
 //! `Host` header, in DNS and in TLS (a dot at the end, upper case, IPv6, a zone), path and query in the request line.
 

@@ -1,4 +1,4 @@
-//! What a client learns when a server answers with HTTP instead of a WebSocket.
+//! Errors of a client when a server answers with HTTP instead of a WebSocket.
 //!
 //! Other inputs of this kind, each below: every status with a meaning of its own (redirects with whole and
 //! relative addresses, challenges in several fields, 426, `Retry-After` in seconds and as a date); bodies of a
@@ -179,7 +179,7 @@ async fn the_time_to_wait_is_understood_in_seconds_and_as_a_date() {
             "Retry-After: Saturday, 21-Nov-26 07:02:00 GMT\r\nDate: Sat Nov 21 07:00:00 2026",
             Some(120),
         ),
-        // What is over is over; without `Date` by the local clock.
+        // The past is no time to wait; without `Date` by the local clock.
         (
             "Date: Sat, 21 Nov 2026 07:00:00 GMT\r\nRetry-After: Sat, 21 Nov 2026 06:00:00 GMT",
             Some(0),
@@ -267,7 +267,7 @@ async fn a_body_that_does_not_come_costs_neither_the_status_nor_the_connect_dead
     let head = "HTTP/1.1 403 X\r\nContent-Length: 100\r\n\r\nhello";
     let silent = |stream: DuplexStream| async {
         let _open = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let begin = Instant::now();
     let (response, _) = response(answered_then(head, silent).await.unwrap_err());

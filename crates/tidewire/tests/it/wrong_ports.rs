@@ -34,7 +34,7 @@ async fn serve(server: Server) -> u16 {
             stream.write_all(bytes).await.unwrap();
         }
         let mut request = [0; 4096];
-        stream.read(&mut request).await.unwrap();
+        assert_ne!(stream.read(&mut request).await.unwrap(), 0);
         match server {
             Server::Answers(bytes) => stream.write_all(bytes).await.unwrap(),
             Server::Ends => return,

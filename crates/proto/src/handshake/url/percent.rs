@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-/// What neither RFC 3986 section 3.3 nor browsers let into a path as it is, in ASCII.
+/// Characters that neither RFC 3986 section 3.3 nor browsers let into a path as they are, in ASCII.
 pub(super) const IN_PATH: &[u8] = b" \"<>[\\]^`{|}";
 
 /// In queries browsers encode the single quote, too.
 pub(super) const IN_QUERY: &[u8] = b" \"<>[\\]^`{|}'";
 
-/// Appends `text`, with these characters, control characters and all outside of ASCII encoded as UTF-8. What
-/// is encoded already stays as it is.
+/// Appends `text`, with these characters, control characters and all outside of ASCII encoded as UTF-8; escapes
+/// stay as they are.
 pub(super) fn encode(text: &str, encoded: &[u8], out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii() && !byte.is_ascii_control() && !encoded.contains(&byte) {

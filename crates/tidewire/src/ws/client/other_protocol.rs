@@ -1,6 +1,6 @@
 //! Which protocol a server speaks that does not speak the one that the address says.
 
-/// What answers instead of HTTP, at `ws://`, or of TLS, at `wss://`.
+/// The protocol that answers instead of HTTP, at `ws://`, or of TLS, at `wss://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherProtocol {
@@ -29,11 +29,10 @@ impl OtherProtocol {
         if bytes.get(..len) == expected.get(..len) {
             return None;
         }
-        Some(match Self::named(bytes) {
-            // A page without a head is no HTTP/1.
-            Self::PlainHttp => Self::other(bytes),
-            other => other,
-        })
+        let named = Self::named(bytes);
+        // A page without a head is no HTTP/1.
+        let is_page = named == Self::PlainHttp;
+        Some(if is_page { Self::other(bytes) } else { named })
     }
 
     /// Returns what these bytes of a server are.
