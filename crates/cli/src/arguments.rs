@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(unix)]
+use crate::store::StoreArguments;
 use crate::{
     chat::ChatArguments, check_config::CheckConfigArguments,
     default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
@@ -16,13 +18,14 @@ use crate::{
     version,
     propagate_version = true,
     after_help = concat!(
-        "Without a command the server is started with its defaults, as by `tidewire serve`.\n\n",
+        "Without a command the server is started with its defaults, as by `tidewire serve`; it says where its data lies.\n\n",
         "EXAMPLES\n",
         "  tidewire                                        serve on 127.0.0.1\n",
         "  tidewire serve --config /etc/tidewire.toml      serve as configured\n",
         "  tidewire gateway --config config.ini            one address for many backends\n",
         "  tidewire default-config > tidewire.toml         begin a configuration\n",
         "  tidewire check-config --config tidewire.toml    check it\n",
+        "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
         "  tidewire --version                              tell the version\n",
         "  tidewire help chat                              as `tidewire chat --help`\n\n",
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Chat(ChatArguments),
     CheckConfig(CheckConfigArguments),
     DefaultConfig(DefaultConfigArguments),
+    #[cfg(unix)]
+    Store(StoreArguments),
 }
 
 impl Arguments {
@@ -50,7 +55,11 @@ impl Arguments {
         self.command.unwrap_or_else(|| {
             // Read like a command line, so that the environment's part in it counts as well.
             let serve = Self::parse_from(["tidewire", "serve"]);
-            serve.command.expect("the command is given")
+            let mut command = serve.command.expect("the command is given");
+            if let Command::Serve(arguments) = &mut command {
+                arguments.is_unasked = true;
+            }
+            command
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     output,
     report::{self, WrongUsage},
     service_manager::{self, Watchdog},
-    signals::{Asked, Signals},
+    signals::{Asked, Hangup, Hangups, Signals},
     upgrade::NewProcess,
 };
 
@@ -76,17 +76,36 @@ pub(crate) fn run(arguments: &GatewayArguments) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::FAILURE);
     };
-    let settings = load_from_process(Some(file), &arguments.overrides())
-        .context(WrongUsage("invalid configuration"))?;
-    let target = target(settings.log.file.as_deref())?;
-    logs::start(&settings.log.level, settings.log.format, &target)?;
-    warn(&settings);
     // Of everything but the connections, whose threads have runtimes of their own.
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(settings, arguments, &target));
+    let code = runtime.block_on(load_and_serve(file.clone(), arguments));
     // After a second signal a stop may still be under way; waiting for it is not wanted.
     runtime.shutdown_background();
     code
+}
+
+async fn load_and_serve(file: PathBuf, arguments: &GatewayArguments) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let hangups = Hangups::new().context("cannot listen for signals")?;
+    let overrides = arguments.overrides();
+    // A file may be on a disk that answers late, or be a pipe.
+    let loaded = tokio::task::spawn_blocking(move || load_from_process(Some(&file), &overrides));
+    let settings = tokio::select! {
+        loaded = loaded => loaded
+            .context("reading the configuration failed")?
+            .context(WrongUsage("invalid configuration"))?,
+        signal = signals.next() => return Ok(stopped_early(signal)),
+    };
+    let target = target(settings.log.file.as_deref())?;
+    logs::start(&settings.log.level, settings.log.format, &target)?;
+    warn(&settings);
+    serve(settings, arguments, &target, signals, hangups).await
+}
+
+/// Nobody is connected yet.
+fn stopped_early(signal: &'static str) -> ExitCode {
+    tracing::info!(signal, "stopped before the gateway was ready");
+    ExitCode::SUCCESS
 }
 
 fn target(file: Option<&Path>) -> anyhow::Result<Target> {
@@ -108,15 +127,18 @@ async fn serve(
     settings: Settings,
     arguments: &GatewayArguments,
     target: &Target,
+    mut signals: Signals,
+    mut hangups: Hangups,
 ) -> anyhow::Result<ExitCode> {
     let listeners = settings.listeners.clone();
     let mut new_process = NewProcess::new(settings.handover.is_some());
-    let mut signals = Signals::new().context("cannot listen for signals")?;
-    let mut hangups = Asked::to_reload().context("cannot listen for signals")?;
     let mut upgrades = Asked::to_upgrade().context("cannot listen for signals")?;
-    let mut running = tidewire_gateway::start_or_take_over(settings)
-        .await
-        .context("cannot start the gateway")?;
+    let mut running = tokio::select! {
+        started = tidewire_gateway::start_or_take_over(settings) => {
+            started.context("cannot start the gateway")?
+        }
+        signal = signals.next() => return Ok(stopped_early(signal)),
+    };
     let (operator, requests) = running.operator();
     let admin = running
         .serve_admin(std::sync::Arc::new(operator.clone()))
@@ -159,14 +181,18 @@ async fn serve(
             }
             () = upgrades.next() => new_process.start(),
             ended = new_process.ended() => NewProcess::tell(ended),
-            () = hangups.next() => {
-                if let Target::File(file) = target
-                    && let Err(error) = file.reopen()
-                {
-                    tracing::error!(%error, "the log file cannot be opened again; going on with the old one");
+            hangup = hangups.next() => match hangup {
+                Hangup::TerminalGone if !stopping => {
+                    tracing::info!("stopping: the terminal is gone");
+                    stopping = true;
+                    operator.stop();
                 }
-                operator.request_reload();
-            }
+                Hangup::TerminalGone => {}
+                Hangup::Reload => {
+                    target.reopen();
+                    operator.request_reload();
+                }
+            },
         }
     }
 }

@@ -41,6 +41,15 @@ pub(crate) fn start(level: &str, format: LogFormat, target: &Target) -> anyhow::
 }
 
 impl Target {
+    /// Opens a file anew, which somebody may have moved away.
+    pub(crate) fn reopen(&self) {
+        if let Self::File(file) = self
+            && let Err(error) = file.reopen()
+        {
+            tracing::error!(%error, "the log file cannot be opened again; going on with the old one");
+        }
+    }
+
     /// See <https://no-color.org>.
     fn is_colourful(&self) -> bool {
         match self {
@@ -85,7 +94,7 @@ impl LogFile {
     }
 
     /// On an error the file that was open stays in use.
-    pub(crate) fn reopen(&self) -> io::Result<()> {
+    fn reopen(&self) -> io::Result<()> {
         *self.lock() = append(&self.path)?;
         Ok(())
     }

@@ -11,6 +11,8 @@ mod gateway; // run the gateway
 mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
+#[cfg(unix)]
+mod store; // a copy of the store, and a look
 mod signals; // what a running program is told
 mod logs; // events → standard error or a file
 mod service_manager; // what systemd is told
@@ -44,5 +46,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
+        #[cfg(unix)]
+        Command::Store(arguments) => store::run(&arguments),
     }
 }

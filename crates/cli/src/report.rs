@@ -19,14 +19,31 @@ impl fmt::Display for WrongUsage {
 
 impl std::error::Error for WrongUsage {}
 
-/// Shows the help that was asked for, or what is wrong with the arguments.
+/// Shows the help that was asked for, or what is wrong with the arguments, on one line.
 pub(crate) fn usage(answer: &clap::Error) -> ExitCode {
-    let printed = answer.print();
-    let code = u8::try_from(answer.exit_code()).unwrap_or(WRONG_USAGE);
+    let (printed, code) = if answer.exit_code() == 0 {
+        (answer.print(), 0)
+    } else {
+        let line = misuse(&answer.render().to_string());
+        (writeln!(io::stderr(), "{line}"), WRONG_USAGE)
+    };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Ok(()) | Err(_) => ExitCode::from(code),
     }
+}
+
+/// Of what clap would print the first paragraph says what is wrong, and one that begins with `tip` what may be right.
+fn misuse(text: &str) -> String {
+    let joined = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut paragraphs = text.split("\n\n").map(joined);
+    let mut line = paragraphs.next().unwrap_or_default();
+    for tip in paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")) {
+        line.push_str("; ");
+        line.push_str(tip.trim_start_matches("tip: "));
+    }
+    line.push_str("; --help tells more");
+    line
 }
 
 /// Shows an error with all its causes.
@@ -83,6 +100,16 @@ mod tests {
             "error: cannot start\n  invalid configuration\n  two problems\n    a\n    b\n"
         );
         assert!(error.is::<WrongUsage>());
+    }
+
+    #[test]
+    fn misuse_fits_on_a_line() {
+        let text = "error: unexpected argument '--listn' found\n\n  tip: a similar argument exists: '--listen'\n\n\
+                    Usage: tidewire serve --listen <ADDR>\n\nFor more information, try '--help'.\n";
+        assert_eq!(
+            misuse(text),
+            "error: unexpected argument '--listn' found; a similar argument exists: '--listen'; --help tells more"
+        );
     }
 
     #[test]

@@ -1,27 +1,35 @@
 //! `tidewire serve`: runs the server until a signal.
 //!
 //! The first SIGTERM or Ctrl-C stops it gracefully; a second one ends the process at once, which
-//! loses nothing that was accepted. Before the server is ready the first one ends it at once.
+//! loses nothing that was accepted. Before the server is ready the first one ends it at once. SIGHUP reads
+//! configuration and certificates again; what is wrong is told, and the old ones stay.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use tidewire_server::config::{Overrides, Runtime, Settings, load_from_process};
+use tidewire_server::{
+    Running,
+    config::{Overrides, Runtime, Settings, load_from_process, reload_from_process},
+};
 
 use crate::{
     exit_codes::exit_codes,
     logs::{self, Target},
     output,
-    report::WrongUsage,
+    report::{self, WrongUsage},
     service_manager::{self, Watchdog},
-    signals::Signals,
+    signals::{Hangup, Hangups, Signals},
 };
 
 /// Run the messaging server.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = concat!(
-    "When ready, the server prints one line per URL. SIGTERM or Ctrl-C stops it gracefully; a ",
-    "second one ends it at once. Options go before TIDEWIRE_ environment variables, those go ",
+    "When ready, the server prints one line per URL. SIGHUP reads configuration and certificates ",
+    "again. SIGTERM or Ctrl-C stops it gracefully; a second one ends it at once. Options go before TIDEWIRE_ environment variables, those go ",
     "before the file. RUST_LOG goes before log.level.\n\n",
     "EXAMPLES\n",
     "  tidewire serve\n",
@@ -47,6 +55,9 @@ pub(crate) struct ServeArguments {
     /// Serve /echo, which sends every message back: for tests and benchmarks
     #[arg(long)]
     echo: bool,
+    /// Nobody has named this command: then it says what it is.
+    #[arg(skip)]
+    pub(crate) is_unasked: bool,
 }
 
 impl ServeArguments {
@@ -61,32 +72,81 @@ impl ServeArguments {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    // Signals are listened to on a thread of their own, from the first moment to the last.
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let code = control.block_on(serve(arguments));
+    // A file that is still being read is not waited for.
+    control.shutdown_background();
+    code
+}
+
+async fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut hangups = Hangups::new().context("cannot listen for signals")?;
+    let asked = arguments.clone();
+    // A file may be on a disk that answers late, or be a pipe.
+    let loaded = tokio::task::spawn_blocking(move || load(&asked));
+    let settings = tokio::select! {
+        loaded = loaded => loaded.context("reading the configuration failed")??,
+        signal = signals.next() => return Ok(stopped_early(signal)),
+    };
+    logs::start(
+        &settings.config.log.level,
+        settings.config.log.format,
+        &Target::StandardError,
+    )?;
+    if arguments.is_unasked {
+        // Who has closed the standard error does not want to know.
+        drop(writeln!(io::stderr(), "{}", introduction(&settings)));
+    }
+    warn(&settings);
+    let pool = pool(&settings).context("cannot start the runtime")?;
+    let code = run_on(&pool, settings, arguments, &mut signals, &mut hangups).await;
+    // After a second signal a stop may still be under way; waiting for it is not wanted.
+    pool.shutdown_background();
+    code
+}
+
+fn load(arguments: &ServeArguments) -> anyhow::Result<Settings> {
     let file = arguments.config.as_deref();
-    let settings = load_from_process(file, &arguments.overrides()).with_context(|| {
+    load_from_process(file, &arguments.overrides()).with_context(|| {
         let is_other = file.is_some_and(tidewire_gateway::config::is_meant_for_gateway);
         WrongUsage(if is_other {
             "this looks like a gateway's configuration: use tidewire gateway --config FILE"
         } else {
             "invalid configuration"
         })
-    })?;
-    logs::start(
-        &settings.config.log.level,
-        settings.config.log.format,
-        &Target::StandardError,
-    )?;
+    })
+}
+
+/// Tells a newcomer what begins to run, and what it leaves behind.
+fn introduction(settings: &Settings) -> String {
+    let dir = Path::new(&settings.config.data_dir);
+    let dir = std::path::absolute(dir).unwrap_or_else(|_error| dir.to_owned());
+    format!(
+        "tidewire: no command, so this starts the messaging server, as `tidewire serve`; Ctrl-C stops it.\n\
+         tidewire: messages are kept in {}. `tidewire --help` tells what else there is.",
+        dir.display()
+    )
+}
+
+fn warn(settings: &Settings) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = runtime(&settings).context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(settings));
-    // After a second signal a stop may still be under way; waiting for it is not wanted.
-    runtime.shutdown_background();
-    code
 }
 
-/// The runtime of everything but the connections of `per-core`, which have their own.
-fn runtime(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> {
+/// Nothing was accepted yet, and reading a store can be cut off anywhere.
+fn stopped_early(signal: &'static str) -> ExitCode {
+    tracing::info!(signal, "stopped before the server was ready");
+    ExitCode::SUCCESS
+}
+
+/// The runtime of everything but the signals and the connections of `per-core`, which have their own.
+fn pool(settings: &Settings) -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let server = &settings.config.server;
     if server.runtime == Runtime::Pool && server.workers > 0 {
@@ -95,31 +155,45 @@ fn runtime(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
-    // Before anything that takes long: as process 1 of a container a signal without a handler
-    // would do nothing at all.
-    let mut signals = Signals::new().context("cannot listen for signals")?;
+async fn run_on(
+    pool: &tokio::runtime::Runtime,
+    settings: Settings,
+    arguments: &ServeArguments,
+    signals: &mut Signals,
+    hangups: &mut Hangups,
+) -> anyhow::Result<ExitCode> {
     // Checking a large store takes a while and blocks its thread.
-    let start = tokio::task::spawn_blocking(move || tidewire_server::start(&settings));
-    let running = tokio::select! {
+    let start = pool.spawn_blocking(move || tidewire_server::start(&settings));
+    let mut running = tokio::select! {
         started = start => started
             .context("the start failed")?
             .context("cannot start the server")?,
-        signal = signals.next() => {
-            // Nothing was accepted yet, and reading a store can be cut off anywhere.
-            tracing::info!(signal, "stopped before the server was ready");
-            return Ok(ExitCode::SUCCESS);
-        }
+        signal = signals.next() => return Ok(stopped_early(signal)),
     };
     output::print_urls(running.urls()).context("cannot print the URLs")?;
-    service_manager::ready(&service_manager::serving(running.urls()));
-    Watchdog::start();
-
-    let signal = signals.next().await;
+    let serving = service_manager::serving(running.urls());
+    service_manager::ready(&serving);
+    {
+        // It tells that these threads live.
+        let _pool = pool.enter();
+        Watchdog::start();
+    }
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            hangup = hangups.next() => match hangup {
+                Hangup::TerminalGone => break "SIGHUP of a terminal that is gone",
+                Hangup::Reload => tokio::select! {
+                    () = reload(&mut running, arguments, &serving) => {}
+                    signal = signals.next() => break signal,
+                },
+            },
+        }
+    };
     tracing::info!(signal, "stopping");
     service_manager::stopping("stopping: connections are being closed");
     // A task of its own, so that a second signal need not wait for it to be dropped.
-    let stop = tokio::spawn(running.stop());
+    let stop = pool.spawn(running.stop());
     tokio::select! {
         stopped = stop => {
             if !stopped.context("the stop failed")? {
@@ -131,6 +205,35 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         signal = signals.next() => {
             tracing::warn!(signal, "ending at once");
             Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Reads the configuration and the files it names again, and takes them as a whole or not at all.
+///
+/// # Cancel safety
+/// Cancel safe: then nothing is taken.
+async fn reload(running: &mut Running, arguments: &ServeArguments, serving: &str) {
+    service_manager::reloading();
+    let asked = arguments.clone();
+    let config = running.settings().config.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        reload_from_process(asked.config.as_deref(), &asked.overrides(), &config)
+    });
+    let outcome = match read.await {
+        Ok(read) => read.map_err(|error| report::line(&error)),
+        Err(_panic) => Err("reading the configuration failed".to_owned()),
+    };
+    match outcome {
+        Ok(reload) => {
+            warn(&reload.settings);
+            let reloaded = running.reload(reload);
+            tracing::info!(%reloaded, "the configuration was read again");
+            service_manager::ready(&format!("{serving}; reloaded: {reloaded}"));
+        }
+        Err(error) => {
+            tracing::error!(error, "not reloaded: the old configuration stays in use");
+            service_manager::ready(&format!("{serving}; not reloaded: {error}"));
         }
     }
 }

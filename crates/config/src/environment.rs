@@ -2,6 +2,9 @@
 //!
 //! `TIDEWIRE_SERVER__LISTEN` sets `server.listen`. A variable is text; what it becomes is
 //! decided by the kind of the key's value, so that a password of digits stays a text.
+//!
+//! An unknown variable with `__` is an error, as in a file: nobody else writes so, and what was meant to close a door
+//! would leave it open. Of the others [near misses](crate::NearMiss) are told, and the rest is left alone.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +14,19 @@ use figment::{
 };
 
 use crate::{
-    Layer, LayerKind, Problem, Rule, Schema, Source,
+    Layer, LayerKind, NearMiss, Problem, Rule, Schema, Source,
     layer::{find, insert},
+    near_miss,
 };
 
-/// Reads the variables with our prefix. Names in the layers `below` are found in any case, for
+/// Reads the variables with our prefix, and notes those that are almost keys. Names in the layers `below` are found in any case, for
 /// variables are written in capitals.
 pub(crate) fn layer(
     variables: &BTreeMap<String, String>,
     schema: &Schema,
     below: &[Layer],
     problems: &mut Vec<Problem>,
+    near_misses: &mut Vec<NearMiss>,
 ) -> Layer {
     let mut keys = Dict::new();
     let mut names = BTreeMap::new();
@@ -38,11 +43,19 @@ pub(crate) fn layer(
                 rule,
             });
         };
+        let is_marked = path.len() > 1;
         match shape_of(schema, &path) {
-            Shape::Unknown(expected) => {
-                let renamed = schema.renamed.rule(&path);
-                complain(renamed.unwrap_or(Rule::UnknownKey { expected }));
-            }
+            Shape::Unknown(_) | Shape::Table
+                if near_miss::is_service_link(&name_behind_prefix(name, schema), text) => {}
+            Shape::Unknown(expected) => match schema.renamed.rule(&path) {
+                Some(renamed) => complain(renamed),
+                None if is_marked => complain(Rule::UnknownKey { expected }),
+                None => near_misses.extend(near_miss_of(name, &key, schema)),
+            },
+            Shape::Table if !is_marked => near_misses.push(NearMiss {
+                variable: name.clone(),
+                meant: format!("{}__KEY, for a key of that table", name.to_uppercase()),
+            }),
             Shape::Table => complain(Rule::IsTable),
             Shape::Text | Shape::Number | Shape::Boolean | Shape::List
                 if names.contains_key(&key) =>
@@ -61,28 +74,36 @@ pub(crate) fn layer(
     }
 }
 
-/// Whether a variable is one of ours.
+/// Returns whether a variable sets a key of ours, or looks as if it was meant to.
 pub(crate) fn is_ours(name: &str, schema: &Schema) -> bool {
-    key_path(name, schema).is_some()
+    key_path(name, schema).is_some_and(|path| {
+        path.len() > 1 || !matches!(shape_of(schema, &path), Shape::Unknown(_) | Shape::Table)
+    })
+}
+
+fn near_miss_of(variable: &str, key: &str, schema: &Schema) -> Option<NearMiss> {
+    Some(NearMiss {
+        variable: variable.to_owned(),
+        meant: near_miss::meant(key, schema)?,
+    })
 }
 
 /// The key a variable names: the part behind the prefix in lower case, split at `__`.
 ///
-/// Without a meaning for us are `config`, which the command line reads, and the variables
-/// Kubernetes sets for a service of the program's name.
+/// Without a meaning for us is `config`, which the command line reads.
 fn key_path(name: &str, schema: &Schema) -> Option<Vec<String>> {
-    let (prefix, key) = name.split_at_checked(schema.prefix.len())?;
+    let prefix = name.get(..schema.prefix.len())?;
     if !prefix.eq_ignore_ascii_case(schema.prefix) {
         return None;
     }
-    let key = key.to_ascii_lowercase();
-    let is_foreign = matches!(key.as_str(), "config" | "port" | "service_host")
-        || key.starts_with("service_port")
-        || key
-            .strip_prefix("port_")
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        || (schema.is_foreign)(&key);
+    let key = name_behind_prefix(name, schema);
+    let is_foreign = key == "config" || (schema.is_foreign)(&key);
     (!is_foreign).then(|| key.split("__").map(str::to_owned).collect())
+}
+
+fn name_behind_prefix(name: &str, schema: &Schema) -> String {
+    let key = name.get(schema.prefix.len()..).unwrap_or_default();
+    key.to_ascii_lowercase()
 }
 
 /// The path with the name in it, if there is one, as the layers below write it.

@@ -18,11 +18,13 @@ mod json_schema; // keys → JSON schema
 mod error; // what can be wrong
 mod layer; // one source of keys
 mod environment; // variables → layer
+mod near_miss; // variables that are almost ours
 mod surroundings; // the process's variables, small files, references to secrets
 mod load; // layers → raw
 mod report; // what the reader of layers says → problems
 mod checker; // raw → settings: collects problems
 mod single; // the rules for one value each
+mod tls; // files of certificates and keys
 mod value; // texts with a grammar of their own: addresses, origins, log filters
 mod descriptors; // how many connections the process can hold
 
@@ -34,10 +36,12 @@ pub use figment::value::{Dict, Value};
 pub use json_schema::json_schema;
 pub use layer::{Layer, LayerKind};
 pub use load::{Flag, Loader, is_toml, toml_tables};
+pub use near_miss::NearMiss;
 pub use reference::reference;
 pub use report::quote;
 pub use schema::Schema;
 pub use single::LIST_LENGTH_MAX;
 pub use surroundings::{Surroundings, read_text};
 pub use template::template;
+pub use tls::{FILES_LOOKED_AT_EVERY, IdentityFiles, tls_warnings};
 pub use value::{LogFormat, is_log_filter, listen_address, origin};

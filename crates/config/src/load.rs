@@ -12,7 +12,7 @@ use figment::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Checker, ConfigError, Layer, LayerKind, Problem, Rule, Schema, Source, Surroundings,
+    Checker, ConfigError, Layer, LayerKind, NearMiss, Problem, Rule, Schema, Source, Surroundings,
     environment, layer::Layers, layer::insert, read_text, report::problem_of,
 };
 
@@ -26,6 +26,7 @@ pub struct Loader<'a> {
     surroundings: Surroundings,
     layers: Vec<Layer>,
     problems: Vec<Problem>,
+    near_misses: Vec<NearMiss>,
     /// A part of a file is missing.
     is_partial: bool,
 }
@@ -42,6 +43,7 @@ impl<'a> Loader<'a> {
                 keys: schema.defaults.clone(),
             }],
             problems: Vec::new(),
+            near_misses: Vec::new(),
             is_partial: false,
         }
     }
@@ -95,8 +97,14 @@ impl<'a> Loader<'a> {
             self.schema,
             &self.layers,
             &mut self.problems,
+            &mut self.near_misses,
         );
         self.layers.push(layer);
+    }
+
+    /// Variables of the [environment](Self::environment) that are almost keys; taken out.
+    pub fn near_misses(&mut self) -> Vec<NearMiss> {
+        std::mem::take(&mut self.near_misses)
     }
 
     /// Adds command line flags.

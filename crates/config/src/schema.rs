@@ -15,7 +15,7 @@ pub struct Schema {
     /// end.
     pub prefix: &'static str,
     /// Variables with that prefix that are none of ours: gets the part behind it in lower case.
-    /// What Kubernetes sets for a service of the program's name is left alone anyway.
+    /// Variables that Kubernetes and Docker set for services beside the program are left alone anyway.
     pub is_foreign: fn(&str) -> bool,
     /// Every key with a value of its kind, but for tables with names: what a variable's text
     /// becomes. A table within that is empty takes no variables.

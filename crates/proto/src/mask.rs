@@ -15,57 +15,20 @@ pub(crate) fn apply(data: &mut [u8], key: [u8; 4], phase: usize) -> bool {
         2 => 16,
         _ => 24,
     };
-    let key = u32::from_le_bytes(key).rotate_right(bits).to_le_bytes();
-    if data.len() <= SHORT_MAX {
-        short(data, key)
-    } else {
-        long(data, key)
-    }
-}
-
-/// Up to here the vectorised loop costs more to enter than it saves.
-const SHORT_MAX: usize = 128;
-
-#[inline]
-fn short(data: &mut [u8], [a, b, c, d]: [u8; 4]) -> bool {
-    let wide = u128::from_ne_bytes([a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]);
-    let (chunks, rest) = data.as_chunks_mut::<16>();
-    let mut high = 0_u128;
-    for chunk in chunks {
-        let word = u128::from_ne_bytes(*chunk) ^ wide;
-        high |= word;
-        *chunk = word.to_ne_bytes();
-    }
-    let narrow = u32::from_ne_bytes([a, b, c, d]);
-    let (fours, rest) = rest.as_chunks_mut::<4>();
-    let mut high_rest = 0_u32;
-    for four in fours {
-        let word = u32::from_ne_bytes(*four) ^ narrow;
-        high_rest |= word;
-        *four = word.to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip([a, b, c]) {
-        *byte ^= key;
-        high_rest |= u32::from(*byte);
-    }
-    high & u128::from_ne_bytes([0x80; 16]) == 0 && high_rest & 0x8080_8080 == 0
-}
-
-fn long(data: &mut [u8], [a, b, c, d]: [u8; 4]) -> bool {
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let key = u32::from_le_bytes(key).rotate_right(bits);
+    let key = u64::from(key) << 32 | u64::from(key);
     let (chunks, rest) = data.as_chunks_mut::<8>();
     let mut high = 0_u64;
     for chunk in chunks {
-        let word = u64::from_ne_bytes(*chunk) ^ wide;
+        let word = u64::from_le_bytes(*chunk) ^ key;
         high |= word;
-        *chunk = word.to_ne_bytes();
+        *chunk = word.to_le_bytes();
     }
-    let mut high_rest = 0_u8;
-    for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+    for (byte, key) in rest.iter_mut().zip(key.to_le_bytes()) {
         *byte ^= key;
-        high_rest |= *byte;
+        high |= u64::from(*byte);
     }
-    high & 0x8080_8080_8080_8080 == 0 && high_rest & 0x80 == 0
+    high & 0x8080_8080_8080_8080 == 0
 }
 
 /// The whole slice as text, if it is UTF-8.

@@ -17,6 +17,10 @@ mod echo; // the echo endpoint
 mod rest; // the REST API and its description
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
+#[cfg(unix)]
+pub mod store; // a copy of the store, and a look, from outside
 mod lifecycle; // start and graceful stop
+mod reload; // another configuration for connections to come
 
 pub use lifecycle::{Running, StartError, start};
+pub use reload::Reloaded;

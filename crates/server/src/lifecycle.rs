@@ -5,9 +5,10 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
-    io,
+    fmt, io,
+    net::SocketAddr,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -16,7 +17,6 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, Http},
     service::{self, Workers},
-    tls::{ServerTls, TlsError},
     ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::Classic;
@@ -26,10 +26,12 @@ use tidewire_engine::{
 };
 use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports};
 
+#[cfg(unix)]
+use crate::store::StoreSocket;
 use crate::{
     access::Access,
     chat::{Behaviour, Chat, Timing},
-    config::{AllowedOrigins, ListenerSettings, Runtime, Settings, TlsSettings},
+    config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
     echo::Echo,
     rest::{self, Idempotency, Rest},
@@ -52,14 +54,6 @@ pub enum StartError {
         /// Why.
         source: tidewire::ws::StartError,
     },
-    /// Certificates cannot be used.
-    #[error("cannot set up TLS for the {listener} listener")]
-    Tls {
-        /// Which one.
-        listener: &'static str,
-        /// Why.
-        source: TlsError,
-    },
     /// The system has no threads for deliveries.
     #[error("cannot start the threads that deliver messages")]
     Threads(#[source] io::Error),
@@ -71,17 +65,35 @@ pub enum StartError {
 /// A server that serves until [`stop`](Self::stop).
 #[derive(Debug)]
 pub struct Running {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     mailbox: Arc<SqliteMailbox>,
     threads: Arc<DeliveryThreads>,
-    messaging: Arc<OnceLock<RunningServer>>,
-    rest: Option<RestServer>,
+    pub(crate) messaging: Arc<OnceLock<RunningServer>>,
+    pub(crate) rest: Option<(RestServer, Served)>,
     urls: Vec<(&'static str, String)>,
-    drain: Duration,
+    pub(crate) settings: Settings,
+    pub(crate) answers: AnswerBudget,
+    #[cfg(unix)]
+    store_socket: Option<StoreSocket>,
+}
+
+/// The parts of the REST API that a reload leaves alone.
+#[derive(Clone)]
+pub(crate) struct Served {
+    hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
+    telemetry: Arc<Telemetry>,
+    idempotency: Arc<Idempotency>,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").finish_non_exhaustive()
+    }
 }
 
 /// The REST listener speaks HTTP alone.
-type RestServer = service::RunningServer<Http<Router>>;
+pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 
 /// Opens the store and starts all listeners.
 ///
@@ -110,28 +122,49 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     let mut urls = Vec::new();
     let options = http_config(settings);
-    let server = start_messaging(settings, &hub, options.clone(), &mut urls)?;
+    let answers = options.answers.clone();
+    let server = messaging_server(settings, &hub, options.clone());
+    let server = server.start().map_err(|source| StartError::Listener {
+        listener: "messaging",
+        source,
+    })?;
+    messaging_urls(settings, server.local_addr(), &mut urls);
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
-            let telemetry = Arc::new(Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats));
-            let mut options = options;
-            options.keep_alive = true;
+            let served = Served {
+                hub: Arc::clone(&hub),
+                mailbox: Arc::clone(&port),
+                telemetry: Arc::new(Telemetry::new(Arc::clone(&hub), port, stats)),
+                idempotency: Arc::new(Idempotency::new(
+                    settings.config.rest.idempotency_ttl,
+                    settings.config.rest.idempotency_keys_max,
+                )),
+            };
             let scheme = if rest.tls.is_some() { "https" } else { "http" };
-            let rest = start_rest(rest, settings, options, Arc::clone(&hub), port, telemetry)?;
-            urls.insert(1, ("rest", format!("{scheme}://{}/", rest.local_addr())));
-            Some(rest)
+            let server = rest_server(rest, settings, options, served.clone());
+            let server = server.start().map_err(|source| StartError::Listener {
+                listener: "REST",
+                source,
+            })?;
+            urls.insert(1, ("rest", format!("{scheme}://{}/", server.local_addr())));
+            Some((server, served))
         }
     };
+    #[cfg(unix)]
+    let store_socket = StoreSocket::open(Path::new(&settings.config.data_dir), &mailbox);
     Ok(Running {
+        #[cfg(unix)]
+        store_socket,
         hub,
         mailbox,
         threads,
         messaging,
         rest,
         urls,
-        drain: settings.config.server.drain_timeout,
+        settings: settings.clone(),
+        answers,
     })
 }
 
@@ -139,6 +172,11 @@ impl Running {
     /// What is served where, in the order to be shown.
     pub fn urls(&self) -> &[(&'static str, String)] {
         &self.urls
+    }
+
+    /// The settings by which the server runs.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Stops gracefully: accepts nothing more, closes every WebSocket with 1001, waits for
@@ -149,11 +187,14 @@ impl Running {
     /// Not cancel safe: when dropped, the rest ends abruptly, as with a kill. Nothing accepted
     /// is lost.
     pub async fn stop(self) -> bool {
+        #[cfg(unix)]
+        drop(self.store_socket);
         self.hub.stop_accepting();
+        let drain = self.settings.config.server.drain_timeout;
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
         let (messaging, rest) = tokio::join!(
-            finished(messaging.map(|server| server.drain(self.drain))),
-            finished(self.rest.map(|server| server.drain(self.drain)))
+            finished(messaging.map(|server| server.drain(drain))),
+            finished(self.rest.map(|(server, _served)| server.drain(drain)))
         );
         let (mailbox, threads) = (self.mailbox, self.threads);
         let stopped = tokio::task::spawn_blocking(move || {
@@ -176,12 +217,11 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
     }
 }
 
-fn start_messaging(
+pub(crate) fn messaging_server(
     settings: &Settings,
     hub: &Arc<Hub>,
     options: http::Config,
-    urls: &mut Vec<(&'static str, String)>,
-) -> Result<RunningServer, StartError> {
+) -> Server {
     let server = &settings.config.server;
     let listening = &settings.server;
     let access = access(listening, settings.allowed_origins.clone());
@@ -196,7 +236,7 @@ fn start_messaging(
         (Runtime::PerCore, None) => Workers::per_core(),
     };
     listener.socket = Arc::clone(&config);
-    listener.tls = tls(listening.tls.as_ref(), "messaging")?;
+    listener.tls.clone_from(&listening.tls);
     limits(settings, &mut listener);
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
@@ -226,16 +266,20 @@ fn start_messaging(
             },
         );
     }
-    let running = builder.start().map_err(|source| StartError::Listener {
-        listener: "messaging",
-        source,
-    })?;
-    let (ws, http) = if listening.tls.is_some() {
+    builder
+}
+
+fn messaging_urls(
+    settings: &Settings,
+    address: SocketAddr,
+    urls: &mut Vec<(&'static str, String)>,
+) {
+    let server = &settings.config.server;
+    let (ws, http) = if settings.server.tls.is_some() {
         ("wss", "https")
     } else {
         ("ws", "http")
     };
-    let address = running.local_addr();
     urls.push(("messaging", format!("{ws}://{address}{}", server.endpoint)));
     if server.web_chat {
         urls.push(("web chat", format!("{http}://{address}/")));
@@ -243,7 +287,6 @@ fn start_messaging(
     if server.echo {
         urls.push(("echo", format!("{ws}://{address}/echo")));
     }
-    Ok(running)
 }
 
 fn behaviour(settings: &Settings) -> Behaviour {
@@ -261,41 +304,32 @@ fn behaviour(settings: &Settings) -> Behaviour {
     }
 }
 
-fn start_rest(
+pub(crate) fn rest_server(
     listening: &ListenerSettings,
     settings: &Settings,
-    options: http::Config,
-    hub: Arc<Hub>,
-    mailbox: Arc<dyn Mailbox>,
-    telemetry: Arc<Telemetry>,
-) -> Result<RestServer, StartError> {
+    mut options: http::Config,
+    served: Served,
+) -> service::Server<Http<Router>> {
+    options.keep_alive = true;
     let rest = &settings.config.rest;
     let access = access(listening, settings.allowed_origins.clone());
     let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
-    listener.tls = tls(listening.tls.as_ref(), "REST")?;
+    listener.tls.clone_from(&listening.tls);
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
     let router: Router = rest::router(Rest {
-        hub,
-        mailbox,
-        telemetry,
+        hub: served.hub,
+        mailbox: served.mailbox,
+        telemetry: served.telemetry,
+        idempotency: served.idempotency,
         access,
         body_bytes_max: rest.body_bytes_max,
         answer_timeout: rest.answer_timeout,
-        idempotency: Arc::new(Idempotency::new(
-            rest.idempotency_ttl,
-            rest.idempotency_keys_max,
-        )),
     });
     service::Server::new(listener, Http::new(router, options))
-        .start()
-        .map_err(|source| StartError::Listener {
-            listener: "REST",
-            source,
-        })
 }
 
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
@@ -307,28 +341,6 @@ fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Acce
         allowed_origins: Arc::new(allowed_origins),
         secure: listening.tls.is_some(),
     }
-}
-
-fn tls(
-    settings: Option<&TlsSettings>,
-    listener: &'static str,
-) -> Result<Option<ServerTls>, StartError> {
-    let Some(TlsSettings {
-        certificate,
-        key,
-        client_ca,
-        ..
-    }) = settings
-    else {
-        return Ok(None);
-    };
-    let built = match client_ca {
-        Some(ca) => ServerTls::mutual_from_pem(certificate, key, ca),
-        None => ServerTls::from_pem(certificate, key),
-    };
-    built
-        .map(Some)
-        .map_err(|source| StartError::Tls { listener, source })
 }
 
 fn limits(settings: &Settings, listener: &mut ServerConfig) {
@@ -367,7 +379,7 @@ fn unacknowledged_timeout(settings: &Settings) -> Duration {
     settings.config.server.keep_alive.pong_timeout * 2
 }
 
-fn http_config(settings: &Settings) -> http::Config {
+pub(crate) fn http_config(settings: &Settings) -> http::Config {
     let limits = &settings.config.server.limits;
     let too_many =
         r#"{"message":"too many answers are waiting to be read","status":503,"success":false}"#;

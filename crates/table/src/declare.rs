@@ -21,6 +21,10 @@ pub trait Table: Default + for<'de> Deserialize<'de> {
     /// key of this table, empty for the root.
     fn violations(&self, at: &str, report: &mut dyn FnMut(Violation));
 
+    /// Reports the keys at which this table and `other` differ, down to those in tables within: `limits.headers_max`.
+    /// `at` is the key of this table, empty for the root.
+    fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String));
+
     /// Returns the key `enabled`; true when there is none.
     fn is_enabled(&self) -> bool;
 }
@@ -137,6 +141,21 @@ macro_rules! table {
                     let name = ::core::stringify!($name);
                     $( kind.check(at, name, &self.$name, &($range), report); )?
                     kind.violations(at, name, &self.$name, report);
+                )*
+            }
+
+            fn differences(
+                &self,
+                other: &Self,
+                at: &str,
+                report: &mut dyn ::core::ops::FnMut(::std::string::String),
+            ) {
+                $(
+                    if self.$name != other.$name {
+                        let kind = $crate::Kind::<$type, $crate::__kind!($($kind)?)>::new();
+                        let name = ::core::stringify!($name);
+                        kind.differences(at, name, &self.$name, &other.$name, report);
+                    }
                 )*
             }
 
@@ -269,6 +288,18 @@ impl<T: Value<K>, K> Kind<T, K> {
     /// Reports what is out of range within a value.
     pub fn violations(&self, at: &str, name: &str, value: &T, report: &mut dyn FnMut(Violation)) {
         value.violations(&join_key(at, name), report);
+    }
+
+    /// Reports where a value differs from another one.
+    pub fn differences(
+        &self,
+        at: &str,
+        name: &str,
+        value: &T,
+        other: &T,
+        report: &mut dyn FnMut(String),
+    ) {
+        value.differences(other, &join_key(at, name), report);
     }
 }
 

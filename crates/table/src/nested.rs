@@ -50,6 +50,10 @@ impl<T: Table> Value<Nested> for T {
     fn violations(&self, at: &str, report: &mut dyn FnMut(Violation)) {
         Table::violations(self, at, report);
     }
+
+    fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String)) {
+        Table::differences(self, other, at, report);
+    }
 }
 
 impl<T: Table> Value<Switched> for T {
@@ -69,6 +73,10 @@ impl<T: Table> Value<Switched> for T {
         if self.is_enabled() {
             Table::violations(self, at, report);
         }
+    }
+
+    fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String)) {
+        Table::differences(self, other, at, report);
     }
 }
 

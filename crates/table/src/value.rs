@@ -22,6 +22,11 @@ pub trait Value<K>: Sized {
 
     /// Reports the values within this one, which stands at the key `at`, that are out of range.
     fn violations(&self, _at: &str, _report: &mut dyn FnMut(Violation)) {}
+
+    /// Reports the keys at or below `at` at which this value and `other`, which is another one, differ.
+    fn differences(&self, _other: &Self, at: &str, report: &mut dyn FnMut(String)) {
+        report(at.to_owned());
+    }
 }
 
 /// Written as the type itself is.

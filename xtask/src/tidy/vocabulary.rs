@@ -1,7 +1,7 @@
 //! Types and modules are named by words of the field, and documentation is made of sentences.
 //!
 //! Words in [`BANNED`] are metaphors that say nothing to a newcomer; tests may use them. Doc comments that begin with "Whether" or
-//! "What" have no subject, and a lock that is freed from poison by hand belongs into a module `sync`, or is one of parking_lot;
+//! "What" have no subject, and a lock that is freed from poison by hand belongs into a module `sync`, or is one of `parking_lot`;
 //! how many of each there are stands in `xtask/tidy-words.txt`, and may only fall.
 
 use super::Problem;

@@ -101,7 +101,7 @@ impl Gateway {
         fs::write(self.directory.path().join("config.ini"), config).expect("writable");
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(name, self.child.id().expect("it runs"));
     }
 
@@ -110,13 +110,13 @@ impl Gateway {
     }
 
     /// Waits until the file `name` has `part` in it.
-    async fn until(&self, name: &str, part: &str) {
+    pub(crate) async fn until(&self, name: &str, part: &str) {
         while !self.text_of(name).contains(part) {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.signal("TERM");
         let status = self.child.wait().await.expect("a child");
         assert_eq!(status.code(), Some(0), "{}", self.text_of("errors"));

@@ -15,12 +15,14 @@ mod server; // the server as a process of its own
 mod rest; // a plain client of the REST API
 mod peer; // a WebSocket client that knows envelopes
 mod random; // seeded choices
+mod identity; // certificates made on the spot
 mod ledger; // what was promised, what arrived
 
 // What is tested.
 mod usage; // help, version, exit codes, configuration commands
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop
+mod reload; // renewed certificates and other settings, in both programs
 mod through_gateway; // what a client behind the gateway has not proved comes again
 #[cfg(unix)]
 mod systemd; // what the service manager is told
@@ -28,6 +30,8 @@ mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted
 mod disk_failure; // a failed fsync is the end of accepting
+mod file_systems; // data directories on file systems that lack something
+mod store; // copies and looks beside a server
 mod disk_full; // a full disk refuses, and heals
 
 use std::time::Duration;

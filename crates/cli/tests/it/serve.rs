@@ -6,7 +6,7 @@ use tidewire::ws::{CloseCode, Incoming};
 
 use crate::{
     peer::{Peer, message},
-    program::{end, tidewire},
+    program::{self, end, tidewire},
     run,
     server::Home,
 };
@@ -31,6 +31,34 @@ fn a_ready_server_tells_where_it_listens() {
         }
         let health = server.rest().await.get("/health").await.expect("an answer");
         assert_eq!(health.status, 200, "{health:?}");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn without_a_command_it_says_what_starts_and_where_its_data_lies() {
+    run(async {
+        let home = Home::new("");
+        let mut command = program::command(program::BINARY, home.path());
+        command
+            .env("TIDEWIRE_SERVER__LISTEN", "127.0.0.1:0")
+            .env("TIDEWIRE_REST__LISTEN", "127.0.0.1:0");
+        let server = home.start_by(command).await;
+        let log = server.log();
+        let store = home.path().join("tidewire-data");
+        for part in [
+            "starts the messaging server, as `tidewire serve`",
+            "Ctrl-C",
+            "tidewire --help",
+            &format!("messages are kept in {}", store.display()),
+        ] {
+            assert!(log.contains(part), "{part}: {log}");
+        }
+        assert!(store.join("mailbox.db").is_file());
+        server.stop().await;
+
+        let server = home.start().await;
+        assert!(!server.log().replace(&log, "").contains("no command"));
         server.stop().await;
     });
 }

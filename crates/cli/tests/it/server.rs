@@ -58,6 +58,11 @@ impl Home {
         self.directory.path()
     }
 
+    /// Gives it another configuration; a server that runs has to be told.
+    pub(crate) fn write_config(&self, config: &str) {
+        fs::write(self.path().join("tidewire.toml"), config).expect("writable");
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.path().join("data")
     }
@@ -124,7 +129,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn wait_until_ready(&mut self) {
+    pub(crate) async fn wait_until_ready(&mut self) {
         let expected = if self.has_echo { 4 } else { 3 };
         while self.urls.len() < expected {
             let mut line = String::new();
@@ -172,6 +177,13 @@ impl Server {
     pub(crate) async fn stop(mut self) {
         self.signal("TERM");
         assert_eq!(self.end().await, Some(0), "{}", self.log());
+    }
+
+    /// Waits until the servers of this home have logged `part` so often.
+    pub(crate) async fn until_logged(&self, part: &str, times: usize) {
+        while self.log().matches(part).count() < times {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Returns what the servers of this home have logged.

@@ -3,7 +3,7 @@
 //! In: a caller's request with its completion. Out: its size, whose turn it belongs to, and room
 //! for what is planned for it.
 
-use super::plan::Plan;
+use super::{plan::Plan, snapshot::OnSnapshot};
 use crate::{Append, OnAppend, OnPurge, OnRead, Purge, UserKey};
 
 /// A request with its completion.
@@ -20,6 +20,9 @@ pub(super) enum Command {
     Purge {
         purge: Purge,
         done: OnPurge,
+    },
+    Snapshot {
+        done: OnSnapshot,
     },
 }
 
@@ -53,7 +56,7 @@ impl Command {
                 messages: append.recipients.len().max(1),
                 bytes: append.body.len(),
             },
-            Self::Read { .. } | Self::Purge { .. } => Size {
+            Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => Size {
                 messages: 1,
                 bytes: 0,
             },
@@ -64,7 +67,7 @@ impl Command {
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
             Self::Append { append, .. } => append.body.len(),
-            Self::Read { .. } | Self::Purge { .. } => 0,
+            Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => 0,
         }
     }
 
@@ -74,7 +77,7 @@ impl Command {
         match self {
             Self::Append { append, .. } => append.sender.as_ref().map(|sender| &sender.user),
             Self::Read { read, .. } => Some(&read.user),
-            Self::Purge { .. } => None,
+            Self::Purge { .. } | Self::Snapshot { .. } => None,
         }
     }
 }

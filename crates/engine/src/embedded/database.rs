@@ -343,6 +343,13 @@ impl Database {
             .map_err(|error| self.fault(error))
     }
 
+    /// Copies all that is in the database, the log included, into a file that is empty or not there.
+    pub(super) fn copy_to(&self, target: &Path) -> rusqlite::Result<()> {
+        let path = target.to_str();
+        let path = path.ok_or_else(|| rusqlite::Error::InvalidPath(target.to_owned()))?;
+        self.execute("VACUUM INTO ?1", params![path])
+    }
+
     /// Sets whether the file may grow, up to its configured size, or has to do with the pages
     /// it has.
     pub(super) fn allow_growth(&self, allowed: bool) -> rusqlite::Result<()> {

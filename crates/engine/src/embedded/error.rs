@@ -16,11 +16,18 @@ pub enum OpenError {
         /// What it must be.
         expected: &'static str,
     },
-    /// The directory or a file in it could not be created or opened. Check that the path
-    /// exists, belongs to this user and is writable.
-    #[error("cannot create or open {}; check the path, its owner and its permissions", .path.display())]
+    /// The directory or a file in it could not be created, opened or written. The text says what helps.
+    #[error("cannot create, open or write {}; {}", .path.display(), advice(.source))]
     Io {
         /// The directory or file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file system has no file locks, so nothing would keep a second server away from the store.
+    #[error("the file system of {} has no file locks, so nothing would keep a second server away from the store; choose a directory on a disk of this machine", .path.display())]
+    NoLocks {
+        /// The store's directory.
         path: PathBuf,
         /// What the system reported.
         source: io::Error,
@@ -75,4 +82,54 @@ pub enum OpenError {
         /// What the system reported.
         source: Box<dyn Error + Send + Sync>,
     },
+}
+
+/// Tells what an operator can do about an error of the system.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an open enum of another crate"
+)]
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "it has to belong to the user that runs the server, or to be writable for that user"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "its file system is mounted read-only: mount it for writing, or choose another directory"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "the disk or a quota is used up: make room, or choose another directory"
+        }
+        ErrorKind::NotFound => "check the path, and that nobody moves it",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            "check the path: a file stands where a directory has to be, or the other way round"
+        }
+        _ => "the disk or its file system has failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_depends_on_what_is_wrong() {
+        for (kind, word) in [
+            (io::ErrorKind::PermissionDenied, "belong to the user"),
+            (io::ErrorKind::ReadOnlyFilesystem, "read-only"),
+            (io::ErrorKind::StorageFull, "used up"),
+            (io::ErrorKind::QuotaExceeded, "used up"),
+            (io::ErrorKind::NotFound, "check the path"),
+            (io::ErrorKind::NotADirectory, "where a directory has to be"),
+            (io::ErrorKind::Other, "has failed"),
+        ] {
+            let error = OpenError::Io {
+                path: "/data".into(),
+                source: kind.into(),
+            };
+            let text = error.to_string();
+            assert!(text.contains(word), "{kind}: {text}");
+        }
+    }
 }

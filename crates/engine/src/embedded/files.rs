@@ -133,6 +133,12 @@ pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
                 holder,
             });
         }
+        Err(TryLockError::Error(source)) if is_without_locks(&source) => {
+            return Err(OpenError::NoLocks {
+                path: dir.to_owned(),
+                source,
+            });
+        }
         Err(TryLockError::Error(source)) => return Err(io_error(&path, source)),
     }
     // The content only helps a person; the lock itself is what counts.
@@ -164,19 +170,57 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, where its file system can.
+///
+/// # Errors
+/// [`OpenError::Io`], when the disk fails. That the file system has no such thing is none: shares (SMB, 9p) and some FUSE
+/// file systems refuse it. Then only names may be lost in a power cut, as those of a store that was just created: what
+/// is in the files is synced by their own descriptors, and a crash of the process loses no name.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), OpenError> {
     // Elsewhere a directory cannot be opened as a file, and the system does it by itself.
-    if cfg!(unix) {
-        File::open(dir)
-            .and_then(|file| file.sync_all())
-            .map_err(|source| io_error(dir, source))?;
+    if !cfg!(unix) {
+        return Ok(());
     }
-    Ok(())
+    let opened = File::open(dir).map_err(|source| io_error(dir, source))?;
+    match opened.sync_all() {
+        Err(error) if is_unsupported(&error) => {
+            tracing::warn!(
+                dir = %dir.display(),
+                %error,
+                "the file system cannot sync directories: a store that was just created may be missing after a power \
+                 cut; what is in its files is synced all the same"
+            );
+            Ok(())
+        }
+        synced => synced.map_err(|source| io_error(dir, source)),
+    }
+}
+
+/// Returns whether a file system says that it has no such operation, not that it failed. It may say that the descriptor is none
+/// (9p), that there is no right (some FUSE), or that the operation is invalid (SMB).
+fn is_unsupported(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    error.raw_os_error() == Some(EBADF)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput
+                | io::ErrorKind::Unsupported
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::PermissionDenied
+        )
 }
 
 /// More than SQLite writes at once.
 const PROBE_LEN: usize = 128 << 10;
+
+/// Returns whether a file system has no locks, or its lock service does not answer.
+fn is_without_locks(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    const ENOLCK: i32 = 37;
+    #[cfg(not(target_os = "linux"))]
+    const ENOLCK: i32 = 77;
+    error.raw_os_error() == Some(ENOLCK) || is_unsupported(error)
+}
 
 fn io_error(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io {
@@ -201,6 +245,23 @@ mod tests {
             let error = io::Error::from_raw_os_error(errno);
             assert_eq!(is_no_room(&error), expected, "{error}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_file_system_does_not_have_is_no_failure() {
+        // EPERM, EBADF, EACCES, EISDIR, EINVAL, ENOSYS, EOPNOTSUPP
+        for errno in [1, 9, 13, 21, 22, 38, 95] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert!(is_unsupported(&error), "{error}");
+        }
+        // EIO, ENOSPC, EROFS, EDQUOT, ENOLCK
+        for errno in [5, 28, 30, 122, 37] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert!(!is_unsupported(&error), "{error}");
+        }
+        assert!(is_without_locks(&io::Error::from_raw_os_error(37)));
+        assert!(!is_without_locks(&io::Error::from_raw_os_error(5)));
     }
 
     #[test]

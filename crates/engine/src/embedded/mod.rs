@@ -41,6 +41,7 @@ mod reserve; // room for draining a full disk
 mod row; // rows and their checksums
 mod senders; // who has how much waiting
 mod shared; // rows of several mailboxes
+mod snapshot; // copies, of a store that runs and of one that does not
 mod sql; // what is asked of SQLite while opening
 mod stats; // counters
 mod store; // file, index and clock in step
@@ -62,6 +63,10 @@ pub use self::{
     config::Config,
     error::OpenError,
     registry::LocalRegistry,
+    snapshot::{
+        OnSnapshot, Snapshot, SnapshotError, Summary, copy_unused, database_file, finish_copy,
+        look_into_unused,
+    },
 };
 use self::{
     command::{BatchBounds, Command, Read},
@@ -116,6 +121,17 @@ impl SqliteMailbox {
         let dir = config.dir.clone();
         let (store, lock) = load(config, clock)?;
         Self::start(store, lock, bounds).map_err(|source| OpenError::Io { path: dir, source })
+    }
+
+    /// Keeps the [database file](database_file) as it is while the snapshot lives and [is intact](Snapshot::is_intact),
+    /// so that it can be copied; it has everything that was accepted before. Accepting, delivering and confirming go on
+    /// as ever; the log grows meanwhile, and above 256 MiB, or without room on the disk, the snapshot ends. `done` is
+    /// called on the store's thread.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; then `done` is not called.
+    pub fn snapshot(&self, done: OnSnapshot) -> Result<(), SubmitError> {
+        self.shared.queue.push(Command::Snapshot { done })
     }
 
     /// Starts the thread.

@@ -18,6 +18,7 @@ use super::{
     files::{DirLock, Displaced},
     plan::Reserved,
     queue::Taken,
+    snapshot::SnapshotError,
     stats,
     store::Store,
 };
@@ -256,6 +257,13 @@ impl Writer {
                     done(Err(error));
                 }
                 Command::Purge { purge, done } => done(Ok(self.store.purge(&purge))),
+                Command::Snapshot { done } => match self.store.snapshot() {
+                    Ok(taken) => done(taken),
+                    Err(error) => {
+                        self.in_flight.push_front(Command::Snapshot { done });
+                        return Err(error);
+                    }
+                },
                 Command::Read { read, done } => match self.store.read(&read) {
                     Ok(batch) => done(Ok(batch)),
                     Err(error) => {
@@ -294,6 +302,7 @@ impl Writer {
                     Command::Append { done, .. } => done(Err(AppendError::Failed { reason })),
                     Command::Read { done, .. } => done(Err(ReadError::Failed { reason })),
                     Command::Purge { done, .. } => done(Err(ReadError::Failed { reason })),
+                    Command::Snapshot { done } => done(Err(SnapshotError::Failed { reason })),
                 }));
                 if told.is_err() {
                     tracing::error!("a completion panicked");

@@ -4,6 +4,7 @@ mod clock; // time under the tests' control
 mod model; // random operations against a model
 mod registry; // the embedded registry
 mod sqlite; // what only the embedded store does
+mod sqlite_copies; // copies of it, also while it works
 mod sqlite_damage; // what it does with a damaged file
 mod sqlite_files; // what it does when its files go away
 mod sqlite_formats; // what it does with stores of earlier programs

@@ -1,8 +1,8 @@
 //! The rules between keys: values that are fine alone and wrong together.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::SystemTime};
 
-use tidewire_config::{Checker, Rule, listen_address, quote};
+use tidewire_config::{Checker, Rule, listen_address, quote, tls_warnings};
 
 use super::{Config, rules::size_not_below};
 use crate::settings::{Endpoint, Origins, Settings};
@@ -101,7 +101,7 @@ fn ports(check: &mut Checker<'_>, config: &Config, listeners: &[crate::settings:
 impl Config {
     /// What to say in the log although it is allowed.
     pub(super) fn warnings(&self, settings: &Settings) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.listener_warnings(settings);
         for endpoint in &settings.endpoints {
             self.endpoint_warnings(endpoint, &mut warnings);
         }
@@ -132,6 +132,19 @@ impl Config {
             );
         }
         warnings
+    }
+
+    fn listener_warnings(&self, settings: &Settings) -> Vec<String> {
+        let now = SystemTime::now();
+        let listeners = settings.listeners.iter().zip(&self.listeners).enumerate();
+        let warnings = listeners.filter_map(|(index, (listener, config))| {
+            let at = format!("listeners[{index}].tls");
+            let files = config.tls.as_ref();
+            let is_exposed_key_allowed = files.is_some_and(|tls| tls.danger_allow_exposed_key);
+            let tls = listener.tls.as_ref();
+            tls.map(|tls| tls_warnings(&at, tls, is_exposed_key_allowed, now))
+        });
+        warnings.flatten().collect()
     }
 
     fn endpoint_warnings(&self, endpoint: &Endpoint, warnings: &mut Vec<String>) {

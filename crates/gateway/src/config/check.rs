@@ -17,7 +17,7 @@ use super::{
     agree::agreement,
     check_endpoint::endpoint,
     check_route::route,
-    rules::{FILES_LOOKED_AT_EVERY, built, identity, is_there_if_named},
+    rules::named,
     tables::{ListenerConfig, TlsConfig},
 };
 use crate::settings::{
@@ -185,14 +185,9 @@ fn networks(check: &mut Checker<'_>, key: &str, texts: &[String]) -> Vec<Network
 }
 
 fn server_tls(check: &mut Checker<'_>, at: &str, config: &TlsConfig) -> Option<ServerTls> {
-    let files = identity(check, at, &config.certificate, &config.key, true);
-    let has_client_ca = is_there_if_named(check, &format!("{at}.client_ca"), &config.client_ca);
-    let identity = files.filter(|_| has_client_ca)?;
-    let mut builder = ServerTls::builder(identity).reload_every(FILES_LOOKED_AT_EVERY);
-    if !config.client_ca.is_empty() {
-        builder = builder.client_ca_file(&config.client_ca);
-    }
-    built(check, at, builder.build())
+    let files = config.files();
+    named(check, at, files);
+    check.server_tls(at, files, &config.client_ca)
 }
 
 fn paths(check: &mut Checker<'_>, paths: &[String]) {

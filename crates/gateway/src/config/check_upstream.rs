@@ -6,12 +6,10 @@ use tidewire::{
     tls::ClientTls,
     ws::{Url, UrlError},
 };
-use tidewire_config::{Checker, Rule, quote};
+use tidewire_config::{Checker, FILES_LOOKED_AT_EVERY, Rule, quote};
 
 use super::{
-    rules::{
-        FILES_LOOKED_AT_EVERY, built, identity, is_there_if_named, not_below, or_no_limit, text_of,
-    },
+    rules::{identity, not_below, or_no_limit, text_of},
     tables::ClientTlsConfig,
     value::UpstreamConfig,
 };
@@ -108,9 +106,9 @@ pub(super) fn client_tls(
     config: &ClientTlsConfig,
 ) -> Option<ClientTls> {
     let at = format!("{at}.tls");
-    let has_ca = is_there_if_named(check, &format!("{at}.ca"), &config.ca);
+    let has_ca = check.file_if_named(&format!("{at}.ca"), &config.ca);
     let has_identity = !(config.certificate.is_empty() && config.key.is_empty());
-    let identity = identity(check, &at, &config.certificate, &config.key, false);
+    let identity = identity(check, &at, config.files(), false);
     if !has_ca {
         return None;
     }
@@ -134,7 +132,7 @@ pub(super) fn client_tls(
     if has_identity {
         builder = builder.identity(identity?);
     }
-    built(check, &at, builder.build())
+    check.tls_built(&at, builder.build())
 }
 
 const UPSTREAMS_MAX: usize = 1024;

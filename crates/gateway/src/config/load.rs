@@ -76,6 +76,8 @@ fn load_with(
         }
     }
     loader.environment();
+    let near_misses = loader.near_misses();
+    warnings.extend(near_misses.iter().map(ToString::to_string));
     loader.flags(overrides.flags());
     let mut settings = loader.settings(Config::check_with)?;
     settings.warnings.splice(..0, warnings);

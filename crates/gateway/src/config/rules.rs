@@ -3,53 +3,29 @@
 use std::time::Duration;
 
 use tidewire::tls::Identity;
-use tidewire_config::{Checker, Rule};
+use tidewire_config::{Checker, IdentityFiles, Rule};
 use tidewire_table::{format_duration, format_size};
 
-/// A handshake looks at most so often whether certificate files have changed.
-pub(super) const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(30);
-
-/// A certificate with its key. `None` when one of them was noted, or, unless they are needed, when
-/// neither was named.
+/// A certificate with its key. `None` when something was noted, or, unless they are needed, when neither was named.
 pub(super) fn identity(
     check: &mut Checker<'_>,
     at: &str,
-    certificate: &str,
-    key: &str,
+    files: IdentityFiles<'_>,
     is_needed: bool,
 ) -> Option<Identity> {
-    let is_wanted = is_needed || !(certificate.is_empty() && key.is_empty());
-    let mut is_fine = is_wanted;
-    for (name, file) in [("certificate", certificate), ("key", key)] {
-        let name = format!("{at}.{name}");
-        if !file.is_empty() {
-            is_fine &= check.file(&name, file);
-        } else if is_wanted {
-            let what = "is missing: expected a file for both certificate and key".to_owned();
-            check.complain(&name, Rule::Missing { what });
-            is_fine = false;
-        }
+    if !is_needed && files.certificate.is_empty() && files.key.is_empty() {
+        return None;
     }
-    is_fine.then(|| Identity::from_files(certificate, key))
+    named(check, at, files);
+    check.identity(at, files)
 }
 
-/// Whether a file is there, or none was named.
-pub(super) fn is_there_if_named(check: &mut Checker<'_>, key: &str, file: &str) -> bool {
-    file.is_empty() || check.file(key, file)
-}
-
-/// What was made of the files, or what is wrong with them.
-pub(super) fn built<T>(
-    check: &mut Checker<'_>,
-    key: &str,
-    result: Result<T, tidewire::tls::TlsError>,
-) -> Option<T> {
-    match result {
-        Ok(made) => Some(made),
-        Err(error) => {
-            let message = error.to_string();
-            check.complain(key, Rule::Tls { message });
-            None
+/// Notes when certificate or key is not named.
+pub(super) fn named(check: &mut Checker<'_>, at: &str, files: IdentityFiles<'_>) {
+    for (name, file) in [("certificate", files.certificate), ("key", files.key)] {
+        if file.is_empty() {
+            let what = "is missing: expected a file for both certificate and key".to_owned();
+            check.complain(&format!("{at}.{name}"), Rule::Missing { what });
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use tidewire_auth::AuthConfig;
-use tidewire_config::Auth;
+use tidewire_config::{Auth, IdentityFiles};
 use tidewire_table::{
     EmptyIsNone, Members, NamedTables, Nested, OnceThere, Switched, Tables, Texts, choice, table,
 };
@@ -66,14 +66,19 @@ table! {
 }
 
 table! {
-    /// TLS (wss://) on this listener. Changed files are taken over within a minute.
+    /// TLS (wss://) on this listener. Changed files are taken over within a minute, or at once by SIGHUP.
     pub struct TlsConfig {
         /// Switches TLS on.
         enabled: bool = true;
         /// PEM file with the certificate chain, the gateway's own first.
         certificate: String;
-        /// PEM file with the private key; nobody but owner and group may read it.
+        /// PEM file with the private key; its mode is 0640 or less.
         key: String;
+        /// File with the passphrase of an encrypted key (PKCS#8); empty = the key is not encrypted.
+        key_passphrase_file: String;
+        /// Takes a key file that others than its owner and group can read, as orchestrators mount secrets (0444, 0644):
+        /// every user of the machine who can read it can pose as this gateway.
+        danger_allow_exposed_key: bool = false;
         /// PEM file with the CAs of client certificates. When set, every client must present one; empty = none asked
         /// for.
         client_ca: String;
@@ -126,6 +131,28 @@ table! {
     }
 }
 
+impl TlsConfig {
+    pub(super) fn files(&self) -> IdentityFiles<'_> {
+        IdentityFiles {
+            certificate: &self.certificate,
+            key: &self.key,
+            passphrase: &self.key_passphrase_file,
+            is_exposed_key_allowed: self.danger_allow_exposed_key,
+        }
+    }
+}
+
+impl ClientTlsConfig {
+    pub(super) fn files(&self) -> IdentityFiles<'_> {
+        IdentityFiles {
+            certificate: &self.certificate,
+            key: &self.key,
+            passphrase: &self.key_passphrase_file,
+            is_exposed_key_allowed: self.danger_allow_exposed_key,
+        }
+    }
+}
+
 choice! {
     /// `proxy_protocol` of an endpoint.
     #[derive(Default)]
@@ -165,8 +192,13 @@ table! {
         server_name: String;
         /// PEM file with the gateway's certificate chain, for upstreams that ask.
         certificate: String;
-        /// PEM file with the key of `certificate`.
+        /// PEM file with the key of `certificate`; its mode is 0640 or less.
         key: String;
+        /// File with the passphrase of an encrypted key (PKCS#8); empty = the key is not encrypted.
+        key_passphrase_file: String;
+        /// Takes a key file that others than its owner and group can read, as orchestrators mount secrets (0444, 0644):
+        /// every user of the machine who can read it can pose as this gateway.
+        danger_allow_exposed_key: bool = false;
         /// Takes any certificate: encrypted, but nobody knows with whom.
         danger_unverified: bool = false;
     }

@@ -14,6 +14,7 @@ use std::{
 
 use tidewire::{
     service::Workers,
+    tls::Adopted,
     ws::{RunningServer, Server, ServerConfig},
 };
 use tokio::{
@@ -136,6 +137,13 @@ impl Listeners {
                 self.open.extend(new);
                 continue;
             };
+            if let (Some(tls), Some(fresh)) = (&open.listener.tls, &listener.tls)
+                && tls == fresh
+                && tls.adopt(fresh) == Adopted::Renewed
+            {
+                let address = listener.address;
+                changed.changed.push(format!("certificate of {address}"));
+            }
             if open.listener != *listener || settings.limits != before.limits {
                 if open.listener != *listener {
                     changed.changed.push(listener.address.to_string());

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod defaults; // the example is the default
+mod foreign_variables; // what orchestrators and images set
 mod generated; // files that are made from the keys
 mod mutants; // one mistake each, none accepted
 mod precedence; // which layer wins

@@ -199,10 +199,8 @@ fn mistakes_in_upstreams_are_refused() {
 /// `(variable, value, key, a word the message has)`
 #[rustfmt::skip] // one mistake, one line
 const IN_VARIABLES: &[(&str, &str, &str, &str)] = &[
-    ("TIDEWIRE_GATEWAY_LISTEM", "x", "listem", "unknown key"),
-    ("TIDEWIRE_GATEWAY_", "x", "", "unknown key"),
-    ("TIDEWIRE_GATEWAY_MUX", "x", "mux", "is a table"),
-    ("TIDEWIRE_GATEWAY_ENDPOINTS", "x", "endpoints", "is a table"),
+    ("TIDEWIRE_GATEWAY_LISTENERS__ADDRES", "x", "listeners.addres", "unknown key"),
+    ("TIDEWIRE_GATEWAY_MUXX__STREAMS_MAX", "1", "muxx.streams_max", "unknown key"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT", "x", "endpoints.chat", "is a table"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH", "x", "endpoints.chat.auth", "is a table"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH__SECRET", "x", "endpoints.chat.auth.secret", "password"),

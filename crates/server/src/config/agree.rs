@@ -1,8 +1,8 @@
 //! The rules between keys: values that are fine alone and wrong together.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::SystemTime};
 
-use tidewire_config::{Checker, Rule};
+use tidewire_config::{Checker, Rule, tls_warnings};
 use tidewire_engine::embedded::Config as MailboxConfig;
 use tidewire_table::{Plain, Size, Value, format_duration, format_size};
 
@@ -153,7 +153,7 @@ impl Settings {
         let server_secret = config.server.auth.has_inline_secret();
         let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
         let key = |key| Warning::InlineSecret { key };
-        [
+        let mut dangers: Vec<Warning> = [
             (!config.chat.check_sender).then_some(Warning::SenderUnchecked),
             (!config.mailbox.stores()).then_some(Warning::NothingStored),
             exposed.then_some(Warning::PublicWithoutAuth),
@@ -163,7 +163,19 @@ impl Settings {
         ]
         .into_iter()
         .flatten()
-        .collect()
+        .collect();
+        let listeners = [
+            ("server.tls", Some(&self.server), &config.server.tls),
+            ("rest.tls", rest, &config.rest.tls),
+        ];
+        let now = SystemTime::now();
+        for (at, listener, files) in listeners {
+            let tls = listener.and_then(|listener| listener.tls.as_ref());
+            let warnings =
+                tls.map(|tls| tls_warnings(at, tls, files.danger_allow_exposed_key, now));
+            dangers.extend(warnings.into_iter().flatten().map(Warning::Tls));
+        }
+        dangers
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use tidewire_config::{ConfigError, Flag, Loader, Schema, Surroundings, Value, template};
+use tidewire_config::{Checker, ConfigError, Flag, Loader, Schema, Surroundings, Value, template};
 use tidewire_table::Table as _;
 
-use super::{Config, Settings};
+use super::{Config, Settings, Warning};
 
 /// What command line flags set; `None` leaves a key to the other layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,19 +48,121 @@ pub fn load_from_process(
     load_with(file, &schema, surroundings, overrides)
 }
 
+/// A configuration that was read again while the server runs by another one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reload {
+    /// What can be taken at once: where keys need a restart it has the values the server runs by.
+    pub settings: Settings,
+    /// Keys that have other values now and can be taken at once.
+    pub changed: Vec<String>,
+    /// Keys that have other values now and take effect with the next start only.
+    pub needs_restart: Vec<String>,
+}
+
+/// [`load_from_process`] for a server that runs by `running`. What can be taken at once is checked together with
+/// what cannot, so that the server never runs by a mixture that no file may have.
+///
+/// # Errors
+/// As for [`load_from_process`]; then nothing may be taken.
+pub fn reload_from_process(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    running: &Config,
+) -> Result<Reload, ConfigError> {
+    let schema = schema();
+    let surroundings = Surroundings::of_process(&schema)?;
+    reload_with(file, &schema, surroundings, overrides, running)
+}
+
+/// [`reload_from_process`] with these variables instead of the process's.
+///
+/// # Errors
+/// As for [`load`]; then nothing may be taken.
+pub fn reload(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    overrides: &Overrides,
+    running: &Config,
+) -> Result<Reload, ConfigError> {
+    reload_with(file, &schema(), Surroundings::new(env), overrides, running)
+}
+
+fn reload_with(
+    file: Option<&Path>,
+    schema: &Schema,
+    surroundings: Surroundings,
+    overrides: &Overrides,
+    running: &Config,
+) -> Result<Reload, ConfigError> {
+    let mut needs_restart = Vec::new();
+    let settings = load_checked(file, schema, surroundings, overrides, |config, check| {
+        let as_written = config.check_with(check)?;
+        let effective = config.with_fixed_keys_of(running);
+        config.differences(&effective, "", &mut |key| needs_restart.push(key));
+        if needs_restart.is_empty() {
+            return Some(as_written);
+        }
+        effective.check_with(check)
+    })?;
+    let mut changed = Vec::new();
+    let note = &mut |key| changed.push(key);
+    running.differences(&settings.config, "", note);
+    Ok(Reload {
+        settings,
+        changed,
+        needs_restart,
+    })
+}
+
+impl Config {
+    /// Returns this configuration with the values that `running` has for what a running server cannot change: the
+    /// store, the sockets it listens on, the threads, and what is told to the hub and the log at the start.
+    fn with_fixed_keys_of(&self, running: &Self) -> Self {
+        let mut effective = self.clone();
+        effective.data_dir.clone_from(&running.data_dir);
+        effective.chat.clone_from(&running.chat);
+        effective.mailbox.clone_from(&running.mailbox);
+        effective.log.clone_from(&running.log);
+        let (server, rest) = (&mut effective.server, &mut effective.rest);
+        server.listen.clone_from(&running.server.listen);
+        server.runtime = running.server.runtime;
+        server.workers = running.server.workers;
+        rest.enabled = running.rest.enabled;
+        rest.listen.clone_from(&running.rest.listen);
+        rest.idempotency_ttl = running.rest.idempotency_ttl;
+        rest.idempotency_keys_max = running.rest.idempotency_keys_max;
+        effective
+    }
+}
+
 fn load_with(
     file: Option<&Path>,
     schema: &Schema,
     surroundings: Surroundings,
     overrides: &Overrides,
 ) -> Result<Settings, ConfigError> {
+    load_checked(file, schema, surroundings, overrides, Config::check_with)
+}
+
+fn load_checked(
+    file: Option<&Path>,
+    schema: &Schema,
+    surroundings: Surroundings,
+    overrides: &Overrides,
+    check: impl FnOnce(&Config, &mut Checker<'_>) -> Option<Settings>,
+) -> Result<Settings, ConfigError> {
     let mut loader = Loader::new(schema, surroundings);
     if let Some(path) = file {
         loader.toml_file(path);
     }
     loader.environment();
+    let near_misses = loader.near_misses();
     loader.flags(overrides.flags());
-    loader.settings(Config::check_with)
+    let mut settings = loader.settings(check)?;
+    let near_misses = near_misses.into_iter().map(Warning::NearMiss);
+    settings.warnings.splice(..0, near_misses);
+    Ok(settings)
 }
 
 impl Overrides {

@@ -14,8 +14,11 @@ mod single; // the rules for one value each that only this server has
 mod agree; // the rules between keys
 mod settings; // the checked result
 
-pub use load::{Overrides, default_toml, json_schema, load, load_from_process, reference};
-pub use settings::{AllowedOrigins, ListenerSettings, Settings, TlsSettings, Warning};
+pub use load::{
+    Overrides, Reload, default_toml, json_schema, load, load_from_process, reference, reload,
+    reload_from_process,
+};
+pub use settings::{AllowedOrigins, ListenerSettings, Settings, Warning};
 pub use tables::{
     Config, Confirm, EchoLimitsConfig, KeepAliveConfig, LimitsConfig, LogConfig, RestConfig,
     Runtime, ServerConfig, TlsConfig,

@@ -3,9 +3,11 @@
 //! There is no other way to get one than through the checks, so what takes `Settings` checks
 //! nothing again. Meaning, default and cost of a key stand where it is declared.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr};
 
+use tidewire::tls::ServerTls;
 use tidewire_auth::Authenticator;
+use tidewire_config::NearMiss;
 
 use super::Config;
 
@@ -32,7 +34,7 @@ pub struct ListenerSettings {
     /// Its address; port 0 picks a free one.
     pub listen: SocketAddr,
     /// TLS, if the listener speaks it.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<ServerTls>,
     /// Who may connect.
     pub auth: Authenticator,
 }
@@ -56,21 +58,8 @@ impl AllowedOrigins {
     }
 }
 
-/// TLS on one listener. The files could be opened when the configuration was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TlsSettings {
-    /// PEM file with the certificate chain.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-    /// PEM file with the CAs of client certificates. When there is one, a client without a
-    /// certificate must be refused.
-    pub client_ca: Option<PathBuf>,
-}
-
 /// A setting that is allowed but dangerous.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// `chat.check_sender` is off.
@@ -86,6 +75,10 @@ pub enum Warning {
         /// The key of the authentication.
         key: &'static str,
     },
+    /// Something about the files of TLS.
+    Tls(String),
+    /// A variable is almost a key.
+    NearMiss(NearMiss),
 }
 
 impl fmt::Display for Warning {
@@ -104,6 +97,8 @@ impl fmt::Display for Warning {
             Self::AnyOrigin => {
                 f.write_str("server.allowed_origins is [\"*\"]: every web page may connect")
             }
+            Self::Tls(text) => f.write_str(text),
+            Self::NearMiss(near_miss) => near_miss.fmt(f),
             Self::InlineSecret { key } => write!(
                 f,
                 "{key} contains a secret: refer to it with ${{env:NAME}} or ${{file:/path}}"

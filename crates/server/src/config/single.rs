@@ -1,11 +1,10 @@
 //! The rules for one value each that only this server has.
 
-use std::path::PathBuf;
-
 use jiff::tz::TimeZone;
+use tidewire::tls::ServerTls;
 use tidewire_config::{Checker, Rule, quote};
 
-use super::{TlsConfig, TlsSettings};
+use super::TlsConfig;
 
 pub(super) fn endpoint(check: &mut Checker<'_>, path: &str) {
     let is_segment = |segment: &str| {
@@ -28,34 +27,22 @@ pub(super) fn endpoint(check: &mut Checker<'_>, path: &str) {
     }
 }
 
-pub(super) fn tls(check: &mut Checker<'_>, table: &str, config: &TlsConfig) -> Option<TlsSettings> {
+pub(super) fn tls(check: &mut Checker<'_>, table: &str, config: &TlsConfig) -> Option<ServerTls> {
     let enabled = format!("{table}.enabled");
-    let client_ca = format!("{table}.client_ca");
     if !config.enabled {
         if !config.client_ca.is_empty() {
+            let client_ca = format!("{table}.client_ca");
             check.complain(&client_ca, Rule::ClientCaWithoutTls { other: enabled });
         }
         return None;
     }
-    for (key, file) in [
-        (format!("{table}.certificate"), &config.certificate),
-        (format!("{table}.key"), &config.key),
-    ] {
+    for (key, file) in [("certificate", &config.certificate), ("key", &config.key)] {
         if file.is_empty() {
             let other = enabled.clone();
-            check.complain(&key, Rule::NeededBy { other });
-        } else {
-            check.file(&key, file);
+            check.complain(&format!("{table}.{key}"), Rule::NeededBy { other });
         }
     }
-    if !config.client_ca.is_empty() {
-        check.file(&client_ca, &config.client_ca);
-    }
-    Some(TlsSettings {
-        certificate: PathBuf::from(&config.certificate),
-        key: PathBuf::from(&config.key),
-        client_ca: (!config.client_ca.is_empty()).then(|| PathBuf::from(&config.client_ca)),
-    })
+    check.server_tls(table, config.files(), &config.client_ca)
 }
 
 pub(super) fn time_zone(check: &mut Checker<'_>, name: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidewire::ws::ControlRate;
 use tidewire_auth::AuthConfig;
-use tidewire_config::{Auth, LogFormat};
+use tidewire_config::{Auth, IdentityFiles, LogFormat};
 use tidewire_table::{
     DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, ZeroIsNone, choice, table,
 };
@@ -89,14 +89,19 @@ table! {
 }
 
 table! {
-    /// TLS on this listener.
+    /// TLS on this listener. Changed files are taken over within a minute, or at once by SIGHUP.
     pub struct TlsConfig {
         /// Whether the listener speaks TLS (wss://, https://).
         enabled: bool = false;
         /// PEM file with the certificate chain, the server's own first.
         certificate: String;
-        /// PEM file with the private key.
+        /// PEM file with the private key; its mode is 0640 or less.
         key: String;
+        /// File with the passphrase of an encrypted key (PKCS#8); empty = the key is not encrypted.
+        key_passphrase_file: String;
+        /// Takes a key file that others than its owner and group can read, as orchestrators mount secrets (0444, 0644):
+        /// every user of the machine who can read it can pose as this server.
+        danger_allow_exposed_key: bool = false;
         /// PEM file with the CAs of client certificates. When set, every client must present one; empty = none asked
         /// for.
         client_ca: String;
@@ -194,6 +199,17 @@ table! {
         level: String = "info".to_owned();
         /// `"text"` for people, `"json"` for collectors.
         format: LogFormat = LogFormat::Text;
+    }
+}
+
+impl TlsConfig {
+    pub(super) fn files(&self) -> IdentityFiles<'_> {
+        IdentityFiles {
+            certificate: &self.certificate,
+            key: &self.key,
+            passphrase: &self.key_passphrase_file,
+            is_exposed_key_allowed: self.danger_allow_exposed_key,
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod defaults; // the example is the default
+mod foreign_variables; // what orchestrators and images set
 mod generated; // files that are made from the keys
 mod mutants; // one mistake each, none accepted
 mod precedence; // which layer wins
+mod reload; // what a running server takes
 mod rules; // what is checked beyond types
+mod tls; // certificates and keys as they are found
 
 use std::{fs, path::PathBuf};
 

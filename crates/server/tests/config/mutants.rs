@@ -192,13 +192,10 @@ fn mistakes_in_files_are_refused_by_file_and_key() {
 #[rustfmt::skip] // one mistake, one line
 const IN_VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("TIDEWIRE_SERVER__LISTNE", "x", "server.listne", "unknown key"),
-    ("TIDEWIRE_SERVER_LISTEN", "127.0.0.1:1", "server_listen", "unknown key"),
     ("TIDEWIRE_SERVER__TLS__CERT", "x", "server.tls.cert", "certificate"),
     ("TIDEWIRE_NOPE__LISTEN", "x", "nope.listen", "unknown key"),
-    ("TIDEWIRE_", "x", "", "unknown key"),
     ("TIDEWIRE___", "x", ".", "unknown key"),
     ("TIDEWIRE_DATA_DIR__X", "x", "data_dir.x", "unknown key"),
-    ("TIDEWIRE_SERVER", "x", "server", "is a table"),
     ("TIDEWIRE_SERVER__AUTH", "x", "server.auth", "is a table"),
     ("TIDEWIRE_SERVER__AUTH__SECRET", "x", "server.auth.secret", "password"),
     ("TIDEWIRE_SERVER__LISTEN", "", "server.listen", "ip:port"),

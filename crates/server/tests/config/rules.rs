@@ -180,9 +180,8 @@ fn tls_needs_files_that_are_there() {
         ] {
             broken(&text, &format!("{table}.tls.{key}"));
         }
-        settings(&tls(&format!(
-            "certificate = \"{there}\"\nkey = \"{there}\""
-        )));
+        let empty = tls(&format!("certificate = \"{there}\"\nkey = \"{there}\""));
+        broken(&empty, &format!("{table}.tls"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::{TlsError, private_key, source::Source};
+use super::{TlsError, peer::Validity, private_key, source::Source};
 
 /// A certificate chain and its private key, for a server or for a client.
 ///
@@ -105,6 +105,17 @@ impl Identity {
             Chain::SelfSigned => vec![self_signed(&key).map_err(|cause| self.unusable(cause))?],
         };
         Ok((chain, key))
+    }
+
+    /// When our own certificate is valid; `None` when it is made from the key.
+    pub(super) fn validity(&self) -> Result<Option<Validity>, TlsError> {
+        let (path, chain) = match &self.chain {
+            Chain::Pem(source) => (source.path(), source.certificates()?),
+            #[cfg(feature = "self-signed")]
+            Chain::SelfSigned => return Ok(None),
+        };
+        let own = chain.first().map(|own| Validity::of(own)).transpose();
+        own.map_err(|cause| TlsError::pem(path, "a certificate", cause))
     }
 
     /// What it is loaded from.

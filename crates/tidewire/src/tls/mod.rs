@@ -45,7 +45,7 @@ mod trust; // authorities and revocation lists
 mod verified; // who is trusted, and what is told of the others
 mod unverified; // everybody is trusted
 mod reload; // a configuration that follows its files
-mod peer; // what the handshake told
+mod peer; // what certificates tell
 mod server; // our certificate, whose clients are let in
 mod client; // whom to trust, who we are
 mod system; // the system's authorities, read once
@@ -64,7 +64,8 @@ pub(crate) use client::HandshakeFailure;
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsError;
 pub use identity::Identity;
-pub use peer::{CertificateNames, TlsPeer};
+pub use peer::{CertificateNames, TlsPeer, Validity};
+pub use reload::Adopted;
 pub use server::{ServerTls, ServerTlsBuilder};
 pub use stream::TlsStream;
 

@@ -1,4 +1,6 @@
-//! What a TLS handshake told about the peer.
+//! Contents of certificates: the peer's, in a handshake, and how long one is valid.
+
+use std::time::SystemTime;
 
 use rustls::{CommonState, ProtocolVersion};
 use x509_cert::{
@@ -38,6 +40,27 @@ pub struct CertificateNames {
     pub uris: Vec<String>,
     /// Alternative names of type e-mail address.
     pub emails: Vec<String>,
+}
+
+/// The time for which a certificate is meant (RFC 5280, 4.1.2.5). Outside of it peers refuse it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Validity {
+    /// Its first moment.
+    pub not_before: SystemTime,
+    /// Its last moment.
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    pub(super) fn of(certificate: &[u8]) -> der::Result<Self> {
+        let certificate = Certificate::from_der(certificate)?;
+        let validity = certificate.tbs_certificate().validity();
+        Ok(Self {
+            not_before: validity.not_before.to_system_time(),
+            not_after: validity.not_after.to_system_time(),
+        })
+    }
 }
 
 impl TlsPeer {

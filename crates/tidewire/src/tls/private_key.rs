@@ -9,7 +9,10 @@ use std::{fs::File, path::Path};
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, der::Decode};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 
-use super::{TlsError, source::Source};
+use super::{
+    TlsError,
+    source::{Source, binary_form},
+};
 
 const EXPECTED: &str = "a private key";
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
@@ -39,7 +42,10 @@ pub(super) fn load(
     if contains(&text, b"Proc-Type: 4,ENCRYPTED") {
         return Err(convert(path, "a key in OpenSSL's legacy encryption"));
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|cause| TlsError::pem(path, EXPECTED, cause))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|cause| {
+        let form = binary_form(&text, path);
+        TlsError::pem(path, EXPECTED, form.unwrap_or_else(|| cause.to_string()))
+    })
 }
 
 /// The opened file is looked at, not the path: what is checked is what is read.

@@ -34,6 +34,16 @@ pub(super) trait Plan: fmt::Debug + Send + Sync + 'static {
     fn build(&self) -> Result<Self::Config, TlsError>;
 }
 
+/// What came of [`ServerTls::adopt`](super::ServerTls::adopt).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Adopted {
+    /// Handshakes that begin from now on use other files.
+    Renewed,
+    /// The files are the same; sessions can still be resumed.
+    Same,
+}
+
 /// The configuration in use, and how to renew it.
 pub(super) struct Live<P: Plan> {
     plan: P,
@@ -99,6 +109,27 @@ impl<P: Plan> Live<P> {
         let number = self.loads.fetch_add(1, Ordering::Relaxed);
         // Taken before the files are read: a change in between is found by the next look.
         self.replace(number, fingerprint(&self.plan))
+    }
+
+    /// Takes over what `fresh` has loaded.
+    pub(super) fn adopt(&self, fresh: &Self) -> Adopted {
+        let number = self.loads.fetch_add(1, Ordering::Relaxed);
+        let (fingerprint, config) = {
+            let fresh = fresh.read();
+            (fresh.fingerprint, Arc::clone(&fresh.config))
+        };
+        let mut loaded = self.loaded.write();
+        if loaded.fingerprint == fingerprint {
+            return Adopted::Same;
+        }
+        if loaded.number < number {
+            *loaded = Loaded {
+                number,
+                fingerprint,
+                config,
+            };
+        }
+        Adopted::Renewed
     }
 
     /// Loads the files if they have changed. Blocking.
@@ -216,6 +247,20 @@ mod tests {
         std::fs::remove_file(file.path()).unwrap();
         tokio::time::advance(minute).await;
         assert_eq!(*live.for_handshake().await, 2, "the old one is kept");
+    }
+
+    #[tokio::test]
+    async fn what_another_has_read_is_adopted_unless_it_is_the_same() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (in_use, same) = (live(file.path(), None), live(file.path(), None));
+        assert_eq!(in_use.adopt(&same), Adopted::Same);
+        assert_eq!(in_use.read().number, 0);
+        std::fs::write(file.path(), "renewed").unwrap();
+        let fresh = live(file.path(), None);
+        assert_eq!(in_use.adopt(&fresh), Adopted::Renewed);
+        assert_eq!(in_use.adopt(&fresh), Adopted::Same);
+        let (ours, theirs) = (in_use.read(), fresh.read());
+        assert!(Arc::ptr_eq(&ours.config, &theirs.config));
     }
 
     #[tokio::test]

@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server};
 
 use super::{
-    Identity, TlsError, TlsPeer, TlsStream, TlsVersion,
+    Identity, TlsError, TlsPeer, TlsStream, TlsVersion, Validity,
     explain::{Explained, in_words},
     provider,
-    reload::{Live, Plan},
+    reload::{Adopted, Live, Plan},
     source::Source,
     trust::{self, Revocation},
 };
@@ -98,6 +98,21 @@ impl ServerTls {
     /// [`TlsError`]; the files read before stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.live.reload()
+    }
+
+    /// Takes over what `fresh`, which was built from equal settings, has read from their files, as by a
+    /// [`reload`](Self::reload) that cannot fail. Returns whether that is anything else than what is in use.
+    pub fn adopt(&self, fresh: &Self) -> Adopted {
+        self.live.adopt(&fresh.live)
+    }
+
+    /// When the server's own certificate is valid, as its file has it now; `None` for one that is made from the key.
+    /// Reads the file: blocking.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn validity(&self) -> Result<Option<Validity>, TlsError> {
+        self.live.plan().identity.validity()
     }
 
     /// Whether clients must show a certificate.

@@ -96,8 +96,33 @@ impl Source {
         let found: Result<Vec<T>, pem::Error> = T::pem_slice_iter(&text).collect();
         let found = found.map_err(|cause| TlsError::pem(self.path(), expected, cause))?;
         if found.is_empty() {
-            return Err(TlsError::pem(self.path(), expected, "there is none"));
+            let reason = binary_form(&text, self.path());
+            let reason = reason.unwrap_or_else(|| "there is none".to_owned());
+            return Err(TlsError::pem(self.path(), expected, reason));
         }
         Ok(found)
     }
+}
+
+/// Names the binary form of a file that is not PEM, with the command that makes PEM of it; `None` when it is none that
+/// we know.
+pub(super) fn binary_form(bytes: &[u8], path: &Path) -> Option<String> {
+    // All are a DER SEQUENCE (X.690): tag, length in one byte or in as many as its low bits tell, content.
+    let [0x30, length, rest @ ..] = bytes else {
+        return None;
+    };
+    let more = if *length < 0x80 { 0 } else { length & 0x7f };
+    let content = rest.get(usize::from(more)..)?;
+    let (form, command) = match content {
+        // PFX (RFC 7292): version 3.
+        [0x02, 0x01, 0x03, ..] => ("PKCS#12", "pkcs12 -nodes"),
+        // PKCS#1, PKCS#8, SEC1: version 0 or 1.
+        [0x02, 0x01, ..] => ("a key in DER", "pkey -inform DER"),
+        [0x30, ..] => ("DER", "x509 -inform DER"),
+        _ => return None,
+    };
+    let path = path.display();
+    Some(format!(
+        "it is {form}: convert it by `openssl {command} -in {path} -out NEW.pem`"
+    ))
 }

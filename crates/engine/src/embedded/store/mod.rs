@@ -22,6 +22,7 @@ use super::{
     meta::Meta,
     plan::{Plan, Planned, Reserved, Room},
     reserve::Reserve,
+    snapshot::Held,
     stats,
 };
 use crate::{Append, AppendError, MailboxRefusal, Placed, Purge, UserKey};
@@ -57,6 +58,8 @@ pub(super) struct Store {
     reserve: Reserve,
     /// About how many pages have gone into the log since the last checkpoint.
     log_pages: u64,
+    /// Somebody copies the file.
+    held: Held,
 }
 
 impl Store {
@@ -95,6 +98,7 @@ impl Store {
             next_seq: loaded.next_seq,
             reserve,
             log_pages: 0,
+            held: Held::default(),
         };
         if !is_meta_sound {
             stats::add(&store.shared.counters.corrupt, 1);
@@ -269,7 +273,7 @@ impl Store {
         while self.owes_write() {
             self.write(std::iter::empty())?;
         }
-        self.database.checkpoint(true)?;
+        self.checkpoint(true)?;
         if let Err(error) = self.mark.sync() {
             // It may be behind after a power cut, which is allowed.
             tracing::warn!(%error, "the number of commits could not be synced");

@@ -1,7 +1,10 @@
 //! Room on the disk: when the log moves into the database, and what is kept back for draining.
 
 use super::{CHECKPOINT_PAGES, Store};
-use crate::embedded::database::Fault;
+use crate::embedded::{
+    database::Fault,
+    snapshot::{Snapshot, SnapshotError},
+};
 
 impl Store {
     /// Moves the log into the database once it has grown enough to be worth it.
@@ -12,14 +15,46 @@ impl Store {
         } else {
             CHECKPOINT_PAGES
         };
-        if self.log_pages < pages_max {
+        if self.log_pages < pages_max || self.may_wait_for_a_copy() {
             return Ok(());
         }
         self.log_pages = 0;
-        match self.database.checkpoint(false) {
+        match self.checkpoint(false) {
             Err(Fault::DiskFull) if self.give_up_reserve()? => Ok(()),
             result => result,
         }
+    }
+
+    /// Moves the log into the database, whose file must not change from then on while the snapshot lives. The inner
+    /// error tells why there is none, the outer one that the store has failed.
+    pub(in crate::embedded) fn snapshot(
+        &mut self,
+    ) -> rusqlite::Result<Result<Snapshot, SnapshotError>> {
+        if self.held.is_held() {
+            return Ok(Err(SnapshotError::Taken));
+        }
+        self.log_pages = 0;
+        let written = if self.owes_write() {
+            self.write(std::iter::empty())
+        } else {
+            Ok(())
+        };
+        match written.and_then(|()| self.checkpoint(false)) {
+            Ok(()) => Ok(Ok(self.held.take())),
+            Err(Fault::DiskFull) => Ok(Err(SnapshotError::DiskFull)),
+            Err(Fault::Fatal(error)) => Err(error),
+        }
+    }
+
+    /// Returns whether somebody copies the file, and the log may grow on. Without the reserve it may not.
+    fn may_wait_for_a_copy(&self) -> bool {
+        self.held.is_held() && self.log_pages < HELD_PAGES_MAX && !self.reserve.is_missing()
+    }
+
+    /// Moves the log into the database; who copies the file has come too late.
+    pub(in crate::embedded) fn checkpoint(&mut self, truncate: bool) -> Result<(), Fault> {
+        self.held.end();
+        self.database.checkpoint(truncate)
     }
 
     /// On a disk without room for the reserve the database may not grow from the start.
@@ -49,8 +84,11 @@ impl Store {
         if !self.reserve.give_up() {
             return Ok(false);
         }
-        self.database.checkpoint(false)?;
+        self.checkpoint(false)?;
         self.database.allow_growth(false).map_err(Fault::Fatal)?;
         Ok(true)
     }
 }
+
+/// 256 MiB of log: how far it grows while somebody copies the database file.
+const HELD_PAGES_MAX: u64 = 65_536;
