@@ -1,7 +1,5 @@
 //! How an endpoint reaches its upstreams: addresses, TLS, health, ejection.
 
-use std::borrow::Cow;
-
 use tidewire::{
     tls::ClientTls,
     ws::{Url, UrlError},
@@ -48,7 +46,11 @@ pub(super) fn upstreams(
             }),
             Err(error) => {
                 let expected = format!("an address such as ws://127.0.0.1:9001/: {error}");
-                check.value(&key, &quote(&without_credentials(&config.url)), &expected);
+                check.value(
+                    &key,
+                    &quote(&Url::without_credentials(&config.url)),
+                    &expected,
+                );
             }
         }
     }
@@ -61,17 +63,6 @@ fn address(url: &str) -> Result<Url, UrlError> {
         return Err(UrlError::Target);
     }
     Url::parse(url)
-}
-
-/// An address that is no valid one, for a message.
-fn without_credentials(url: &str) -> Cow<'_, str> {
-    match url.rsplit_once('@') {
-        Some((before, place)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _login)| scheme);
-            Cow::Owned(format!("{scheme}://\u{2026}@{place}"))
-        }
-        None => Cow::Borrowed(url),
-    }
 }
 
 pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &Health) {

@@ -218,7 +218,9 @@ impl ClassicSession {
         match self.client.try_send_fragment(kind, message, true) {
             Ok(()) => {}
             Err(SendError::Full) => self.waiting.push_back((kind, message.to_vec())),
-            Err(error) => tracing::debug!(error = %tidewire::ErrorChain(&error), "a message was not sent"),
+            Err(error) => {
+                tracing::debug!(error = %tidewire::ErrorChain(&error), "a message was not sent");
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 mod host; // names to ASCII, IPv6 with its zone
 mod percent; // escapes
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::base64;
 
@@ -89,6 +89,17 @@ impl Url {
             target: encode_target(target)?,
             authorization: basic(login)?,
         })
+    }
+
+    /// Text that may be an address, for messages about it: without the user name and password in it, if any.
+    pub fn without_credentials(url: &str) -> Cow<'_, str> {
+        match url.rsplit_once('@') {
+            Some((before, behind)) => {
+                let (scheme, _login) = before.split_once("://").unwrap_or_default();
+                Cow::Owned(format!("{scheme}://\u{2026}@{behind}"))
+            }
+            None => Cow::Borrowed(url),
+        }
     }
 
     /// The same server with another path and query, which go out as they are.

@@ -343,3 +343,17 @@ fn credentials_do_not_follow_a_redirect_to_another_server() {
     let own = base.join("wss://a:b@host/").unwrap();
     assert_eq!(own.authorization(), Some("Basic YTpi"));
 }
+
+#[test]
+fn a_text_is_shown_without_what_may_be_a_password() {
+    for (text, shown) in [
+        ("ws://host/a", "ws://host/a"),
+        ("wss://user:pass@host:x/a", "wss://\u{2026}@host:x/a"),
+        ("ws://user:p@ss@host", "ws://\u{2026}@host"),
+        ("user:pass@host", "://\u{2026}@host"),
+        ("ws://user:pa/ss@host", "ws://\u{2026}@host"),
+        ("", ""),
+    ] {
+        assert_eq!(Url::without_credentials(text), shown);
+    }
+}
