@@ -1,353 +1,427 @@
-//! The body of an HTTP/1.1 answer to a handshake (RFC 9112 section 6), up to a limit.
+//! The body of an HTTP/1 answer (RFC 9112 sections 6 and 7), put together within a limit.
 //!
-//! In: what came behind the head, in any cut. Out: the body's first bytes, and how it ended. Invariant: no
-//! more is kept than the limit, whatever lengths the peer announces, or how it cuts its chunks.
+//! In: the answer's head, then its bytes in any pieces. Out: the body, or why there is none. Invariant: no more is kept than
+//! the limit allows, whatever the framing.
 
 use bytes::Bytes;
 
 use super::ResponseHead;
 
-/// Puts a body together.
-///
-/// Give it bytes until they are [taken no more](Self::is_over), then take the [body](Self::finish).
+/// Puts a body together. The connection ends with the answer: what comes behind the body is thrown away.
 #[derive(Debug)]
-pub struct BodyReader {
-    state: State,
+pub struct BodyDecoder {
+    framing: Framing,
     body: Vec<u8>,
-    body_bytes_max: usize,
-    /// The beginning of a line of the chunked coding.
-    line: Vec<u8>,
-    /// Bytes of such lines altogether.
-    overhead: usize,
+    bytes_max: usize,
+    /// Of a body above the limit the beginning is kept.
+    keeps_beginning: bool,
 }
 
-/// How a body ended.
+/// Whether more is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BodyEnd {
-    /// All of it is there.
+#[must_use]
+pub enum BodyProgress {
+    /// More has to be read.
+    Incomplete,
+    /// The body is whole.
     Complete,
-    /// It goes on above the limit.
-    TooLarge,
-    /// The connection or the time ended before the body did.
+}
+
+/// There is no body to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It is longer than the limit.
+    #[error("body above the limit of {bytes_max} bytes")]
+    TooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Its length cannot be told: lengths that contradict each other, or chunks that are none.
+    #[error("malformed body")]
+    Malformed,
+    /// The stream ended before it.
+    #[error("the body was cut off")]
     Cut,
-    /// Its length or its chunks break the rules.
+}
+
+/// How the end is found.
+#[derive(Debug)]
+enum Framing {
+    /// So many bytes are left.
+    Length(usize),
+    Chunked(Chunks),
+    /// The stream's end is the body's.
+    UntilEnd,
     Malformed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// So many bytes follow.
-    Length(u64),
-    /// To the end of the connection.
-    UntilEnd,
-    /// The line with a chunk's size follows.
-    ChunkSize,
-    /// So many bytes of a chunk follow.
-    Chunk(u64),
-    /// The line end behind a chunk follows.
-    ChunkEnd,
-    /// Lines up to an empty one follow.
-    Trailers,
-    Over(BodyEnd),
+#[derive(Debug)]
+enum Chunks {
+    /// In the line that tells the size of the next chunk.
+    Size {
+        line: Vec<u8>,
+    },
+    /// In a chunk, of which so many bytes are left.
+    Data {
+        left: usize,
+    },
+    /// In the line end behind a chunk.
+    DataEnd,
+    /// Behind the last chunk: fields, which nobody needs, and an empty line.
+    Trailer {
+        line_len: usize,
+        bytes: usize,
+    },
+    Done,
 }
 
-impl BodyReader {
-    /// For the body that follows `head`; of it at most `body_bytes_max` bytes are kept.
-    pub fn new(head: &ResponseHead, body_bytes_max: usize) -> Self {
+/// Most bytes of a line that tells a size, extensions included, and of all trailers.
+const LINE_BYTES_MAX: usize = 4096;
+
+impl BodyDecoder {
+    /// A decoder for the body behind `head`, of at most `bytes_max` bytes.
+    pub fn new(head: &ResponseHead, bytes_max: usize) -> Self {
         Self {
-            state: framing(head),
+            framing: framing(head),
             body: Vec::new(),
-            body_bytes_max,
-            line: Vec::new(),
-            overhead: 0,
+            bytes_max,
+            keeps_beginning: false,
         }
     }
 
-    /// Takes what was received.
-    pub fn handle_bytes(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && !self.is_over() {
-            bytes = match self.state {
-                State::Length(left) => self.data(bytes, left, State::Length),
-                State::UntilEnd => self.data(bytes, u64::MAX, |_left| State::UntilEnd),
-                State::Chunk(left) => self.data(bytes, left, State::Chunk),
-                State::ChunkSize | State::ChunkEnd | State::Trailers => self.line(bytes),
-                State::Over(_) => return,
-            };
+    /// As [`new`](Self::new), for who wants the first `bytes_max` bytes of a body that is longer, too, or malformed further
+    /// on: [`into_beginning`](Self::into_beginning).
+    pub fn beginning(head: &ResponseHead, bytes_max: usize) -> Self {
+        Self {
+            keeps_beginning: true,
+            ..Self::new(head, bytes_max)
         }
     }
 
-    /// The connection has ended.
-    pub fn handle_end(&mut self) {
-        match self.state {
-            State::UntilEnd => self.state = State::Over(BodyEnd::Complete),
-            State::Length(_)
-            | State::ChunkSize
-            | State::Chunk(_)
-            | State::ChunkEnd
-            | State::Trailers => self.state = State::Over(BodyEnd::Cut),
-            State::Over(_) => {}
-        }
-    }
-
-    /// Returns whether nothing more is taken.
-    pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over(_))
-    }
-
-    /// The body as far as it came, and how it ended: [`BodyEnd::Cut`] before its end.
-    pub fn finish(self) -> (Bytes, BodyEnd) {
-        let end = match self.state {
-            State::Over(end) => end,
-            State::Length(_)
-            | State::UntilEnd
-            | State::ChunkSize
-            | State::Chunk(_)
-            | State::ChunkEnd
-            | State::Trailers => BodyEnd::Cut,
-        };
-        (Bytes::from(self.body), end)
-    }
-
-    /// Keeps bytes of the body, of which `left` are to come; gives what lies behind them.
-    fn data<'a>(&mut self, bytes: &'a [u8], left: u64, goes_on: fn(u64) -> State) -> &'a [u8] {
-        let count = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        let (data, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
-        let room = self.body_bytes_max.saturating_sub(self.body.len());
-        self.body.extend(data.iter().take(room));
-        self.state = match left.saturating_sub(count as u64) {
-            _ if data.len() > room => State::Over(BodyEnd::TooLarge),
-            0 if matches!(self.state, State::Chunk(_)) => State::ChunkEnd,
-            0 => State::Over(BodyEnd::Complete),
-            left => goes_on(left),
-        };
-        rest
-    }
-
-    /// Reads on in a line of the chunked coding; gives what lies behind it.
-    fn line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let count = end.map_or(bytes.len(), |end| end.saturating_add(1));
-        let (part, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
-        self.line.extend_from_slice(part);
-        self.overhead = self.overhead.saturating_add(part.len());
-        // Chunks of a byte each would make a small body of endless lines.
-        let overhead_max = self.body_bytes_max.saturating_add(OVERHEAD_BYTES_MAX);
-        if self.line.len() > LINE_BYTES_MAX || self.overhead > overhead_max {
-            self.state = State::Over(BodyEnd::Malformed);
-        } else if end.is_some() {
-            let line = std::mem::take(&mut self.line);
-            self.state = self.after_line(&line);
-        }
-        rest
-    }
-
-    fn after_line(&self, line: &[u8]) -> State {
-        let Some(text) = line.strip_suffix(b"\r\n") else {
-            return State::Over(BodyEnd::Malformed);
-        };
-        match self.state {
-            State::ChunkEnd if text.is_empty() => State::ChunkSize,
-            // The parser takes a line without digits for a size of 0.
-            State::ChunkSize if !text.first().is_some_and(u8::is_ascii_hexdigit) => {
-                State::Over(BodyEnd::Malformed)
+    /// Takes the next bytes; begin with those read behind the head, if only none.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLong`] as soon as that is known, [`BodyError::Malformed`].
+    pub fn receive(&mut self, mut bytes: &[u8]) -> Result<BodyProgress, BodyError> {
+        loop {
+            match &mut self.framing {
+                Framing::Malformed => return Err(BodyError::Malformed),
+                Framing::UntilEnd => {
+                    self.keep(bytes)?;
+                    return Ok(BodyProgress::Incomplete);
+                }
+                Framing::Length(left) => {
+                    if !self.keeps_beginning
+                        && self.body.len().saturating_add(*left) > self.bytes_max
+                    {
+                        return Err(self.too_long());
+                    }
+                    let (part, _behind) = bytes.split_at((*left).min(bytes.len()));
+                    *left = left.saturating_sub(part.len());
+                    let is_complete = *left == 0;
+                    self.keep(part)?;
+                    return Ok(if is_complete {
+                        BodyProgress::Complete
+                    } else {
+                        BodyProgress::Incomplete
+                    });
+                }
+                Framing::Chunked(Chunks::Done) => return Ok(BodyProgress::Complete),
+                Framing::Chunked(Chunks::Data { left }) if *left > 0 => {
+                    if bytes.is_empty() {
+                        return Ok(BodyProgress::Incomplete);
+                    }
+                    let (part, behind) = bytes.split_at((*left).min(bytes.len()));
+                    *left = left.saturating_sub(part.len());
+                    bytes = behind;
+                    self.keep(part)?;
+                }
+                Framing::Chunked(chunks) => {
+                    let Some((byte, behind)) = bytes.split_first() else {
+                        return Ok(BodyProgress::Incomplete);
+                    };
+                    bytes = behind;
+                    chunks.step(*byte)?;
+                }
             }
-            State::ChunkSize => match httparse::parse_chunk_size(line) {
-                Ok(httparse::Status::Complete((_, 0))) => State::Trailers,
-                Ok(httparse::Status::Complete((_, size))) => State::Chunk(size),
-                Ok(httparse::Status::Partial) | Err(_) => State::Over(BodyEnd::Malformed),
-            },
-            State::Trailers if text.is_empty() => State::Over(BodyEnd::Complete),
-            State::Trailers => State::Trailers,
-            State::ChunkEnd
-            | State::Length(_)
-            | State::UntilEnd
-            | State::Chunk(_)
-            | State::Over(_) => State::Over(BodyEnd::Malformed),
+        }
+    }
+
+    /// Gives the body, once it is complete or the stream has ended.
+    ///
+    /// # Errors
+    /// [`BodyError::Cut`] if it is not whole.
+    pub fn end(mut self) -> Result<Bytes, BodyError> {
+        let is_whole = matches!(self.framing, Framing::UntilEnd)
+            || self.receive(&[])? == BodyProgress::Complete;
+        if is_whole {
+            Ok(Bytes::from(self.body))
+        } else {
+            Err(BodyError::Cut)
+        }
+    }
+
+    /// Gives what has come of the body, at most the limit.
+    pub fn into_beginning(self) -> Bytes {
+        Bytes::from(self.body)
+    }
+
+    /// Returns whether the end of the stream is the end of the body.
+    pub fn ends_with_stream(&self) -> bool {
+        matches!(self.framing, Framing::UntilEnd)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        let room = self.bytes_max.saturating_sub(self.body.len());
+        if bytes.len() > room {
+            if self.keeps_beginning {
+                self.body.extend(bytes.iter().take(room));
+            }
+            return Err(self.too_long());
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn too_long(&self) -> BodyError {
+        BodyError::TooLong {
+            bytes_max: self.bytes_max,
         }
     }
 }
 
-/// RFC 9112 section 6.3, for an answer to GET.
-fn framing(head: &ResponseHead) -> State {
-    if matches!(head.status(), 100..200 | 204 | 304) {
-        return State::Over(BodyEnd::Complete);
-    }
-    let mut codings = head.values("transfer-encoding").peekable();
-    if codings.peek().is_some() {
-        let last = codings.last().unwrap_or_default();
-        let last = last.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-        let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        // An HTTP/1.0 server cannot know the coding (section 6.1).
-        return if is_chunked && head.minor_version() > 0 {
-            State::ChunkSize
-        } else {
-            State::UntilEnd
-        };
-    }
-    let mut lengths = head
-        .values("content-length")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii);
-    let Some(length) = lengths.next() else {
-        return State::UntilEnd;
-    };
-    if lengths.any(|other| other != length) {
-        return State::Over(BodyEnd::Malformed);
-    }
-    let digits = length.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(length).ok().filter(|_text| digits);
-    match number.and_then(|text| text.parse().ok()) {
-        Some(0) => State::Over(BodyEnd::Complete),
-        Some(length) => State::Length(length),
-        None => State::Over(BodyEnd::Malformed),
+impl Chunks {
+    /// Takes one byte between the data of two chunks.
+    fn step(&mut self, byte: u8) -> Result<(), BodyError> {
+        match self {
+            Self::Size { line } if byte == b'\n' => {
+                *self = match size(line)? {
+                    0 => Self::Trailer {
+                        line_len: 0,
+                        bytes: 0,
+                    },
+                    left => Self::Data { left },
+                };
+            }
+            Self::Size { line } if line.len() < LINE_BYTES_MAX => line.push(byte),
+            Self::Data { .. } if byte == b'\r' => *self = Self::DataEnd,
+            Self::Data { .. } | Self::DataEnd if byte == b'\n' => {
+                *self = Self::Size { line: Vec::new() };
+            }
+            Self::Trailer { line_len, .. } if byte == b'\n' => {
+                if *line_len == 0 {
+                    *self = Self::Done;
+                } else {
+                    *line_len = 0;
+                }
+            }
+            Self::Trailer { bytes, .. } if byte == b'\r' && *bytes < LINE_BYTES_MAX => {
+                *bytes = bytes.saturating_add(1);
+            }
+            Self::Trailer { line_len, bytes } if *bytes < LINE_BYTES_MAX => {
+                *line_len = line_len.saturating_add(1);
+                *bytes = bytes.saturating_add(1);
+            }
+            Self::Size { .. } | Self::Data { .. } | Self::DataEnd | Self::Trailer { .. } => {
+                return Err(BodyError::Malformed);
+            }
+            Self::Done => {}
+        }
+        Ok(())
     }
 }
 
-/// Longest line of the chunked coding.
-const LINE_BYTES_MAX: usize = 1024;
+/// The size in a chunk's first line; extensions behind it say nothing.
+fn size(line: &[u8]) -> Result<usize, BodyError> {
+    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+    let digits = std::str::from_utf8(digits.trim_ascii()).unwrap_or_default();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(BodyError::Malformed);
+    }
+    // A size beyond all numbers is beyond every limit.
+    Ok(usize::from_str_radix(digits, 16).unwrap_or(usize::MAX))
+}
 
-/// Most bytes in lines of the chunked coding, besides as many as the body may have.
-const OVERHEAD_BYTES_MAX: usize = 16 << 10;
+/// Returns how the end of the body is found (RFC 9112 section 6.3).
+fn framing(head: &ResponseHead) -> Framing {
+    if matches!(head.status(), 100..200 | 204 | 304) {
+        return Framing::Length(0);
+    }
+    if head.values("transfer-encoding").next().is_some() {
+        return if head.has_token("transfer-encoding", "chunked") {
+            Framing::Chunked(Chunks::Size { line: Vec::new() })
+        } else {
+            Framing::UntilEnd
+        };
+    }
+    let lengths = head.values("content-length");
+    let lengths = lengths.flat_map(|value| value.split(|byte| *byte == b','));
+    let mut found = None;
+    for text in lengths {
+        let text = text.trim_ascii();
+        let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        let number = std::str::from_utf8(text).ok().filter(|_text| is_number);
+        let Some(number) = number else {
+            return Framing::Malformed;
+        };
+        let number = number.parse().unwrap_or(usize::MAX);
+        if found.is_some_and(|found| found != number) {
+            return Framing::Malformed;
+        }
+        found = Some(number);
+    }
+    found.map_or(Framing::UntilEnd, Framing::Length)
+}
 
 #[cfg(test)]
 mod tests {
+    //! Bodies in every framing, whole, in pieces, cut, and too long.
+
     use super::*;
     use crate::handshake::HeadLimits;
 
-    const MAX: usize = 16;
+    const BYTES_MAX: usize = 20;
 
-    fn head(version: &str, status: u16, fields: &str) -> ResponseHead {
-        let head = format!("HTTP/{version} {status} X\r\n{fields}\r\n");
-        ResponseHead::parse(Bytes::from(head), HeadLimits::default()).unwrap()
+    fn decoder(fields: &str, status: u16) -> BodyDecoder {
+        let head = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
+        let head = ResponseHead::parse(head.into(), HeadLimits::default()).unwrap();
+        BodyDecoder::new(&head, BYTES_MAX)
     }
 
-    /// Reads `bytes` whole and byte by byte, with the end of the connection behind them, and expects the
-    /// same of both.
-    fn read(head: &ResponseHead, bytes: &[u8]) -> (Bytes, BodyEnd) {
-        let read = |size: usize| {
-            let mut reader = BodyReader::new(head, MAX);
-            for part in bytes.chunks(size) {
-                reader.handle_bytes(part);
+    /// The body, of the bytes in pieces of any size; and whether the end of the stream was needed.
+    fn decode(fields: &str, bytes: &str) -> Result<(String, bool), BodyError> {
+        let mut all = Vec::new();
+        for size in [1, 2, 3, 1000] {
+            let mut decoder = decoder(fields, 404);
+            let mut progress = decoder.receive(&[]);
+            for piece in bytes.as_bytes().chunks(size) {
+                if progress == Ok(BodyProgress::Incomplete) {
+                    progress = decoder.receive(piece);
+                }
             }
-            reader.handle_end();
-            assert!(reader.is_over());
-            reader.finish()
+            all.push(progress.and_then(|progress| {
+                let body = decoder.end()?;
+                let body = String::from_utf8(body.to_vec()).unwrap();
+                Ok((body, progress == BodyProgress::Incomplete))
+            }));
+        }
+        assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
+        all.remove(0)
+    }
+
+    #[test]
+    fn a_body_is_put_together_in_every_framing() {
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        for (fields, bytes, body, needs_end) in [
+            ("Content-Length: 5\r\n", "hello, not this", "hello", false),
+            ("Content-Length: 5, 5\r\n", "hello", "hello", false),
+            ("Content-Length: 0\r\n", "", "", false),
+            ("", "hello", "hello", true),
+            ("", "", "", true),
+            ("Connection: close\r\n", "hello", "hello", true),
+            ("Transfer-Encoding: gzip\r\n", "hello", "hello", true),
+            (chunked, "5\r\nhello\r\n0\r\n\r\nmore", "hello", false),
+            (
+                chunked,
+                "3;a=b\r\nhel\r\n02\r\nlo\r\n0\r\nT: 1\r\n\r\n",
+                "hello",
+                false,
+            ),
+            (chunked, "5\nhello\n0\n\n", "hello", false),
+            (chunked, "0\r\n\r\n", "", false),
+            (
+                "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+                "5\r\nhello\r\n0\r\n\r\n",
+                "hello",
+                false,
+            ),
+        ] {
+            let found = decode(fields, bytes);
+            assert_eq!(
+                found,
+                Ok((body.to_owned(), needs_end)),
+                "{fields} {bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_cut_too_long_or_no_body_is_told() {
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let long = "x".repeat(BYTES_MAX + 1);
+        let chunk = format!("15\r\n{long}\r\n0\r\n\r\n");
+        let too_long = BodyError::TooLong {
+            bytes_max: BYTES_MAX,
         };
-        let whole = read(bytes.len().max(1));
-        assert_eq!(read(1), whole, "byte by byte");
-        whole
-    }
-
-    fn check(head: &ResponseHead, bytes: &str, body: &str, end: BodyEnd) {
-        let read = read(head, bytes.as_bytes());
-        assert_eq!(read, (Bytes::from(body.to_owned()), end), "{bytes:?}");
-    }
-
-    #[test]
-    fn bodies_of_a_known_length_end_there() {
-        let five = head("1.1", 401, "Content-Length: 5\r\n");
-        check(&five, "hello", "hello", BodyEnd::Complete);
-        check(&five, "hello, more", "hello", BodyEnd::Complete);
-        check(&five, "hell", "hell", BodyEnd::Cut);
-        check(
-            &head("1.1", 401, "Content-Length: 0\r\n"),
-            "x",
-            "",
-            BodyEnd::Complete,
-        );
-        let twice = head("1.1", 401, "Content-Length: 5\r\ncontent-length: 5, 5\r\n");
-        check(&twice, "hello", "hello", BodyEnd::Complete);
-        let exactly = head("1.1", 401, "Content-Length: 16\r\n");
-        check(
-            &exactly,
-            "0123456789abcdef",
-            "0123456789abcdef",
-            BodyEnd::Complete,
-        );
-        for length in ["17", "1000000000000000", "18446744073709551615"] {
-            let long = head("1.1", 401, &format!("Content-Length: {length}\r\n"));
-            check(
-                &long,
-                "0123456789abcdefg",
-                "0123456789abcdef",
-                BodyEnd::TooLarge,
-            );
-        }
-        for field in ["-1", "5, 6", "0x5", "5 5", "18446744073709551616", ""] {
-            let wrong = head("1.1", 401, &format!("Content-Length: {field}\r\n"));
-            check(&wrong, "hello", "", BodyEnd::Malformed);
-        }
-    }
-
-    #[test]
-    fn bodies_without_a_length_end_with_the_connection() {
-        for head in [
-            head("1.0", 404, ""),
-            head("1.1", 404, "Connection: close\r\n"),
-            head("1.1", 404, "Transfer-Encoding: gzip\r\n"),
-            head("1.0", 404, "Transfer-Encoding: chunked\r\n"),
+        for (fields, bytes, error) in [
+            ("Content-Length: 5\r\n", "hell", BodyError::Cut),
+            ("Content-Length: 5\r\n", "", BodyError::Cut),
+            (chunked, "5\r\nhello\r\n0\r\n", BodyError::Cut),
+            (chunked, "5\r\nhel", BodyError::Cut),
+            (chunked, "", BodyError::Cut),
+            ("Content-Length: 21\r\n", "", too_long),
+            ("Content-Length: 99999999999999999999999\r\n", "", too_long),
+            ("", &long, too_long),
+            (chunked, &chunk, too_long),
+            (chunked, "xyz\r\n", BodyError::Malformed),
+            (chunked, "\r\n", BodyError::Malformed),
+            (chunked, "-5\r\n", BodyError::Malformed),
+            (chunked, "5\r\nhello5\r\n", BodyError::Malformed),
+            (
+                "Content-Length: 5\r\nContent-Length: 6\r\n",
+                "",
+                BodyError::Malformed,
+            ),
+            ("Content-Length: five\r\n", "", BodyError::Malformed),
+            ("Content-Length: +5\r\n", "hello", BodyError::Malformed),
         ] {
-            check(&head, "5\r\nhello", "5\r\nhello", BodyEnd::Complete);
-            check(&head, "", "", BodyEnd::Complete);
-            check(
-                &head,
-                "0123456789abcdefg",
-                "0123456789abcdef",
-                BodyEnd::TooLarge,
-            );
+            assert_eq!(decode(fields, bytes), Err(error), "{fields} {bytes:?}");
         }
-        for status in [204, 304] {
-            check(&head("1.1", status, ""), "x", "", BodyEnd::Complete);
-        }
+        let endless = "9".repeat(3 * LINE_BYTES_MAX);
+        assert_eq!(decode(chunked, &endless), Err(BodyError::Malformed));
+        let trailers = format!("0\r\n{}", "T: 1\r\n".repeat(LINE_BYTES_MAX));
+        assert_eq!(decode(chunked, &trailers), Err(BodyError::Malformed));
     }
 
     #[test]
-    fn chunks_are_put_together() {
-        for fields in [
-            "Transfer-Encoding: chunked\r\n",
-            "transfer-encoding: gzip , Chunked\r\nContent-Length: 3\r\n",
+    fn the_beginning_of_a_body_is_kept_whatever_becomes_of_the_rest() {
+        let long = "x".repeat(BYTES_MAX + 5);
+        let chunk = format!("19\r\n{long}\r\n0\r\n\r\n");
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let kept = "x".repeat(BYTES_MAX);
+        for (fields, bytes, beginning) in [
+            ("Content-Length: 5\r\n", "hello", "hello"),
+            ("Content-Length: 5\r\n", "hel", "hel"),
+            ("Content-Length: 25\r\n", long.as_str(), kept.as_str()),
+            ("Content-Length: 99999999999999999999999\r\n", &long, &kept),
+            ("", &long, &kept),
+            (chunked, &chunk, &kept),
+            (chunked, "5\r\nhello5\r\n", "hello"),
+            (chunked, "hello", ""),
+            ("Content-Length: five\r\n", "hello", ""),
         ] {
-            let chunked = head("1.1", 503, fields);
-            for (bytes, body, end) in [
-                ("5\r\nhello\r\n0\r\n\r\n", "hello", BodyEnd::Complete),
-                ("0\r\n\r\n", "", BodyEnd::Complete),
-                (
-                    "3\r\nhel\r\n2;a=b\r\nlo\r\n0\r\nT: x\r\n\r\nmore",
-                    "hello",
-                    BodyEnd::Complete,
-                ),
-                ("A\r\n0123456789\r\na\r\n", "0123456789", BodyEnd::Cut),
-                (
-                    "10\r\n0123456789abcdef\r\n1\r\ng",
-                    "0123456789abcdef",
-                    BodyEnd::TooLarge,
-                ),
-                (
-                    "ffffffffffffffff\r\n0123456789abcdefg",
-                    "0123456789abcdef",
-                    BodyEnd::TooLarge,
-                ),
-                ("5\r\nhel", "hel", BodyEnd::Cut),
-                ("5\r\nhello", "hello", BodyEnd::Cut),
-                ("5\r\nhello\r\n0\r\n", "hello", BodyEnd::Cut),
-                ("5\r\nhelloX\r\n", "hello", BodyEnd::Malformed),
-                ("5\nhello\n0\n\n", "", BodyEnd::Malformed),
-                ("x\r\n", "", BodyEnd::Malformed),
-                ("\r\n", "", BodyEnd::Malformed),
-                ("10000000000000000\r\n", "", BodyEnd::Malformed),
-            ] {
-                check(&chunked, bytes, body, end);
+            for size in [1, 3, 1000] {
+                let head = format!("HTTP/1.1 404 X\r\n{fields}\r\n");
+                let head = ResponseHead::parse(head.into(), HeadLimits::default()).unwrap();
+                let mut decoder = BodyDecoder::beginning(&head, BYTES_MAX);
+                let mut progress = decoder.receive(&[]);
+                for piece in bytes.as_bytes().chunks(size) {
+                    if progress == Ok(BodyProgress::Incomplete) {
+                        progress = decoder.receive(piece);
+                    }
+                }
+                assert_eq!(decoder.into_beginning(), beginning, "{fields} {bytes}");
             }
         }
     }
 
     #[test]
-    fn endless_lines_of_the_chunked_coding_are_given_up() {
-        let chunked = head("1.1", 503, "Transfer-Encoding: chunked\r\n");
-        let extension = format!("1;{}", "x".repeat(LINE_BYTES_MAX));
-        check(&chunked, &extension, "", BodyEnd::Malformed);
-        let trailers = format!("0\r\n{}", "T: x\r\n".repeat(OVERHEAD_BYTES_MAX));
-        check(&chunked, &trailers, "", BodyEnd::Malformed);
+    fn an_answer_that_has_no_body_is_not_waited_for() {
+        for status in [204, 304] {
+            let mut decoder = decoder("Content-Length: 5\r\n", status);
+            assert_eq!(decoder.receive(&[]), Ok(BodyProgress::Complete));
+            assert_eq!(decoder.end(), Ok(Bytes::new()));
+        }
     }
 }

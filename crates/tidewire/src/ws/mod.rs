@@ -26,7 +26,10 @@ pub use crate::{
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
 pub use client::Http2Connection;
-pub use client::{Client, OtherProtocol, Proxy, Tunnel, TunnelAnswer, connect, connect_with};
+pub use client::{
+    AnswerLimits, Client, HandshakeAnswer, OtherProtocol, Proxy, Tunnel, TunnelAnswer, connect,
+    connect_with,
+};
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{BodyEnd, Url};
+use tidewire_proto::handshake::Url;
 
 /// Most bytes of a refusal's body that are kept.
 pub(crate) const BODY_BYTES_MAX: usize = 16 << 10;
@@ -28,7 +28,7 @@ pub struct HttpResponse {
     status: u16,
     fields: Vec<(String, Bytes)>,
     body: Bytes,
-    body_end: BodyEnd,
+    body_complete: bool,
     location: Option<Url>,
     retry_after: Option<Duration>,
     secure: bool,
@@ -40,13 +40,13 @@ impl HttpResponse {
         url: &Url,
         status: u16,
         fields: Vec<(String, Bytes)>,
-        (body, body_end): (Bytes, BodyEnd),
+        (body, body_complete): (Bytes, bool),
     ) -> Self {
         let mut response = Self {
             status,
             fields,
             body,
-            body_end,
+            body_complete,
             location: None,
             retry_after: None,
             secure: url.is_secure(),
@@ -87,7 +87,7 @@ impl HttpResponse {
 
     /// Returns whether [`body`](Self::body) is the whole body.
     pub fn is_body_complete(&self) -> bool {
-        self.body_end == BodyEnd::Complete
+        self.body_complete
     }
 
     /// Where a redirect (3xx with `Location`) points to, as an address for a WebSocket. Redirects are not followed, as in browsers: a
@@ -223,7 +223,7 @@ impl fmt::Debug for HttpResponse {
             .field("status", &self.status)
             .field("headers", &names)
             .field("body_bytes", &self.body.len())
-            .field("body_end", &self.body_end)
+            .field("body_complete", &self.body_complete)
             .finish_non_exhaustive()
     }
 }

@@ -346,20 +346,20 @@ async fn serve_once(answer: &'static str) -> String {
 #[tokio::test]
 async fn a_tunnel_gives_whole_bodies_and_no_parts() {
     for (answer, expected) in [
-        ("HTTP/1.1 403 X\r\nContent-Length: 2\r\n\r\nno", "no"),
+        ("HTTP/1.1 403 X\r\nContent-Length: 2\r\n\r\nno", Some("no")),
         (
             "HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
-            "no",
+            Some("no"),
         ),
-        ("HTTP/1.0 403 X\r\n\r\nno", "no"),
-        ("HTTP/1.1 403 X\r\nContent-Length: 3\r\n\r\nno", ""),
+        ("HTTP/1.0 403 X\r\n\r\nno", Some("no")),
+        ("HTTP/1.1 403 X\r\nContent-Length: 3\r\n\r\nno", None),
     ] {
         let client = Client::new(&serve_once(answer).await).unwrap();
         let TunnelAnswer::Refused { head, body } = client.tunnel(None).await.unwrap() else {
             panic!("{answer}")
         };
         assert_eq!(head.status(), 403);
-        assert_eq!(body, expected, "{answer}");
+        assert_eq!(body.as_deref(), expected.map(str::as_bytes), "{answer}");
     }
 }
 

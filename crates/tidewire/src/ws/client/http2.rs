@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use h2::{client::SendRequest, ext::Protocol};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use tidewire_proto::handshake::{BodyEnd, ExtendedConnect, HeadLimits, Url};
+use tidewire_proto::handshake::{ExtendedConnect, HeadLimits, Url};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -182,9 +182,9 @@ fn request(url: &Url, handshake: &ExtendedConnect) -> Result<Request<()>, http::
 }
 
 /// Reads the beginning of a refusal's body.
-async fn read_body(incoming: &mut h2::RecvStream, deadline: Instant) -> (Bytes, BodyEnd) {
+async fn read_body(incoming: &mut h2::RecvStream, deadline: Instant) -> (Bytes, bool) {
     let mut body = Vec::new();
-    let mut end = BodyEnd::Cut;
+    let mut is_complete = false;
     let rest = async {
         loop {
             match incoming.data().await {
@@ -194,22 +194,22 @@ async fn read_body(incoming: &mut h2::RecvStream, deadline: Instant) -> (Bytes, 
                     let room = BODY_BYTES_MAX - body.len();
                     body.extend_from_slice(&data[..data.len().min(room)]);
                     if data.len() > room {
-                        return BodyEnd::TooLarge;
+                        return false;
                     }
                 }
-                Some(Err(_lost)) => return BodyEnd::Cut,
-                None => return BodyEnd::Complete,
+                Some(Err(_lost)) => return false,
+                None => return true,
             }
         }
     };
     let deadline = deadline.min(Instant::now() + BODY_TIMEOUT);
     if let Ok(ended) = timeout_at(deadline, rest).await {
-        end = ended;
+        is_complete = ended;
     }
-    (Bytes::from(body), end)
+    (Bytes::from(body), is_complete)
 }
 
-fn refused(url: &Url, head: &http::response::Parts, body: (Bytes, BodyEnd)) -> ConnectError {
+fn refused(url: &Url, head: &http::response::Parts, body: (Bytes, bool)) -> ConnectError {
     let field = |(name, value): (&HeaderName, &HeaderValue)| {
         (
             name.as_str().to_owned(),

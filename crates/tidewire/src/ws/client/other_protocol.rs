@@ -1,5 +1,9 @@
 //! Which protocol a server speaks that does not speak the one that the address says.
 
+use tidewire_proto::handshake::Url;
+
+use crate::ws::ConnectError;
+
 /// The protocol that answers instead of HTTP, at `ws://`, or of TLS, at `wss://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +57,15 @@ impl OtherProtocol {
         let shown = bytes.get(..BEGINNING_BYTES_MAX).unwrap_or(bytes);
         let beginning = shown.escape_ascii().to_string();
         Self::Other { beginning }
+    }
+
+    /// The error of a client for `url`.
+    pub(super) fn at(self, url: &Url) -> ConnectError {
+        ConnectError::OtherProtocol {
+            host: url.host().to_owned(),
+            port: url.port(),
+            found: self,
+        }
     }
 
     /// The end of a sentence about a server.

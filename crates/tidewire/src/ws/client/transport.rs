@@ -9,7 +9,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Client, OtherProtocol, proxy};
+#[cfg(feature = "tls")]
+use super::OtherProtocol;
+use super::{Client, proxy};
 #[cfg(feature = "tls")]
 use crate::tls::HandshakeFailure;
 use crate::{
@@ -90,14 +92,6 @@ impl Client {
         Ok((stream, peer))
     }
 
-    pub(super) fn other_protocol(&self, found: OtherProtocol) -> ConnectError {
-        ConnectError::OtherProtocol {
-            host: self.url.host().to_owned(),
-            port: self.url.port(),
-            found,
-        }
-    }
-
     #[cfg(feature = "tls")]
     async fn secure(
         &self,
@@ -106,7 +100,7 @@ impl Client {
         alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {
         let tls_error = |failure: HandshakeFailure| match failure.no_tls {
-            Some(beginning) => self.other_protocol(OtherProtocol::named(&beginning)),
+            Some(beginning) => OtherProtocol::named(&beginning).at(&self.url),
             None => ConnectError::Tls {
                 host: self.url.host().to_owned(),
                 source: failure.error,

@@ -1,21 +1,24 @@
-//! The opening handshake on behalf of somebody else: what follows is passed on, not read.
+//! The opening handshake on behalf of somebody else: what follows is passed on, not read, and a refusal is passed on,
+//! too.
 //!
-//! In: a [`Client`]. Out: the bare stream behind a valid 101, or the server's refusal as it came.
+//! In: a [`Client`]. Out: the bare stream (or the WebSocket) behind a valid 101, or the server's refusal as it came.
 //! Invariant: a stream is handed out only behind an answer that proves the server has
 //! understood the handshake, so that nobody is given a tunnel into a server that speaks HTTP still.
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{BodyEnd, ClientRequest, HandshakeError, ResponseHead};
-use tokio::{
-    io::AsyncWriteExt as _,
-    time::{Instant, timeout_at},
+use tidewire_proto::handshake::{
+    Agreed, ClientRequest, HandshakeError, HeadLimits, ResponseHead, Url,
 };
+use tokio::{io::AsyncWriteExt as _, time::timeout_at};
 
-use super::{Client, upgrade::read_body};
+use super::{
+    Client,
+    answer::{read_body, read_head},
+};
 use crate::{
     entropy,
-    net::{Rewind, Stream},
-    ws::ConnectError,
+    net::{Peer, Rewind, Stream},
+    ws::{ConnectError, WebSocket},
 };
 
 /// An open WebSocket as a bare stream.
@@ -35,72 +38,136 @@ pub struct Tunnel {
 /// What a server said to the handshake.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum TunnelAnswer {
+pub enum HandshakeAnswer<T> {
     /// It agreed.
-    Open(Box<Tunnel>),
+    Open(T),
     /// It answered with another status than 101.
     Refused {
         /// The answer.
         head: ResponseHead,
-        /// Its body without transfer codings; empty if it is above 16 KiB, does not end within 2 s, or is
-        /// malformed.
-        body: Bytes,
+        /// Its body, empty if there is none; `None` if it is above
+        /// [`AnswerLimits::body_bytes_max`](crate::ws::AnswerLimits), was not whole in time, or cannot be told from
+        /// what comes behind it.
+        body: Option<Bytes>,
     },
+    /// It was connected, TLS included, and asked, and gave no answer: it ended the connection or the time passed. The
+    /// error says which.
+    Silent(ConnectError),
 }
+
+/// What a server said to a handshake whose stream is passed on.
+pub type TunnelAnswer = HandshakeAnswer<Box<Tunnel>>;
 
 impl Client {
     /// Opens a WebSocket without speaking it: offers `extensions` as they are, and gives the
     /// stream behind the answer.
     ///
     /// # Errors
-    /// [`ConnectError`]; an answer other than 101 is none.
+    /// [`ConnectError`]: the server was not reached, or its answer is no valid one. A refusal is no error, and neither
+    /// is silence.
     ///
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn tunnel(&self, extensions: Option<&str>) -> Result<TunnelAnswer, ConnectError> {
         let request =
             ClientRequest::passing_on(&self.url, entropy::random(), self.options(), extensions)?;
-        let (tcp, deadline) = self.reach_in_time().await?;
-        let shake = async {
-            let (stream, _peer) = self.stream(tcp, None).await?;
-            self.open_tunnel(stream, &request, deadline).await
-        };
-        timeout_at(deadline, Box::pin(shake))
-            .await
-            .map_err(|_elapsed| ConnectError::TimedOut)?
+        let answer = self.ask(&request).await?;
+        Ok(answer.map(|asked| {
+            Box::new(Tunnel {
+                stream: Rewind::new(Bytes::from(asked.leftover), asked.stream),
+                head: asked.head,
+                subprotocol: asked.agreed.subprotocol,
+                extensions: asked.agreed.extensions,
+            })
+        }))
     }
 
-    async fn open_tunnel(
+    /// Connects as [`connect_with_head`](Self::connect_with_head) does, for who wants to know what a server that
+    /// refuses has to say.
+    ///
+    /// # Errors
+    /// As [`tunnel`](Self::tunnel).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    pub async fn connect_or_refusal(
         &self,
-        mut stream: Stream,
-        request: &ClientRequest,
-        deadline: Instant,
-    ) -> Result<TunnelAnswer, ConnectError> {
-        let lost = ConnectError::Lost;
-        stream
-            .write_all(request.request.as_bytes())
+    ) -> Result<HandshakeAnswer<Box<(WebSocket, ResponseHead)>>, ConnectError> {
+        let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
+        let answer = self.ask(&request).await?;
+        Ok(answer.map(|asked| {
+            let peer = asked.peer.into();
+            let socket = self.socket(asked.stream, asked.leftover, peer, asked.agreed);
+            Box::new((socket, asked.head))
+        }))
+    }
+
+    async fn ask(&self, request: &ClientRequest) -> Result<HandshakeAnswer<Asked>, ConnectError> {
+        let (tcp, deadline) = self.reach_in_time().await?;
+        let (mut stream, peer) = timeout_at(deadline, Box::pin(self.stream(tcp, None)))
             .await
-            .map_err(lost)?;
-        stream.flush().await.map_err(lost)?;
-        let (head, leftover) = self.read_answer(&mut stream).await?;
+            .map_err(|_elapsed| ConnectError::TimedOut)??;
+        let shake = shake_hands(&mut stream, request, self.answer_limits.head, &self.url);
+        let (head, leftover) = match timeout_at(deadline, shake).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error @ ConnectError::Lost(_))) => return Ok(HandshakeAnswer::Silent(error)),
+            Ok(Err(error)) => return Err(error),
+            Err(_elapsed) => return Ok(HandshakeAnswer::Silent(ConnectError::TimedOut)),
+        };
         match request.verify(&head) {
-            Ok(agreed) => Ok(TunnelAnswer::Open(Box::new(Tunnel {
-                stream: Rewind::new(Bytes::from(leftover), stream),
+            Ok(agreed) => Ok(HandshakeAnswer::Open(Asked {
+                stream,
+                peer,
                 head,
-                subprotocol: agreed.subprotocol,
-                extensions: agreed.extensions,
-            }))),
+                leftover,
+                agreed,
+            })),
             Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
-                let (body, end) = read_body(&mut stream, &head, &leftover, deadline).await;
-                // Nobody is given a part of a body as if it were all.
-                let body = if end == BodyEnd::Complete {
-                    body
-                } else {
-                    Bytes::new()
-                };
-                Ok(TunnelAnswer::Refused { head, body })
+                let bytes_max = self.answer_limits.body_bytes_max;
+                let body = read_body(&mut stream, &head, &leftover, bytes_max);
+                let body = timeout_at(deadline, Box::pin(body)).await.unwrap_or(None);
+                Ok(HandshakeAnswer::Refused { head, body })
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A stream behind a valid 101.
+struct Asked {
+    stream: Stream,
+    peer: Peer,
+    head: ResponseHead,
+    leftover: Vec<u8>,
+    agreed: Agreed,
+}
+
+impl<T> HandshakeAnswer<T> {
+    fn map<U>(self, open: impl FnOnce(T) -> U) -> HandshakeAnswer<U> {
+        match self {
+            Self::Open(inner) => HandshakeAnswer::Open(open(inner)),
+            Self::Refused { head, body } => HandshakeAnswer::Refused { head, body },
+            Self::Silent(error) => HandshakeAnswer::Silent(error),
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: &mut Stream,
+    request: &ClientRequest,
+    limits: HeadLimits,
+    url: &Url,
+) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
+    let lost = ConnectError::Lost;
+    let written = async {
+        stream.write_all(request.request.as_bytes()).await?;
+        stream.flush().await
+    };
+    if let Err(error) = written.await {
+        // A server that takes no more may have said why.
+        return read_head(stream, limits, url)
+            .await
+            .map_err(|_silent| lost(error));
+    }
+    read_head(stream, limits, url).await
 }
