@@ -128,19 +128,35 @@ impl Headers for HeadHeaders<'_> {
                 .map(|(_, value)| value),
         )
     }
+
+    fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
 }
 
-/// The HTTP library's fields for the authenticator.
-pub(crate) struct MapHeaders<'a>(pub(crate) &'a axum::http::HeaderMap);
+/// The HTTP library's request for the authenticator.
+pub(crate) struct PartsHeaders<'a> {
+    headers: &'a axum::http::HeaderMap,
+    query: Option<&'a str>,
+}
 
-impl Headers for MapHeaders<'_> {
-    fn values<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        Box::new(
-            self.0
-                .get_all(name)
-                .iter()
-                .map(axum::http::HeaderValue::as_bytes),
-        )
+impl<'a> PartsHeaders<'a> {
+    pub(crate) fn of<B>(request: &'a axum::http::Request<B>) -> Self {
+        Self {
+            headers: request.headers(),
+            query: request.uri().query(),
+        }
+    }
+}
+
+impl Headers for PartsHeaders<'_> {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        let values = self.headers.get_all(name).iter();
+        Box::new(values.map(axum::http::HeaderValue::as_bytes))
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query
     }
 }
 

@@ -4,7 +4,10 @@ use std::{pin::Pin, sync::Arc};
 
 use tidewire::ws::{AcceptFuture, Config, Decision, Endpoint, Refusal, Request, WebSocket};
 
-use crate::access::{Access, HeadHeaders};
+use crate::{
+    access::{Access, HeadHeaders},
+    subprotocols,
+};
 
 /// Serves `/echo` with limits of its own.
 pub(crate) struct Echo {
@@ -20,7 +23,8 @@ impl Endpoint for Echo {
         if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {
             return Refusal::new(401, "Unauthorized").into();
         }
-        Decision::new().config(Arc::clone(&self.config)).into()
+        let decision = Decision::new().config(Arc::clone(&self.config));
+        subprotocols::agree(decision, &request.head, None).into()
     }
 
     fn serve(

@@ -11,6 +11,8 @@
 
 pub mod config; // what the operator writes
 mod access; // who may come in: origin, host, credentials
+mod subprotocols; // which one is answered
+mod tickets; // what stands for credentials in a page's WebSocket
 mod chat; // a WebSocket becomes a session of the hub
 mod delivery_threads; // messages to many sessions, beside the event loops
 mod echo; // the echo endpoint

@@ -24,7 +24,7 @@ use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
 };
-use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports};
+use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports, UserId};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
@@ -36,6 +36,7 @@ use crate::{
     echo::Echo,
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
+    tickets::Tickets,
     web,
 };
 
@@ -104,7 +105,7 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
-    let mailbox = SqliteMailbox::open(store_config(settings))?;
+    let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
@@ -241,15 +242,17 @@ pub(crate) fn messaging_server(
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
+    let tickets = Arc::new(Tickets::new(server.limits.tickets_max));
     let router = web::router(
         Arc::clone(hub),
         access.clone(),
-        server.web_chat,
-        server.limits.message_bytes_max,
+        Arc::clone(&tickets),
+        server,
     );
     let chat = Arc::new(Chat::<Classic>::new(
         Arc::clone(hub),
         access.clone(),
+        tickets,
         config,
         behaviour(settings),
     ));

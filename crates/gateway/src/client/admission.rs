@@ -99,6 +99,10 @@ impl Headers for Fields<'_> {
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
         Box::new(self.0.values(name))
     }
+
+    fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,10 @@
 //! In: a request, and the listener it came in at. Out: the client's address, as far as it can be believed, and what
 //! upstreams are asked for this client.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::net::SocketAddr;
 
-use tidewire::{
-    proto::handshake::query_parameter,
-    ws::{Request, TrustedProxies},
-};
+use tidewire::ws::{Request, TrustedProxies};
+use tidewire_auth::{composed, decode_parameter, first_parameter};
 
 use crate::{
     backend::{forward, reach::UpstreamRequest},
@@ -57,10 +55,7 @@ impl ClientRequest {
         let hashed = match &endpoint.balance {
             Balance::Hash(HashKey::Header(name)) => request::header(head, name).map(str::to_owned),
             Balance::Hash(HashKey::Query(name)) => {
-                let value = query
-                    .as_deref()
-                    .and_then(|query| query_parameter(query, name));
-                value.map(Cow::into_owned)
+                query.as_deref().and_then(|query| user_in(query, name))
             }
             Balance::Hash(HashKey::Cookie(name)) => head.cookie(name).map(str::to_owned),
             Balance::Hash(HashKey::Ip) | Balance::RoundRobin | Balance::LeastConnections => None,
@@ -103,5 +98,32 @@ impl ClientRequest {
             self.request.head.path()
         )
         .into()
+    }
+}
+
+/// A parameter that is hashed, read as the messaging server reads its `id` (`docs/ids.md`): the devices of a user meet
+/// at one upstream, however each of them writes the name. `None`: it is absent or malformed.
+fn user_in(query: &str, name: &str) -> Option<String> {
+    let value = decode_parameter(first_parameter(query, name)?).ok()?;
+    Some(composed(&value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_is_one_key_in_every_spelling() {
+        for query in [
+            "id=J%C3%B6rg+K",
+            "id=J%c3%b6rg%20K",
+            "ID=Jo%CC%88rg+K&id=other",
+            "x=1&i%64=J%C3%B6rg%20K",
+        ] {
+            assert_eq!(user_in(query, "id").as_deref(), Some("Jörg K"), "{query}");
+        }
+        for query in ["", "x=1", "id=%ff", "id=%"] {
+            assert_eq!(user_in(query, "id"), None, "{query}");
+        }
     }
 }

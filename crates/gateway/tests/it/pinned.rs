@@ -194,3 +194,52 @@ async fn a_request_that_names_two_endpoints_is_refused() {
     })
     .await;
 }
+
+/// A page can give its token nowhere else, and a browser gives up a connection that is answered none of its subprotocols.
+#[tokio::test]
+async fn a_page_gives_its_token_as_a_subprotocol_and_is_answered_by_the_backend_or_else_the_gateway()
+ {
+    let backend = telling();
+    for extensions in [Extensions::EndToEnd, Extensions::PerHop] {
+        let auth: tidewire_auth::AuthConfig =
+            serde_json::from_str(r#"{"type":"bearer","value":"a/b","query":"access_token"}"#)
+                .unwrap();
+        let mut guarded = endpoint("endpoint1", &[url(&backend, "/")]);
+        guarded.auth = Some(auth.resolve(&tidewire_auth::NoLookup).unwrap());
+        guarded.extensions = extensions;
+        let gateway = start(settings(vec![guarded])).unwrap();
+        let address = gateway.addresses()[0];
+        let token = "tidewire.bearer.a%2Fb";
+        let dial = async |query: &str, offered: &[&str]| {
+            let client = Client::new(&format!("ws://{address}/?ROUTENAME=endpoint1{query}"));
+            let mut client = client.unwrap();
+            for name in offered {
+                client = client.subprotocol(*name);
+            }
+            client.connect().await
+        };
+        in_time(async {
+            for (query, offered, agreed) in [
+                ("", &["chat.v1", token][..], Some("chat.v1")),
+                ("", &[token], Some(token)),
+                ("", &["unknown", token], Some(token)),
+                ("&access_token=a%2Fb", &[], None),
+                ("&access_token=a/b", &["chat.v1"], Some("chat.v1")),
+            ] {
+                let socket = dial(query, offered).await.unwrap();
+                assert_eq!(socket.subprotocol(), agreed, "{query} {offered:?}");
+            }
+            for (query, offered) in [
+                ("", &["chat.v1", "tidewire.bearer.wrong"][..]),
+                ("&access_token=a+b", &["chat.v1"]),
+                ("&token=a/b", &[]),
+            ] {
+                let Err(ConnectError::Handshake(error)) = dial(query, offered).await else {
+                    panic!("expected a refusal of {query} {offered:?}");
+                };
+                assert_eq!(error.status(), Some(401));
+            }
+        })
+        .await;
+    }
+}

@@ -140,6 +140,9 @@ table! {
         /// Bytes of HTTP answers waiting to be read, over all clients and both listeners; beyond it answers above 4 KiB
         /// are 503.
         answers_bytes_max: usize as Size = 64 << 20, in 1 << 20..=1 << 30;
+        /// Tickets of the web chat's page at a time, about 150 bytes each: a page takes one for its credentials before
+        /// it connects, and it is good for one connection within 30 s. The oldest are forgotten for new ones.
+        tickets_max: usize = 10_000, in 1..=1_000_000;
     }
 }
 

@@ -33,7 +33,7 @@ use tidewire_hub::Hub;
 use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
 use crate::{
-    access::{Access, MapHeaders},
+    access::{Access, PartsHeaders},
     telemetry::Telemetry,
 };
 
@@ -81,12 +81,8 @@ pub(crate) fn router(rest: Rest) -> Router {
 
 /// S-51.
 async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    if rest
-        .access
-        .auth
-        .check(&MapHeaders(request.headers()))
-        .is_ok()
-    {
+    let checked = rest.access.auth.check(&PartsHeaders::of(&request));
+    if checked.is_ok() {
         return next.run(request).await;
     }
     let response = RestError::unauthorized().into_response();

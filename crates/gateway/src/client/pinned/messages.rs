@@ -21,6 +21,7 @@ use crate::{
         session::{self, BackendSession, Queues},
     },
     client::{admission::refuse, inbound::Inbound, receipts::Receipts},
+    routing::request,
     settings::{Endpoint, Extensions, Limits},
 };
 
@@ -58,8 +59,9 @@ pub(super) async fn open(
     };
     let deflate = DeflateConfig::default();
     let headers = backend.answer_fields();
+    let own = request::credentials_subprotocol(&opening.request().head, endpoint);
     let answer = Answer {
-        subprotocol: backend.subprotocol(),
+        subprotocol: backend.subprotocol().or(own.as_deref()),
         deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
         headers: &headers,
         ..Answer::default()
