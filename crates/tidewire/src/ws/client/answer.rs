@@ -51,14 +51,23 @@ pub(super) async fn read_head(
 ) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let mut buffer = Vec::with_capacity(512);
     let mut limits = limits;
+<<<<<<< HEAD
     for _interim in 0..=INTERIM_MAX {
         let len = read_to_end_of_head(stream, &mut buffer, limits, url).await?;
+=======
+    for interim in 0..=INTERIM_MAX {
+        let len = read_to_end_of_head(stream, &mut buffer, limits).await?;
+>>>>>>> upstream
         let leftover = buffer.split_off(len);
         let head =
             ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
         //= rfc9110#15.2: a client MUST be able to parse interim answers, even if it expects none
-        if !matches!(head.status(), 100..200) || head.status() == 101 {
-            return Ok((head, leftover));
+        match head.status() {
+            // Strict: whoever opens a WebSocket has nothing to say before, and somebody in between might take the
+            // answer before for the final one.
+            101 if interim > 0 => break,
+            101 | ..100 | 200.. => return Ok((head, leftover)),
+            100..200 => {}
         }
         limits.bytes_max = limits.bytes_max.saturating_sub(len);
         buffer = leftover;

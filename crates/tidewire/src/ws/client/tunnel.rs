@@ -45,7 +45,7 @@ pub enum HandshakeAnswer<T> {
     Refused {
         /// The answer.
         head: ResponseHead,
-        /// Its body, empty if there is none; `None` if it is above
+        /// Its body, empty if there is none; `None` if the status is no refusal (300 to 599), or the body is above
         /// [`AnswerLimits::body_bytes_max`](crate::ws::AnswerLimits), was not whole in time, or cannot be told from
         /// what comes behind it.
         body: Option<Bytes>,
@@ -123,9 +123,14 @@ impl Client {
                 agreed,
             })),
             Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
-                let bytes_max = self.answer_limits.body_bytes_max;
-                let body = read_body(&mut stream, &head, &leftover, bytes_max);
-                let body = timeout_at(deadline, Box::pin(body)).await.unwrap_or(None);
+                // The body of a success is somebody's page, and may never end.
+                let body = if (300..600).contains(&head.status()) {
+                    let bytes_max = self.answer_limits.body_bytes_max;
+                    let body = read_body(&mut stream, &head, &leftover, bytes_max);
+                    timeout_at(deadline, Box::pin(body)).await.unwrap_or(None)
+                } else {
+                    None
+                };
                 Ok(HandshakeAnswer::Refused { head, body })
             }
             Err(error) => Err(error.into()),
