@@ -19,6 +19,7 @@ export function standing(upstream) {
   if (upstream.breaker === "open") return ["bad", upstream.ejected_for_ms > 0 ? `ejected, ${span(Math.ceil(upstream.ejected_for_ms / 1000))}` : "ejected"];
   if (upstream.health === "unhealthy") return ["bad", "unhealthy"];
   if (upstream.breaker === "half_open") return ["warn", "on trial"];
+  if (upstream.breaker === "suspected") return ["warn", "asked"];
   if (upstream.health === "healthy") return ["good", "healthy"];
   return ["good", "in use"];
 }

@@ -125,8 +125,8 @@ pub enum ExtensionError {
     /// An extension that was not offered.
     #[error("the server chose an extension that was not offered")]
     NotOffered,
-    /// permessage-deflate more than once.
-    #[error("the server chose permessage-deflate more than once")]
+    /// An extension more than once.
+    #[error("the server chose an extension more than once")]
     Several,
     /// A parameter that is unknown, doubled, has a value it must not have (or none), or allows
     /// what was not offered (RFC 7692 section 7.1).

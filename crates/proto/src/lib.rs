@@ -77,6 +77,7 @@ mod message; // what the application sees
 mod prepared; // a message encoded once for many connections
 #[cfg_attr(not(feature = "deflate"), path = "deflate/absent.rs")]
 mod deflate; // permessage-deflate: negotiate, compress, inflate
+mod extensions; // Sec-WebSocket-Extensions: text → extensions and parameters
 mod control_rate; // how many pings and pongs a peer may send
 mod config; // limits and deadlines
 mod error; // which rule was broken, and by whom

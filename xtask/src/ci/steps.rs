@@ -83,7 +83,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "readme",
-        purpose: "README's program and its lines for the JavaScript client, as a newcomer types them",
+        purpose: "README's blocks in order, its program and its lines for the JavaScript client, as a newcomer types them",
         run: readme::run,
     },
     Step {

@@ -129,6 +129,37 @@ fn a_signal_before_the_server_is_ready_ends_it_with_0() {
     });
 }
 
+/// Process 1 of a container: what has no handler there does nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn as_process_1_it_obeys_while_the_store_is_checked_and_while_it_serves() {
+    run(async {
+        for signal in ["TERM", "INT"] {
+            let home = Home::new("");
+            let command = || home.command_under("unshare", &["--pid", "--fork", program::BINARY]);
+            fs::create_dir(home.data_dir()).expect("new");
+            let endless = home.data_dir().join("commits");
+            let made = std::process::Command::new("mkfifo").arg(&endless).status();
+            assert!(made.expect("mkfifo is there").success());
+            let mut server = home.spawn(command());
+            server.until_logged("opening the message store", 1).await;
+            program::signal(signal, server.only_child());
+            assert_eq!(server.end().await, Some(0), "{signal}: {}", server.log());
+            fs::remove_file(endless).expect("there");
+
+            let mut server = home.start_by(command()).await;
+            let first = server.only_child();
+            program::signal("HUP", first);
+            server
+                .until_logged("the configuration was read again", 1)
+                .await;
+            program::signal(signal, first);
+            assert_eq!(server.end().await, Some(0), "{signal}: {}", server.log());
+            assert!(server.log().contains("stopped"), "{}", server.log());
+        }
+    });
+}
+
 #[test]
 fn a_store_belongs_to_one_server() {
     run(async {

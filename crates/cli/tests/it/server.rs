@@ -157,6 +157,14 @@ impl Server {
         program::signal(name, self.pid);
     }
 
+    /// The process that the one we have started has started.
+    pub(crate) fn only_child(&self) -> u32 {
+        let pid = self.pid;
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("it runs");
+        children.trim().parse().expect("one")
+    }
+
     /// The exit code; `None` when a signal has ended the server.
     pub(crate) async fn end(&mut self) -> Option<i32> {
         self.child.wait().await.expect("a child").code()

@@ -104,7 +104,8 @@ struct UpstreamView {
     health_seconds: Option<u64>,
     /// Why its last check failed.
     health_error: Option<String>,
-    /// `closed`: openings go through; `open`: it is ejected; `half_open`: one at a time goes through.
+    /// `closed`: openings go through; `suspected`: so they do, while the gateway asks whether it answers; `open`: it is
+    /// ejected; `half_open`: one at a time goes through.
     #[schema(example = "closed")]
     breaker: &'static str,
     /// Openings that failed in a row.
@@ -196,6 +197,7 @@ impl UpstreamView {
     fn of(upstream: UpstreamSnapshot, now: Instant) -> Self {
         let (breaker, failures, ejected_for) = match upstream.breaker {
             BreakerState::Closed { failures } => ("closed", failures, None),
+            BreakerState::Suspected => ("suspected", 0, None),
             BreakerState::Open { until } => ("open", 0, Some(until.saturating_duration_since(now))),
             BreakerState::HalfOpen { .. } => ("half_open", 0, None),
         };

@@ -277,7 +277,13 @@ const UPSTREAM_GAUGES: &[((&str, &str), ReadUpstream)] = &[
             "upstream_ejected",
             "1 while it is ejected, its trials included",
         ),
-        |upstream| u64::from(!matches!(upstream.breaker, BreakerState::Closed { .. })),
+        |upstream| {
+            let in_use = matches!(
+                upstream.breaker,
+                BreakerState::Closed { .. } | BreakerState::Suspected
+            );
+            u64::from(!in_use)
+        },
     ),
     (
         (

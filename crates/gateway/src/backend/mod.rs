@@ -5,6 +5,7 @@
 //! dialects of clients.
 
 pub(crate) mod forward; // the request as the upstream gets it
+pub(crate) mod answer; // the upstream's answer as the client gets it
 pub(crate) mod reach; // open an upstream, or another one
 pub(crate) mod queue; // from one task to another
 pub(crate) mod session; // a logical socket's backend, which may change

@@ -2,22 +2,23 @@
 //!
 //! In: a target and what to ask. Out: an open tunnel or socket with the [`Lease`] that counts it, or
 //! why not. Invariants: an upstream is tried at most once per opening; every outcome is reported to the
-//! pool; an upstream's own refusal (below 500) is the client's business and is not retried.
+//! pool by who caused it; an upstream's own refusal is the client's business and is not retried, but for what a
+//! proxy says of the server behind it (502 to 504).
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use tidewire::{
     proto::handshake::ResponseHead,
-    ws::{Client, ConnectError, Refusal, Tunnel, TunnelAnswer, Url, WebSocket},
+    ws::{Client, ConnectError, HandshakeAnswer, Refusal, Tunnel, Url, WebSocket},
 };
 
 use crate::{
     ambient::now,
-    backend::forward,
+    backend::{answer, forward},
     routing::target::Target,
     settings::Endpoint,
-    upstream::{ClientKey, Lease, UpstreamId},
+    upstream::{ClientKey, Evidence, Fault, Lease, UpstreamId, explain},
 };
 
 /// What is asked of an upstream on behalf of a client.
@@ -46,8 +47,8 @@ pub(crate) struct UpstreamRequest {
 pub(crate) struct Reached {
     pub(crate) lease: Lease,
     pub(crate) socket: WebSocket,
-    /// It has said that a pong confirms to it what came before the ping.
-    pub(crate) confirms_by_pong: bool,
+    /// Its answer to the handshake.
+    pub(crate) head: ResponseHead,
 }
 
 /// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value. In our
@@ -93,15 +94,11 @@ pub(crate) async fn tunnel(
     loop {
         let (mut lease, client) = round.next()?;
         match client.tunnel(extensions).await {
-            Ok(TunnelAnswer::Open(tunnel)) => {
+            Ok(HandshakeAnswer::Open(tunnel)) => {
                 lease.succeeded(now());
                 return Ok((lease, tunnel));
             }
-            Ok(TunnelAnswer::Refused { head, body }) => {
-                round.refused(lease, passed_on(&head, &body))?;
-            }
-            Ok(_) => round.failed(lease, ConnectError::TimedOut)?,
-            Err(error) => round.failed(lease, error)?,
+            other => round.not_opened(lease, other)?,
         }
     }
 }
@@ -122,21 +119,17 @@ pub(crate) async fn socket(
         let (name, value) = CONFIRM;
         // We answer close frames by ourselves: nothing but a pong proves anything to the server.
         let client = client.config(config.clone()).header(name, value);
-        match client.connect_with_head().await {
-            Ok((socket, head)) => {
+        match client.connect_or_refusal().await {
+            Ok(HandshakeAnswer::Open(opened)) => {
                 lease.succeeded(now());
+                let (socket, head) = *opened;
                 return Ok(Reached {
                     lease,
                     socket,
-                    confirms_by_pong: head.has_token(name, value),
+                    head,
                 });
             }
-            Err(ConnectError::Handshake(error)) if error.status().is_some() => {
-                let status = error.status().unwrap_or(502);
-                let reason = format!("the backend answered with status {status}");
-                round.refused(lease, Refusal::new(as_refusal(status), reason))?;
-            }
-            Err(error) => round.failed(lease, error)?,
+            other => round.not_opened(lease, other)?,
         }
     }
 }
@@ -190,6 +183,7 @@ impl<'a> Round<'a> {
         let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
         let mut client = Client::to(upstream.with_target(&target)?)
             .connect_timeout(self.endpoint.opening.timeout)
+            .answer_limits(self.endpoint.opening.answer_limits())
             .preface(ask.preface.clone());
         for (name, value) in &ask.headers {
             client = client.header(name, value);
@@ -203,26 +197,47 @@ impl<'a> Round<'a> {
         Ok(client)
     }
 
-    /// A refusal is the client's, unless another upstream may say something else.
-    fn refused(&mut self, mut lease: Lease, refusal: Refusal) -> Result<(), Unreachable> {
-        if !matches!(refusal.status, 502..=504) {
-            lease.succeeded(now());
-            return Err(Unreachable::Refused(Box::new(refusal)));
+    /// The upstream was not opened: whether to try another one.
+    fn not_opened<T>(
+        &mut self,
+        lease: Lease,
+        answer: Result<HandshakeAnswer<T>, ConnectError>,
+    ) -> Result<(), Unreachable> {
+        match answer {
+            Ok(HandshakeAnswer::Refused { head, body }) => {
+                lease.ended(now(), Evidence::Answered);
+                let refusal = Box::new(answer::refusal(&head, body));
+                // A refusal is the client's, unless another upstream may say something else.
+                if !matches!(head.status(), 502..=504) {
+                    return Err(Unreachable::Refused(refusal));
+                }
+                self.last = Some(Unreachable::Refused(refusal));
+                Ok(())
+            }
+            // What the client asked for cannot be sent: no upstream's fault.
+            Err(ConnectError::Request(_) | ConnectError::Url(_)) => Err(not_passed_on()),
+            Ok(HandshakeAnswer::Silent(error)) => {
+                self.failed(lease, error, Evidence::Fault(Fault::Unanswered));
+                Ok(())
+            }
+            Ok(_) => {
+                self.failed(lease, ConnectError::TimedOut, Evidence::Nothing);
+                Ok(())
+            }
+            Err(error) => {
+                let evidence = Evidence::of(&error, !self.ask.preface.is_empty());
+                self.failed(lease, error, evidence);
+                Ok(())
+            }
         }
-        lease.failed(now());
-        self.last = Some(Unreachable::Refused(Box::new(refusal)));
-        Ok(())
     }
 
-    fn failed(&mut self, lease: Lease, error: ConnectError) -> Result<(), Unreachable> {
-        // What the client asked for cannot be sent: no upstream's fault.
-        if matches!(error, ConnectError::Request(_) | ConnectError::Url(_)) {
-            return Err(not_passed_on());
-        }
-        tracing::debug!(upstream = %lease.upstream().url.host_header(), %error, "not opened");
-        lease.failed(now());
+    fn failed(&mut self, lease: Lease, error: ConnectError, evidence: Evidence) {
+        let upstream = lease.upstream().url.host_header();
+        let cause = explain(&error);
+        tracing::debug!(upstream, cause, "not opened");
+        lease.ended(now(), evidence);
         self.last = Some(Unreachable::Failed(error));
-        Ok(())
     }
 }
 
@@ -230,35 +245,4 @@ impl<'a> Round<'a> {
 fn not_passed_on() -> Unreachable {
     let refusal = Refusal::new(400, "the request cannot be passed on");
     Unreachable::Refused(Box::new(refusal))
-}
-
-/// Header fields of an upstream's refusal that the client gets.
-const PASSED_ON: &[&str] = &["Location", "Retry-After", "WWW-Authenticate"];
-
-fn passed_on(head: &ResponseHead, body: &[u8]) -> Refusal {
-    let text = std::str::from_utf8(body).ok().map(str::trim_end);
-    // What comes with a success is no reason to refuse, but perhaps somebody's page.
-    let refused = (400..600).contains(&head.status());
-    let text = text.filter(|text| refused && !text.is_empty());
-    let mut refusal = Refusal::new(
-        as_refusal(head.status()),
-        text.unwrap_or("the backend refused the WebSocket"),
-    );
-    for name in PASSED_ON {
-        for value in head.values(name) {
-            if let Ok(value) = std::str::from_utf8(value) {
-                refusal = refusal.header(*name, value);
-            }
-        }
-    }
-    refusal
-}
-
-/// A status that may end a handshake; a success other than 101 is none.
-fn as_refusal(status: u16) -> u16 {
-    if (300..600).contains(&status) {
-        status
-    } else {
-        502
-    }
 }

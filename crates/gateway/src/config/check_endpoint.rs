@@ -10,7 +10,7 @@ use super::{
     check_upstream::{self, client_tls, upstreams},
     rules::{not_below, or_no_limit},
     tables::EndpointConfig,
-    value::{BalanceConfig, OriginsConfig, is_token},
+    value::{BalanceConfig, OriginsConfig},
 };
 use crate::settings::{Balance, Endpoint, Extensions, Origins, Process, Resume};
 
@@ -46,7 +46,8 @@ pub(super) fn endpoint(
     let tls = config.tls.as_ref().filter(|it| it.enabled);
     let tls = tls.map(|it| client_tls(check, &at, it));
     let origins = origins(check, &at, &config.origins);
-    let request_headers = request_headers(check, &at, config);
+    let table = format!("{at}.request_headers");
+    check_upstream::headers(check, &table, &config.request_headers);
     let auth = check.auth(&format!("{at}.auth"), &config.auth);
     origins_and_auth(check, &at, &origins, auth.as_ref());
     let looks_inside = resume.is_some() || config.rates.any();
@@ -76,7 +77,7 @@ pub(super) fn endpoint(
         },
         pings: config.pings,
         preserve_host: config.preserve_host,
-        request_headers,
+        request_headers: config.request_headers.clone().into_iter().collect(),
         proxy_protocol: config.proxy_protocol.form(),
         process: process.cloned(),
     })
@@ -182,40 +183,5 @@ fn origins(check: &mut Checker<'_>, at: &str, config: &OriginsConfig) -> Origins
     }
 }
 
-/// Values are not repeated in errors: they may be credentials.
-fn request_headers(
-    check: &mut Checker<'_>,
-    at: &str,
-    config: &EndpointConfig,
-) -> Vec<(String, String)> {
-    let table = format!("{at}.request_headers");
-    for (name, value) in &config.request_headers {
-        let lower = name.to_ascii_lowercase();
-        if !is_token(name) {
-            check.value(&table, &quote(name), "the name of a header");
-        } else if HOP.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-            let expected = "any header but those of the handshake itself";
-            check.value(&table, &quote(name), expected);
-        }
-        if value.trim() != value
-            || value
-                .chars()
-                .any(|letter| letter.is_control() && letter != '\t')
-        {
-            let expected = "a text without control characters and without blanks at its ends";
-            check.value(&format!("{table}.{name}"), &"another text", expected);
-        }
-    }
-    config.request_headers.clone().into_iter().collect()
-}
-
 /// What a mux frame holds.
 const NAME_BYTES_MAX: usize = 255;
-/// Headers that the gateway's own handshake with the upstream decides.
-const HOP: &[&str] = &[
-    "connection",
-    "upgrade",
-    "content-length",
-    "transfer-encoding",
-    "te",
-];

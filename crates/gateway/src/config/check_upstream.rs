@@ -1,12 +1,13 @@
 //! How an endpoint reaches its upstreams: addresses, TLS, health, ejection.
 
 use tidewire::{tls::ClientTls, ws::Url};
-use tidewire_config::{Checker, FILES_LOOKED_AT_EVERY, Rule, quote};
+use tidewire_config::{Checker, FILES_LOOKED_AT_EVERY, LIST_LENGTH_MAX, Rule, quote};
+use tidewire_table::Members;
 
 use super::{
     rules::{identity, not_below, or_no_limit, text_of},
     tables::ClientTlsConfig,
-    value::UpstreamConfig,
+    value::{UpstreamConfig, is_token},
 };
 use crate::settings::{Ejection, Health, Upstream};
 
@@ -52,6 +53,31 @@ pub(super) fn upstreams(
 
 pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &Health) {
     let at = format!("{at}.health");
+    if let Some(host) = &config.host
+        && (host.is_empty()
+            || host.contains(|c: char| c.is_control() || c.is_whitespace() || "/?#@\\".contains(c)))
+    {
+        let expected = "a host, or host:port";
+        check.value(&format!("{at}.host"), &quote(host), expected);
+    }
+    for (index, name) in config.subprotocols.iter().enumerate() {
+        if !is_token(name) {
+            let key = format!("{at}.subprotocols[{index}]");
+            check.value(&key, &quote(name), "the name of a subprotocol");
+        }
+    }
+    for (index, status) in config.statuses.iter().enumerate() {
+        check.range(&format!("{at}.statuses[{index}]"), status, 200..=599);
+    }
+    for (key, len) in [
+        ("subprotocols", config.subprotocols.len()),
+        ("statuses", config.statuses.len()),
+    ] {
+        if len > LIST_LENGTH_MAX {
+            check.value(&format!("{at}.{key}"), &len, "at most 256");
+        }
+    }
+    headers(check, &format!("{at}.headers"), &config.headers);
     if let Some(path) = &config.path
         && (!path.starts_with('/')
             || path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '#'))
@@ -65,6 +91,27 @@ pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &Health) {
         ("interval", config.interval),
         ("timeout", config.timeout),
     );
+}
+
+/// Headers of requests to upstreams. Values are not repeated in errors: they may be credentials.
+pub(super) fn headers(check: &mut Checker<'_>, table: &str, headers: &Members<String>) {
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            check.value(table, &quote(name), "the name of a header");
+        } else if HOP.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            let expected = "any header but those of the handshake itself";
+            check.value(table, &quote(name), expected);
+        }
+        if value.trim() != value
+            || value
+                .chars()
+                .any(|letter| letter.is_control() && letter != '\t')
+        {
+            let expected = "a text without control characters and without blanks at its ends";
+            check.value(&format!("{table}.{name}"), &"another text", expected);
+        }
+    }
 }
 
 pub(super) fn ejection(check: &mut Checker<'_>, at: &str, config: &Ejection) {
@@ -112,3 +159,11 @@ pub(super) fn client_tls(
 }
 
 const UPSTREAMS_MAX: usize = 1024;
+/// Headers that the gateway's own handshake with the upstream decides.
+const HOP: &[&str] = &[
+    "connection",
+    "upgrade",
+    "content-length",
+    "transfer-encoding",
+    "te",
+];

@@ -280,6 +280,7 @@ fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
     config.limits.connections_max = limits.connections_max;
     config.limits.per_ip_max = limits.per_ip_max;
     config.limits.handshake_timeout = limits.handshake_timeout;
+    config.limits.head = limits.head;
     config.limits.write_timeout = limits.write_timeout;
     config
 }

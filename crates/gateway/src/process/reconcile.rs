@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use tokio::sync::watch;
 
-use crate::{process::state::ProcessState, settings::Endpoint, upstream::Pool};
+use crate::{ambient::now, process::state::ProcessState, settings::Endpoint, upstream::Pool};
 
 #[cfg(unix)]
 use crate::process::{State, Supervised, Supervisor, state::ProcessPhase};
@@ -101,7 +101,7 @@ async fn follow(
             }
             Ok(()) = status.changed() => {
                 if matches!(status.borrow_and_update().state, State::Running { .. }) {
-                    pool.came_back();
+                    pool.came_back(now());
                 }
             }
         }

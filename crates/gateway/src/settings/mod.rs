@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tidewire::{
     tls::ServerTls,
-    ws::{ControlRate, ProxyProtocol},
+    ws::{ControlRate, HeadLimits, ProxyProtocol},
 };
 use tidewire_auth::Authenticator;
 use tidewire_config::LogFormat;
@@ -124,6 +124,11 @@ table! {
         per_ip_max: u32 = 1024;
         /// Time for TLS, request head and the opening of the upstream together.
         handshake_timeout: Duration = SECOND * 15, in MILLISECOND * 100..=MINUTE * 5, was "handshake_within";
+        /// Size of the head of a client's request, its cookies included; a larger one is answered with 431. Each
+        /// connection may hold so much until it is answered.
+        head_bytes_max: usize as Size = 64 << 10, in 1 << 10..=1 << 20;
+        /// Header fields in it.
+        head_fields_max: usize = 128, in 8..=1024;
         /// Time after which a peer that takes none of our bytes is given up.
         write_timeout: Duration = SECOND * 10, in MILLISECOND * 100..=HOUR, was "write_within";
         /// Silence after which a peer is asked by a ping, where the gateway reads messages.
@@ -147,6 +152,8 @@ pub struct Limits {
     pub per_ip_max: usize,
     /// TLS, request head and opening of the upstream within; default 15 s.
     pub handshake_timeout: Duration,
+    /// Bounds of a client's request head; default 64 KiB and 128 fields.
+    pub head: HeadLimits,
     /// A peer that takes none of our bytes for this long is given up; default 10 s.
     pub write_timeout: Duration,
     /// A client or backend that is silent for this long is asked by a ping, where the gateway speaks
@@ -260,6 +267,10 @@ impl From<&LimitsConfig> for Limits {
             connections_max: or_none(config.connections_max),
             per_ip_max: or_none(config.per_ip_max),
             handshake_timeout: config.handshake_timeout,
+            head: HeadLimits {
+                bytes_max: config.head_bytes_max,
+                fields_max: config.head_fields_max,
+            },
             write_timeout: config.write_timeout,
             ping_interval: config.ping_interval,
             idle_timeout: config.idle_timeout,

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use tidewire::ws::AnswerLimits;
 use tidewire_table::{
     DAY, EmptyIsNone, HOUR, MILLISECOND, MINUTE, Members, SECOND, Size, Texts, choice, table,
 };
@@ -13,11 +14,31 @@ table! {
         timeout: Duration = SECOND * 5, in MILLISECOND * 10..=MINUTE * 5, was "within";
         /// Further upstreams that are tried before the client hears of it.
         retries: u32 = 2, in 0..=100;
+        /// Size of the head of an upstream's answer to the handshake, its cookies included; a larger one is answered
+        /// with 502.
+        head_bytes_max: usize as Size = 64 << 10, in 1 << 10..=1 << 20;
+        /// Header fields in it.
+        head_fields_max: usize = 128, in 8..=1024;
+        /// Size of the body of an upstream's refusal that is passed on; of a larger one the client gets status and
+        /// header fields.
+        body_bytes_max: usize as Size = 64 << 10, in 0..=1 << 24;
+    }
+}
+
+impl Opening {
+    /// Returns how much an upstream may answer.
+    pub(crate) fn answer_limits(&self) -> AnswerLimits {
+        let mut limits = AnswerLimits::default();
+        limits.head.bytes_max = self.head_bytes_max;
+        limits.head.fields_max = self.head_fields_max;
+        limits.body_bytes_max = self.body_bytes_max;
+        limits
     }
 }
 
 table! {
-    /// Active checks: a WebSocket handshake, a ping, its pong, a close.
+    /// Active checks: a WebSocket handshake, a ping, its pong, a close. A supervised process is asked in the same way
+    /// whether it is ready.
     pub struct Health {
         /// Switches the checks on.
         enabled: bool = true;
@@ -28,6 +49,16 @@ table! {
         timeout: Duration = SECOND * 2, in MILLISECOND * 10..=MINUTE * 5, was "within";
         /// Path and query instead of the upstream's own; empty = its own.
         path: Option<String> as EmptyIsNone = None;
+        /// Host header of the checks; empty = that of `request_headers`, or the upstream's own address.
+        host: Option<String> as EmptyIsNone = None;
+        /// Subprotocols that the checks offer, best first, for upstreams that insist on one.
+        subprotocols: Vec<String>;
+        /// Further headers of the checks, such as credentials or an Origin: set, or taken away by an empty text.
+        /// They go over `request_headers`, which checks carry, too.
+        headers: Members<String> as Texts, example "Origin = \"https://example.org\"";
+        /// HTTP statuses other than 101 that count as success, for upstreams that want what no check can show; for
+        /// example `[401]`.
+        statuses: Vec<u16>;
         /// Checks that fail in a row until an upstream counts as unhealthy.
         unhealthy_after: u32 = 2, in 1..=100;
         /// Checks that succeed in a row until it counts as healthy again; the very first one makes it healthy at once.
@@ -66,13 +97,16 @@ impl OnUnhealthy {
 }
 
 table! {
-    /// An upstream whose openings fail gets no connections for a while; on unless switched off.
+    /// An upstream that cannot be reached, or does not answer when the gateway asks itself, gets no connections for a
+    /// while; on unless switched off. What clients may have caused only makes the gateway ask.
     pub struct Ejection {
         /// Switches ejection on.
         enabled: bool = true;
-        /// Openings that fail in a row until an upstream is ejected.
+        /// Openings that fail in a row until an upstream is ejected, or, where a client may be the cause, asked
+        /// whether it answers.
         failures: u32 = 5, in 1..=1000;
-        /// How long at first, doubled with each further time; then one opening is let through as a trial.
+        /// How long at first, doubled with each further time; then one opening is let through as a trial,
+        /// and the gateway asks.
         ejected_for: Duration = SECOND, in MILLISECOND * 10..=DAY;
         /// How long at most; at least `ejected_for`.
         ejected_max: Duration = SECOND * 30, in MILLISECOND * 10..=DAY;
@@ -105,7 +139,8 @@ table! {
     pub struct Resume {
         /// Switches it on.
         enabled: bool = true;
-        /// Time until the backend must be back; then the client is closed with 1014.
+        /// Time until the backend must be back; then the client is closed with 1014. A backend that is lost again
+        /// within a second, without having said anything, has not come back.
         timeout: Duration = SECOND * 30, in MILLISECOND * 100..=DAY, was "within";
         /// Wait before the first attempt; doubled with each, jittered.
         backoff_min: Duration = MILLISECOND * 100, in MILLISECOND * 10..=HOUR;

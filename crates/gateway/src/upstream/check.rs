@@ -10,12 +10,16 @@ use tidewire::{
     proto::proxy,
     tls::ClientTls,
     ws::{
-        Client, CloseCode, CloseFrame, ConnectError, Incoming, RecvError, SendError, Url, WebSocket,
+        AnswerLimits, Client, CloseCode, CloseFrame, ConnectError, HandshakeAnswer, Incoming,
+        RecvError, SendError, Url, WebSocket,
     },
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::member::UpstreamId;
+use super::{
+    fault::{Evidence, Fault},
+    member::UpstreamId,
+};
 use crate::settings::{Endpoint, Health, OutgoingProxyProtocol, Upstream};
 
 /// What is checked, and how: everything the checks of a pool need of the settings.
@@ -25,7 +29,10 @@ pub(super) struct Plan {
     pub(super) health: Option<Health>,
     pub(super) targets: Vec<(UpstreamId, Arc<Upstream>)>,
     tls: Option<ClientTls>,
+    /// Without those of the handshake; of `Host` at most one.
     headers: Vec<(String, String)>,
+    subprotocols: Vec<String>,
+    limits: AnswerLimits,
     proxy_protocol: Option<OutgoingProxyProtocol>,
 }
 
@@ -44,6 +51,10 @@ pub(super) enum CheckError {
     NoHandshake(Duration),
     #[error("no pong within {0:?}")]
     NoPong(Duration),
+    #[error("no answer to the handshake")]
+    Silent(#[source] ConnectError),
+    #[error("the server answered with HTTP status {0}")]
+    Refused(u16),
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("the ping was not sent")]
@@ -60,9 +71,25 @@ impl Plan {
             health: endpoint.health.clone(),
             targets,
             tls: endpoint.tls.clone(),
-            headers: endpoint.request_headers.clone(),
+            headers: headers(endpoint),
+            subprotocols: match &endpoint.health {
+                Some(health) => health.subprotocols.clone(),
+                None => Vec::new(),
+            },
+            limits: endpoint.opening.answer_limits(),
             proxy_protocol: endpoint.proxy_protocol,
         }
+    }
+
+    /// The question that decides about a doubt: as a check, whether or not there are checks.
+    pub(super) fn inquiry(self: &Arc<Self>, id: UpstreamId) -> Option<Check> {
+        let (_, upstream) = self.targets.iter().find(|(target, _)| *target == id)?;
+        let health = self.health.as_ref();
+        Some(Check {
+            url: upstream.url.clone(),
+            within: health.map_or_else(|| Health::default().timeout, |health| health.timeout),
+            plan: Arc::clone(self),
+        })
     }
 
     /// The check of an upstream; `None`: it is not to be checked.
@@ -78,7 +105,8 @@ impl Plan {
 }
 
 /// Returns whether the endpoint's first upstream answers a check, whether or not there are checks otherwise; if not,
-/// why.
+/// why. A refusal is an answer, too, unless it speaks of the server's own troubles (5xx, as of one that is still
+/// starting): what it insists on, its clients may bring.
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, the connection is aborted.
@@ -90,7 +118,10 @@ pub(crate) async fn answers(endpoint: Arc<Endpoint>) -> Result<(), String> {
     let targets = first.map(|upstream| (id, Arc::new(upstream)));
     let plan = Arc::new(Plan::new(&endpoint, targets.into_iter().collect()));
     let check = plan.check(id).ok_or("there is no upstream")?;
-    check.run().await.map_err(|error| explain(&error))
+    match check.run().await {
+        Ok(()) | Err(CheckError::Refused(..500)) => Ok(()),
+        Err(error) => Err(explain(&error)),
+    }
 }
 
 impl Check {
@@ -101,10 +132,22 @@ impl Check {
     pub(super) async fn run(self) -> Result<(), CheckError> {
         let deadline = Instant::now() + self.within;
         let client = self.client()?;
-        let mut socket = match Box::pin(client.connect()).await {
-            Ok(socket) => socket,
-            Err(ConnectError::TimedOut) => return Err(CheckError::NoHandshake(self.within)),
-            Err(error) => return Err(error.into()),
+        let mut socket = match Box::pin(client.connect_or_refusal()).await? {
+            HandshakeAnswer::Open(opened) => opened.0,
+            HandshakeAnswer::Refused { head, .. } => {
+                let health = self.plan.health.as_ref();
+                let suffices = |health: &Health| health.statuses.contains(&head.status());
+                return if health.is_some_and(suffices) {
+                    Ok(())
+                } else {
+                    Err(CheckError::Refused(head.status()))
+                };
+            }
+            HandshakeAnswer::Silent(ConnectError::TimedOut) => {
+                return Err(CheckError::NoHandshake(self.within));
+            }
+            HandshakeAnswer::Silent(error) => return Err(CheckError::Silent(error)),
+            _ => return Err(CheckError::NoHandshake(self.within)),
         };
         timeout_at(deadline, pong(&mut socket))
             .await
@@ -123,11 +166,13 @@ impl Check {
         };
         let mut client = Client::to(url)
             .connect_timeout(self.within)
-            .write_timeout(self.within);
+            .write_timeout(self.within)
+            .answer_limits(self.plan.limits);
         for (name, value) in &self.plan.headers {
-            if !value.is_empty() && !is_of_the_handshake(name) {
-                client = client.header(name, value);
-            }
+            client = client.header(name, value);
+        }
+        for name in &self.plan.subprotocols {
+            client = client.subprotocol(name);
         }
         if let Some(tls) = &self.plan.tls {
             client = client.tls(tls.clone());
@@ -141,6 +186,22 @@ impl Check {
                     .expect("a header without TLVs is short"),
             ),
         })
+    }
+}
+
+impl CheckError {
+    /// What it says about whether the upstream lives, whatever it says about its health.
+    pub(super) fn evidence(&self) -> Evidence {
+        match self {
+            Self::Refused(_) | Self::Closed(Some(_)) => Evidence::Answered,
+            Self::Connect(error) => Evidence::of(error, false),
+            Self::NoHandshake(_)
+            | Self::Silent(_)
+            | Self::NoPong(_)
+            | Self::Send(_)
+            | Self::Receive(_)
+            | Self::Closed(None) => Evidence::Fault(Fault::Unanswered),
+        }
     }
 }
 
@@ -158,18 +219,36 @@ async fn pong(socket: &mut WebSocket) -> Result<(), CheckError> {
     }
 }
 
+/// The headers of a check: the endpoint's, and over them those of its checks.
+fn headers(endpoint: &Endpoint) -> Vec<(String, String)> {
+    let mut headers = endpoint.request_headers.clone();
+    if let Some(health) = &endpoint.health {
+        let host = health.host.iter().map(|host| ("Host", host));
+        let further = health
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value));
+        for (name, value) in further.chain(host) {
+            headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            headers.push((name.to_owned(), value.clone()));
+        }
+    }
+    headers.retain(|(name, value)| !value.is_empty() && !is_of_the_handshake(name));
+    headers
+}
+
 /// Headers the client writes itself, and may not be given.
 fn is_of_the_handshake(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("sec-websocket-")
         || matches!(
             name.as_str(),
-            "host" | "upgrade" | "connection" | "content-length" | "transfer-encoding"
+            "upgrade" | "connection" | "content-length" | "transfer-encoding"
         )
 }
 
 /// An error with its causes, on one line of bounded length.
-pub(super) fn explain(error: &dyn Error) -> String {
+pub(crate) fn explain(error: &dyn Error) -> String {
     const CHARS_MAX: usize = 200;
     let mut text = error.to_string();
     let mut source = error.source();

@@ -13,6 +13,7 @@ use std::{
 use super::{
     alarm::Alarm,
     breaker::{Row, Trial},
+    fault::{Evidence, Fault},
     member::UpstreamId,
     roster::{Availability, Picked},
     shared::Shared,
@@ -38,7 +39,7 @@ enum Stage {
     Reported,
 }
 
-/// A connection that broke before it was this old counts as a failed opening: who accepts and then falls
+/// A connection that broke before it was this old casts a doubt on its upstream: who accepts and then falls
 /// over is as bad as who does not accept.
 pub const EARLY: Duration = Duration::from_secs(1);
 
@@ -67,33 +68,45 @@ impl Lease {
         self.stage = Stage::Open { since: now, before };
     }
 
-    /// The opening failed by the upstream's fault: not reached, refused, no answer in time, an
-    /// answer that is none. Not for a refusal that the client caused (401, 404 for its path): that is
-    /// a [success](Self::succeeded) of the upstream.
-    pub fn failed(self, now: Instant) {
-        self.broke(now);
+    /// The opening did not succeed, with what that says about the upstream. Any status in HTTP is an
+    /// [answer](Evidence::Answered), a refusal of the client as well as one of a server with troubles of its own.
+    pub fn ended(mut self, now: Instant, evidence: Evidence) {
+        match evidence {
+            Evidence::Answered => self.succeeded(now),
+            Evidence::Fault(fault) => self.failed(now, fault),
+            Evidence::Nothing => {} // as if the client had gone
+        }
     }
 
-    /// The established connection broke: reset, silent, or ended without a closing handshake. Within
-    /// [`EARLY`] after its opening it counts as a failed opening, later as nothing but a number.
-    pub fn lost(self, now: Instant) {
-        self.broke(now);
-    }
-
-    /// The stage tells what it was, whatever the caller thinks.
-    fn broke(mut self, now: Instant) {
+    /// The opening failed.
+    pub fn failed(mut self, now: Instant, fault: Fault) {
         let id = self.id;
-        match std::mem::replace(&mut self.stage, Stage::Reported) {
-            Stage::Opening { trial } => self
-                .shared
-                .tell(|roster| ((), roster.failed(now, id, trial))),
-            Stage::Open { since, before } => self.shared.tell(|roster| {
+        if let Stage::Opening { trial } = self.stage {
+            self.stage = Stage::Reported;
+            self.shared
+                .tell(|roster| ((), roster.failed(now, id, trial, fault)));
+        }
+    }
+
+    /// The established connection broke: reset, silent, or ended without a closing handshake, and not by the
+    /// client. Within [`EARLY`] after its opening that casts a doubt on the upstream, later it is nothing but a
+    /// number.
+    pub fn lost(mut self, now: Instant) {
+        let id = self.id;
+        if let Stage::Open { since, before } = self.stage {
+            self.stage = Stage::Reported;
+            self.shared.tell(|roster| {
                 let early = now.saturating_duration_since(since) < EARLY;
                 roster.lost(now, id, early.then_some(before));
                 ((), Availability::Unchanged)
-            }),
-            Stage::Reported => {}
+            });
         }
+    }
+
+    /// Returns whether the opening succeeded.
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
     }
 
     /// Its name, for `tried` of the next [`pick`](super::Pool::pick).

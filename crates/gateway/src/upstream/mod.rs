@@ -9,6 +9,7 @@ mod pool; // shared by all who open connections
 mod lease; // one connection to one upstream
 mod shared; // between the two
 mod prober; // asks again and again who is alive
+mod inquiry; // asks when openings cast a doubt
 mod check; // asks once
 mod roster; // the members, picked and judged
 mod no_upstream; // nobody can be picked
@@ -16,14 +17,16 @@ mod balance; // whose turn it is
 mod hash; // which key belongs where
 mod member; // one upstream and all that is known about it
 mod breaker; // what openings teach
+mod fault; // who caused it
 mod health; // what checks teach
 mod alarm; // who is told when they fail
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::check::answers;
+pub(crate) use self::check::{answers, explain};
 pub use self::{
     breaker::BreakerState,
+    fault::{Evidence, Fault},
     health::HealthStatus,
     lease::{EARLY, Lease},
     member::{Totals, UpstreamId, UpstreamSnapshot},

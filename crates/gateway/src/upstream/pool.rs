@@ -9,11 +9,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
+    breaker::Probe,
     check::Plan,
+    fault::Evidence,
     lease::Lease,
     member::UpstreamId,
     no_upstream::NoUpstream,
@@ -38,6 +39,7 @@ impl Pool {
                 roster: Mutex::new(roster),
                 usable: watch::Sender::new(0),
                 plan: watch::Sender::new(Arc::new(plan)),
+                reschedule: Notify::new(),
             }),
         }
     }
@@ -79,8 +81,29 @@ impl Pool {
 
     /// The endpoint's process is ready again: nobody waits for ejections to end, each ejected
     /// upstream gets a trial at once.
-    pub fn came_back(&self) {
-        self.shared.tell(|roster| ((), roster.came_back()));
+    pub fn came_back(&self, now: Instant) {
+        self.shared.tell(|roster| ((), roster.came_back(now)));
+    }
+
+    /// When the breaker of an upstream is to be told next whether it answers; `None`: nobody asks.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        self.shared.look(Roster::next_probe)
+    }
+
+    /// Waits until [`next_probe`](Self::next_probe) may have changed. One waiter at a time.
+    pub(super) async fn rescheduled(&self) {
+        self.shared.reschedule.notified().await;
+    }
+
+    /// Begins the probes that are due; each is to be ended by [`probed`](Self::probed).
+    pub(super) fn begin_probes(&self, now: Instant) -> Vec<(UpstreamId, Probe)> {
+        self.shared.tell(|roster| roster.begin_probes(now))
+    }
+
+    /// A probe has ended, with what it says about the upstream.
+    pub(super) fn probed(&self, now: Instant, id: UpstreamId, probe: Probe, evidence: Evidence) {
+        self.shared
+            .tell(|roster| ((), roster.probed(now, id, probe, evidence)));
     }
 
     /// The operator switches an upstream on or off: what is off gets no new connection, not even a last
@@ -103,6 +126,11 @@ impl Pool {
     /// Returns what is checked, now and after reloads.
     pub(super) fn plans(&self) -> watch::Receiver<Arc<Plan>> {
         self.shared.plan.subscribe()
+    }
+
+    /// Returns what is checked now.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.shared.plan.borrow())
     }
 
     /// How long from the beginning of an upstream's last check to that of the next; `None`: it is

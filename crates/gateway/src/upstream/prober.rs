@@ -15,19 +15,21 @@ use tokio::{
 use super::{
     Pool,
     check::{Check, CheckError, Plan, explain},
+    inquiry::Inquiry,
     member::UpstreamId,
 };
 use crate::ambient::random;
 
 /// Checks the upstreams of a pool until it is dropped. Without [`Health`](crate::settings::Health)
-/// in the settings it sleeps until a reload brings one.
+/// in the settings it asks only what the breakers want to know.
 #[derive(Debug)]
 pub struct Prober {
     task: JoinHandle<()>,
+    _inquiry: Inquiry,
 }
 
 impl Prober {
-    /// Begins with a first check of each upstream at once.
+    /// Begins with a first check of each upstream at once, if there are checks.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -40,8 +42,12 @@ impl Prober {
         R: Fn(Check) -> F + Clone + Send + 'static,
         F: Future<Output = Result<(), CheckError>> + Send + 'static,
     {
+        let inquiry = Inquiry::start(pool.clone(), run.clone());
         let task = tokio::spawn(keep_checkers(pool.clone(), run));
-        Self { task }
+        Self {
+            task,
+            _inquiry: inquiry,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use std::{
 use super::{
     alarm::{Alarm, Notifications},
     balance,
-    breaker::{Breaker, Row, Trial},
+    breaker::{Breaker, Change, Leave, Probe, Row, Trial},
+    fault::{Evidence, Fault},
     health::Condition,
     member::{Member, Standing, UpstreamId, UpstreamSnapshot},
     no_upstream::{NoUpstream, Reason},
@@ -43,6 +44,8 @@ pub(super) struct Roster {
     health: Option<Health>,
     /// Picks that found nobody.
     refused: u64,
+    /// The next probe may be due at another time than before.
+    reschedule: bool,
 }
 
 /// A pool, for the admin page and the metrics.
@@ -95,6 +98,7 @@ impl Roster {
             ejection: None,
             health: None,
             refused: 0,
+            reschedule: false,
         };
         roster.update(endpoint);
         roster
@@ -173,7 +177,7 @@ impl Roster {
         })
     }
 
-    /// An opening succeeded. Gives the failures in a row before it.
+    /// An opening succeeded. Gives what was held against the upstream before.
     pub(super) fn succeeded(
         &mut self,
         now: Instant,
@@ -184,8 +188,8 @@ impl Roster {
             return (Row::default(), Availability::Unchanged);
         };
         member.totals.opened += 1;
-        let (row, closed) = member.breaker.succeeded(now, trial);
-        (row, Availability::improved_if(closed))
+        let (row, change) = member.breaker.succeeded(now, trial);
+        (row, Availability::improved_if(change == Change::Closed))
     }
 
     /// An opening failed.
@@ -194,8 +198,9 @@ impl Roster {
         now: Instant,
         id: UpstreamId,
         trial: Option<Trial>,
+        fault: Fault,
     ) -> Availability {
-        let may_eject = self.may_eject(id);
+        let leave = self.leave(now, id);
         let ejection = self.ejection.clone();
         let Some(member) = self.find(id) else {
             return Availability::Unchanged;
@@ -204,23 +209,85 @@ impl Roster {
         let Some(settings) = ejection else {
             return Availability::Unchanged;
         };
-        let ejected = member.breaker.failed(now, trial, &settings, may_eject);
-        member.totals.ejected += u64::from(ejected);
+        let change = member.breaker.failed(now, trial, fault, &settings, leave);
         // Who waits for the outcome of the trial now learns when the next one is.
-        Availability::improved_if(ejected && trial.is_some())
+        let heard = trial.is_some() && change != Change::Nothing;
+        self.changed(id, change);
+        Availability::improved_if(heard)
     }
 
-    /// A connection broke; `early` tells the failures before its opening if it lasted only
+    /// A connection broke; `early` tells what was held against the upstream before its opening, if it lasted only
     /// shortly.
     pub(super) fn lost(&mut self, now: Instant, id: UpstreamId, early: Option<Row>) {
-        let may_eject = self.may_eject(id);
+        let leave = self.leave(now, id);
         let ejection = self.ejection.clone();
         let Some(member) = self.find(id) else { return };
         member.totals.lost += 1;
         if let (Some(settings), Some(row)) = (ejection, early) {
-            let ejected = member.breaker.lost_early(now, row, &settings, may_eject);
-            member.totals.ejected += u64::from(ejected);
+            let change = member.breaker.lost_early(now, row, &settings, leave);
+            self.changed(id, change);
         }
+    }
+
+    /// A breaker has changed.
+    fn changed(&mut self, id: UpstreamId, change: Change) {
+        self.reschedule |= change != Change::Nothing;
+        if let Some(member) = self.find(id) {
+            member.totals.ejected += u64::from(change == Change::Ejected);
+        }
+    }
+
+    /// When the next probe is due.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        let due = self.members.iter().map(|member| member.breaker.probe_due());
+        due.flatten().min()
+    }
+
+    /// Returns whether [`next_probe`](Self::next_probe) may have changed since this was asked last.
+    pub(super) fn take_reschedule(&mut self) -> bool {
+        std::mem::take(&mut self.reschedule)
+    }
+
+    /// Begins the probes that are due.
+    pub(super) fn begin_probes(
+        &mut self,
+        now: Instant,
+    ) -> (Vec<(UpstreamId, Probe)>, Availability) {
+        let mut begun = Vec::new();
+        let mut news = Availability::Unchanged;
+        for member in &mut self.members {
+            let was_open = member.breaker.ejected_until().is_some();
+            if let Some(probe) = member.breaker.begin_probe(now) {
+                begun.push((member.id, probe));
+                if was_open {
+                    news = Availability::Improved; // a trial may begin
+                }
+            }
+        }
+        (begun, news)
+    }
+
+    /// A probe has ended.
+    pub(super) fn probed(
+        &mut self,
+        now: Instant,
+        id: UpstreamId,
+        probe: Probe,
+        evidence: Evidence,
+    ) -> Availability {
+        let leave = self.leave(now, id);
+        let Some(settings) = self.ejection.clone() else {
+            return Availability::Unchanged;
+        };
+        let Some(member) = self.find(id) else {
+            return Availability::Unchanged;
+        };
+        let change = member
+            .breaker
+            .probed(now, probe, evidence, &settings, leave);
+        self.changed(id, change);
+        self.reschedule = true;
+        Availability::improved_if(change != Change::Nothing)
     }
 
     /// A connection that was picked after so many falls of its upstream wants to know of the next one.
@@ -243,8 +310,8 @@ impl Roster {
         member.alarms.forget(alarm);
         let was_full = member.is_full();
         member.active -= 1;
-        let trial_free = member.breaker.give_up(trial);
-        let news = Availability::improved_if(was_full || trial_free);
+        let change = member.breaker.give_up(trial);
+        let news = Availability::improved_if(was_full || change == Change::TrialFree);
         self.removed.retain(|member| member.active > 0);
         news
     }
@@ -267,22 +334,24 @@ impl Roster {
             member.totals.checks_failed += 1;
         }
         let learnt = member.condition.checked(now, result, &settings);
-        let back = learnt.recovered && member.breaker.end_ejection();
+        let back = learnt.recovered && member.breaker.end_ejection(now) == Change::TrialFree;
         // Turning unhealthy is news too: if it was the last, health is left aside from now on.
         let told = if learnt.changed && member.condition.is_unhealthy() {
             member.alarms.fell()
         } else {
             Notifications::default()
         };
+        self.reschedule |= back;
         (told, Availability::improved_if(learnt.changed || back))
     }
 
     /// Something outside knows that the upstreams are back: ejections end, each with a trial.
-    pub(super) fn came_back(&mut self) -> Availability {
+    pub(super) fn came_back(&mut self, now: Instant) -> Availability {
         let mut news = Availability::Unchanged;
         for member in &mut self.members {
-            if member.breaker.end_ejection() {
+            if member.breaker.end_ejection(now) == Change::TrialFree {
                 news = Availability::Improved;
+                self.reschedule = true;
             }
         }
         news
@@ -334,6 +403,16 @@ impl Roster {
         let settings = self.health.as_ref()?;
         let member = self.members.iter().find(|member| member.id == id)?;
         Some(member.condition.next_check_after(settings, random))
+    }
+
+    /// Returns whether `id` may be ejected, should that be due.
+    fn leave(&self, now: Instant, id: UpstreamId) -> Leave {
+        let panic = self.is_panicking();
+        let mut others = self.members.iter().filter(|member| member.id != id);
+        Leave {
+            may_eject: self.may_eject(id),
+            has_sibling: others.any(|member| member.standing(now, panic) == Standing::Usable),
+        }
     }
 
     /// Returns whether one more may be ejected besides those that are, should `id` fail too often.

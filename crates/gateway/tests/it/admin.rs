@@ -27,14 +27,14 @@ use crate::support::{endpoint, in_time, settings, telling, url};
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
     body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -69,7 +69,7 @@ async fn call(to: SocketAddr, line: &str, fields: &[(&str, &str)], body: &str) -
     }
 }
 
-async fn get(to: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(to: SocketAddr, path: &str) -> Answer {
     call(to, &format!("GET {path}"), &[], "").await
 }
 
@@ -78,7 +78,7 @@ async fn post(to: SocketAddr, path: &str, body: &str) -> Answer {
     call(to, &format!("POST {path}"), &json, body).await
 }
 
-fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings {
+pub(crate) fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings {
     let auth = auth.map(|auth| {
         let auth: AuthConfig = serde_json::from_str(auth).unwrap();
         auth.resolve(&NoLookup).unwrap()
@@ -91,7 +91,7 @@ fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings {
 }
 
 /// A gateway and its admin listener.
-fn serve(settings: Settings) -> (Running, SocketAddr) {
+pub(crate) fn serve(settings: Settings) -> (Running, SocketAddr) {
     let mut gateway = start(settings).unwrap();
     let admin = gateway.serve_admin(Arc::new(NobodyOwns)).unwrap();
     (gateway, admin.unwrap())

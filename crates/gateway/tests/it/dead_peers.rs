@@ -91,7 +91,8 @@ async fn a_relay_with_one_side_gone_ends_both() {
         let (mut client, backend) = pinned(&gateway, &mut arrivals).await;
         backend.stream.set_zero_linger().unwrap();
         drop(backend);
-        assert_eq!(client.rest().await, b"");
+        assert_eq!(client.close_code().await, Some(1014));
+        drop(client);
         // The client ends without a close frame; the backend neither ends nor sends.
         let (mut client, mut backend) = pinned(&gateway, &mut arrivals).await;
         client.write(masked(0x81, "last words")).await;
@@ -104,6 +105,7 @@ async fn a_relay_with_one_side_gone_ends_both() {
         backend.write(frame(0x81, "last words")).await;
         backend.stream.shutdown().await.unwrap();
         assert_eq!(client.text().await, "last words");
+        assert_eq!(client.close_code().await, Some(1014));
         assert!(!client.more().await);
         assert_eq!(backend.rest().await, b"");
     })

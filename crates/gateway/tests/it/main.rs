@@ -34,3 +34,7 @@ mod backend_choice;
 mod client_address;
 mod bad_backends;
 mod wire;
+mod answers;
+mod checks;
+mod clients_at_fault;
+mod lost_backends;

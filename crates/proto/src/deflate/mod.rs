@@ -5,7 +5,6 @@
 //! this end hold no more than the message limit and one window of [`inflate`]'s scratch; an idle
 //! connection without context takeover owns nothing.
 
-mod syntax; // Sec-WebSocket-Extensions: text → extensions and parameters
 mod negotiate; // offer, choice, check of the answer
 mod config; // what is wanted
 mod pool; // engines shared by all connections

@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use super::{
     DeflateConfig,
     config::{BITS_MAX, BITS_MIN},
-    syntax::{self, Extension},
 };
-use crate::{ExtensionError, Role};
+use crate::{
+    ExtensionError, Role,
+    extensions::{self, Extension},
+};
 
 /// The parameters that both ends agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +113,7 @@ pub(crate) fn accept<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     config: &DeflateConfig,
 ) -> Result<Option<(DeflateParameters, String)>, ExtensionError> {
-    let offers = match syntax::parse(values) {
+    let offers = match extensions::parse(values) {
         Err(ExtensionError::TooLong) => return Ok(None),
         offers => offers?,
     };
@@ -188,7 +190,7 @@ pub(crate) fn verify<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     config: Option<&DeflateConfig>,
 ) -> Result<Option<DeflateParameters>, ExtensionError> {
-    let answer = syntax::parse(values)?;
+    let answer = extensions::parse(values)?;
     let Some(extension) = answer.first() else {
         return Ok(None);
     };

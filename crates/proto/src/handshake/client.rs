@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{HeadError, ResponseHead, Url, accept_key, accept_key::base64, authority};
-use crate::{DeflateConfig, DeflateParameters, ExtensionError, deflate};
+use crate::{
+    DeflateConfig, DeflateParameters, ExtensionError, deflate, extensions::keeps_to_offer,
+};
 
 /// The part of a client's request besides the address.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,8 +46,8 @@ pub struct ClientRequest {
 enum Extensions {
     /// We, with these settings.
     Ours(Option<DeflateConfig>),
-    /// Somebody whose offer is passed on.
-    PassedOn,
+    /// Somebody whose offer, this one, is passed on.
+    PassedOn(String),
 }
 
 /// A request could not be made: an argument would break the head (CVE-2026-1527).
@@ -103,6 +105,11 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Returns whether the server has answered in HTTP, whatever is wrong with the answer.
+    pub fn has_status(&self) -> bool {
+        !matches!(self, Self::Head(HeadError::Malformed))
+    }
+
     /// The HTTP status, when it was another than 101.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -147,7 +154,8 @@ impl ClientRequest {
         if let Some(offer) = extensions {
             check_value(EXTENSIONS, offer)?;
         }
-        Self::build(url, nonce, options, extensions, Extensions::PassedOn)
+        let passed_on = Extensions::PassedOn(extensions.unwrap_or_default().to_owned());
+        Self::build(url, nonce, options, extensions, passed_on)
     }
 
     fn build(
@@ -201,11 +209,12 @@ impl ClientRequest {
     /// # Errors
     /// [`HandshakeError`]: what was expected; the connection is to be dropped.
     pub fn verify(&self, head: &ResponseHead) -> Result<Agreed, HandshakeError> {
-        if head.minor_version() < 1 {
-            return Err(HeadError::Malformed.into());
-        }
+        // An older version may refuse, and nothing else.
         if head.status() != 101 {
             return Err(refused(head.status(), head.values("retry-after").next()));
+        }
+        if head.minor_version() < 1 {
+            return Err(HeadError::Malformed.into());
         }
         if !head.has_token("upgrade", "websocket") {
             return Err(HandshakeError::Upgrade);
@@ -220,7 +229,10 @@ impl ClientRequest {
         let answered = head.values("sec-websocket-extensions");
         let (deflate, extensions) = match &self.extensions {
             Extensions::Ours(config) => (deflate::verify(answered, config.as_ref())?, None),
-            Extensions::PassedOn => (None, joined(answered)),
+            Extensions::PassedOn(offer) => {
+                keeps_to_offer(head.values("sec-websocket-extensions"), offer)?;
+                (None, joined(answered))
+            }
         };
         let mut chosen = head.values("sec-websocket-protocol");
         let subprotocol = match (chosen.next(), chosen.next()) {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 heads (RFC 9112): found without rescanning, parsed once, kept as one block of
+//! HTTP/1.1 request heads (RFC 9112): found without rescanning, parsed once, kept as one block of
 //! bytes with ranges.
 
 use std::ops::Range;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 pub struct HeadLimits {
     /// Most bytes up to and including the empty line. Default 16 KiB.
     pub bytes_max: usize,
-    /// Most header fields; at most 128. Default 64.
+    /// Most header fields; at most 1024. Default 64.
     pub fields_max: usize,
 }
 
@@ -60,8 +60,45 @@ impl HeadScanner {
             .unwrap_or_default()
             .windows(4)
             .position(|four| four == b"\r\n\r\n");
-        self.scanned = buffer.len();
         let len = found.map(|at| at.saturating_add(from).saturating_add(4));
+        self.found(buffer, len, limits)
+    }
+
+    /// As [`scan`](Self::scan), for the head of an answer: of old servers a line ends with a line feed alone
+    /// (RFC 9112 section 2.2). Bytes that begin no HTTP/1 answer are refused at once, for they may never bring an
+    /// empty line.
+    ///
+    /// # Errors
+    /// [`HeadError::TooLarge`], and [`HeadError::Malformed`] for what is no HTTP/1.
+    pub fn scan_answer(
+        &mut self,
+        buffer: &[u8],
+        limits: HeadLimits,
+    ) -> Result<Option<usize>, HeadError> {
+        if !buffer
+            .iter()
+            .zip(b"HTTP/1.")
+            .all(|(byte, start)| byte == start)
+        {
+            return Err(HeadError::Malformed);
+        }
+        let from = self.scanned.saturating_sub(2);
+        let new = buffer.get(from..).unwrap_or_default();
+        let bare = new.windows(2).position(|two| two == b"\n\n");
+        let whole = new.windows(3).position(|three| three == b"\n\r\n");
+        let ends = [bare.map(|at| (at, 2)), whole.map(|at| (at, 3))];
+        let first = ends.into_iter().flatten().min();
+        let len = first.map(|(at, size)| from.saturating_add(at).saturating_add(size));
+        self.found(buffer, len, limits)
+    }
+
+    fn found(
+        &mut self,
+        buffer: &[u8],
+        len: Option<usize>,
+        limits: HeadLimits,
+    ) -> Result<Option<usize>, HeadError> {
+        self.scanned = buffer.len();
         if len.unwrap_or(buffer.len()) > limits.bytes_max {
             return Err(too_large(limits));
         }
@@ -69,7 +106,7 @@ impl HeadScanner {
     }
 }
 
-type Field = (Range<usize>, Range<usize>);
+pub(super) type Field = (Range<usize>, Range<usize>);
 
 /// A request head.
 #[derive(Clone, Debug)]
@@ -99,12 +136,8 @@ impl RequestHead {
         if has_bare_line_end(&bytes) {
             return Err(HeadError::Malformed);
         }
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_STORAGE];
-        let mut request = httparse::Request::new(
-            storage
-                .get_mut(..limits.fields_max.min(FIELDS_STORAGE))
-                .unwrap_or_default(),
-        );
+        let mut storage = FieldStorage::new(limits);
+        let mut request = httparse::Request::new(storage.fields());
         match request.parse(&bytes) {
             Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
             Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
@@ -221,76 +254,40 @@ impl RequestHead {
     }
 }
 
-/// A response head.
-#[derive(Clone, Debug)]
-pub struct ResponseHead {
-    bytes: Bytes,
-    minor_version: u8,
-    status: u16,
-    fields: Vec<Field>,
-}
-
-impl ResponseHead {
-    /// Reads a whole head as found by [`HeadScanner`].
-    ///
-    /// # Errors
-    /// [`HeadError`].
-    pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_STORAGE];
-        let mut response = httparse::Response::new(
-            storage
-                .get_mut(..limits.fields_max.min(FIELDS_STORAGE))
-                .unwrap_or_default(),
-        );
-        match response.parse(&bytes) {
-            Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
-            Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
-            Ok(_) | Err(_) => return Err(HeadError::Malformed),
-        }
-        let (Some(status), Some(minor_version)) = (response.code, response.version) else {
-            return Err(HeadError::Malformed);
-        };
-        let fields = fields_in(&bytes, response.headers);
-        Ok(Self {
-            bytes,
-            minor_version,
-            status,
-            fields,
-        })
-    }
-
-    /// 1 for HTTP/1.1, 0 for HTTP/1.0.
-    pub fn minor_version(&self) -> u8 {
-        self.minor_version
-    }
-
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// All header fields in order, names as sent.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        fields(&self.bytes, &self.fields)
-    }
-
-    /// The values of all fields with this name, any case.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields()
-            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    /// Returns whether the comma-separated list in the fields `name` holds `token`, any case.
-    pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.values(name).any(|value| has_token(value, token))
-    }
-}
-
 /// How many fields a head may have at most, whatever the limits say.
-const FIELDS_STORAGE: usize = 128;
+const FIELDS_MAX: usize = 1024;
 
-fn too_large(limits: HeadLimits) -> HeadError {
+/// Of so many fields no memory is taken to find them.
+const FIELDS_ON_STACK: usize = 128;
+
+/// Room for as many fields as the limits allow.
+pub(super) struct FieldStorage<'b> {
+    stack: [httparse::Header<'b>; FIELDS_ON_STACK],
+    heap: Vec<httparse::Header<'b>>,
+    count: usize,
+}
+
+impl<'b> FieldStorage<'b> {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        let count = limits.fields_max.min(FIELDS_MAX);
+        let on_heap = if count > FIELDS_ON_STACK { count } else { 0 };
+        Self {
+            stack: [httparse::EMPTY_HEADER; FIELDS_ON_STACK],
+            heap: vec![httparse::EMPTY_HEADER; on_heap],
+            count,
+        }
+    }
+
+    pub(super) fn fields(&mut self) -> &mut [httparse::Header<'b>] {
+        if self.heap.is_empty() {
+            self.stack.get_mut(..self.count).unwrap_or_default()
+        } else {
+            &mut self.heap
+        }
+    }
+}
+
+pub(super) fn too_large(limits: HeadLimits) -> HeadError {
     HeadError::TooLarge {
         bytes_max: limits.bytes_max,
         fields_max: limits.fields_max,
@@ -299,7 +296,7 @@ fn too_large(limits: HeadLimits) -> HeadError {
 
 /// Returns whether a line ends otherwise than by CR LF. Some readers take that for a line end and others
 /// do not, so that they would see different fields (RFC 9112 section 11.2).
-fn has_bare_line_end(head: &[u8]) -> bool {
+pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
     let mut before = 0;
     head.iter().any(|byte| {
         let bare = (before == b'\r') != (*byte == b'\n');
@@ -323,7 +320,7 @@ fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..start.saturating_add(part.len())
 }
 
-fn fields_in(whole: &[u8], headers: &[httparse::Header<'_>]) -> Vec<Field> {
+pub(super) fn fields_in(whole: &[u8], headers: &[httparse::Header<'_>]) -> Vec<Field> {
     headers
         .iter()
         .map(|header| {
@@ -342,7 +339,10 @@ fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
         .unwrap_or_default()
 }
 
-fn fields<'a>(bytes: &'a [u8], fields: &'a [Field]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+pub(super) fn fields<'a>(
+    bytes: &'a [u8],
+    fields: &'a [Field],
+) -> impl Iterator<Item = (&'a str, &'a [u8])> {
     fields.iter().map(|(name, value)| {
         (
             text(bytes, name),
@@ -351,7 +351,7 @@ fn fields<'a>(bytes: &'a [u8], fields: &'a [Field]) -> impl Iterator<Item = (&'a
     })
 }
 
-fn has_token(value: &[u8], token: &str) -> bool {
+pub(super) fn has_token(value: &[u8], token: &str) -> bool {
     value
         .split(|byte| *byte == b',')
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))

@@ -4,7 +4,9 @@
 //! write, or a refusal with its HTTP status. Nothing here waits or reads; the caller enforces
 //! the deadline.
 
-mod head; // HTTP/1.1 request and response heads
+mod head; // HTTP/1.1 request heads
+mod response; // heads of answers
+mod body; // and their bodies
 mod parameters; // query parameters, cookies and bearer tokens of a request
 mod accept_key; // SHA-1 and Base64 of Sec-WebSocket-Accept
 mod url; // ws:// and wss:// addresses
@@ -17,12 +19,14 @@ mod server; // answer a request
 pub use accept_key::accept_key;
 pub(crate) use accept_key::base64;
 pub use agreement::AcceptOptions;
+pub use body::{BodyDecoder, BodyError, BodyProgress};
 pub(crate) use client::is_token;
 pub use client::{Agreed, ClientRequest, HandshakeError, RequestError, RequestOptions};
 pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
-pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
+pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead};
 pub use parameters::query_parameter;
 pub use refusal::Refusal;
+pub use response::ResponseHead;
 pub use server::{Accepted, Answer, AnswerFields, accept, answer_with, check_request};
 pub(crate) use url::authority;
 pub use url::{Url, UrlError};

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use bytes::Bytes;
+
 use super::{HeadError, client::is_token};
 
 /// An HTTP answer that ends the handshake.
@@ -19,15 +21,16 @@ use super::{HeadError, client::is_token};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// HTTP status, 400 to 599.
+    /// HTTP status, 300 to 599.
     pub status: u16,
     /// One line for people: the response's body, unless it has one of its own.
     pub reason: String,
     /// Further header fields, name and value. Left out are those that are no field, and those that the response sets
     /// itself: `Connection`, `Content-Type`, `Content-Length` and `Transfer-Encoding`.
     pub headers: Vec<(String, String)>,
-    /// Media type and text of the body instead of `reason`. Default `None`.
-    pub body: Option<(String, String)>,
+    /// Media type and body instead of `reason`; without a media type the response has no `Content-Type`. Default
+    /// `None`.
+    pub body: Option<(String, Bytes)>,
 }
 
 impl Refusal {
@@ -51,8 +54,8 @@ impl Refusal {
     /// Sets the body and its media type, for example `application/json`. A media type that cannot be sent is
     /// `text/plain`.
     #[must_use]
-    pub fn body(mut self, media_type: impl Into<String>, text: impl Into<String>) -> Self {
-        self.body = Some((media_type.into(), text.into()));
+    pub fn body(mut self, media_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        self.body = Some((media_type.into(), body.into()));
         self
     }
 
@@ -61,14 +64,17 @@ impl Refusal {
         Self::new(426, reason).header("Upgrade", "websocket")
     }
 
-    /// Media type and text of the body.
-    pub fn content(&self) -> (&str, Cow<'_, str>) {
+    /// Media type, empty if there is none, and body.
+    pub fn content(&self) -> (&str, Cow<'_, [u8]>) {
         match &self.body {
-            Some((media_type, text)) if is_field_value(media_type) => {
-                (media_type, Cow::Borrowed(text))
+            Some((media_type, body)) if is_field_value(media_type) => {
+                (media_type, Cow::Borrowed(body))
             }
-            Some((_, text)) => (PLAIN_TEXT, Cow::Borrowed(text)),
-            None => (PLAIN_TEXT, Cow::Owned(format!("{}\n", self.reason))),
+            Some((_, body)) => (PLAIN_TEXT, Cow::Borrowed(body)),
+            None => (
+                PLAIN_TEXT,
+                Cow::Owned(format!("{}\n", self.reason).into_bytes()),
+            ),
         }
     }
 
@@ -81,22 +87,38 @@ impl Refusal {
             .filter(|(name, _)| !OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own)))
     }
 
-    /// The whole response, with `Connection: close`.
+    /// The whole response, with `Connection: close`, for people: a body that is no text is shown as one.
     pub fn to_response(&self) -> String {
+        String::from_utf8_lossy(&self.to_bytes()).into_owned()
+    }
+
+    /// The whole response, with `Connection: close`.
+    pub fn to_bytes(&self) -> Vec<u8> {
         //= rfc9110#7.8: who sends Upgrade names it in Connection
         let upgrade = self.headers.iter().any(|(name, _)| name == "Upgrade");
         let upgrade = if upgrade { ", upgrade" } else { "" };
         let (media_type, body) = self.content();
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\nConnection: close{upgrade}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {} {}\r\nConnection: close{upgrade}\r\n",
             self.status,
             phrase(self.status),
-            body.len(),
         );
+        if !media_type.is_empty() {
+            write!(out, "Content-Type: {media_type}\r\n").expect("writing to a string cannot fail");
+        }
+        //= rfc9110#8.6: 304 tells no length, for it has no body
+        if self.status != 304 {
+            write!(out, "Content-Length: {}\r\n", body.len())
+                .expect("writing to a string cannot fail");
+        }
         for (name, value) in self.sendable() {
             write!(out, "{name}: {value}\r\n").expect("writing to a string cannot fail");
         }
-        write!(out, "\r\n{body}").expect("writing to a string cannot fail");
+        out.push_str("\r\n");
+        let mut out = out.into_bytes();
+        if self.status != 304 {
+            out.extend_from_slice(&body);
+        }
         out
     }
 }
@@ -127,12 +149,24 @@ fn is_field_value(value: &str) -> bool {
 
 fn phrase(status: u16) -> &'static str {
     match status {
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        421 => "Misdirected Request",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
@@ -157,6 +191,17 @@ mod tests {
             .header(injected, "a")
             .body(injected, "no");
         assert!(!refusal.to_response().contains("Set-Cookie"));
+    }
+
+    #[test]
+    fn a_body_of_bytes_needs_no_type_and_304_has_none() {
+        let refusal = Refusal::new(401, "no").body("", Bytes::from_static(b"\xff"));
+        let expected =
+            b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 1\r\n\r\n\xff";
+        assert_eq!(refusal.to_bytes(), expected);
+        let refusal = Refusal::new(304, "no").body("", "x").header("ETag", "1");
+        let expected = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: 1\r\n\r\n";
+        assert_eq!(refusal.to_response(), expected);
     }
 
     #[test]

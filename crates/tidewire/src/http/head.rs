@@ -106,7 +106,7 @@ pub(crate) async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     refusal: &Refusal,
 ) -> io::Result<()> {
-    send_last(stream, refusal.to_response().as_bytes()).await
+    send_last(stream, &refusal.to_bytes()).await
 }
 
 /// What a client is told for whom there is no place.
@@ -116,7 +116,7 @@ pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
         Exceeded::Address => {
             let refusal = Refusal::new(503, "too many connections from this address");
             let refusal = refusal.header("Retry-After", "5");
-            Cow::Owned(refusal.to_response().into_bytes())
+            Cow::Owned(refusal.to_bytes())
         }
     }
 }

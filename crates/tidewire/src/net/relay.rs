@@ -3,7 +3,7 @@
 //! In: two streams, for example a client's and an upstream's, both behind their handshakes. Out:
 //! how much went each way, and how it ended. Invariants: what one side does not take is not read from the
 //! other; a direction holds at most one pooled buffer, and none while nothing is under way; an
-//! idle relay has no timer.
+//! idle relay has no timer; a frame of the relay's own stands between frames of the sender or nowhere.
 
 use std::{
     fmt,
@@ -165,17 +165,47 @@ where
         (self.first, self.second, cut)
     }
 
+    /// When the server of a relay [of WebSockets](Self::of_websocket) has gone without a close frame (it was killed,
+    /// its machine is gone), the client gets this one in its place, and is not left with code 1006. Where the server
+    /// went in the middle of a frame nothing can be put in: then the client's stream ends as the server's did.
+    /// Nothing is said either to a client that has closed itself. Default: the end is passed on as it is.
+    #[must_use]
+    pub fn when_server_lost(mut self, frame: &CloseFrame) -> Self {
+        self.back.farewell = Farewell::Ready(frame.to_bytes(None).to_vec());
+        self
+    }
+
+    /// Returns whether the server has gone without a close frame while the client had not closed: nobody but the server
+    /// has ended this.
+    pub fn is_server_lost(&self) -> bool {
+        self.back.lost.is_some()
+    }
+
     /// As [`run`](Self::run).
     pub fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         let forth = match self.forth.poll(&mut self.first, &mut self.second, cx) {
             Ok(state) => state,
             Err(Failed::Source(error)) => return Poll::Ready(RelayEnd::FirstFailed(error)),
+            // A server that takes no more may have said why: that is read first.
+            Err(Failed::Target(_)) if self.back.outline.is_some() && !self.back.source_ended => {
+                self.forth.give_up()
+            }
             Err(Failed::Target(error)) => return Poll::Ready(RelayEnd::SecondFailed(error)),
         };
+        if self.forth.has_closed() || self.forth.source_ended || self.closing {
+            self.back.forgo_farewell();
+        }
         let back = match self.back.poll(&mut self.second, &mut self.first, cx) {
             Ok(state) => state,
             Err(Failed::Source(error)) => return Poll::Ready(RelayEnd::SecondFailed(error)),
             Err(Failed::Target(error)) => return Poll::Ready(RelayEnd::FirstFailed(error)),
+        };
+        let forth = if self.back.farewell == Farewell::Said {
+            // Nothing can go to the server any more. What the client still sends is thrown away.
+            self.closing = true;
+            self.forth.give_up()
+        } else {
+            forth
         };
         if forth == FlowState::Ended && back == FlowState::Ended {
             // What is not read would reset the connection, and take our close frame with it.
@@ -188,7 +218,10 @@ where
                 self.back.discard(&mut self.second, cx);
             }
             if !closing || (self.forth.source_ended && self.back.source_ended) {
-                return Poll::Ready(RelayEnd::Ended);
+                return Poll::Ready(match self.back.lost {
+                    Some(how) => RelayEnd::SecondFailed(how.into()),
+                    None => RelayEnd::Ended,
+                });
             }
         }
         let waits = forth != FlowState::Quiet || back != FlowState::Quiet;
@@ -248,6 +281,19 @@ struct Flow {
     outline: Option<FrameOutline>,
     /// A close frame to be written when no frame is under way.
     last: Option<Vec<u8>>,
+    farewell: Farewell,
+    /// How the source has gone without a close frame.
+    lost: Option<io::ErrorKind>,
+}
+
+/// A close frame to be written when the source has gone without one.
+#[derive(Default, PartialEq, Eq)]
+enum Farewell {
+    #[default]
+    None,
+    Ready(Vec<u8>),
+    /// It is the last to be written.
+    Said,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -311,6 +357,40 @@ impl Flow {
         }
     }
 
+    /// Nothing more goes to the target.
+    fn give_up(&mut self) -> FlowState {
+        self.buffer = None;
+        self.end = FlowEnd::Told;
+        FlowState::Ended
+    }
+
+    /// The target has ended by itself, or is told otherwise.
+    fn forgo_farewell(&mut self) {
+        if self.farewell != Farewell::Said {
+            self.farewell = Farewell::None;
+        }
+    }
+
+    fn has_closed(&self) -> bool {
+        self.outline.is_some_and(|outline| outline.has_closed())
+    }
+
+    /// The source has gone: without a close frame of its own, the one meant for this is written if no frame is under way.
+    fn lose(&mut self, how: io::ErrorKind) {
+        let is_unsaid = !self.has_closed() && self.last.is_none();
+        if let Farewell::Ready(frame) = std::mem::take(&mut self.farewell)
+            && is_unsaid
+        {
+            self.lost = Some(how);
+            if self.may_end() {
+                self.farewell = Farewell::Said;
+                self.end = FlowEnd::Read;
+                self.source_ended = true;
+                self.buffer = Some(ReadBuffer::holding(frame));
+            }
+        }
+    }
+
     /// Whether no frame is under way.
     fn may_end(&self) -> bool {
         self.outline
@@ -343,13 +423,21 @@ impl Flow {
         let mut space = ReadBuf::new(buffer.space());
         match Pin::new(source).poll_read(cx, &mut space) {
             Poll::Pending => return Ok(false),
-            Poll::Ready(Err(error)) => return Err(Failed::Source(error)),
+            Poll::Ready(Err(error)) => {
+                self.lose(error.kind());
+                return if self.farewell == Farewell::Said {
+                    Ok(true)
+                } else {
+                    Err(Failed::Source(error))
+                };
+            }
             Poll::Ready(Ok(())) => {}
         }
         let count = space.filled().len();
         if count == 0 {
             self.end = FlowEnd::Read;
             self.source_ended = true;
+            self.lose(io::ErrorKind::UnexpectedEof);
             return Ok(true);
         }
         buffer.filled(count);
@@ -501,6 +589,95 @@ mod tests {
         assert_eq!(rest, [3, 4, 0x88, 3, 0x03, 0xf4, b'x']);
         assert_eq!(asked.len(), 9, "a masked close frame");
         assert_eq!(asked[..2], [0x88, 0x83]);
+    }
+
+    /// What the client reads of a relay whose server has sent this and is gone, and how the relay ended.
+    async fn lost_behind(sent: &[u8], client_says: &[u8]) -> (Vec<u8>, RelayEnd, bool) {
+        let (mut client, first) = duplex(1 << 16);
+        let (mut upstream, second) = duplex(1 << 16);
+        let code = tidewire_proto::CloseCode(1014);
+        let mut relay = Relay::of_websocket(first, second, RelayLimits::default())
+            .when_server_lost(&CloseFrame::new(code, ""));
+        client.write_all(client_says).await.unwrap();
+        let outer = async {
+            let mut taken = vec![0; client_says.len()];
+            upstream.read_exact(&mut taken).await.unwrap();
+            upstream.write_all(sent).await.unwrap();
+            drop(upstream);
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            drop(client);
+            read
+        };
+        let (end, read) = tokio::join!(relay.run(), outer);
+        (read, end, relay.is_server_lost())
+    }
+
+    /// Whole frames of a server, one of each kind of length and a message in fragments, and where each begins.
+    fn frames() -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = Vec::new();
+        let mut begins = Vec::new();
+        for (first, len) in [(0x81_u8, 3_usize), (0x01, 0), (0x89, 2), (0x80, 130)] {
+            begins.push(bytes.len());
+            bytes.push(first);
+            match u8::try_from(len) {
+                Ok(short) if short < 126 => bytes.push(short),
+                _ => {
+                    bytes.push(126);
+                    bytes.extend(u16::try_from(len).unwrap().to_be_bytes());
+                }
+            }
+            bytes.extend(vec![b'x'; len]);
+        }
+        begins.push(bytes.len());
+        (bytes, begins)
+    }
+
+    const TOLD: [u8; 4] = [0x88, 2, 0x03, 0xf6];
+
+    #[tokio::test(start_paused = true)]
+    async fn the_loss_of_a_server_is_told_between_frames_and_passed_on_inside_one() {
+        let (bytes, begins) = frames();
+        for cut in 0..=bytes.len() {
+            let (read, end, is_lost) = lost_behind(&bytes[..cut], b"").await;
+            assert!(is_lost, "{cut}");
+            if begins.contains(&cut) {
+                assert_eq!(read, [&bytes[..cut], &TOLD].concat(), "{cut}");
+                assert!(matches!(end, RelayEnd::SecondFailed(_)), "{cut}: {end:?}");
+            } else {
+                assert_eq!(read, bytes[..cut], "{cut}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_put_behind_a_close_of_either_side() {
+        let (read, end, is_lost) = lost_behind(&TOLD, b"").await;
+        assert_eq!(read, TOLD);
+        assert!(matches!(end, RelayEnd::Ended) && !is_lost, "{end:?}");
+        // A masked close frame of the client, which the server does not answer.
+        let (read, end, is_lost) = lost_behind(b"", &[0x88, 0x80, 1, 2, 3, 4]).await;
+        assert_eq!(read, b"");
+        assert!(matches!(end, RelayEnd::Ended) && !is_lost, "{end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_words_of_a_server_that_takes_no_more_reach_the_client() {
+        let (mut client, first) = duplex(1 << 16);
+        let (mut upstream, second) = duplex(1 << 16);
+        upstream.write_all(&TOLD).await.unwrap();
+        drop(upstream);
+        client.write_all(b"what is not taken").await.unwrap();
+        let mut relay = Relay::of_websocket(first, second, RelayLimits::default());
+        let outer = async {
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            drop(client);
+            read
+        };
+        let (end, read) = tokio::join!(relay.run(), outer);
+        assert_eq!(read, TOLD);
+        assert!(matches!(end, RelayEnd::Ended), "{end:?}");
     }
 
     #[tokio::test(start_paused = true)]

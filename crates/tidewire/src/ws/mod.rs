@@ -25,7 +25,9 @@ pub use crate::{
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
 pub use client::Http2Connection;
-pub use client::{Client, Proxy, Tunnel, TunnelAnswer, connect, connect_with};
+pub use client::{
+    AnswerLimits, Client, HandshakeAnswer, Proxy, Tunnel, TunnelAnswer, connect, connect_with,
+};
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};

@@ -65,7 +65,7 @@ async fn pass_on(opening: Opening, upstream: &str) -> Option<Established> {
             opening.refuse(&refusal).await.ok()?;
             None
         }
-        _ => unreachable!(),
+        TunnelAnswer::Silent(_) | _ => unreachable!(),
     }
 }
 

@@ -23,15 +23,19 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tidewire::ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket};
+use tidewire::{
+    proto::handshake::ResponseHead,
+    ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket},
+};
 use tokio::time::Instant;
 
 use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
     ambient::now,
     backend::{
+        answer,
         queue::{Down, PieceQueue, Proved, Up},
-        reach::{self, Reached, UpstreamRequest},
+        reach::{self, CONFIRM, Reached, UpstreamRequest},
     },
     record::{Record, sessions::Session},
     routing::target::{Target, add},
@@ -104,8 +108,10 @@ pub(crate) struct BackendSession {
     whole: bool,
     config: Config,
     ledger: Ledger,
-    /// How long was waited before the last attempt, and when the backend was there then.
-    backoff: Option<(Duration, Instant)>,
+    /// How the backend was found again last.
+    last_return: Option<Return>,
+    /// It has said something since.
+    has_spoken: bool,
     /// The beginning of a message that is put together on its way up.
     partial: BytesMut,
     /// What it is the beginning of.
@@ -155,7 +161,8 @@ impl BackendSession {
             pings: Pings::default(),
             ping_answers: endpoint.pings,
             record: Arc::clone(&session.record),
-            backoff: None,
+            last_return: None,
+            has_spoken: false,
             partial: BytesMut::new(),
             partial_kind: Kind::Binary,
         }
@@ -236,7 +243,13 @@ impl BackendSession {
                     self.down.push(Down::Closed(frame));
                     return (code, "closed by the backend");
                 }
-                Outcome::Backend(_) | Outcome::BackendLost => {
+                // It has said that it goes: nothing is wrong with it, perhaps with this client.
+                Outcome::Backend(_) => {
+                    self.target.tell_loss("a backend has closed under a client");
+                    self.ledger.settle(backend.socket.stats().bytes_sent);
+                    drop(backend);
+                }
+                Outcome::BackendLost => {
                     self.target.tell_loss("a backend was lost under a client");
                     self.ledger.settle(backend.socket.stats().bytes_sent);
                     backend.lease.lost(now());
@@ -274,8 +287,9 @@ impl BackendSession {
         let Reached {
             mut lease,
             socket,
-            confirms_by_pong,
+            head,
         } = reached;
+        let confirms_by_pong = head.has_token(CONFIRM.0, CONFIRM.1);
         self.record.served_by(&lease.upstream().url.host_header());
         let movable = self.resume.is_some();
         if let Some(health) = &self.target.endpoint().health
@@ -291,6 +305,7 @@ impl BackendSession {
                 PingAnswers::EndToEnd => true,
                 PingAnswers::Gateway => false,
             },
+            head,
         }
     }
 
@@ -321,18 +336,35 @@ impl Drop for BackendSession {
     }
 }
 
+/// A backend that was found again.
+#[derive(Clone, Copy)]
+struct Return {
+    /// How long was waited before the attempt.
+    wait: Duration,
+    at: Instant,
+    /// Until when it had to be back.
+    deadline: Instant,
+}
+
 /// An open backend.
 pub(crate) struct Backend {
     socket: WebSocket,
     lease: Lease,
     /// Its pings are answered by the client, not here.
     end_to_end: bool,
+    head: ResponseHead,
 }
 
 impl Backend {
-    /// Returns whether a pong to it is the client's.
-    pub(crate) fn is_end_to_end(&self) -> bool {
-        self.end_to_end
+    /// Returns what the client gets of its answer, where there is a handshake of the client's own to put it into.
+    pub(crate) fn answer_fields(&self) -> Vec<(String, String)> {
+        let mut fields = answer::fields_without_confirm(&self.head);
+        if self.end_to_end {
+            // For a gateway in front of this one.
+            let (name, value) = CONFIRM;
+            fields.push((name.to_owned(), value.to_owned()));
+        }
+        fields
     }
 
     /// Returns what it chose.

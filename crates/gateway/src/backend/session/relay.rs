@@ -53,6 +53,7 @@ impl BackendSession {
             socket,
             lease,
             end_to_end,
+            head: _,
         } = backend;
         let end_to_end = *end_to_end;
         let relay = poll_fn(|cx| match lease.poll_unhealthy(cx) {
@@ -197,6 +198,7 @@ impl BackendSession {
             match received {
                 Poll::Pending => return Step::Waits,
                 Poll::Ready(Ok(Some(Received::Piece(piece)))) => {
+                    self.has_spoken = true;
                     self.count_down(piece.data.len(), piece.last);
                     self.down.push(Down::Piece(piece));
                 }

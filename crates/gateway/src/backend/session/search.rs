@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidewire::ws::CloseFrame;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{BAD_GATEWAY, Backend, BackendSession};
+use super::{BAD_GATEWAY, Backend, BackendSession, Return};
 use crate::{
     ambient::random,
     backend::{
@@ -16,6 +16,7 @@ use crate::{
     },
     routing::target::add,
     settings::Resume,
+    upstream::EARLY,
 };
 
 impl BackendSession {
@@ -26,7 +27,7 @@ impl BackendSession {
         };
         self.pings.forget();
         self.put_back();
-        let deadline = Instant::now() + resume.timeout;
+        let deadline = self.deadline(&resume);
         let mut wait = self.first_wait(&resume);
         let mut changed = self.target.pool.usable_changed();
         loop {
@@ -49,7 +50,12 @@ impl BackendSession {
                 frame = record.asked_to_end() => return Err(frame),
             };
             if let Ok(Ok(reached)) = reached {
-                self.backoff = Some((wait, Instant::now()));
+                self.last_return = Some(Return {
+                    wait,
+                    at: Instant::now(),
+                    deadline,
+                });
+                self.has_spoken = false;
                 add(&self.target.counters.resumed, 1);
                 self.down.push(Down::Back);
                 return Ok(self.backend(reached));
@@ -81,9 +87,17 @@ impl BackendSession {
     /// A backend that lives on after its return is looked for at once when it is lost again. One that comes
     /// only to go is looked for less and less often.
     fn first_wait(&self, resume: &Resume) -> Duration {
-        match self.backoff {
-            Some((wait, since)) if since.elapsed() < wait => next(wait, resume),
+        match self.last_return {
+            Some(last) if last.at.elapsed() < last.wait => next(last.wait, resume),
             Some(_) | None => resume.backoff_min,
+        }
+    }
+
+    /// Until when the backend must be back. One that comes only to go, without a word, has not come back.
+    fn deadline(&self, resume: &Resume) -> Instant {
+        match self.last_return {
+            Some(last) if last.at.elapsed() < EARLY && !self.has_spoken => last.deadline,
+            Some(_) | None => Instant::now() + resume.timeout,
         }
     }
 }

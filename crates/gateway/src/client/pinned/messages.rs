@@ -18,7 +18,6 @@ use super::AdmittedClient;
 use crate::{
     backend::{
         queue::{Down, Piece},
-        reach::CONFIRM,
         session::{self, BackendSession, Queues},
     },
     client::{admission::refuse, inbound::Inbound, receipts::Receipts},
@@ -59,18 +58,12 @@ pub(super) async fn open(
         }
     };
     let deflate = DeflateConfig::default();
-    let (name, value) = CONFIRM;
-    let confirm = [(name.to_owned(), value.to_owned())];
+    let headers = backend.answer_fields();
     let own = request::credentials_subprotocol(&opening.request().head, endpoint);
     let answer = Answer {
         subprotocol: backend.subprotocol().or(own.as_deref()),
         deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
-        // For a gateway in front of this one.
-        headers: if backend.is_end_to_end() {
-            &confirm
-        } else {
-            &[]
-        },
+        headers: &headers,
         ..Answer::default()
     };
     let mut config = config(&limits);

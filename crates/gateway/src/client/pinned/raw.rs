@@ -11,7 +11,6 @@ use std::{
 use tidewire::{
     net::relay::{Relay, RelayEnd, RelayLimits, Relayed},
     net::{Rewind, Stream},
-    proto::handshake::ResponseHead,
     ws::{Answer, CloseCode, CloseFrame, Established, Opening},
 };
 use tokio::time::timeout;
@@ -19,7 +18,7 @@ use tokio::time::timeout;
 use super::AdmittedClient;
 use crate::{
     ambient::now,
-    backend::{reach, session},
+    backend::{answer, reach, session},
     client::admission::refuse,
     record::{Record, sessions::Session},
     routing::{
@@ -41,7 +40,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
             return refuse(opening, &unreachable.refusal()).await;
         }
     };
-    let headers = answer_headers(&tunnel.head);
+    let headers = answer::fields(&tunnel.head);
     let head = Arc::clone(&opening.request().head);
     let own = request::credentials_subprotocol(&head, &admitted.target.endpoint());
     let answer = Answer {
@@ -71,8 +70,9 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     {
         lease.watch();
     }
+    let gone = CloseFrame::new(session::BAD_GATEWAY, "the backend is gone");
     Some(Box::pin(run(
-        Relay::of_websocket(client, tunnel.stream, limits),
+        Relay::of_websocket(client, tunnel.stream, limits).when_server_lost(&gone),
         session,
         lease,
         admitted.target,
@@ -81,37 +81,10 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     )))
 }
 
-/// Returns what the client gets of the upstream's answer besides what the handshake agrees on.
-fn answer_headers(head: &ResponseHead) -> Vec<(String, String)> {
-    let hop = [
-        "connection",
-        "upgrade",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "content-length",
-        "transfer-encoding",
-        "date",
-    ];
-    let fields = head.fields().filter(|(name, _)| {
-        let lower = name.to_ascii_lowercase();
-        !hop.contains(&lower.as_str())
-            && !lower.starts_with("sec-websocket-")
-            && !head.has_token("connection", name)
-    });
-    fields
-        .filter_map(|(name, value)| {
-            let value = std::str::from_utf8(value).ok()?;
-            Some((name.to_owned(), value.to_owned()))
-        })
-        .collect()
-}
-
 async fn run(
     mut relay: RawRelay,
     session: Session,
-    mut lease: Lease,
+    lease: Lease,
     target: Arc<Target>,
     admitted: Admitted,
     close_timeout: Duration,
@@ -120,16 +93,29 @@ async fn run(
         record: &session.record,
         counters: &target.counters,
     };
+    let mut lease = Some(lease);
     // By hand: this is polled for every message.
-    let asked = poll_fn(|cx| match told.poll_run(&mut relay, cx) {
-        Poll::Ready(end) => Poll::Ready(Err(end)),
-        Poll::Pending if lease.poll_unhealthy(cx).is_ready() => {
-            Poll::Ready(Ok(session::unhealthy()))
+    let asked = poll_fn(|cx| {
+        let ended = told.poll_run(&mut relay, cx);
+        // At once, not when the client has gone, too: how long it has lasted tells whether the upstream is broken.
+        if relay.is_server_lost()
+            && let Some(lease) = lease.take()
+        {
+            lease.lost(now());
         }
-        Poll::Pending => told.record.poll_end(cx).map(Ok),
+        if let Poll::Ready(end) = ended {
+            return Poll::Ready(Err(end));
+        }
+        if let Some(lease) = &mut lease
+            && lease.poll_unhealthy(cx).is_ready()
+        {
+            return Poll::Ready(Ok(session::unhealthy()));
+        }
+        told.record.poll_end(cx).map(Ok)
     })
     .await;
     let (code, end) = match asked {
+        Err(end) if lease.is_none() => (Some(session::BAD_GATEWAY), end),
         Err(end) => (None, end),
         Ok(frame) => {
             let away = CloseFrame::new(CloseCode::GOING_AWAY, "the gateway ends the connection");
@@ -140,14 +126,12 @@ async fn run(
         }
     };
     let why = match end {
+        _ if lease.is_none() => "backend lost",
         RelayEnd::Ended => "ended",
         RelayEnd::Stalled => "stalled",
         RelayEnd::Idle => "idle",
         RelayEnd::FirstFailed(_) => "client lost",
-        RelayEnd::SecondFailed(_) => {
-            lease.lost(now());
-            "backend lost"
-        }
+        RelayEnd::SecondFailed(_) => "backend lost",
         _ => "failed",
     };
     session.ended(code, why);

@@ -1,7 +1,7 @@
 //! One breaker, state by state.
 
 use super::*;
-use crate::upstream::breaker::{Breaker, Trial};
+use crate::upstream::breaker::{Breaker, Change, Leave, Trial};
 
 const SETTINGS: Ejection = Ejection {
     enabled: true,
@@ -9,6 +9,12 @@ const SETTINGS: Ejection = Ejection {
     ejected_for: Duration::from_secs(1),
     ejected_max: Duration::from_secs(5),
     percent_max: 50,
+};
+
+/// Neither number nor loneliness forbids it.
+const LEAVE: Leave = Leave {
+    may_eject: true,
+    has_sibling: true,
 };
 
 /// A breaker under test, and its time in milliseconds.
@@ -30,7 +36,19 @@ impl Machine {
     }
 
     fn fail(&mut self, ms: u64, trial: Option<Trial>) -> bool {
-        self.breaker.failed(self.at(ms), trial, &SETTINGS, true)
+        self.fault(ms, trial, Fault::Unreachable) == Change::Ejected
+    }
+
+    fn fault(&mut self, ms: u64, trial: Option<Trial>, fault: Fault) -> Change {
+        let now = self.at(ms);
+        self.breaker.failed(now, trial, fault, &SETTINGS, LEAVE)
+    }
+
+    /// Asks, and hears this.
+    fn ask(&mut self, ms: u64, evidence: Evidence, leave: Leave) -> Change {
+        let now = self.at(ms);
+        let probe = self.breaker.begin_probe(now).expect("it is due");
+        self.breaker.probed(now, probe, evidence, &SETTINGS, leave)
     }
 
     fn trial(&mut self, ms: u64) -> Option<Trial> {
@@ -52,7 +70,7 @@ fn failures_in_a_row_eject_and_a_success_between_begins_a_new_row() {
     let mut machine = Machine::new();
     for outcome in [false, false, true, false, false] {
         if outcome {
-            machine.breaker.succeeded(machine.at(0), None);
+            let _row = machine.breaker.succeeded(machine.at(0), None);
         } else {
             assert!(!machine.fail(0, None));
         }
@@ -68,13 +86,19 @@ fn an_ejection_ends_with_one_trial_at_a_time() {
     let first = machine.trial(1_000);
     assert!(first.is_some());
     assert!(!machine.breaker.admits(machine.at(1_000)));
-    assert!(machine.breaker.give_up(first));
+    assert_eq!(machine.breaker.give_up(first), Change::TrialFree);
     let second = machine.trial(1_000);
     assert!(!machine.fail(1_001, first), "the old trial is over");
-    assert!(!machine.breaker.give_up(first));
-    assert!(!machine.breaker.succeeded(machine.at(1_002), first).1);
+    assert_eq!(machine.breaker.give_up(first), Change::Nothing);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_002), first).1,
+        Change::Nothing
+    );
     assert!(!machine.breaker.admits(machine.at(1_002)));
-    assert!(machine.breaker.succeeded(machine.at(1_003), second).1);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_003), second).1,
+        Change::Closed
+    );
     assert_eq!(
         machine.breaker.state(),
         BreakerState::Closed { failures: 0 }
@@ -98,7 +122,7 @@ fn who_was_back_as_long_as_it_was_away_begins_with_a_short_ejection_again() {
     for (back_for, lasting) in [(999, 2_000), (1_000, 1_000)] {
         let mut machine = Machine::ejected(0);
         let trial = machine.trial(1_000);
-        machine.breaker.succeeded(machine.at(1_000), trial);
+        let _row = machine.breaker.succeeded(machine.at(1_000), trial);
         let again = 1_000 + back_for;
         machine.fail(again, None);
         machine.fail(again, None);
@@ -116,59 +140,170 @@ fn outcomes_of_openings_from_before_the_ejection_change_nothing() {
     let mut machine = Machine::ejected(0);
     let until = machine.breaker.ejected_until();
     assert!(!machine.fail(500, None));
-    machine.breaker.succeeded(machine.at(600), None);
+    let _row = machine.breaker.succeeded(machine.at(600), None);
     assert_eq!(machine.breaker.ejected_until(), until);
     let trial = machine.trial(1_000);
-    machine.breaker.succeeded(machine.at(1_001), None);
+    let _row = machine.breaker.succeeded(machine.at(1_001), None);
     assert!(!machine.fail(1_002, None));
     assert_eq!(
         machine.breaker.state(),
         BreakerState::HalfOpen { trying: true }
     );
-    assert!(machine.breaker.succeeded(machine.at(1_003), trial).1);
+    assert_eq!(
+        machine.breaker.succeeded(machine.at(1_003), trial).1,
+        Change::Closed
+    );
 }
 
 #[test]
 fn connections_lost_early_go_on_counting_behind_the_openings_that_succeeded() {
     let mut machine = Machine::new();
     for round in 1..=3 {
-        let (row, _) = machine.breaker.succeeded(machine.at(round), None);
-        let ejected = machine
-            .breaker
-            .lost_early(machine.at(round), row, &SETTINGS, true);
-        assert_eq!(ejected, round == 3, "round {round}");
+        let now = machine.at(round);
+        let (row, _) = machine.breaker.succeeded(now, None);
+        let change = machine.breaker.lost_early(now, row, &SETTINGS, LEAVE);
+        let suspected = change == Change::Suspected;
+        assert_eq!(suspected, round == 3, "round {round}: {change:?}");
     }
 }
 
 #[test]
 fn a_connection_that_lasts_ends_the_row_of_early_losses() {
     let mut machine = Machine::new();
-    let (row, _) = machine.breaker.succeeded(machine.at(0), None);
-    machine
-        .breaker
-        .lost_early(machine.at(0), row, &SETTINGS, true);
-    let (row, _) = machine.breaker.succeeded(machine.at(1), None);
-    machine
-        .breaker
-        .lost_early(machine.at(1), row, &SETTINGS, true);
-    machine.breaker.succeeded(machine.at(2), None); // and is not lost
-    let (row, _) = machine.breaker.succeeded(machine.at(3), None);
-    assert!(
-        !machine
-            .breaker
-            .lost_early(machine.at(3), row, &SETTINGS, true)
-    );
+    for (ms, is_lost) in [(0, true), (1, true), (2, false), (3, true)] {
+        let now = machine.at(ms);
+        let (row, _) = machine.breaker.succeeded(now, None);
+        if is_lost {
+            let change = machine.breaker.lost_early(now, row, &SETTINGS, LEAVE);
+            assert_eq!(change, Change::Nothing, "{ms}");
+        }
+    }
 }
 
 #[test]
-fn a_trial_whose_connection_is_lost_early_ejects_again_for_longer() {
+fn a_trial_whose_connection_is_lost_early_is_asked_about_and_ejected_for_longer() {
     let mut machine = Machine::ejected(0);
     let trial = machine.trial(1_000);
-    let (row, closed) = machine.breaker.succeeded(machine.at(1_000), trial);
-    assert!(closed);
+    let (row, change) = machine.breaker.succeeded(machine.at(1_000), trial);
+    assert_eq!(change, Change::Closed);
     let now = machine.at(1_001);
-    assert!(machine.breaker.lost_early(now, row, &SETTINGS, true));
-    assert_eq!(machine.breaker.ejected_until(), Some(machine.at(3_001)));
+    let change = machine.breaker.lost_early(now, row, &SETTINGS, LEAVE);
+    assert_eq!(change, Change::Suspected);
+    assert!(machine.breaker.admits(now));
+    let silent = Evidence::Fault(Fault::Unanswered);
+    assert_eq!(machine.ask(1_002, silent, LEAVE), Change::Ejected);
+    assert_eq!(machine.breaker.ejected_until(), Some(machine.at(3_002)));
+}
+
+/// A breaker that doubts have made suspect its upstream.
+fn suspecting() -> Machine {
+    let mut machine = Machine::new();
+    for fault in [Fault::Unanswered, Fault::Unreachable] {
+        assert_eq!(machine.fault(0, None, fault), Change::Nothing);
+    }
+    let change = machine.fault(0, None, Fault::Unanswered);
+    assert_eq!(change, Change::Suspected);
+    machine
+}
+
+#[test]
+fn doubts_eject_nobody_by_themselves_and_the_gateway_asks_once() {
+    let mut machine = suspecting();
+    for ms in 0..100 {
+        let change = machine.fault(ms, None, Fault::Unanswered);
+        assert_eq!(change, Change::Nothing);
+        assert!(machine.breaker.admits(machine.at(ms)) && !machine.breaker.is_ejected());
+    }
+    let probe = machine.breaker.begin_probe(machine.at(100));
+    assert!(probe.is_some());
+    assert_eq!(machine.breaker.begin_probe(machine.at(200)), None);
+}
+
+#[test]
+fn what_the_gateway_hears_when_it_asks_decides_about_the_doubt() {
+    let alone = Leave {
+        has_sibling: false,
+        ..LEAVE
+    };
+    let enough = Leave {
+        may_eject: false,
+        ..LEAVE
+    };
+    let silent = Evidence::Fault(Fault::Unanswered);
+    let unreachable = Evidence::Fault(Fault::Unreachable);
+    for (evidence, leave, ejected) in [
+        (Evidence::Answered, LEAVE, false),
+        (Evidence::Nothing, LEAVE, false),
+        (silent, LEAVE, true),
+        (silent, alone, false),
+        (silent, enough, false),
+        (unreachable, LEAVE, true),
+        (unreachable, alone, true),
+        (unreachable, enough, false),
+    ] {
+        let mut machine = suspecting();
+        let change = machine.ask(1, evidence, leave);
+        assert_eq!(change == Change::Ejected, ejected, "{evidence:?} {leave:?}");
+        if !ejected {
+            let cleared = BreakerState::Closed { failures: 0 };
+            assert_eq!(machine.breaker.state(), cleared, "{evidence:?} {leave:?}");
+        }
+    }
+}
+
+#[test]
+fn failures_eject_a_suspect_without_waiting_for_the_answer() {
+    let mut machine = suspecting();
+    let probe = machine.breaker.begin_probe(machine.at(1)).unwrap();
+    assert!(!machine.fail(2, None));
+    assert!(machine.fail(3, None));
+    let until = machine.breaker.ejected_until();
+    let late = machine
+        .breaker
+        .probed(machine.at(4), probe, Evidence::Answered, &SETTINGS, LEAVE);
+    assert_eq!(late, Change::Nothing, "it was asked before it failed");
+    assert_eq!(machine.breaker.ejected_until(), until);
+}
+
+#[test]
+fn an_ejected_upstream_is_asked_when_a_trial_is_due_and_an_answer_brings_it_back() {
+    let mut machine = Machine::ejected(0);
+    assert_eq!(machine.breaker.probe_due(), Some(machine.at(1_000)));
+    assert_eq!(machine.breaker.begin_probe(machine.at(999)), None);
+    // A client holds up its trial.
+    let trial = machine.trial(1_000);
+    assert!(!machine.breaker.admits(machine.at(1_000)));
+    assert_eq!(
+        machine.ask(1_001, Evidence::Answered, LEAVE),
+        Change::Closed
+    );
+    assert!(machine.breaker.admits(machine.at(1_001)));
+    // And spoils it.
+    let change = machine.fault(1_002, trial, Fault::Unanswered);
+    assert_eq!(change, Change::Nothing);
+}
+
+#[test]
+fn a_trial_without_answer_leaves_its_place_to_the_next_and_lengthens_nothing() {
+    let mut machine = Machine::ejected(0);
+    for ms in 1_000..1_010 {
+        let trial = machine.trial(ms);
+        let change = machine.fault(ms, trial, Fault::Unanswered);
+        assert_eq!(change, Change::TrialFree);
+    }
+    assert_eq!(machine.breaker.probe_due(), Some(machine.at(1_000)));
+}
+
+#[test]
+fn a_probe_that_fails_for_sure_ejects_for_longer_and_one_in_doubt_leaves_the_trial() {
+    let mut machine = Machine::ejected(0);
+    let silent = Evidence::Fault(Fault::Unanswered);
+    assert_eq!(machine.ask(1_000, silent, LEAVE), Change::Nothing);
+    assert!(machine.breaker.admits(machine.at(1_000)));
+    assert_eq!(machine.breaker.probe_due(), Some(machine.at(2_000)));
+    let unreachable = Evidence::Fault(Fault::Unreachable);
+    assert_eq!(machine.ask(2_000, unreachable, LEAVE), Change::Ejected);
+    assert_eq!(machine.breaker.ejected_until(), Some(machine.at(4_000)));
 }
 
 #[test]
@@ -176,7 +311,13 @@ fn without_leave_to_eject_failures_are_counted_until_there_is_leave() {
     let mut machine = Machine::new();
     for _ in 0..5 {
         let now = machine.at(0);
-        assert!(!machine.breaker.failed(now, None, &SETTINGS, false));
+        let enough = Leave {
+            may_eject: false,
+            ..LEAVE
+        };
+        let fault = Fault::Unreachable;
+        let change = machine.breaker.failed(now, None, fault, &SETTINGS, enough);
+        assert_eq!(change, Change::Nothing);
     }
     assert_eq!(
         machine.breaker.state(),
@@ -188,8 +329,9 @@ fn without_leave_to_eject_failures_are_counted_until_there_is_leave() {
 #[test]
 fn news_of_a_recovery_let_a_trial_through_at_once() {
     let mut machine = Machine::ejected(0);
-    assert!(machine.breaker.end_ejection());
-    assert!(!machine.breaker.end_ejection());
+    let now = machine.at(0);
+    assert_eq!(machine.breaker.end_ejection(now), Change::TrialFree);
+    assert_eq!(machine.breaker.end_ejection(now), Change::Nothing);
     let trial = machine.trial(1);
     assert!(!machine.breaker.admits(machine.at(1)));
     assert!(machine.fail(2, trial));

@@ -7,10 +7,12 @@ use std::{
 };
 
 use super::*;
-use crate::settings::{Balance, Ejection, Endpoint, HashKey, Health, OnUnhealthy, Upstream};
+use crate::settings::{Balance, Ejection, Endpoint, HashKey, Health, Upstream};
 
 mod breaking;
+mod doubting;
 mod ejecting;
+mod one_client;
 mod picking;
 mod probing;
 mod reloading;
@@ -19,15 +21,7 @@ mod sequences;
 /// An endpoint with these upstreams, by turns, with ejection after three failures and checks.
 pub(super) fn endpoint(upstreams: Vec<Upstream>) -> Endpoint {
     Endpoint {
-        health: Some(Health {
-            enabled: true,
-            interval: Duration::from_secs(5),
-            timeout: Duration::from_secs(2),
-            path: None,
-            unhealthy_after: 2,
-            healthy_after: 1,
-            on_unhealthy: OnUnhealthy::default(),
-        }),
+        health: Some(Health::default()),
         ejection: Some(Ejection {
             failures: 3,
             ..Ejection::default()
@@ -113,8 +107,28 @@ impl Bench {
     /// Openings of this one fail, once its turn comes.
     fn fail(&self, host: &str, times: u32) {
         for _ in 0..times {
-            self.lease_of(host).failed(self.now);
+            self.lease_of(host).failed(self.now, Fault::Unreachable);
         }
+    }
+
+    /// Openings of this one get no answer, once its turn comes.
+    fn doubt(&self, host: &str, times: u32) {
+        for _ in 0..times {
+            self.lease_of(host).failed(self.now, Fault::Unanswered);
+        }
+    }
+
+    /// The gateway asks those whom it wants to ask, who answer or not; their hosts, in a row.
+    fn ask(&self, evidence: Evidence) -> String {
+        let begun = self.pool.begin_probes(self.now);
+        let all = self.pool.snapshot().upstreams;
+        let mut asked = String::new();
+        for (id, probe) in begun {
+            let upstream = all.iter().find(|upstream| upstream.id == id);
+            asked.push_str(&upstream.expect("in the pool").host);
+            self.pool.probed(self.now, id, probe, evidence);
+        }
+        asked
     }
 
     fn check(&self, host: &str, succeeds: bool) {

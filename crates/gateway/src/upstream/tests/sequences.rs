@@ -72,6 +72,7 @@ enum Event {
     Waited(u16),
     Updated(u8),
     CameBack,
+    Probed(u8),
 }
 
 impl Arbitrary for Event {
@@ -89,6 +90,7 @@ impl Arbitrary for Event {
             2 => (0_u16..3_000).prop_map(Self::Waited),
             1 => any::<u8>().prop_map(Self::Updated),
             1 => Just(Self::CameBack),
+            2 => any::<u8>().prop_map(Self::Probed),
         ]
         .boxed()
     }
@@ -118,7 +120,14 @@ impl Bench {
             }
             Event::Failed(which) => {
                 if let Some(lease) = take(which) {
-                    lease.failed(self.now);
+                    lease.failed(
+                        self.now,
+                        if which & 1 == 0 {
+                            Fault::Unreachable
+                        } else {
+                            Fault::Unanswered
+                        },
+                    );
                 }
             }
             Event::Lost(which) => {
@@ -135,7 +144,15 @@ impl Bench {
             }
             Event::Waited(ms) => self.wait(ms.into()),
             Event::Updated(present) => self.pool.update(&settings(present)),
-            Event::CameBack => self.pool.came_back(),
+            Event::CameBack => self.pool.came_back(self.now),
+            Event::Probed(outcome) => {
+                self.ask(match outcome % 4 {
+                    0 => Evidence::Answered,
+                    1 => Evidence::Fault(Fault::Unreachable),
+                    2 => Evidence::Fault(Fault::Unanswered),
+                    _ => Evidence::Nothing,
+                });
+            }
         }
         let counted: usize = self
             .pool
@@ -162,7 +179,7 @@ impl Bench {
             .filter(|upstream| upstream.active < upstream.connections_max)
             .filter(|upstream| before.panicking || upstream.health != HealthStatus::Unhealthy)
             .filter(|upstream| match upstream.breaker {
-                BreakerState::Closed { .. } => true,
+                BreakerState::Closed { .. } | BreakerState::Suspected => true,
                 BreakerState::Open { until } => until <= self.now,
                 BreakerState::HalfOpen { trying } => !trying,
             })

@@ -4,6 +4,7 @@
 //! handshake. Each file uses only those before it.
 
 mod proxy; // through HTTP CONNECT and SOCKS5
+mod answer; // what the server says
 mod settings; // what to connect to, and how
 mod transport; // from the address to a byte stream
 mod upgrade; // the opening handshake over HTTP/1.1
@@ -12,9 +13,10 @@ mod tunnel; // open for somebody else
 mod http2; // many WebSockets on one connection
 mod connect; // from settings to an open WebSocket
 
+pub use answer::AnswerLimits;
 pub use connect::{connect, connect_with};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
 pub use proxy::Proxy;
 pub use settings::Client;
-pub use tunnel::{Tunnel, TunnelAnswer};
+pub use tunnel::{HandshakeAnswer, Tunnel, TunnelAnswer};

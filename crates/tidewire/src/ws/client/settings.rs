@@ -8,7 +8,7 @@ use tidewire_proto::{
     handshake::{RequestOptions, Url},
 };
 
-use super::Proxy;
+use super::{AnswerLimits, Proxy};
 use crate::ws::ConnectError;
 
 /// What to connect to, and how.
@@ -23,6 +23,7 @@ pub struct Client {
     pub(super) address: Option<SocketAddr>,
     pub(super) proxy: Option<Proxy>,
     pub(super) preface: Bytes,
+    pub(super) answer_limits: AnswerLimits,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<crate::tls::ClientTls>,
     #[cfg(feature = "http2")]
@@ -64,6 +65,7 @@ impl Client {
             address: None,
             proxy: None,
             preface: Bytes::new(),
+            answer_limits: AnswerLimits::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "http2")]
@@ -119,6 +121,13 @@ impl Client {
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
+        self
+    }
+
+    /// How much a server may answer to the handshake; default 16 KiB of head, 64 fields, 64 KiB of a refusal's body.
+    #[must_use]
+    pub fn answer_limits(mut self, limits: AnswerLimits) -> Self {
+        self.answer_limits = limits;
         self
     }
 

@@ -1,25 +1,26 @@
-//! The opening handshake on behalf of somebody else: what follows is passed on, not read.
+//! The opening handshake on behalf of somebody else: what follows is passed on, not read, and a refusal is passed on,
+//! too.
 //!
-//! In: a [`Client`]. Out: the bare stream behind a valid 101, or the server's refusal as it came.
+//! In: a [`Client`]. Out: the bare stream (or the WebSocket) behind a valid 101, or the server's refusal as it came.
 //! Invariant: a stream is handed out only behind an answer that proves the server has
 //! understood the handshake, so that nobody is given a tunnel into a server that speaks HTTP still.
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{ClientRequest, HandshakeError, ResponseHead};
+use tidewire_proto::handshake::{Agreed, ClientRequest, HandshakeError, ResponseHead};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::timeout,
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout, timeout_at},
 };
 
-use super::{Client, upgrade::read_answer};
+use super::{
+    Client,
+    answer::{read_body, read_head},
+};
 use crate::{
     entropy,
-    net::{Rewind, Stream},
-    ws::ConnectError,
+    net::{Peer, Rewind, Stream},
+    ws::{ConnectError, WebSocket},
 };
-
-/// Most bytes of a refusal's body that are read.
-const BODY_MAX: usize = 16 << 10;
 
 /// An open WebSocket as a bare stream.
 #[derive(Debug)]
@@ -38,81 +39,136 @@ pub struct Tunnel {
 /// What a server said to the handshake.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum TunnelAnswer {
+pub enum HandshakeAnswer<T> {
     /// It agreed.
-    Open(Box<Tunnel>),
+    Open(T),
     /// It answered with another status than 101.
     Refused {
         /// The answer.
         head: ResponseHead,
-        /// Its body; empty if it is above 16 KiB or of unknown length.
-        body: Bytes,
+        /// Its body, empty if there is none; `None` if it is above
+        /// [`AnswerLimits::body_bytes_max`](crate::ws::AnswerLimits), was not whole in time, or cannot be told from
+        /// what comes behind it.
+        body: Option<Bytes>,
     },
+    /// It was connected, TLS included, and asked, and gave no answer: it ended the connection or the time passed. The
+    /// error says which.
+    Silent(ConnectError),
 }
+
+/// What a server said to a handshake whose stream is passed on.
+pub type TunnelAnswer = HandshakeAnswer<Box<Tunnel>>;
 
 impl Client {
     /// Opens a WebSocket without speaking it: offers `extensions` as they are, and gives the
     /// stream behind the answer.
     ///
     /// # Errors
-    /// [`ConnectError`]; an answer other than 101 is none.
+    /// [`ConnectError`]: the server was not reached, or its answer is no valid one. A refusal is no error, and neither
+    /// is silence.
     ///
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn tunnel(&self, extensions: Option<&str>) -> Result<TunnelAnswer, ConnectError> {
         let request =
             ClientRequest::passing_on(&self.url, entropy::random(), self.options(), extensions)?;
+        let answer = self.ask(&request).await?;
+        Ok(answer.map(|asked| {
+            Box::new(Tunnel {
+                stream: Rewind::new(Bytes::from(asked.leftover), asked.stream),
+                head: asked.head,
+                subprotocol: asked.agreed.subprotocol,
+                extensions: asked.agreed.extensions,
+            })
+        }))
+    }
+
+    /// Connects as [`connect_with_head`](Self::connect_with_head) does, for who wants to know what a server that
+    /// refuses has to say.
+    ///
+    /// # Errors
+    /// As [`tunnel`](Self::tunnel).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, the attempt is given up.
+    pub async fn connect_or_refusal(
+        &self,
+    ) -> Result<HandshakeAnswer<Box<(WebSocket, ResponseHead)>>, ConnectError> {
+        let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
+        let answer = self.ask(&request).await?;
+        Ok(answer.map(|asked| {
+            let peer = asked.peer.into();
+            let socket = self.socket(asked.stream, asked.leftover, peer, asked.agreed);
+            Box::new((socket, asked.head))
+        }))
+    }
+
+    async fn ask(&self, request: &ClientRequest) -> Result<HandshakeAnswer<Asked>, ConnectError> {
+        let deadline = Instant::now() + self.connect_timeout;
         let (tcp, left) = self.reach_in_time().await?;
-        let shake = async {
-            let (stream, _peer) = self.stream(tcp, None).await?;
-            open(stream, &request).await
-        };
-        timeout(left, Box::pin(shake))
+        let (mut stream, peer) = timeout(left, Box::pin(self.stream(tcp, None)))
             .await
-            .map_err(|_elapsed| ConnectError::TimedOut)?
+            .map_err(|_elapsed| ConnectError::TimedOut)??;
+        let shake = shake_hands(&mut stream, request, self.answer_limits.head);
+        let (head, leftover) = match timeout_at(deadline, shake).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error @ ConnectError::Lost(_))) => return Ok(HandshakeAnswer::Silent(error)),
+            Ok(Err(error)) => return Err(error),
+            Err(_elapsed) => return Ok(HandshakeAnswer::Silent(ConnectError::TimedOut)),
+        };
+        match request.verify(&head) {
+            Ok(agreed) => Ok(HandshakeAnswer::Open(Asked {
+                stream,
+                peer,
+                head,
+                leftover,
+                agreed,
+            })),
+            Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
+                let bytes_max = self.answer_limits.body_bytes_max;
+                let body = read_body(&mut stream, &head, &leftover, bytes_max);
+                let body = timeout_at(deadline, Box::pin(body)).await.unwrap_or(None);
+                Ok(HandshakeAnswer::Refused { head, body })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-async fn open(mut stream: Stream, request: &ClientRequest) -> Result<TunnelAnswer, ConnectError> {
+/// A stream behind a valid 101.
+struct Asked {
+    stream: Stream,
+    peer: Peer,
+    head: ResponseHead,
+    leftover: Vec<u8>,
+    agreed: Agreed,
+}
+
+impl<T> HandshakeAnswer<T> {
+    fn map<U>(self, open: impl FnOnce(T) -> U) -> HandshakeAnswer<U> {
+        match self {
+            Self::Open(inner) => HandshakeAnswer::Open(open(inner)),
+            Self::Refused { head, body } => HandshakeAnswer::Refused { head, body },
+            Self::Silent(error) => HandshakeAnswer::Silent(error),
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: &mut Stream,
+    request: &ClientRequest,
+    limits: tidewire_proto::handshake::HeadLimits,
+) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let lost = ConnectError::Lost;
-    stream
-        .write_all(request.request.as_bytes())
-        .await
-        .map_err(lost)?;
-    stream.flush().await.map_err(lost)?;
-    let (head, leftover) = read_answer(&mut stream).await?;
-    match request.verify(&head) {
-        Ok(agreed) => Ok(TunnelAnswer::Open(Box::new(Tunnel {
-            stream: Rewind::new(Bytes::from(leftover), stream),
-            head,
-            subprotocol: agreed.subprotocol,
-            extensions: agreed.extensions,
-        }))),
-        Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
-            let body = body(&mut stream, &head, leftover).await;
-            Ok(TunnelAnswer::Refused { head, body })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A small body of known length.
-async fn body(stream: &mut Stream, head: &ResponseHead, mut read: Vec<u8>) -> Bytes {
-    let mut lengths = head.values("content-length");
-    let length = match (lengths.next(), lengths.next()) {
-        (Some(length), None) => std::str::from_utf8(length).ok(),
-        _ => None,
+    let written = async {
+        stream.write_all(request.request.as_bytes()).await?;
+        stream.flush().await
     };
-    let length = length.and_then(|length| length.parse::<usize>().ok());
-    let Some(length) = length.filter(|length| *length <= BODY_MAX) else {
-        return Bytes::new();
-    };
-    while read.len() < length {
-        match stream.read_buf(&mut read).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Bytes::new(),
-        }
+    if let Err(error) = written.await {
+        // A server that takes no more may have said why.
+        return read_head(stream, limits)
+            .await
+            .map_err(|_silent| lost(error));
     }
-    read.truncate(length);
-    Bytes::from(read)
+    read_head(stream, limits).await
 }

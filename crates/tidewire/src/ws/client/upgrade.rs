@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidewire_proto::{
     Connection,
-    handshake::{Agreed, ClientRequest, HandshakeError, HeadLimits, HeadScanner, ResponseHead},
+    handshake::{Agreed, ClientRequest, ResponseHead},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::Instant,
 };
 
-use super::Client;
+use super::{Client, answer::read_head};
 use crate::{
     entropy,
     net::Peer,
@@ -35,7 +34,7 @@ impl Client {
             .await
             .map_err(ConnectError::Lost)?;
         stream.flush().await.map_err(ConnectError::Lost)?;
-        let (head, leftover) = read_answer(&mut stream).await?;
+        let (head, leftover) = read_head(&mut stream, self.answer_limits.head).await?;
         let agreed = request.verify(&head)?;
         let socket = self.socket(stream, leftover, Arc::new(peer), agreed);
         Ok((socket, head))
@@ -60,33 +59,5 @@ impl Client {
             agreed.subprotocol.map(Arc::from),
             self.write_timeout,
         )
-    }
-}
-
-/// Reads the answer's head and what came behind it.
-pub(super) async fn read_answer(
-    stream: &mut (impl AsyncRead + Unpin),
-) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
-    let limits = HeadLimits::default();
-    let mut buffer = Vec::with_capacity(512);
-    let mut scanner = HeadScanner::default();
-    loop {
-        if let Some(len) = scanner
-            .scan(&buffer, limits)
-            .map_err(HandshakeError::from)?
-        {
-            let leftover = buffer.split_off(len);
-            let head =
-                ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
-            return Ok((head, leftover));
-        }
-        if stream
-            .read_buf(&mut buffer)
-            .await
-            .map_err(ConnectError::Lost)?
-            == 0
-        {
-            return Err(ConnectError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
-        }
     }
 }

@@ -44,8 +44,10 @@ pub(super) fn refuse(
     *response.status_mut() =
         StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    let (media_type, text) = refusal.content();
-    if let Ok(media_type) = HeaderValue::from_str(media_type) {
+    let (media_type, body) = refusal.content();
+    if let Ok(media_type) = HeaderValue::from_str(media_type)
+        && !media_type.is_empty()
+    {
         headers.insert(header::CONTENT_TYPE, media_type);
     }
     for (name, value) in refusal.http2_fields() {
@@ -55,6 +57,7 @@ pub(super) fn refuse(
             headers.append(name, value);
         }
     }
-    let mut body = respond.send_response(response, false)?;
-    body.send_data(Bytes::from(text.into_owned()), true)
+    let body = Bytes::from(body.into_owned());
+    let mut sender = respond.send_response(response, false)?;
+    sender.send_data(body, true)
 }

@@ -1,9 +1,11 @@
-//! What README tells newcomers to type works as it stands there: the program with the library, its
+//! The blocks of README work as they stand there: the session with server and gateway, the program with the library, its
 //! `[dependencies]` included, and the lines that install the JavaScript client.
 //!
-//! Both happen outside of the workspace, in temporary folders. Only the version of the library, which
+//! All happens outside of the workspace, in temporary folders. Only the version of the library, which
 //! is not published yet, is replaced by this one, the way cargo has for it (`[patch]`); other crates come in
 //! the versions of our lock file.
+
+mod session; // server and gateway, in order
 
 use std::fs;
 use std::path::Path;
@@ -43,6 +45,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     library_program(workspace, dependencies, program)?;
     let lines = block(&readme, "sh", CLIENT).context("no lines for the JavaScript client")?;
     javascript_client(workspace, lines)?;
+    session::run(workspace, &readme)?;
     Ok(Outcome::Passed)
 }
 

@@ -1,28 +1,29 @@
 //! The header field `Sec-WebSocket-Extensions` (RFC 6455 section 9.1), read in one pass.
 //!
-//! In: the values of all its fields. Out: extensions with their parameters, borrowed. Invariant:
+//! In: the values of all its fields. Out: extensions with their parameters, borrowed, and whether an answer keeps to an
+//! offer that somebody else has made. Invariant:
 //! at most [`EXTENSIONS_MAX`] extensions of [`BYTES_MAX`] bytes in all.
 
 use crate::ExtensionError;
 
 /// Most bytes of all values together.
-pub(super) const BYTES_MAX: usize = 1024;
+pub(crate) const BYTES_MAX: usize = 1024;
 
 /// Most extensions, of any name.
-pub(super) const EXTENSIONS_MAX: usize = 16;
+pub(crate) const EXTENSIONS_MAX: usize = 16;
 
 /// One extension as offered or chosen.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Extension<'a> {
-    pub(super) name: &'a str,
-    pub(super) parameters: Vec<Parameter<'a>>,
+pub(crate) struct Extension<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) parameters: Vec<Parameter<'a>>,
 }
 
 /// Its name and, if there was a `=`, its value without quotes.
-pub(super) type Parameter<'a> = (&'a str, Option<&'a str>);
+pub(crate) type Parameter<'a> = (&'a str, Option<&'a str>);
 
 /// Reads all values; an empty list is no error.
-pub(super) fn parse<'a>(
+pub(crate) fn parse<'a>(
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, ExtensionError> {
     let mut extensions = Vec::new();
@@ -40,6 +41,37 @@ pub(super) fn parse<'a>(
         }
     }
     Ok(extensions)
+}
+
+/// Checks an answer to an offer that was passed on: whoever made the offer speaks the extension or not, so nothing
+/// may be chosen that was not offered (section 9.1). How parameters go together is for the ends to judge, but for the
+/// one of RFC 7692 that only an offer allows (section 7.1.2.2).
+pub(crate) fn keeps_to_offer<'a>(
+    answer: impl Iterator<Item = &'a [u8]>,
+    offer: &str,
+) -> Result<(), ExtensionError> {
+    const ASKED_FOR: &str = "client_max_window_bits";
+    // An offer that is none allows nothing.
+    let offered = parse(std::iter::once(offer.as_bytes())).unwrap_or_default();
+    let mut chosen: Vec<&str> = Vec::new();
+    for extension in parse(answer)? {
+        if chosen.contains(&extension.name) {
+            return Err(ExtensionError::Several);
+        }
+        chosen.push(extension.name);
+        let mut offers = offered
+            .iter()
+            .filter(|offer| offer.name == extension.name)
+            .peekable();
+        if offers.peek().is_none() {
+            return Err(ExtensionError::NotOffered);
+        }
+        let has = |one: &Extension<'_>| one.parameters.iter().any(|(name, _)| *name == ASKED_FOR);
+        if has(&extension) && !offers.any(has) {
+            return Err(ExtensionError::Parameters);
+        }
+    }
+    Ok(())
 }
 
 /// The text that has not been read yet.
@@ -167,6 +199,41 @@ mod tests {
             "a\0",
         ] {
             assert_eq!(read(&[value]), Err(ExtensionError::Malformed), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_to_the_offer_that_was_passed_on() {
+        let deflate = "permessage-deflate; client_max_window_bits";
+        for (offer, answer, verdict) in [
+            ("", &[][..], Ok(())),
+            ("a", &[], Ok(())),
+            ("a", &["a"], Ok(())),
+            ("a, b; x=1", &["b; y=2", "a"], Ok(())),
+            ("", &["a"], Err(ExtensionError::NotOffered)),
+            ("a", &["b"], Err(ExtensionError::NotOffered)),
+            ("a", &["a, b"], Err(ExtensionError::NotOffered)),
+            ("a;;", &["a"], Err(ExtensionError::NotOffered)),
+            ("a", &["a, a"], Err(ExtensionError::Several)),
+            ("a", &["a;"], Err(ExtensionError::Malformed)),
+            (
+                deflate,
+                &["permessage-deflate; client_max_window_bits=10"],
+                Ok(()),
+            ),
+            (
+                "permessage-deflate",
+                &["permessage-deflate; server_max_window_bits=10"],
+                Ok(()),
+            ),
+            (
+                "permessage-deflate",
+                &["permessage-deflate; client_max_window_bits=10"],
+                Err(ExtensionError::Parameters),
+            ),
+        ] {
+            let values = answer.iter().map(|value| value.as_bytes());
+            assert_eq!(keeps_to_offer(values, offer), verdict, "{offer} {answer:?}");
         }
     }
 
