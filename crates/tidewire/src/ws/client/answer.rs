@@ -51,13 +51,8 @@ pub(super) async fn read_head(
 ) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let mut buffer = Vec::with_capacity(512);
     let mut limits = limits;
-<<<<<<< HEAD
-    for _interim in 0..=INTERIM_MAX {
-        let len = read_to_end_of_head(stream, &mut buffer, limits, url).await?;
-=======
     for interim in 0..=INTERIM_MAX {
-        let len = read_to_end_of_head(stream, &mut buffer, limits).await?;
->>>>>>> upstream
+        let len = read_to_end_of_head(stream, &mut buffer, limits, url).await?;
         let leftover = buffer.split_off(len);
         let head =
             ResponseHead::parse(Bytes::from(buffer), limits).map_err(HandshakeError::from)?;
