@@ -65,7 +65,8 @@ impl Target {
     }
 
     fn client(&self, url: &str) -> anyhow::Result<Client> {
-        let mut client = Client::new(url).with_context(|| format!("{url:?}"))?;
+        let mut client =
+            Client::new(url).with_context(|| format!("{:?}", Url::without_credentials(url)))?;
         for (name, value) in &self.headers {
             client = client.header(name, value);
         }

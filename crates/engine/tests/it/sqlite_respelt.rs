@@ -33,7 +33,7 @@ fn texts(store: &SqliteMailbox, name: &str) -> Vec<String> {
     let batch = read(store, name, 0);
     let texts = batch.messages.iter().map(|stored| stored.body.clone());
     texts
-        .map(|body| String::from_utf8(body.to_vec()).unwrap())
+        .map(|body| String::from_utf8(body.to_vec()).expect("text"))
         .collect()
 }
 
@@ -49,8 +49,8 @@ fn the_messages_of_all_spellings_are_one_mailbox_in_the_order_of_storing() {
     for names in [["old-1", "other"], ["old-1", "new"], ["other", "old-2"]] {
         submit(&*store, message(&names, names[0].as_bytes(), None))
             .recv()
-            .unwrap()
-            .unwrap();
+            .expect("completes")
+            .expect("stored");
     }
     ack(&*store, "old-1", 1);
     let other = pending(&*store, "other");
@@ -69,7 +69,7 @@ fn the_messages_of_all_spellings_are_one_mailbox_in_the_order_of_storing() {
     assert_eq!(store.stats().corrupt, 0);
     // What follows goes on above, and a further start changes nothing.
     let last = append(&*store, "new", b"next");
-    assert!(last > *rising.last().unwrap());
+    assert!(last > *rising.last().expect("some"));
     let store = reopen(&config, &store);
     assert_eq!(offsets(&store, "new"), [rising, vec![last]].concat());
     ack(&*store, "new", u64::MAX);
@@ -87,8 +87,8 @@ fn what_has_left_under_any_spelling_does_not_come_back() {
         for text in [b"1", b"2", b"3"] {
             submit(&*store, message(&[name, "other"], text, None))
                 .recv()
-                .unwrap()
-                .unwrap();
+                .expect("completes")
+                .expect("stored");
         }
     }
     // The rows stay, because the other one has not read them.
@@ -110,8 +110,8 @@ fn a_sender_is_renamed_so_that_a_purge_finds_what_he_has_sent() {
     for sender in ["old-1", "new", "else"] {
         submit(&*store, from(sender, &["ann"], sender.as_bytes()))
             .recv()
-            .unwrap()
-            .unwrap();
+            .expect("completes")
+            .expect("stored");
     }
     let before = offsets(&store, "ann");
     let store = reopen(&config, &store);

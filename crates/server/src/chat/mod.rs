@@ -145,6 +145,6 @@ impl<D: Dialect> Endpoint for Chat<D> {
 /// Ends a connection that never became a session. Its messages are discarded unread.
 async fn close(mut socket: WebSocket, close: Close) {
     if let Err(error) = socket.close(CloseCode(close.code), &close.reason).await {
-        tracing::debug!(%error, "peer did not take part in the close");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "peer did not take part in the close");
     }
 }

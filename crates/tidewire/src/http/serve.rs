@@ -198,7 +198,7 @@ where
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "HTTP connection ended");
+        tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
     }
 }
 

@@ -38,7 +38,9 @@ pub(super) async fn own_core<P: Protocol>(
                 let accept = accept_loop(listener, Arc::clone(&current));
                 service.tasks.spawn(Box::pin(accept));
             }
-            Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+            Err(error) => {
+                tracing::error!(error = %crate::ErrorChain(&error), "a worker cannot use its listener");
+            }
         }
     }
     service.drain.started().await;
@@ -113,7 +115,9 @@ async fn open_in_time<P: Protocol>(
     match opened {
         Ok(Ok(Some(connection))) => return Some(connection),
         Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::debug!(%address, %error, "handshake failed"),
+        Ok(Err(error)) => {
+            tracing::debug!(%address, error = %crate::ErrorChain(&error), "handshake failed");
+        }
         Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
     }
     service.count_refused();

@@ -45,7 +45,7 @@ pub(crate) async fn open(
     let client = match opening.accept(&answer, Some(Arc::new(config))).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             return None;
         }
     };

@@ -144,7 +144,7 @@ impl ClassicSession {
                         return Poll::Ready((code, "closed by the client"));
                     }
                     Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "client lost");
+                        tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                         return Poll::Ready((None, "client lost"));
                     }
                 }
@@ -221,7 +221,9 @@ impl ClassicSession {
         match self.client.try_send_fragment(kind, message, true) {
             Ok(()) => {}
             Err(SendError::Full) => self.waiting.push_back((kind, message.to_vec())),
-            Err(error) => tracing::debug!(%error, "a message was not sent"),
+            Err(error) => {
+                tracing::debug!(error = %tidewire::ErrorChain(&error), "a message was not sent");
+            }
         }
     }
 

@@ -195,7 +195,7 @@ impl MuxSession {
                         return Poll::Ready((code, "closed by the client"));
                     }
                     Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "client lost");
+                        tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                         return Poll::Ready((None, "client lost"));
                     }
                 }
@@ -422,6 +422,6 @@ fn send(client: &mut WebSocket, scratch: &mut Vec<u8>, stream: u32, body: Body<'
     // There is room: nothing is sent while more than a part of the queue's bound waits. A client that is
     // closing gets no more.
     if let Err(error) = client.try_send_fragment(Kind::Binary, scratch, true) {
-        tracing::debug!(%error, "a frame was not sent");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "a frame was not sent");
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn open(
     let client = match opening.accept(&answer, Some(config)).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             session.ended(None, "client lost");
             return None;
         }
@@ -204,7 +204,7 @@ impl ClientSide {
                     return Poll::Ready(());
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "client lost");
+                    tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                     return Poll::Ready(());
                 }
             }

@@ -52,7 +52,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     let client = match opening.accept_raw(&answer).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             return None;
         }
     };

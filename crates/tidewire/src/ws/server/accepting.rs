@@ -91,7 +91,7 @@ impl Accepting {
             Ok(stream) => stream,
             Err(error) => {
                 // The stream has gone meanwhile.
-                tracing::debug!(%error, "WebSocket not opened");
+                tracing::debug!(error = %crate::ErrorChain(&error), "WebSocket not opened");
                 return;
             }
         };
