@@ -15,7 +15,7 @@ pub struct BodyDecoder {
     bytes_max: usize,
 }
 
-/// Whether more is to come.
+/// Tells that more is to come, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum BodyProgress {
