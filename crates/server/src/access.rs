@@ -33,7 +33,13 @@ impl Access {
             .single("host")
             .and_then(|host| std::str::from_utf8(host).ok())
             .unwrap_or_default();
-        if self.loopback_names_only && !is_loopback_name(host) && !self.is_allowed_host(host) {
+        // Every browser names the host; health checks that speak HTTP/1.0 do not.
+        let is_named = head.count("host") > 0;
+        if self.loopback_names_only
+            && is_named
+            && !is_loopback_name(host)
+            && !self.is_allowed_host(host)
+        {
             return Err(Refusal::new(
                 421,
                 "without authentication only localhost may be asked for; see server.allowed_origins and server.auth",
@@ -221,6 +227,21 @@ mod tests {
             200
         );
         assert_eq!(check(Some("http://"), "", &[], false, false), 403);
+    }
+
+    /// A page cannot leave it out, so there is no name that could have been rebound.
+    #[test]
+    fn a_request_without_a_host_comes_in_unless_it_is_a_pages() {
+        let access = Access {
+            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
+            secure: false,
+            loopback_names_only: true,
+        };
+        let mut headers = HeaderMap::new();
+        assert!(access.check_origin(&headers).is_ok());
+        headers.insert("origin", "http://evil.example".parse().unwrap());
+        assert_eq!(access.check_origin(&headers).unwrap_err().status, 403);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The web chat: files inside the binary, who is online, and what a message may be.
 //!
-//! In: GET requests on the messaging listener. Out: the page and what it loads, under a content
+//! In: GET requests on the messaging listener. Out: the server's health; and the page and what it loads, under a content
 //! security policy that lets it talk to its own server only.
 
 use std::sync::Arc;
@@ -16,10 +16,14 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use tidewire::http::{File, challenge, file_response, protect_page};
+use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
-use crate::access::{Access, MapHeaders};
+use crate::{
+    access::{Access, MapHeaders},
+    cors,
+};
 
 /// Users named by one answer at most.
 const ONLINE_MAX: usize = 1000;
@@ -35,6 +39,7 @@ struct Files;
 #[derive(Clone)]
 struct Web {
     hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
     access: Access,
     message_bytes_max: usize,
 }
@@ -56,12 +61,14 @@ struct Online {
 /// not taken.
 pub(crate) fn router(
     hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
     access: Access,
     web_chat: bool,
     message_bytes_max: usize,
 ) -> Router {
     let web = Web {
         hub,
+        mailbox,
         access,
         message_bytes_max,
     };
@@ -73,17 +80,28 @@ pub(crate) fn router(
             .route("/webchat/online", get(online))
             .route("/webchat/limits", get(limits));
     }
-    router
-        .layer(middleware::from_fn_with_state(web.clone(), guard))
+    let guarded = router
+        .layer(middleware::from_fn_with_state(web.clone(), credentials))
+        .with_state(web.clone());
+    Router::new()
+        .route("/health", get(health))
+        .fallback_service(guarded)
+        .layer(cors::layer(&web.access.allowed_origins))
+        .layer(middleware::from_fn_with_state(web.clone(), origin))
         .with_state(web)
 }
 
-/// Origin, host and credentials before anything else.
-async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+/// Origin and host before anything else.
+async fn origin(State(web): State<Web>, request: Request, next: Next) -> Response {
     if let Err(refusal) = web.access.check_origin(request.headers()) {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
-        return (status, refusal.reason).into_response();
+        return (status, [(header::VARY, "origin")], refusal.reason).into_response();
     }
+    next.run(request).await
+}
+
+/// Then credentials, for all but balancers that ask for the server's health.
+async fn credentials(State(web): State<Web>, request: Request, next: Next) -> Response {
     if web
         .access
         .auth
@@ -96,6 +114,10 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
     let mut response = next.run(request).await;
     protect_page(response.headers_mut(), CONTENT_SECURITY_POLICY);
     response
+}
+
+async fn health(State(web): State<Web>) -> Response {
+    crate::health::health(web.mailbox.as_ref())
 }
 
 async fn online(State(web): State<Web>) -> Response {
