@@ -1,22 +1,27 @@
 // The page: joins connection, history, outbox and presence with what is seen.
 
 import { Connection } from "./connection.js";
+import { base, dial } from "./dial.js";
 import { $, element, icon } from "./dom.js";
-import { History } from "./history.js";
-import { fetchMessageBytesMax } from "./limits.js";
+import { History, scopeOf } from "./history.js";
 import { excerpt } from "./longtext.js";
 import { nameOf, warningOf } from "./names.js";
-import { Outbox } from "./outbox.js";
+import { besides, Outbox } from "./outbox.js";
 import { compareIds, Presence } from "./presence.js";
 import { messageItem, paintAvatar, personRow, shownText, unreadDivider } from "./view.js";
-import { decode, idProblem, isSignal, noticeIn } from "./wire.js";
+import { decode, idProblem, isSignal, normalId, noticeIn } from "./wire.js";
 
-const KNOWN_KEY = "tidewire.chat/ids";
+const FOLDER = base().pathname;
+const KNOWN_KEY = `tidewire.chat/ids${scopeOf(FOLDER)}`;
 const KNOWN_MAX = 5;
 /** So near the end counts as reading along. */
 const NEAR_END_PX = 80;
 /** A first connection this quick needs no banner. */
 const PATIENCE_MS = 1_000;
+/** A server that refuses an id says so at once; one that has not by then has taken it. */
+const TAKEN_MS = 1_000;
+/** A focused field opens the keyboard of a phone, which covers half of the page: there people touch what they want. */
+const hasKeyboard = () => matchMedia("(hover: hover)").matches;
 /** Codes an administrator's reason should be shown for, rather than "connection lost". */
 const SPOKEN_CODES = { 1001: "The server is restarting.", 1013: "The server is busy.", 4010: "You were disconnected for inactivity." };
 
@@ -53,6 +58,15 @@ function rememberId(me, { signedIn = true } = {}) {
   }
 }
 
+function forgetId(me) {
+  try {
+    storage?.setItem(KNOWN_KEY, JSON.stringify(knownIds().filter((id) => id !== me)));
+    storage?.setItem(`${KNOWN_KEY}/last`, "");
+  } catch {
+    // As below.
+  }
+}
+
 function showSignIn(problem = "") {
   $("app").hidden = true;
   $("sign-in").hidden = false;
@@ -68,6 +82,7 @@ function showSignIn(problem = "") {
     }),
   );
   document.title = "Tidewire chat";
+  if (!hasKeyboard()) return;
   $("me-field").focus();
   $("me-field").select();
 }
@@ -78,18 +93,19 @@ function signIn(me, peer = null) {
     showSignIn(problem);
     return;
   }
-  rememberId(me);
   $("sign-in").hidden = true;
   $("app").hidden = false;
   session = new Session(me);
   session.show(peer, { replace: true });
 }
 
+/** `problem`: why the server does not take the id, which then is not offered again. */
 function signOut(problem = "") {
-  const { me } = session;
+  const { me, isTaken } = session;
   session.close();
   session = null;
-  rememberId(me, { signedIn: false });
+  if (problem !== "") forgetId(me);
+  else if (isTaken) rememberId(me, { signedIn: false });
   window.history.replaceState(null, "", location.pathname);
   $("me-field").value = me;
   showSignIn(problem);
@@ -107,6 +123,7 @@ class Session {
   #missed = 0;
   #drafts = new Map();
   #ticker = 0;
+  #taking = 0;
   #everOpen = false;
   #peoplePending = false;
   #saveTrouble = false;
@@ -114,14 +131,12 @@ class Session {
 
   constructor(me) {
     this.me = me;
-    this.#history = new History(me, storage);
+    this.#history = new History(me, storage, FOLDER);
     this.#history.addEventListener("trouble", () => {
       this.#saveTrouble = true;
       this.#showLink();
     });
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    // Old servers look at the id alone.
-    this.#connection = new Connection(`${scheme}//${location.host}/chat?id=${encodeURIComponent(me)}&receipts=1`);
+    this.#connection = new Connection(() => this.#dial());
     this.#outbox = new Outbox({
       me,
       history: this.#history,
@@ -141,9 +156,20 @@ class Session {
     setTimeout(() => this.#showLink(), PATIENCE_MS);
   }
 
+  /** Whether the server has taken the id. */
+  isTaken = false;
+
+  async #dial() {
+    const target = await dial(this.me, this.#abort.signal);
+    // Known before anything is written: a text above the limit would end the connection.
+    this.#messageBytesMax = target.messageBytesMax ?? this.#messageBytesMax;
+    return target;
+  }
+
   close() {
     this.#abort.abort();
     clearInterval(this.#ticker);
+    clearTimeout(this.#taking);
     this.#history.flush();
     this.#presence.close();
     this.#connection.close();
@@ -156,6 +182,10 @@ class Session {
     on($("find"), "input", () => this.#showPeople());
     on($("find-form"), "submit", (event) => this.#addPerson(event));
     on($("people"), "keydown", (event) => this.#moveInList(event));
+    on($("people"), "focusin", (event) => this.#makeTabStop(event.target.closest(".person")));
+    on($("find"), "keydown", (event) => {
+      if (event.key === "ArrowDown") this.#moveInList(event);
+    });
     on($("back"), "click", () => this.show(null));
     on($("forget"), "click", () => $("confirm").showModal());
     on($("confirm"), "close", () => this.#forget());
@@ -169,7 +199,7 @@ class Session {
     on($("jump"), "click", () => this.#scrollToEnd());
     on($("banner-action"), "click", () => this.#bannerAction());
     on(window, "pagehide", () => this.#history.flush());
-    on(window, "popstate", () => this.show(new URLSearchParams(location.search).get("to"), { fromUrl: true }));
+    on(window, "popstate", () => this.show(wantedPeer(), { fromUrl: true }));
     on(window, "storage", (event) => this.#storedElsewhere(event.key));
     on(window, "focus", () => this.#markRead());
     on(document, "visibilitychange", () => this.#markRead());
@@ -184,6 +214,7 @@ class Session {
   // ---- what arrives ----
 
   #receive(frame) {
+    if (!this.isTaken) this.#taken();
     const envelope = decode(frame);
     if (envelope === null) return;
     const notice = noticeIn(envelope);
@@ -206,7 +237,8 @@ class Session {
     // The server delivers again what it is not sure about (same id); a sender may send again (same ref and text).
     if (twin !== null && (twin.id === id || twin.text === text)) return;
     const unique = twin === null ? ref : null;
-    const message = this.#history.add(conversation, { id, ref: unique, out: false, type, text, time });
+    const more = besides(envelope, this.me);
+    const message = this.#history.add(conversation, { ...more, id, ref: unique, out: false, type, text, time });
     this.#messageChanged(conversation, message);
     this.#announce(`${nameOf(envelope.sender)}: ${excerpt(shownText(message))}`);
   }
@@ -263,7 +295,8 @@ class Session {
     $("nobody").hidden = peer !== null;
     if (peer === null) {
       this.#showPeople();
-      (document.querySelector(`.person[data-id="${CSS.escape(before ?? "")}"]`) ?? $("find")).focus();
+      const row = document.querySelector(`.person[data-id="${CSS.escape(before ?? "")}"]`);
+      (row ?? (hasKeyboard() ? $("find") : $("people"))).focus();
       return;
     }
     const conversation = this.#history.open(peer);
@@ -274,7 +307,7 @@ class Session {
     this.#showMessages(conversation, { atUnread: true });
     this.#markRead();
     this.#showPeople();
-    if (matchMedia("(hover: hover)").matches) $("text").focus();
+    if (hasKeyboard()) $("text").focus();
     else $("scroll").focus({ preventScroll: true });
   }
 
@@ -392,13 +425,14 @@ class Session {
   }
 
   #drawPeople() {
-    const wanted = $("find").value.trim();
+    const wanted = normalId($("find").value);
     const matches = (id) => id.toLowerCase().includes(wanted.toLowerCase());
     const conversations = this.#history.conversations.filter(({ peer }) => matches(peer));
     const known = new Set(this.#history.conversations.map(({ peer }) => peer));
     const others = this.#presence.people.filter((id) => id !== this.me && !known.has(id) && matches(id)).sort(compareIds);
 
     const focused = document.activeElement?.closest?.(".person")?.dataset.id;
+    const stop = document.querySelector(".person[tabindex='0']")?.dataset.id;
     const row = (id, conversation) =>
       personRow(id, {
         conversation,
@@ -409,7 +443,9 @@ class Session {
     $("talks").replaceChildren(...conversations.map((conversation) => row(conversation.peer, conversation)));
     $("online").replaceChildren(...others.map((id) => row(id, null)));
     $("online-part").hidden = others.length === 0;
-    if (focused !== undefined) document.querySelector(`.person[data-id="${CSS.escape(focused)}"]`)?.focus();
+    const rowOf = (id) => (id === undefined || id === null ? null : document.querySelector(`.person[data-id="${CSS.escape(id)}"]`));
+    this.#makeTabStop(rowOf(focused) ?? rowOf(stop) ?? rowOf(this.#peer) ?? document.querySelector(".person"));
+    if (focused !== undefined) rowOf(focused)?.focus();
 
     $("people-empty").hidden = conversations.length + others.length > 0;
     $("people-empty").textContent =
@@ -435,20 +471,25 @@ class Session {
 
   #addPerson(event) {
     event.preventDefault();
-    const id = $("find").value.trim();
+    const id = normalId($("find").value);
     const problem = idProblem(id);
     if (problem === null) this.#openFromList(id);
     else $("find-problem").textContent = problem;
   }
 
+  /** The list is one stop of the Tab key, however long it is; the arrow keys move in it. */
+  #makeTabStop(row) {
+    if (row === null) return;
+    for (const other of $("people").querySelectorAll(".person")) other.tabIndex = other === row ? 0 : -1;
+  }
+
   #moveInList(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step === undefined) return;
     const rows = [...$("people").querySelectorAll(".person")];
-    const next = rows[rows.indexOf(document.activeElement) + step];
-    if (next === undefined) return;
+    const at = rows.indexOf(document.activeElement);
+    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
+    if (next === undefined || rows[next] === undefined) return;
     event.preventDefault();
-    next.focus();
+    rows[next].focus();
   }
 
   // ---- connection ----
@@ -459,26 +500,27 @@ class Session {
       if (this.#everOpen) this.#announce("Connected again.");
       this.#everOpen = true;
       this.#presence.refresh();
-      this.#learnLimits();
+      this.#outbox.opened();
+      clearTimeout(this.#taking);
+      this.#taking = setTimeout(() => this.#taken(), TAKEN_MS);
     } else if (name === "waiting" || name === "stopped") {
+      clearTimeout(this.#taking);
       this.#outbox.closed(code, reason);
       this.#presence.refresh();
       // The banner counts seconds; only this is read aloud.
       if (this.#everOpen || name === "stopped") this.#announce("Connection lost.");
     }
     if (name === "stopped" && code === 4000) {
+      this.#history.forgetEmpty();
       signOut(reason || "The server does not accept this id.");
       return;
     }
     this.#showLink();
   }
 
-  /** What waits is written once the server's limits are known: a text above them would end the connection. */
-  async #learnLimits() {
-    const { state } = this.#connection;
-    this.#messageBytesMax = (await fetchMessageBytesMax(this.#abort.signal)) ?? this.#messageBytesMax;
-    // Each connection is told once.
-    if (this.#connection.state === state && !this.#abort.signal.aborted) this.#outbox.opened();
+  #taken() {
+    this.isTaken = true;
+    rememberId(this.me);
   }
 
   #showLink() {
@@ -533,6 +575,11 @@ class Session {
   }
 }
 
+/** With whom the address says that a conversation is open. */
+function wantedPeer() {
+  return new URLSearchParams(location.search).get("to")?.normalize("NFC") ?? null;
+}
+
 // ---- start -------------------------------------------------------------------------------------------------------------
 
 function showTheme() {
@@ -552,13 +599,12 @@ showTheme();
 
 $("sign-in-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  signIn($("me-field").value.trim(), new URLSearchParams(location.search).get("to"));
+  signIn(normalId($("me-field").value), wantedPeer());
 });
 $("me-field").addEventListener("input", () => {
   $("me-problem").textContent = "";
 });
 
-const query = new URLSearchParams(location.search);
-const me = query.get("me")?.trim() || storage?.getItem(`${KNOWN_KEY}/last`) || "";
+const me = normalId(new URLSearchParams(location.search).get("me") ?? "") || storage?.getItem(`${KNOWN_KEY}/last`) || "";
 if (me === "") showSignIn();
-else signIn(me, query.get("to"));
+else signIn(me, wantedPeer());

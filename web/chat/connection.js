@@ -19,8 +19,9 @@ export function backoff(attempt, random = Math.random) {
 }
 
 export class Connection extends EventTarget {
-  #url;
-  #socket = null;
+  #dial;
+  /** The attempt under way or the open connection: {socket}, with a socket once it is known where to. */
+  #current = null;
   #timer = 0;
   #attempt = 0;
   #openedAt = 0;
@@ -31,9 +32,10 @@ export class Connection extends EventTarget {
    */
   state = { name: "connecting" };
 
-  constructor(url) {
+  /** `dial` resolves to {url, subprotocols}, or rejects with the `code` of a close. */
+  constructor(dial) {
     super();
-    this.#url = url;
+    this.#dial = dial;
     window.addEventListener("online", this.#hurry);
     document.addEventListener("visibilitychange", this.#hurry);
     this.#connect();
@@ -45,14 +47,15 @@ export class Connection extends EventTarget {
 
   /** Writes a frame; false when there is no open connection to write to. */
   send(frame) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(frame);
+    const socket = this.#current?.socket;
+    if (socket?.readyState !== WebSocket.OPEN) return false;
+    socket.send(frame);
     return true;
   }
 
   /** Connects now: the person asked, so neither the back-off nor a final close code counts. */
   retry() {
-    if (this.#socket !== null) return;
+    if (this.#current !== null) return;
     this.#connect();
   }
 
@@ -61,8 +64,8 @@ export class Connection extends EventTarget {
     window.removeEventListener("online", this.#hurry);
     document.removeEventListener("visibilitychange", this.#hurry);
     clearTimeout(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
+    const socket = this.#current?.socket;
+    this.#current = null;
     socket?.close(1000);
   }
 
@@ -73,29 +76,39 @@ export class Connection extends EventTarget {
 
   #connect() {
     clearTimeout(this.#timer);
+    const current = { socket: null };
+    this.#current = current;
+    this.#timer = setTimeout(() => this.#lost(current, { code: 1006, reason: "" }), CONNECT_TIMEOUT_MS);
+    this.#dial().then(
+      (target) => this.#open(current, target),
+      (error) => this.#lost(current, { code: error.code ?? 1006, reason: error.message }),
+    );
     this.#set({ name: "connecting", attempt: this.#attempt });
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    this.#timer = setTimeout(() => this.#lost(socket, { code: 1006, reason: "" }), CONNECT_TIMEOUT_MS);
+  }
+
+  #open(current, { url, subprotocols }) {
+    if (current !== this.#current) return;
+    const socket = new WebSocket(url, subprotocols);
+    current.socket = socket;
     socket.addEventListener("open", () => {
-      if (socket !== this.#socket) return;
+      if (current !== this.#current) return;
       clearTimeout(this.#timer);
       this.#openedAt = Date.now();
       this.#set({ name: "open" });
     });
     socket.addEventListener("message", (event) => {
-      if (socket === this.#socket && typeof event.data === "string") {
+      if (current === this.#current && typeof event.data === "string") {
         this.dispatchEvent(new CustomEvent("frame", { detail: event.data }));
       }
     });
-    socket.addEventListener("close", (event) => this.#lost(socket, event));
+    socket.addEventListener("close", (event) => this.#lost(current, event));
   }
 
-  #lost(socket, { code, reason }) {
-    if (socket !== this.#socket) return;
+  #lost(current, { code, reason }) {
+    if (current !== this.#current) return;
     clearTimeout(this.#timer);
-    this.#socket = null;
-    socket.close();
+    this.#current = null;
+    current.socket?.close();
     if (FINAL_CODES.has(code)) {
       this.#set({ name: "stopped", code, reason });
       return;

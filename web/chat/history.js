@@ -2,9 +2,10 @@
 //
 // One storage item per conversation: {readAt, messages}. Tabs of the same user share the items, so a save first takes over
 // what another tab stored meanwhile. A message is
-//   {key, id, ref, out, type, text, at, time, state, reason, cut}
+//   {key, id, ref, out, type, text, at, time, state, reason, cut, others, othersCount, data}
 // key: unique in the conversation (direction and ref or id) · at: local arrival, the order · time: shown, the server's when it is known
 // state (only `out`): waiting → sending → sent | accepted → delivered, or refused with its reason.
+// others: whom else it was sent to, the first few of othersCount · data: what is shown of its data
 // cut (only stored): the text is longer than what is kept, and this is its beginning.
 
 export const MESSAGES_MAX = 500;
@@ -41,9 +42,10 @@ export class History extends EventTarget {
   #dirty = new Set();
   #flushTimer = 0;
 
-  constructor(me, storage) {
+  /** `folder` is the path of the page's folder: chats of several servers may lie under one host. */
+  constructor(me, storage, folder = "/") {
     super();
-    this.#prefix = `${PREFIX}/${encodeURIComponent(me)}/`;
+    this.#prefix = `${PREFIX}${scopeOf(folder)}/${encodeURIComponent(me)}/`;
     this.#storage = storage;
     for (const key of this.#keys()) this.#load(key);
   }
@@ -85,6 +87,11 @@ export class History extends EventTarget {
     conversation.messages.splice(0, conversation.messages.length - MESSAGES_MAX);
     this.changed(conversation);
     return stored;
+  }
+
+  /** Forgets conversations in which nothing was said. */
+  forgetEmpty() {
+    for (const { peer, messages } of this.conversations) if (messages.length === 0) this.forget(peer);
   }
 
   markRead(conversation) {
@@ -212,6 +219,9 @@ export class History extends EventTarget {
     }
   }
 }
+
+/** What tells apart the storage items of pages in different folders. */
+export const scopeOf = (folder) => (folder === "/" ? "" : `@${folder.replace(/\/$/, "")}`);
 
 /** What is stored of a message. */
 function shortened(message) {

@@ -11,6 +11,15 @@
 
 import { encodeText, newRef } from "./wire.js";
 
+/** Of a message to many, so many are named. */
+const OTHERS_MAX = 20;
+
+/** What is shown of a message besides its text: its data, and whom else it was sent to than `known`. */
+export function besides({ recipients = [], shownData = "" }, ...known) {
+  const others = [...new Set(recipients)].filter((id) => !known.includes(id));
+  return { others: others.slice(0, OTHERS_MAX), othersCount: others.length, data: shownData };
+}
+
 /** A server that has not answered by then knows no receipts and has copies off. */
 const ANSWER_MS = 8_000;
 /** Receipts can overtake the answer that names their message; so many are remembered. */
@@ -27,6 +36,7 @@ const REFUSALS = {
   busy: "The server is busy. Try again in a moment.",
   stopping: "The server is stopping. Try again in a moment.",
   fanout_too_large: "The message is too large for so many people.",
+  too_many_recipients: "The message is for too many people.",
 };
 
 /** A refusal for people; codes of newer servers come with a text of theirs. */
@@ -105,12 +115,13 @@ export class Outbox {
   /** A copy of a message of mine, from this or another device. */
   copied(conversation, envelope) {
     const { id, ref, type, text, time } = envelope;
+    const more = besides(envelope, conversation.peer);
     let message = conversation.find({ id, ref, out: true });
     // Recipients know my references too, and where senders are not checked they may write as me: another text is another message.
     if (message !== null && message.id !== id && message.text !== text) message = null;
     if (message === null) {
       const known = ref !== null && conversation.find({ id: "", ref, out: true }) !== null;
-      message = this.#history.add(conversation, { id, ref: known ? null : ref, out: true, type, text, time, state: "accepted" });
+      message = this.#history.add(conversation, { ...more, id, ref: known ? null : ref, out: true, type, text, time, state: "accepted" });
     } else {
       this.#answers ||= message.ref !== null;
       message.id = id || message.id;

@@ -116,9 +116,28 @@ export function messageItem(message, previous, { onRetry }) {
     meta.append(mark);
   }
   const who = element("span", "unseen", message.out ? "You: " : "");
-  item.append(element("div", "bubble", who, body, ...(more === null ? [] : [more]), meta));
+  const parts = [others(message), who, body, more, data(message), meta];
+  item.append(element("div", "bubble", ...parts.filter((part) => part !== null)));
   if (message.state === "refused") item.append(refusal(message, onRetry));
   return item;
+}
+
+/** Whom else the message was sent to. */
+function others({ others: ids = [], othersCount = ids.length }) {
+  if (ids.length === 0) return null;
+  const line = element("p", "others", "Also to ");
+  ids.forEach((id, index) => line.append(...(index > 0 ? [", "] : []), element("bdi", "", nameOf(id))));
+  if (othersCount > ids.length) line.append(` and ${othersCount - ids.length} more`);
+  return line;
+}
+
+/** The message's data, folded up. */
+function data({ data: text = "" }) {
+  if (text === "") return null;
+  const shown = element("pre", "", text);
+  shown.tabIndex = 0;
+  shown.setAttribute("aria-label", "Data of this message");
+  return element("details", "data", element("summary", "", "Data"), shown);
 }
 
 function refusal(message, onRetry) {

@@ -3,24 +3,24 @@
 // In: frames, up to the server's limit of some megabytes. Out: envelopes, and which of them are the server's own word.
 // Invariant: every step takes time in proportion to the frame and a constant stack, whatever is in it.
 //
-// A user id is text everywhere in this page. On the wire a canonical u64 is a JSON number and anything else a string, so
-// ids above 2^53 would lose digits in JSON.parse and JSON.stringify: this file reads and writes them digit by digit.
+// A user id is text everywhere in this page, in Unicode normalization form C (docs/ids.md), and on this page's connection the
+// server writes every id as a string. Elsewhere canonical 64-bit numbers are JSON numbers, which JSON.parse would round
+// above 2^53: `parse` keeps their digits.
 
-const U64_MAX = (1n << 64n) - 1n;
 const ID_BYTES_MAX = 128;
+/** Characters of a message's data that are shown and kept. */
+const DATA_MAX = 2_000;
 /** Messages between users always get an id; what the server itself says has this one. */
 const NIL_ID = "00000000-00000000-0000-00000000";
 
-/** Whether `id` is written on the wire as a number: decimal, no leading zero, below 2^64. */
-export function isNumericId(id) {
-  return /^(0|[1-9]\d{0,19})$/.test(id) && BigInt(id) <= U64_MAX;
-}
+/** The one spelling of an id that somebody has typed. */
+export const normalId = (text) => text.trim().normalize("NFC");
 
 /** Returns the problem with `id` as a sentence for people, or null when it may be used. */
 export function idProblem(id) {
   if (id === "") return "Enter a number or a name.";
   // Control characters are invisible and would make two different ids look the same.
-  if (/[\u0000-\u001f\u007f]/.test(id) || !isWellFormed(id)) return "An id cannot contain control characters.";
+  if (/\p{Cc}/u.test(id) || !isWellFormed(id)) return "An id cannot contain control characters.";
   if (new TextEncoder().encode(id).length > ID_BYTES_MAX) return `An id can have at most ${ID_BYTES_MAX} bytes.`;
   return null;
 }
@@ -33,8 +33,6 @@ export function idFromWire(value) {
   if (typeof value === "string") return value.length <= ID_BYTES_MAX && isWellFormed(value) ? value : null;
   return Number.isSafeInteger(value) && value >= 0 ? String(value) : null;
 }
-
-const idToWire = (id) => (isNumericId(id) ? id : JSON.stringify(id));
 
 /** Parses JSON, keeping integers beyond 2^53 as strings of their digits. */
 export function parse(text) {
@@ -96,8 +94,7 @@ function numberAt(text, start) {
 
 /** Encodes one text message. `ref` comes back in `data` of the send-back copy and names the message there. */
 export function encodeText({ sender, recipient, text, ref }) {
-  const data = JSON.stringify({ ref });
-  return `{"type":"text","sender":${idToWire(sender)},"recipients":[${idToWire(recipient)}],"text":${JSON.stringify(text)},"data":${data}}`;
+  return JSON.stringify({ type: "text", sender, recipients: [recipient], text, data: { ref } });
 }
 
 /** Decodes a frame into an envelope with text ids, or returns null when it is not one. */
@@ -122,7 +119,17 @@ export function decode(frame) {
     // A reference is only a key; an absurdly long one is not ours.
     ref: typeof data.ref === "string" && data.ref.length <= 64 ? data.ref : null,
     data,
+    shownData: shownData(raw.data),
   };
+}
+
+/** What a person may want to see of a message's data, as indented JSON; "" when there is nothing but a reference. */
+function shownData(data) {
+  if (data === null || data === undefined) return "";
+  const names = typeof data === "object" && !Array.isArray(data) ? Object.keys(data) : null;
+  if (names !== null && names.every((name) => name === "ref")) return "";
+  const text = JSON.stringify(data, null, 2);
+  return text.length <= DATA_MAX ? text : `${text.slice(0, DATA_MAX)}…`;
 }
 
 /**

@@ -21,6 +21,7 @@ before(async () => {
   const javascript = "text/javascript";
   files = {
     "/": { type: "text/html", body: PAGE },
+    "/example": { type: "text/html", body: await readFile(new URL("../examples/page.html", import.meta.url)) },
     "/tidewire.min.js": { type: javascript, body: await dist("tidewire.min.js") },
     "/tidewire.min.mjs": { type: javascript, body: await dist("tidewire.min.mjs") },
   };
@@ -225,4 +226,47 @@ test("the module bundle works in a module and in a worker", async (t) => {
     return [inPage, inWorker];
   });
   assert.deepEqual(results, ["page", "worker"]);
+});
+
+test("the example of a page sends, shows answers, and says when the gateway is away", async (t) => {
+  const { fake, page } = await open(t);
+  await page.goto(`${fake.page}example`);
+  const link = await fake.accept();
+  link.echo();
+  const state = page.locator("#state");
+  await page.locator("#state", { hasText: /^connected$/ }).waitFor();
+  await page.locator("#text").fill("grüße");
+  await page.locator("#send").click();
+  await page.locator("#answers li", { hasText: "grüße" }).waitFor();
+  link.terminate();
+  (await fake.accept()).echo();
+  await page.locator("#state", { hasText: /^connected$/ }).waitFor();
+  assert.equal(await state.textContent(), "connected");
+});
+
+test("a client that waits for a long time connects at once when the browser is online again", async (t) => {
+  const { fake, page } = await open(t);
+  const told = page.evaluate(async () => {
+    // The wait is a random part of ten minutes, at its longest.
+    Math.random = () => 1;
+    const gateway = new Tidewire.Gateway(location.href, { reconnect: { minMs: 600_000, maxMs: 600_000 } });
+    const socket = gateway.endpoint("chat", { reopen: true });
+    const next = (type) => new Promise((resolve) => socket.addEventListener(type, resolve, { once: true }));
+    const down = next("down");
+    await next("open");
+    const { retryMs } = await down;
+    document.title = "waiting";
+    await next("up");
+    gateway.close();
+    return retryMs;
+  });
+  const first = await fake.accept();
+  first.echo();
+  await page.waitForTimeout(1_100); // attempts that the surroundings ask for are a second apart
+  await page.context().setOffline(true);
+  first.terminate();
+  await page.waitForFunction(() => document.title === "waiting");
+  await page.context().setOffline(false);
+  (await fake.accept()).echo();
+  assert.equal(await told, 600_000);
 });

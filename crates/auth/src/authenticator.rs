@@ -45,8 +45,12 @@ impl Authenticator {
 
     /// Decides about a request by its header fields; returns who it is.
     ///
-    /// A field or cookie that a kind looks at and that occurs twice does not count for that
-    /// kind, even if one of the two, or both, would be right.
+    /// A field that a kind looks at and that occurs twice does not count for that kind, even if one of the two, or
+    /// both, would be right. Of several cookies of the demanded name one has to be right, because browsers send those
+    /// of the host and of the domain together.
+    ///
+    /// A bearer token may also come as a subprotocol ([`BEARER_SUBPROTOCOL`](crate::BEARER_SUBPROTOCOL)), and in the
+    /// query where the configuration names a parameter.
     ///
     /// # Errors
     /// [`Denied`]: answer 401 or close the WebSocket, and say no more than that.
@@ -87,10 +91,23 @@ impl Authenticator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     NoAuth,
-    Basic { user: Secret, password: Secret },
-    Bearer { value: Secret },
-    Header { name: String, value: Secret },
-    Cookie { name: String, value: Secret },
+    Basic {
+        user: Secret,
+        password: Secret,
+    },
+    Bearer {
+        value: Secret,
+        /// A parameter of the query that may carry the token as well.
+        query: Option<String>,
+    },
+    Header {
+        name: String,
+        value: Secret,
+    },
+    Cookie {
+        name: String,
+        value: Secret,
+    },
     OneOf(Vec<Self>),
     AllOf(Vec<Self>),
 }
@@ -105,18 +122,25 @@ impl Node {
             Self::Basic { user, password } => Verdict::of(&credentials::basic(headers), |found| {
                 user.matches_choice(found.user()) & password.matches_choice(found.password())
             }),
-            Self::Bearer { value } => Verdict::of(&credentials::bearer(headers), |found| {
-                value.matches_choice(found)
-            }),
+            Self::Bearer { value, query } => {
+                let tokens = credentials::bearer(headers, query.as_deref());
+                Verdict::any(
+                    tokens
+                        .iter()
+                        .map(|token| value.matches_choice(token.bytes())),
+                )
+            }
             Self::Header { name, value } => {
                 Verdict::of(&credentials::field(headers, name), |found| {
                     value.matches_choice(found)
                 })
             }
             Self::Cookie { name, value } => {
-                Verdict::of(&credentials::cookie(headers, name), |found| {
-                    value.matches_choice(found)
-                })
+                Verdict::any(credentials::cookies(headers, name).map(|found| {
+                    let unquoted =
+                        credentials::unquoted(found).map(|found| value.matches_choice(found));
+                    value.matches_choice(found) | unquoted.unwrap_or_else(|| Choice::from(0))
+                }))
             }
             Self::OneOf(members) => members.iter().fold(Verdict::start(0), |so_far, member| {
                 let verdict = member.evaluate(headers);
@@ -174,6 +198,14 @@ impl Verdict {
             passes: Choice::from(passes),
             offered: false,
         }
+    }
+
+    /// Passes if one does; each is evaluated.
+    fn any(choices: impl Iterator<Item = Choice>) -> Self {
+        choices.fold(Self::start(0), |so_far, choice| Self {
+            passes: so_far.passes | choice,
+            offered: true,
+        })
     }
 
     fn of<T>(offer: &Offer<T>, compare: impl FnOnce(&T) -> Choice) -> Self {

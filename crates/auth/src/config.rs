@@ -35,10 +35,14 @@ pub enum AuthConfig {
         /// The password; the key `value` means the same.
         password: Secret,
     },
-    /// `bearer`: a token in the `Authorization` field (RFC 6750).
+    /// `bearer`: a token in the `Authorization` field (RFC 6750), or among the subprotocols
+    /// ([`BEARER_SUBPROTOCOL`](crate::BEARER_SUBPROTOCOL)) of pages, which can set no field.
     Bearer {
         /// The token without the word `Bearer`.
         value: Secret,
+        /// Name of a parameter of the query that may carry the token as well, such as `access_token`. Default: none,
+        /// because proxies write queries into their logs.
+        query: Option<String>,
     },
     /// `header`: any header field.
     Header {
@@ -80,7 +84,7 @@ impl AuthConfig {
             Self::Basic {
                 password: secret, ..
             }
-            | Self::Bearer { value: secret }
+            | Self::Bearer { value: secret, .. }
             | Self::Header { value: secret, .. }
             | Self::Cookie { value: secret, .. } => !secret.expose().starts_with("${"),
             Self::OneOf { types } | Self::AllOf { types } => {
@@ -100,6 +104,7 @@ struct AuthTable {
     password: Option<Secret>,
     name: Option<String>,
     value: Option<Secret>,
+    query: Option<String>,
     types: Option<Vec<AuthConfig>>,
 }
 
@@ -137,6 +142,7 @@ impl AuthTable {
             ("password", self.password.is_some()),
             ("name", self.name.is_some()),
             ("value", self.value.is_some()),
+            ("query", self.query.is_some()),
             ("types", self.types.is_some()),
         ]
         .into_iter()
@@ -160,6 +166,7 @@ impl TryFrom<AuthTable> for AuthConfig {
             },
             "bearer" => Self::Bearer {
                 value: table.take_secret()?,
+                query: table.query.take(),
             },
             "header" => Self::Header {
                 name: table.take_name()?,

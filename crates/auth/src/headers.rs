@@ -1,13 +1,18 @@
-//! [`Headers`]: the view of a request's header fields that authentication needs.
+//! [`Headers`]: the view of a request that authentication needs: its header fields, and its query.
 //!
 //! A trait instead of a type, so that the toolkit's request head and `http::HeaderMap` both
 //! fit without this crate knowing either.
 
-/// The header fields of one request.
+/// One request, as far as authentication looks at it.
 pub trait Headers {
     /// The values of all fields of this name, in the order received. The name is compared
     /// without regard to case; a value is what stands between the optional white space.
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a>;
+
+    /// The part of the request's target behind its `?`. Default: none.
+    fn query(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for &[(N, V)] {

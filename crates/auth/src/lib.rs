@@ -27,15 +27,20 @@ mod credentials; // header bytes → credentials
 mod error; // what can be wrong with it
 mod headers; // the header fields of a request
 mod identity; // who passed, and what it may do
+mod query; // parameters of a request's query
 mod reference; // `${env:…}` and `${file:…}`
 mod resolve; // config → authenticator
 mod secret; // a string that cannot be printed
+mod user_name; // the spelling of a user's id
 
 pub use authenticator::{Authenticator, Denied};
 pub use config::AuthConfig;
+pub use credentials::BEARER_SUBPROTOCOL;
 pub use error::{AuthError, AuthRule};
 pub use headers::Headers;
 pub use identity::{Grants, Identity, Scope};
+pub use query::{MalformedParameter, decode_parameter, first_parameter, raw_parameters};
 pub use reference::{Lookup, LookupError, NoLookup};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;
+pub use user_name::{USER_NAME_BYTES_MAX, UserNameError, composed, user_name};

@@ -44,8 +44,12 @@ impl Resolver<'_> {
                 user: self.text(&Secret::from(user.as_str()), &key(path, "user"), USER)?,
                 password: self.text(password, &key(path, "password"), PASSWORD)?,
             },
-            AuthConfig::Bearer { value } => Node::Bearer {
+            AuthConfig::Bearer { value, query } => Node::Bearer {
                 value: self.text(value, &key(path, "value"), TOKEN)?,
+                query: query
+                    .as_ref()
+                    .map(|name| field_name(name, &key(path, "query")))
+                    .transpose()?,
             },
             AuthConfig::Header { name, value } => Node::Header {
                 name: field_name(name, &key(path, "name"))?,

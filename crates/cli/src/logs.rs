@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 
 use anyhow::{Context as _, anyhow};
 use tidewire_server::config::LogFormat;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::format};
 
-use crate::report::WrongUsage;
+use crate::{report::WrongUsage, sampling::Sampled};
 
 /// Where events go.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum Target {
 }
 
 /// Starts logging for the whole process.
-pub(crate) fn start(level: &str, format: LogFormat, target: &Target) -> anyhow::Result<()> {
+pub(crate) fn start(level: &str, shape: LogFormat, target: &Target) -> anyhow::Result<()> {
     let target = target.clone();
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter(level)?)
@@ -32,10 +32,12 @@ pub(crate) fn start(level: &str, format: LogFormat, target: &Target) -> anyhow::
         .log_internal_errors(false)
         .with_ansi(target.is_colourful())
         .with_writer(move || target.clone());
-    let started = if format == LogFormat::Json {
-        events.json().try_init()
+    let started = if shape == LogFormat::Json {
+        let lines = Sampled::new(format().json(), true);
+        events.json().event_format(lines).try_init()
     } else {
-        events.try_init()
+        let lines = Sampled::new(format(), false);
+        events.event_format(lines).try_init()
     };
     started.map_err(|error| anyhow!(error).context("cannot start logging"))
 }

@@ -15,6 +15,7 @@ mod default_config; // the documented example
 mod store; // a copy of the store, and a look
 mod signals; // what a running program is told
 mod logs; // events → standard error or a file
+mod sampling; // lines that strangers cause, bounded
 mod service_manager; // what systemd is told
 mod upgrade; // a new process of the same command
 mod output; // results → standard output

@@ -44,4 +44,4 @@ pub use single::LIST_LENGTH_MAX;
 pub use surroundings::{Surroundings, read_text};
 pub use template::template;
 pub use tls::{FILES_LOOKED_AT_EVERY, IdentityFiles, tls_warnings};
-pub use value::{LogFormat, is_log_filter, listen_address, origin};
+pub use value::{ForwardedFields, LogFormat, is_log_filter, listen_address, origin};

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tidewire_auth::{AuthConfig, Authenticator};
+use tidewire_proto::proxy::Network;
 
 use crate::{Checker, Rule, is_log_filter, listen_address, origin, quote};
 
@@ -41,7 +42,7 @@ impl Checker<'_> {
         address
     }
 
-    /// A list of origins, in the spelling of browsers; `None` when it is `["*"]`: any.
+    /// A list of origins and patterns of origins, in the spelling of browsers; `None` when it is `["*"]`: any.
     pub fn origins(&mut self, key: &str, texts: &[String]) -> Option<Vec<String>> {
         if texts.len() > LIST_LENGTH_MAX {
             self.value(key, &format_args!("{} origins", texts.len()), "at most 256");
@@ -59,15 +60,34 @@ impl Checker<'_> {
         let mut origins = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             match origin(text) {
-                Some(origin) => origins.push(origin),
-                None => self.value(
-                    &format!("{key}[{index}]"),
-                    &quote(text),
-                    "exactly scheme://host or scheme://host:port, or \"*\" for any",
-                ),
+                Ok(origin) => origins.push(origin),
+                Err(expected) => self.value(&format!("{key}[{index}]"), &quote(text), expected),
             }
         }
         Some(origins)
+    }
+
+    /// A list of addresses and networks; those that are none are noted.
+    pub fn networks(&mut self, key: &str, texts: &[String]) -> Vec<Network> {
+        if texts.len() > LIST_LENGTH_MAX {
+            self.value(
+                key,
+                &format_args!("{} networks", texts.len()),
+                "at most 256",
+            );
+        }
+        let mut networks = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match text.trim().parse() {
+                Ok(network) => networks.push(network),
+                Err(_) => self.value(
+                    &format!("{key}[{index}]"),
+                    &quote(text),
+                    "an address or a network like 10.0.0.0/8 or 2001:db8::/32",
+                ),
+            }
+        }
+        networks
     }
 
     /// Whether a file is there; if not, that is noted.

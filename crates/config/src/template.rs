@@ -150,6 +150,6 @@ fn comment(text: &mut String, paragraphs: impl IntoIterator<Item = String>) {
 const WIDTH: usize = 80;
 
 /// What stands in any table with credentials.
-pub(crate) const AUTH: &str = "`type` is one of noauth; basic (user, password); bearer (value); header (name, value); \
+pub(crate) const AUTH: &str = "`type` is one of noauth; basic (user, password); bearer (value, and query = name of a query parameter that may carry it); header (name, value); \
     cookie (name, value); oneOf, allOf (types = [{ type = ... }, ...]). Texts may be \"${env:NAME}\" or \
     \"${file:/path}\"; prefer that for secrets.";

@@ -1,7 +1,8 @@
 //! Texts with a grammar of their own: addresses, origins, log filters.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use tidewire_proto::proxy::ForwardedBy;
 use tidewire_table::choice;
 
 choice! {
@@ -12,6 +13,28 @@ choice! {
         Text = "text",
         /// One object per line, for collectors.
         Json = "json",
+    }
+}
+
+choice! {
+    /// The header fields in which trusted HTTP proxies tell who asks.
+    pub enum ForwardedFields {
+        /// `X-Forwarded-For` where it is there, else `Forwarded`, else `X-Real-IP`.
+        Either = "either",
+        /// `X-Forwarded-*` only.
+        XForwarded = "x-forwarded",
+        /// `Forwarded` of RFC 7239 only.
+        Forwarded = "forwarded",
+    }
+}
+
+impl From<ForwardedFields> for ForwardedBy {
+    fn from(fields: ForwardedFields) -> Self {
+        match fields {
+            ForwardedFields::Either => Self::Either,
+            ForwardedFields::XForwarded => Self::XForwardedFor,
+            ForwardedFields::Forwarded => Self::Forwarded,
+        }
     }
 }
 
@@ -33,47 +56,91 @@ pub fn listen_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(IpAddr::V4(ip), port.parse().ok()?))
 }
 
-/// Reads an origin as browsers write it and returns it in their spelling: lower case, without
-/// the default port. Paths, user names, wildcards and `null` are no origins.
-pub fn origin(text: &str) -> Option<String> {
-    let text = text.to_ascii_lowercase();
-    let (scheme, authority) = text.split_once("://")?;
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+/// Reads an origin, or a pattern of origins, and returns it as browsers write it: lower case, the host in ASCII, neither
+/// the default port nor a slash at the end. Patterns may have a `*` in the first label of the host, and for the port.
+///
+/// # Errors
+/// The text says which form was expected instead.
+pub fn origin(text: &str) -> Result<String, &'static str> {
+    if text.eq_ignore_ascii_case("null") {
+        return Ok("null".to_owned());
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(
+        "exactly scheme://host or scheme://host:port, such as https://example.org, \"null\", or \"*\" for any",
+    )?;
+    let scheme = scheme.to_ascii_lowercase();
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    if !scheme_ok {
-        return None;
+    if !is_scheme {
+        return Err("a scheme in front of ://, such as https");
+    }
+    if matches!(scheme.as_str(), "ws" | "wss") {
+        return Err("http:// or https://: the origin of a page, not the address it connects to");
+    }
+    let is_of_web = matches!(scheme.as_str(), "http" | "https");
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#', '@', '\\']) {
+        return Err("an origin, which is scheme://host:port without user, path and query");
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let is_ipv6 = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
-    let is_name = !host.is_empty()
-        && !host.starts_with('.')
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if !is_ipv6 && !is_name {
-        return None;
-    }
-    let Some(port) = port else {
-        return Some(text);
+    let host = host_of_origin(host, is_of_web)?;
+    let port = match port {
+        None => return Ok(format!("{scheme}://{host}")),
+        Some("*") => return Ok(format!("{scheme}://{host}:*")),
+        Some(port) => port,
     };
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-    let is_default = matches!((scheme, port), ("http", 80) | ("https", 443));
-    Some(if is_default {
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port: Option<u16> = port.parse().ok().filter(|port| is_number && *port != 0);
+    let port = port.ok_or("a port from 1 to 65535, or * for any")?;
+    let is_default = matches!((scheme.as_str(), port), ("http", 80) | ("https", 443));
+    Ok(if is_default {
         format!("{scheme}://{host}")
     } else {
         format!("{scheme}://{host}:{port}")
     })
+}
+
+/// The host of an origin or a pattern. Behind a scheme that is not the web's it may be anything: nothing, as in
+/// `file://`, or a dot, as in `app://.`.
+fn host_of_origin(host: &str, is_of_web: bool) -> Result<String, &'static str> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address
+            .strip_suffix(']')
+            .and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+        return address
+            .map(|ip| format!("[{ip}]"))
+            .ok_or("an IPv6 address in brackets, such as [2001:db8::1]");
+    }
+    // A * is no part of a name that can be encoded.
+    let (pattern, name) = match host.split_once('.') {
+        Some((first, others)) if first.contains('*') => (format!("{first}."), others),
+        Some(_) | None => (String::new(), host),
+    };
+    // What is no name of the domain name system stays as it is.
+    let name = idna::domain_to_ascii(name).unwrap_or_else(|_no_name| name.to_owned());
+    let host = format!("{pattern}{name}").to_ascii_lowercase();
+    let is_name = host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte));
+    let is_host = is_name && (!is_of_web || !(host.is_empty() || host.starts_with('.')));
+    if !is_host {
+        return Err("a host behind scheme://, such as example.org or *.example.org");
+    }
+    let (first, others) = host.split_once('.').unwrap_or((&host, ""));
+    if others.contains('*') || first.matches('*').count() > 1 {
+        return Err(
+            "one * in the first label of the host, such as *.example.org or app-*.example.org",
+        );
+    }
+    if first == "*" && others.is_empty() && is_of_web {
+        return Err("a domain behind the *, such as *.example.org, or \"*\" alone for any origin");
+    }
+    Ok(host)
 }
 
 /// Whether a text is a log filter: levels, alone or behind `target=`, joined by commas. A

@@ -6,7 +6,8 @@
 //! multiple of themselves; a publication's bytes depend on nothing but the publication, so they are made once,
 //! however many sessions get it.
 //!
-//! [`Classic`] is what clients of wsserver speak (docs/messaging.md). A new dialect is a type that implements
+//! [`Classic`] is what clients of wsserver speak (docs/messaging.md), [`ClassicStringIds`] the same for clients that
+//! cannot read a number of 64 bits. A new dialect is a type that implements
 //! [`Dialect`]; neither the hub nor the server's connection loop knows which one a connection speaks.
 #![forbid(unsafe_code)]
 
@@ -18,7 +19,7 @@ use std::{error::Error, fmt};
 use tidewire_hub::{Command, ConnectError, Notice, Publication, Reason, Settings, UserId};
 
 pub use self::{
-    classic::{Classic, EnvelopeError},
+    classic::{Classic, ClassicStringIds, EnvelopeError},
     close::Close,
 };
 
@@ -27,8 +28,15 @@ pub trait Dialect: Send + Sync + 'static {
     /// Why a payload is no command.
     type Error: Error + fmt::Display + Send + Sync + 'static;
 
+    /// The same dialect with every id as a text, for clients whose numbers do not hold 64 bits. It is the dialect
+    /// itself where ids are texts anyway.
+    type StringIds: Dialect<Error = Self::Error>;
+
+    /// Its name as a subprotocol (RFC 6455 section 1.9), for clients that offer several.
+    const SUBPROTOCOL: &'static str;
+
     /// Reads the payload of a message, text or binary alike, that a session of `user` got, or 0 where an
-    /// administrator calls. `settings` bound what is taken.
+    /// administrator calls. `settings` bound what is taken: what is beyond them is a [`Command::Refuse`].
     ///
     /// # Errors
     /// The first rule of the dialect that the payload breaks; the connection ends with [`Ending::Invalid`].

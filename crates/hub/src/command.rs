@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use crate::{Reason, UserId};
+use crate::{Reason, Refusal, UserId};
 
 /// One request of a client.
 #[derive(Clone, Debug)]
@@ -14,6 +14,14 @@ use crate::{Reason, UserId};
 pub enum Command<'a> {
     /// Store and deliver a message.
     Publish(Draft<'a>),
+    /// A message that keeps the rules of the dialect, but is beyond a bound of this server: its sender is told, and
+    /// goes on.
+    Refuse {
+        /// The bound.
+        refusal: Refusal,
+        /// The author's name for the message, as in [`Draft::reference`].
+        reference: Option<JsonText<'a>>,
+    },
 }
 
 /// A message that has no id yet.

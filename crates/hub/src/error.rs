@@ -1,7 +1,7 @@
 //! Why the hub says no.
 //!
 //! In: limits, the store's answers, broken rules. Out: one small enum per operation. Invariant:
-//! [`Refusal`] is about well-formed messages and never ends a connection; its codes and texts
+//! [`Refusal`] is about messages that keep the rules of their dialect, and never ends a connection; its codes and texts
 //! are part of `notification_refused` and plain ASCII without quotes.
 
 use tidewire_engine::{AppendError, MailboxRefusal, SubmitError};
@@ -24,7 +24,7 @@ pub enum ConnectError {
     StoreClosed,
 }
 
-/// A well-formed message was not accepted. Nothing of it was stored, except that after
+/// A message was not accepted, and whoever sent it may go on. Nothing of it was stored, except that after
 /// [`Refusal::StoreFailed`] this is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +53,30 @@ pub enum Refusal {
     /// Size times recipients is above `fanout_bytes_max`.
     #[error("the message is too large for so many recipients")]
     FanoutTooLarge,
+    /// It has more recipients than `recipients_max`.
+    #[error("$.recipients[] must contain at most {max} values")]
+    TooManyRecipients {
+        /// The limit.
+        max: usize,
+    },
+    /// Its type is longer than a dialect takes.
+    #[error("$.type must have at most {max} bytes")]
+    TypeTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// Its data is nested deeper than common JSON readers go.
+    #[error("nested deeper than {max} levels")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// A number in its data is beyond what common JSON readers take.
+    #[error("a number in $.data must have at most {max} characters and be below 1.8e308")]
+    NumberTooLarge {
+        /// The limit of its length.
+        max: usize,
+    },
 }
 
 impl Refusal {
@@ -67,6 +91,10 @@ impl Refusal {
             Self::Busy => "busy",
             Self::Stopping => "stopping",
             Self::FanoutTooLarge => "fanout_too_large",
+            Self::TooManyRecipients { .. } => "too_many_recipients",
+            Self::TypeTooLong { .. } => "type_too_long",
+            Self::TooDeep { .. } => "too_deep",
+            Self::NumberTooLarge { .. } => "number_too_large",
         }
     }
 }

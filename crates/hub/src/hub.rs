@@ -239,6 +239,11 @@ impl Hub {
         self.counters.invalid.add(1);
     }
 
+    /// Counts a message over the API that is beyond a bound of this server; a session counts its own.
+    pub fn count_refused(&self, refusal: Refusal) {
+        self.counters.refused(refusal);
+    }
+
     /// Totals.
     pub fn totals(&self) -> HubStats {
         self.counters.snapshot(self.session_table.len())

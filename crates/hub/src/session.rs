@@ -120,6 +120,13 @@ impl Session {
     pub fn submit(&self, command: Command<'_>, payload_len: usize) -> Result<(), CommandError> {
         match command {
             Command::Publish(draft) => self.publish(draft, payload_len),
+            Command::Refuse { refusal, reference } => {
+                let now = self.hub.now();
+                self.counters.came_in(now.as_second(), payload_len);
+                let reference = reference.map(|text| text.literal().into());
+                self.hub.notify_refused(&self.live, refusal, reference);
+                Ok(())
+            }
         }
     }
 

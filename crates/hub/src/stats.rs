@@ -41,6 +41,8 @@ pub struct HubStats {
     pub refused_stopping: u64,
     /// Refused: too large for so many recipients.
     pub refused_fanout: u64,
+    /// Messages refused because they are beyond a bound for one message: recipients, type, nesting, numbers.
+    pub refused_beyond_bounds: u64,
     /// Durable messages handed to connections.
     pub delivered: u64,
     /// Of these: read from mailboxes instead of passed on when they were stored.
@@ -86,6 +88,7 @@ counters!(
     refused_busy,
     refused_stopping,
     refused_fanout,
+    refused_beyond_bounds,
     delivered,
     caught_up,
     confirmed,
@@ -105,6 +108,10 @@ impl Counters {
             Refusal::Busy => self.refused_busy.add(1),
             Refusal::Stopping => self.refused_stopping.add(1),
             Refusal::FanoutTooLarge => self.refused_fanout.add(1),
+            Refusal::TooManyRecipients { .. }
+            | Refusal::TypeTooLong { .. }
+            | Refusal::TooDeep { .. }
+            | Refusal::NumberTooLarge { .. } => self.refused_beyond_bounds.add(1),
         }
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! In: the `id` query parameter, `sender` and `recipients` of envelopes. Out: the key of
 //! every map of the hub, the key of a mailbox and a JSON value. Invariant: one user has one
-//! form. The string `"42"` *is* the number 42; a string that merely looks like a number
-//! (`042`, `-1`, `1.5`, `1e3`, digits beyond 64 bits) is refused, because clients that know
-//! numeric ids only would mean a number by it and reach somebody else.
+//! form, by the rule of [`tidewire_auth::user_name`] (`docs/ids.md`). The string `"42"` *is* the number 42; a text
+//! that is no canonical unsigned 64-bit number (`042`, `-1`, `1e3`, more digits) is a name, and no JSON number.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tidewire_auth::{MalformedParameter, UserNameError, decode_parameter, user_name};
 use tidewire_engine::UserKey;
 
-/// A user: an unsigned 64-bit number or a string of 1 to 128 bytes.
+/// A user: an unsigned 64-bit number or a name of 1 to 128 bytes.
 ///
 /// Numbers order before strings. Cloning copies no text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,9 +21,20 @@ impl UserId {
     /// The administrator ("bot"): never receives anything over a connection.
     pub const BOT: Self = Self(Repr::Number(0));
 
-    /// The value of `?id=`, percent-decoded by the caller.
-    pub fn from_query(value: &str) -> Result<Self, UserIdError> {
-        value.parse()
+    /// The value of a query parameter, as it stands in the query.
+    ///
+    /// # Errors
+    /// [`UserIdError`]; its text is for whoever sent the request.
+    pub fn from_query(raw: &str) -> Result<Self, UserIdError> {
+        decode_parameter(raw)?.parse()
+    }
+
+    /// The present spelling of a mailbox's key, if it is another one: earlier programs did not normalize names.
+    pub fn respelt(key: &str) -> Option<String> {
+        match tidewire_auth::composed(key) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(name) => Some(name),
+        }
     }
 
     /// Whether this is the administrator, id 0.
@@ -73,10 +84,22 @@ impl UserId {
         }
     }
 
-    /// An upper bound of what [`UserId::write_json`] appends.
+    /// Appends the id as a JSON string, also if it is a number.
+    pub fn write_json_string(&self, out: &mut String) {
+        match &self.0 {
+            Repr::Number(number) => {
+                out.push('"');
+                decimal(*number, |digits| out.push_str(digits));
+                out.push('"');
+            }
+            Repr::Text(_) => self.write_json(out),
+        }
+    }
+
+    /// An upper bound of what [`UserId::write_json`] and [`UserId::write_json_string`] append.
     pub fn json_len_max(&self) -> usize {
         match &self.0 {
-            Repr::Number(_) => 20,
+            Repr::Number(_) => 22,
             Repr::Text(text) => 2 + 2 * text.len(),
         }
     }
@@ -92,18 +115,12 @@ enum Repr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserIdError {
-    /// Nothing at all.
-    #[error("an id must not be empty")]
-    Empty,
-    /// More than 128 bytes.
-    #[error("an id must have at most 128 bytes")]
-    TooLong,
-    /// A control character; it could break lines of logs and records.
-    #[error("an id must not contain control characters")]
-    ControlCharacter,
-    /// It reads as a number, but not as an unsigned 64-bit one in its shortest form.
-    #[error("a numeric id must be an unsigned 64-bit integer without sign or leading zeros")]
-    NotCanonical,
+    /// It breaks the rule for names.
+    #[error(transparent)]
+    Name(#[from] UserNameError),
+    /// In a query, it is not well encoded.
+    #[error(transparent)]
+    Malformed(#[from] MalformedParameter),
 }
 
 impl From<u64> for UserId {
@@ -116,22 +133,11 @@ impl FromStr for UserId {
     type Err = UserIdError;
 
     fn from_str(text: &str) -> Result<Self, UserIdError> {
-        if text.is_empty() {
-            return Err(UserIdError::Empty);
-        }
-        if text.len() > TEXT_LEN_MAX {
-            return Err(UserIdError::TooLong);
-        }
-        if text.chars().any(char::is_control) {
-            return Err(UserIdError::ControlCharacter);
-        }
-        if let Some(number) = canonical_number(text) {
-            return Ok(Self(Repr::Number(number)));
-        }
-        if looks_like_number(text.trim()) {
-            return Err(UserIdError::NotCanonical);
-        }
-        Ok(Self(Repr::Text(Arc::from(text))))
+        let name = user_name(text)?;
+        Ok(match canonical_number(&name) {
+            Some(number) => Self(Repr::Number(number)),
+            None => Self(Repr::Text(Arc::from(name))),
+        })
     }
 }
 
@@ -181,6 +187,21 @@ impl de::Visitor<'_> for UserIdVisitor {
         Ok(UserId::from(number))
     }
 
+    /// Some serializers write every number as a floating-point one (`1.0`, `1e3`). A whole one that such a number
+    /// holds exactly is meant; `-0` has a sign, so it is none.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<UserId, E> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, not negative and below 2^53"
+        )]
+        let whole = (number.is_sign_positive() && number <= EXACT_MAX && number.fract() == 0.0)
+            .then_some(number as u64);
+        whole
+            .map(UserId::from)
+            .ok_or_else(|| E::invalid_value(de::Unexpected::Float(number), &self))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<UserId, E> {
         text.parse().map_err(E::custom)
     }
@@ -193,22 +214,6 @@ fn canonical_number(text: &str) -> Option<u64> {
         && (digits.len() == 1 || digits.first() != Some(&b'0'));
     // `parse` alone would take "+1" and "042".
     if canonical { text.parse().ok() } else { None }
-}
-
-/// Optional sign, digits with at most one point, optional exponent.
-fn looks_like_number(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let exponent_fits = exponent.is_none_or(|exponent| {
-        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        !exponent.is_empty() && digits(exponent)
-    });
-    exponent_fits && !(whole.is_empty() && fraction.is_empty()) && digits(whole) && digits(fraction)
 }
 
 /// Hands the decimal digits to `use_digits` without allocating.
@@ -231,67 +236,93 @@ fn decimal<T>(mut number: u64, use_digits: impl FnOnce(&str) -> T) -> T {
     )
 }
 
-const TEXT_LEN_MAX: usize = 128;
+/// 2^53 - 1: all whole numbers up to it, and not all above, are exact as floating-point ones.
+const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<&str, UserIdError>) {
-        let json = UserId::from_query(text).map(|id| serde_json::to_string(&id).unwrap());
-        assert_eq!(
-            json.as_deref().map_err(|error| *error),
-            expected,
-            "for {text:?}"
-        );
+    /// Text of an id → its JSON.
+    fn check(text: &str, json: &str) {
+        let id: UserId = text.parse().unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), json, "for {text:?}");
     }
 
     #[test]
     fn canonical_numbers_are_numbers_and_other_texts_are_strings() {
-        check("0", Ok("0"));
-        check("42", Ok("42"));
-        check("18446744073709551615", Ok("18446744073709551615"));
-        check("12abc", Ok("\"12abc\""));
-        check("alice", Ok("\"alice\""));
-        check("a\"b\\c", Ok(r#""a\"b\\c""#));
-        check("-", Ok("\"-\""));
-        check("e", Ok("\"e\""));
-        check(".", Ok("\".\""));
-        check("1e", Ok("\"1e\""));
-        check("10.0.0.1", Ok("\"10.0.0.1\""));
-        check("ж", Ok("\"ж\""));
-    }
-
-    /// Overlong and negative numbers neither crash nor become another user.
-    #[test]
-    fn texts_that_look_like_numbers_but_are_not_canonical_are_refused() {
-        for text in [
-            "99999999999999999999999",
-            "18446744073709551616",
-            "-1",
-            "+1",
+        check("0", "0");
+        check("42", "42");
+        check("18446744073709551615", "18446744073709551615");
+        check("18446744073709551616", "\"18446744073709551616\"");
+        check("123456789012345678901", "\"123456789012345678901\"");
+        for name in [
+            "12abc",
+            "alice",
+            "-",
+            "e",
+            ".",
+            "1e",
+            "10.0.0.1",
+            "ж",
             "042",
             "00",
-            "1.5",
-            "1.",
-            ".5",
+            "-1",
+            "-0",
+            "+491511234567",
+            "1.0",
             "1e3",
-            "1E+3",
-            "-1e-3",
-            " 42",
-            "42 ",
+            "0x1",
+            "１",
         ] {
-            check(text, Err(UserIdError::NotCanonical));
+            check(name, &format!("\"{name}\""));
+        }
+        check("a\"b\\c", r#""a\"b\\c""#);
+        check("Jo\u{308}rg", "\"Jörg\"");
+    }
+
+    #[test]
+    fn a_value_of_a_query_is_decoded_once_and_then_like_any_other_id() {
+        let read = |raw: &str| UserId::from_query(raw).map(|id| id.to_string());
+        assert_eq!(read("J%C3%B6rg+K").as_deref(), Ok("Jörg K"));
+        assert_eq!(read("Jo%CC%88rg%20K").as_deref(), Ok("Jörg K"));
+        assert_eq!(read("%34%32"), Ok("42".to_owned()));
+        assert_eq!(UserId::from_query("%34%32"), Ok(UserId::from(42)));
+        assert_eq!(read("%2B49").as_deref(), Ok("+49"));
+        for (raw, error) in [
+            ("+49", UserNameError::BlankNumber.into()),
+            ("", UserNameError::Empty.into()),
+            ("%00", UserNameError::ControlCharacter.into()),
+            ("%FF", UserIdError::Malformed(MalformedParameter)),
+            ("%", UserIdError::Malformed(MalformedParameter)),
+        ] {
+            assert_eq!(read(raw), Err(error), "{raw}");
         }
     }
 
+    /// A serializer that writes `1.0` means 1; what such a number does not hold exactly could be somebody else.
     #[test]
-    fn bounds_of_strings_hold() {
-        check("", Err(UserIdError::Empty));
-        check("a\nb", Err(UserIdError::ControlCharacter));
-        check("a\u{85}", Err(UserIdError::ControlCharacter));
-        assert!("x".repeat(128).parse::<UserId>().is_ok());
-        assert_eq!("x".repeat(129).parse::<UserId>(), Err(UserIdError::TooLong));
+    fn whole_floating_point_numbers_are_ids_as_far_as_they_are_exact() {
+        let read = |json: &str| serde_json::from_str::<UserId>(json).ok();
+        for (json, number) in [
+            ("1.0", 1),
+            ("1e3", 1000),
+            ("0.0", 0),
+            ("9007199254740991.0", (1 << 53) - 1),
+        ] {
+            assert_eq!(read(json), Some(UserId::from(number)), "{json}");
+        }
+        for json in [
+            "9007199254740992.0",
+            "1.5",
+            "-0",
+            "-0.0",
+            "-1.0",
+            "1e20",
+            "1e-1",
+        ] {
+            assert_eq!(read(json), None, "{json}");
+        }
     }
 
     #[test]
@@ -308,7 +339,7 @@ mod tests {
             "[1]",
             "18446744073709551616",
             "\"\"",
-            "\"042\"",
+            "\" 42\"",
         ] {
             assert!(serde_json::from_str::<UserId>(wrong).is_err(), "{wrong}");
         }
@@ -316,12 +347,24 @@ mod tests {
 
     #[test]
     fn both_writers_of_json_agree_and_the_key_is_what_is_displayed() {
-        for text in ["0", "7", "10", "18446744073709551615", "a\"\\ж", "bob"] {
+        for text in [
+            "0",
+            "7",
+            "10",
+            "18446744073709551615",
+            "007",
+            "a\"\\ж",
+            "bob",
+        ] {
             let id: UserId = text.parse().unwrap();
             let mut json = String::new();
             id.write_json(&mut json);
             assert_eq!(json, serde_json::to_string(&id).unwrap());
             assert!(json.len() <= id.json_len_max());
+            let mut string = String::new();
+            id.write_json_string(&mut string);
+            assert_eq!(string, serde_json::to_string(&id.to_string()).unwrap());
+            assert!(string.len() <= id.json_len_max());
             assert_eq!(*id.mailbox_key(), *id.to_string());
             assert_eq!(id.to_string(), text);
         }

@@ -1,6 +1,35 @@
 //! Errors: one variant per rule that can be broken; blame and close code are data.
 
+use std::{error::Error, fmt};
+
 use crate::CloseCode;
+
+/// Prints an error with all its causes on one line, outermost first: `cannot reach a:1: connection refused`.
+///
+/// Errors here print their own level only; who shows them to people wants the causes, too.
+///
+/// ```
+/// use tidewire_proto::{ErrorChain, handshake::{HandshakeError, HeadError}};
+///
+/// let error = HandshakeError::from(HeadError::Malformed);
+/// assert_eq!(error.to_string(), "invalid answer to the upgrade request");
+/// let shown = ErrorChain(&error).to_string();
+/// assert_eq!(shown, "invalid answer to the upgrade request: malformed HTTP head");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorChain<'a>(pub &'a (dyn Error + 'a));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
 
 /// The peer broke the protocol or a limit. The connection is over: the close frame with
 /// [`ProtocolError::close_code`] is queued, nothing more is received.

@@ -47,6 +47,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | on | compression of messages (RFC 7692) through zlib-rs |
+//! | `idn` | on | host names outside of ASCII in addresses (IDNA, UTS 46) through idna |
 //! | `smhandshake` | off | SocketMaster's dialect for many named routes over one connection |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -94,7 +95,7 @@ pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflatePool;
 pub use deflate::{DeflateConfig, DeflateParameters};
-pub use error::{ExtensionError, ProtocolError, SendError};
+pub use error::{ErrorChain, ExtensionError, ProtocolError, SendError};
 pub use message::{Kind, Message, MessageRef, Text};
 pub use outline::FrameOutline;
 pub use prepared::Prepared;

@@ -4,12 +4,16 @@
 //! another origin gets nothing by riding on the user's network position or stored credentials
 //! (cross-site WebSocket hijacking, DNS rebinding).
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
+use axum::extract::Request;
 use tidewire::{
-    http::{is_loopback_name, is_same_origin},
+    http::{self, ForeignOrigin, RequestTarget, is_loopback_name},
     proto::handshake::RequestHead,
-    ws::Refusal,
+    ws::{Forwarded, Peer, Refusal, TrustedProxies},
 };
 use tidewire_auth::{Authenticator, Headers};
 
@@ -24,52 +28,59 @@ pub(crate) struct Access {
     /// Listening on loopback without credentials: only the names of loopback may be asked for.
     /// A page that rebinds its own name to 127.0.0.1 is of the same origin as that name.
     pub(crate) loopback_names_only: bool,
+    /// Proxies in front that tell who asks for what.
+    pub(crate) trusted_proxies: Arc<TrustedProxies>,
+    /// The port it listens on, once that is known.
+    pub(crate) port: Arc<OnceLock<u16>>,
 }
 
 impl Access {
     /// Origin and host of a request; credentials are checked apart.
-    pub(crate) fn check_origin(&self, head: &impl Fields) -> Result<(), Refusal> {
+    pub(crate) fn check_origin(&self, head: &impl Fields, peer: &Peer) -> Result<(), Refusal> {
         let host = head
             .single("host")
             .and_then(|host| std::str::from_utf8(host).ok())
             .unwrap_or_default();
+        let told = self.told(head, peer);
         // Every browser names the host; health checks that speak HTTP/1.0 do not.
-        let is_named = head.count("host") > 0;
+        let is_named = !head.all("host").is_empty();
         if self.loopback_names_only
             && is_named
             && !is_loopback_name(host)
             && !self.is_allowed_host(host)
+            && !self.is_proxied(host, &told)
         {
-            return Err(Refusal::new(
-                421,
-                "without authentication only localhost may be asked for; see server.allowed_origins and server.auth",
-            ));
+            tracing::info!(host = host_shown(host), "refused a host: {NOT_LOOPBACK}");
+            return Err(Refusal::new(421, NOT_LOOPBACK));
         }
-        let origins = head.count("origin");
-        if origins == 0 {
-            return Ok(()); // no browser, or a same-origin request of one
+        if *self.allowed_origins == AllowedOrigins::Any {
+            return Ok(());
         }
-        let origin = head
-            .single("origin")
-            .and_then(|origin| std::str::from_utf8(origin).ok());
-        match origin {
-            Some(origin)
-                if is_same_origin(origin, host, Some(self.secure))
-                    || self.allowed_origins.allows(origin) =>
-            {
-                Ok(())
-            }
-            _ => {
-                tracing::debug!(
-                    ?origin,
-                    "refused an origin that is not in server.allowed_origins"
+        let target = RequestTarget::new(host, Some(self.secure), &told);
+        let listed = self.allowed_origins.listed();
+        http::check_origin(head.all("origin"), &target, listed).map_err(|foreign| {
+            let ForeignOrigin { origin, asked, .. } = &foreign;
+            let (key, reason) = ("server.allowed_origins", "this origin may not connect");
+            if let Some(differs) = foreign.differs {
+                tracing::info!(
+                    key, origin, asked, %differs,
+                    "refused a page's origin that has the host's name: behind a proxy, set trusted_proxies"
                 );
-                Err(Refusal::new(
-                    403,
-                    "this origin may not connect; see server.allowed_origins",
-                ))
+                let hint = "and behind a proxy server.trusted_proxies";
+                return Refusal::new(403, format!("{reason}; see {key}, {hint}"));
             }
-        }
+            tracing::info!(key, origin, asked, "refused a page's origin");
+            Refusal::new(403, format!("{reason}; see {key}"))
+        })
+    }
+
+    /// The client's address, as far as it can be believed.
+    pub(crate) fn client(&self, head: &impl Fields, peer: &Peer) -> Option<IpAddr> {
+        self.told(head, peer).client
+    }
+
+    fn told(&self, head: &impl Fields, peer: &Peer) -> Forwarded {
+        self.trusted_proxies.forwarded(peer, |name| head.all(name))
     }
 
     /// A host whose origin was allowed by name, such as that of a proxy in front.
@@ -83,14 +94,35 @@ impl Access {
                     .allows(&format!("{scheme}{host}").to_ascii_lowercase()),
             })
     }
+
+    /// Returns whether a request comes through a trusted proxy, not from a browser on this machine, which would have the same
+    /// address. A page that rebinds its name can write every field of a proxy, but `Host` has the port that the
+    /// browser connects to: ours.
+    fn is_proxied(&self, host: &str, told: &Forwarded) -> bool {
+        let port = match host.rsplit_once(':') {
+            Some((_name, port)) if !port.ends_with(']') => port.parse().ok(),
+            Some(_) | None => Some(if self.secure { 443 } else { 80 }),
+        };
+        let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
+        let is_elsewhere = self.port.get().is_some_and(|own| port != Some(*own));
+        told.by_proxy && is_told && is_elsewhere && !host.is_empty()
+    }
+}
+
+const NOT_LOOPBACK: &str = "without authentication only localhost may be asked for; see server.auth, \
+    server.allowed_origins, and behind a proxy server.trusted_proxies";
+
+/// As much of a host as belongs into a log.
+fn host_shown(host: &str) -> &str {
+    host.get(..128).unwrap_or(host)
 }
 
 /// Header fields by name, of whatever parser.
 pub(crate) trait Fields {
     /// The value of the only field with this name.
     fn single(&self, name: &str) -> Option<&[u8]>;
-    /// How many fields have this name.
-    fn count(&self, name: &str) -> usize;
+    /// The values of all fields with this name, in order.
+    fn all(&self, name: &str) -> Vec<&[u8]>;
 }
 
 impl Fields for RequestHead {
@@ -98,10 +130,8 @@ impl Fields for RequestHead {
         Self::single(self, name)
     }
 
-    fn count(&self, name: &str) -> usize {
-        self.fields()
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-            .count()
+    fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.values_of(name)
     }
 }
 
@@ -116,9 +146,16 @@ impl Fields for axum::http::HeaderMap {
         }
     }
 
-    fn count(&self, name: &str) -> usize {
-        self.get_all(name).iter().count()
+    fn all(&self, name: &str) -> Vec<&[u8]> {
+        let values = self.get_all(name).iter();
+        values.map(axum::http::HeaderValue::as_bytes).collect()
     }
+}
+
+/// Who sent a request, as the toolkit's HTTP server notes it.
+pub(crate) fn peer_of(request: &Request) -> Arc<Peer> {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    peer.cloned().unwrap_or_default()
 }
 
 /// The toolkit's request head for the authenticator.
@@ -134,19 +171,35 @@ impl Headers for HeadHeaders<'_> {
                 .map(|(_, value)| value),
         )
     }
+
+    fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
 }
 
-/// The HTTP library's fields for the authenticator.
-pub(crate) struct MapHeaders<'a>(pub(crate) &'a axum::http::HeaderMap);
+/// The HTTP library's request for the authenticator.
+pub(crate) struct PartsHeaders<'a> {
+    headers: &'a axum::http::HeaderMap,
+    query: Option<&'a str>,
+}
 
-impl Headers for MapHeaders<'_> {
-    fn values<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        Box::new(
-            self.0
-                .get_all(name)
-                .iter()
-                .map(axum::http::HeaderValue::as_bytes),
-        )
+impl<'a> PartsHeaders<'a> {
+    pub(crate) fn of<B>(request: &'a axum::http::Request<B>) -> Self {
+        Self {
+            headers: request.headers(),
+            query: request.uri().query(),
+        }
+    }
+}
+
+impl Headers for PartsHeaders<'_> {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        let values = self.headers.get_all(name).iter();
+        Box::new(values.map(axum::http::HeaderValue::as_bytes))
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query
     }
 }
 
@@ -171,6 +224,8 @@ mod tests {
             )),
             secure,
             loopback_names_only,
+            trusted_proxies: Arc::default(),
+            port: Arc::default(),
         };
         let mut headers = HeaderMap::new();
         headers.insert("host", host.parse().unwrap());
@@ -178,7 +233,7 @@ mod tests {
             headers.insert("origin", origin.parse().unwrap());
         }
         access
-            .check_origin(&headers)
+            .check_origin(&headers, &Peer::default())
             .map_or_else(|refusal| refusal.status, |()| 200)
     }
 
@@ -237,11 +292,15 @@ mod tests {
             allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
             secure: false,
             loopback_names_only: true,
+            trusted_proxies: Arc::default(),
+            port: Arc::default(),
         };
+        let peer = Peer::default();
         let mut headers = HeaderMap::new();
-        assert!(access.check_origin(&headers).is_ok());
+        assert!(access.check_origin(&headers, &peer).is_ok());
         headers.insert("origin", "http://evil.example".parse().unwrap());
-        assert_eq!(access.check_origin(&headers).unwrap_err().status, 403);
+        let refusal = access.check_origin(&headers, &peer).unwrap_err();
+        assert_eq!(refusal.status, 403);
     }
 
     #[test]
@@ -261,6 +320,110 @@ mod tests {
                 status,
                 "{host}"
             );
+        }
+    }
+
+    /// A request of 127.0.0.1, which is a trusted proxy.
+    fn proxied(fields: &[(&'static str, &str)], loopback_names_only: bool) -> u16 {
+        let access = Access {
+            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
+            secure: false,
+            loopback_names_only,
+            trusted_proxies: Arc::new(TrustedProxies {
+                networks: vec!["127.0.0.0/8".parse().unwrap()],
+                by: tidewire::ws::ForwardedBy::Either,
+            }),
+            port: Arc::new(8085.into()),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let mut peer = Peer::default();
+        peer.address = Some("127.0.0.1:5000".parse().unwrap());
+        access
+            .check_origin(&headers, &peer)
+            .map_or_else(|refusal| refusal.status, |()| 200)
+    }
+
+    /// Also: `X-Forwarded-Port`, `Forwarded`, the port dropped by `Host $host`.
+    #[test]
+    fn pages_behind_a_trusted_proxy_are_of_the_origin_that_it_tells() {
+        let secure = "https://chat.example";
+        let port = "http://localhost:8080";
+        for (host, origin, (name, value), status) in [
+            ("chat.example", secure, ("x-forwarded-proto", "https"), 200),
+            (
+                "chat.example",
+                secure,
+                ("x-forwarded-proto", "https, http"),
+                200,
+            ),
+            (
+                "chat.example",
+                secure,
+                ("forwarded", "for=192.0.2.1;proto=https"),
+                200,
+            ),
+            (
+                "inner:1",
+                secure,
+                ("forwarded", "proto=https;host=chat.example"),
+                200,
+            ),
+            (
+                "chat.example",
+                secure,
+                ("x-forwarded-for", "192.0.2.1"),
+                403,
+            ),
+            ("chat.example", secure, ("x-forwarded-proto", "http"), 403),
+            (
+                "localhost",
+                port,
+                ("x-forwarded-host", "localhost:8080"),
+                200,
+            ),
+            ("localhost", port, ("x-forwarded-port", "8080"), 200),
+            ("localhost", port, ("x-other", "8080"), 403),
+        ] {
+            let fields = [("host", host), ("origin", origin), (name, value)];
+            assert_eq!(proxied(&fields, false), status, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxys_names_are_served_without_credentials_but_no_rebound_one() {
+        let told = ("x-forwarded-for", "192.0.2.1");
+        for (fields, status) in [
+            (&[("host", "chat.example"), told][..], 200),
+            (&[("host", "chat.example:8080"), told], 200),
+            (
+                &[
+                    ("host", "chat.example"),
+                    ("x-forwarded-host", "chat.example:8443"),
+                ],
+                200,
+            ),
+            (
+                &[("host", "chat.example"), ("forwarded", "proto=https")],
+                200,
+            ),
+            // A browser that has connected to us writes our port.
+            (&[("host", "rebound.example:8085"), told], 421),
+            (
+                &[
+                    ("host", "rebound.example:8085"),
+                    ("x-forwarded-host", "localhost"),
+                ],
+                421,
+            ),
+            // Nothing is told: it may be anybody on this machine.
+            (&[("host", "chat.example")], 421),
+            (&[told], 421),
+        ] {
+            assert_eq!(proxied(fields, true), status, "{fields:?}");
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{pin::Pin, sync::Arc};
 
 use tidewire::ws::{AcceptFuture, Config, Decision, Endpoint, Refusal, Request, WebSocket};
 
-use crate::access::{Access, HeadHeaders};
+use crate::{
+    access::{Access, HeadHeaders},
+    subprotocols,
+};
 
 /// Serves `/echo` with limits of its own.
 pub(crate) struct Echo {
@@ -14,13 +17,17 @@ pub(crate) struct Echo {
 
 impl Endpoint for Echo {
     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
-        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+        if let Err(refusal) = self
+            .access
+            .check_origin(request.head.as_ref(), &request.peer)
+        {
             return refusal.into();
         }
         if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {
             return Refusal::new(401, "Unauthorized").into();
         }
-        Decision::new().config(Arc::clone(&self.config)).into()
+        let decision = Decision::new().config(Arc::clone(&self.config));
+        subprotocols::agree(decision, &request.head, None).into()
     }
 
     fn serve(

@@ -17,14 +17,14 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, BodyLimits, Http},
     service::{self, Workers},
-    ws::{Config as SocketConfig, HeadLimits, RunningServer, Server, ServerConfig},
+    ws::{Config as SocketConfig, HeadLimits, ProxyProtocol, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::Classic;
 use tidewire_engine::{
     Mailbox,
     embedded::{Config as StoreConfig, OpenError, SqliteMailbox},
 };
-use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports};
+use tidewire_hub::{Config as HubConfig, ConfigError, Hub, Ports, UserId};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
@@ -36,6 +36,7 @@ use crate::{
     echo::Echo,
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
+    tickets::Tickets,
     web,
 };
 
@@ -104,7 +105,7 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
-    let mailbox = SqliteMailbox::open(store_config(settings))?;
+    let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
@@ -128,6 +129,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         listener: "messaging",
         source,
     })?;
+    settings.server.bound_to(server.local_addr());
     messaging_urls(settings, server.local_addr(), &mut urls);
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
@@ -148,6 +150,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
                 listener: "REST",
                 source,
             })?;
+            rest.bound_to(server.local_addr());
             urls.insert(1, ("rest", format!("{scheme}://{}/", server.local_addr())));
             Some((server, served))
         }
@@ -239,19 +242,27 @@ pub(crate) fn messaging_server(
     listener.socket = Arc::clone(&config);
     listener.tls.clone_from(&listening.tls);
     limits(settings, &mut listener);
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
+    let tickets = Arc::new(Tickets::new(server.limits.tickets_max));
     let router = web::router(
         Arc::clone(hub),
         Arc::clone(mailbox),
         access.clone(),
-        server.web_chat,
-        server.limits.message_bytes_max,
+        Arc::clone(&tickets),
+        server,
     );
     let chat = Arc::new(Chat::<Classic>::new(
         Arc::clone(hub),
         access.clone(),
+        tickets,
         config,
         behaviour(settings),
     ));
@@ -319,6 +330,12 @@ pub(crate) fn rest_server(
     let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
     listener.tls.clone_from(&listening.tls);
+    listener
+        .proxy_protocol
+        .clone_from(&listening.proxy_protocol);
+    listener
+        .trusted_proxies
+        .clone_from(&listening.trusted_proxies);
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
@@ -340,12 +357,16 @@ pub(crate) fn rest_server(
 
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
+        // A browser speaks no PROXY protocol.
         loopback_names_only: listening.listen.ip().is_loopback()
             && listening.auth.is_open()
+            && listening.proxy_protocol == ProxyProtocol::Off
             && allowed_origins != AllowedOrigins::Any,
         auth: Arc::new(listening.auth.clone()),
         allowed_origins: Arc::new(allowed_origins),
         secure: listening.tls.is_some(),
+        trusted_proxies: Arc::new(listening.trusted_proxies.clone()),
+        port: Arc::clone(&listening.bound_port),
     }
 }
 

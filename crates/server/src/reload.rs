@@ -80,9 +80,11 @@ impl Running {
             let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
             let server = messaging_server(&settings, &self.hub, &mailbox, options.clone());
             messaging.reconfigure(&server);
+            settings.server.bound_to(messaging.local_addr());
         }
         if let (Some((server, served)), Some(rest)) = (&self.rest, &settings.rest) {
             server.reconfigure(&rest_server(rest, &settings, options, served.clone()));
+            rest.bound_to(server.local_addr());
         }
         self.settings = settings;
         Reloaded {

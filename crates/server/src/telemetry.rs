@@ -249,6 +249,7 @@ fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Res
         ("busy", totals.refused_busy),
         ("stopping", totals.refused_stopping),
         ("fanout_too_large", totals.refused_fanout),
+        ("beyond_bounds", totals.refused_beyond_bounds),
     ];
     let mut metric = to.encode_descriptor(
         "messages_refused",

@@ -1,4 +1,4 @@
-//! The web chat: files inside the binary, who is online, and what a message may be.
+//! The web chat: files inside the binary, who is online, what a message may be, and tickets for the page's WebSocket.
 //!
 //! In: GET requests on the messaging listener. Out: the server's health; and the page and what it loads, under a content
 //! security policy that lets it talk to its own server only.
@@ -6,23 +6,26 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use tidewire::http::{File, challenge, file_response, protect_page};
+use tidewire_auth::Identity;
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
 use crate::{
-    access::{Access, MapHeaders},
+    access::{Access, PartsHeaders, peer_of},
+    config::ServerConfig,
     cors,
+    tickets::Tickets,
 };
 
 /// Users named by one answer at most.
@@ -41,14 +44,25 @@ struct Web {
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     access: Access,
+    tickets: Arc<Tickets>,
+    /// Path of the messaging endpoint.
+    endpoint: Arc<str>,
     message_bytes_max: usize,
 }
 
-/// The bounds a page keeps to before it sends.
+/// The endpoint that a page connects to, and the bounds it keeps to before it sends.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Limits {
+    /// Path of the messaging endpoint, below where the page lies.
+    endpoint: Arc<str>,
     message_bytes_max: usize,
+}
+
+/// A ticket for one WebSocket; none where none is needed.
+#[derive(Serialize)]
+struct Ticket {
+    ticket: Option<Arc<str>>,
 }
 
 #[derive(Serialize)]
@@ -57,28 +71,30 @@ struct Online {
     success: bool,
 }
 
-/// The routes of the messaging listener that are no WebSocket; a page hears that messages above `message_bytes_max` are
-/// not taken.
+/// The routes of the messaging listener that are no WebSocket.
 pub(crate) fn router(
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     access: Access,
-    web_chat: bool,
-    message_bytes_max: usize,
+    tickets: Arc<Tickets>,
+    config: &ServerConfig,
 ) -> Router {
     let web = Web {
         hub,
         mailbox,
         access,
-        message_bytes_max,
+        tickets,
+        endpoint: config.endpoint.as_str().into(),
+        message_bytes_max: config.limits.message_bytes_max,
     };
     let mut router = Router::new();
-    if web_chat {
+    if config.web_chat {
         router = router
             .route("/", get(file))
             .route("/{file}", get(file))
             .route("/webchat/online", get(online))
-            .route("/webchat/limits", get(limits));
+            .route("/webchat/limits", get(limits))
+            .route("/webchat/ticket", post(ticket));
     }
     let guarded = router
         .layer(middleware::from_fn_with_state(web.clone(), credentials))
@@ -93,7 +109,10 @@ pub(crate) fn router(
 
 /// Origin and host before anything else.
 async fn origin(State(web): State<Web>, request: Request, next: Next) -> Response {
-    if let Err(refusal) = web.access.check_origin(request.headers()) {
+    if let Err(refusal) = web
+        .access
+        .check_origin(request.headers(), &peer_of(&request))
+    {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
         return (status, [(header::VARY, "origin")], refusal.reason).into_response();
     }
@@ -101,16 +120,12 @@ async fn origin(State(web): State<Web>, request: Request, next: Next) -> Respons
 }
 
 /// Then credentials, for all but balancers that ask for the server's health.
-async fn credentials(State(web): State<Web>, request: Request, next: Next) -> Response {
-    if web
-        .access
-        .auth
-        .check(&MapHeaders(request.headers()))
-        .is_err()
-    {
+async fn credentials(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+    let Ok(identity) = web.access.auth.check(&PartsHeaders::of(&request)) else {
         let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
         return challenge(response, web.access.auth.challenge());
-    }
+    };
+    request.extensions_mut().insert(identity);
     let mut response = next.run(request).await;
     protect_page(response.headers_mut(), CONTENT_SECURITY_POLICY);
     response
@@ -141,12 +156,30 @@ async fn online(State(web): State<Web>) -> Response {
 
 async fn limits(State(web): State<Web>) -> impl IntoResponse {
     let body = Json(Limits {
+        endpoint: Arc::clone(&web.endpoint),
         message_bytes_max: web.message_bytes_max,
     });
     (
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         body,
     )
+}
+
+/// Whoever may load the page may open a WebSocket, also in a browser that sends no credentials with it.
+async fn ticket(State(web): State<Web>, Extension(identity): Extension<Arc<Identity>>) -> Response {
+    let ticket = if web.access.auth.is_open() {
+        None
+    } else {
+        match web.tickets.issue(identity) {
+            Ok(ticket) => Some(ticket),
+            Err(error) => {
+                tracing::error!(%error, "no ticket: the system gives no random bytes");
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+        }
+    };
+    let fields = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (fields, Json(Ticket { ticket })).into_response()
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {

@@ -8,7 +8,10 @@
 
 use std::{error::Error, time::Duration};
 
-use tidewire::ws::{Backoff, Client, ClientEvent};
+use tidewire::{
+    ErrorChain,
+    ws::{Backoff, Client, ClientEvent},
+};
 use tokio::sync::mpsc;
 
 #[tokio::main]
@@ -29,8 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(ClientEvent::Up { attempt, took }) => println!("up, attempt {attempt}, {took:.1?}"),
                 Some(ClientEvent::Message(message)) => println!("< {message:?}"),
                 Some(ClientEvent::Down { reason, retry_in }) => match retry_in {
-                    Some(wait) => println!("{reason}; again in {wait:.1?}"),
-                    None => println!("{reason}; giving up"),
+                    Some(wait) => println!("{}; again in {wait:.1?}", ErrorChain(&reason)),
+                    None => println!("{}; giving up", ErrorChain(&reason)),
                 },
                 Some(_) => {}
                 None => return Ok(()),

@@ -32,6 +32,7 @@
 //! |---|---|---|
 //! | `tls` | on | wss and mutual TLS through rustls |
 //! | `deflate` | on | compression of messages (RFC 7692); off per connection until a [`ws::Config`] asks for it |
+//! | `idn` | on | addresses with host names outside of ASCII (IDNA); off, they are refused in words |
 //! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
 //! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
@@ -59,3 +60,4 @@ mod setters; // configurations, changed by value
 
 pub use service::Drain;
 pub use tidewire_proto as proto;
+pub use tidewire_proto::ErrorChain;

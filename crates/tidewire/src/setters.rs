@@ -22,6 +22,7 @@ setters!(crate::service::Config {
     address: SocketAddr,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
+    trusted_proxies: crate::service::TrustedProxies,
     limits: crate::service::Limits,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,

@@ -34,6 +34,7 @@ pub(crate) fn classic(data: &[u8]) {
 fn read<'a>(data: &'a [u8], settings: &Settings) -> Option<Draft<'a>> {
     match Classic::decode(data, &UserId::BOT, settings) {
         Ok(Command::Publish(draft)) => Some(draft),
+        // A refusal keeps the connection, and so does whatever else there may be.
         Ok(_) => None,
         Err(error) => {
             let close = Classic::close(&Ending::Invalid(error));

@@ -93,18 +93,31 @@ pub(crate) fn url(data: &[u8]) {
     assert_eq!(end, Ok(Some(bytes.len())), "an address cannot end the head");
     let head = RequestHead::parse(bytes, limits).expect("a request of ours is well-formed");
     assert_eq!(head.target(), url.target());
-    assert_eq!(head.fields().count(), 6, "an address cannot add fields");
+    let fields = 6 + usize::from(url.authorization().is_some());
+    assert_eq!(
+        head.fields().count(),
+        fields,
+        "an address cannot add fields"
+    );
     let accepted = accept(&head, options()).expect("a request of ours is accepted");
     let response = Bytes::from(accepted.response.into_bytes());
     let response = ResponseHead::parse(response, HeadLimits::default()).expect("our own answer");
     let agreed = request.verify(&response).expect("our own answer fits");
     assert_eq!(agreed.subprotocol.as_deref(), Some("chat"));
-    let scheme = if url.is_secure() { "wss" } else { "ws" };
-    let again = Url::parse(&format!("{scheme}://{}{}", url.host_header(), url.target()))
-        .expect("what was parsed can be written and parsed again");
+    let again =
+        Url::parse(&url.to_string()).expect("what was parsed can be written and parsed again");
     assert_eq!(
-        (again.host(), again.port(), again.target()),
-        (url.host(), url.port(), url.target())
+        (
+            again.is_secure(),
+            again.host(),
+            again.port(),
+            again.target()
+        ),
+        (url.is_secure(), url.host(), url.port(), url.target())
+    );
+    assert!(
+        again.authorization().is_none(),
+        "what is written shows no credentials"
     );
 }
 

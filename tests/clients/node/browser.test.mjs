@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
-import { createServer } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
+import { connect } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { Chromium, shoot } from "./chromium.mjs";
 import { Peer } from "./peer.mjs";
@@ -217,9 +218,203 @@ test("an unauthorized person is told so, and only an own click tries again", asy
   assert.equal(attempts, 2);
 });
 
-test("an id the server refuses leads back to the choice with its reason", async (t) => {
-  const page = await open(await person(t), "?me=99999999999999999999999");
+test("an id the server refuses leads back to the choice with its reason, and is not offered again", async (t) => {
+  const context = await person(t);
+  // Played here: the page itself refuses what it knows the server to refuse.
+  await context.routeWebSocket(/\/chat\?/, (socket) => socket.close({ code: 4000, reason: "Passed invalid id: id=nobody. " }));
+  const page = await open(context, "?me=nobody&to=2");
   await page.locator("#me-problem", { hasText: "Passed invalid id" }).waitFor();
+  assert.equal(await page.locator(".chip").count(), 0);
+  await shoot(page, "refused-id");
+  await page.goto(server.web);
+  await page.locator("#sign-in:visible").waitFor();
+  assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("nobody"))), []);
+});
+
+test("ids that people have are ids: long numbers, telephone numbers, names in either normal form", async (t) => {
+  const number = "123456789012345678901";
+  const page = await open(await person(t), `?me=${number}`);
+  await connected(page);
+  await page.fill("#find", "+491511234567");
+  await page.press("#find", "Enter");
+  await say(page, "called you");
+  const phone = await Peer.connect(server, "+491511234567");
+  assert.equal((await phone.text()).sender, number);
+  await page.fill("#find", "Jo\u0308rg K");
+  await page.press("#find", "Enter");
+  await say(page, "to the composed one");
+  const joerg = await Peer.connect(server, "Jörg K");
+  assert.equal((await joerg.text()).text, "to the composed one");
+  // 2^53 + 1 and its neighbour are two users.
+  const large = await Peer.connect(server, "9007199254740993");
+  large.send(`{"type":"text","sender":9007199254740993,"recipients":["${number}"],"text":"answer me"}`);
+  await page.locator('.person[data-id="9007199254740993"]').click();
+  await say(page, "to you alone");
+  await large.next((message) => message.text === "to you alone");
+});
+
+/** A proxy in front of `target` under the path `prefix`; `dropCredentials`: as Safari treats WebSockets. */
+async function proxy(t, target, { prefix = "", dropCredentials = false } = {}) {
+  const { hostname, port } = new URL(target);
+  const path = (url) => (url.startsWith(prefix) ? url.slice(prefix.length) || "/" : null);
+  const front = createServer((request, response) => {
+    const inner = path(request.url);
+    if (inner === null) return response.writeHead(404).end();
+    const forward = httpRequest({ hostname, port, path: inner, method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(forward);
+  });
+  front.on("upgrade", (request, socket) => {
+    const inner = path(request.url);
+    if (inner === null) return socket.destroy();
+    const upstream = connect(Number(port), hostname, () => {
+      const fields = [];
+      for (let n = 0; n < request.rawHeaders.length; n += 2) {
+        const [name, value] = request.rawHeaders.slice(n, n + 2);
+        if (!(dropCredentials && /^(authorization|cookie)$/i.test(name))) fields.push(`${name}: ${value}\r\n`);
+      }
+      upstream.write(`GET ${inner} HTTP/1.1\r\n${fields.join("")}\r\n`);
+      socket.pipe(upstream).pipe(socket);
+    });
+    for (const end of [socket, upstream]) end.on("error", () => [socket, upstream].forEach((other) => other.destroy()));
+  });
+  await new Promise((resolve) => front.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    front.closeAllConnections();
+    front.close();
+  });
+  return `http://127.0.0.1:${front.address().port}${prefix}/`;
+}
+
+test("the page works under a path of a proxy, and with another endpoint", async (t) => {
+  const other = await Server.start({ config: `${config}[server]\nendpoint = "/ws/talk"\n` });
+  t.after(() => other.remove());
+  const address = await proxy(t, other.web, { prefix: "/tools/chat" });
+  for (const [me, base] of [["direct", other.web], ["proxied", address]]) {
+    const page = await open(await person(t), `?me=${me}&to=2`, base);
+    await connected(page);
+    await say(page, `from ${me}`);
+    await bubble(page, `from ${me}`).and(page.locator('[data-state="accepted"]')).waitFor();
+  }
+});
+
+test("a browser that sends no basic credentials with a WebSocket gets in by a ticket", async (t) => {
+  const guarded = await Server.start({ config: `${config}[server.auth]\ntype = "basic"\nuser = "u"\npassword = "p"\n` });
+  t.after(() => guarded.remove());
+  const address = await proxy(t, guarded.web, { dropCredentials: true });
+  const context = await person(t, { httpCredentials: { username: "u", password: "p" } });
+  const page = await open(context, "?me=1&to=1", address);
+  await connected(page);
+  await say(page, "I am in");
+  await bubble(page, "I am in").and(page.locator('[data-state="delivered"]')).waitFor();
+  // Each connection has a ticket of its own.
+  await page.reload();
+  await connected(page);
+  // Without credentials there is no ticket.
+  assert.equal((await fetch(new URL("webchat/ticket", address), { method: "POST" })).status, 401);
+});
+
+test("a browser connects with a token and with names of subprotocols that the server does not know", async (t) => {
+  const guarded = await Server.start({ config: `${config}[server]\nallowed_origins = ["*"]\n[server.auth]\ntype = "bearer"\nvalue = "a/b+c=="\n` });
+  t.after(() => guarded.remove());
+  const elsewhere = createServer((request, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
+  await new Promise((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+  t.after(() => elsewhere.close());
+  const page = await open(await person(t), "", `http://127.0.0.1:${elsewhere.address().port}/`);
+  const dial = (subprotocols) =>
+    page.evaluate(
+      ([url, subprotocols]) =>
+        new Promise((resolve) => {
+          const socket = new WebSocket(url, subprotocols);
+          let agreed = null;
+          socket.onopen = () => (agreed = socket.protocol);
+          socket.onmessage = () => resolve(`in as ${agreed}`);
+          socket.onclose = ({ code }) => resolve(`${code} ${agreed}`);
+          socket.addEventListener("open", () => socket.send('{"type":"text","sender":"1","recipients":["1"],"text":"x"}'));
+        }),
+      [`${guarded.messaging}?id=1`, subprotocols],
+    );
+  const token = `tidewire.bearer.${encodeURIComponent("a/b+c==")}`;
+  assert.equal(await dial(["tidewire.classic", token]), "in as tidewire.classic");
+  assert.equal(await dial([token, "v12.stomp", "mqtt"]), "in as v12.stomp");
+  assert.equal(await dial([token]), `in as ${token}`);
+  assert.equal(await dial(["mqtt"]), "4050 mqtt");
+  assert.equal(await dial(["tidewire.classic", "tidewire.bearer.wrong"]), "4050 tidewire.classic");
+  assert.equal(await dial(["tidewire.v99"]), "1006 null", "a name of ours that is not spoken is not answered");
+});
+
+test("whom else a message was sent to and what data it has is shown", async (t) => {
+  for (const [name, options] of Object.entries({
+    "group-light": { colorScheme: "light" },
+    "group-phone-dark": { colorScheme: "dark", viewport: { width: 360, height: 700 } },
+  })) {
+    const page = await open(await person(t, options), `?me=${name}&to=sender`);
+    await page.locator("#link", { hasText: /^Connected$/ }).waitFor({ state: "attached" });
+    const sender = await Peer.connect(server, "sender");
+    const data = { ref: "r", place: { lat: 52.5, lon: 13.4 }, tags: ["a", "b"] };
+    sender.send({ type: "text", sender: "sender", recipients: [name, "carol", 7, "da\u202eve"], text: "see you there", data });
+    const shown = bubble(page, "see you there");
+    assert.equal(await shown.locator(".others").textContent(), "Also to carol, 7, da⟨U+202E⟩ve");
+    await shown.locator("summary").click();
+    assert.deepEqual(JSON.parse(await shown.locator("pre").textContent()), data);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), page.viewportSize().width);
+    await shoot(page, name);
+    sender.say("nothing besides", name);
+    const plain = bubble(page, "nothing besides");
+    await plain.waitFor();
+    assert.equal(await plain.locator(".others, .data").count(), 0);
+    await page.reload();
+    await bubble(page, "see you there").locator(".others").waitFor({ state: "attached" });
+  }
+});
+
+test("the Tab key visits what is seen in its order, and the list of people is one stop", async (t) => {
+  const page = await open(await person(t), "?me=tabs&to=peer-3");
+  await connected(page);
+  const peers = await Promise.all([1, 2, 3, 4, 5].map((n) => Peer.connect(server, `peer-${n}`)));
+  for (const [n, peer] of peers.entries()) peer.say(`hello ${n}`, "tabs");
+  await page.waitForFunction(() => document.querySelectorAll("#talks .person").length === 5);
+  const focused = () => page.evaluate(() => document.activeElement.dataset.id ?? document.activeElement.id);
+  await page.focus("#theme");
+  const visited = [];
+  for (let n = 0; n < 7; n += 1) {
+    visited.push(await focused());
+    await page.keyboard.press("Tab");
+  }
+  // The button beside the field has nothing to do while that is empty.
+  assert.deepEqual(visited, ["theme", "leave", "find", "peer-3", "forget", "scroll", "text"]);
+  await page.focus("#find");
+  await page.keyboard.press("ArrowDown");
+  const first = await focused();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowUp");
+  assert.equal(await focused(), first);
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.id === "text");
+  await page.keyboard.press("Escape");
+  assert.match(await focused(), /^peer-/);
+});
+
+test("on a phone nothing opens the keyboard but a touch", async (t) => {
+  const phone = { viewport: { width: 360, height: 700 }, hasTouch: true, isMobile: true };
+  const page = await open(await person(t, phone), "");
+  const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.tagName);
+  assert.equal(await focused(), "BODY");
+  await shoot(page, "phone-sign-in");
+  await page.fill("#me-field", "pocket");
+  await page.press("#me-field", "Enter");
+  await page.locator("#link", { hasText: /^Connected$/ }).waitFor();
+  assert.equal(await focused(), "people");
+  await shoot(page, "phone-list");
+  await page.fill("#find", "friend");
+  await page.press("#find", "Enter");
+  await page.locator("#conversation:visible").waitFor();
+  assert.equal(await focused(), "scroll");
+  await page.tap("#back");
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.id), "friend");
 });
 
 test("a refused message says why and can be sent again", async (t) => {

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { Backend } from "./backend.mjs";
 import { Client, Gateway } from "./gateway.mjs";
-import { startHaproxyBehind, startHaproxyInFront, startNginx } from "./proxies.mjs";
+import { startHaproxyBehind, startHaproxyInFront, startHaproxyHttp, startNginx } from "./proxies.mjs";
 import { until } from "./server.mjs";
 
 const things = [];
@@ -125,4 +125,60 @@ test("between HAProxy and HAProxy the address stays what it is", async () => {
   assert.equal((await client.close(4003, "end")).code, 4003);
   await until("the close", () => backend.closes.length > 0);
   assert.deepEqual(backend.closes, [{ code: 4003, reason: "end" }]);
+});
+
+test("behind nginx each client counts by its own address", async () => {
+  const backend = await start();
+  const trusting = listener('trusted_proxies = ["127.0.0.1"]');
+  const gateway = keep(await Gateway.start(`${endpoint(backend.url)}\n[limits]\nper_ip_max = 2`, trusting));
+  const nginx = keep(await startNginx(gateway.port));
+  const clients = [];
+  for (const last of [2, 3, 4, 5, 6, 2]) clients.push(await open(nginx.url, { localAddress: `127.0.0.${last}` }));
+  await assert.rejects(open(nginx.url), { status: 503 });
+  // What a client says of itself in front of nginx is not its address.
+  await assert.rejects(open(nginx.url, { headers: { "X-Forwarded-For": "6.6.6.6", Forwarded: "for=6.6.6.6" } }), { status: 503 });
+  for (const client of clients) assert.equal(await client.ask("still there"), "still there");
+  for (const client of clients) await client.close(1000);
+});
+
+test("pages connect through nginx that does TLS, and learn what is missing where nobody trusts it", async () => {
+  const backend = await start();
+  const trusting = keep(await Gateway.start(endpoint(backend.url), listener('trusted_proxies = ["127.0.0.1"]')));
+  const direct = keep(await Gateway.start(endpoint(backend.url)));
+  const origin = "https://localhost";
+  const headers = { Host: "localhost" };
+  for (const fields of [{}, { "X-Forwarded-Proto": '"https, http"' }, { Forwarded: '"for=203.0.113.9;proto=https"' }]) {
+    const nginx = keep(await startNginx(trusting.port, { fields: { ...fields } }));
+    const page = await open(nginx.url, { origin, headers });
+    assert.equal(await page.ask("hello"), "hello");
+    await page.close(1000);
+  }
+  const nginx = keep(await startNginx(direct.port));
+  await assert.rejects(open(nginx.url, { origin, headers }), (error) => error.status === 403 && /endpoints\.one\.origins.*trusted_proxies/.test(error.body));
+});
+
+for (const probe of ["GET /healthz", "HEAD /healthz", "OPTIONS /healthz"]) {
+  test(`HAProxy probes the gateway's own port with ${probe}, in HTTP/1.0`, async () => {
+    const backend = await start();
+    const gateway = keep(await Gateway.start(endpoint(backend.url), listener('trusted_proxies = ["127.0.0.1"]')));
+    const haproxy = keep(await startHaproxyHttp(gateway.port, { probe }));
+    const client = await open(haproxy.url);
+    assert.equal((await client.info()).headers["x-forwarded-for"], "127.0.0.2, 127.0.0.1");
+    await client.close(1000);
+  });
+}
+
+test("HAProxy that writes Forwarded tells who asks", async () => {
+  const backend = await start();
+  const trusting = listener('trusted_proxies = ["127.0.0.1"]\nforwarded_fields = "forwarded"');
+  const gateway = keep(await Gateway.start(endpoint(backend.url), trusting));
+  const told = 'http-request set-header Forwarded "for=%[src];proto=https;host=chat.example"';
+  const haproxy = keep(await startHaproxyHttp(gateway.port, { probe: "GET /healthz", fields: [told] }));
+  const client = await open(haproxy.url, { origin: "https://chat.example", headers: { "X-Forwarded-For": "6.6.6.6" } });
+  const { headers } = await client.info();
+  assert.deepEqual(
+    ["for", "proto", "host"].map((name) => headers[`x-forwarded-${name}`]),
+    ["127.0.0.2, 127.0.0.1", "https", "chat.example"],
+  );
+  await client.close(1000);
 });

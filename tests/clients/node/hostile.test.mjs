@@ -26,15 +26,46 @@ async function checkQuery(query, code, reason) {
   return closed;
 }
 
-test("no query closes 4000", () => checkQuery("", 4000, "Invalid request"));
+test("no query closes 4000", () => checkQuery("", 4000, "Id required in query parameter: ?id={id}"));
 test("a query without an id closes 4000", () => checkQuery("?name=1", 4000, "Id required in query parameter: ?id={id}"));
 test("an empty id closes 4000", () => checkQuery("?id=", 4000, "Id required in query parameter: ?id={id}"));
 
-test("a number beyond u64 closes 4000 and the server lives", async () => {
-  await checkQuery("?id=99999999999999999999999", 4000, /^Passed invalid id: id=99999999999999999999999\. /);
+test("what is no id closes 4000 with the reason, and the server lives", async () => {
+  await checkQuery("?id=%00", 4000, "Passed invalid id: id=%00. an id must not contain control characters");
+  await checkQuery("?id=+4915", 4000, /^Passed invalid id: id=\+4915\. a number must not have white space around it/);
   const peer = await Peer.connect(server, 1);
   peer.say("alive", 1);
   assert.equal((await peer.text()).text, "alive");
+});
+
+test("a number beyond u64 is a name", async () => {
+  const id = "99999999999999999999999";
+  const peer = await Peer.connect(server, id);
+  peer.send({ type: "text", sender: id, recipients: [id], text: "me" });
+  assert.deepEqual((await peer.text()).recipients, [id]);
+});
+
+test("a message to too many is refused, and the connection goes on", async () => {
+  const peer = await Peer.connect(server, 1);
+  const recipients = Array.from({ length: 257 }, (_, n) => n + 1000);
+  peer.send({ type: "text", sender: 1, recipients, text: "all", data: { ref: "all" } });
+  const refused = await peer.next((message) => message.type === "notification_refused");
+  assert.deepEqual([refused.data.code, refused.data.ref], ["too_many_recipients", "all"]);
+  peer.send({ type: "text", sender: 1, recipients: [1, ...Array(300).fill(2)], text: "a set" });
+  assert.deepEqual((await peer.text()).recipients, [1, 2]);
+});
+
+test("one right cookie among several of its name lets in", async (t) => {
+  const guarded = await Server.start({ config: '[server.auth]\ntype = "cookie"\nname = "sid"\nvalue = "right"\n' });
+  t.after(() => guarded.remove());
+  for (const cookie of ["sid=old; sid=right", "sid=right; sid=old", 'a=b; sid="right"', ["sid=old", "sid=right"]]) {
+    const peer = await Peer.connectTo(`${guarded.messaging}?id=1`, 1, { headers: { Cookie: cookie } });
+    peer.say("in", 1);
+    assert.equal((await peer.text()).text, "in", String(cookie));
+    await peer.close();
+  }
+  const thief = await Peer.connectTo(`${guarded.messaging}?id=1`, 1, { headers: { Cookie: "sid=old; sid=older" } });
+  assert.equal((await thief.end()).code, 4050);
 });
 
 test("the parameter name is case-insensitive and its first occurrence counts", async () => {
@@ -53,21 +84,21 @@ test("long reasons are cut to 123 bytes of valid UTF-8", async () => {
 
 const payloads = [
   ["", "Invalid payload. Empty message"],
-  ['{"sender":1,"recipients":[2],"text":""}', "Invalid payload. Invalid payload: $.type must be a string"],
-  ['{"type":7,"sender":1,"recipients":[2],"text":""}', "Invalid payload. Invalid payload: $.type must be a string"],
-  ['{"type":"text","recipients":[2],"text":""}', "Invalid payload. Invalid payload: $.sender must be uint64_t"],
-  ['{"type":"text","sender":true,"recipients":[2],"text":""}', "Invalid payload. Invalid payload: $.sender must be uint64_t"],
-  ['{"type":"text","sender":1,"text":""}', "Invalid payload. Invalid payload: $.recipients[] must be uint64_t[]"],
-  ['{"type":"text","sender":1,"recipients":2,"text":""}', "Invalid payload. Invalid payload: $.recipients[] must be uint64_t[]"],
+  ['{"sender":1,"recipients":[2],"text":""}', "Invalid payload. $.type must be a string"],
+  ['{"type":7,"sender":1,"recipients":[2],"text":""}', "Invalid payload. $.type must be a string"],
+  ['{"type":"text","recipients":[2],"text":""}', "Invalid payload. $.sender must be an id: an unsigned 64-bit number or a string of 1 to 128 bytes"],
+  ['{"type":"text","sender":true,"recipients":[2],"text":""}', "Invalid payload. $.sender must be an id: an unsigned 64-bit number or a string of 1 to 128 bytes"],
+  ['{"type":"text","sender":1,"text":""}', "Invalid payload. $.recipients[] must be ids: unsigned 64-bit numbers or strings of 1 to 128 bytes"],
+  ['{"type":"text","sender":1,"recipients":2,"text":""}', "Invalid payload. $.recipients[] must be ids: unsigned 64-bit numbers or strings of 1 to 128 bytes"],
   [
     '{"type":"text","sender":1,"recipients":[],"text":""}',
-    "Invalid payload. Invalid payload: $.recipients[] must contains at least 1 value",
+    "Invalid payload. $.recipients[] must contain at least 1 id",
   ],
-  ['{"type":"text","sender":1,"recipients":[2],"text":5}', "Invalid payload. Invalid payload: $.text must be string"],
-  ['{"type":"text","sender":1,"recipients":[2]}', /^Invalid payload\. Invalid payload: ./],
-  ['{"type":"text",', /^Invalid payload\. Invalid payload: ./],
-  ["[1,2", /^Invalid payload\. Invalid payload: ./],
-  [`{"type":"text","${"k".repeat(400)}`, /^Invalid payload\. Invalid payload: ./],
+  ['{"type":"text","sender":1,"recipients":[2],"text":5}', "Invalid payload. $.text must be string"],
+  ['{"type":"text","sender":1,"recipients":[2]}', /^Invalid payload\. ./],
+  ['{"type":"text",', /^Invalid payload\. ./],
+  ["[1,2", /^Invalid payload\. ./],
+  [`{"type":"text","${"k".repeat(400)}`, /^Invalid payload\. ./],
 ];
 
 for (const [frame, reason] of payloads) {

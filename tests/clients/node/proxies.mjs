@@ -7,8 +7,11 @@ import { rm } from "node:fs/promises";
 import { Program, freePort } from "./program.mjs";
 import { newDataDir, until } from "./server.mjs";
 
-/** nginx as a WebSocket proxy to `port`, which adds X-Forwarded-For and says that clients came over https. */
-export const startNginx = (port) =>
+/**
+ * nginx as a WebSocket proxy to `port`, which adds X-Forwarded-For, drops the port of Host and says that clients came
+ * over https; `fields` are set besides.
+ */
+export const startNginx = (port, { scheme = "https", fields = {} } = {}) =>
   start("nginx", ({ own, folder }) => ({
     config: `
 daemon off;
@@ -27,7 +30,8 @@ http {
       proxy_set_header Connection "upgrade";
       proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-Proto ${scheme};
+      ${Object.entries(fields).map(([name, value]) => `proxy_set_header ${name} ${value};`).join("\n      ")}
       proxy_set_header X-Seen-By-Nginx $remote_addr;
     }
   }
@@ -92,6 +96,14 @@ backend back
 /** HAProxy that passes bytes on to `port`, behind a PROXY header of version 2. */
 export const startHaproxyInFront = (port) =>
   start("haproxy", ({ own }) => haproxy(own, "mode tcp", "", `127.0.0.1:${port} send-proxy-v2`));
+
+/** HAProxy in front of `port` that tells by header fields who asks, and may ask for `probe` whether the server lives. */
+export const startHaproxyHttp = (port, { probe, fields = ["option forwardfor"] }) => {
+  const check = probe === undefined ? [] : [`option httpchk ${probe}`, "default-server check inter 100ms fall 1 rise 1"];
+  const defaults = ["mode http", "timeout tunnel 60s", ...check].join("\n  ");
+  const frontend = ["", ...fields].join("\n  ");
+  return start("haproxy", ({ own }) => haproxy(own, defaults, frontend, `127.0.0.1:${port}`));
+};
 
 /** HAProxy that expects a PROXY header, and tells the backend at `port` whom it names. */
 export const startHaproxyBehind = (port) =>

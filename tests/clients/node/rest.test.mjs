@@ -35,7 +35,9 @@ for (const path of ["/stat", "/check-online"]) {
   test(`${path} tells what is wrong with the id`, async () => {
     await check("GET", path, 400, error(400, "Id required"));
     await check("GET", `${path}?id=`, 400, error(400, "Id required"));
-    await check("GET", `${path}?id=99999999999999999999999`, 400, error(400, "Invalid id"));
+    await check("GET", `${path}?id=%00`, 400, error(400, "Invalid id: an id must not contain control characters"));
+    await check("GET", `${path}?id=%ff`, 400, error(400, "Invalid id: expected percent-encoded UTF-8"));
+    assert.equal((await server.call("GET", `${path}?id=99999999999999999999999`)).status, 200, "a name");
   });
 }
 
@@ -89,9 +91,9 @@ test("send-message keeps a message for a user who is away", async () => {
 const bodies = [
   ["", "Empty message"],
   ['{"sender":0,"recipients":[1],"text":""}', "Invalid payload: $.type must be a string"],
-  ['{"type":"text","recipients":[1],"text":""}', "Invalid payload: $.sender must be uint64_t"],
-  ['{"type":"text","sender":0,"text":""}', "Invalid payload: $.recipients[] must be uint64_t[]"],
-  ['{"type":"text","sender":0,"recipients":[],"text":""}', "Invalid payload: $.recipients[] must contains at least 1 value"],
+  ['{"type":"text","recipients":[1],"text":""}', "Invalid payload: $.sender must be an id: an unsigned 64-bit number or a string of 1 to 128 bytes"],
+  ['{"type":"text","sender":0,"text":""}', "Invalid payload: $.recipients[] must be ids: unsigned 64-bit numbers or strings of 1 to 128 bytes"],
+  ['{"type":"text","sender":0,"recipients":[],"text":""}', "Invalid payload: $.recipients[] must contain at least 1 id"],
   ['{"type":"text","sender":0,"recipients":[1],"text":1}', "Invalid payload: $.text must be string"],
   ['{"type":"text","sender":1,"recipients":[0],"text":""}', "Can't send message to bot through the api"],
 ];

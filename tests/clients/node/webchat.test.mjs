@@ -3,15 +3,30 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../../../web/chat/connection.js";
+import { addressOf } from "../../../web/chat/dial.js";
 import { History, KEPT_MAX, MESSAGES_MAX } from "../../../web/chat/history.js";
 import { excerpt, pieces } from "../../../web/chat/longtext.js";
 import { nameOf, warningOf } from "../../../web/chat/names.js";
-import { Outbox, refusalWords } from "../../../web/chat/outbox.js";
-import { decode, encodeText, idProblem, isNumericId, isSignal, noticeIn, parse, parseTimestamp } from "../../../web/chat/wire.js";
+import { besides, Outbox, refusalWords } from "../../../web/chat/outbox.js";
+import { decode, encodeText, idProblem, isSignal, normalId, noticeIn, parse, parseTimestamp } from "../../../web/chat/wire.js";
 
-test("canonical u64 ids are numbers, all others are strings", () => {
-  for (const id of ["0", "1", "9007199254740993", "18446744073709551615"]) assert.ok(isNumericId(id), id);
-  for (const id of ["", "01", "-1", "1.0", "1e3", "18446744073709551616", "bob", " 1"]) assert.ok(!isNumericId(id), id);
+test("what is typed as an id comes into its one spelling", () => {
+  for (const [typed, id] of [[" bob ", "bob"], ["Jo\u0308rg K", "Jörg K"], ["007", "007"], ["+49 151", "+49 151"], ["\u212b", "Å"], ["ﬁ", "ﬁ"]]) {
+    assert.equal(normalId(typed), id);
+  }
+});
+
+test("the address lies below the folder of the page, wherever that is", () => {
+  for (const [endpoint, folder, address] of [
+    ["/chat", "http://host:8085/", "ws://host:8085/chat"],
+    ["/ws", "https://host/", "wss://host/ws"],
+    ["/chat", "https://host/prefix/", "wss://host/prefix/chat"],
+    ["/a/b", "https://host/x/y/", "wss://host/x/y/a/b"],
+    [undefined, "https://host/prefix/", "wss://host/prefix/chat"],
+    ["//evil.example/x", "https://host/prefix/", "wss://host/prefix//evil.example/x"],
+  ]) {
+    assert.equal(addressOf("J ö+1", endpoint, new URL(folder)), `${address}?id=J+%C3%B6%2B1&receipts=1&ids=strings`);
+  }
 });
 
 test("an id has 1 to 128 bytes and nothing invisible", () => {
@@ -23,10 +38,38 @@ test("ids keep their digits in both directions", () => {
   const frame = encodeText({ sender: "18446744073709551615", recipient: "bob", text: 'say "1" \\', ref: "r" });
   assert.equal(
     frame,
-    '{"type":"text","sender":18446744073709551615,"recipients":["bob"],"text":"say \\"1\\" \\\\","data":{"ref":"r"}}',
+    '{"type":"text","sender":"18446744073709551615","recipients":["bob"],"text":"say \\"1\\" \\\\","data":{"ref":"r"}}',
   );
-  const envelope = decode(frame);
-  assert.deepEqual([envelope.sender, envelope.recipients, envelope.text, envelope.ref], ["18446744073709551615", ["bob"], 'say "1" \\', "r"]);
+  for (const sent of [frame, frame.replace('"18446744073709551615"', "18446744073709551615")]) {
+    const envelope = decode(sent);
+    assert.deepEqual([envelope.sender, envelope.recipients, envelope.text, envelope.ref], ["18446744073709551615", ["bob"], 'say "1" \\', "r"]);
+  }
+});
+
+test("data is shown as far as there is more in it than a reference", () => {
+  const shown = (data) => decode(JSON.stringify({ type: "x", sender: "1", recipients: ["2"], data })).shownData;
+  for (const data of [null, undefined, {}, { ref: "r" }]) assert.equal(shown(data), "", JSON.stringify(data));
+  for (const data of [0, false, "x", [], { ref: "r", a: 1 }, [{ b: null }]]) assert.equal(shown(data), JSON.stringify(data, null, 2));
+  assert.ok(shown("x".repeat(100_000)).length < 2_100);
+});
+
+test("whom else a message was sent to is named, of many the first", () => {
+  const many = Array.from({ length: 300 }, (_, n) => `u${n}`);
+  assert.deepEqual(besides({ recipients: ["me", "a", "a", "b"] }, "me").others, ["a", "b"]);
+  const { others, othersCount } = besides({ recipients: many }, "u0");
+  assert.deepEqual([others.length, othersCount], [20, 299]);
+  assert.deepEqual(besides({ recipients: ["me"] }, "me").others, []);
+});
+
+test("pages in different folders of one host share no history", () => {
+  const storage = new Storage();
+  for (const [folder, me, peer] of [["/", "a", "bob"], ["/", "a", "b/c"], ["/a/", "b", "c"], ["/a/b/", "a", "x"]]) {
+    const history = new History(me, storage, folder);
+    assert.deepEqual(history.conversations.map((c) => c.peer), folder === "/" && peer === "b/c" ? ["bob"] : []);
+    history.add(history.open(peer), incoming(1));
+    history.flush();
+  }
+  assert.deepEqual(new History("a", storage, "/").conversations.map((c) => c.peer).sort(), ["b/c", "bob"]);
 });
 
 test("digits inside texts are left alone", () => {

@@ -95,14 +95,14 @@ class Exchange(unittest.IsolatedAsyncioTestCase):
             async with connect(self.server.messaging) as nobody:
                 with self.assertRaises(ConnectionClosed) as caught:
                     await nobody.recv()
-            self.assertEqual((caught.exception.rcvd.code, caught.exception.rcvd.reason), (4000, "Invalid request"))
+            self.assertEqual((caught.exception.rcvd.code, caught.exception.rcvd.reason), (4000, "Id required in query parameter: ?id={id}"))
             async with self.client(1) as one:
                 await one.send("{}")
                 with self.assertRaises(ConnectionClosed) as caught:
                     await one.recv()
             self.assertEqual(
                 (caught.exception.rcvd.code, caught.exception.rcvd.reason),
-                (4001, "Invalid payload. Invalid payload: $.type must be a string"),
+                (4001, "Invalid payload. $.type must be a string"),
             )
 
         await self.guarded(work())

@@ -258,8 +258,17 @@ fn ledger(workspace: &Workspace) -> anyhow::Result<Outcome> {
 fn javascript_client(workspace: &Workspace) -> anyhow::Result<()> {
     let folder = workspace.root.join("clients/js");
     let install = ["ci", "--no-audit", "--no-fund"];
-    process::run(Command::new("npm").args(install).current_dir(&folder))?;
-    process::run(Command::new("npm").arg("test").current_dir(&folder))
+    // The versions of Node in which the examples run.
+    let versions = folder.join("test/versions");
+    for folder in [&folder, &versions] {
+        process::run(Command::new("npm").args(install).current_dir(folder))?;
+    }
+    process::run(
+        Command::new("npm")
+            .arg("test")
+            .env("NODE_VERSIONS_REQUIRED", "1")
+            .current_dir(&folder),
+    )
 }
 
 /// Builds the programs that show the library to foreign peers, and the one that kills backends behind the gateway, as

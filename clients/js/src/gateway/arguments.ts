@@ -1,25 +1,32 @@
 // Checks of what the application passes, with the exceptions a browser's WebSocket throws.
 
 import { isToken, REASON_BYTES_MAX, toUtf8 } from "./codec.js";
+import { domException } from "./platform.js";
 
-const syntaxError = (message: string): DOMException => new DOMException(message, "SyntaxError");
+const syntaxError = (message: string): DOMException => domException(message, "SyntaxError");
+
+/** Where a gateway is. */
+export interface Address {
+  url: string;
+  origin: string;
+}
 
 /** A `ws:` or `wss:` URL; others are taken as browsers take them: relative, or with `http:` or `https:`. */
-export function checkedUrl(url: string | URL): URL {
+export function checkedAddress(url: string | URL): Address {
   const base = (globalThis as { location?: { href?: string } }).location?.href;
-  let parsed: URL;
+  let href: string;
   try {
-    parsed = new URL(String(url), base);
+    // React Native's URL has no setters, and a getter of `href` alone.
+    href = new URL(String(url), base).href.replace(/^http/i, "ws").replace(/#$/, "");
   } catch {
     throw syntaxError(`expected a URL, got ${JSON.stringify(String(url))}`);
   }
-  if (parsed.protocol === "http:") parsed.protocol = "ws:";
-  if (parsed.protocol === "https:") parsed.protocol = "wss:";
-  if (parsed.protocol !== "ws:" && parsed.protocol !== "wss:") {
-    throw syntaxError(`expected a URL with ws: or wss:, got ${parsed.protocol}`);
+  const [, scheme, host] = /^(wss?:\/\/)(?:[^/?#@]*@)?([^/?#]*)/i.exec(href) ?? [];
+  if (scheme === undefined || host === undefined) {
+    throw syntaxError(`expected a URL with ws: or wss:, got ${href.slice(0, href.indexOf(":") + 1)}`);
   }
-  if (parsed.hash !== "") throw syntaxError("expected a URL without a fragment");
-  return parsed;
+  if (href.includes("#")) throw syntaxError("expected a URL without a fragment");
+  return { url: href, origin: scheme + host };
 }
 
 export function checkedName(name: string): string {
@@ -31,15 +38,23 @@ export function checkedName(name: string): string {
 
 /** The query without its `?`, encoded as in a URL. */
 export function checkedQuery(query: string | URLSearchParams | Readonly<Record<string, string>> = ""): string {
-  let text = String(query);
-  if (typeof query === "object" && !(query instanceof URLSearchParams)) text = String(new URLSearchParams(query));
+  const isParameters = typeof URLSearchParams === "function" && query instanceof URLSearchParams;
+  const text = typeof query === "object" && !isParameters ? form(query as Record<string, string>) : String(query);
   if (text.includes("#")) throw syntaxError("expected a query without '#'");
-  const url = new URL("ws://endpoint/");
-  url.search = text;
-  const encoded = url.search.slice(1);
+  const encoded = text.replace(/[\t\n\r]/g, "").replace(/^\?/, "").replace(/[^\x21\x24-\x26\x28-\x3b\x3d\x3f-\x7e]/gu, escape);
   if (encoded.length > 0xffff) throw syntaxError(`expected a query of at most 65535 bytes, got ${encoded.length}`);
   return encoded;
 }
+
+/** `name=value&…`, as URLSearchParams writes it, which not every platform has whole. */
+function form(fields: Readonly<Record<string, string>>): string {
+  const encode = (text: string) => String(text).replace(/[^*\-._0-9A-Za-z]/gu, escape).replace(/%20/g, "+");
+  return Object.keys(fields).map((name) => `${encode(name)}=${encode(fields[name] as string)}`).join("&");
+}
+
+/** A character as `%XX` of its UTF-8. */
+const escape = (character: string): string =>
+  Array.from(toUtf8(character), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
 
 export function checkedProtocols(protocols: string | readonly string[] = []): string[] {
   const list = (typeof protocols === "string" ? [protocols] : [...protocols]).map(String);
@@ -56,7 +71,7 @@ export function checkedClose(code?: number, reason?: string): { code: number | u
   // The browser's conversion: to the nearest integer within 16 bits.
   const number = code === undefined ? undefined : Math.round(Math.min(Math.max(Number(code) || 0, 0), 0xffff));
   if (number !== undefined && number !== 1000 && !(number >= 3000 && number <= 4999)) {
-    throw new DOMException(`expected close code 1000 or one from 3000 to 4999, got ${number}`, "InvalidAccessError");
+    throw domException(`expected close code 1000 or one from 3000 to 4999, got ${number}`, "InvalidAccessError");
   }
   const text = reason === undefined ? "" : String(reason);
   const { length } = toUtf8(text);

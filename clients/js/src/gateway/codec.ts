@@ -4,6 +4,8 @@
 // frames is kept here (specification: sections 1 and 2); which frame may come when is known by `Stream`. Anything else
 // than a frame of the gateway ends in `ProtocolError`, whose text is the reason of the close that follows.
 
+import { fromUtf8, toUtf8 } from "./platform.js";
+
 export const SUBPROTOCOL = "tidewire.mux.v1";
 /** Bytes of a DATA frame before its payload; they cost credit too. */
 export const DATA_HEADER_BYTES = 6;
@@ -55,20 +57,7 @@ export interface OpenFields {
 const NAMES = ["", "OPEN", "ACCEPT", "REJECT", "DATA", "CREDIT", "CLOSE", "PING", "PONG", "DOWN", "UP", "GOAWAY"];
 const [OPEN, ACCEPT, REJECT, DATA, CREDIT, CLOSE, PING, PONG, DOWN, UP, GOAWAY] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] as const;
 
-const encoder = new TextEncoder();
-// A byte order mark is a character like any other here.
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-export const toUtf8 = (text: string): Bytes => encoder.encode(text) as Bytes;
-
-/** The text, or `undefined` if the bytes are not UTF-8. */
-export function fromUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
+export { fromUtf8, toUtf8 };
 
 export const isToken = (text: string): boolean => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}$/.test(text);
 

@@ -5,6 +5,8 @@
 // comes from the WebSocket throws; after `lost` or `finished` its events are not listened to.
 
 import { decode, encodeOpen, encodePing, encodePong, type Bytes, type OpenFields, ProtocolError, SUBPROTOCOL } from "./codec.js";
+import { microtask } from "./platform.js";
+import type { Why } from "./session.js";
 import { Stream, type StreamLimits, type StreamOwner, type StreamPort } from "./stream.js";
 
 /** What is needed of a WebSocket: the browser's, Node's, or npm `ws`'s. */
@@ -27,7 +29,7 @@ export interface ConnectionOwner {
   /** No stream can be opened on it any more; those that are there go on. */
   retired(connection: Connection): void;
   /** It ended; its streams have not heard of it yet: `loseStreams`. */
-  lost(connection: Connection, reason: string): void;
+  lost(connection: Connection, why: Why): void;
   /** It was retired, its last stream is gone, and it closed itself. */
   finished(connection: Connection): void;
 }
@@ -62,6 +64,11 @@ export class Connection implements StreamPort {
   #lifeTimer: ReturnType<typeof setTimeout> | undefined;
   #pollTimer: ReturnType<typeof setTimeout> | undefined;
 
+  /** What the WebSocket told of its failure. */
+  #failure = "";
+  #wasOpen = false;
+  #isPinging = false;
+
   /** Throws what the constructor of the WebSocket throws. */
   constructor(url: string, WebSocketClass: WebSocketConstructor, owner: ConnectionOwner, limits: ConnectionLimits) {
     this.#owner = owner;
@@ -72,8 +79,10 @@ export class Connection implements StreamPort {
     socket.onopen = () => this.#opened(socket);
     socket.onmessage = (event) => this.#received(event.data);
     socket.onclose = (event) => this.#lost(`the connection to the gateway was closed: ${event.code} ${event.reason}`.trimEnd());
-    // It is followed by `close`, which says as much.
-    socket.onerror = () => {};
+    // It is followed by `close`. Outside of browsers it tells why, and with which status the gateway refused.
+    socket.onerror = (event) => {
+      this.#failure = textOf(event);
+    };
     this.#lifeTimer = setTimeout(() => this.#lost("no connection to the gateway in time", true), limits.openWithinMs);
   }
 
@@ -91,6 +100,19 @@ export class Connection implements StreamPort {
   retire(): void {
     this.retiring = true;
     this.#finishIfUnused();
+  }
+
+  /** The network may have changed: asks for a sign of life now. */
+  checkAlive(): void {
+    const { keepAlive } = this.#limits;
+    if (!this.isOpen || keepAlive === undefined || this.#isPinging) return;
+    clearTimeout(this.#lifeTimer);
+    this.#ping(keepAlive);
+  }
+
+  /** Ends at once, as lost. */
+  giveUp(reason: string): void {
+    this.#lost(reason, true);
   }
 
   /** For the owner, after `lost`. */
@@ -113,7 +135,7 @@ export class Connection implements StreamPort {
     if (this.#pumpIsDue) return;
     this.#pumpIsDue = true;
     // After the caller's turn, so that what it sends over several sockets is mixed fairly.
-    queueMicrotask(() => {
+    microtask(() => {
       this.#pumpIsDue = false;
       this.#pump();
     });
@@ -167,8 +189,10 @@ export class Connection implements StreamPort {
 
   #ping(every: { everyMs: number; withinMs: number }): void {
     this.#heard = false;
+    this.#isPinging = true;
     this.sendNow(encodePing(0));
     this.#lifeTimer = setTimeout(() => {
+      this.#isPinging = false;
       if (!this.#heard) return this.#lost("no answer to a ping", true);
       this.#lifeTimer = setTimeout(() => this.#ping(every), Math.max(0, every.everyMs - every.withinMs));
     }, every.withinMs);
@@ -182,6 +206,7 @@ export class Connection implements StreamPort {
     const { keepAlive } = this.#limits;
     if (keepAlive) this.#lifeTimer = setTimeout(() => this.#ping(keepAlive), keepAlive.everyMs);
     this.isOpen = true;
+    this.#wasOpen = true;
     this.#owner.opened(this);
   }
 
@@ -235,14 +260,16 @@ export class Connection implements StreamPort {
       // Browsers let pages close with their own codes only.
       socket.close(4002, reason);
     }
-    this.#owner.lost(this, `protocol error: ${reason}`);
+    this.#owner.lost(this, { reason: `protocol error: ${reason}`, status: 0 });
   }
 
   #lost(reason: string, abruptly = false): void {
     const socket = this.#release();
     if (socket === undefined) return;
     if (abruptly) endNow(socket);
-    this.#owner.lost(this, reason);
+    const failure = this.#failure === "" || reason.includes(this.#failure) ? "" : ` (${this.#failure})`;
+    const status = this.#wasOpen ? 0 : statusIn(this.#failure);
+    this.#owner.lost(this, { reason: reason + failure, status });
   }
 
   /** Stops listening and sending. Gives the WebSocket the first time. */
@@ -254,10 +281,27 @@ export class Connection implements StreamPort {
     clearTimeout(this.#lifeTimer);
     clearTimeout(this.#pollTimer);
     socket.onopen = socket.onmessage = socket.onclose = null;
+    // Some report the end they are asked for as an error.
+    socket.onerror = () => {};
     this.#ready.clear();
     this.#pongs.clear();
     return socket;
   }
+}
+
+/** What an error event says, where it says something: npm `ws`, React Native, Node. */
+function textOf(event: { message?: unknown; error?: { message?: unknown } } | undefined): string {
+  const text = event?.message || event?.error?.message;
+  return typeof text === "string" ? text.slice(0, 500) : "";
+}
+
+/**
+ * The HTTP status in such a text: `Unexpected server response: 401`, `Received bad response code from server: 401.`,
+ * `Expected HTTP 101 response but was '401 Unauthorized'`. 0: there is none.
+ */
+function statusIn(text: string): number {
+  const [, status] = /(?:response(?: code from server)?: |response but was ')([2-5]\d\d)\b/i.exec(text) ?? [];
+  return status === undefined ? 0 : Number(status);
 }
 
 /** Nothing answers any more, so no closing handshake is waited for where that can be chosen. */

@@ -1,23 +1,31 @@
-// Events that not every platform has, and handlers as attributes (`onmessage = …`).
+// Events of this package's own, and handlers as attributes (`onmessage = …`).
+
+import { PlatformEvent } from "./platform.js";
 
 /** The endpoint's backend, or the connection to the gateway, is lost; the socket lives on and waits. */
-export class DownEvent extends Event {
+export class DownEvent extends PlatformEvent {
   /** Milliseconds until the next attempt. */
   readonly retryMs: number;
   /** Who makes it: the gateway towards the backend, or this client towards the gateway. */
   readonly cause: "backend" | "connection";
+  /** Why, for people; empty if that is not known. */
+  readonly reason: string;
+  /** The HTTP status of the gateway's refusal, as far as the platform tells it; 0: there was none, or nobody knows. */
+  readonly status: number;
 
   /** @internal */
-  constructor(retryMs: number, cause: "backend" | "connection") {
+  constructor(retryMs: number, cause: "backend" | "connection", reason = "", status = 0) {
     super("down");
     this.retryMs = retryMs;
     this.cause = cause;
+    this.reason = reason;
+    this.status = status;
   }
 }
 
 /** Why a socket could not be opened, or had to be given up. Always followed by `close`. */
-export class FailureEvent extends Event {
-  /** The HTTP status of the gateway's refusal; 0: there was none. */
+export class FailureEvent extends PlatformEvent {
+  /** The HTTP status of the gateway's refusal, as far as the platform tells it; 0: there was none, or nobody knows. */
   readonly status: number;
   readonly message: string;
 
@@ -27,14 +35,6 @@ export class FailureEvent extends Event {
     this.status = status;
     this.message = message;
   }
-}
-
-/** The platform's `CloseEvent`, or one that is made alike. */
-export function closeEvent(code: number, reason: string, wasClean: boolean): CloseEvent {
-  const init = { code, reason, wasClean };
-  if (typeof CloseEvent === "function") return new CloseEvent("close", init);
-  const properties = Object.entries(init).map(([name, value]) => [name, { value, enumerable: true }]);
-  return Object.defineProperties(new Event("close"), Object.fromEntries(properties)) as CloseEvent;
 }
 
 /** Handlers set as attributes: each is called at the place in the order where its name got its first one. */

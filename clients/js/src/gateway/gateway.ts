@@ -4,13 +4,15 @@
 //                           ▲  │ failed   │ lost
 //                           └──┴─ waiting ┘   (exponential back-off, full jitter)
 
-import { checkedName, checkedNumber, checkedProtocols, checkedQuery, checkedUrl } from "./arguments.js";
+import { type Address, checkedAddress, checkedName, checkedNumber, checkedProtocols, checkedQuery } from "./arguments.js";
 import { Backoff, type BackoffLimits } from "./backoff.js";
 import { CREDIT_MAX, FIRST_CREDIT_MIN } from "./codec.js";
 import { Connection, type ConnectionLimits, type ConnectionOwner, type WebSocketConstructor } from "./connection.js";
 import { DownEvent } from "./events.js";
-import type { Session, SessionHost } from "./session.js";
-import { type Address, EndpointSocket } from "./socket.js";
+import { domException, microtask, PlatformEvent, PlatformEventTarget } from "./platform.js";
+import type { Session, SessionHost, Why } from "./session.js";
+import { EndpointSocket } from "./socket.js";
+import { watchSurroundings } from "./surroundings.js";
 
 /** An address, or a function that gives the one for the next attempt, for instance with a fresh token. */
 export type GatewayUrl = string | URL | (() => string | URL | Promise<string | URL>);
@@ -52,12 +54,14 @@ export interface EndpointOptions {
 }
 
 const WEEK_MS = 604_800_000;
+/** Least time between attempts that the surroundings ask for. */
+const ATTEMPT_SPACING_MS = 1000;
 
 /**
  * A Tidewire gateway. Connects with the first endpoint and keeps the connection until `close`. Events: `up` when there is
  * a connection, `down` (`DownEvent`) when there is none and when the next attempt is made.
  */
-export class Gateway extends EventTarget {
+export class Gateway extends PlatformEventTarget {
   readonly #url: GatewayUrl;
   readonly #class: WebSocketConstructor;
   readonly #limits: ConnectionLimits;
@@ -72,13 +76,15 @@ export class Gateway extends EventTarget {
   #isAskingForUrl = false;
   #address: Address = { url: "", origin: "" };
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #attemptedAt = 0;
+  #unwatch: (() => void) | undefined;
   #isClosed = false;
 
   /** Does not connect yet. Throws `SyntaxError` (a `DOMException`) for an address that is none. */
   constructor(url: GatewayUrl, options: GatewayOptions = {}) {
     super();
-    this.#url = typeof url === "function" ? url : checkedUrl(url);
-    if (this.#url instanceof URL) this.#address = addressOf(this.#url);
+    this.#url = url;
+    if (typeof url !== "function") this.#address = checkedAddress(url);
     const found = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
     if (typeof found !== "function") throw new TypeError("expected option WebSocket, since there is no global one");
     this.#class = found;
@@ -93,7 +99,7 @@ export class Gateway extends EventTarget {
     this.#owner = {
       opened: (connection) => this.#opened(connection),
       retired: (connection) => this.#retired(connection),
-      lost: (connection, reason) => this.#lost(connection, reason),
+      lost: (connection, why) => this.#lost(connection, why),
       finished: () => {},
     };
   }
@@ -116,18 +122,31 @@ export class Gateway extends EventTarget {
       backoff: this.#backoffLimits,
     };
     if (reopen && !this.#reconnect) throw new TypeError("expected no option reopen, since reconnect is off");
-    if (this.#isClosed) throw new DOMException("expected a gateway that is not closed", "InvalidStateError");
+    if (this.#isClosed) throw domException("expected a gateway that is not closed", "InvalidStateError");
     return new EndpointSocket(this.#host, sessionOptions, () => this.#address, (session) => {
       this.#sessions.add(session);
       this.#place(session);
     });
   }
 
+  /**
+   * Makes the next attempt now instead of waiting for it: when a user asks, or when the platform tells that there is a
+   * network again. In browsers and workers that happens by itself (`online`; a page that is shown again).
+   */
+  reconnectNow(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#connect();
+  }
+
   /** Closes all sockets with 1000, then the connection. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#unwatch?.();
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     const connection = this.#current;
     this.#current = undefined;
     for (const session of [...this.#sessions]) session.close(1000, "");
@@ -143,6 +162,8 @@ export class Gateway extends EventTarget {
 
   #connect(): void {
     if (this.#isClosed || this.#current !== undefined || this.#timer !== undefined || this.#isAskingForUrl) return;
+    this.#attemptedAt = Date.now();
+    this.#unwatch ??= watchSurroundings(() => this.#surroundingsChanged());
     if (typeof this.#url !== "function") return this.#connectTo(this.#url);
     this.#isAskingForUrl = true;
     // Also what the function throws becomes a failed attempt.
@@ -153,7 +174,7 @@ export class Gateway extends EventTarget {
       },
       (error) => {
         this.#isAskingForUrl = false;
-        this.#failed(`no address of the gateway: ${error}`);
+        this.#failed({ reason: `no address of the gateway: ${error}`, status: 0 });
       },
     );
   }
@@ -161,12 +182,12 @@ export class Gateway extends EventTarget {
   #connectTo(url: string | URL): void {
     if (this.#isClosed) return;
     try {
-      const address = addressOf(checkedUrl(url));
+      const address = checkedAddress(url);
       this.#current = new Connection(address.url, this.#class, this.#owner, this.#limits);
       this.#address = address;
     } catch (error) {
       // Not while the caller of `endpoint` has no socket yet to listen at.
-      queueMicrotask(() => this.#failed(String(error)));
+      microtask(() => this.#failed({ reason: String(error), status: 0 }));
     }
   }
 
@@ -175,7 +196,18 @@ export class Gateway extends EventTarget {
     for (const session of [...this.#sessions]) {
       if (this.#current === connection && connection.isOpen) session.attach(connection);
     }
-    this.dispatchEvent(new Event("up"));
+    this.dispatchEvent(new PlatformEvent("up"));
+  }
+
+  /** The network is back, or the page is shown: a lost connection may be found out, and a new one made, at once. */
+  #surroundingsChanged(): void {
+    const connection = this.#current;
+    if (connection?.isOpen) return connection.checkAlive();
+    // Whatever the platform says, and however often: no attempts without any wait.
+    if (Math.abs(Date.now() - this.#attemptedAt) < ATTEMPT_SPACING_MS || !this.#reconnect) return;
+    // What was begun without a network waits for answers that never come.
+    connection?.giveUp("the network has changed");
+    this.reconnectNow();
   }
 
   /** GOAWAY: the sockets that are there go on, new ones get a new connection. */
@@ -188,23 +220,23 @@ export class Gateway extends EventTarget {
     else this.#connectAfter(this.#backoff.nextMs());
   }
 
-  #lost(connection: Connection, reason: string): void {
+  #lost(connection: Connection, why: Why): void {
     let retryMs = 0;
     if (connection === this.#current) {
       this.#current = undefined;
-      retryMs = this.#failed(reason);
+      retryMs = this.#failed(why);
     }
-    connection.loseStreams(reason, retryMs);
+    connection.loseStreams(why.reason, retryMs);
   }
 
   /** There is no connection, or an attempt to get one failed. Gives the time until the next. */
-  #failed(reason: string): number {
+  #failed(why: Why): number {
     if (this.#isClosed) return 0;
     const retryMs = this.#reconnect ? this.#backoff.nextMs() : 0;
     if (this.#reconnect) this.#connectAfter(retryMs);
     const sessions = [...this.#sessions];
-    this.dispatchEvent(new DownEvent(retryMs, "connection"));
-    for (const session of sessions) session.attemptFailed(reason, retryMs);
+    this.dispatchEvent(new DownEvent(retryMs, "connection", why.reason, why.status));
+    for (const session of sessions) session.attemptFailed(why, retryMs);
     return retryMs;
   }
 
@@ -216,8 +248,6 @@ export class Gateway extends EventTarget {
     }, ms);
   }
 }
-
-const addressOf = (url: URL): Address => ({ url: url.href, origin: url.origin });
 
 function connectionLimits(options: GatewayOptions): ConnectionLimits {
   const { keepAlive = true } = options;

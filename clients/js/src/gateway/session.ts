@@ -8,6 +8,7 @@ import { Backoff, type BackoffLimits } from "./backoff.js";
 import type { Bytes } from "./codec.js";
 import type { Connection } from "./connection.js";
 import { Outbox } from "./outbox.js";
+import { domException, isBlob, microtask } from "./platform.js";
 import type { Stream, StreamOwner } from "./stream.js";
 
 export const CONNECTING = 0;
@@ -34,10 +35,17 @@ export interface SessionHost {
   release(session: Session): void;
 }
 
+/** Why there is no connection, or no backend. */
+export interface Why {
+  reason: string;
+  /** The HTTP status of a refusal; 0: there was none, or the platform does not tell it. */
+  status: number;
+}
+
 export interface SessionEvents {
   open(): void;
   message(data: string | Bytes): void;
-  down(retryMs: number, cause: "backend" | "connection"): void;
+  down(retryMs: number, cause: "backend" | "connection", why: Why): void;
   up(): void;
   error(status: number, message: string): void;
   close(code: number, reason: string, wasClean: boolean): void;
@@ -86,18 +94,17 @@ export class Session implements StreamOwner {
   // ---- the application -------------------------------------------------------------------------------------------------
 
   send(data: Bytes | Blob, binary: boolean): void {
-    if (this.readyState === CONNECTING) throw new DOMException("expected the socket to be open already", "InvalidStateError");
-    const isBlob = data instanceof Blob;
-    const size = isBlob ? data.size : data.length;
+    if (this.readyState === CONNECTING) throw domException("expected the socket to be open already", "InvalidStateError");
+    const size = isBlob(data) ? data.size : data.length;
     if (this.readyState !== OPEN) {
       this.#discardedBytes += size;
       return;
     }
     if (!this.outbox.hasRoom(size)) {
       const bound = this.options.maxBufferedBytes;
-      throw new DOMException(`expected at most ${bound} bytes to wait for being sent`, "QuotaExceededError");
+      throw domException(`expected at most ${bound} bytes to wait for being sent`, "QuotaExceededError");
     }
-    if (isBlob) this.outbox.pushBlob(data);
+    if (isBlob(data)) this.outbox.pushBlob(data);
     else this.outbox.push(binary, data);
     this.#stream?.wake();
   }
@@ -109,7 +116,7 @@ export class Session implements StreamOwner {
     if (wasOpen && this.#stream !== undefined && !this.#isReopening) return this.#stream.close(code, reason);
     // Nothing is there that could take a leave. The events come after the call, as in a browser.
     this.#detach();
-    queueMicrotask(() => {
+    microtask(() => {
       this.readyState = CLOSED;
       if (!wasOpen) this.#events.error(0, "closed before it was open");
       this.#closed(1006, "", false);
@@ -125,10 +132,10 @@ export class Session implements StreamOwner {
   }
 
   /** No connection was to be had. */
-  attemptFailed(reason: string, retryMs: number): void {
+  attemptFailed(why: Why, retryMs: number): void {
     if (!this.isWaiting) return;
-    if (!this.options.reopen) return this.#abort(1006, reason);
-    if (this.readyState === OPEN) this.#goDown(retryMs, "connection");
+    if (!this.options.reopen) return this.#abort(1006, why.reason, why.status);
+    if (this.readyState === OPEN) this.#goDown(retryMs, "connection", why);
   }
 
   // ---- its stream ------------------------------------------------------------------------------------------------------
@@ -149,7 +156,7 @@ export class Session implements StreamOwner {
     this.#stream = undefined;
     if (retiring && status === 503) return this.#host.place(this);
     const again = status === 429 || status >= 500;
-    if (this.readyState === OPEN && again) return this.#comeBack("backend");
+    if (this.readyState === OPEN && again) return this.#comeBack("backend", { reason, status });
     this.#abort(1006, reason === "" ? `rejected with ${status}` : `rejected with ${status}: ${reason}`, status);
   }
 
@@ -158,7 +165,7 @@ export class Session implements StreamOwner {
   }
 
   down(retryMs: number): void {
-    this.#goDown(retryMs, "backend");
+    this.#goDown(retryMs, "backend", { reason: "", status: 0 });
   }
 
   up(): void {
@@ -171,7 +178,7 @@ export class Session implements StreamOwner {
   closed(code: number | undefined, reason: string, byGateway: boolean): void {
     this.#stream = undefined;
     if (byGateway && this.options.reopen && this.readyState === OPEN && RETURN_CODES.includes(code)) {
-      return this.#comeBack("backend");
+      return this.#comeBack("backend", { reason, status: 0 });
     }
     this.#closed(code ?? 1005, reason, true);
   }
@@ -187,7 +194,7 @@ export class Session implements StreamOwner {
       return this.#closed(1006, reason, false);
     }
     this.#startAgain();
-    if (this.readyState === OPEN) this.#goDown(retryMs, "connection");
+    if (this.readyState === OPEN) this.#goDown(retryMs, "connection", { reason, status: 0 });
     this.#host.place(this);
   }
 
@@ -199,19 +206,19 @@ export class Session implements StreamOwner {
   }
 
   /** Opens a new stream after a while. */
-  #comeBack(cause: "backend" | "connection"): void {
+  #comeBack(cause: "backend" | "connection", why: Why): void {
     this.#startAgain();
     const retryMs = this.#backoff.nextMs();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#host.place(this);
     }, retryMs);
-    this.#goDown(retryMs, cause);
+    this.#goDown(retryMs, cause, why);
   }
 
-  #goDown(retryMs: number, cause: "backend" | "connection"): void {
+  #goDown(retryMs: number, cause: "backend" | "connection", why: Why): void {
     this.#isDown = true;
-    this.#events.down(retryMs, cause);
+    this.#events.down(retryMs, cause, why);
   }
 
   /** Leaves the stream to end by itself. */

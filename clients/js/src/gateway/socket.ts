@@ -1,8 +1,9 @@
 // What the application holds: the interface of a browser's WebSocket over a `Session`.
 
-import { checkedClose } from "./arguments.js";
+import { type Address, checkedClose } from "./arguments.js";
 import { toUtf8 } from "./codec.js";
-import { closeEvent, DownEvent, FailureEvent, Handlers } from "./events.js";
+import { DownEvent, FailureEvent, Handlers } from "./events.js";
+import { blobOf, closeEvent, isBlob, messageEvent, PlatformEvent, PlatformEventTarget } from "./platform.js";
 import { CLOSED, CLOSING, CONNECTING, OPEN, type ReadyState, Session, type SessionEvents, type SessionHost, type SessionOptions } from "./session.js";
 
 /** The events of an `EndpointSocket` by name. */
@@ -15,12 +16,6 @@ export interface EndpointSocketEventMap {
   up: Event;
   error: FailureEvent;
   close: CloseEvent;
-}
-
-/** Where the gateway was found last. */
-export interface Address {
-  url: string;
-  origin: string;
 }
 
 type Listener<E> = ((event: E) => any) | { handleEvent(event: E): any } | null;
@@ -45,7 +40,7 @@ export interface EndpointSocket {
  * A logical socket to one endpoint, made by `Gateway.endpoint`. It has the interface of a browser's `WebSocket`, and
  * besides the events `down` and `up`.
  */
-export class EndpointSocket extends EventTarget {
+export class EndpointSocket extends PlatformEventTarget {
   static readonly CONNECTING = CONNECTING;
   static readonly OPEN = OPEN;
   static readonly CLOSING = CLOSING;
@@ -143,7 +138,7 @@ export class EndpointSocket extends EventTarget {
    * would wait; the message is then not taken, and the socket goes on. After `close` messages are thrown away.
    */
   send(data: string | ArrayBufferLike | ArrayBufferView | Blob): void {
-    if (data instanceof Blob) return this.#session.send(data, true);
+    if (isBlob(data)) return this.#session.send(data, true);
     if (ArrayBuffer.isView(data)) {
       return this.#session.send(copied(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)), true);
     }
@@ -159,13 +154,13 @@ export class EndpointSocket extends EventTarget {
 
   #events(): SessionEvents {
     return {
-      open: () => this.dispatchEvent(new Event("open")),
+      open: () => this.dispatchEvent(new PlatformEvent("open")),
       message: (data) => {
-        const payload = typeof data === "string" ? data : this.#binaryType === "blob" ? new Blob([data]) : data.buffer;
-        this.dispatchEvent(new MessageEvent("message", { data: payload, origin: this.#address().origin }));
+        const payload = typeof data === "string" ? data : this.#binaryType === "blob" ? blobOf(data) : data.buffer;
+        this.dispatchEvent(messageEvent(payload, this.#address().origin));
       },
-      down: (retryMs, cause) => this.dispatchEvent(new DownEvent(retryMs, cause)),
-      up: () => this.dispatchEvent(new Event("up")),
+      down: (retryMs, cause, why) => this.dispatchEvent(new DownEvent(retryMs, cause, why.reason, why.status)),
+      up: () => this.dispatchEvent(new PlatformEvent("up")),
       error: (status, message) => this.dispatchEvent(new FailureEvent(status, message)),
       close: (code, reason, wasClean) => this.dispatchEvent(closeEvent(code, reason, wasClean)),
     };

@@ -215,6 +215,7 @@ impl Lookup for Fixture {
 fn bearer(value: &str) -> AuthConfig {
     AuthConfig::Bearer {
         value: Secret::from(value),
+        query: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which requests pass.
 
-use tidewire_auth::{Authenticator, Denied};
+use tidewire_auth::{Authenticator, Denied, Headers};
 
 use crate::authenticator;
 
@@ -258,7 +258,6 @@ fn bad_cookies_are_denied() {
             "sid=ab",
             "sid=abcc",
             "sid=ABC",
-            "sid=\"abc\"",
             "sid=abc,sid=abc",
             "sid=abc, b=c",
             "sid==abc",
@@ -270,11 +269,11 @@ fn bad_cookies_are_denied() {
             "sidx=abc",
             "other=sid=abc",
             "sid=%61bc",
-            "sid=abc; sid=abc",
-            "sid=abc; sid=wrong",
-            "sid=wrong; sid=abc",
-            "sid=abc; SID=abc",
-            "sid=abc; sid=",
+            "sid=\"abc",
+            "sid=abc\"",
+            "sid=\"\"abc\"\"",
+            "sid=\"wrong\"",
+            "sid=wrong; sid=; sid=\"\"",
         ],
     );
     check_all_denied(&cookie, "Set-Cookie", &["sid=abc"]);
@@ -301,13 +300,131 @@ fn what_is_there_twice_does_not_count() {
         header.check(&[("k", "v"), ("K", "v")]).map(drop),
         Err(Denied::Wrong)
     );
-    let cookie = authenticator(r#"{"type":"cookie","name":"c","value":"v"}"#);
-    assert_eq!(
-        cookie
-            .check(&[("cookie", "c=v"), ("cookie", "d=v")])
-            .map(drop),
-        Err(Denied::Wrong)
+}
+
+/// A browser that has a cookie for the host and one for the domain sends both, and HTTP/2 in as many fields as it likes.
+#[test]
+fn one_right_cookie_among_those_of_its_name_is_enough() {
+    let cookie = authenticator(r#"{"type":"cookie","name":"sid","value":"right"}"#);
+    for lines in [
+        ["sid=old; sid=right", ""],
+        ["sid=right; sid=old", "a=b"],
+        ["sid=right; sid=right", ""],
+        ["sid=; sid=right", ""],
+        ["sid=old; SID=right; sid=other", ""],
+        ["sid=old", "sid=right"],
+        ["sid=right", "sid=old"],
+        ["a=1", "b=2; sid=right"],
+        ["sid=\"right\"", ""],
+        ["sid=\"old\"; sid=\"right\"", ""],
+    ] {
+        let fields = lines.map(|line| ("Cookie", line));
+        assert_eq!(cookie.check(&fields).map(drop), Ok(()), "{lines:?}");
+    }
+    for lines in [
+        ["sid=old; sid=older", ""],
+        ["sid=ri", "sid=ght"],
+        ["sid=old, sid=right", ""],
+        ["sid=old", "xsid=right"],
+    ] {
+        let fields = lines.map(|line| ("Cookie", line));
+        assert_eq!(
+            cookie.check(&fields).map(drop),
+            Err(Denied::Wrong),
+            "{lines:?}"
+        );
+    }
+}
+
+/// A request with a query.
+struct Request<'a> {
+    fields: Vec<(&'a str, &'a str)>,
+    query: &'a str,
+}
+
+impl Headers for Request<'_> {
+    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        self.fields.values(name)
+    }
+
+    fn query(&self) -> Option<&str> {
+        Some(self.query)
+    }
+}
+
+/// Pages can give a WebSocket no header field.
+#[test]
+fn a_page_gives_its_token_among_the_subprotocols() {
+    let jwt = authenticator(&format!(r#"{{"type":"bearer","value":"{JWT}"}}"#));
+    let field = "Sec-WebSocket-Protocol";
+    for offer in [
+        format!("tidewire.bearer.{JWT}"),
+        format!("tidewire.classic, tidewire.bearer.{JWT}"),
+        format!("tidewire.bearer.{JWT},chat"),
+        format!("tidewire.bearer.wrong, tidewire.bearer.{JWT}"),
+    ] {
+        assert_eq!(jwt.check(&[(field, &offer)]).map(drop), Ok(()), "{offer}");
+        let split = [(field, "chat"), (field, offer.as_str())];
+        assert_eq!(jwt.check(&split).map(drop), Ok(()), "{offer}");
+        // Basic credentials of a proxy in front are no bearer token.
+        let both = [("Authorization", "Basic dTpw"), (field, offer.as_str())];
+        assert_eq!(jwt.check(&both).map(drop), Ok(()), "{offer}");
+    }
+    for offer in [
+        "tidewire.bearer.".to_owned(),
+        format!("tidewire.bearer.{JWT}x"),
+        format!("tidewire.bearer {JWT}"),
+        format!("bearer.{JWT}"),
+        format!("xtidewire.bearer.{JWT}"),
+        format!("Tidewire.Bearer.{JWT}"),
+        JWT.to_owned(),
+    ] {
+        assert!(jwt.check(&[(field, &offer)]).is_err(), "{offer}");
+    }
+    let odd = authenticator(r#"{"type":"bearer","value":"a/b+c==%"}"#);
+    let encoded = [(field, "tidewire.bearer.a%2Fb%2Bc%3D%3D%25")];
+    assert_eq!(odd.check(&encoded).map(drop), Ok(()));
+}
+
+#[test]
+fn a_token_in_the_query_counts_only_where_the_configuration_names_the_parameter() {
+    let named = r#"{"type":"bearer","value":"a/b+c","query":"access_token"}"#;
+    let (named, unnamed) = (
+        authenticator(named),
+        authenticator(r#"{"type":"bearer","value":"a/b+c"}"#),
     );
+    for query in [
+        "access_token=a/b%2Bc",
+        "id=7&access_token=a%2Fb%2bc&x=1",
+        "access_token=old&access_token=a/b%2Bc",
+        "access%5Ftoken=a/b%2Bc",
+    ] {
+        let request = Request {
+            fields: Vec::new(),
+            query,
+        };
+        assert_eq!(named.check(&request).map(drop), Ok(()), "{query}");
+        assert_eq!(
+            unnamed.check(&request).map(drop),
+            Err(Denied::Missing),
+            "{query}"
+        );
+    }
+    for query in [
+        "",
+        "access_token",
+        "access_token=",
+        "access_token=a/b+c",
+        "access_token=%",
+        "Access_Token=a/b%2Bc",
+        "token=a/b%2Bc",
+    ] {
+        let request = Request {
+            fields: Vec::new(),
+            query,
+        };
+        assert!(named.check(&request).is_err(), "{query}");
+    }
 }
 
 #[test]

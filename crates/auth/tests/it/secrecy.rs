@@ -73,6 +73,7 @@ fn errors_of_resolving_show_no_secret() {
     ] {
         let bearer = AuthConfig::Bearer {
             value: Secret::from(value),
+            query: None,
         };
         let error = bearer.resolve(&Unsendable).expect_err(value);
         let text = format!("{error} {error:?}");

@@ -6,7 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
+use tidewire::ws::{
+    CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, Url, WebSocket,
+};
 use tokio::sync::mpsc::Receiver;
 
 use super::{
@@ -151,7 +153,7 @@ impl Session {
     }
 
     fn usage(&self) -> String {
-        command::usage(self.target.url())
+        command::usage(&Url::without_credentials(self.target.url()))
     }
 
     async fn connect(&mut self, url: Option<String>) -> Result<(), Gone> {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use tidewire::{
     tls::ClientTls,
     ws::{Client, Url, WebSocket},
 };
+use tidewire_auth::first_parameter;
 use tidewire_hub::UserId;
 
 use super::dialect::Dialect;
@@ -64,7 +65,8 @@ impl Target {
     }
 
     fn client(&self, url: &str) -> anyhow::Result<Client> {
-        let mut client = Client::new(url).with_context(|| format!("{url:?}"))?;
+        let mut client =
+            Client::new(url).with_context(|| format!("{:?}", Url::without_credentials(url)))?;
         for (name, value) in &self.headers {
             client = client.header(name, value);
         }
@@ -100,36 +102,11 @@ pub(super) fn header(text: &str) -> anyhow::Result<(String, String)> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The user in a request's query, as the server reads it: the first `id` of any case,
-/// percent-decoded.
+/// The user in a request's query, as the server reads it.
 fn user(target: &str) -> anyhow::Result<UserId> {
     let (_, query) = target.split_once('?').context("there is no query")?;
-    let value = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| name.eq_ignore_ascii_case("id"))
-        .map(|(_, value)| value)
-        .context("there is no id")?;
-    Ok(percent_decode(value)
-        .context("expected percent-encoded UTF-8")?
-        .parse()?)
-}
-
-fn percent_decode(value: &str) -> anyhow::Result<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            bail!("two hexadecimal digits belong behind %");
-        };
-        bytes.push(u8::try_from(high * 16 + low)?);
-    }
-    Ok(String::from_utf8(bytes)?)
+    let value = first_parameter(query, "id").context("there is no id")?;
+    Ok(UserId::from_query(value)?)
 }
 
 ///
@@ -149,7 +126,9 @@ mod tests {
             ("/chat?id=", None),
             ("/chat?id=%4", None),
             ("/chat?id=%FF", None),
-            ("/chat?id=042", None),
+            ("/chat?id=042", Some("042")),
+            ("/chat?id=J%C3%B6rg+K", Some("Jörg K")),
+            ("/chat?id=+42", None),
         ] {
             let user = user(target).ok().map(|user| user.to_string());
             assert_eq!(user.as_deref(), expected, "{target}");

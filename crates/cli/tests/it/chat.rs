@@ -138,7 +138,7 @@ fn a_failed_connection_is_told_and_counts_in_a_script() {
     };
     let ended = chat(&home, &[&format!("ws://127.0.0.1:{port}/")], "exit\n");
     let told = format!(
-        "Connection failed: (cannot reach 127.0.0.1:{port}: Connection refused (os error 111))"
+        "Connection failed: (cannot reach 127.0.0.1:{port} (nothing listens there): Connection refused (os error 111))"
     );
     check(&ended, &[&told, "Exiting Program!"], 1);
     let unknown = chat(&home, &[], "connect http://a/\n");

@@ -3,7 +3,7 @@
 //! In: JSON envelopes in text or binary messages, or in a REST body ([`parse`]). Out: envelopes with their keys in
 //! alphabetical order, and notices of the same shape ([`notice`]). Invariants: `data`, `text`, `type` and a
 //! client's `timestamp` leave byte for byte as they came; nothing that leaves is nested too deep for common JSON
-//! readers or has unpaired surrogates. Numbers inside `data` leave as written, whatever their size. Every byte,
+//! readers, has unpaired surrogates, or numbers that those readers do not take. Every byte,
 //! code and text is a promise to old clients: docs/messaging.md, and the server's transcripts.
 
 mod notice; // what became of messages
@@ -20,23 +20,48 @@ use crate::{Close, Dialect, Ending, Payload};
 #[derive(Clone, Copy, Debug)]
 pub struct Classic;
 
+/// [`Classic`] with every id as a JSON string in what the server says: JSON readers of JavaScript and others round
+/// numbers above 2^53, and a reply would go to somebody else. What clients may send is the same.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassicStringIds;
+
+/// How ids are written.
+#[derive(Clone, Copy)]
+enum Ids {
+    /// Numbers as JSON numbers, names as strings.
+    AsThemselves,
+    AsStrings,
+}
+
+impl Ids {
+    fn write(self, id: &UserId, out: &mut String) {
+        match self {
+            Self::AsThemselves => id.write_json(out),
+            Self::AsStrings => id.write_json_string(out),
+        }
+    }
+}
+
 impl Dialect for Classic {
     type Error = EnvelopeError;
+    type StringIds = ClassicStringIds;
+    const SUBPROTOCOL: &'static str = "tidewire.classic";
 
     fn decode<'a>(
         payload: &'a [u8],
         _user: &UserId,
         settings: &Settings,
     ) -> Result<Command<'a>, EnvelopeError> {
-        parse::parse(payload, settings.recipients()).map(Command::Publish)
+        parse::parse(payload, settings.recipients())
     }
 
     fn publication(publication: &Publication) -> Option<Payload> {
-        Some(Payload::Text(write(publication)))
+        Some(Payload::Text(write(publication, Ids::AsThemselves)))
     }
 
     fn notice(notice: &Notice, user: &UserId) -> Option<Payload> {
-        Some(Payload::Text(notice::write(notice, user)))
+        let text = notice::write(notice, user, Ids::AsThemselves);
+        Some(Payload::Text(text))
     }
 
     fn close(ending: &Ending<'_, EnvelopeError>) -> Close {
@@ -45,12 +70,13 @@ impl Dialect for Classic {
             Ending::Refused(error) => Close::new(refused_code(*error), error.to_string()),
             Ending::Request(text) => Close::new(INVALID_REQUEST, (*text).to_owned()),
             Ending::Unauthorized => Close::new(UNAUTHORIZED, "Unauthorized"),
-            Ending::Invalid(error) => {
-                Close::new(INVALID_PAYLOAD, format!("Invalid payload. {error}"))
-            }
+            Ending::Invalid(error) => Close::new(
+                INVALID_PAYLOAD,
+                format!("Invalid payload. {}", error.rule()),
+            ),
             Ending::ForeignSender => Close::new(
                 INVALID_PAYLOAD,
-                "Invalid payload. Invalid payload: $.sender must be the id of this connection",
+                "Invalid payload. $.sender must be the id of this connection",
             ),
             Ending::Unanswered => Close::new(INACTIVE, "Dangling connection"),
             Ending::Inactive { limit, quiet } => Close::new(
@@ -58,6 +84,33 @@ impl Dialect for Classic {
                 format!("Inactive more than {limit} seconds ({quiet})"),
             ),
         }
+    }
+}
+
+impl Dialect for ClassicStringIds {
+    type Error = EnvelopeError;
+    type StringIds = Self;
+    const SUBPROTOCOL: &'static str = Classic::SUBPROTOCOL;
+
+    fn decode<'a>(
+        payload: &'a [u8],
+        user: &UserId,
+        settings: &Settings,
+    ) -> Result<Command<'a>, EnvelopeError> {
+        Classic::decode(payload, user, settings)
+    }
+
+    fn publication(publication: &Publication) -> Option<Payload> {
+        Some(Payload::Text(write(publication, Ids::AsStrings)))
+    }
+
+    fn notice(notice: &Notice, user: &UserId) -> Option<Payload> {
+        let text = notice::write(notice, user, Ids::AsStrings);
+        Some(Payload::Text(text))
+    }
+
+    fn close(ending: &Ending<'_, EnvelopeError>) -> Close {
+        Classic::close(ending)
     }
 }
 
@@ -94,7 +147,7 @@ fn refused_code(error: ConnectError) -> u16 {
 }
 
 /// The envelope of a message.
-fn write(publication: &Publication) -> String {
+fn write(publication: &Publication, ids: Ids) -> String {
     let (data, text) = (publication.data_json(), publication.text_json());
     let (kind, timestamp) = (publication.kind_json(), publication.timestamp_json());
     let (sender, recipients) = (publication.sender(), publication.recipients());
@@ -108,10 +161,10 @@ fn write(publication: &Publication) -> String {
         if index > 0 {
             out.push(',');
         }
-        recipient.write_json(&mut out);
+        ids.write(recipient, &mut out);
     }
     out.push_str("],\"sender\":");
-    sender.write_json(&mut out);
+    ids.write(sender, &mut out);
     out.push_str(",\"text\":");
     out.push_str(text);
     out.push_str(",\"timestamp\":");
@@ -162,7 +215,7 @@ pub enum EnvelopeError {
     /// No bytes.
     #[error("Empty message")]
     Empty,
-    /// No UTF-8, no JSON, no object, a repeated key, nested too deep or an unpaired surrogate.
+    /// No UTF-8, no JSON, no object, a repeated key or an unpaired surrogate.
     #[error("Invalid payload: {reason}")]
     Json {
         /// What the JSON reader says.
@@ -171,31 +224,35 @@ pub enum EnvelopeError {
     /// `type` is missing or no string.
     #[error("Invalid payload: $.type must be a string")]
     Type,
-    /// `type` is longer than [`EnvelopeError::TYPE_LEN_MAX`] bytes.
-    #[error("Invalid payload: $.type must have at most 64 bytes")]
-    TypeTooLong,
     /// `sender` is missing or no user id.
-    #[error("Invalid payload: $.sender must be uint64_t")]
+    #[error(
+        "Invalid payload: $.sender must be an id: an unsigned 64-bit number or a string of 1 to 128 bytes"
+    )]
     Sender,
     /// `recipients` is missing, no array, or an element is no user id.
-    #[error("Invalid payload: $.recipients[] must be uint64_t[]")]
+    #[error(
+        "Invalid payload: $.recipients[] must be ids: unsigned 64-bit numbers or strings of 1 to 128 bytes"
+    )]
     Recipients,
     /// `recipients` is empty.
-    #[error("Invalid payload: $.recipients[] must contains at least 1 value")]
+    #[error("Invalid payload: $.recipients[] must contain at least 1 id")]
     NoRecipients,
-    /// More recipients than the configured `recipients_max`.
-    #[error("Invalid payload: $.recipients[] must contain at most {max} values")]
-    TooManyRecipients {
-        /// The limit.
-        max: usize,
-    },
     /// `type` is `text`, and `text` is missing or no string.
     #[error("Invalid payload: $.text must be string")]
     Text,
 }
 
 impl EnvelopeError {
-    /// Bytes of a `type`: it becomes a key of filters and metrics. The longest in use by old
+    /// The longest type, in bytes: it becomes a key of filters and metrics. The longest in use by old
     /// clients have about 30.
     pub const TYPE_LEN_MAX: usize = 64;
+
+    /// The text without its first words, for who has said them already.
+    fn rule(&self) -> String {
+        let text = self.to_string();
+        match text.strip_prefix("Invalid payload: ") {
+            Some(rule) => rule.to_owned(),
+            None => text,
+        }
+    }
 }

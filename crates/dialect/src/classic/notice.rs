@@ -8,22 +8,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidewire_hub::{JsonText, MessageId, Notice, Refusal, RefusedRecipient, UserId};
 
+use super::Ids;
+
 /// The notice as a session of `user` gets it.
-pub(super) fn write(notice: &Notice, user: &UserId) -> String {
+pub(super) fn write(notice: &Notice, user: &UserId, ids: Ids) -> String {
     match notice {
         Notice::Accepted { id, reference } => {
             let data = accepted(*id, reference.as_deref());
-            envelope(user, &data, "", "notification_accepted")
+            envelope((user, ids), &data, "", "notification_accepted")
         }
         Notice::Received { id, recipient } => {
-            let data = received(*id, recipient);
-            envelope(user, &data, "", "notification_received")
+            let data = received(*id, recipient, ids);
+            envelope((user, ids), &data, "", "notification_received")
         }
         Notice::Refused { refusal, reference } => {
             let mut data = String::with_capacity(128);
             begin_refusal(*refusal, None, reference.as_deref(), &mut data);
             data.push('}');
-            envelope(user, &data, &refusal.to_string(), REFUSED)
+            envelope((user, ids), &data, &refusal.to_string(), REFUSED)
         }
         Notice::RefusedInPart {
             id,
@@ -33,8 +35,11 @@ pub(super) fn write(notice: &Notice, user: &UserId) -> String {
             let refusal = recipients
                 .first()
                 .map_or(Refusal::MailboxFull, |first| first.refusal);
-            let data = refused_in_part(*id, refusal, recipients, reference.as_deref());
-            envelope(user, &data, &refusal.to_string(), REFUSED)
+            let mut data = String::with_capacity(192 + recipients.len() * 48);
+            begin_refusal(refusal, Some(*id), reference.as_deref(), &mut data);
+            push_refused(recipients, ids, &mut data);
+            data.push('}');
+            envelope((user, ids), &data, &refusal.to_string(), REFUSED)
         }
     }
 }
@@ -49,24 +54,17 @@ fn accepted(id: MessageId, reference: Option<&str>) -> String {
     data
 }
 
-fn received(id: MessageId, recipient: &UserId) -> String {
+fn received(id: MessageId, recipient: &UserId, ids: Ids) -> String {
     let mut data = String::with_capacity(72 + recipient.json_len_max());
     data.push_str("{\"id\":\"");
     id.write(&mut data);
     data.push_str("\",\"recipient\":");
-    recipient.write_json(&mut data);
+    ids.write(recipient, &mut data);
     data.push('}');
     data
 }
 
-fn refused_in_part(
-    id: MessageId,
-    refusal: Refusal,
-    recipients: &[RefusedRecipient],
-    reference: Option<&str>,
-) -> String {
-    let mut data = String::with_capacity(192 + recipients.len() * 48);
-    begin_refusal(refusal, Some(id), reference, &mut data);
+fn push_refused(recipients: &[RefusedRecipient], ids: Ids, data: &mut String) {
     data.push_str(",\"refused\":[");
     for (index, refused) in recipients.iter().enumerate() {
         if index > 0 {
@@ -75,11 +73,10 @@ fn refused_in_part(
         data.push_str("{\"code\":\"");
         data.push_str(refused.refusal.code());
         data.push_str("\",\"recipient\":");
-        refused.recipient.write_json(&mut data);
+        ids.write(&refused.recipient, data);
         data.push('}');
     }
-    data.push_str("]}");
-    data
+    data.push(']');
 }
 
 /// The members of a refusal's `data` up to the reference, without the closing brace. Codes and
@@ -137,15 +134,17 @@ const REFERENCE_JSON_LEN_MAX: usize = 130;
 
 const REFUSED: &str = "notification_refused";
 
-fn envelope(to: &UserId, data: &str, text: &str, kind: &str) -> String {
+fn envelope((to, ids): (&UserId, Ids), data: &str, text: &str, kind: &str) -> String {
     let mut out = String::with_capacity(160 + to.json_len_max() + data.len() + text.len());
     out.push_str("{\"data\":");
     out.push_str(data);
     out.push_str(",\"id\":\"");
     MessageId::NIL.write(&mut out);
     out.push_str("\",\"recipients\":[");
-    to.write_json(&mut out);
-    out.push_str("],\"sender\":0,\"text\":\"");
+    ids.write(to, &mut out);
+    out.push_str("],\"sender\":");
+    ids.write(&UserId::BOT, &mut out);
+    out.push_str(",\"text\":\"");
     out.push_str(text);
     out.push_str("\",\"timestamp\":\"\",\"type\":\"");
     out.push_str(kind);
@@ -163,7 +162,7 @@ mod tests {
 
     /// The notice to user 7.
     fn written(notice: &Notice) -> String {
-        write(notice, &UserId::from(7))
+        write(notice, &UserId::from(7), Ids::AsThemselves)
     }
 
     fn data_of(json: &str) -> String {
@@ -186,6 +185,34 @@ mod tests {
             }),
             r#"{"data":{"id":"5A32EA72-38F4D5DC-3541-00000008","recipient":"bob"},"id":"00000000-00000000-0000-00000000","recipients":[7],"sender":0,"text":"","timestamp":"","type":"notification_received"}"#
         );
+    }
+
+    #[test]
+    fn every_id_is_a_string_for_who_asks() {
+        let id = id();
+        let recipient = UserId::from(8);
+        let refused = RefusedRecipient {
+            recipient: recipient.clone(),
+            refusal: Refusal::MailboxFull,
+        };
+        for (notice, part) in [
+            (Notice::Received { id, recipient }, r#""recipient":"8"}"#),
+            (
+                Notice::RefusedInPart {
+                    id,
+                    recipients: vec![refused],
+                    reference: None,
+                },
+                r#""refused":[{"code":"mailbox_full","recipient":"8"}]}"#,
+            ),
+        ] {
+            let json = write(&notice, &UserId::from(7), Ids::AsStrings);
+            assert!(json.contains(part), "{json}");
+            assert!(
+                json.contains(r#""recipients":["7"],"sender":"0","#),
+                "{json}"
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! From payload bytes to a checked [`Draft`].
 //!
-//! In: bytes of any client. Out: a draft that borrows from them, or the first broken rule
-//! in the order of [`EnvelopeError`]'s variants. Invariant: one pass over the whole payload by the JSON reader, then
+//! In: bytes of any client. Out: a draft that borrows from them; the first broken rule
+//! in the order of [`EnvelopeError`]'s variants, for which old servers ended the connection; or a bound of this server
+//! that old ones did not have. Invariant: one pass over the whole payload by the JSON reader, then
 //! only the small members are looked into.
 
 use std::fmt;
@@ -12,19 +13,19 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use tidewire_hub::{Draft, JsonText, Recipients, RecipientsError};
+use tidewire_hub::{Command, Draft, JsonText, Recipients, RecipientsError, Refusal};
 
-use super::{EnvelopeError, notice, scan};
+use super::{
+    EnvelopeError, notice,
+    scan::{self, ScanError},
+};
 
-pub(super) fn parse(payload: &[u8], recipients: Recipients) -> Result<Draft<'_>, EnvelopeError> {
-    let members = Members::read(payload)?;
+pub(super) fn parse(payload: &[u8], recipients: Recipients) -> Result<Command<'_>, EnvelopeError> {
+    let Read { members, too_deep } = Members::read(payload)?;
     let kind = literal(members.kind).ok_or(EnvelopeError::Type)?;
-    let is_text = {
+    let (is_text, kind_len) = {
         let kind = kind.decode().ok_or(EnvelopeError::Type)?;
-        if kind.len() > EnvelopeError::TYPE_LEN_MAX {
-            return Err(EnvelopeError::TypeTooLong);
-        }
-        kind == "text"
+        (kind == "text", kind.len())
     };
     let sender = members.sender.ok_or(EnvelopeError::Sender)?;
     let sender = serde_json::from_str(sender.get()).map_err(|_| EnvelopeError::Sender)?;
@@ -38,15 +39,41 @@ pub(super) fn parse(payload: &[u8], recipients: Recipients) -> Result<Draft<'_>,
     let timestamp = literal(members.timestamp)
         .filter(|text| text.literal().len() <= TIMESTAMP_LEN_MAX + "\"\"".len());
     let data = members.data.map_or("null", RawValue::get);
-    Ok(Draft {
+    let reference = notice::reference(data);
+    // The rules of old servers were broken by none so far; these bounds they did not have, so nobody's connection
+    // ends for them.
+    let recipients = match recipients.and_then(|recipients| {
+        check_bounds(kind_len, too_deep, data)?;
+        Ok(recipients)
+    }) {
+        Ok(recipients) => recipients,
+        Err(refusal) => return Ok(Command::Refuse { refusal, reference }),
+    };
+    Ok(Command::Publish(Draft {
         kind,
         sender,
         recipients,
         text,
         data: data.into(),
         timestamp,
-        reference: notice::reference(data),
-    })
+        reference,
+    }))
+}
+
+fn check_bounds(kind_len: usize, too_deep: bool, data: &str) -> Result<(), Refusal> {
+    if kind_len > EnvelopeError::TYPE_LEN_MAX {
+        let max = EnvelopeError::TYPE_LEN_MAX;
+        return Err(Refusal::TypeTooLong { max });
+    }
+    if too_deep {
+        let max = scan::DEPTH_MAX;
+        return Err(Refusal::TooDeep { max });
+    }
+    if !scan::has_common_numbers(data.as_bytes()) {
+        let max = scan::NUMBER_LEN_MAX;
+        return Err(Refusal::NumberTooLarge { max });
+    }
+    Ok(())
 }
 
 /// The value of a member, if it is a string.
@@ -72,7 +99,9 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn read(payload: &'a [u8]) -> Result<Self, EnvelopeError> {
+    fn read(payload: &'a [u8]) -> Result<Read<'a>, EnvelopeError> {
+        // Some editors and libraries begin every text so.
+        let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         if payload.is_empty() {
             return Err(EnvelopeError::Empty);
         }
@@ -86,19 +115,35 @@ impl<'a> Members<'a> {
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| json(error.to_string()))?;
             return Err(json("expected an object".to_owned()));
         };
-        scan::check(payload).map_err(|error| json(error.to_string()))?;
-        Ok(members)
+        let too_deep = match scan::check(payload) {
+            Ok(()) => false,
+            Err(ScanError::TooDeep) => true,
+            Err(error @ ScanError::Surrogate) => return Err(json(error.to_string())),
+        };
+        Ok(Read { members, too_deep })
     }
 }
 
-fn read_recipients(json: &str, recipients: Recipients) -> Result<Recipients, EnvelopeError> {
+/// A payload that is an object of these members.
+struct Read<'a> {
+    members: Members<'a>,
+    /// It is nested deeper than what is passed on.
+    too_deep: bool,
+}
+
+/// The outer error is a rule, the inner one a bound.
+fn read_recipients(
+    json: &str,
+    recipients: Recipients,
+) -> Result<Result<Recipients, Refusal>, EnvelopeError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let recipients = Collect(recipients).deserialize(&mut reader);
     let recipients = recipients.map_err(|_| EnvelopeError::Recipients)?;
-    recipients.finish().map_err(|error| match error {
-        RecipientsError::TooMany { max } => EnvelopeError::TooManyRecipients { max },
-        RecipientsError::None | _ => EnvelopeError::NoRecipients,
-    })
+    match recipients.finish() {
+        Ok(recipients) => Ok(Ok(recipients)),
+        Err(RecipientsError::TooMany { max }) => Ok(Err(Refusal::TooManyRecipients { max })),
+        Err(RecipientsError::None | _) => Err(EnvelopeError::NoRecipients),
+    }
 }
 
 /// Reads an array of ids into a bounded list.
@@ -129,6 +174,8 @@ impl<'de> Visitor<'de> for Collect {
 
 /// Bytes of a client's time stamp as written; a longer one is replaced.
 const TIMESTAMP_LEN_MAX: usize = 64;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 const JSON_BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 

@@ -1,12 +1,15 @@
 //! What the JSON reader does not check in values it passes through.
 //!
-//! In: a payload that is syntactically JSON. Out: a refusal of nesting beyond [`DEPTH_MAX`] and
-//! of escaped surrogates without partner. Reason: recipients parse what we pass on; a message
+//! In: a payload that is syntactically JSON. Out: a refusal of nesting beyond [`DEPTH_MAX`],
+//! of escaped surrogates without partner, and of numbers beyond common readers. Reason: recipients parse what we pass on; a message
 //! that strict readers choke on would sit in a mailbox as poison. Invariant: one byte loop
 //! without allocation, skipped when a vectorised count shows that nothing can be wrong.
 
 /// Nothing deeper is passed on: what `serde_json` reads with its recursion limit of 128.
 pub(super) const DEPTH_MAX: usize = 127;
+
+/// Characters of a number: what Jackson reads; Python takes 4300 digits.
+pub(super) const NUMBER_LEN_MAX: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScanError {
@@ -29,6 +32,57 @@ pub(super) fn check(json: &[u8]) -> Result<(), ScanError> {
         check_bytes(json)
     }
 }
+
+/// Returns whether every number is one that common readers take: at most [`NUMBER_LEN_MAX`] characters, and a finite
+/// double. Beyond that readers raise (Python, Go, Java), or make something else of it (infinity in JavaScript).
+///
+/// `json` must have passed a JSON reader.
+pub(super) fn has_common_numbers(json: &[u8]) -> bool {
+    let mut rest = json;
+    let begins = |byte: &u8| matches!(byte, b'"' | b'0'..=b'9');
+    while let Some(at) = rest.iter().position(begins) {
+        let (_, behind) = rest.split_at(at);
+        if let [b'"', text @ ..] = behind {
+            rest = behind_string(text);
+            continue;
+        }
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+        let len = behind.iter().position(|byte| !is_part(byte));
+        let (number, behind) = behind.split_at(len.unwrap_or(behind.len()));
+        if !is_common_number(number) {
+            return false;
+        }
+        rest = behind;
+    }
+    true
+}
+
+/// `rest` stands behind the opening quote of a string; returns what stands behind the closing one.
+fn behind_string(mut rest: &[u8]) -> &[u8] {
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+    while let Some(at) = rest.iter().position(ends) {
+        let (_, found) = rest.split_at(at);
+        match found {
+            [b'\\', _, behind @ ..] => rest = behind,
+            [_, behind @ ..] => return behind,
+            [] => break,
+        }
+    }
+    &[]
+}
+
+fn is_common_number(number: &[u8]) -> bool {
+    let is_short =
+        number.len() < EXPONENTLESS_LEN && !number.iter().any(|b| matches!(b, b'e' | b'E'));
+    if is_short {
+        return true;
+    }
+    let value = str::from_utf8(number).map(str::parse::<f64>);
+    number.len() <= NUMBER_LEN_MAX && matches!(value, Ok(Ok(value)) if value.is_finite())
+}
+
+/// A double has at most 309 digits before the point.
+const EXPONENTLESS_LEN: usize = 309;
 
 fn check_bytes(json: &[u8]) -> Result<(), ScanError> {
     let mut depth = 0_usize;
@@ -93,6 +147,55 @@ mod tests {
         assert_eq!(check(&nested(1).repeat(1000)), Ok(()), "wide is not deep");
         let brackets_in_a_string = [b"\"".as_slice(), &b"[".repeat(500), b"\\\"[\""].concat();
         assert_eq!(check(&brackets_in_a_string), Ok(()));
+    }
+
+    /// Kinds: many digits before and behind the point, exponents of either sign, a number at any place, digits in
+    /// strings and keys.
+    #[test]
+    fn numbers_are_taken_as_far_as_common_readers_take_them() {
+        let nines = "9".repeat(308);
+        let zeros = "0".repeat(997);
+        for json in [
+            "null",
+            "0",
+            "-0",
+            "1.50",
+            "18446744073709551616",
+            "1e308",
+            "-1.7976931348623157e308",
+            "1e-400",
+            "5E-324",
+            "0e999999999999",
+            &nines,
+            &format!("0.{zeros}1"),
+            &format!("{{\"1e400\":\"1e400 \\\" {nines}9\"}}"),
+            "[1,2,[3,{\"a\":-4e+5}]]",
+            "\"\\\\\"",
+        ] {
+            assert!(has_common_numbers(json.as_bytes()), "{json}");
+        }
+        let many = "1".repeat(100_000);
+        for number in [
+            "1e309",
+            "-1E400",
+            "1e+400",
+            "1.8e308",
+            "1e99999999999999999999",
+            &"9".repeat(309),
+            &format!("0.{zeros}11"),
+            &many,
+            &format!("-{many}"),
+            &format!("1e{zeros}0001"),
+        ] {
+            for json in [
+                number.to_owned(),
+                format!("[{number}]"),
+                format!("{{\"a\":[1,\"\\\"\",{number}],\"b\":2}}"),
+                format!("[1e5,{number}]"),
+            ] {
+                assert!(!has_common_numbers(json.as_bytes()), "{json:.60}");
+            }
+        }
     }
 
     #[test]

@@ -196,6 +196,22 @@ impl Database {
         )
     }
 
+    /// Gives a row another place and another sender; a shared row has a list of recipients.
+    pub(super) fn replace_place(
+        &self,
+        seq: i64,
+        crc: u32,
+        (user, offset): (&str, u64),
+        recipients: Option<&[u8]>,
+        sender: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        self.execute(
+            "UPDATE message SET crc = ?2, user = ?3, offset = ?4, recipients = ?5, sender = ?6
+             WHERE seq = ?1",
+            params![seq, crc, user, offset.cast_signed(), recipients, sender],
+        )
+    }
+
     pub(super) fn delete(&self, seq: i64) -> rusqlite::Result<()> {
         self.execute("DELETE FROM message WHERE seq = ?1", [seq])
     }

@@ -6,6 +6,7 @@ use super::{
     config::Config,
     database::Database,
     index::{Index, Slot, User},
+    rename::Respell,
     row::{MessageRow, To},
     shared::RowKey,
 };
@@ -20,6 +21,8 @@ pub(super) struct Loaded {
     pub(super) offset_max: u64,
     /// There are rows of users who have nothing pending: an earlier format kept them.
     pub(super) has_idle_users: bool,
+    /// A key is not in its present spelling.
+    pub(super) is_misspelt: bool,
     pub(super) damage: Damage,
 }
 
@@ -37,16 +40,22 @@ impl Damage {
 }
 
 /// Reads and checks every row.
-pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loaded> {
+pub(super) fn load(
+    database: &Database,
+    config: &Config,
+    respell: Respell,
+) -> rusqlite::Result<Loaded> {
     let mut index = Index::new(config.idle_users_max.max(1));
     let mut damage = Damage::default();
     let mut next_seq = 1;
     let mut offset_max = 0;
     let mut has_idle_users = false;
+    let mut is_misspelt = false;
     database.for_each_message(|row| match row {
         Ok(row) => {
             next_seq = row.seq.saturating_add(1);
             offset_max = offset_max.max(row.offset_max());
+            is_misspelt |= row.keys().any(|key| respell(key).is_some());
             // A checksum that holds on a row out of order is a copy of a row.
             if !push(&mut index, &row) {
                 tracing::error!(row.seq, "message out of order set aside");
@@ -59,6 +68,7 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
     database.for_each_user(|row| match row {
         Ok(row) => {
             offset_max = offset_max.max(row.last_offset);
+            is_misspelt |= respell(row.key).is_some();
             if index.user(row.key).is_some() {
                 // Rows that were acknowledged but not deleted yet.
                 index.restore(&UserKey::from(row.key), row.last_offset, row.gone_up_to);
@@ -73,6 +83,7 @@ pub(super) fn load(database: &Database, config: &Config) -> rusqlite::Result<Loa
         next_seq,
         offset_max,
         has_idle_users,
+        is_misspelt,
         damage,
     })
 }

@@ -30,6 +30,7 @@ mod files; // its directory and lock
 mod format; // its tables and version
 mod index; // what is pending, in memory
 mod load; // from the file to the index
+mod rename; // keys that are spelt otherwise now
 mod mark; // how many commits there were
 mod meta; // the store's row about itself
 mod plan; // does it fit, and where
@@ -74,6 +75,7 @@ use self::{
     files::DirLock,
     mark::Mark,
     queue::Queue,
+    rename::Respell,
     stats::Counters,
     store::{Opened, Store},
     writer::Writer,
@@ -109,17 +111,38 @@ impl SqliteMailbox {
         Self::open_with_clock(config, Arc::new(SystemClock::default()))
     }
 
+    /// Opens the store as [`open`](Self::open) does, and brings keys of earlier programs into their present spelling:
+    /// `respell` gives it, or `None` for a key that has it. Mailboxes of one user under several spellings become
+    /// one, with the messages in the order in which they were stored; what it gives must be its own spelling.
+    ///
+    /// # Errors
+    /// [`OpenError`]; each variant says what to do.
+    pub fn open_respelt(
+        config: Config,
+        respell: fn(&str) -> Option<String>,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_as(config, Arc::new(SystemClock::default()), respell)
+    }
+
     /// The same with a clock of the caller's, for tests and simulations.
     ///
     /// # Errors
     /// [`OpenError`]; each variant says what to do.
     pub fn open_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_as(config, clock, |_| None)
+    }
+
+    fn open_as(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        respell: Respell,
+    ) -> Result<Arc<Self>, OpenError> {
         let bounds = BatchBounds {
             messages_max: config.batch_messages_max,
             bytes_max: config.batch_bytes_max,
         };
         let dir = config.dir.clone();
-        let (store, lock) = load(config, clock)?;
+        let (store, lock) = load(config, clock, respell)?;
         Self::start(store, lock, bounds).map_err(|source| OpenError::Io { path: dir, source })
     }
 
@@ -151,7 +174,11 @@ impl SqliteMailbox {
 }
 
 /// Takes the directory and reads what it holds; leaves everything owed on disk.
-fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenError> {
+fn load(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    respell: Respell,
+) -> Result<(Store, DirLock), OpenError> {
     config.check()?;
     files::create_dir(&config.dir)?;
     let mut lock = files::lock(&config.dir)?;
@@ -162,8 +189,23 @@ fn load(config: Config, clock: Arc<dyn Clock>) -> Result<(Store, DirLock), OpenE
     })?;
     let database = Database::open(&path, &config)?;
     let failed = |error| sql::open_error(&path, error);
-    let meta = database.meta().map_err(failed)?;
-    let loaded = load::load(&database, &config).map_err(failed)?;
+    let mut meta = database.meta().map_err(failed)?;
+    let mut loaded = load::load(&database, &config, respell).map_err(failed)?;
+    // Where the row is damaged nothing is known of the offsets; the next start finds a new one.
+    if let Some(known) = meta.filter(|_| loaded.is_misspelt) {
+        match rename::rename(&database, &known, respell) {
+            Ok(count) => tracing::warn!(
+                count,
+                "users of the store were renamed to their present spelling"
+            ),
+            Err(Fault::DiskFull) => tracing::error!(
+                "no room to rename users of the store; tried again at the next start"
+            ),
+            Err(Fault::Fatal(error)) => return Err(failed(error)),
+        }
+        meta = database.meta().map_err(failed)?;
+        loaded = load::load(&database, &config, respell).map_err(failed)?;
+    }
     let known = meta.unwrap_or_default();
     let clock = clock::StoreClock::start(clock, &config, &known, loaded.next_seq);
     let shared = Arc::new(Shared {

@@ -116,6 +116,18 @@ impl<'a> MessageRow<'a> {
         }
     }
 
+    /// The users it names: whose mailboxes, and the sender.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        let (one, several) = match self.to {
+            To::One { user, .. } => (Some(user), None),
+            To::Several(recipients) => (None, Some(recipients)),
+        };
+        let several = several.into_iter().flat_map(Recipients::iter);
+        one.into_iter()
+            .chain(several.map(|(user, _)| user))
+            .chain(self.sender)
+    }
+
     /// The highest offset it names.
     pub(super) fn offset_max(&self) -> u64 {
         match self.to {

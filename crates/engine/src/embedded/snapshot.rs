@@ -184,7 +184,8 @@ fn config_of(path: &Path) -> Config {
 }
 
 fn summary(database: &Database, path: &Path) -> Result<Summary, OpenError> {
-    let loaded = load::load(database, &config_of(path));
+    // A copy is looked at as it is.
+    let loaded = load::load(database, &config_of(path), |_| None);
     let totals = loaded
         .map_err(|error| sql::open_error(path, error))?
         .index

@@ -26,7 +26,8 @@ fn open_sabotaged(dir: &TempDir, sql: &str) -> Arc<SqliteMailbox> {
 fn open(dir: &TempDir, sql: &str) -> Arc<SqliteMailbox> {
     let mut config = Config::new(dir.path());
     config.reserve_bytes = 0;
-    let (store, lock) = load(config, Arc::new(SystemClock::default())).expect("the store opens");
+    let (store, lock) =
+        load(config, Arc::new(SystemClock::default()), |_| None).expect("the store opens");
     store.run(sql);
     SqliteMailbox::start(store, lock, BOUNDS).expect("the thread starts")
 }

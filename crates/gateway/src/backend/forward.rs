@@ -8,7 +8,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tidewire::{
-    proto::{handshake::RequestHead, proxy::Header},
+    proto::{
+        handshake::RequestHead,
+        proxy::{Forwarded, Header},
+    },
     ws::{Peer, Url},
 };
 
@@ -33,40 +36,68 @@ const HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields by which proxies tell the client's address, besides `X-Forwarded-*` and `Forwarded`. A backend that believes
-/// one of them would believe whoever asks.
+/// Returns whether proxies tell by a field of this name, in lower case, who the client is. A backend that believes one of them
+/// would believe whoever asks. `HTTP_CLIENT_IP` is what programs of CGI's time read, under whichever name it comes.
+fn tells_of_client(name: &str) -> bool {
+    let name = name.strip_prefix("http-").unwrap_or(name);
+    name.starts_with("x-forwarded")
+        || CLIENT.contains(&name)
+        || CLIENT_ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// How such names end in proxies of all kinds.
+const CLIENT_ENDINGS: &[&str] = &[
+    "client-ip",
+    "clientip",
+    "connecting-ip",
+    "forwarded-for",
+    "real-ip",
+    "remote-addr",
+    "remote-ip",
+    "src-ip",
+];
+
+/// Further fields by which proxies tell of the client, besides `Forwarded`. `Proxy` would become `HTTP_PROXY` in a CGI
+/// program, the proxy that its own requests go through (CVE-2016-5385).
 const CLIENT: &[&str] = &[
-    "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-pseudo-ipv4",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "forwarded-for",
-    "true-client-ip",
+    "client-address",
+    "coming-from",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "remote-address",
+    "remote-host",
     "x-appengine-user-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
+    "x-client",
+    "x-coming-from",
     "x-envoy-external-address",
-    "x-forwarded",
-    "x-original-forwarded-for",
+    "x-original-host",
     "x-originating-ip",
     "x-proxyuser-ip",
-    "x-real-ip",
-    "x-remote-addr",
-    "x-remote-ip",
+    "x-remote-address",
+    "x-remote-host",
+    "x-scheme",
+    "x-url-scheme",
 ];
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// The client's address, as far as it is known.
-    pub(crate) ip: Option<IpAddr>,
-    /// What a trusted proxy in front has said already, to be continued.
-    pub(crate) trusted_proxy: bool,
+    /// The words of trusted proxies in front, to be continued.
+    pub(crate) forwarded: Forwarded,
     /// Whether it came encrypted.
     pub(crate) secure: bool,
+    /// The proxies write fields older than `Forwarded`: otherwise these are the client's own.
+    pub(crate) writes_older: bool,
+}
+
+impl Client {
+    /// The client's address, as far as it is known.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.forwarded.client
+    }
 }
 
 /// The header fields for the upstream.
@@ -79,17 +110,18 @@ pub(crate) fn headers(
     let connection = request::connection_fields(head);
     let mut out: Vec<(String, String)> = Vec::new();
     for (name, value) in head.fields() {
-        // Some servers read `X_Real_IP` as `X-Real-IP` (CGI variables know no hyphen). No proxy writes it so.
+        // Some servers read `X_Real_IP` as `X-Real-IP` (CGI variables know no hyphen). No proxy writes it so, but for
+        // those that write the names of the variables.
         let lower = name.to_ascii_lowercase().replace('_', "-");
-        let tells_client = lower.starts_with("x-forwarded-") || CLIENT.contains(&lower.as_str());
-        let is_believed = client.trusted_proxy && !name.contains('_');
+        let is_own_spelling = !name.contains('_') || lower.starts_with("http-");
+        let is_believed = client.forwarded.by_proxy && client.writes_older && is_own_spelling;
         let ends_here = HOP.contains(&lower.as_str())
             || connection
                 .iter()
                 .any(|field| field.eq_ignore_ascii_case(name))
             || lower.starts_with("sec-websocket-")
             || lower.eq_ignore_ascii_case(ROUTE_NAME)
-            || (tells_client && !is_believed);
+            || (tells_of_client(&lower) && !is_believed);
         if ends_here {
             continue;
         }
@@ -98,7 +130,7 @@ pub(crate) fn headers(
             out.push((name.to_owned(), value.to_owned()));
         }
     }
-    forwarded(&mut out, head, peer, client);
+    say_for_whom(&mut out, head, peer, client);
     for (name, value) in &endpoint.request_headers {
         out.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         if !value.is_empty() {
@@ -114,14 +146,17 @@ pub(crate) fn headers(
 }
 
 /// Says for whom the gateway asks.
-fn forwarded(out: &mut Vec<(String, String)>, head: &RequestHead, peer: &Peer, client: &Client) {
+fn say_for_whom(out: &mut Vec<(String, String)>, head: &RequestHead, peer: &Peer, client: &Client) {
     let nearest = peer
         .client_address()
         .map(|address| address.ip().to_string());
     if let Some(nearest) = nearest {
         let name = "X-Forwarded-For";
-        let before: Vec<String> = values_of(out, name);
+        let mut before: Vec<String> = values_of(out, name);
         out.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+        // It was told in another field.
+        let told = client.ip().map(|ip| ip.to_string());
+        before.extend(told.filter(|told| before.is_empty() && *told != nearest));
         let chain = before.into_iter().chain([nearest]);
         out.push((name.to_owned(), chain.collect::<Vec<_>>().join(", ")));
     }
@@ -133,7 +168,9 @@ fn forwarded(out: &mut Vec<(String, String)>, head: &RequestHead, peer: &Peer, c
         let scheme = if client.secure { "https" } else { "http" };
         out.push(("X-Forwarded-Proto".to_owned(), scheme.to_owned()));
     }
-    if let Some(host) = request::header(head, "host").filter(|_| missing(out, "x-forwarded-host")) {
+    let told = client.forwarded.host.as_deref();
+    let host = told.or_else(|| request::header(head, "host"));
+    if let Some(host) = host.filter(|_| missing(out, "x-forwarded-host")) {
         out.push(("X-Forwarded-Host".to_owned(), host.to_owned()));
     }
 }
@@ -146,25 +183,37 @@ fn values_of(fields: &[(String, String)], name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns what is asked of the upstream: its own path, or with `strip_prefix` the rest of the request's behind
+/// Which path the upstream gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UpstreamPath<'a> {
+    /// That of its address.
+    Own,
+    /// That of the request.
+    Kept,
+    /// That of its address, with that of the request without this prefix behind it.
+    Behind(&'a str),
+}
+
+/// Returns what is asked of the upstream: its own path, or that of the request, or the rest of the request's behind
 /// it; and the client's query behind the upstream's own.
 pub(crate) fn target(
     upstream: &Url,
     path: &str,
     query: Option<&str>,
-    strip_prefix: Option<&str>,
+    upstream_path: UpstreamPath<'_>,
 ) -> String {
     let (base, own_query) = match upstream.target().split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (upstream.target(), None),
     };
-    let mut target = match strip_prefix {
-        Some(prefix) => {
+    let mut target = match upstream_path {
+        UpstreamPath::Kept => path.to_owned(),
+        UpstreamPath::Behind(prefix) => {
             let rest = path.strip_prefix(prefix).unwrap_or(path);
             let rest = rest.trim_start_matches('/');
             format!("{}/{rest}", base.trim_end_matches('/'))
         }
-        None => base.to_owned(),
+        UpstreamPath::Own => base.to_owned(),
     };
     let queries: Vec<&str> = own_query
         .into_iter()

@@ -15,7 +15,10 @@ use tidewire::{
 
 use crate::{
     ambient::now,
-    backend::{answer, forward},
+    backend::{
+        answer,
+        forward::{self, UpstreamPath},
+    },
     routing::target::Target,
     settings::Endpoint,
     upstream::{ClientKey, Evidence, Fault, Lease, UpstreamId, explain},
@@ -34,6 +37,8 @@ pub(crate) struct UpstreamRequest {
     pub(crate) query: Option<String>,
     /// See [`settings::Route`](crate::settings::Route).
     pub(crate) strip_prefix: Option<String>,
+    /// The path is the client's, whatever that of the upstream is.
+    pub(crate) keep_path: bool,
     /// Sent before everything else.
     pub(crate) preface: Bytes,
     /// The client's address.
@@ -179,8 +184,13 @@ impl<'a> Round<'a> {
 
     fn client(&self, upstream: &Url) -> Result<Client, ConnectError> {
         let ask = self.ask;
-        let prefix = ask.strip_prefix.as_deref();
-        let target = forward::target(upstream, &ask.path, ask.query.as_deref(), prefix);
+        let path = if ask.keep_path {
+            UpstreamPath::Kept
+        } else {
+            let prefix = ask.strip_prefix.as_deref();
+            prefix.map_or(UpstreamPath::Own, UpstreamPath::Behind)
+        };
+        let target = forward::target(upstream, &ask.path, ask.query.as_deref(), path);
         let mut client = Client::to(upstream.with_target(&target)?)
             .connect_timeout(self.endpoint.opening.timeout)
             .answer_limits(self.endpoint.opening.answer_limits())

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use tidewire::{
+    http::{self, RequestTarget},
     proto::handshake::RequestHead,
     ws::{Established, Opening, Refusal},
 };
 use tidewire_auth::{Authenticator, Headers};
 
 use crate::{
+    backend::forward::Client,
     client::client_request::ClientRequest,
     routing::{
         connections::{Admitted, ConnectionCounts},
@@ -27,13 +29,13 @@ pub(crate) fn admit(
     connections: &Arc<ConnectionCounts>,
 ) -> Result<Admitted, Refusal> {
     let head = &client_request.request.head;
-    check_origin(head, client_request.client.secure, &endpoint.origins)?;
+    check_origin(head, &client_request.client, endpoint)?;
     if let Some(auth) = &endpoint.auth {
         check_auth(head, auth)?;
     }
     let per_ip_max = endpoint.per_client_max;
     connections.take(
-        client_request.client.ip,
+        client_request.client.ip(),
         endpoint.connections_max,
         per_ip_max,
     )
@@ -48,35 +50,31 @@ pub(crate) async fn refuse(opening: Opening, refusal: &Refusal) -> Option<Establ
 }
 
 /// Checks the page's origin (RFC 6455 section 10.2).
-fn check_origin(head: &RequestHead, secure: bool, origins: &Origins) -> Result<(), Refusal> {
-    if head.values("origin").next().is_none() {
-        return Ok(()); // no browser
-    }
-    let allowed = match (origins, request::header(head, "origin")) {
-        (Origins::Any, _) => true,
-        (Origins::Same, Some(origin)) => is_same(origin, head, secure),
-        (Origins::List(list), Some(origin)) => list
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(origin)),
-        (Origins::Same | Origins::List(_), None) => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(Refusal::new(403, "this origin may not connect"))
-}
-
-fn is_same(origin: &str, head: &RequestHead, secure: bool) -> bool {
-    let (scheme, port) = if secure {
-        ("https://", ":443")
-    } else {
-        ("http://", ":80")
+fn check_origin(head: &RequestHead, client: &Client, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let listed: &[String] = match &endpoint.origins {
+        Origins::Any => return Ok(()),
+        Origins::Same => &[],
+        Origins::List(list) => list,
     };
     let host = request::header(head, "host").unwrap_or_default();
-    let host = host.strip_suffix(port).unwrap_or(host);
-    origin
-        .strip_prefix(scheme)
-        .is_some_and(|rest| !rest.is_empty() && rest.eq_ignore_ascii_case(host))
+    let target = RequestTarget::new(host, Some(client.secure), &client.forwarded);
+    let checked = http::check_origin(head.values("origin"), &target, listed);
+    checked.map_err(|foreign| {
+        let key = format!("endpoints.{}.origins", endpoint.name);
+        let mut reason = format!("this origin may not connect; see {key}");
+        if let Some(differs) = foreign.differs {
+            let (origin, asked) = (&foreign.origin, &foreign.asked);
+            reason.push_str(", and behind a proxy trusted_proxies of the listener");
+            tracing::info!(
+                key, origin, asked, %differs,
+                "refused a page's origin that has the host's name: behind a proxy, set trusted_proxies of the listener"
+            );
+        } else {
+            let (origin, asked) = (&foreign.origin, &foreign.asked);
+            tracing::info!(key, origin, asked, "refused a page's origin");
+        }
+        Refusal::new(403, reason)
+    })
 }
 
 /// Checks the credentials in the request. Who it is does not matter to the gateway: endpoints have credentials of their
@@ -99,11 +97,15 @@ impl Headers for Fields<'_> {
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
         Box::new(self.0.values(name))
     }
+
+    fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tidewire::proto::handshake::HeadLimits;
+    use tidewire::proto::{handshake::HeadLimits, proxy::Forwarded};
 
     use super::*;
 
@@ -112,19 +114,61 @@ mod tests {
         RequestHead::parse(text.into(), HeadLimits::default()).unwrap()
     }
 
+    fn check(head: &RequestHead, secure: bool, origins: &Origins) -> Result<(), Refusal> {
+        let mut endpoint = Endpoint::new("chat", Vec::new());
+        endpoint.origins = origins.clone();
+        let client = Client {
+            forwarded: Forwarded::default(),
+            secure,
+            writes_older: true,
+        };
+        check_origin(head, &client, &endpoint)
+    }
+
     #[test]
     fn pages_of_other_origins_are_refused_unless_listed() {
         let same = head("Origin: https://a.example\r\n");
         let other = head("Origin: https://b.example\r\n");
         let twice = head("Origin: https://a.example\r\nOrigin: https://b.example\r\n");
         let list = Origins::List(Arc::from(["https://B.example".to_owned()]));
-        assert!(check_origin(&same, true, &Origins::Same).is_ok());
-        assert!(check_origin(&same, false, &Origins::Same).is_err());
-        assert!(check_origin(&other, true, &Origins::Same).is_err());
-        assert!(check_origin(&twice, true, &Origins::Same).is_err());
-        assert!(check_origin(&other, true, &list).is_ok());
-        assert!(check_origin(&same, true, &list).is_err());
-        assert!(check_origin(&head(""), true, &list).is_ok());
-        assert!(check_origin(&twice, true, &Origins::Any).is_ok());
+        assert!(check(&same, true, &Origins::Same).is_ok());
+        assert!(check(&same, false, &Origins::Same).is_err());
+        assert!(check(&other, true, &Origins::Same).is_err());
+        assert!(check(&twice, true, &Origins::Same).is_err());
+        assert!(check(&other, true, &list).is_ok());
+        assert!(
+            check(&same, true, &list).is_ok(),
+            "a list is of further ones"
+        );
+        assert!(check(&head(""), true, &list).is_ok());
+        assert!(check(&twice, true, &list).is_err());
+        assert!(check(&twice, true, &Origins::Any).is_ok());
+    }
+
+    #[test]
+    fn a_refused_page_is_told_which_key_decides() {
+        let other = head("Origin: https://b.example\r\n");
+        let refusal = check(&other, true, &Origins::Same).unwrap_err();
+        assert_eq!(
+            (
+                refusal.status,
+                refusal.reason.contains("endpoints.chat.origins")
+            ),
+            (403, true)
+        );
+        assert!(
+            !refusal.reason.contains("trusted_proxies"),
+            "{}",
+            refusal.reason
+        );
+        for origin in ["https://a.example", "http://a.example:8080"] {
+            let refusal = check(
+                &head(&format!("Origin: {origin}\r\n")),
+                false,
+                &Origins::Same,
+            );
+            let reason = refusal.unwrap_err().reason;
+            assert!(reason.contains("trusted_proxies"), "{reason}");
+        }
     }
 }

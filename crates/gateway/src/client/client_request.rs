@@ -3,15 +3,14 @@
 //! In: a request, and the listener it came in at. Out: the client's address, as far as it can be believed, and what
 //! upstreams are asked for this client.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::net::SocketAddr;
 
-use tidewire::{
-    proto::handshake::query_parameter,
-    ws::{Request, TrustedProxies},
-};
+use tidewire::ws::{ForwardedBy, Refusal, Request};
+use tidewire_auth::{composed, decode_parameter, first_parameter};
 
 use crate::{
     backend::{forward, reach::UpstreamRequest},
+    record::{Dialect, Refused},
     routing::request,
     settings::{Balance, Endpoint, HashKey, Listener},
 };
@@ -28,23 +27,14 @@ pub(crate) struct ClientRequest {
 impl ClientRequest {
     /// Reads who asks from a request that came in at `listener`.
     pub(crate) fn new(request: Request, listener: &Listener, address: SocketAddr) -> Self {
-        let trusted = TrustedProxies {
-            networks: listener.trusted_proxies.clone(),
-            ..TrustedProxies::default()
-        };
-        let nearest = request.peer.client_address().map(|address| address.ip());
-        let is_trusted = nearest.is_some_and(|ip| {
-            let ip = ip.to_canonical();
-            trusted.networks.iter().any(|network| network.contains(ip))
-        });
-        let told_secure = is_trusted
-            && request::header(&request.head, "x-forwarded-proto")
-                .is_some_and(|proto| matches!(proto, "https" | "wss"));
+        let forwarded = listener
+            .proxies()
+            .forwarded_in(&request.peer, &request.head);
         Self {
             client: forward::Client {
-                ip: tidewire::ws::client_ip(&request.peer, &request.head, &trusted),
-                trusted_proxy: is_trusted,
-                secure: request.peer.secure || told_secure,
+                secure: forwarded.secure.unwrap_or(request.peer.secure),
+                writes_older: listener.forwarded_by != ForwardedBy::Forwarded,
+                forwarded,
             },
             request,
             listener: address,
@@ -57,10 +47,7 @@ impl ClientRequest {
         let hashed = match &endpoint.balance {
             Balance::Hash(HashKey::Header(name)) => request::header(head, name).map(str::to_owned),
             Balance::Hash(HashKey::Query(name)) => {
-                let value = query
-                    .as_deref()
-                    .and_then(|query| query_parameter(query, name));
-                value.map(Cow::into_owned)
+                query.as_deref().and_then(|query| user_in(query, name))
             }
             Balance::Hash(HashKey::Cookie(name)) => head.cookie(name).map(str::to_owned),
             Balance::Hash(HashKey::Ip) | Balance::RoundRobin | Balance::LeastConnections => None,
@@ -75,8 +62,9 @@ impl ClientRequest {
             path: head.path().to_owned(),
             query,
             strip_prefix: None,
+            keep_path: false,
             preface: preface.unwrap_or_default().into(),
-            ip: self.client.ip,
+            ip: self.client.ip(),
             hashed: hashed.map(String::into_bytes),
         }
     }
@@ -84,9 +72,24 @@ impl ClientRequest {
     /// The client's address, with its port as far as that is known: a trusted proxy tells none.
     fn client_address(&self) -> Option<SocketAddr> {
         let nearest = self.request.peer.client_address()?;
-        match self.client.ip {
+        match self.client.ip() {
             Some(ip) if ip.to_canonical() != nearest.ip().to_canonical() => Some((ip, 0).into()),
             Some(_) | None => Some(nearest),
+        }
+    }
+
+    /// For access records: a logical socket in `dialect` that was refused.
+    pub(crate) fn refused<'a>(&'a self, dialect: Dialect, refusal: &'a Refusal) -> Refused<'a> {
+        Refused {
+            id: 0,
+            parent: None,
+            dialect: Some(dialect),
+            endpoint: None,
+            client: self.client.ip(),
+            request: None,
+            trace: request::trace(&self.request.head),
+            status: refusal.status,
+            reason: &refusal.reason,
         }
     }
 
@@ -103,5 +106,32 @@ impl ClientRequest {
             self.request.head.path()
         )
         .into()
+    }
+}
+
+/// A parameter that is hashed, read as the messaging server reads its `id` (`docs/ids.md`): the devices of a user meet
+/// at one upstream, however each of them writes the name. `None`: it is absent or malformed.
+fn user_in(query: &str, name: &str) -> Option<String> {
+    let value = decode_parameter(first_parameter(query, name)?).ok()?;
+    Some(composed(&value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_is_one_key_in_every_spelling() {
+        for query in [
+            "id=J%C3%B6rg+K",
+            "id=J%c3%b6rg%20K",
+            "ID=Jo%CC%88rg+K&id=other",
+            "x=1&i%64=J%C3%B6rg%20K",
+        ] {
+            assert_eq!(user_in(query, "id").as_deref(), Some("Jörg K"), "{query}");
+        }
+        for query in ["", "x=1", "id=%ff", "id=%"] {
+            assert_eq!(user_in(query, "id"), None, "{query}");
+        }
     }
 }

@@ -9,11 +9,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tidewire::ws::{Established, Opening, Refusal};
+use tidewire::ws::{Established, Opening, Refusal, RefusedRequest};
 
 use crate::{
     client::{admission::refuse, classic, client_request::ClientRequest, mux, pinned},
     gateway::Gateway,
+    record::Refused,
     routing::table::{self, NotPinned},
     settings::Listener,
 };
@@ -24,6 +25,36 @@ pub(crate) struct EntryPoint {
     pub(crate) listener: Listener,
     /// With the port that was picked.
     pub(crate) address: OnceLock<SocketAddr>,
+}
+
+/// Notes a request that was refused, whoever has refused it.
+pub(crate) fn note_refused(
+    gateway: &Gateway,
+    entry_point: &EntryPoint,
+    refused: RefusedRequest<'_>,
+) {
+    let RefusedRequest {
+        request, refusal, ..
+    } = refused;
+    let address = entry_point
+        .address
+        .get()
+        .unwrap_or(&entry_point.listener.address);
+    let client_request = ClientRequest::new(request.clone(), &entry_point.listener, *address);
+    let pinned = gateway.table().pinned(&request.head);
+    let endpoint = pinned.ok().flatten();
+    let endpoint = endpoint.map(|pinned| pinned.target.endpoint());
+    gateway.sessions.refused(Refused {
+        id: 0,
+        parent: None,
+        dialect: None,
+        endpoint: endpoint.as_ref().map(|endpoint| endpoint.name.as_str()),
+        client: client_request.client.ip(),
+        request: Some(&client_request.request_line()),
+        trace: client_request.trace().as_deref(),
+        status: refusal.status,
+        reason: &refusal.reason,
+    });
 }
 
 /// Decides about one request.
@@ -48,6 +79,7 @@ pub(crate) async fn dispatch(
             return classic::open(gateway, client_request, opening).await;
         }
         Ok(None) => Refusal::new(404, "no endpoint serves this request"),
+        Err(NotPinned::Guarded) => table::guarded(),
         Err(NotPinned::Unknown(name)) => table::unknown(&name),
         Err(NotPinned::Ambiguous) => Refusal::new(400, "expected one ROUTENAME"),
     };

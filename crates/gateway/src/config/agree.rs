@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::SystemTime};
 
 use tidewire_config::{Checker, Rule, listen_address, quote, tls_warnings};
 
-use super::{Config, rules::size_not_below};
+use super::{Config, check_route::drops_rest, rules::size_not_below};
 use crate::settings::{Endpoint, Origins, Settings};
 
 /// Checks the rules between keys. The listeners are `None` when one of them was wrong by itself.
@@ -121,6 +121,15 @@ impl Config {
             warnings.push(format!(
                 "routes[{all}] has no condition, so no route after it is ever used"
             ));
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            if drops_rest(route) {
+                let path = route.path.as_deref().unwrap_or_default();
+                warnings.push(format!(
+                    "routes[{index}] takes many paths ({path}), and its upstream gets the path of its own address for all \
+                     of them: set upstream_path to \"rest\" or \"request\" to pass them on, or to \"own\" if this is meant"
+                ));
+            }
         }
         if !(self.classic.enabled || self.mux.enabled || self.pin_by_name)
             && settings.routes.is_empty()

@@ -4,10 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tidewire::{
-    tls::ServerTls,
-    ws::{Network, ProxyProtocol},
-};
+use tidewire::{tls::ServerTls, ws::ProxyProtocol};
 use tidewire_auth::AuthConfig;
 use tidewire_config::{Checker, LIST_LENGTH_MAX, Rule, connections_max, quote};
 use tidewire_table::{SECOND, format_duration};
@@ -46,6 +43,10 @@ impl Config {
             .into_iter()
             .collect();
         paths(check, &self.classic.paths);
+        if let Some(path) = self.health_path.as_deref().filter(|path| !is_path(path)) {
+            let expected = "a path that begins with /, without a query";
+            check.value("health_path", &quote(path), expected);
+        }
         let admin = match &self.admin {
             Some(admin) if admin.enabled => Some(self.admin(check)),
             Some(_) | None => None,
@@ -58,6 +59,7 @@ impl Config {
             endpoints: endpoints?,
             routes: routes?,
             pin_by_name: self.pin_by_name,
+            health_path: self.health_path.clone(),
             classic: self.classic.clone(),
             mux: self.mux.clone(),
             limits: limits(check, &self.limits),
@@ -135,16 +137,8 @@ fn listener(
     address: &str,
 ) -> Option<Listener> {
     let address = check.listen(key, address, "127.0.0.1:8090");
-    let trusted = networks(
-        check,
-        &format!("{at}.proxy_protocol"),
-        &config.proxy_protocol,
-    );
-    let trusted_proxies = networks(
-        check,
-        &format!("{at}.trusted_proxies"),
-        &config.trusted_proxies,
-    );
+    let trusted = check.networks(&format!("{at}.proxy_protocol"), &config.proxy_protocol);
+    let trusted_proxies = check.networks(&format!("{at}.trusted_proxies"), &config.trusted_proxies);
     let tls = match &config.tls {
         Some(tls) if tls.enabled => Some(server_tls(check, &format!("{at}.tls"), tls)?),
         Some(_) | None => None,
@@ -152,42 +146,24 @@ fn listener(
     Some(Listener {
         address: address?,
         tls,
-        proxy_protocol: if trusted.is_empty() {
-            ProxyProtocol::Off
-        } else {
-            ProxyProtocol::Required { trusted }
-        },
+        proxy_protocol: ProxyProtocol::from_trusted(trusted),
         trusted_proxies,
+        forwarded_by: config.forwarded_fields.into(),
         http2: config.http2,
     })
-}
-
-fn networks(check: &mut Checker<'_>, key: &str, texts: &[String]) -> Vec<Network> {
-    if texts.len() > LIST_LENGTH_MAX {
-        check.value(
-            key,
-            &format_args!("{} networks", texts.len()),
-            "at most 256",
-        );
-    }
-    let mut networks = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
-        match text.parse() {
-            Ok(network) => networks.push(network),
-            Err(_) => check.value(
-                &format!("{key}[{index}]"),
-                &quote(text),
-                "an address or a network like 10.0.0.0/8 or 2001:db8::/32",
-            ),
-        }
-    }
-    networks
 }
 
 fn server_tls(check: &mut Checker<'_>, at: &str, config: &TlsConfig) -> Option<ServerTls> {
     let files = config.files();
     named(check, at, files);
     check.server_tls(at, files, &config.client_ca)
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
 }
 
 fn paths(check: &mut Checker<'_>, paths: &[String]) {

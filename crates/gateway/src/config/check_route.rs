@@ -45,11 +45,68 @@ pub(super) fn route(
             "the beginning of a path, such as /chat",
         );
     }
+    let upstream_path = upstream_path(check, &at, config);
     Some(Route {
         endpoint: endpoint?.clone(),
         conditions: conditions?,
-        strip_prefix: config.strip_prefix.clone(),
+        keep_path: upstream_path == Some(UpstreamPath::Request),
+        strip_prefix: match upstream_path? {
+            UpstreamPath::Own | UpstreamPath::Request => None,
+            UpstreamPath::Behind(prefix) => Some(prefix),
+        },
+        by_name: config.by_name,
     })
+}
+
+/// The path towards the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum UpstreamPath {
+    Own,
+    Request,
+    /// That of the request without this prefix, behind the upstream's own.
+    Behind(String),
+}
+
+fn upstream_path(check: &mut Checker<'_>, at: &str, config: &RouteConfig) -> Option<UpstreamPath> {
+    let key = format!("{at}.upstream_path");
+    let Some(word) = config.upstream_path.as_deref() else {
+        let prefix = config.strip_prefix.clone();
+        return Some(prefix.map_or(UpstreamPath::Own, UpstreamPath::Behind));
+    };
+    if config.strip_prefix.is_some() {
+        let expected = "either this key or strip_prefix";
+        check.value(&key, &quote(word), expected);
+        return None;
+    }
+    match word {
+        "own" => Some(UpstreamPath::Own),
+        "request" => Some(UpstreamPath::Request),
+        "rest" => {
+            let path = config.path.as_deref().unwrap_or_default();
+            let prefix = path
+                .strip_suffix('*')
+                .filter(|prefix| !prefix.contains('*'));
+            let prefix = prefix.filter(|prefix| prefix.starts_with('/'));
+            if prefix.is_none() {
+                let expected =
+                    "a path with one * at its end, such as /chat/*, of which that is the rest";
+                check.value(&key, &quote(word), expected);
+            }
+            Some(UpstreamPath::Behind(prefix?.to_owned()))
+        }
+        _ => {
+            check.value(&key, &quote(word), "\"own\", \"request\" or \"rest\"");
+            None
+        }
+    }
+}
+
+/// Returns whether a route takes many paths, and sends all of them to the upstream's own without saying so.
+pub(super) fn drops_rest(config: &RouteConfig) -> bool {
+    let path = config.path.as_deref().unwrap_or_default();
+    let takes_many =
+        path.len() > 1 && path != "/*" && (path.contains('*') || path.starts_with("re:"));
+    takes_many && config.upstream_path.is_none() && config.strip_prefix.is_none()
 }
 
 fn conditions(check: &mut Checker<'_>, at: &str, config: &RouteConfig) -> Option<Vec<Condition>> {

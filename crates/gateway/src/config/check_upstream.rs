@@ -1,6 +1,9 @@
 //! How an endpoint reaches its upstreams: addresses, TLS, health, ejection.
 
-use tidewire::{tls::ClientTls, ws::Url};
+use tidewire::{
+    tls::ClientTls,
+    ws::{Url, UrlError},
+};
 use tidewire_config::{Checker, FILES_LOOKED_AT_EVERY, LIST_LENGTH_MAX, Rule, quote};
 use tidewire_table::Members;
 
@@ -35,7 +38,7 @@ pub(super) fn upstreams(
     for (index, config) in configs.iter().enumerate() {
         let key = format!("{key}[{index}]");
         check.range(&format!("{key}.weight"), &config.weight, 1..=1000);
-        match Url::parse(&config.url) {
+        match address(&config.url) {
             Ok(url) => upstreams.push(Upstream {
                 url,
                 weight: config.weight,
@@ -44,11 +47,23 @@ pub(super) fn upstreams(
             }),
             Err(error) => {
                 let expected = format!("an address such as ws://127.0.0.1:9001/: {error}");
-                check.value(&key, &quote(&config.url), &expected);
+                check.value(
+                    &key,
+                    &quote(&Url::without_credentials(&config.url)),
+                    &expected,
+                );
             }
         }
     }
     (upstreams.len() == configs.len()).then_some(upstreams)
+}
+
+/// An upstream's address. A blank in it would be encoded elsewhere; in a file it is a slip, as between two addresses.
+fn address(url: &str) -> Result<Url, UrlError> {
+    if url.contains(char::is_whitespace) {
+        return Err(UrlError::Target);
+    }
+    Url::parse(url)
 }
 
 pub(super) fn health(check: &mut Checker<'_>, at: &str, config: &Health) {

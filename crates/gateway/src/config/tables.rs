@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use tidewire_auth::AuthConfig;
-use tidewire_config::{Auth, IdentityFiles};
+use tidewire_config::{Auth, ForwardedFields, IdentityFiles};
 use tidewire_table::{
     EmptyIsNone, Members, NamedTables, Nested, OnceThere, Switched, Tables, Texts, choice, table,
 };
@@ -28,6 +28,8 @@ table! {
         /// Whether `ROUTENAME` as a request header or a query parameter leads a plain WebSocket straight to the
         /// endpoint of that name.
         pin_by_name: bool = true;
+        /// Path at which every listener answers plain HTTP requests with 200, for the probes of balancers; empty = none.
+        health_path: Option<String> as EmptyIsNone = Some("/healthz".to_owned());
         /// Unix socket over which a new process takes over the listeners of this one; empty = none.
         handover: Option<PathBuf> as EmptyIsNone = None;
         /// Reads the configuration again when its files have changed.
@@ -56,9 +58,14 @@ table! {
         /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
         /// in. For example `["10.0.0.0/8"]`.
         proxy_protocol: Vec<String>;
-        /// Addresses or networks of HTTP proxies whose X-Forwarded-For is believed, and whose X-Real-IP and the like
-        /// pass.
+        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
+        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and records, and the page's
+        /// origin; other fields that tell an address pass from them only.
         trusted_proxies: Vec<String>;
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
+        /// need `"forwarded"`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
         /// Speaks HTTP/2 too (RFC 8441).
         http2: bool = false;
         tls: Option<TlsConfig> as OnceThere = None;
@@ -99,8 +106,10 @@ table! {
         balance: BalanceConfig;
         /// Upstreams of this zone are preferred while one of them is usable.
         zone: Option<String> as EmptyIsNone = None;
-        /// Which web pages may connect: `"same"` (pages of the host that was asked for), `"any"`, or a list such as
-        /// `["https://example.org"]`.
+        /// Which web pages may connect: `"same"` (pages of the host that was asked for), `"any"`, or a list of others
+        /// that may connect too, such as `["https://example.org","https://*.example.net","capacitor://localhost"]`. `*`
+        /// stands for sub-domains, a part of the first label, or any port; "null" and "file://" are those of local
+        /// files.
         origins: OriginsConfig;
         /// Connections at a time; 0 = no limit.
         connections_max: u32 = 0;
@@ -217,6 +226,13 @@ table! {
         host: Option<String> = None, example "\"*.example.org\"";
         /// One of the offered subprotocols.
         subprotocol: Option<String> = None, example "\"chat.v1\"";
+        /// The path towards the upstream: `"own"` (that of its address, whatever the client asked for), `"request"` (the
+        /// path that the client asked for), or `"rest"` (what the * at the end of `path` stands for, behind the path of
+        /// the upstream's address). Without this key and `strip_prefix`: its own.
+        upstream_path: Option<String> = None, shown "\"rest\"";
+        /// Clients that ask for the endpoint by its name, as with ROUTENAME, need not meet this route's
+        /// conditions for host, headers, query and cookies.
+        by_name: bool = false;
         /// Put the request's path without this prefix behind the upstream's path. Without this key the upstream gets
         /// the path of its own address.
         strip_prefix: Option<String> = None, example "\"/chat\"";

@@ -259,6 +259,14 @@ fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<TcpListener>>
 fn server(gateway: &Arc<Gateway>, entry_point: &Arc<EntryPoint>, settings: &Settings) -> Server {
     let server = Server::new(server_config(&entry_point.listener, settings));
     let server = server.count_with(&gateway.connections);
+    let server = match &settings.health_path {
+        Some(path) => server.health_path(path),
+        None => server,
+    };
+    let (noting, ours) = (Arc::clone(gateway), Arc::clone(entry_point));
+    let server = server.on_refused(Arc::new(move |refused| {
+        dispatch::note_refused(&noting, &ours, refused);
+    }));
     let (gateway, ours) = (Arc::clone(gateway), Arc::clone(entry_point));
     let interceptor = Arc::new(move |opening| {
         let enter = dispatch::dispatch(Arc::clone(&gateway), Arc::clone(&ours), opening);
@@ -274,6 +282,7 @@ fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
         None => Workers::per_core(),
     };
     config.proxy_protocol = listener.proxy_protocol.clone();
+    config.trusted_proxies = listener.proxies();
     config.tls.clone_from(&listener.tls);
     config.http2 = listener.http2;
     let limits = &settings.limits;

@@ -230,6 +230,8 @@ mod tests {
             endpoint: endpoint.to_owned(),
             conditions: Vec::new(),
             strip_prefix: Some(strip_prefix.to_owned()),
+            keep_path: false,
+            by_name: false,
         }
     }
 

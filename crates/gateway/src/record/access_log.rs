@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
-    record::{End, Record},
+    record::{Dialect, End, Record, Refused},
     settings,
 };
 
@@ -46,7 +46,8 @@ struct Line<'a> {
     id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<u64>,
-    dialect: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,10 +60,27 @@ struct Line<'a> {
     trace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     end: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     milliseconds: u64,
     bytes_in: u64,
     bytes_out: u64,
+}
+
+impl Sink {
+    fn send(&self, line: &Line<'_>) {
+        let Ok(line) = serde_json::to_string(line) else {
+            return;
+        };
+        let lines = self.lines.lock();
+        let sent = lines.as_ref().map(|lines| lines.try_send(line));
+        if !matches!(sent, Some(Ok(()))) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl AccessLog {
@@ -115,28 +133,44 @@ impl AccessLog {
             time: timestamp(record.since),
             id: record.id,
             parent: record.parent,
-            dialect: record.dialect.name(),
+            dialect: Some(record.dialect.name()),
             endpoint: record.endpoint.as_deref(),
             upstream: upstream.as_deref(),
             client: record.client.map(|ip| ip.to_string()),
             request: record.request.as_deref(),
             trace: record.trace.as_deref(),
             code: end.and_then(|end| end.code).map(|code| code.0),
+            status: None,
             end: end.map_or("aborted", |end| end.why.as_str()),
+            reason: None,
             milliseconds: u64::try_from(record.opened.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_in: record.bytes_in.load(Ordering::Relaxed),
             bytes_out: record.bytes_out.load(Ordering::Relaxed),
         };
-        let Ok(line) = serde_json::to_string(&line) else {
-            return;
-        };
-        let lines = sink.lines.lock();
-        if lines
-            .as_ref()
-            .is_none_or(|lines| lines.try_send(line).is_err())
-        {
-            sink.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        sink.send(&line);
+    }
+
+    /// Tells of a request that was refused.
+    pub(crate) fn write_refused(&self, refused: &Refused<'_>) {
+        let Some(sink) = &self.0 else { return };
+        sink.send(&Line {
+            time: timestamp(SystemTime::now()),
+            id: refused.id,
+            parent: refused.parent,
+            dialect: refused.dialect.map(Dialect::name),
+            endpoint: refused.endpoint,
+            upstream: None,
+            client: refused.client.map(|ip| ip.to_string()),
+            request: refused.request,
+            trace: refused.trace,
+            code: None,
+            status: Some(refused.status),
+            end: "refused",
+            reason: Some(refused.reason),
+            milliseconds: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        });
     }
 
     /// Writes what waits, then nothing more.

@@ -57,6 +57,21 @@ pub(crate) struct Begin {
     pub(crate) trace: Option<Box<str>>,
 }
 
+/// A request that was refused, of a client or for a logical socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused<'a> {
+    pub(crate) id: u64,
+    pub(crate) parent: Option<u64>,
+    /// `None`: it came to none.
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) endpoint: Option<&'a str>,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) request: Option<&'a str>,
+    pub(crate) trace: Option<&'a str>,
+    pub(crate) status: u16,
+    pub(crate) reason: &'a str,
+}
+
 /// What is known of a session: of a client's connection, or a logical socket in it.
 #[derive(Debug)]
 pub(crate) struct Record {

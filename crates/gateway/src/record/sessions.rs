@@ -1,7 +1,8 @@
 //! The open sessions: what runs, for the admin page.
 //!
 //! In: sessions as they open. Out: a list of their [records](Record). Invariant: a session
-//! is listed exactly while its [`Session`] lives, and its access record is written exactly once.
+//! is listed exactly while its [`Session`] lives, and its access record is written exactly once; a request that
+//! is refused has one too, and no session.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 
 use tidewire::ws::CloseCode;
 
-use crate::record::{Begin, Dialect, End, Record, access_log::AccessLog};
+use crate::record::{Begin, Dialect, End, Record, Refused, access_log::AccessLog};
 
 /// All open sessions.
 #[derive(Debug, Default)]
@@ -32,6 +33,7 @@ pub(crate) struct Session {
     sessions: Arc<Sessions>,
     pub(crate) record: Arc<Record>,
     end: Option<End>,
+    is_refused: bool,
 }
 
 impl fmt::Debug for Session {
@@ -57,10 +59,20 @@ impl Sessions {
         let record = Arc::new(Record::new(id, begin));
         open.insert(id, Arc::clone(&record));
         drop(open);
+        tracing::debug!(
+            id,
+            parent = record.parent,
+            dialect = record.dialect.name(),
+            endpoint = record.endpoint.as_deref(),
+            client = record.client.map(tracing::field::display),
+            request = record.request.as_deref(),
+            "opened"
+        );
         Session {
             sessions: Arc::clone(self),
             record,
             end: None,
+            is_refused: false,
         }
     }
 
@@ -94,6 +106,29 @@ impl Sessions {
         open.values().fold(BTreeMap::new(), count)
     }
 
+    /// Notes a request that was refused, in the log and in the access log, with a number of its own.
+    pub(crate) fn refused(&self, refused: Refused<'_>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let Refused {
+            endpoint,
+            client,
+            request,
+            status,
+            reason,
+            ..
+        } = refused;
+        tracing::info!(
+            id,
+            client = client.map(tracing::field::display),
+            endpoint,
+            request,
+            status,
+            reason,
+            "refused"
+        );
+        self.log().write_refused(&Refused { id, ..refused });
+    }
+
     /// Where ended sessions are told.
     pub(crate) fn log(&self) -> AccessLog {
         self.log.read().clone()
@@ -107,6 +142,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// It never came to be: its client is refused, which is noted instead.
+    pub(crate) fn never_opened(mut self) {
+        self.is_refused = true;
+    }
+
     /// How it ended, for the access record.
     pub(crate) fn ended(mut self, code: Option<CloseCode>, why: impl Into<String>) {
         self.end = Some(End {
@@ -122,6 +162,16 @@ impl Drop for Session {
         open.remove(&self.record.id);
         self.record.set_over();
         drop(open);
-        self.sessions.log().write(&self.record, self.end.as_ref());
+        if self.is_refused {
+            return;
+        }
+        let end = self.end.as_ref();
+        tracing::debug!(
+            id = self.record.id,
+            code = end.and_then(|end| end.code).map(|code| code.0),
+            end = end.map_or("aborted", |end| end.why.as_str()),
+            "ended"
+        );
+        self.sessions.log().write(&self.record, end);
     }
 }

@@ -5,6 +5,9 @@
 
 use percent_encoding::percent_decode_str;
 use tidewire::proto::handshake::RequestHead;
+use tidewire_auth::BEARER_SUBPROTOCOL;
+
+use crate::settings::Endpoint;
 
 /// The query parameter and header that pins a connection to an endpoint (M-29).
 pub(crate) const ROUTE_NAME: &str = "ROUTENAME";
@@ -75,6 +78,15 @@ pub(crate) fn climbs(path: &str) -> bool {
 /// The subprotocols the client offers, best first.
 pub(crate) fn subprotocols(head: &RequestHead) -> Vec<String> {
     list(head, "sec-websocket-protocol")
+}
+
+/// The subprotocol by which a client has given a bearer token to an endpoint that asks for credentials. It is the
+/// gateway's answer where the backend has chosen none: browsers give up a connection that is answered none of what they
+/// offer.
+pub(crate) fn credentials_subprotocol(head: &RequestHead, endpoint: &Endpoint) -> Option<String> {
+    endpoint.auth.as_ref()?;
+    let mut offered = subprotocols(head).into_iter();
+    offered.find(|name| name.starts_with(BEARER_SUBPROTOCOL))
 }
 
 /// The members of a header that is a list.

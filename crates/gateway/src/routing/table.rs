@@ -31,6 +31,8 @@ pub(crate) struct Pinned {
     pub(crate) target: Arc<Target>,
     /// What is taken from the path, and that the rest goes to the upstream.
     pub(crate) strip_prefix: Option<String>,
+    /// The whole path goes to the upstream.
+    pub(crate) keep_path: bool,
     /// It was pinned by the query parameter, which ends here.
     pub(crate) by_query: bool,
 }
@@ -42,6 +44,8 @@ pub(crate) enum NotPinned {
     Unknown(String),
     /// It has several names.
     Ambiguous,
+    /// It does not meet the conditions of the endpoint's routes.
+    Guarded,
 }
 
 impl Table {
@@ -91,6 +95,20 @@ impl Table {
         same.then_some(found)
     }
 
+    /// Returns whether a client whose request this is may ask for an endpoint by its name: it meets the
+    /// [guards](crate::settings::Route::guards) of one of its routes, if there are routes to it.
+    pub(crate) fn may_be_named(&self, target: &Target, head: &RequestHead) -> bool {
+        let endpoint = target.endpoint();
+        let routes = self.settings.routes.iter();
+        let mut routes = routes
+            .filter(|route| route.endpoint == endpoint.name)
+            .peekable();
+        routes.peek().is_none()
+            || routes.any(|route| {
+                route.by_name || route.guards().all(|condition| holds(condition, head))
+            })
+    }
+
     /// The endpoint that a request is pinned to; `None`: to none.
     pub(crate) fn pinned(&self, head: &RequestHead) -> Result<Option<Pinned>, NotPinned> {
         if self.settings.pin_by_name {
@@ -104,9 +122,13 @@ impl Table {
                 let target = self
                     .by_name(name)
                     .ok_or_else(|| NotPinned::Unknown(name.to_owned()))?;
+                if !self.may_be_named(target, head) {
+                    return Err(NotPinned::Guarded);
+                }
                 return Ok(Some(Pinned {
                     target: Arc::clone(target),
                     strip_prefix: None,
+                    keep_path: false,
                     by_query: by_header.is_none(),
                 }));
             }
@@ -121,6 +143,7 @@ impl Table {
             Some(Pinned {
                 target: Arc::clone(self.by_name(&route.endpoint)?),
                 strip_prefix: route.strip_prefix.clone(),
+                keep_path: route.keep_path,
                 by_query: false,
             })
         }))
@@ -145,6 +168,13 @@ fn holds(condition: &Condition, head: &RequestHead) -> bool {
             .cookie(name)
             .is_some_and(|value| pattern.matches(value)),
     }
+}
+
+/// An endpoint that may not be named by whoever asks.
+pub(crate) fn guarded() -> Refusal {
+    let reason =
+        "this request does not meet the conditions of the endpoint's routes; see routes.by_name";
+    Refusal::new(403, reason)
 }
 
 /// An endpoint that does not exist.

@@ -103,7 +103,7 @@ pub enum Origins {
     Same,
     /// Any.
     Any,
-    /// Requests without `Origin`, and these: scheme, host, port, compared in lower case.
+    /// The same, and besides these origins and patterns of origins ([`tidewire::http::origin_matches`]).
     List(Arc<[String]>),
 }
 

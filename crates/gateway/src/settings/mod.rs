@@ -43,6 +43,8 @@ pub struct Settings {
     /// Whether `ROUTENAME` as a request header or query parameter pins a connection (M-29).
     /// Default true.
     pub pin_by_name: bool,
+    /// Where probes of balancers find a listener healthy; `None`: nowhere. Default `/healthz`.
+    pub health_path: Option<String>,
     /// The `SMHandshake` dialect.
     pub classic: Classic,
     /// The `tidewire.mux.v1` dialect.
@@ -76,8 +78,10 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// Whether balancers in front tell who connects.
     pub proxy_protocol: ProxyProtocol,
-    /// Networks whose `X-Forwarded-For` is believed. Default none.
+    /// HTTP proxies that are believed who asks for what. Default none.
     pub trusted_proxies: Vec<tidewire::ws::Network>,
+    /// The fields in which they tell it. Default: either kind.
+    pub forwarded_by: tidewire::ws::ForwardedBy,
     /// Speak HTTP/2 too.
     pub http2: bool,
 }
@@ -97,7 +101,7 @@ table! {
         routes_max: usize = 64, in 1..=1 << 16;
         /// Bytes waiting for the backend of one route; above it a message is refused with an error object.
         queue_bytes_max: usize as Size = 1 << 20, in 1 << 10..=1 << 30;
-        /// Paths that speak it, where no route fits; empty = all.
+        /// Paths that speak it, where no route fits; empty = all if there are no routes, else `/` only.
         paths: Vec<String>;
     }
 }
@@ -216,6 +220,7 @@ impl Settings {
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             routes: Vec::new(),
             pin_by_name: true,
+            health_path: Some("/healthz".to_owned()),
             classic: Classic::default(),
             mux: Mux::default(),
             limits: Limits::default(),
@@ -239,7 +244,16 @@ impl Listener {
             tls: None,
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: Vec::new(),
+            forwarded_by: tidewire::ws::ForwardedBy::Either,
             http2: false,
+        }
+    }
+
+    /// The proxies, and the fields they write.
+    pub(crate) fn proxies(&self) -> tidewire::ws::TrustedProxies {
+        tidewire::ws::TrustedProxies {
+            networks: self.trusted_proxies.clone(),
+            by: self.forwarded_by,
         }
     }
 }

@@ -12,6 +12,22 @@ pub struct Route {
     /// The path towards the upstream: `None` keeps the upstream's own path. `Some(prefix)`: the
     /// request's path without `prefix` is put behind the upstream's path.
     pub strip_prefix: Option<String>,
+    /// The path towards the upstream is that of the request, whatever the upstream's own is.
+    pub keep_path: bool,
+    /// Clients that ask for the endpoint by its name need not meet the [guards](Self::guards).
+    pub by_name: bool,
+}
+
+impl Route {
+    /// The conditions that a client must meet who asks for the endpoint by its name: those that tell who asks and what
+    /// for. Path and subprotocol are not among them, for there the client says the name instead.
+    pub fn guards(&self) -> impl Iterator<Item = &Condition> {
+        let conditions = self.conditions.iter();
+        conditions.filter(|condition| match condition.source {
+            Source::Host | Source::Header(_) | Source::Query(_) | Source::Cookie(_) => true,
+            Source::Path | Source::Subprotocol => false,
+        })
+    }
 }
 
 /// One condition.

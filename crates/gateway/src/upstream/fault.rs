@@ -40,7 +40,10 @@ impl Evidence {
             ConnectError::Io { .. } => Self::Fault(Fault::Unreachable),
             // What is in its head is too much for us, or wrong for a WebSocket: it has a status all the same.
             ConnectError::Handshake(error) if error.has_status() => Self::Answered,
-            ConnectError::Handshake(_) => Self::Fault(Fault::Unanswered),
+            ConnectError::Refused(_) => Self::Answered,
+            ConnectError::Handshake(_) | ConnectError::OtherProtocol { .. } => {
+                Self::Fault(Fault::Unanswered)
+            }
             ConnectError::Tls { .. }
             | ConnectError::Lost(_)
             | ConnectError::TimedOut

@@ -178,6 +178,7 @@ const UPSTREAMS: &[(&str, &str, &str)] = &[
     ("[\"\"]", "[0]", "ws://127.0.0.1:9001/"),
     ("[\"ws://a:0/\"]", "[0]", "a port from 1 to 65535"),
     ("[\"ws://a/\", \"ws://a/b c\"]", "[1]", "blanks"),
+    ("[\"ws://user:hidden@a:99999/\"]", "[0]", "\u{2026}@a:99999"),
     ("[{weight = 1}]", "[0]", "ws://"),
     ("[{url = \"ws://a/\", weight = 0}]", "[0].weight", "1 to 1000"),
     ("[{url = \"ws://a/\", weight = \"2\"}]", "[0].weight", "whole number"),

@@ -29,6 +29,8 @@ fn routed(own: &str) -> Settings {
             pattern: Pattern::parse("re:/app.*").unwrap(),
         }],
         strip_prefix: Some("/app".into()),
+        keep_path: false,
+        by_name: false,
     });
     settings.classic.enabled = false;
     settings

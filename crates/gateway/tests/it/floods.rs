@@ -148,6 +148,8 @@ fn pinned(reads_messages: bool) -> (Running, tidewire::ws::RunningServer) {
         endpoint: "one".into(),
         conditions: Vec::new(),
         strip_prefix: None,
+        keep_path: false,
+        by_name: false,
     });
     strict(&mut settings);
     (start(settings).unwrap(), backend)

@@ -1,8 +1,8 @@
 //! Limits around all connections of clients.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use tidewire::ws::{ConnectError, HandshakeError, WebSocket, connect};
+use tidewire::ws::{ConnectError, WebSocket, connect};
 use tidewire_gateway::{
     settings::{Listener, Settings},
     start,
@@ -16,14 +16,8 @@ async fn open(address: SocketAddr) -> Result<WebSocket, ConnectError> {
 
 async fn refused(address: SocketAddr) {
     let error = open(address).await.unwrap_err();
-    let busy = HandshakeError::Busy {
-        status: 503,
-        seconds: 5,
-    };
-    assert!(
-        matches!(&error, ConnectError::Handshake(error) if *error == busy),
-        "{error:?}"
-    );
+    assert_eq!(error.status(), Some(503), "{error:?}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
 }
 
 /// A listener whose address differs from its siblings' even with a port that is picked.

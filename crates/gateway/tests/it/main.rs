@@ -31,6 +31,7 @@ mod smhandshake_bytes;
 mod support;
 mod upgrade_smuggling;
 mod backend_choice;
+mod behind_proxies;
 mod client_address;
 mod bad_backends;
 mod wire;

@@ -12,7 +12,7 @@ use std::{
 use tidewire::{
     proto::mux,
     tls::{Identity, ServerTls},
-    ws::{Client, CloseCode, ConnectError, ProxyProtocol, RunningServer, WebSocket, connect},
+    ws::{Client, CloseCode, ProxyProtocol, RunningServer, WebSocket, connect},
 };
 use tidewire_gateway::{
     Running, StartError,
@@ -73,7 +73,7 @@ async fn end(talks: JoinSet<Result<u64, String>>, stop: &AtomicBool) {
 /// The gateway answers with this status.
 async fn refused(url: &str, status: u16) {
     let answer = connect(url).await;
-    let Err(ConnectError::Handshake(error)) = &answer else {
+    let Err(error) = &answer else {
         panic!("{answer:?}")
     };
     assert_eq!(error.status(), Some(status));
@@ -136,6 +136,8 @@ fn route(path: &str, endpoint: &str) -> Route {
             pattern: Pattern::parse(path).unwrap(),
         }],
         strip_prefix: None,
+        keep_path: false,
+        by_name: false,
     }
 }
 

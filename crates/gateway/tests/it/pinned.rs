@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use tidewire::ws::{
-    Client, CloseCode, Config, ConnectError, DeflateConfig, Message, Server, ServerConfig,
-    WebSocket, connect,
+    Client, CloseCode, Config, DeflateConfig, Message, Server, ServerConfig, WebSocket, connect,
 };
 use tidewire_gateway::{
     settings::{Condition, Extensions, Pattern, Route, Source},
@@ -62,7 +61,7 @@ async fn a_name_in_header_or_query_pins_a_connection() {
         );
 
         let unknown = connect(&format!("ws://{address}/?ROUTENAME=other")).await;
-        let Err(ConnectError::Handshake(error)) = unknown else {
+        let Err(error) = unknown else {
             panic!("{unknown:?}")
         };
         assert_eq!(error.status(), Some(404));
@@ -93,6 +92,8 @@ async fn routes_choose_by_path_host_header_query_subprotocol_and_cookie() {
                 pattern: Pattern::parse(pattern).unwrap(),
             }],
             strip_prefix: (*name == "path").then(|| "/app".to_owned()),
+            keep_path: false,
+            by_name: false,
         });
     }
     let gateway = start(settings).unwrap();
@@ -186,11 +187,60 @@ async fn a_request_that_names_two_endpoints_is_refused() {
                 .header("ROUTENAME", "one")
                 .header("ROUTENAME", "one"),
         ] {
-            let Err(ConnectError::Handshake(error)) = client.connect().await else {
+            let Err(error) = client.connect().await else {
                 panic!("opened")
             };
             assert_eq!(error.status(), Some(400));
         }
     })
     .await;
+}
+
+/// A page can give its token nowhere else, and a browser gives up a connection that is answered none of its subprotocols.
+#[tokio::test]
+async fn a_page_gives_its_token_as_a_subprotocol_and_is_answered_by_the_backend_or_else_the_gateway()
+ {
+    let backend = telling();
+    for extensions in [Extensions::EndToEnd, Extensions::PerHop] {
+        let auth: tidewire_auth::AuthConfig =
+            serde_json::from_str(r#"{"type":"bearer","value":"a/b","query":"access_token"}"#)
+                .unwrap();
+        let mut guarded = endpoint("endpoint1", &[url(&backend, "/")]);
+        guarded.auth = Some(auth.resolve(&tidewire_auth::NoLookup).unwrap());
+        guarded.extensions = extensions;
+        let gateway = start(settings(vec![guarded])).unwrap();
+        let address = gateway.addresses()[0];
+        let token = "tidewire.bearer.a%2Fb";
+        let dial = async |query: &str, offered: &[&str]| {
+            let client = Client::new(&format!("ws://{address}/?ROUTENAME=endpoint1{query}"));
+            let mut client = client.unwrap();
+            for name in offered {
+                client = client.subprotocol(*name);
+            }
+            client.connect().await
+        };
+        in_time(async {
+            for (query, offered, agreed) in [
+                ("", &["chat.v1", token][..], Some("chat.v1")),
+                ("", &[token], Some(token)),
+                ("", &["unknown", token], Some(token)),
+                ("&access_token=a%2Fb", &[], None),
+                ("&access_token=a/b", &["chat.v1"], Some("chat.v1")),
+            ] {
+                let socket = dial(query, offered).await.unwrap();
+                assert_eq!(socket.subprotocol(), agreed, "{query} {offered:?}");
+            }
+            for (query, offered) in [
+                ("", &["chat.v1", "tidewire.bearer.wrong"][..]),
+                ("&access_token=a+b", &["chat.v1"]),
+                ("&token=a/b", &[]),
+            ] {
+                let Err(error) = dial(query, offered).await else {
+                    panic!("expected a refusal of {query} {offered:?}");
+                };
+                assert_eq!(error.status(), Some(401));
+            }
+        })
+        .await;
+    }
 }

@@ -119,7 +119,7 @@ mod tests {
             .map(|place| format!("@{place} {id} 1\n{{\"d\":\"жж\",\"r\":[],\"data\":1,{rest}"));
         let records = [
             format!("{id}\n{{\"data\":1,{rest}"),
-            format!("{id} 042\n{{\"data\":1,{rest}"),
+            format!("{id}  42\n{{\"data\":1,{rest}"),
             format!("x 1\n{{\"data\":1,{rest}"),
             format!("{id} 1\n{{{rest}"),
             format!("{id} 1\n{{\"data\":1,\"text\":1,\"timestamp\":\"\",\"type\":\"x\"}}"),

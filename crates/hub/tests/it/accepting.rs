@@ -19,15 +19,12 @@ fn check_close(payload: &str, reason: &str) {
 #[test]
 fn an_invalid_payload_closes_with_4001_and_the_reason() {
     check_close("", "Invalid payload. Empty message");
-    check_close(
-        "{}",
-        "Invalid payload. Invalid payload: $.type must be a string",
-    );
+    check_close("{}", "Invalid payload. $.type must be a string");
 }
 
 #[test]
 fn a_foreign_sender_closes_and_so_does_the_administrators_id() {
-    let reason = "Invalid payload. Invalid payload: $.sender must be the id of this connection";
+    let reason = "Invalid payload. $.sender must be the id of this connection";
     for sender in ["2", "0"] {
         check_close(&message(&sender.parse().unwrap(), &["3"], "hi"), reason);
     }

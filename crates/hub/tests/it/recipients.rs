@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidewire_engine::Sender;
 
-use crate::desk::{Desk, message};
+use crate::desk::{Desk, message, text};
 
 fn code_of(refused: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.to_string().replace('"', "");
@@ -144,15 +144,33 @@ fn a_repeated_recipient_gets_the_message_as_often_where_that_is_configured() {
         config.repeat_recipients = true;
         config.recipients_max = 3;
     });
-    let (anna, mut bob) = (desk.online("1"), desk.online("2"));
+    let (mut anna, mut bob) = (desk.online("1"), desk.online("2"));
     anna.send(&["2", "3", "2"], "x");
     desk.mailbox.pump();
     let received = bob.receive();
     assert_eq!(received.len(), 2);
     assert_eq!(received[0]["recipients"], json!([2, 3, 2]));
     let four = message(&anna.user(), &["2"; 4], "x");
-    let end = anna.submit(four.as_bytes()).unwrap_err();
-    assert!(end.reason.contains("at most 3"), "{}", end.reason);
+    anna.submit(four.as_bytes()).unwrap();
+    let refused = anna.receive().remove(0);
+    assert_eq!(refused["data"]["code"], "too_many_recipients");
+    assert!(text(&refused).contains("at most 3"), "{refused}");
+    assert_eq!(desk.hub.totals().refused_beyond_bounds, 1);
+}
+
+/// What the original had no bound for costs nobody the connection.
+#[test]
+fn a_message_to_too_many_is_refused_and_its_sender_goes_on() {
+    let desk = Desk::with(|config| config.recipients_max = 3);
+    let (mut anna, mut bob) = (desk.online("1"), desk.online("2"));
+    anna.send(&["2", "3", "4", "5"], "to four");
+    let refused = anna.receive().remove(0);
+    assert_eq!(refused["data"]["code"], "too_many_recipients");
+    // A set: these are three.
+    anna.send(&["2", "3", "2", "4", "3", "2"], "to three");
+    desk.mailbox.pump();
+    assert_eq!(bob.texts(), ["to three"]);
+    assert_eq!(anna.end, None);
 }
 
 /// All mailboxes share one record; who catches up sees only himself among the recipients.

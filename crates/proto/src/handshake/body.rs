@@ -13,6 +13,8 @@ pub struct BodyDecoder {
     framing: Framing,
     body: Vec<u8>,
     bytes_max: usize,
+    /// Of a body above the limit the beginning is kept.
+    keeps_beginning: bool,
 }
 
 /// Whether more is to come.
@@ -84,6 +86,16 @@ impl BodyDecoder {
             framing: framing(head),
             body: Vec::new(),
             bytes_max,
+            keeps_beginning: false,
+        }
+    }
+
+    /// As [`new`](Self::new), for who wants the first `bytes_max` bytes of a body that is longer, too, or malformed further
+    /// on: [`into_beginning`](Self::into_beginning).
+    pub fn beginning(head: &ResponseHead, bytes_max: usize) -> Self {
+        Self {
+            keeps_beginning: true,
+            ..Self::new(head, bytes_max)
         }
     }
 
@@ -100,7 +112,9 @@ impl BodyDecoder {
                     return Ok(BodyProgress::Incomplete);
                 }
                 Framing::Length(left) => {
-                    if self.body.len().saturating_add(*left) > self.bytes_max {
+                    if !self.keeps_beginning
+                        && self.body.len().saturating_add(*left) > self.bytes_max
+                    {
                         return Err(self.too_long());
                     }
                     let (part, _behind) = bytes.split_at((*left).min(bytes.len()));
@@ -148,8 +162,22 @@ impl BodyDecoder {
         }
     }
 
+    /// Gives what has come of the body, at most the limit.
+    pub fn into_beginning(self) -> Bytes {
+        Bytes::from(self.body)
+    }
+
+    /// Returns whether the end of the stream is the end of the body.
+    pub fn ends_with_stream(&self) -> bool {
+        matches!(self.framing, Framing::UntilEnd)
+    }
+
     fn keep(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
-        if self.body.len().saturating_add(bytes.len()) > self.bytes_max {
+        let room = self.bytes_max.saturating_sub(self.body.len());
+        if bytes.len() > room {
+            if self.keeps_beginning {
+                self.body.extend(bytes.iter().take(room));
+            }
             return Err(self.too_long());
         }
         self.body.extend_from_slice(bytes);
@@ -354,6 +382,38 @@ mod tests {
         assert_eq!(decode(chunked, &endless), Err(BodyError::Malformed));
         let trailers = format!("0\r\n{}", "T: 1\r\n".repeat(LINE_BYTES_MAX));
         assert_eq!(decode(chunked, &trailers), Err(BodyError::Malformed));
+    }
+
+    #[test]
+    fn the_beginning_of_a_body_is_kept_whatever_becomes_of_the_rest() {
+        let long = "x".repeat(BYTES_MAX + 5);
+        let chunk = format!("19\r\n{long}\r\n0\r\n\r\n");
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let kept = "x".repeat(BYTES_MAX);
+        for (fields, bytes, beginning) in [
+            ("Content-Length: 5\r\n", "hello", "hello"),
+            ("Content-Length: 5\r\n", "hel", "hel"),
+            ("Content-Length: 25\r\n", long.as_str(), kept.as_str()),
+            ("Content-Length: 99999999999999999999999\r\n", &long, &kept),
+            ("", &long, &kept),
+            (chunked, &chunk, &kept),
+            (chunked, "5\r\nhello5\r\n", "hello"),
+            (chunked, "hello", ""),
+            ("Content-Length: five\r\n", "hello", ""),
+        ] {
+            for size in [1, 3, 1000] {
+                let head = format!("HTTP/1.1 404 X\r\n{fields}\r\n");
+                let head = ResponseHead::parse(head.into(), HeadLimits::default()).unwrap();
+                let mut decoder = BodyDecoder::beginning(&head, BYTES_MAX);
+                let mut progress = decoder.receive(&[]);
+                for piece in bytes.as_bytes().chunks(size) {
+                    if progress == Ok(BodyProgress::Incomplete) {
+                        progress = decoder.receive(piece);
+                    }
+                }
+                assert_eq!(decoder.into_beginning(), beginning, "{fields} {bytes}");
+            }
+        }
     }
 
     #[test]

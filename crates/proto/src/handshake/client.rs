@@ -125,7 +125,8 @@ impl HandshakeError {
 }
 
 impl ClientRequest {
-    /// Makes a request for `url` with the 16 random bytes `nonce`.
+    /// Makes a request for `url` with the 16 random bytes `nonce`. Credentials in the address are sent
+    /// unless `options` has an `Authorization` header.
     ///
     /// # Errors
     /// [`RequestError`] for headers or subprotocols that cannot be sent.
@@ -191,6 +192,9 @@ impl ClientRequest {
         if let Some(offer) = offer {
             write!(request, "{EXTENSIONS}: {offer}\r\n").expect("writing to a string cannot fail");
         }
+        if let Some(value) = authorization(url, headers) {
+            write!(request, "Authorization: {value}\r\n").expect("writing to a string cannot fail");
+        }
         for (name, value) in headers.iter().filter(|(name, _)| !is_host(name)) {
             check_header(name, value)?;
             write!(request, "{name}: {value}\r\n").expect("writing to a string cannot fail");
@@ -254,6 +258,13 @@ impl ClientRequest {
             .cloned()
             .ok_or(HandshakeError::Subprotocol)
     }
+}
+
+/// The credentials in the address, unless a header has others.
+pub(super) fn authorization<'a>(url: &'a Url, headers: &[(String, String)]) -> Option<&'a str> {
+    let is_set = |(name, _value): &(String, String)| name.eq_ignore_ascii_case("authorization");
+    url.authorization()
+        .filter(|_value| !headers.iter().any(is_set))
 }
 
 fn is_host(name: &str) -> bool {

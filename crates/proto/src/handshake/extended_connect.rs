@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::{
     AcceptOptions, Agreed, HandshakeError, HeadError, HeadLimits, Refusal, RequestError,
-    RequestHead, RequestOptions,
-    client::{check_header, is_token, refused},
+    RequestHead, RequestOptions, Url,
+    client::{authorization, check_header, is_token, refused},
 };
 use crate::{DeflateConfig, DeflateParameters, deflate};
 
@@ -155,11 +155,12 @@ pub struct ExtendedConnect {
 }
 
 impl ExtendedConnect {
-    /// A request with these further header fields, offering these subprotocols.
+    /// A request for `url` with these further header fields, offering these subprotocols. Credentials in the
+    /// address are sent unless `options` has an `Authorization` header.
     ///
     /// # Errors
     /// [`RequestError`] for headers or subprotocols that cannot be sent.
-    pub fn new(options: RequestOptions<'_>) -> Result<Self, RequestError> {
+    pub fn new(url: &Url, options: RequestOptions<'_>) -> Result<Self, RequestError> {
         let RequestOptions {
             headers,
             subprotocols,
@@ -177,6 +178,9 @@ impl ExtendedConnect {
                 "sec-websocket-extensions".to_owned(),
                 deflate::offer(config),
             ));
+        }
+        if let Some(value) = authorization(url, headers) {
+            fields.push(("authorization".to_owned(), value.to_owned()));
         }
         for (name, value) in headers {
             check_header(name, value)?;
@@ -256,11 +260,13 @@ mod tests {
         headers: &[(String, String)],
         subprotocols: &[String],
     ) -> Result<ExtendedConnect, RequestError> {
-        ExtendedConnect::new(RequestOptions {
+        let url = Url::parse("wss://example.com:8443/chat?id=1").unwrap();
+        let options = RequestOptions {
             headers,
             subprotocols,
             deflate: None,
-        })
+        };
+        ExtendedConnect::new(&url, options)
     }
 
     fn head(method: &str, fields: &[(&str, &str)]) -> Result<RequestHead, HeadError> {

@@ -237,6 +237,13 @@ impl RequestHead {
             .map(|(_, value)| value)
     }
 
+    /// As [`values`](Self::values), collected, so that the name need not live as long as they.
+    pub fn values_of<'a>(&'a self, name: &str) -> Vec<&'a [u8]> {
+        let fields = self.fields();
+        let named = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value).collect()
+    }
+
     /// The value of the only field with this name: `None` when there is none or several.
     pub fn single<'a>(&'a self, name: &str) -> Option<&'a [u8]> {
         let mut values = self

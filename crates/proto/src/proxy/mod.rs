@@ -7,13 +7,13 @@
 
 mod network; // CIDR blocks: who is trusted, who is reached directly
 mod header; // server: the PROXY protocol
-mod forwarded; // server: X-Forwarded-For and Forwarded
+mod forwarded; // server: Forwarded, X-Forwarded-* and the like
 mod url; // client: the address of a proxy, and credentials
 mod environment; // client: which proxy the environment names
 mod tunnel; // client: HTTP CONNECT and SOCKS5
 
 pub use environment::{EnvironmentError, ProxyEnvironment};
-pub use forwarded::{ForwardedBy, client_ip};
+pub use forwarded::{Forwarded, ForwardedBy, client_ip};
 pub use header::{
     Addresses, Command, EncodeError, HEADER_BYTES_MAX, Header, HeaderError, Ssl, Tlv, Tlvs,
     Transport, Version,

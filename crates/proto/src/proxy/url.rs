@@ -82,7 +82,11 @@ impl ProxyUrl {
         }
         let (host, port) = authority(place).map_err(|error| match error {
             UrlError::Port => ProxyUrlError::Port,
-            UrlError::Scheme | UrlError::Host | UrlError::Target => ProxyUrlError::Host,
+            UrlError::Scheme
+            | UrlError::Host
+            | UrlError::NotAscii
+            | UrlError::Credentials
+            | UrlError::Target => ProxyUrlError::Host,
         })?;
         let host = host
             .strip_prefix('[')

@@ -18,6 +18,7 @@ use super::{Behaviour, Chat, Timing};
 use crate::{
     access::Access,
     config::{AllowedOrigins, Confirm, Overrides, load},
+    tickets::Tickets,
 };
 
 struct Words;
@@ -28,6 +29,8 @@ struct NoWords;
 
 impl Dialect for Words {
     type Error = NoWords;
+    type StringIds = Self;
+    const SUBPROTOCOL: &'static str = "words";
 
     fn decode<'a>(
         payload: &'a [u8],
@@ -75,6 +78,8 @@ fn start() -> (RunningServer, TempDir) {
     let hub = Hub::new(config.try_into().unwrap(), mailbox);
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
     let access = Access {
+        trusted_proxies: Arc::default(),
+        port: Arc::default(),
         auth: Arc::new(settings.server.auth),
         allowed_origins: Arc::new(AllowedOrigins::Any),
         secure: false,
@@ -96,10 +101,11 @@ fn start() -> (RunningServer, TempDir) {
         Chat::<Words>::new(
             hub.clone(),
             access.clone(),
+            Arc::new(Tickets::new(1)),
             socket.clone(),
             behaviour.clone(),
         ),
-        Chat::<Classic>::new(hub, access, socket, behaviour),
+        Chat::<Classic>::new(hub, access, Arc::new(Tickets::new(1)), socket, behaviour),
     );
     let server = Server::new(ServerConfig::new("127.0.0.1:0".parse().unwrap()))
         .route("/words", words)

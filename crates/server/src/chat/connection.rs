@@ -253,7 +253,7 @@ impl<D: Dialect> ChatConnection<D> {
                     return Turn::Over;
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "connection ended");
+                    tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
                     return Turn::Over;
                 }
             }
@@ -398,7 +398,7 @@ impl<D: Dialect> ChatConnection<D> {
     }
 
     fn over(&mut self, error: &SendError) -> Turn {
-        tracing::debug!(%error, "connection ended");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
         self.session = None;
         Turn::Over
     }

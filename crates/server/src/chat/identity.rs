@@ -1,12 +1,21 @@
-//! `?id=` → user (S-02, S-05), `&receipts=` → what this connection wants to hear.
+//! `?id=` → user (S-02, S-05); `&receipts=` and `&ids=` → how this connection wants to be spoken to.
 //!
-//! A parameter's name is case-insensitive, the first one counts, others are ignored. The
-//! id is percent-decoded, which changes nothing for the numbers of old clients.
+//! A parameter's name is case-insensitive, the first one counts, others are ignored, and values are decoded as browsers
+//! encode forms (`docs/ids.md`). Numbers of old clients are what they always were.
 
 use std::sync::Arc;
 
-use tidewire_auth::Identity;
+use tidewire_auth::{Identity, first_parameter};
 use tidewire_hub::{Connect, UserId};
+
+/// The wishes of a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Of the hub.
+    pub(super) connect: Connect,
+    /// Every id is to be written as a JSON string.
+    pub(super) string_ids: bool,
+}
 
 /// A request from which no session begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +33,7 @@ impl From<String> for RequestError {
 }
 
 /// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
-pub(super) fn connect(
-    query: Option<&str>,
-    identity: Arc<Identity>,
-) -> Result<Connect, RequestError> {
+pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked, RequestError> {
     let user = user(query)?;
     if identity
         .user()
@@ -35,64 +41,35 @@ pub(super) fn connect(
     {
         return Err(RequestError::ForeignUser);
     }
-    let receipts = match parameter(query.unwrap_or_default(), "receipts") {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(other) => {
-            let text = format!("Passed invalid receipts: receipts={other}. Expected 0 or 1");
-            return Err(RequestError::Invalid(text));
-        }
-    };
-    Ok(Connect {
-        user,
-        identity,
-        receipts,
+    let query = query.unwrap_or_default();
+    let receipts = option(query, "receipts", "0", "1")?;
+    let string_ids = option(query, "ids", "numbers", "strings")?;
+    Ok(Asked {
+        connect: Connect {
+            user,
+            identity,
+            receipts,
+        },
+        string_ids,
     })
 }
 
-fn user(query: Option<&str>) -> Result<UserId, String> {
-    let Some(query) = query.filter(|query| !query.is_empty()) else {
-        return Err("Invalid request".to_owned());
-    };
-    let value = id_parameter(query)
-        .filter(|value| !value.is_empty())
-        .ok_or("Id required in query parameter: ?id={id}")?;
-    let invalid =
-        |reason: &dyn std::fmt::Display| format!("Passed invalid id: id={value}. {reason}");
-    let decoded =
-        percent_decode(value).ok_or_else(|| invalid(&"expected percent-encoded UTF-8"))?;
-    UserId::from_query(&decoded).map_err(|error| invalid(&error))
-}
-
-/// The raw value of the first parameter named `id`.
-pub(crate) fn id_parameter(query: &str) -> Option<&str> {
-    parameter(query, "id")
-}
-
-/// The raw value of the first parameter of that name.
-fn parameter<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
-    let mut pairs = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs
-        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        .map(|(_, value)| value)
-}
-
-/// Decodes `%XX`; `None` when an escape is cut or the result is not UTF-8.
-pub(crate) fn percent_decode(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
+/// Returns whether an option has its second value; the first is the default.
+fn option(query: &str, name: &str, first: &str, second: &str) -> Result<bool, String> {
+    match first_parameter(query, name) {
+        None => Ok(false),
+        Some(value) if value == first => Ok(false),
+        Some(value) if value == second => Ok(true),
+        Some(value) => Err(format!(
+            "Passed invalid {name}: {name}={value}. Expected {first} or {second}"
+        )),
     }
-    String::from_utf8(bytes).ok()
+}
+
+fn user(query: Option<&str>) -> Result<UserId, String> {
+    let value = first_parameter(query.unwrap_or_default(), "id").filter(|value| !value.is_empty());
+    let value = value.ok_or("Id required in query parameter: ?id={id}")?;
+    UserId::from_query(value).map_err(|error| format!("Passed invalid id: id={value}. {error}"))
 }
 
 #[cfg(test)]
@@ -118,6 +95,13 @@ mod tests {
             ("a=1&ID=7&id=8", "7"),
             ("id=bob", "bob"),
             ("id=J%C3%B6rg%20K", "Jörg K"),
+            ("id=J%C3%B6rg+K", "Jörg K"),
+            ("id=Jo%CC%88rg+K", "Jörg K"),
+            ("id=%2B491511234567", "+491511234567"),
+            ("id=123456789012345678901", "123456789012345678901"),
+            ("id=007", "007"),
+            ("id=1e3", "1e3"),
+            ("id=-1", "-1"),
             ("id=0", "0"),
         ] {
             assert_eq!(check(Some(query)).as_deref(), Ok(user), "{query}");
@@ -133,14 +117,33 @@ mod tests {
             ("id=1&RECEIPTS=1&receipts=0", true),
             ("id=receipts", false),
         ] {
-            let connect = connect(Some(query), Arc::new(Identity::of_group())).unwrap();
-            assert_eq!(connect.receipts, receipts, "{query}");
+            let asked = read(Some(query), Arc::new(Identity::of_group())).unwrap();
+            assert_eq!(asked.connect.receipts, receipts, "{query}");
         }
         for value in ["", "yes", "2", "1%20"] {
             let query = format!("id=1&receipts={value}");
-            let error = connect(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
+            let error = read(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
             let reason = format!("Passed invalid receipts: receipts={value}. Expected 0 or 1");
             assert_eq!(Classic::close(&Ending::Request(&reason)).code, 4000);
+            assert_eq!(error, RequestError::Invalid(reason));
+        }
+    }
+
+    #[test]
+    fn ids_are_strings_for_who_asks_and_a_wrong_value_is_told() {
+        for (query, strings) in [
+            ("id=1", false),
+            ("id=1&ids=numbers", false),
+            ("ids=strings&id=1", true),
+            ("id=1&Ids=strings&ids=numbers", true),
+        ] {
+            let asked = read(Some(query), Arc::new(Identity::of_group())).unwrap();
+            assert_eq!(asked.string_ids, strings, "{query}");
+        }
+        for value in ["", "Strings", "string", "1"] {
+            let query = format!("id=1&ids={value}");
+            let error = read(Some(&query), Arc::new(Identity::of_group())).unwrap_err();
+            let reason = format!("Passed invalid ids: ids={value}. Expected numbers or strings");
             assert_eq!(error, RequestError::Invalid(reason));
         }
     }
@@ -149,12 +152,12 @@ mod tests {
     fn credentials_of_one_user_are_good_for_no_other() {
         let bound = |user: &str| Arc::new(Identity::of_group().with_user(user));
         for user in ["42", "bob"] {
-            let connect = connect(Some(&format!("id={user}")), bound(user)).unwrap();
-            assert_eq!(connect.user.to_string(), user);
-            assert_eq!(connect.identity.user(), Some(user));
+            let asked = read(Some(&format!("id={user}")), bound(user)).unwrap();
+            assert_eq!(asked.connect.user.to_string(), user);
+            assert_eq!(asked.connect.identity.user(), Some(user));
         }
         for (query, user) in [("id=43", "42"), ("id=0", "42"), ("id=Bob", "bob")] {
-            let end = connect(Some(query), bound(user)).unwrap_err();
+            let end = read(Some(query), bound(user)).unwrap_err();
             assert_eq!(end, RequestError::ForeignUser);
         }
     }
@@ -162,24 +165,22 @@ mod tests {
     /// Parity: S-05.
     #[test]
     fn what_is_no_id_is_answered_with_4000() {
-        assert_eq!(check(None).unwrap_err(), "4000 Invalid request");
-        assert_eq!(check(Some("")).unwrap_err(), "4000 Invalid request");
-        for query in ["x=1", "id=", "id", "identity=1"] {
+        for query in [
+            None,
+            Some(""),
+            Some("x=1"),
+            Some("id="),
+            Some("id"),
+            Some("id=&id=1"),
+            Some("identity=1"),
+        ] {
             assert_eq!(
-                check(Some(query)).unwrap_err(),
+                check(query).unwrap_err(),
                 "4000 Id required in query parameter: ?id={id}",
-                "{query}"
+                "{query:?}"
             );
         }
-        for value in [
-            "99999999999999999999999",
-            "-1",
-            "042",
-            "%",
-            "%ff",
-            "%2",
-            &"a".repeat(200),
-        ] {
+        for value in ["+49", "%2042", "%", "%00", "%ff", "%2", &"a".repeat(200)] {
             let error = check(Some(&format!("id={value}"))).unwrap_err();
             assert!(
                 error.starts_with(&format!(

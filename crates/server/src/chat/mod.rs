@@ -1,6 +1,6 @@
 //! The messaging endpoint: a WebSocket becomes a session of the hub.
 //!
-//! In: an upgrade request with `?id=`, and `&receipts=1`. Out: a connection driven until it ends. Invariants: no
+//! In: an upgrade request with `?id=`, and options such as `&receipts=1`. Out: a connection driven until it ends. Invariants: no
 //! frame is processed before identity and credentials were checked; whatever way a connection
 //! ends, its session ends with it; how a client speaks is for its [`Dialect`] to say, and nothing here depends
 //! on which one it is.
@@ -19,16 +19,18 @@ mod another_dialect; // one that exists in tests only
 use std::{marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
 use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
+use tidewire_auth::Identity;
 use tidewire_dialect::{Close, Dialect, Ending};
 use tidewire_hub::{Hub, Session};
 
 pub(crate) use self::confirmation::Timing;
 use self::connection::ChatConnection;
 use self::identity::RequestError;
-pub(crate) use self::identity::{id_parameter, percent_decode};
 use crate::{
     access::{Access, HeadHeaders},
     config::Confirm,
+    subprotocols,
+    tickets::Tickets,
 };
 
 /// Tells a gateway that a pong must be its client's; in the request it says that nothing but a pong proves.
@@ -49,6 +51,7 @@ pub(crate) struct Behaviour {
 pub(crate) struct Chat<D> {
     hub: Arc<Hub>,
     access: Access,
+    tickets: Arc<Tickets>,
     config: Arc<Config>,
     behaviour: Behaviour,
     dialect: PhantomData<fn() -> D>,
@@ -58,43 +61,57 @@ impl<D: Dialect> Chat<D> {
     pub(crate) fn new(
         hub: Arc<Hub>,
         access: Access,
+        tickets: Arc<Tickets>,
         config: Arc<Config>,
         behaviour: Behaviour,
     ) -> Self {
         Self {
             hub,
             access,
+            tickets,
             config,
             behaviour,
             dialect: PhantomData,
         }
     }
 
-    /// Begins the session, or says how to close.
-    fn begin(&self, request: &Request) -> Result<Session, Close> {
-        let checked = self.access.auth.check(&HeadHeaders(&request.head));
-        let identity = checked.map_err(|denied| {
-            tracing::info!(peer = ?request.peer.client_address(), %denied, "connection without valid credentials");
-            D::close(&Ending::Unauthorized)
-        })?;
-        let connect = identity::connect(request.head.query(), identity).map_err(|error| {
+    /// Begins the session, or says how to close. The flag says that ids are to be strings.
+    fn begin(&self, request: &Request) -> Result<(Session, bool), Close> {
+        let identity = match self.tickets.take(&request.head) {
+            Some(identity) => identity,
+            None => self.check(request)?,
+        };
+        let asked = identity::read(request.head.query(), identity).map_err(|error| {
             D::close(&match &error {
                 RequestError::Invalid(text) => Ending::Request(text),
                 RequestError::ForeignUser => Ending::Unauthorized,
             })
         })?;
-        self.hub
-            .connect(connect)
-            .map_err(|error| D::close(&Ending::Refused(error)))
+        let session = self.hub.connect(asked.connect);
+        let session = session.map_err(|error| D::close(&Ending::Refused(error)))?;
+        Ok((session, asked.string_ids))
+    }
+
+    fn check(&self, request: &Request) -> Result<Arc<Identity>, Close> {
+        let checked = self.access.auth.check(&HeadHeaders(&request.head));
+        checked.map_err(|denied| {
+            let client = self.access.client(request.head.as_ref(), &request.peer);
+            tracing::info!(?client, %denied, "connection without valid credentials");
+            D::close(&Ending::Unauthorized)
+        })
     }
 }
 
 impl<D: Dialect> Endpoint for Chat<D> {
     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
-        if let Err(refusal) = self.access.check_origin(request.head.as_ref()) {
+        if let Err(refusal) = self
+            .access
+            .check_origin(request.head.as_ref(), &request.peer)
+        {
             return refusal.into();
         }
         let decision = Decision::new().config(Arc::clone(&self.config));
+        let decision = subprotocols::agree(decision, &request.head, Some(D::SUBPROTOCOL));
         match self.behaviour.confirm {
             // There are clients that take no answer above 512 bytes.
             Confirm::Pong => decision.header(CONFIRM, "pong").into(),
@@ -108,16 +125,17 @@ impl<D: Dialect> Endpoint for Chat<D> {
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(&request) {
-            Ok(session) => {
+            Ok((session, string_ids)) => {
                 // A gateway answers close frames by itself, and says so.
-                let close_proves = !request.head.has_token(CONFIRM, "pong");
+                let proves = !request.head.has_token(CONFIRM, "pong");
                 let behaviour = &self.behaviour;
-                Box::pin(ChatConnection::<D>::new(
-                    socket,
-                    session,
-                    behaviour,
-                    close_proves,
-                ))
+                if string_ids {
+                    Box::pin(ChatConnection::<D::StringIds>::new(
+                        socket, session, behaviour, proves,
+                    ))
+                } else {
+                    Box::pin(ChatConnection::<D>::new(socket, session, behaviour, proves))
+                }
             }
             Err(ending) => Box::pin(close(socket, ending)),
         }
@@ -127,6 +145,6 @@ impl<D: Dialect> Endpoint for Chat<D> {
 /// Ends a connection that never became a session. Its messages are discarded unread.
 async fn close(mut socket: WebSocket, close: Close) {
     if let Err(error) = socket.close(CloseCode(close.code), &close.reason).await {
-        tracing::debug!(%error, "peer did not take part in the close");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "peer did not take part in the close");
     }
 }

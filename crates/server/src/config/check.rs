@@ -2,8 +2,11 @@
 //!
 //! Every rule that is broken is noted and checking goes on, so that one run tells everything.
 
+use std::sync::Arc;
+
+use tidewire::ws::{ProxyProtocol, TrustedProxies};
 use tidewire_auth::{AuthConfig, Lookup};
-use tidewire_config::{Checker, ConfigError, LIST_LENGTH_MAX, Source, quote};
+use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
 
 use super::{
     AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig,
@@ -35,10 +38,23 @@ impl Config {
         let allowed_origins = check
             .origins("server.allowed_origins", &server.allowed_origins)
             .map_or(AllowedOrigins::Any, AllowedOrigins::Only);
-        let messaging = listener(check, "server", &server.listen, &server.tls, &server.auth);
+        let proxies = Proxies {
+            proxy_protocol: &server.proxy_protocol,
+            trusted: &server.trusted_proxies,
+            fields: server.forwarded_fields,
+        };
+        let keys = (&*server.listen, &server.tls, &server.auth);
+        let messaging = listener(check, "server", keys, proxies);
         let rest = Some(&self.rest).filter(|rest| rest.enabled);
-        let rest =
-            rest.and_then(|rest| listener(check, "rest", &rest.listen, &rest.tls, &rest.auth));
+        let rest = rest.and_then(|rest| {
+            let proxies = Proxies {
+                proxy_protocol: &rest.proxy_protocol,
+                trusted: &rest.trusted_proxies,
+                fields: rest.forwarded_fields,
+            };
+            let keys = (&*rest.listen, &rest.tls, &rest.auth);
+            listener(check, "rest", keys, proxies)
+        });
         let chat = &self.chat;
         types(
             check,
@@ -67,13 +83,22 @@ impl Config {
     }
 }
 
+/// The proxies in front of a listener.
+#[derive(Clone, Copy)]
+struct Proxies<'a> {
+    proxy_protocol: &'a [String],
+    trusted: &'a [String],
+    fields: ForwardedFields,
+}
+
 fn listener(
     check: &mut Checker<'_>,
     table: &str,
-    listen: &str,
-    files: &TlsConfig,
-    auth: &AuthConfig,
+    (listen, files, auth): (&str, &TlsConfig, &AuthConfig),
+    proxies: Proxies<'_>,
 ) -> Option<ListenerSettings> {
+    let balancers = check.networks(&format!("{table}.proxy_protocol"), proxies.proxy_protocol);
+    let networks = check.networks(&format!("{table}.trusted_proxies"), proxies.trusted);
     let listen = check.listen(&format!("{table}.listen"), listen, "127.0.0.1:8085");
     let tls = tls(check, &format!("{table}.tls"), files);
     let auth = check.auth(&format!("{table}.auth"), auth);
@@ -81,6 +106,12 @@ fn listener(
         listen: listen?,
         tls,
         auth: auth?,
+        proxy_protocol: ProxyProtocol::from_trusted(balancers),
+        trusted_proxies: TrustedProxies {
+            networks,
+            by: proxies.fields.into(),
+        },
+        bound_port: Arc::default(),
     })
 }
 

@@ -3,9 +3,17 @@
 //! There is no other way to get one than through the checks, so what takes `Settings` checks
 //! nothing again. Meaning, default and cost of a key stand where it is declared.
 
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
-use tidewire::tls::ServerTls;
+use tidewire::{
+    http::origin_matches,
+    tls::ServerTls,
+    ws::{ProxyProtocol, TrustedProxies},
+};
 use tidewire_auth::Authenticator;
 use tidewire_config::NearMiss;
 
@@ -37,6 +45,19 @@ pub struct ListenerSettings {
     pub tls: Option<ServerTls>,
     /// Who may connect.
     pub auth: Authenticator,
+    /// Balancers in front that tell who connects.
+    pub proxy_protocol: ProxyProtocol,
+    /// HTTP proxies in front that tell who asks for what.
+    pub trusted_proxies: TrustedProxies,
+    /// The port that it listens on, once it does.
+    pub(crate) bound_port: Arc<OnceLock<u16>>,
+}
+
+impl ListenerSettings {
+    /// Notes where it listens.
+    pub(crate) fn bound_to(&self, address: SocketAddr) {
+        self.bound_port.get_or_init(|| address.port());
+    }
 }
 
 /// Which origins may connect besides the server's own.
@@ -44,16 +65,27 @@ pub struct ListenerSettings {
 pub enum AllowedOrigins {
     /// Any; never together with ambient credentials.
     Any,
-    /// These, in the spelling of browsers (lower case, no default port). May be empty.
+    /// These origins and patterns of origins, in the spelling of browsers (lower case, no default port). May be empty.
     Only(Vec<String>),
 }
 
 impl AllowedOrigins {
-    /// Whether a page of this origin, as in the `Origin` field, may connect.
+    /// Returns whether a page of this origin, as in the `Origin` field, may connect.
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(origins) => origins.iter().any(|allowed| allowed == origin),
+            Self::Only(_) => self
+                .listed()
+                .iter()
+                .any(|pattern| origin_matches(pattern, origin)),
+        }
+    }
+
+    /// The origins and patterns in the list.
+    pub(crate) fn listed(&self) -> &[String] {
+        match self {
+            Self::Any => &[],
+            Self::Only(origins) => origins,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidewire::ws::ControlRate;
 use tidewire_auth::AuthConfig;
-use tidewire_config::{Auth, IdentityFiles, LogFormat};
+use tidewire_config::{Auth, ForwardedFields, IdentityFiles, LogFormat};
 use tidewire_table::{
     DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, ZeroIsNone, choice, table,
 };
@@ -64,9 +64,22 @@ table! {
         runtime: Runtime = Runtime::PerCore;
         /// Threads; 0 = one per core. Each costs its stack.
         workers: usize = 0, in 0..=1024;
-        /// Origins of web pages that may connect besides the server's own, each exactly scheme://host[:port]; at most
-        /// 256. `["*"]` allows any; refused with basic or cookie authentication.
+        /// Origins of web pages that may connect besides the server's own, such as
+        /// `["https://example.org","https://*.example.net","capacitor://localhost"]`; at most 256. `*` stands for
+        /// sub-domains, a part of the first label, or any port; "null" and "file://" are those of local files. `["*"]`
+        /// allows any; refused with basic or cookie authentication. For the REST API too.
         allowed_origins: Vec<String>;
+        /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
+        /// in. For example `["10.0.0.0/8"]`.
+        proxy_protocol: Vec<String>;
+        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
+        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
+        /// origin.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
+        /// need `"forwarded"`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
         /// Must be true to listen beyond loopback while `server.auth` or `rest.auth` lets everybody pass.
         public_without_auth: bool = false;
         /// How long connections get to finish when the server stops; `"0s"` = cut at once. The service manager's own
@@ -114,7 +127,8 @@ table! {
         /// Open connections; 0 = as many as the limit of file descriptors allows. Worst case memory is this times
         /// `send_queue_bytes_max`.
         connections_max: u32 = 0;
-        /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one.
+        /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one that is not
+        /// among `trusted_proxies`.
         connections_per_ip_max: u32 = 0;
         /// Time for TLS handshake and request head together.
         handshake_timeout: Duration = SECOND * 10, in SECOND..=MINUTE * 5, was "handshake_seconds";
@@ -140,6 +154,9 @@ table! {
         /// Bytes of HTTP answers waiting to be read, over all clients and both listeners; beyond it answers above 4 KiB
         /// are 503.
         answers_bytes_max: usize as Size = 64 << 20, in 1 << 20..=1 << 30;
+        /// Tickets of the web chat's page at a time, about 150 bytes each: a page takes one for its credentials before
+        /// it connects, and it is good for one connection within 30 s. The oldest are forgotten for new ones.
+        tickets_max: usize = 10_000, in 1..=1_000_000;
     }
 }
 
@@ -194,6 +211,17 @@ table! {
         idempotency_ttl: Duration = MINUTE * 10, in SECOND..=DAY, was "idempotency_seconds";
         /// Keys remembered at a time, about 500 bytes each; the oldest are forgotten for new ones.
         idempotency_keys_max: usize = 10_000, in 1..=1_000_000;
+        /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
+        /// in. For example `["10.0.0.0/8"]`.
+        proxy_protocol: Vec<String>;
+        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
+        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
+        /// origin.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
+        /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
+        /// need `"forwarded"`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
         tls: TlsConfig as Nested;
         /// Who may call; a REST client may send as any user.
         auth: AuthConfig as Auth;

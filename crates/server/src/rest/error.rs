@@ -84,7 +84,9 @@ impl From<SendError> for RestError {
             SendError::Hub(ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota)) => 429,
             SendError::Hub(ApiError::Refused(Refusal::FanoutTooLarge)) => 413,
             SendError::Hub(ApiError::Refused(_)) => 503,
-            SendError::Hub(ApiError::ForBot | _) | SendError::Invalid(_) => 400,
+            SendError::Hub(ApiError::ForBot | _)
+            | SendError::Invalid(_)
+            | SendError::BeyondBounds(_) => 400,
         };
         Self::new(status, error.to_string())
     }

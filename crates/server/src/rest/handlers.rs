@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tidewire_auth::first_parameter;
 use tidewire_hub::{Stat, UserId};
 use tokio::sync::oneshot;
 
@@ -109,10 +110,8 @@ pub(super) async fn metrics(State(rest): State<Rest>) -> Response {
 
 /// The user of `?id=`.
 fn user(query: Option<&str>) -> Result<UserId, RestError> {
-    let value =
-        crate::chat::id_parameter(query.unwrap_or_default()).filter(|value| !value.is_empty());
+    let value = first_parameter(query.unwrap_or_default(), "id").filter(|value| !value.is_empty());
     let value = value.ok_or_else(|| RestError::bad_request("Id required"))?;
-    crate::chat::percent_decode(value)
-        .and_then(|decoded| UserId::from_query(&decoded).ok())
-        .ok_or_else(|| RestError::bad_request("Invalid id"))
+    UserId::from_query(value)
+        .map_err(|error| RestError::bad_request(format!("Invalid id: {error}")))
 }

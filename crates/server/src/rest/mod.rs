@@ -36,7 +36,7 @@ use tidewire_hub::Hub;
 use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
 use crate::{
-    access::{Access, MapHeaders},
+    access::{Access, PartsHeaders, peer_of},
     cors,
     telemetry::Telemetry,
 };
@@ -86,12 +86,8 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
 }
 
 async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    if rest
-        .access
-        .auth
-        .check(&MapHeaders(request.headers()))
-        .is_ok()
-    {
+    let checked = rest.access.auth.check(&PartsHeaders::of(&request));
+    if checked.is_ok() {
         return next.run(request).await;
     }
     let response = RestError::unauthorized().into_response();
@@ -108,7 +104,10 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    let mut response = match rest.access.check_origin(request.headers()) {
+    let mut response = match rest
+        .access
+        .check_origin(request.headers(), &peer_of(&request))
+    {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             let refusal = RestError::new(refusal.status, refusal.reason);

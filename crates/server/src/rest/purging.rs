@@ -8,11 +8,11 @@ use axum::{
     extract::{RawQuery, State},
 };
 use serde::Serialize;
+use tidewire_auth::raw_parameters;
 use tidewire_hub::{PurgeSelection, Refusal, UserId};
 use tokio::sync::oneshot;
 
 use super::{Rest, RestError, handlers::Answer, schema};
-use crate::chat::percent_decode;
 
 #[derive(Serialize)]
 pub(super) struct Purged {
@@ -54,15 +54,14 @@ pub(super) async fn delete_messages(
 /// would remove more than was meant.
 fn parameters(query: &str) -> Result<(Option<UserId>, Option<UserId>), RestError> {
     let (mut user, mut sender) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for (name, value) in raw_parameters(query) {
         let place = match name {
             "user" => &mut user,
             "sender" => &mut sender,
             _ => return Err(RestError::bad_request("expected only user and sender")),
         };
-        let id = percent_decode(value).and_then(|decoded| UserId::from_query(&decoded).ok());
-        let id = id.ok_or_else(|| RestError::bad_request(format!("Invalid {name}")))?;
+        let id = UserId::from_query(value)
+            .map_err(|error| RestError::bad_request(format!("Invalid {name}: {error}")))?;
         if place.replace(id).is_some() {
             return Err(RestError::bad_request(format!("{name} is given twice")));
         }
@@ -78,13 +77,15 @@ mod tests {
     fn only_a_clear_request_names_something() {
         let id = |text: &str| Some(text.parse::<UserId>().unwrap());
         assert_eq!(parameters("user=7").ok(), Some((id("7"), None)));
-        let both = parameters("sender=a%20b&user=7").ok();
-        assert_eq!(both, Some((id("7"), id("a b"))));
+        for both in ["sender=a%20b&user=7", "sender=a+b&user=7"] {
+            assert_eq!(parameters(both).ok(), Some((id("7"), id("a b"))));
+        }
+        assert_eq!(parameters("user=042").ok(), Some((id("042"), None)));
         assert_eq!(parameters("").ok(), Some((None, None)));
         for wrong in [
             "user=",
             "user",
-            "user=042",
+            "user=+42",
             "user=%FF",
             "user=1&user=2",
             "sendr=1&user=2",

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 use tidewire::http::read_body;
 use tidewire_dialect::{Classic, Dialect as _, EnvelopeError};
-use tidewire_hub::{Accepted, ApiError, Command, UserId};
+use tidewire_hub::{Accepted, ApiError, Command, Refusal, UserId};
 
 use super::{
     Rest, RestError,
@@ -30,6 +30,9 @@ pub(super) enum SendError {
     /// It broke a rule of the envelope; the text is that of the error.
     #[error(transparent)]
     Invalid(#[from] EnvelopeError),
+    /// It is beyond a bound for one message.
+    #[error("Invalid payload: {0}")]
+    BeyondBounds(Refusal),
     /// The hub did not take it.
     #[error(transparent)]
     Hub(#[from] ApiError),
@@ -114,6 +117,10 @@ fn submit(rest: &Rest, body: &[u8], submission: &Arc<Submission>, key: Option<St
     let finished = Arc::clone(submission);
     let draft = match Classic::decode(body, &UserId::BOT, rest.hub.settings()) {
         Ok(Command::Publish(draft)) => draft,
+        Ok(Command::Refuse { refusal, .. }) => {
+            rest.hub.count_refused(refusal);
+            return submission.finish(Err(SendError::BeyondBounds(refusal)));
+        }
         Ok(_) => return, // this dialect has no other commands
         Err(error) => {
             rest.hub.count_invalid();

@@ -104,6 +104,8 @@ fn api() -> (Router, Arc<Stuck>) {
         mailbox,
         telemetry: Arc::new(telemetry),
         access: Access {
+            trusted_proxies: Arc::default(),
+            port: Arc::default(),
             auth: Arc::new(settings.server.auth),
             allowed_origins: Arc::new(AllowedOrigins::Any),
             secure: false,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use tidewire::ws::{ForwardedBy, ProxyProtocol};
 use tidewire_server::config::{AllowedOrigins, Overrides, Rule, Warning};
 
 use crate::{load_text, load_variables, settings};
@@ -100,6 +101,117 @@ fn origins_are_compared_as_browsers_write_them() {
     ] {
         assert!(!origins.allows(other), "{other}");
     }
+}
+
+/// Checks what an entry of the list fits, and what it does not.
+fn check_listed(listed: &str, fitting: &[&str], others: &[&str]) {
+    let text = format!("[server]\nallowed_origins = [\"{listed}\"]");
+    let origins = settings(&text).allowed_origins;
+    for origin in fitting {
+        assert!(origins.allows(origin), "{listed} {origin}");
+    }
+    for origin in others {
+        assert!(!origins.allows(origin), "{listed} {origin}");
+    }
+}
+
+/// Also: extensions, local files.
+#[test]
+fn origins_of_apps_and_local_files_can_be_listed() {
+    for (listed, fitting, others) in [
+        ("null", &["null"][..], &["file://"][..]),
+        ("file://", &["file://"], &["null"]),
+        ("app://.", &["app://."], &["app://x"]),
+        (
+            "capacitor://localhost",
+            &["capacitor://localhost"],
+            &["http://localhost"],
+        ),
+        ("ionic://localhost", &["ionic://localhost"], &[]),
+        ("tauri://localhost", &["tauri://localhost"], &[]),
+        (
+            "chrome-extension://*",
+            &["chrome-extension://abcdef"],
+            &["https://abcdef"],
+        ),
+    ] {
+        check_listed(listed, fitting, others);
+    }
+}
+
+/// Also: parts of a label, ports, names outside of ASCII, addresses, a slash at the end.
+#[test]
+fn sub_domains_can_be_listed_and_every_spelling_of_an_origin() {
+    for (listed, fitting, others) in [
+        (
+            "HTTPS://*.Example.org/",
+            &["https://a.b.example.org"][..],
+            &["https://example.org"][..],
+        ),
+        (
+            "https://*.example.org:443",
+            &["https://a.example.org:443"],
+            &["https://a.example.org:8443"],
+        ),
+        (
+            "https://app-*.example.org",
+            &["https://app-7.example.org"],
+            &["https://app.example.org"],
+        ),
+        (
+            "http://localhost:*",
+            &["http://localhost:5173", "http://localhost"],
+            &["https://localhost"],
+        ),
+        (
+            "http://127.0.0.1:5173",
+            &["http://127.0.0.1:5173"],
+            &["http://127.0.0.1"],
+        ),
+        (
+            "https://b\u{fc}cher.example",
+            &["https://xn--bcher-kva.example"],
+            &["https://bcher.example"],
+        ),
+        (
+            "https://*.b\u{fc}cher.example",
+            &["https://a.xn--bcher-kva.example"],
+            &[],
+        ),
+        (
+            "https://xn--bcher-kva.example",
+            &["https://xn--bcher-kva.example"],
+            &[],
+        ),
+        (
+            "http://[2001:DB8:0::1]:80",
+            &["http://[2001:db8::1]"],
+            &["http://[2001:db8::2]"],
+        ),
+        (
+            "https://under_score.example",
+            &["https://under_score.example"],
+            &[],
+        ),
+    ] {
+        check_listed(listed, fitting, others);
+    }
+}
+
+#[test]
+fn proxies_in_front_are_named_by_address_or_network_for_each_listener() {
+    let settings = settings(
+        "[server]\ntrusted_proxies = [\"127.0.0.1\", \"2001:db8::/32\"]\nforwarded_fields = \"forwarded\"\n\
+         [rest]\nproxy_protocol = [\"10.0.0.0/8\"]",
+    );
+    let proxies = &settings.server.trusted_proxies;
+    assert_eq!(proxies.networks.len(), 2);
+    assert_eq!(proxies.by, ForwardedBy::Forwarded);
+    assert_eq!(settings.server.proxy_protocol, ProxyProtocol::Off);
+    let rest = settings.rest.unwrap();
+    let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+    assert_eq!(rest.proxy_protocol, ProxyProtocol::Required { trusted });
+    assert_eq!(rest.trusted_proxies.by, ForwardedBy::Either);
 }
 
 #[test]

@@ -115,7 +115,7 @@ async fn a_full_store_is_told_by_health_and_emptied_by_a_purge() {
         "?user=",
         "?sendr=66",
         "?user=7&user=8",
-        "?sender=042",
+        "?sender=+42",
     ] {
         assert_eq!(purge(unclear).await.0, 400, "{unclear}");
     }

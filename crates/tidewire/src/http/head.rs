@@ -125,11 +125,7 @@ pub(crate) async fn refuse(
 pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
     match exceeded {
         Exceeded::Connections => Cow::Borrowed(BUSY),
-        Exceeded::Address => {
-            let refusal = Refusal::new(503, "too many connections from this address");
-            let refusal = refusal.header("Retry-After", "5");
-            Cow::Owned(refusal.to_bytes())
-        }
+        Exceeded::Address => Cow::Owned(too_many_of_address().to_bytes()),
     }
 }
 
@@ -137,6 +133,24 @@ pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
 pub(crate) fn without_tls() -> Cow<'static, [u8]> {
     let expected = "this address speaks TLS: https:// and wss:// instead of http:// and ws://";
     Cow::Owned(Refusal::new(400, expected).to_response().into_bytes())
+}
+
+/// The answer to a probe of a server that serves; `None` for a method that is none of a probe's.
+pub(crate) fn healthy(method: &str) -> Option<String> {
+    let body = match method {
+        "GET" | "OPTIONS" => "ok\n",
+        "HEAD" => "",
+        _ => return None,
+    };
+    Some(format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n\
+         Content-Length: 3\r\n\r\n{body}"
+    ))
+}
+
+/// The answer to a client whose address has no place.
+pub(crate) fn too_many_of_address() -> Refusal {
+    Refusal::new(503, "too many connections from this address").header("Retry-After", "5")
 }
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";

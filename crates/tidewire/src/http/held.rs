@@ -72,6 +72,12 @@ impl AnswerBudget {
     }
 }
 
+/// The 503 for a request that has no place, whatever the budget.
+pub(crate) fn refused<B>(text: &'static str) -> Response<HeldBody<B>> {
+    let content_type = "text/plain; charset=utf-8";
+    Refusal { content_type, text }.response()
+}
+
 impl Refusal {
     fn response<B>(self) -> Response<HeldBody<B>> {
         let text = Bytes::from_static(self.text.as_bytes());

@@ -28,7 +28,9 @@ mod held; // what answers hold in memory
 #[cfg(feature = "http")]
 mod files; // files inside the binary
 #[cfg(feature = "http")]
-mod access; // host, origin, credentials: what browsers need
+mod access; // host, credentials: what browsers need
+#[cfg(feature = "http")]
+mod origin; // which web pages a request may come from
 
 #[cfg(feature = "http")]
 pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
@@ -38,6 +40,8 @@ pub use body::{BodyError, BodyLimits, RequestBody, read_body};
 pub use files::{File, file_response};
 #[cfg(feature = "http")]
 pub use held::AnswerBudget;
+#[cfg(feature = "http")]
+pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_matches};
 #[cfg(feature = "http")]
 pub use serve::{Config, Http, fallback};
 pub use unrouted::{Fallback, Unrouted};

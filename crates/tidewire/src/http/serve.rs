@@ -23,7 +23,7 @@ use super::{
     body::{RequestBody, Unread},
     deadline::Paced,
     head::{self, FirstRequest},
-    held::AnswerBudget,
+    held::{self, AnswerBudget},
     requests::{End, Patience, Requests},
     unrouted::{Fallback, Unrouted},
 };
@@ -32,7 +32,7 @@ use crate::{
         Exceeded, Peer, Rewind, Stream,
         stream::{DISCARDED_MAX, linger, send_last},
     },
-    service::{Protocol, Service},
+    service::{Protocol, ProxiedClients, Service},
 };
 
 /// How HTTP is spoken.
@@ -126,7 +126,8 @@ where
             Some(FirstRequest::Http2(..)) => return Ok(None),
             None => return Ok(None),
         };
-        let unrouted = Unrouted::new(received, service.drain().clone());
+        let clients = ProxiedClients::of(&service);
+        let unrouted = Unrouted::new(received, service.drain().clone(), clients);
         let serve = serve(requests.clone(), config.clone(), unrouted);
         Ok(Some(Box::pin(serve)))
     }
@@ -166,24 +167,41 @@ where
         stream,
         peer,
         drain,
+        clients,
     } = unrouted;
     let answers = config.answers;
     // Boxed, because a service need not be movable while it is polled.
     let service = Box::new(TowerToHyperService::new(service));
     let service = service_fn(move |request: Request<Incoming>| {
+        let headers = request.headers();
+        let values = |name: &str| {
+            headers
+                .get_all(name)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect()
+        };
+        let place = clients.place(&peer, values);
+        let is_awaited = headers.contains_key(header::EXPECT);
         let (request, unread) = prepare(request, &peer);
-        let is_awaited = request.headers().contains_key(header::EXPECT);
-        let answer = service.call(request);
+        let answer = place.map(|place| (service.call(request), place));
         let answers = answers.clone();
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = match answer {
+                Ok((answer, place)) => {
+                    let response = answer.await.map(|response| answers.hold(response));
+                    drop(place);
+                    response
+                }
+                Err(_exceeded) => Ok(held::refused("too many requests from this address\n")),
+            };
             let is_cleared = unread.is_cleared(is_awaited).await;
             answer.map(|mut response| {
                 if !is_cleared {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
-                answers.hold(response)
+                response
             })
         })
     });
@@ -209,7 +227,7 @@ where
     };
     tokio::select! {
         finished = finished => if let Err(error) = finished {
-            tracing::debug!(%error, "HTTP connection ended");
+            tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
         },
         // What is to be sent was given to the system.
         () = drain.started() => {}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::head::Received;
 use crate::{
     net::{Peer, Rewind, Stream},
-    service::Drain,
+    service::{Drain, ProxiedClients},
 };
 
 /// A connection whose first request is no WebSocket upgrade.
@@ -20,6 +20,7 @@ pub struct Unrouted {
     pub peer: Arc<Peer>,
     /// Started when the server drains.
     pub drain: Drain,
+    pub(crate) clients: ProxiedClients,
 }
 
 /// Serves the requests that are no upgrade.
@@ -27,13 +28,14 @@ pub type Fallback = Arc<dyn Fn(Unrouted) -> Pin<Box<dyn Future<Output = ()> + Se
 
 impl Unrouted {
     /// Puts back what was read.
-    pub(crate) fn new(received: Received, drain: Drain) -> Self {
+    pub(crate) fn new(received: Received, drain: Drain, clients: ProxiedClients) -> Self {
         let mut before = received.head.as_bytes().to_vec();
         before.extend_from_slice(&received.leftover);
         Self {
             stream: Rewind::new(Bytes::from(before), received.stream),
             peer: received.peer,
             drain,
+            clients,
         }
     }
 }

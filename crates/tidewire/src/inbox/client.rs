@@ -149,7 +149,7 @@ impl Client {
             return;
         };
         if let Err(error) = link.connection.close(CloseCode::NORMAL, "") {
-            tracing::debug!(%error, "the server did not take part in closing");
+            tracing::debug!(error = %crate::ErrorChain(&error), "the server did not take part in closing");
         }
     }
 

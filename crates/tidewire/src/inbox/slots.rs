@@ -124,7 +124,7 @@ impl Slots {
             drop(state);
             for message in early {
                 if let Err(error) = sender.try_send(&message) {
-                    tracing::debug!(%error, "an early message was not sent");
+                    tracing::debug!(error = %crate::ErrorChain(&error), "an early message was not sent");
                 }
             }
         }

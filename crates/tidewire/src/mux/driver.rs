@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     /// Within the WebSocket's own deadline.
     async fn close(&mut self, frame: CloseFrame) {
         if let Err(error) = self.socket.close(frame.code, &frame.reason).await {
-            tracing::debug!(%error, "a gateway did not take part in closing");
+            tracing::debug!(error = %crate::ErrorChain(&error), "a gateway did not take part in closing");
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 pub(crate) struct Admission {
     connections_max: usize,
     per_ip_max: usize,
-    /// Balancers: their own addresses do not count, those they tell do.
+    /// Balancers and proxies: their own addresses do not count, those they tell do.
     uncounted: Vec<Network>,
     /// Of this server.
     connections: Arc<AtomicUsize>,
@@ -55,7 +55,14 @@ pub enum Exceeded {
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     /// Set when connections are counted per address.
-    ip: Option<IpAddr>,
+    place: Option<AddressPlace>,
+}
+
+/// A place of one address, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AddressPlace {
+    counts: ConnectionCounts,
+    ip: IpAddr,
 }
 
 impl Admission {
@@ -104,35 +111,45 @@ impl Admission {
         // From here on dropping the permit gives the place back.
         let mut permit = Permit {
             admission: Arc::clone(self),
-            ip: None,
+            place: None,
         };
         if count >= self.connections_max {
             return Err(Exceeded::Connections);
         }
-        let counts = !self.uncounted.iter().any(|network| network.contains(ip));
-        if counts {
+        if !self.uncounted.iter().any(|network| network.contains(ip)) {
             permit.count_from(ip)?;
         }
         Ok(permit)
+    }
+
+    /// Takes a place of `ip` alone, if there is one: for an address that is known only after its connection was
+    /// admitted. `None` when addresses are not limited.
+    pub(crate) fn place_of(&self, ip: IpAddr) -> Result<Option<AddressPlace>, Exceeded> {
+        if self.per_ip_max == usize::MAX {
+            return Ok(None);
+        }
+        let ip = ip.to_canonical();
+        let counts = &self.counts.0;
+        let mut per_ip = counts.per_ip.lock();
+        // Zero connections are no entry: the table must not grow by refusals.
+        if per_ip.get(&ip).copied().unwrap_or(0) >= self.per_ip_max {
+            return Err(Exceeded::Address);
+        }
+        *per_ip.entry(ip).or_default() += 1;
+        drop(per_ip);
+        Ok(Some(AddressPlace {
+            counts: self.counts.clone(),
+            ip,
+        }))
     }
 }
 
 impl Permit {
     /// Counts a connection that is not counted by address yet, if `ip` has a place left.
     pub(crate) fn count_from(&mut self, ip: IpAddr) -> Result<(), Exceeded> {
-        let per_ip_max = self.admission.per_ip_max;
-        if per_ip_max == usize::MAX || self.ip.is_some() {
-            return Ok(());
+        if self.place.is_none() {
+            self.place = self.admission.place_of(ip)?;
         }
-        let ip = ip.to_canonical();
-        let mut per_ip = self.admission.counts.0.per_ip.lock();
-        // Zero connections are no entry: the table must not grow by refusals.
-        if per_ip.get(&ip).copied().unwrap_or(0) >= per_ip_max {
-            return Err(Exceeded::Address);
-        }
-        *per_ip.entry(ip).or_default() += 1;
-        drop(per_ip);
-        self.ip = Some(ip);
         Ok(())
     }
 }
@@ -142,12 +159,17 @@ impl Drop for Permit {
         let counts = &self.admission.counts.0;
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
         counts.connections.fetch_sub(1, Ordering::Relaxed);
-        let Some(ip) = self.ip else { return };
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let counts = &self.counts.0;
         let mut per_ip = counts.per_ip.lock();
-        if let Some(count) = per_ip.get_mut(&ip) {
+        if let Some(count) = per_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
-                per_ip.remove(&ip);
+                per_ip.remove(&self.ip);
             }
         }
     }
@@ -225,5 +247,21 @@ mod tests {
         permits[0].count_from(mapped).expect("room");
         drop(permits);
         assert!(admission.counts.0.per_ip.lock().is_empty());
+    }
+
+    #[test]
+    fn a_request_of_a_proxy_counts_for_its_client_beside_the_connection() {
+        let (proxy, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+        let admission = Admission::new(9, 1, &[proxy.into()], ConnectionCounts::default());
+        let direct = admission.admit(client).expect("room");
+        let _proxied = admission.admit(proxy).expect("room");
+        assert_eq!(admission.place_of(client).err(), Some(Exceeded::Address));
+        drop(direct);
+        let place = admission.place_of(client).expect("room").expect("a limit");
+        assert_eq!(admission.admit(client).err(), Some(Exceeded::Address));
+        drop(place);
+        assert!(admission.counts.0.per_ip.lock().is_empty());
+        let unlimited = admission.with_limits(9, usize::MAX, &[]);
+        assert!(unlimited.place_of(client).expect("room").is_none());
     }
 }

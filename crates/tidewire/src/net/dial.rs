@@ -5,7 +5,7 @@
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -27,8 +27,23 @@ const ADDRESSES_MAX: usize = 16;
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = alternate(lookup_host((host, port)).await?.collect());
+    let addresses = alternate(
+        lookup_host((without_idle_zone(host), port))
+            .await?
+            .collect(),
+    );
     connect_to(addresses).await
+}
+
+/// The system takes a zone for link-local addresses only, and others need none.
+fn without_idle_zone(host: &str) -> &str {
+    let Some((address, _zone)) = host.split_once('%') else {
+        return host;
+    };
+    match address.parse::<Ipv6Addr>() {
+        Ok(parsed) if !parsed.is_unicast_link_local() => address,
+        Ok(_) | Err(_) => host,
+    }
 }
 
 /// Connects to one of `addresses`, which are tried in order.
@@ -161,6 +176,21 @@ mod tests {
             (&[], (error("the name has no address"), 0, vec![])),
         ] {
             assert_eq!(run(outcomes).await, expected, "{outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_goes_with_link_local_addresses() {
+        for (host, expected) in [
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("febf::1%2", "febf::1%2"),
+            ("::1%lo", "::1"),
+            ("2001:db8::1%eth0", "2001:db8::1"),
+            ("::1", "::1"),
+            ("a%b", "a%b"),
+            ("example.com", "example.com"),
+        ] {
+            assert_eq!(without_idle_zone(host), expected, "{host}");
         }
     }
 

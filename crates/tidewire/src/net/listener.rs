@@ -93,7 +93,7 @@ pub(crate) async fn accept(
                     }
                     Err(exceeded) => exceeded,
                 };
-                tracing::debug!(%address, "connection refused: limit reached");
+                tracing::info!(%address, ?exceeded, "connection refused: limit reached");
                 // The socket is new, its buffer empty: a few bytes fit or the peer is gone.
                 if stream.try_write(&busy(exceeded)).is_err() {
                     tracing::trace!(%address, "refused peer did not take the answer");

@@ -39,7 +39,9 @@ pub(super) async fn own_core<P: Protocol>(
                 let accept = accept_loop(listener, Arc::clone(&current));
                 service.tasks.spawn(Box::pin(accept));
             }
-            Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+            Err(error) => {
+                tracing::error!(error = %crate::ErrorChain(&error), "a worker cannot use its listener");
+            }
         }
     }
     service.drain.started().await;
@@ -118,9 +120,9 @@ async fn open_in_time<P: Protocol>(
         Ok(Ok(Some(connection))) => return Some(connection),
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
-            if error.kind() == io::ErrorKind::InvalidData
-                && let Some(left_out) = FOREIGN.admit()
-            {
+            let is_foreign = error.kind() == io::ErrorKind::InvalidData;
+            let error = crate::ErrorChain(&error);
+            if is_foreign && let Some(left_out) = FOREIGN.admit() {
                 tracing::info!(%address, %error, left_out, "a client speaks another protocol");
             }
             tracing::debug!(%address, %error, "handshake failed");
@@ -140,9 +142,11 @@ async fn open<P: Protocol>(
 ) -> io::Result<Option<P::Connection>> {
     let peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
     if let Some(source) = peer.proxied.as_ref().and_then(|it| it.addresses.source())
+        // A proxy behind the balancer tells its clients in turn.
+        && !service.config.trusted_proxies.contain(source.ip())
         && let Err(exceeded) = permit.count_from(source.ip())
     {
-        tracing::debug!(%source, "connection refused: limit per address reached");
+        tracing::info!(%source, "connection refused: limit per address reached");
         send_last(&mut tcp, &service.protocol.busy(exceeded)).await?;
         return Ok(None);
     }

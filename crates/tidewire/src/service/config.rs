@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{proxied::ProxyProtocol, workers::Workers};
+use super::{
+    proxied::{ProxyProtocol, TrustedProxies},
+    workers::Workers,
+};
 
 /// Where and how a server listens, whatever it speaks.
 #[derive(Clone, Debug)]
@@ -14,6 +17,9 @@ pub struct Config {
     pub workers: Workers,
     /// Whether balancers tell who connects. Default: off.
     pub proxy_protocol: ProxyProtocol,
+    /// HTTP proxies that tell who sends a request: the address they tell counts for
+    /// [`per_ip_max`](Limits::per_ip_max). Default: none.
+    pub trusted_proxies: TrustedProxies,
     /// Limits of connections, and deadlines of their opening.
     pub limits: Limits,
     /// Speak TLS. Default: no.
@@ -28,6 +34,7 @@ impl Config {
             address,
             workers: Workers::per_core(),
             proxy_protocol: ProxyProtocol::Off,
+            trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -42,7 +49,7 @@ pub struct Limits {
     /// Most connections at a time; more are [refused](super::Protocol::busy). See
     /// [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
-    /// Most connections per remote address, as told by a trusted balancer if there is one; more
+    /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
     /// are refused. Default: no limit.
     pub per_ip_max: usize,
     /// Everything before a connection is [open](super::Protocol::open) must be done within: PROXY header, TLS

@@ -67,5 +67,6 @@ pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use running::RunningServer;
 pub(crate) use sampled::Sampled;
 pub use server::{Server, StartError};
+pub(crate) use shared::ProxiedClients;
 pub use shared::Service;
 pub use workers::Workers;

@@ -10,7 +10,7 @@ use std::{
 
 use tidewire_proto::{
     handshake::RequestHead,
-    proxy::{self, ForwardedBy, HEADER_BYTES_MAX, Header, Network},
+    proxy::{Forwarded, ForwardedBy, HEADER_BYTES_MAX, Header, Network},
 };
 use tokio::net::TcpStream;
 
@@ -47,6 +47,15 @@ pub enum ProxyProtocol {
 }
 
 impl ProxyProtocol {
+    /// Required from these balancers; off when there are none.
+    pub fn from_trusted(trusted: Vec<Network>) -> Self {
+        if trusted.is_empty() {
+            Self::Off
+        } else {
+            Self::Required { trusted }
+        }
+    }
+
     /// The networks that do not count for the limit per address: their connections are counted
     /// by the address in the header.
     pub(super) fn trusted(&self) -> &[Network] {
@@ -57,26 +66,42 @@ impl ProxyProtocol {
     }
 }
 
-/// Which HTTP proxies are believed, and in which header field. By default none.
+/// Which HTTP proxies are believed, and in which header fields. By default none.
+///
+/// Their own addresses do not count for the limit of connections per address
+/// ([`Limits::per_ip_max`](super::Limits::per_ip_max)): the addresses count that they tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     /// The proxies' addresses.
     pub networks: Vec<Network>,
-    /// The field they append to.
+    /// The fields they write.
     pub by: ForwardedBy,
 }
 
-/// The address of the client that sent a request: the rightmost one in the chain of proxies
-/// that is not trusted ([`proxy::client_ip`]). The chain ends with what the PROXY protocol told,
-/// or else with the connection's own address. `None` if that is no IP address.
+impl TrustedProxies {
+    /// Returns whether one of them has this address.
+    pub(super) fn contain(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.networks.iter().any(|network| network.contains(ip))
+    }
+
+    /// Reads the words of the proxies about a request ([`Forwarded::read`]). `values` gives the values of all fields of a
+    /// name in any case. The chain ends with what the PROXY protocol told, or else with the connection's own address.
+    pub fn forwarded<'a>(&self, peer: &Peer, values: impl Fn(&str) -> Vec<&'a [u8]>) -> Forwarded {
+        let nearest = peer.client_address().map(|address| address.ip());
+        Forwarded::read(nearest, &self.networks, self.by, values)
+    }
+
+    /// As [`forwarded`](Self::forwarded), for a request head.
+    pub fn forwarded_in(&self, peer: &Peer, head: &RequestHead) -> Forwarded {
+        self.forwarded(peer, |name| head.values_of(name))
+    }
+}
+
+/// The address of the client that sent a request ([`Forwarded::client`]). The chain of proxies ends with what the PROXY
+/// protocol told, or else with the connection's own address. `None` if that is no IP address.
 pub fn client_ip(peer: &Peer, head: &RequestHead, trusted: &TrustedProxies) -> Option<IpAddr> {
-    let address = peer.client_address()?;
-    Some(proxy::client_ip(
-        address.ip(),
-        head,
-        &trusted.networks,
-        trusted.by,
-    ))
+    trusted.forwarded_in(peer, head).client
 }
 
 /// Reads the PROXY protocol's header, if one is required: who is there?

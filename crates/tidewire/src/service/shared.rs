@@ -8,8 +8,15 @@ use std::{
     },
 };
 
-use super::{config::Config, drain::Drain, tasks::Tasks, workers::Workers};
-use crate::net::{ConnectionCounts, admission::Admission};
+use tidewire_proto::proxy::Network;
+
+use super::{
+    config::Config, drain::Drain, proxied::TrustedProxies, tasks::Tasks, workers::Workers,
+};
+use crate::net::{
+    ConnectionCounts, Exceeded, Peer,
+    admission::{AddressPlace, Admission},
+};
 use crate::sync::RwLock;
 
 /// What all connections of a server share. Replaced as a whole by a
@@ -37,10 +44,15 @@ impl<P> Service<P> {
     /// For the connections of a server that starts.
     pub(super) fn new(config: Config, protocol: Arc<P>, counts: ConnectionCounts) -> Self {
         let limits = &config.limits;
-        let uncounted = config.proxy_protocol.trusted();
+        let uncounted = uncounted(&config);
         let own_runtime = matches!(config.workers, Workers::PerCore(_));
         Self {
-            admission: Admission::new(limits.connections_max, limits.per_ip_max, uncounted, counts),
+            admission: Admission::new(
+                limits.connections_max,
+                limits.per_ip_max,
+                &uncounted,
+                counts,
+            ),
             stop_accepting: Drain::new(),
             drain: Drain::new(),
             tasks: Tasks::new(own_runtime),
@@ -53,12 +65,12 @@ impl<P> Service<P> {
     /// For the connections to come; those that are there stay in the same counts and drain.
     pub(super) fn with(&self, config: Config, protocol: Arc<P>) -> Self {
         let limits = &config.limits;
-        let uncounted = config.proxy_protocol.trusted();
+        let uncounted = uncounted(&config);
         Self {
             admission: self.admission.with_limits(
                 limits.connections_max,
                 limits.per_ip_max,
-                uncounted,
+                &uncounted,
             ),
             stop_accepting: self.stop_accepting.clone(),
             drain: self.drain.clone(),
@@ -102,11 +114,73 @@ impl<P> Service<P> {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// As [`ProxiedClients::place`].
+    pub(crate) fn place_of_client<'a>(
+        &self,
+        peer: &Peer,
+        values: impl Fn(&str) -> Vec<&'a [u8]>,
+    ) -> Result<Option<AddressPlace>, Exceeded> {
+        place_of_client(&self.config.trusted_proxies, &self.admission, peer, values)
+    }
+
     /// Counts connections.
     #[cfg(feature = "http2")]
     pub(crate) fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
+}
+
+/// The clients of trusted HTTP proxies, counted per request: a proxy's connection carries those of many.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxiedClients {
+    proxies: TrustedProxies,
+    admission: Arc<Admission>,
+}
+
+impl ProxiedClients {
+    /// Those of a server.
+    pub(crate) fn of<P>(service: &Service<P>) -> Self {
+        Self {
+            proxies: service.config.trusted_proxies.clone(),
+            admission: Arc::clone(&service.admission),
+        }
+    }
+
+    /// Counts a request of a trusted HTTP proxy for the client that it tells, in a place of the client's address;
+    /// `None` for a request of anybody else, whose connection is counted, and where no client is told. `values` gives
+    /// the values of all fields of a name.
+    #[cfg(feature = "http")]
+    pub(crate) fn place<'a>(
+        &self,
+        peer: &Peer,
+        values: impl Fn(&str) -> Vec<&'a [u8]>,
+    ) -> Result<Option<AddressPlace>, Exceeded> {
+        place_of_client(&self.proxies, &self.admission, peer, values)
+    }
+}
+
+fn place_of_client<'a>(
+    proxies: &TrustedProxies,
+    admission: &Admission,
+    peer: &Peer,
+    values: impl Fn(&str) -> Vec<&'a [u8]>,
+) -> Result<Option<AddressPlace>, Exceeded> {
+    let told = proxies.forwarded(peer, values);
+    match told.client {
+        Some(client) if told.by_proxy && !told.is_client_hidden => {
+            let place = admission.place_of(client);
+            place.inspect_err(|_exceeded| {
+                tracing::info!(%client, "request refused: limit per address reached");
+            })
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The networks whose own addresses do not count: they tell whose connections these are.
+fn uncounted(config: &Config) -> Vec<Network> {
+    let balancers = config.proxy_protocol.trusted();
+    [balancers, &config.trusted_proxies.networks].concat()
 }
 
 /// What new connections share.

@@ -1,9 +1,12 @@
 //! The client's side of TLS.
 
 use std::{
+    future::poll_fn,
     io,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -12,17 +15,18 @@ use rustls::{
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     pki_types::ServerName,
 };
-use tokio::net::TcpStream;
+use tokio::{io::ReadBuf, net::TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{
     Identity, TlsError, TlsPeer, TlsStream, TlsVersion,
-    explain::{Explained, in_words},
+    explain::{Explained, in_words_for_client},
     provider,
     reload::{Live, Plan},
     source::Source,
     trust::{self, Revocation},
     unverified::AnyServer,
+    verified::Verified,
 };
 
 /// Whom a client trusts, and which certificate it shows.
@@ -133,7 +137,7 @@ impl ClientTls {
         host: &str,
         tcp: TcpStream,
         only: Option<&[u8]>,
-    ) -> io::Result<(TlsStream, TlsPeer)> {
+    ) -> Result<(TlsStream, TlsPeer), HandshakeFailure> {
         let wanted = self.live.plan().server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(wanted.to_owned()).map_err(io::Error::other)?;
         let server_name = match &name {
@@ -144,13 +148,67 @@ impl ClientTls {
         if let Some(only) = only {
             Arc::make_mut(&mut config).alpn_protocols = vec![only.to_vec()];
         }
-        let stream = TlsConnector::from(config)
-            .connect(name, tcp)
-            .await
-            .map_err(in_words)?;
+        let mut handshake = TlsConnector::from(config).connect(name, tcp);
+        let mut begin = Beginning {
+            bytes: [0; 64],
+            len: 0,
+        };
+        let shaken = poll_fn(|cx| {
+            if let Some(tcp) = handshake.get_ref() {
+                begin.look(cx, tcp);
+            }
+            Pin::new(&mut handshake).poll(cx)
+        });
+        let stream = shaken.await.map_err(|error| HandshakeFailure {
+            no_tls: begin.other_than_tls(),
+            error: in_words_for_client(error),
+        })?;
         let (_tcp, session) = stream.get_ref();
         let peer = TlsPeer::new(session, server_name, !self.live.plan().unverified);
         Ok((TlsStream::new(stream), peer))
+    }
+}
+
+/// A handshake that failed.
+#[derive(Debug)]
+pub(crate) struct HandshakeFailure {
+    /// In words.
+    pub(crate) error: io::Error,
+    /// The first bytes of a server that does not speak TLS.
+    pub(crate) no_tls: Option<Vec<u8>>,
+}
+
+impl From<io::Error> for HandshakeFailure {
+    fn from(error: io::Error) -> Self {
+        let no_tls = None;
+        Self { error, no_tls }
+    }
+}
+
+/// The first bytes that a server sends, to be told when they are no TLS.
+struct Beginning {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Beginning {
+    /// Looks at what has come, without taking it; the task is woken when there is something.
+    fn look(&mut self, cx: &mut Context<'_>, tcp: &TcpStream) {
+        if self.len > 0 {
+            return;
+        }
+        let mut space = ReadBuf::new(&mut self.bytes);
+        if let Poll::Ready(Ok(count)) = tcp.poll_peek(cx, &mut space) {
+            self.len = count;
+        }
+    }
+
+    /// The bytes that have come, unless it begins as a record of TLS does (RFC 8446 section 5.1).
+    fn other_than_tls(&self) -> Option<Vec<u8>> {
+        match self.bytes.get(..self.len)? {
+            [] | [20..=23] | [20..=23, 3, ..] => None,
+            bytes => Some(bytes.to_vec()),
+        }
     }
 }
 
@@ -282,7 +340,7 @@ impl ClientPlan {
         let verifier = builder
             .build()
             .map_err(|cause| self.revocation.unusable("CA with lists", cause))?;
-        Ok(verifier)
+        Ok(Arc::new(Verified(verifier)))
     }
 }
 
@@ -307,7 +365,7 @@ impl Plan for ClientPlan {
                 let (chain, key) = identity.load()?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|cause| identity.unusable(Explained { error: cause }))?
+                    .map_err(|cause| identity.unusable(Explained::from(cause)))?
             }
         };
         config.alpn_protocols.clone_from(&self.alpn);

@@ -6,15 +6,39 @@
 
 use std::{error::Error, fmt, io};
 
-use rustls::{CertificateError, Error as Rustls};
+use rustls::{AlertDescription, CertificateError, Error as Rustls};
 
-/// A rustls error that prints as words.
+/// A rustls error that prints as words. The advice about it is its cause: whoever prints the chain of
+/// causes tells it last.
 #[derive(Debug)]
 pub(super) struct Explained {
     pub(super) error: Rustls,
+    advice: Option<Advice>,
 }
 
-impl Error for Explained {}
+impl From<Rustls> for Explained {
+    fn from(error: Rustls) -> Self {
+        let advice = None;
+        Self { error, advice }
+    }
+}
+
+impl Error for Explained {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let advice = self.advice.as_ref()?;
+        Some(advice)
+    }
+}
+
+/// Advice for a client about a failed handshake.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+struct Advice(&'static str);
+
+/// The server's certificate was signed by its own key, and is not among the trusted ones.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it is signed by itself and not trusted")]
+pub(super) struct SelfSigned;
 
 impl fmt::Display for Explained {
     #[expect(
@@ -168,18 +192,85 @@ fn words(name: &str) -> String {
 pub(super) fn in_words(error: io::Error) -> io::Error {
     let kind = error.kind();
     match error.downcast::<Rustls>() {
-        Ok(error) => io::Error::new(kind, Explained { error }),
+        Ok(error) => io::Error::new(kind, Explained::from(error)),
         Err(error) => error,
     }
+}
+
+/// As [`in_words`], of a client's connection: with what can be done about it.
+pub(super) fn in_words_for_client(error: io::Error) -> io::Error {
+    let kind = error.kind();
+    match error.downcast::<Rustls>() {
+        Ok(error) => {
+            let advice = advice(&error).map(Advice);
+            io::Error::new(kind, Explained { error, advice })
+        }
+        // How tokio-rustls puts it, without an error of rustls.
+        Err(_) if kind == io::ErrorKind::UnexpectedEof => io::Error::new(
+            kind,
+            "the server ended the connection instead of answering: servers do so where they expect no \
+             TLS (then connect to ws:// instead of wss://), or when they are overloaded",
+        ),
+        Err(error) => error,
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "open enums of another crate; about most of their errors a client can do nothing"
+)]
+fn advice(error: &Rustls) -> Option<&'static str> {
+    Some(match error {
+        Rustls::InvalidCertificate(reason) => match reason {
+            CertificateError::UnknownIssuer => {
+                "add the authority's certificate to those that are trusted, or have the server send \
+                 the certificates between its own and the authority's"
+            }
+            CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
+                "add this certificate to those that are trusted, or give the server one of an authority"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "connect by a name that the certificate has, or set that name as the one to verify"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "renew the server's certificate, or set this machine's clock if that is wrong"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "set this machine's clock if that is wrong"
+            }
+            _ => return None,
+        },
+        Rustls::AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired => {
+                "the server lets in clients with a certificate only: show one (mutual TLS)"
+            }
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied => {
+                "the server does not accept this client's certificate"
+            }
+            AlertDescription::UnrecognisedName => "the server serves no host of this name",
+            AlertDescription::NoApplicationProtocol => {
+                "the server speaks none of the application protocols that were offered (ALPN)"
+            }
+            AlertDescription::ProtocolVersion => {
+                "the server speaks no version of TLS that this client allows"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use rustls::{
-        AlertDescription, InconsistentKeys, OtherError, PeerIncompatible, pki_types::UnixTime,
-    };
+    use rustls::{InconsistentKeys, OtherError, PeerIncompatible, pki_types::UnixTime};
 
     use super::*;
 

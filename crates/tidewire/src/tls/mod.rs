@@ -42,6 +42,7 @@ mod source; // PEM text from files or memory
 mod private_key; // modes, passphrases, forms
 mod identity; // who we are
 mod trust; // authorities and revocation lists
+mod verified; // who is trusted, and what is told of the others
 mod unverified; // everybody is trusted
 mod reload; // a configuration that follows its files
 mod peer; // what certificates tell
@@ -58,7 +59,8 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use self::explain::Explained;
+use self::explain::{Explained, SelfSigned};
+pub(crate) use client::HandshakeFailure;
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsError;
 pub use identity::Identity;
@@ -92,6 +94,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+fn is_self_signed(reason: &rustls::CertificateError) -> bool {
+    if let rustls::CertificateError::Other(other) = reason {
+        other.0.is::<SelfSigned>()
+    } else {
+        false
+    }
+}
+
 /// Whether a handshake that failed so would fail again: the server's certificate is for another
 /// name or of an authority that is not trusted, or the name is none TLS can use.
 pub(crate) fn is_permanent(error: &std::io::Error) -> bool {
@@ -103,12 +113,14 @@ pub(crate) fn is_permanent(error: &std::io::Error) -> bool {
         .downcast_ref()
         .map(|explained: &Explained| &explained.error)
     {
-        Some(Error::InvalidCertificate(reason)) => matches!(
-            reason,
-            CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. }
-                | CertificateError::UnknownIssuer
-        ),
+        Some(Error::InvalidCertificate(reason)) => {
+            matches!(
+                reason,
+                CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. }
+                    | CertificateError::UnknownIssuer
+            ) || is_self_signed(reason)
+        }
         Some(_) => false,
         None => cause.is::<InvalidDnsNameError>(),
     }

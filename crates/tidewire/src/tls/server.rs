@@ -264,7 +264,7 @@ impl Plan for ServerPlan {
             .map_err(|cause| TlsError::unusable("protocol versions", cause))?
             .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(chain, key)
-            .map_err(|cause| self.identity.unusable(Explained { error: cause }))?;
+            .map_err(|cause| self.identity.unusable(Explained::from(cause)))?;
         config.alpn_protocols.clone_from(&self.alpn);
         config.max_early_data_size = 0;
         // Ticket keys and remembered sessions are new with every configuration: after a reload

@@ -13,6 +13,8 @@ use tokio::{
 };
 use tokio_rustls::TlsStream as RustlsStream;
 
+use super::explain::{in_words, in_words_for_client};
+
 /// A TCP connection inside TLS, of either side, after the handshake.
 ///
 /// A stream that ends without TLS's own end (`close_notify`) is an error of kind
@@ -25,6 +27,18 @@ impl TlsStream {
     pub(super) fn new(stream: impl Into<RustlsStream<TcpStream>>) -> Self {
         Self {
             stream: stream.into(),
+        }
+    }
+
+    /// A server of TLS 1.3 refuses a client's certificate only after the handshake.
+    fn in_words(&self, error: io::Error) -> io::Error {
+        // Without TLS's own end; callers ask for this error's text.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return error;
+        }
+        match &self.stream {
+            RustlsStream::Client(_) => in_words_for_client(error),
+            RustlsStream::Server(_) => in_words(error),
         }
     }
 
@@ -50,7 +64,8 @@ impl AsyncRead for TlsStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        read.map_err(|error| self.in_words(error))
     }
 }
 

@@ -189,7 +189,7 @@ where
         drop(request);
         Box::pin(async move {
             if let Err(error) = socket.run(handler).await {
-                tracing::debug!(%error, "connection ended");
+                tracing::debug!(error = %crate::ErrorChain(&error), "connection ended");
             }
         })
     }

@@ -8,6 +8,8 @@ use tidewire_proto::{
     proxy::TunnelError,
 };
 
+use super::{HttpResponse, OtherProtocol};
+
 /// Receiving ended otherwise than by a closing handshake.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -83,7 +85,7 @@ pub enum ConnectError {
     #[error("invalid request")]
     Request(#[from] RequestError),
     /// Name resolution or TCP failed.
-    #[error("cannot reach {host}:{port}")]
+    #[error("cannot reach {host}:{port}{}", why_not_reached(source))]
     Io {
         /// Host of the address.
         host: String,
@@ -92,7 +94,19 @@ pub enum ConnectError {
         /// What the system reported.
         source: io::Error,
     },
-    /// The TLS handshake failed: the certificate was refused, by us or by the server.
+    /// The server speaks another protocol: TLS where the address says `ws://`, or none where it says `wss://`, or
+    /// none of HTTP at all.
+    #[error("{host}:{port} {}", found.told())]
+    OtherProtocol {
+        /// Host of the address.
+        host: String,
+        /// Port of the address.
+        port: u16,
+        /// The protocol it speaks.
+        found: OtherProtocol,
+    },
+    /// The TLS handshake failed: the certificate was refused, by us or by the server. The last of the causes
+    /// tells what can be done about it.
     #[error("TLS handshake with {host} failed")]
     Tls {
         /// Host of the address.
@@ -113,7 +127,11 @@ pub enum ConnectError {
     /// The connection ended during the handshake.
     #[error("the connection was lost during the handshake")]
     Lost(#[source] io::Error),
-    /// The server refused, or its answer is no valid handshake.
+    /// The server answered with another HTTP status: it refused, redirects elsewhere, is busy, or serves no
+    /// WebSocket there. The response tells more.
+    #[error("the server did not accept the WebSocket")]
+    Refused(#[source] Box<HttpResponse>),
+    /// The server's answer is no valid handshake.
     #[error("the server did not accept the WebSocket")]
     Handshake(#[from] HandshakeError),
     /// There is no way through the proxy; nothing was heard of the server.
@@ -155,6 +173,50 @@ pub enum ConnectError {
     /// Only from blocking clients: the thread that drives them could not be started.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+}
+
+impl ConnectError {
+    /// The HTTP status, if the server answered with another than the one that opens a WebSocket.
+    pub fn status(&self) -> Option<u16> {
+        if let Self::Handshake(error) = self {
+            return error.status();
+        }
+        self.response().map(HttpResponse::status)
+    }
+
+    /// The server's answer, if it was an HTTP response other than the one that opens a WebSocket: status, header
+    /// fields, and the beginning of the body.
+    pub fn response(&self) -> Option<&HttpResponse> {
+        if let Self::Refused(response) = self {
+            Some(response)
+        } else {
+            None
+        }
+    }
+}
+
+/// The meaning of an error of the system, where it does not say so itself.
+fn why_not_reached(error: &io::Error) -> &'static str {
+    if error.to_string().starts_with("failed to lookup address") {
+        return " (the name has no address: is it right?)";
+    }
+    let told = [
+        (io::ErrorKind::ConnectionRefused, " (nothing listens there)"),
+        (
+            io::ErrorKind::HostUnreachable,
+            " (there is no way to it from here)",
+        ),
+        (
+            io::ErrorKind::NetworkUnreachable,
+            " (there is no way to it from here)",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            " (a firewall or policy of this machine forbids it)",
+        ),
+    ];
+    let known = told.iter().find(|(kind, _meaning)| *kind == error.kind());
+    known.map_or("", |(_kind, meaning)| meaning)
 }
 
 /// A stream did not become a WebSocket.

@@ -15,6 +15,7 @@ mod socket; // the driver: one connection
 mod message_stream; // the socket as `Stream` and `Sink`
 mod reconnect; // a client that outlives its connections
 mod topic; // broadcast
+mod response; // what a server says instead
 mod error; // what can go wrong, per operation
 
 pub use crate::{
@@ -26,7 +27,8 @@ pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
 pub use client::Http2Connection;
 pub use client::{
-    AnswerLimits, Client, HandshakeAnswer, Proxy, Tunnel, TunnelAnswer, connect, connect_with,
+    AnswerLimits, Client, HandshakeAnswer, OtherProtocol, Proxy, Tunnel, TunnelAnswer, connect,
+    connect_with,
 };
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
@@ -38,9 +40,10 @@ pub use reconnect::{
     Reconnect, Reconnecting,
 };
 pub use request::Request;
+pub use response::HttpResponse;
 pub use server::{
-    Established, Interceptor, Limits, Opening, RunningServer, Server, ServerConfig, ServerStats,
-    Traffic,
+    Established, Interceptor, Limits, Opening, RefusalObserver, RefusedRequest, RunningServer,
+    Server, ServerConfig, ServerStats, Traffic,
 };
 pub use socket::{
     Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,
@@ -51,7 +54,7 @@ pub use tidewire_proto::{
     ProtocolError, Role, Stats, Text,
     handshake::{Answer, HandshakeError, HeadLimits, Refusal, RequestError, Url, UrlError},
     proxy::{
-        Credentials, EnvironmentError, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
+        Credentials, EnvironmentError, Forwarded, ForwardedBy, Network, ProxyEnvironment, ProxyUrl,
         ProxyUrlError, SocksReply, TunnelError,
     },
 };

@@ -10,6 +10,7 @@ mod blocking;
 #[cfg(feature = "deflate")]
 mod compression;
 mod accepting;
+mod addresses;
 mod any_stream;
 mod driver;
 #[cfg(feature = "futures")]
@@ -37,6 +38,8 @@ mod reconnect;
 mod deadlines;
 mod server_end;
 mod waking;
+mod wrong_ports;
+mod refusals;
 mod server;
 #[cfg(feature = "tls")]
 mod service;

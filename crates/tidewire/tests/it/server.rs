@@ -6,8 +6,8 @@ use tidewire::{
     proto::CloseCode,
     service::Workers,
     ws::{
-        AcceptFuture, Client, ConnectError, Decision, Endpoint, HandshakeError, Message, RecvError,
-        Refusal, Request, RunningServer, Server, ServerConfig, WebSocket, connect,
+        AcceptFuture, Client, ConnectError, Decision, Endpoint, Message, RecvError, Refusal,
+        Request, RunningServer, Server, ServerConfig, WebSocket, connect,
     },
 };
 use tokio::{
@@ -112,10 +112,7 @@ async fn what_is_no_websocket_here_is_refused_with_a_reason() {
     let error = connect(&url(&server).replace("/echo", "/other"))
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Handshake(HandshakeError::Status(404))),
-        "{error:?}"
-    );
+    assert_eq!(error.status(), Some(404), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,16 +133,8 @@ async fn connections_above_the_limits_get_503() {
     let first = connect(&url(&server)).await.unwrap();
     let _second = connect(&url(&server)).await.unwrap();
     let error = connect(&url(&server)).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ConnectError::Handshake(HandshakeError::Busy {
-                status: 503,
-                seconds: 5
-            })
-        ),
-        "{error:?}"
-    );
+    assert_eq!(error.status(), Some(503), "{error:?}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
     drop(first);
     // The place is free as soon as the server has noticed.
     while connect(&url(&server)).await.is_err() {
@@ -248,10 +237,7 @@ impl Endpoint for Picky {
 async fn an_endpoint_sees_the_request_and_chooses_the_subprotocol() {
     let server = Server::new(config()).route("/", Picky).start().unwrap();
     let base = format!("ws://{}/", server.local_addr());
-    assert!(matches!(
-        connect(&base).await.unwrap_err(),
-        ConnectError::Handshake(HandshakeError::Status(403))
-    ));
+    assert_eq!(connect(&base).await.unwrap_err().status(), Some(403));
     let client = Client::new(&format!("{base}?please"))
         .unwrap()
         .header("X-Name", "a")

@@ -383,13 +383,13 @@ async fn leave(mut backend: Backend) {
     socket.start_close(CloseCode::GOING_AWAY, "the backend is unhealthy");
     let flushed = poll_fn(|cx| Poll::Ready(socket.poll_flush(cx))).await;
     if let Poll::Ready(Err(error)) = flushed {
-        tracing::debug!(%error, "a backend was not told that it is left");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "a backend was not told that it is left");
     }
 }
 
 async fn end(mut backend: Backend, frame: &CloseFrame) {
     if let Err(error) = backend.socket.close(frame.code, &frame.reason).await {
-        tracing::debug!(%error, "a backend did not take part in the close");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "a backend did not take part in the close");
     }
 }
 

@@ -214,7 +214,7 @@ impl BackendSession {
                     return Step::Ended(Outcome::Backend(socket.close_frame().cloned()));
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "backend lost");
+                    tracing::debug!(error = %tidewire::ErrorChain(&error), "backend lost");
                     return Step::Ended(Outcome::BackendLost);
                 }
             }
@@ -314,6 +314,6 @@ fn poll_chunk(
 
 fn send_pong(socket: &mut WebSocket, payload: &[u8]) {
     if let Err(error) = socket.try_pong(payload) {
-        tracing::debug!(%error, "a pong was not sent");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "a pong was not sent");
     }
 }

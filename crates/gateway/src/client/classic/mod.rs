@@ -22,8 +22,10 @@ use crate::{
 pub(crate) fn is_served(settings: &Settings, client_request: &ClientRequest) -> bool {
     let classic = &settings.classic;
     let path = client_request.request.head.path();
-    classic.enabled
-        && (classic.paths.is_empty() || classic.paths.iter().any(|served| served == path))
+    // Where routes say which paths there are, any other is a mistake of the client's, but for that of an address
+    // without a path.
+    let is_any = classic.paths.is_empty() && (settings.routes.is_empty() || path == "/");
+    classic.enabled && (is_any || classic.paths.iter().any(|served| served == path))
 }
 
 /// Answers, and gives the session.
@@ -43,7 +45,7 @@ pub(crate) async fn open(
     let client = match opening.accept(&answer, Some(Arc::new(config))).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             return None;
         }
     };
@@ -51,7 +53,7 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Classic,
-        client: client_request.client.ip,
+        client: client_request.client.ip(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     });

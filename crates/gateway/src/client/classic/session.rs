@@ -27,8 +27,11 @@ use crate::{
         receipts::Receipts,
     },
     gateway::Gateway,
-    record::{Begin, Dialect, Record},
-    routing::target::{Target, add},
+    record::{Begin, Dialect, Record, Refused},
+    routing::{
+        table,
+        target::{Target, add},
+    },
 };
 
 /// What may wait for the client before its routes and its messages wait, too.
@@ -141,7 +144,7 @@ impl ClassicSession {
                         return Poll::Ready((code, "closed by the client"));
                     }
                     Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "client lost");
+                        tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                         return Poll::Ready((None, "client lost"));
                     }
                 }
@@ -218,7 +221,9 @@ impl ClassicSession {
         match self.client.try_send_fragment(kind, message, true) {
             Ok(()) => {}
             Err(SendError::Full) => self.waiting.push_back((kind, message.to_vec())),
-            Err(error) => tracing::debug!(%error, "a message was not sent"),
+            Err(error) => {
+                tracing::debug!(error = %tidewire::ErrorChain(&error), "a message was not sent");
+            }
         }
     }
 
@@ -298,12 +303,22 @@ impl ClassicSession {
             return Err(Refusal::TooManyRoutes(classic.routes_max));
         }
         let endpoint = target.endpoint();
-        let admitted = admission::admit(&self.client_request, &endpoint, &target.connections);
-        let admitted = admitted.map_err(|_refusal| {
+        let head = &self.client_request.request.head;
+        let admitted = if table.may_be_named(target, head) {
+            admission::admit(&self.client_request, &endpoint, &target.connections)
+        } else {
+            Err(table::guarded())
+        };
+        let admitted = admitted.map_err(|refusal| {
             add(&target.counters.refused, 1);
+            let refused = self.client_request.refused(Dialect::Classic, &refusal);
+            self.gateway.sessions.refused(Refused {
+                parent: Some(self.record.id),
+                endpoint: Some(&endpoint.name),
+                ..refused
+            });
             Refusal::NotAllowed
         })?;
-        let head = &self.client_request.request.head;
         let ask = self
             .client_request
             .ask(&endpoint, head.query().map(str::to_owned));
@@ -311,7 +326,7 @@ impl ClassicSession {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Classic,
-            client: self.client_request.client.ip,
+            client: self.client_request.client.ip(),
             request: None,
             trace: self.client_request.trace(),
         });

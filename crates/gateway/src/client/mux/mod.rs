@@ -50,7 +50,7 @@ pub(crate) async fn open(
     let client = match opening.accept(&answer, Some(Arc::new(config))).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             return None;
         }
     };
@@ -58,7 +58,7 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Mux,
-        client: client_request.client.ip,
+        client: client_request.client.ip(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     });

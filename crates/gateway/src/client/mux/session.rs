@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tidewire::{
     Drain,
     proto::mux::{Body, DataFlags, FlowError, Frame, FrameError, Open, Side, StreamIds},
-    ws::{CloseCode, CloseFrame, Incoming, Kind, Message, WebSocket},
+    ws::{CloseCode, CloseFrame, Incoming, Kind, Message, Refusal, WebSocket},
 };
 use tokio::task::JoinSet;
 
@@ -38,7 +38,7 @@ use crate::{
         receipts::Receipts,
     },
     gateway::Gateway,
-    record::{Begin, Dialect, Record},
+    record::{Begin, Dialect, Record, Refused},
     routing::{table, target::add},
 };
 
@@ -195,7 +195,7 @@ impl MuxSession {
                         return Poll::Ready((code, "closed by the client"));
                     }
                     Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "client lost");
+                        tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                         return Poll::Ready((None, "client lost"));
                     }
                 }
@@ -264,6 +264,7 @@ impl MuxSession {
                 self.ids.open(number)?;
                 if let Err((status, reason)) = self.open(number, &open) {
                     self.allowance.other()?;
+                    self.note_refused(open.name, status, &reason);
                     let reason = stream::line(&reason);
                     self.send(number, Body::Reject { status, reason });
                 }
@@ -315,6 +316,19 @@ impl MuxSession {
         Ok(())
     }
 
+    /// A client can make as many of these as its allowance lets it send frames without data.
+    fn note_refused(&self, name: &str, status: u16, reason: &str) {
+        let table = self.gateway.table();
+        let endpoint = table.by_name(name).map(|target| target.endpoint());
+        let refusal = Refusal::new(status, reason);
+        let refused = self.client_request.refused(Dialect::Mux, &refusal);
+        self.gateway.sessions.refused(Refused {
+            parent: Some(self.record.id),
+            endpoint: endpoint.as_ref().map(|endpoint| endpoint.name.as_str()),
+            ..refused
+        });
+    }
+
     /// Opens a stream, or says why not.
     fn open(&mut self, number: u32, open: &Open<'_>) -> Result<(), (u16, String)> {
         let table = self.gateway.table();
@@ -331,6 +345,10 @@ impl MuxSession {
             let refusal = table::unknown(open.name);
             return Err((refusal.status, refusal.reason));
         };
+        if !table.may_be_named(target, &self.client_request.request.head) {
+            let refusal = table::guarded();
+            return Err((refusal.status, refusal.reason));
+        }
         let endpoint = target.endpoint();
         let admitted = admission::admit(&self.client_request, &endpoint, &target.connections);
         let admitted = admitted.map_err(|refusal| {
@@ -348,7 +366,7 @@ impl MuxSession {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Mux,
-            client: self.client_request.client.ip,
+            client: self.client_request.client.ip(),
             request: None,
             trace: self.client_request.trace(),
         });
@@ -404,6 +422,6 @@ fn send(client: &mut WebSocket, scratch: &mut Vec<u8>, stream: u32, body: Body<'
     // There is room: nothing is sent while more than a part of the queue's bound waits. A client that is
     // closing gets no more.
     if let Err(error) = client.try_send_fragment(Kind::Binary, scratch, true) {
-        tracing::debug!(%error, "a frame was not sent");
+        tracing::debug!(error = %tidewire::ErrorChain(&error), "a frame was not sent");
     }
 }

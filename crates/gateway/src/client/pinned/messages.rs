@@ -21,6 +21,7 @@ use crate::{
         session::{self, BackendSession, Queues},
     },
     client::{admission::refuse, inbound::Inbound, receipts::Receipts},
+    routing::request,
     settings::{Endpoint, Extensions, Limits},
 };
 
@@ -52,14 +53,15 @@ pub(super) async fn open(
     let backend = match backend_session.open().await {
         Ok(backend) => backend,
         Err(refusal) => {
-            session.ended(None, "not opened");
+            session.never_opened();
             return refuse(opening, &refusal).await;
         }
     };
     let deflate = DeflateConfig::default();
     let headers = backend.answer_fields();
+    let own = request::credentials_subprotocol(&opening.request().head, endpoint);
     let answer = Answer {
-        subprotocol: backend.subprotocol(),
+        subprotocol: backend.subprotocol().or(own.as_deref()),
         deflate: (endpoint.extensions == Extensions::PerHop).then_some(&deflate),
         headers: &headers,
         ..Answer::default()
@@ -70,7 +72,7 @@ pub(super) async fn open(
     let client = match opening.accept(&answer, Some(config)).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             session.ended(None, "client lost");
             return None;
         }
@@ -202,7 +204,7 @@ impl ClientSide {
                     return Poll::Ready(());
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "client lost");
+                    tracing::debug!(error = %tidewire::ErrorChain(&error), "client lost");
                     return Poll::Ready(());
                 }
             }

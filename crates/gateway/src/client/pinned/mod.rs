@@ -54,7 +54,11 @@ pub(crate) async fn open(
                 .unwrap_or_else(|| head.path()),
         )
     };
-    if pinned.strip_prefix.as_deref().is_some_and(climbs) {
+    let passes_path = pinned
+        .strip_prefix
+        .as_deref()
+        .or_else(|| pinned.keep_path.then_some(""));
+    if passes_path.is_some_and(climbs) {
         add(&target.counters.refused, 1);
         let refusal = Refusal::new(400, "expected a path without dot segments");
         return refuse(opening, &refusal).await;
@@ -76,11 +80,12 @@ pub(crate) async fn open(
     let mut ask = client_request.ask(&endpoint, query);
     ask.subprotocols = request::subprotocols(&head);
     ask.strip_prefix.clone_from(&pinned.strip_prefix);
+    ask.keep_path = pinned.keep_path;
     let begin = Begin {
         parent: None,
         endpoint: Some(endpoint.name.as_str().into()),
         dialect: Dialect::Pinned,
-        client: client_request.client.ip,
+        client: client_request.client.ip(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     };

@@ -41,8 +41,10 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
         }
     };
     let headers = answer::fields(&tunnel.head);
+    let head = Arc::clone(&opening.request().head);
+    let own = request::credentials_subprotocol(&head, &admitted.target.endpoint());
     let answer = Answer {
-        subprotocol: tunnel.subprotocol.as_deref(),
+        subprotocol: tunnel.subprotocol.as_deref().or(own.as_deref()),
         extensions: tunnel.extensions.as_deref(),
         headers: &headers,
         ..Answer::default()
@@ -50,7 +52,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
     let client = match opening.accept_raw(&answer).await {
         Ok(client) => client,
         Err(error) => {
-            tracing::debug!(%error, "the client has gone");
+            tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             return None;
         }
     };

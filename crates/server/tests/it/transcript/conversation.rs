@@ -16,7 +16,7 @@ async fn messages_in_every_form() {
         "{\"type\":\"text\",\"sender\":\"1\",\"recipients\":[\"bob\"],\n\"text\":\"a quoted number is the number\"}",
         r#"{"type":"text","sender":1,"recipients":["bob"],"text":"esc \u00e9 \ud83d\ude00 \" \\ \/ \n \u0000 ж","data":"x"}"#,
         r#"{"type":"t\u0065xt","sender":1,"recipients":["bob"],"text":"an escaped type"}"#,
-        r#"{"type":"text","sender":1,"recipients":["bob"],"text":"","data":{"b":1,"a":[1.50,-0,1E400,18446744073709551616,null,true],"b\u0062": "x" }}"#,
+        r#"{"type":"text","sender":1,"recipients":["bob"],"text":"","data":{"b":1,"a":[1.50,-0,1E300,18446744073709551616,null,true],"b\u0062": "x" }}"#,
         r#"{"type":"poke","sender":1,"recipients":["bob"]}"#,
         r#"{"type":"poke","sender":1,"recipients":["bob"],"text":7,"data":[ ]}"#,
         r#"{"type":"","sender":1,"recipients":["bob"],"text":"an empty type"}"#,
@@ -332,4 +332,43 @@ async fn anybody_as_sender_and_repeated_recipients() {
     .await;
     log.hear("bob", 1).await;
     log.check("compatible");
+}
+
+/// Kinds: ids beyond 2^53 and small ones, names, 0; live, from the mailbox, copies, receipts and refusals; next to a
+/// connection of the same user that reads numbers.
+#[tokio::test]
+async fn ids_as_strings_for_who_asks() {
+    let mut log = Transcript::new("[chat]\nsend_back = true\n[mailbox]\nuser_messages_max = 1\n");
+    log.session("page", "?id=9007199254740993&ids=strings&receipts=1")
+        .await;
+    log.session("old", "?id=9007199254740993&ids=numbers").await;
+    log.send(
+        "page",
+        r#"{"type":"text","sender":"9007199254740993","recipients":["18446744073709551615","bob",7],"text":"waits","data":{"ref":"r"}}"#,
+    )
+    .await;
+    log.hear("page", 2).await;
+    log.hear("old", 1).await;
+    log.session("bob", "?id=bob&ids=strings&receipts=1").await;
+    log.hear("bob", 1).await;
+    log.prove("bob").await;
+    log.hear("page", 1).await;
+    log.note("a refusal in part");
+    log.send(
+        "page",
+        r#"{"type":"text","sender":9007199254740993,"recipients":[18446744073709551615,"bob",0],"text":"x"}"#,
+    )
+    .await;
+    log.hear("page", 3).await;
+    log.hear("old", 1).await;
+    log.hear("bob", 1).await;
+    log.prove("bob").await;
+    log.note("as a whole");
+    log.send(
+        "page",
+        r#"{"type":"text","sender":9007199254740993,"recipients":[18446744073709551615],"text":"x"}"#,
+    )
+    .await;
+    log.hear("page", 2).await;
+    log.check("strings");
 }

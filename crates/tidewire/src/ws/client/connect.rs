@@ -4,7 +4,7 @@ use tidewire_proto::handshake::{ClientRequest, ResponseHead};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::Client;
@@ -55,8 +55,8 @@ impl Client {
     /// Outside of a tokio runtime, which runs a task for the connection.
     #[cfg(feature = "http2")]
     pub async fn connect_http2(&self) -> Result<Http2Connection, ConnectError> {
-        let (tcp, left) = self.reach_in_time().await?;
-        timeout(left, Box::pin(self.negotiate_http2(tcp)))
+        let (tcp, deadline) = self.reach_in_time().await?;
+        timeout_at(deadline, Box::pin(self.negotiate_http2(tcp)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -71,8 +71,9 @@ impl Client {
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
         #[cfg(feature = "http2")]
         if self.http2 {
-            let connect = async { self.connect_http2().await?.open(self).await };
-            return timeout(self.connect_timeout, Box::pin(connect))
+            let deadline = self.deadline();
+            let connect = async { self.connect_http2().await?.open_until(self, deadline).await };
+            return timeout_at(deadline, Box::pin(connect))
                 .await
                 .map_err(|_elapsed| ConnectError::TimedOut)?;
         }
@@ -89,8 +90,8 @@ impl Client {
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn connect_with_head(&self) -> Result<(WebSocket, ResponseHead), ConnectError> {
         let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
-        let (tcp, left) = self.reach_in_time().await?;
-        timeout(left, Box::pin(self.upgrade(tcp, request)))
+        let (tcp, deadline) = self.reach_in_time().await?;
+        timeout_at(deadline, Box::pin(self.upgrade(tcp, request, deadline)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -113,7 +114,8 @@ impl Client {
             secure: self.url.is_secure(),
             ..Peer::default()
         };
-        let opened = timeout(self.connect_timeout, self.open(stream, peer, request));
+        let deadline = self.deadline();
+        let opened = timeout_at(deadline, self.open(stream, peer, request, deadline));
         let (socket, _head) = opened.await.map_err(|_elapsed| ConnectError::TimedOut)??;
         Ok(socket)
     }
@@ -123,8 +125,9 @@ impl Client {
         &self,
         tcp: TcpStream,
         request: ClientRequest,
+        deadline: Instant,
     ) -> Result<(WebSocket, ResponseHead), ConnectError> {
         let (stream, peer) = self.stream(tcp, None).await?;
-        self.open(stream, peer, request).await
+        self.open(stream, peer, request, deadline).await
     }
 }

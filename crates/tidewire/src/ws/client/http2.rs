@@ -18,7 +18,10 @@ use bytes::Bytes;
 use h2::{client::SendRequest, ext::Protocol};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tidewire_proto::handshake::{ExtendedConnect, HeadLimits, Url};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::Client;
 use crate::{
@@ -27,7 +30,10 @@ use crate::{
         http2::{self, Http2Stream},
     },
     service::{Drain, DrainGuard},
-    ws::{ConnectError, WebSocket},
+    ws::{
+        ConnectError, HttpResponse, WebSocket,
+        response::{BODY_BYTES_MAX, BODY_TIMEOUT},
+    },
 };
 
 /// Streams that this client opens at most before the server says otherwise; none, so that its
@@ -81,7 +87,15 @@ impl Http2Connection {
     /// # Cancel safety
     /// Cancel safe: when dropped, the attempt is given up, the connection stays.
     pub async fn open(&self, client: &Client) -> Result<WebSocket, ConnectError> {
-        timeout(client.connect_timeout, Box::pin(self.request(client)))
+        self.open_until(client, client.deadline()).await
+    }
+
+    pub(super) async fn open_until(
+        &self,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<WebSocket, ConnectError> {
+        timeout_at(deadline, Box::pin(self.request(client, deadline)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -91,14 +105,14 @@ impl Http2Connection {
         &self.peer
     }
 
-    async fn request(&self, client: &Client) -> Result<WebSocket, ConnectError> {
-        let origin = |url: &Url| (url.is_secure(), url.host().to_ascii_lowercase(), url.port());
+    async fn request(&self, client: &Client, deadline: Instant) -> Result<WebSocket, ConnectError> {
+        let origin = |url: &Url| (url.is_secure(), url.host().to_owned(), url.port());
         if origin(&self.url) != origin(&client.url) {
             return Err(ConnectError::OtherOrigin {
                 connected: self.url.to_string(),
             });
         }
-        let handshake = ExtendedConnect::new(client.options())?;
+        let handshake = ExtendedConnect::new(&client.url, client.options())?;
         let request = request(&client.url, &handshake).map_err(cannot_be_sent)?;
         let lost = |error| ConnectError::Lost(http2::io_error(error));
         let mut requests = self.requests.clone().ready().await.map_err(lost)?;
@@ -107,12 +121,19 @@ impl Http2Connection {
         let mut pending = Pending {
             outgoing: Some(outgoing),
         };
-        let (head, incoming) = response.await.map_err(lost)?.into_parts();
+        let (head, mut incoming) = response.await.map_err(lost)?.into_parts();
         let fields = head.headers.iter();
         let fields: Vec<_> = fields
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
-        let agreed = handshake.verify(head.status.as_u16(), &fields)?;
+        let agreed = match handshake.verify(head.status.as_u16(), &fields) {
+            Ok(agreed) => agreed,
+            Err(error) if error.status().is_some() => {
+                let body = read_body(&mut incoming, deadline).await;
+                return Err(refused(&client.url, &head, body));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(outgoing) = pending.outgoing.take() else {
             return Err(ConnectError::Lost(io::ErrorKind::NotConnected.into()));
         };
@@ -158,6 +179,46 @@ fn request(url: &Url, handshake: &ExtendedConnect) -> Result<Request<()>, http::
         request.headers_mut().append(name, value);
     }
     Ok(request)
+}
+
+/// Reads the beginning of a refusal's body.
+async fn read_body(incoming: &mut h2::RecvStream, deadline: Instant) -> (Bytes, bool) {
+    let mut body = Vec::new();
+    let mut is_complete = false;
+    let rest = async {
+        loop {
+            match incoming.data().await {
+                Some(Ok(data)) => {
+                    // An error means that the stream has ended, which the next call tells.
+                    incoming.flow_control().release_capacity(data.len()).ok();
+                    let room = BODY_BYTES_MAX - body.len();
+                    body.extend_from_slice(&data[..data.len().min(room)]);
+                    if data.len() > room {
+                        return false;
+                    }
+                }
+                Some(Err(_lost)) => return false,
+                None => return true,
+            }
+        }
+    };
+    let deadline = deadline.min(Instant::now() + BODY_TIMEOUT);
+    if let Ok(ended) = timeout_at(deadline, rest).await {
+        is_complete = ended;
+    }
+    (Bytes::from(body), is_complete)
+}
+
+fn refused(url: &Url, head: &http::response::Parts, body: (Bytes, bool)) -> ConnectError {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| {
+        (
+            name.as_str().to_owned(),
+            Bytes::copy_from_slice(value.as_bytes()),
+        )
+    };
+    let fields = head.headers.iter().map(field).collect();
+    let response = HttpResponse::new(url, head.status.as_u16(), fields, body);
+    ConnectError::Refused(Box::new(response))
 }
 
 fn cannot_be_sent(error: http::Error) -> ConnectError {

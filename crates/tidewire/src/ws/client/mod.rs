@@ -4,6 +4,7 @@
 //! handshake. Each file uses only those before it.
 
 mod proxy; // through HTTP CONNECT and SOCKS5
+mod other_protocol; // what answers instead of HTTP or TLS
 mod answer; // what the server says
 mod settings; // what to connect to, and how
 mod transport; // from the address to a byte stream
@@ -17,6 +18,7 @@ pub use answer::AnswerLimits;
 pub use connect::{connect, connect_with};
 #[cfg(feature = "http2")]
 pub use http2::Http2Connection;
+pub use other_protocol::OtherProtocol;
 pub use proxy::Proxy;
 pub use settings::Client;
 pub use tunnel::{HandshakeAnswer, Tunnel, TunnelAnswer};

@@ -6,23 +6,36 @@ use tidewire_proto::proxy::ProxyUrl;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
+#[cfg(feature = "tls")]
+use super::OtherProtocol;
 use super::{Client, proxy};
+#[cfg(feature = "tls")]
+use crate::tls::HandshakeFailure;
 use crate::{
     net::{Peer, Stream, dial},
     ws::{ConnectError, ProxyError},
 };
 
 impl Client {
-    /// TCP to the server, and the time left.
-    pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Duration), ConnectError> {
-        let started = Instant::now();
-        let tcp = timeout(self.connect_timeout, Box::pin(self.reach()))
+    /// TCP to the server, and until when all must be done.
+    pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Instant), ConnectError> {
+        let deadline = self.deadline();
+        let tcp = timeout_at(deadline, Box::pin(self.reach()))
             .await
             .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
-        Ok((tcp, self.connect_timeout.saturating_sub(started.elapsed())))
+        Ok((tcp, deadline))
+    }
+
+    /// Until when an attempt that begins now must be done.
+    pub(super) fn deadline(&self) -> Instant {
+        // As tokio does for limits beyond what its clock can tell.
+        let far_future = Duration::from_hours(24 * 365 * 30);
+        let now = Instant::now();
+        now.checked_add(self.connect_timeout)
+            .unwrap_or_else(|| now + far_future)
     }
 
     /// TCP to the server, directly or through a proxy.
@@ -86,9 +99,12 @@ impl Client {
         peer: &mut Peer,
         alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {
-        let tls_error = |source| ConnectError::Tls {
-            host: self.url.host().to_owned(),
-            source,
+        let tls_error = |failure: HandshakeFailure| match failure.no_tls {
+            Some(beginning) => OtherProtocol::named(&beginning).at(&self.url),
+            None => ConnectError::Tls {
+                host: self.url.host().to_owned(),
+                source: failure.error,
+            },
         };
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
@@ -96,7 +112,7 @@ impl Client {
                 .await
                 .map_err(ConnectError::SystemRoots)?,
         };
-        let connected = tls.connect(self.url.host(), tcp, alpn).await;
+        let connected = tls.connect(self.url.server_name(), tcp, alpn).await;
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
         Ok(Stream::Tls(Box::new(stream)))

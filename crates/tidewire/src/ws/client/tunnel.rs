@@ -6,11 +6,10 @@
 //! understood the handshake, so that nobody is given a tunnel into a server that speaks HTTP still.
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{Agreed, ClientRequest, HandshakeError, ResponseHead};
-use tokio::{
-    io::AsyncWriteExt as _,
-    time::{Instant, timeout, timeout_at},
+use tidewire_proto::handshake::{
+    Agreed, ClientRequest, HandshakeError, HeadLimits, ResponseHead, Url,
 };
+use tokio::{io::AsyncWriteExt as _, time::timeout_at};
 
 use super::{
     Client,
@@ -46,7 +45,7 @@ pub enum HandshakeAnswer<T> {
     Refused {
         /// The answer.
         head: ResponseHead,
-        /// Its body, empty if there is none; `None` if it is above
+        /// Its body, empty if there is none; `None` if the status is no refusal (300 to 599), or the body is above
         /// [`AnswerLimits::body_bytes_max`](crate::ws::AnswerLimits), was not whole in time, or cannot be told from
         /// what comes behind it.
         body: Option<Bytes>,
@@ -104,12 +103,11 @@ impl Client {
     }
 
     async fn ask(&self, request: &ClientRequest) -> Result<HandshakeAnswer<Asked>, ConnectError> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let (tcp, left) = self.reach_in_time().await?;
-        let (mut stream, peer) = timeout(left, Box::pin(self.stream(tcp, None)))
+        let (tcp, deadline) = self.reach_in_time().await?;
+        let (mut stream, peer) = timeout_at(deadline, Box::pin(self.stream(tcp, None)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)??;
-        let shake = shake_hands(&mut stream, request, self.answer_limits.head);
+        let shake = shake_hands(&mut stream, request, self.answer_limits.head, &self.url);
         let (head, leftover) = match timeout_at(deadline, shake).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error @ ConnectError::Lost(_))) => return Ok(HandshakeAnswer::Silent(error)),
@@ -125,9 +123,14 @@ impl Client {
                 agreed,
             })),
             Err(HandshakeError::Status(_) | HandshakeError::Busy { .. }) => {
-                let bytes_max = self.answer_limits.body_bytes_max;
-                let body = read_body(&mut stream, &head, &leftover, bytes_max);
-                let body = timeout_at(deadline, Box::pin(body)).await.unwrap_or(None);
+                // The body of a success is somebody's page, and may never end.
+                let body = if (300..600).contains(&head.status()) {
+                    let bytes_max = self.answer_limits.body_bytes_max;
+                    let body = read_body(&mut stream, &head, &leftover, bytes_max);
+                    timeout_at(deadline, Box::pin(body)).await.unwrap_or(None)
+                } else {
+                    None
+                };
                 Ok(HandshakeAnswer::Refused { head, body })
             }
             Err(error) => Err(error.into()),
@@ -157,7 +160,8 @@ impl<T> HandshakeAnswer<T> {
 async fn shake_hands(
     stream: &mut Stream,
     request: &ClientRequest,
-    limits: tidewire_proto::handshake::HeadLimits,
+    limits: HeadLimits,
+    url: &Url,
 ) -> Result<(ResponseHead, Vec<u8>), ConnectError> {
     let lost = ConnectError::Lost;
     let written = async {
@@ -166,9 +170,9 @@ async fn shake_hands(
     };
     if let Err(error) = written.await {
         // A server that takes no more may have said why.
-        return read_head(stream, limits)
+        return read_head(stream, limits, url)
             .await
             .map_err(|_silent| lost(error));
     }
-    read_head(stream, limits).await
+    read_head(stream, limits, url).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidewire_proto::{
     Connection,
     handshake::{Agreed, ClientRequest, ResponseHead},
@@ -11,11 +12,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Client, answer::read_head};
+use super::{
+    Client,
+    answer::{read_beginning, read_head},
+};
 use crate::{
     entropy,
     net::Peer,
-    ws::{ConnectError, WebSocket},
+    ws::{ConnectError, HttpResponse, WebSocket},
 };
 
 impl Client {
@@ -25,6 +29,7 @@ impl Client {
         mut stream: S,
         peer: Peer,
         request: ClientRequest,
+        deadline: Instant,
     ) -> Result<(WebSocket<S>, ResponseHead), ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -34,10 +39,24 @@ impl Client {
             .await
             .map_err(ConnectError::Lost)?;
         stream.flush().await.map_err(ConnectError::Lost)?;
-        let (head, leftover) = read_head(&mut stream, self.answer_limits.head).await?;
-        let agreed = request.verify(&head)?;
+        let (head, leftover) = read_head(&mut stream, self.answer_limits.head, &self.url).await?;
+        let agreed = match request.verify(&head) {
+            Ok(agreed) => agreed,
+            Err(error) if error.status().is_some() => {
+                let body = read_beginning(&mut stream, &head, &leftover, deadline).await;
+                return Err(self.refused(&head, body));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let socket = self.socket(stream, leftover, Arc::new(peer), agreed);
         Ok((socket, head))
+    }
+
+    fn refused(&self, head: &ResponseHead, body: (Bytes, bool)) -> ConnectError {
+        let fields = head.fields();
+        let fields = fields.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value)));
+        let response = HttpResponse::new(&self.url, head.status(), fields.collect(), body);
+        ConnectError::Refused(Box::new(response))
     }
 
     /// The WebSocket, once the server has agreed.

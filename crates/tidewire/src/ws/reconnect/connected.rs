@@ -152,7 +152,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connected<'a, S> {
         match self.socket.close(CloseCode::NORMAL, "").await {
             Ok(frame) => Ended::ByUs(frame),
             Err(error) => {
-                tracing::debug!(%error, "the peer did not take part in closing");
+                tracing::debug!(error = %crate::ErrorChain(&error), "the peer did not take part in closing");
                 Ended::ByUs(None)
             }
         }

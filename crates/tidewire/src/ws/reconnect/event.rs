@@ -82,7 +82,7 @@ impl ConnectError {
                 true
             }
             Self::Handshake(HandshakeError::Subprotocol | HandshakeError::Extension(_)) => true,
-            Self::Handshake(error) => error.status().is_some_and(|status| {
+            Self::Handshake(_) | Self::Refused(_) => self.status().is_some_and(|status| {
                 (300..500).contains(&status) && !matches!(status, 408 | 421 | 425 | 429)
             }),
             #[cfg(feature = "tls")]
@@ -92,6 +92,8 @@ impl ConnectError {
             #[cfg(not(feature = "tls"))]
             Self::Tls { .. } => false,
             Self::Io { .. }
+            // Whoever is in front of a server may answer for it while it is away.
+            | Self::OtherProtocol { .. }
             | Self::Lost(_)
             | Self::Proxy { .. }
             | Self::TimedOut
@@ -104,7 +106,7 @@ impl ConnectError {
         if let Self::Handshake(HandshakeError::Busy { seconds, .. }) = self {
             Some(Duration::from_secs(u64::from(*seconds)))
         } else {
-            None
+            self.response()?.retry_after()
         }
     }
 }

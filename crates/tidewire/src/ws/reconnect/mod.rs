@@ -36,7 +36,10 @@ type Policy = Box<dyn FnMut(&DownReason) -> bool + Send>;
 /// Settings of a [`Reconnecting`] client.
 ///
 /// ```no_run
-/// use tidewire::ws::{Backoff, Client, ClientEvent};
+/// use tidewire::{
+///     ErrorChain,
+///     ws::{Backoff, Client, ClientEvent},
+/// };
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut client = Client::new("wss://example.org/feed")?
@@ -50,7 +53,9 @@ type Policy = Box<dyn FnMut(&DownReason) -> bool + Send>;
 /// while let Some(event) = client.next().await {
 ///     match event {
 ///         ClientEvent::Message(message) => println!("{message:?}"),
-///         ClientEvent::Down { reason, retry_in } => eprintln!("{reason}, again in {retry_in:?}"),
+///         ClientEvent::Down { reason, retry_in } => {
+///             eprintln!("{}, again in {retry_in:?}", ErrorChain(&reason));
+///         }
 ///         _ => {}
 ///     }
 /// }

@@ -21,7 +21,7 @@ use super::{
     unanswered::Unanswered,
 };
 use crate::{
-    net::Stream,
+    net::{Stream, admission::AddressPlace},
     service::Service,
     ws::{AcceptFuture, Decision, Endpoint, Request},
 };
@@ -33,6 +33,8 @@ pub(super) struct Accepting {
     pub(super) endpoint: Arc<dyn Endpoint>,
     pub(super) request: Request,
     pub(super) wire: Unanswered,
+    /// A place of the client that a trusted proxy tells.
+    pub(super) client: Option<AddressPlace>,
 }
 
 /// How a wait has ended.
@@ -89,7 +91,7 @@ impl Accepting {
             Ok(stream) => stream,
             Err(error) => {
                 // The stream has gone meanwhile.
-                tracing::debug!(%error, "WebSocket not opened");
+                tracing::debug!(error = %crate::ErrorChain(&error), "WebSocket not opened");
                 return;
             }
         };
@@ -106,9 +108,10 @@ impl Accepting {
             Stream::Http2(Box::new(stream)),
             Vec::new(),
         );
+        let places = (place, self.client);
         self.service.spawn(Box::pin(async move {
             serve.await;
-            drop(place);
+            drop(places);
         }));
     }
 

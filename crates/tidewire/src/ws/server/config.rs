@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidewire_proto::{Config, handshake::HeadLimits};
 
 use crate::{
-    service::{self, ProxyProtocol, Workers},
+    service::{self, ProxyProtocol, TrustedProxies, Workers},
     ws::TopicConfig,
 };
 
@@ -16,7 +16,7 @@ pub struct Limits {
     /// Most connections at a time; more get 503. Of an HTTP/2 connection every session counts
     /// as one. See [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
-    /// Most connections per remote address, as told by a trusted balancer if there is one; more
+    /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
     /// get 503. Default: no limit.
     pub per_ip_max: usize,
     /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in
@@ -71,6 +71,9 @@ pub struct ServerConfig {
     pub workers: Workers,
     /// Whether balancers tell who connects. Default: off.
     pub proxy_protocol: ProxyProtocol,
+    /// HTTP proxies that tell who sends a request: the address they tell counts for
+    /// [`per_ip_max`](Limits::per_ip_max). Default: none.
+    pub trusted_proxies: TrustedProxies,
     /// Limits before and around a WebSocket.
     pub limits: Limits,
     /// Limits and deadlines of a WebSocket.
@@ -97,6 +100,7 @@ impl ServerConfig {
             address,
             workers: Workers::per_core(),
             proxy_protocol: ProxyProtocol::Off,
+            trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
             socket: Arc::default(),
             everyone: TopicConfig::default(),
@@ -112,6 +116,7 @@ impl ServerConfig {
         let mut config = service::Config::new(self.address);
         config.workers = self.workers;
         config.proxy_protocol.clone_from(&self.proxy_protocol);
+        config.trusted_proxies.clone_from(&self.trusted_proxies);
         #[cfg(feature = "tls")]
         config.tls.clone_from(&self.tls);
         let limits = &self.limits;

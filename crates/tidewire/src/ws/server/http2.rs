@@ -27,8 +27,11 @@ use super::{
     unanswered::{self, Unanswered},
 };
 use crate::{
+    http::head,
     net::{
-        Rewind, Stream, http2,
+        Rewind, Stream,
+        admission::AddressPlace,
+        http2,
         http2_frames::{CountedFrames, Flood},
     },
     service::Service,
@@ -190,10 +193,13 @@ impl Multiplexed {
         mut respond: SendResponse<Bytes>,
     ) {
         let valid = self.read(request).and_then(|(request, incoming)| {
-            handshake::check_request(&request.head)?;
-            Ok((request, incoming, self.places.place()?))
+            let checked = handshake::check_request(&request.head)
+                .and_then(|()| Ok((self.places.place()?, self.place_of_client(&request)?)));
+            let places =
+                checked.inspect_err(|refusal| self.sockets().tell_refused(&request, refusal))?;
+            Ok((request, incoming, places))
         });
-        let (request, incoming, place) = match valid {
+        let (request, incoming, places) = match valid {
             Ok(valid) => valid,
             Err(refusal) => return self.refuse(&mut respond, &refusal),
         };
@@ -212,8 +218,15 @@ impl Multiplexed {
                     service.count_refused();
                 }
             }
-            drop(place);
+            drop(places);
         }));
+    }
+
+    /// A place of the client that a trusted proxy tells.
+    fn place_of_client(&self, request: &Request) -> Result<Option<AddressPlace>, Refusal> {
+        let values = |name: &str| request.head.values_of(name);
+        let place = self.service.place_of_client(&request.peer, values);
+        place.map_err(|_exceeded| head::too_many_of_address())
     }
 
     fn refuse(&self, respond: &mut SendResponse<Bytes>, refusal: &Refusal) {
@@ -227,9 +240,10 @@ impl Multiplexed {
     fn websocket(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let routed = self.read(request).and_then(|(request, incoming)| {
             let endpoint = Arc::clone(endpoint(self.sockets(), &request)?);
-            Ok((request, incoming, endpoint))
+            let client = self.place_of_client(&request)?;
+            Ok((request, incoming, endpoint, client))
         });
-        let (request, incoming, endpoint) = match routed {
+        let (request, incoming, endpoint, client) = match routed {
             Ok(routed) => routed,
             Err(refusal) => return self.refuse(&mut respond, &refusal),
         };
@@ -239,6 +253,7 @@ impl Multiplexed {
             endpoint,
             request,
             wire: Unanswered { respond, incoming },
+            client,
         };
         self.service.spawn(Box::pin(accepting.run()));
     }

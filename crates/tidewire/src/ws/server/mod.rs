@@ -23,7 +23,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use self::sockets::{Life, Sockets};
 pub use self::{
     config::{Limits, ServerConfig},
-    opening::{Established, Interceptor, Opening},
+    opening::{Established, Interceptor, Opening, RefusalObserver, RefusedRequest},
     running::{RunningServer, ServerStats, Traffic},
 };
 use super::{Endpoint, IntoEndpoint};
@@ -41,6 +41,8 @@ pub struct Server {
     any: Option<Arc<dyn Endpoint>>,
     interceptor: Option<Interceptor>,
     fallback: Option<Fallback>,
+    health_path: Option<String>,
+    observer: Option<RefusalObserver>,
     counts: Option<ConnectionCounts>,
 }
 
@@ -61,6 +63,8 @@ impl Server {
             any: None,
             interceptor: None,
             fallback: None,
+            health_path: None,
+            observer: None,
             counts: None,
         }
     }
@@ -116,6 +120,23 @@ impl Server {
         self
     }
 
+    /// Answers GET, HEAD and OPTIONS requests of this path (exact, without query) with 200 and `ok`, for the probes of
+    /// balancers, in HTTP/1.0 too and whatever `Host` they name. They go neither to routes nor to the fallback. A
+    /// WebSocket request of the path is none of them.
+    #[must_use]
+    pub fn health_path(mut self, path: impl Into<String>) -> Self {
+        self.health_path = Some(path.into());
+        self
+    }
+
+    /// Tells of every WebSocket request that is refused, by an [`Opening`] or by the server itself, for records of
+    /// access. Requests whose head cannot be read are none.
+    #[must_use]
+    pub fn on_refused(mut self, observer: RefusalObserver) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Binds and starts to accept. The server can be started again, for example after a
     /// [drain](RunningServer::drain), with nothing left of its last run.
     ///
@@ -164,6 +185,8 @@ impl Server {
             any: self.any.clone(),
             interceptor: self.interceptor.clone(),
             fallback: self.fallback.clone(),
+            health_path: self.health_path.clone(),
+            observer: self.observer.clone(),
             life,
         };
         service::Server::new(self.config.service(), sockets)

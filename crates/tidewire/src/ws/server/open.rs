@@ -27,8 +27,8 @@ use crate::{
         Unrouted,
         head::{self, FirstRequest, Received},
     },
-    net::{Exceeded, Peer, Stream},
-    service::{Protocol, Service},
+    net::{Exceeded, Peer, Stream, admission::AddressPlace, stream::send_last},
+    service::{Protocol, ProxiedClients, Service},
     ws::{Endpoint, Request, decision::decide},
 };
 
@@ -36,6 +36,8 @@ use crate::{
 pub(in crate::ws) enum Opened {
     /// A session.
     Session(SessionTask),
+    /// One of a proxy's client, who has a place of its own. Boxed, so that others pay nothing for it.
+    Counted(Box<(SessionTask, AddressPlace)>),
     /// HTTP, or many sessions.
     Other(Established),
 }
@@ -47,6 +49,7 @@ impl Future for Opened {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self {
             Self::Session(session) => Pin::new(session).poll(cx),
+            Self::Counted(counted) => Pin::new(&mut counted.0).poll(cx),
             Self::Other(other) => other.as_mut().poll(cx),
         }
     }
@@ -84,13 +87,20 @@ impl Protocol for Sockets {
         if received.head.wants_websocket() {
             return websocket(received, &service).await;
         }
+        let is_probe = sockets.health_path.as_deref() == Some(received.head.path());
+        if is_probe && let Some(answer) = head::healthy(received.head.method()) {
+            let mut stream = received.stream;
+            send_last(&mut stream, answer.as_bytes()).await?;
+            return Ok(None);
+        }
         let Some(fallback) = &sockets.fallback else {
             let mut stream = received.stream;
             let refusal = Refusal::upgrade_required("this address speaks WebSocket only");
             head::refuse(&mut stream, &refusal).await?;
             return Ok(None);
         };
-        let unrouted = Unrouted::new(received, service.drain().clone());
+        let clients = ProxiedClients::of(&service);
+        let unrouted = Unrouted::new(received, service.drain().clone(), clients);
         Ok(Some(Opened::Other(fallback(unrouted))))
     }
 
@@ -121,18 +131,28 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
     } = received;
     let sockets = service.protocol();
     let mut request = Request::new(head, peer);
+    let values = |name: &str| request.head.values_of(name);
+    let Ok(place) = service.place_of_client(&request.peer, values) else {
+        let refusal = head::too_many_of_address();
+        sockets.tell_refused(&request, &refusal);
+        head::refuse(&mut stream, &refusal).await?;
+        return Ok(None);
+    };
     if let Some(interceptor) = &sockets.interceptor {
         if let Err(refusal) = handshake::check_request(&request.head) {
+            sockets.tell_refused(&request, &refusal);
             head::refuse(&mut stream, &refusal).await?;
             return Ok(None);
         }
         let opening = sockets.opening(request, Wire::Http1(stream, leftover), service.drain());
-        return Ok(interceptor(opening).await.map(Opened::Other));
+        let established = interceptor(opening).await;
+        return Ok(established.map(|established| Opened::Other(counted(established, place))));
     }
     let agreed = accept(sockets, &mut request, &mut stream, &mut leftover).await?;
     let (endpoint, accepted, config) = match agreed {
         Ok(agreed) => agreed,
         Err(refusal) => {
+            sockets.tell_refused(&request, &refusal);
             head::refuse(&mut stream, &refusal).await?;
             return Ok(None);
         }
@@ -145,7 +165,21 @@ async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result
         deflate: accepted.deflate,
     };
     let session = session(sockets, endpoint, request, terms, stream, leftover);
-    Ok(Some(Opened::Session(session)))
+    Ok(Some(match place {
+        None => Opened::Session(session),
+        Some(place) => Opened::Counted(Box::new((session, place))),
+    }))
+}
+
+/// Keeps the place of a proxy's client, if there is one, for as long as its connection runs.
+fn counted(established: Established, place: Option<AddressPlace>) -> Established {
+    match place {
+        None => established,
+        Some(place) => Box::pin(async move {
+            established.await;
+            drop(place);
+        }),
+    }
 }
 
 /// Waits for the endpoint's decision, and makes the answer.

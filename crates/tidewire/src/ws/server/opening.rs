@@ -42,7 +42,22 @@ pub struct Opening {
     pub(super) write_timeout: Duration,
     /// Counts what is opened.
     pub(super) opened: Arc<AtomicU64>,
+    /// Is told when it is refused.
+    pub(super) observer: Option<RefusalObserver>,
 }
+
+/// A request that was refused before it became a WebSocket.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RefusedRequest<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The answer that the client got.
+    pub refusal: &'a Refusal,
+}
+
+/// Is told of refused requests, on the task of the connection: it should not block.
+pub type RefusalObserver = Arc<dyn Fn(RefusedRequest<'_>) + Send + Sync>;
 
 /// How the request came.
 pub(super) enum Wire {
@@ -92,6 +107,10 @@ impl Opening {
     /// # Cancel safety
     /// Not cancel safe: when dropped, half an answer may have been sent, and the connection ends.
     pub async fn refuse(self, refusal: &Refusal) -> io::Result<()> {
+        if let Some(observer) = &self.observer {
+            let request = &self.request;
+            observer(RefusedRequest { request, refusal });
+        }
         match self.wire {
             Wire::Http1(mut stream, _leftover) => head::refuse(&mut stream, refusal).await,
             #[cfg(feature = "http2")]

@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+use tidewire_proto::handshake::Refusal;
+
 use super::{
     config::ServerConfig,
-    opening::{Interceptor, Opening, Wire},
+    opening::{Interceptor, Opening, RefusalObserver, RefusedRequest, Wire},
 };
 use crate::{
     http::Fallback,
@@ -22,6 +24,8 @@ pub(in crate::ws) struct Sockets {
     pub(super) any: Option<Arc<dyn Endpoint>>,
     pub(super) interceptor: Option<Interceptor>,
     pub(super) fallback: Option<Fallback>,
+    pub(super) health_path: Option<String>,
+    pub(super) observer: Option<RefusalObserver>,
     pub(super) life: Life,
 }
 
@@ -35,6 +39,14 @@ impl Sockets {
             config: Arc::clone(&self.config.socket),
             write_timeout: self.config.limits.write_timeout,
             opened: Arc::clone(&self.life.opened),
+            observer: self.observer.clone(),
+        }
+    }
+
+    /// Tells of a request that the server refuses by itself.
+    pub(super) fn tell_refused(&self, request: &Request, refusal: &Refusal) {
+        if let Some(observer) = &self.observer {
+            observer(RefusedRequest { request, refusal });
         }
     }
 }

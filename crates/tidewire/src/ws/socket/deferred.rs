@@ -230,7 +230,9 @@ impl Deferred {
                     continue;
                 }
                 Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "a message was not sent"),
+                Err(error) => {
+                    tracing::debug!(error = %crate::ErrorChain(&error), "a message was not sent");
+                }
             }
             queue.remove(0);
         }

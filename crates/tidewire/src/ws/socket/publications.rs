@@ -57,7 +57,7 @@ impl Queue<'_> {
             Self::Encoder(encoder) => {
                 encoder.lend_buffer(buffer::write_buffer);
                 if let Err(error) = encoder.send_frames(&frames, count) {
-                    tracing::debug!(%error, "a publication was not sent");
+                    tracing::debug!(error = %crate::ErrorChain(&error), "a publication was not sent");
                 }
             }
             Self::Deferred(deferred) => deferred.publication(frames, count),

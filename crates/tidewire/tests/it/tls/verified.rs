@@ -5,7 +5,7 @@ use std::error::Error;
 use rcgen::date_time_ymd;
 use tidewire::{
     tls::{ClientTls, Identity, ServerTls, TlsError, TlsVersion},
-    ws::ConnectError,
+    ws::{Client, ConnectError},
 };
 
 use super::{Authority, Served, servers_usage};
@@ -209,4 +209,148 @@ fn settings_that_contradict_each_other_are_errors() {
         .build()
         .unwrap_err();
     assert!(error.to_string().contains("no client CA"), "{error}");
+}
+
+/// The causes on one line.
+fn chain(error: &ConnectError) -> String {
+    let mut text = error.to_string();
+    let mut cause = Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Of this kind: another name, expired, not valid yet, signed by itself, of an unknown authority, a client's
+/// certificate that is missing or not accepted, no application protocol in common, no version of TLS in common.
+#[tokio::test]
+async fn a_handshake_that_fails_is_told_with_what_can_be_done() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = |change: fn(&mut rcgen::CertificateParams)| {
+        let mut params = servers_usage();
+        change(&mut params);
+        let identity = authority.identity("server", &params);
+        Served::start(ServerTls::builder(identity).build().unwrap())
+    };
+    let usual = server(|_params| {});
+    let expired = server(|params| params.not_after = date_time_ymd(2021, 1, 1));
+    let future = server(|params| params.not_before = date_time_ymd(4000, 1, 1));
+    for (served, host, client, expected) in [
+        (
+            &usual,
+            "127.0.0.1",
+            authority.client(),
+            "connect by a name that the certificate has",
+        ),
+        (
+            &usual,
+            "localhost",
+            other.client(),
+            "add the authority's certificate to those that are trusted",
+        ),
+        (
+            &expired,
+            "localhost",
+            authority.client(),
+            "renew the server's certificate",
+        ),
+        (
+            &future,
+            "localhost",
+            authority.client(),
+            "set this machine's clock if that is wrong",
+        ),
+    ] {
+        let error = served.connect(host, &client).await.unwrap_err();
+        let text = chain(&error);
+        assert!(
+            text.starts_with(&format!("TLS handshake with {host} failed: ")),
+            "{text}"
+        );
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_signed_by_itself_is_told_from_one_of_an_unknown_authority() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = servers_usage();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "myself");
+    let certificate = params.self_signed(&key).unwrap();
+    let identity = Identity::from_pem(certificate.pem(), key.serialize_pem());
+    let served = Served::start(ServerTls::builder(identity).build().unwrap());
+    let error = served
+        .connect("localhost", &Authority::new().client())
+        .await
+        .unwrap_err();
+    let text = chain(&error);
+    assert!(
+        text.contains("it is signed by itself and not trusted"),
+        "{text}"
+    );
+    assert!(
+        text.contains("add this certificate to those that are trusted"),
+        "{text}"
+    );
+    assert!(error.is_permanent());
+    // Then it is.
+    let client = ClientTls::builder()
+        .ca_pem(certificate.pem())
+        .build()
+        .unwrap();
+    served.connect("localhost", &client).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_client_is_told_in_words() {
+    let (authority, strangers) = (Authority::new(), Authority::new());
+    let identity = authority.identity("server", &servers_usage());
+    let tls = ServerTls::builder(identity.clone()).client_ca_file(authority.ca());
+    let served = Served::start(tls.build().unwrap());
+    let stranger = ClientTls::builder()
+        .ca_file(authority.ca())
+        .identity(strangers.identity("client", &super::clients_usage()))
+        .build()
+        .unwrap();
+    for (client, expected) in [
+        (
+            authority.client(),
+            "certificate required: the server lets in clients with a certificate only",
+        ),
+        (
+            stranger,
+            "the server does not accept this client's certificate",
+        ),
+    ] {
+        let error = served.connect("localhost", &client).await.unwrap_err();
+        assert!(chain(&error).contains(expected), "{}", chain(&error));
+    }
+    let old = ClientTls::builder()
+        .ca_file(authority.ca())
+        .alpn(["nonsense"])
+        .build()
+        .unwrap();
+    let error = Served::start(ServerTls::builder(identity).build().unwrap())
+        .connect("localhost", &old)
+        .await
+        .unwrap_err();
+    let expected = "none of the application protocols that were offered (ALPN)";
+    assert!(chain(&error).contains(expected), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_dot_at_the_end_of_the_host_and_its_case_are_no_part_of_the_name_in_the_certificate() {
+    let authority = Authority::new();
+    let mut served = Served::start(authority.server());
+    for host in ["localhost.", "LOCALHOST", "LocalHost."] {
+        let url = format!("wss://{host}:{}/", served.port());
+        let client = Client::new(&url).unwrap().tls(authority.client());
+        let client = client.address(served.server.local_addr());
+        let _socket = client.connect().await.unwrap();
+        let tls = served.peer().await.tls.unwrap();
+        assert_eq!(tls.server_name.as_deref(), Some("localhost"), "{host}");
+    }
 }
