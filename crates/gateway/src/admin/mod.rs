@@ -82,7 +82,7 @@ pub(crate) fn start(
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
     let mut http = http::Config::default();
-    http.head_timeout = IDLE_TIMEOUT;
+    http.idle_timeout = IDLE_TIMEOUT;
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
     Ok(server.start_on(sockets)?)
