@@ -76,7 +76,7 @@ impl Running {
         }
         self.answers = options.answers.clone();
         if let Some(messaging) = self.messaging.get() {
-            let server = messaging_server(&settings, &self.hub, options.clone());
+            let server = messaging_server(&settings, &self.hub, options.clone(), &self.memory);
             messaging.reconfigure(&server);
             settings.server.bound_to(messaging.local_addr());
         }
