@@ -42,7 +42,10 @@ impl Access {
             .and_then(|host| std::str::from_utf8(host).ok())
             .unwrap_or_default();
         let told = self.told(head, peer);
+        // Every browser names the host; health checks that speak HTTP/1.0 do not.
+        let is_named = !head.all("host").is_empty();
         if self.loopback_names_only
+            && is_named
             && !is_loopback_name(host)
             && !self.is_allowed_host(host)
             && !self.is_proxied(host, &told)
@@ -279,6 +282,25 @@ mod tests {
             200
         );
         assert_eq!(check(Some("http://"), "", &[], false, false), 403);
+    }
+
+    /// A page cannot leave it out, so there is no name that could have been rebound.
+    #[test]
+    fn a_request_without_a_host_comes_in_unless_it_is_a_pages() {
+        let access = Access {
+            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
+            secure: false,
+            loopback_names_only: true,
+            trusted_proxies: Arc::default(),
+            port: Arc::default(),
+        };
+        let peer = Peer::default();
+        let mut headers = HeaderMap::new();
+        assert!(access.check_origin(&headers, &peer).is_ok());
+        headers.insert("origin", "http://evil.example".parse().unwrap());
+        let refusal = access.check_origin(&headers, &peer).unwrap_err();
+        assert_eq!(refusal.status, 403);
     }
 
     #[test]

@@ -11,6 +11,8 @@
 
 pub mod config; // what the operator writes
 mod access; // who may come in: origin, host, credentials
+mod cors; // what pages of other origins may read
+mod health; // can this server do its work?
 mod subprotocols; // which one is answered
 mod tickets; // what stands for credentials in a page's WebSocket
 mod chat; // a WebSocket becomes a session of the hub

@@ -15,7 +15,7 @@ use std::{
 
 use axum::Router;
 use tidewire::{
-    http::{self, AnswerBudget, Http},
+    http::{self, AnswerBudget, BodyLimits, Http},
     memory::MemoryBudget,
     service::{self, Workers},
     ws::{Config as SocketConfig, HeadLimits, ProxyProtocol, RunningServer, Server, ServerConfig},
@@ -68,7 +68,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     pub(crate) hub: Arc<Hub>,
-    mailbox: Arc<SqliteMailbox>,
+    pub(crate) mailbox: Arc<SqliteMailbox>,
     threads: Arc<DeliveryThreads>,
     pub(crate) messaging: Arc<OnceLock<RunningServer>>,
     pub(crate) rest: Option<(RestServer, Served)>,
@@ -126,7 +126,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let mut urls = Vec::new();
     let options = http_config(settings);
     let memory = MemoryBudget::of_machine();
-    let server = messaging_server(settings, &hub, options.clone(), &memory);
+    let server = messaging_server(settings, &hub, &port, options.clone(), &memory);
     let sockets = activated_or("messaging", settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
     let server = started("messaging", server.start_on(sockets))?;
@@ -228,6 +228,7 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
 pub(crate) fn messaging_server(
     settings: &Settings,
     hub: &Arc<Hub>,
+    mailbox: &Arc<dyn Mailbox>,
     options: http::Config,
     memory: &MemoryBudget,
 ) -> Server {
@@ -261,6 +262,7 @@ pub(crate) fn messaging_server(
     let tickets = Arc::new(Tickets::new(server.limits.tickets_max));
     let router = web::router(
         Arc::clone(hub),
+        Arc::clone(mailbox),
         access.clone(),
         Arc::clone(&tickets),
         server,
@@ -329,8 +331,9 @@ pub(crate) fn rest_server(
     mut options: http::Config,
     served: Served,
 ) -> service::Server<Http<Router>> {
-    options.keep_alive = true;
     let rest = &settings.config.rest;
+    options.keep_alive = true;
+    options.idle_timeout = rest.idle_timeout;
     let access = access(listening, settings.allowed_origins.clone());
     let mut listener = service::Config::new(listening.listen);
     listener.workers = Workers::Pool;
@@ -345,15 +348,18 @@ pub(crate) fn rest_server(
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
-    let router: Router = rest::router(Rest {
+    let state = Rest {
         hub: served.hub,
         mailbox: served.mailbox,
         telemetry: served.telemetry,
         idempotency: served.idempotency,
         access,
-        body_bytes_max: rest.body_bytes_max,
+        body: BodyLimits::default()
+            .bytes_max(rest.body_bytes_max)
+            .least_rate(rest.body_timeout, rest.body_bytes_per_second_min),
         answer_timeout: rest.answer_timeout,
-    });
+    };
+    let router: Router = rest::router(state, &rest.auth);
     service::Server::new(listener, Http::new(router, options))
 }
 

@@ -4,9 +4,10 @@
 //! has changed. Invariants: nothing here can fail, so a reload happens as a whole or not at all; sockets, store and
 //! hub stay.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use tidewire::tls::Adopted;
+use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
 
 use crate::{
     config::{ListenerSettings, Reload, Settings},
@@ -76,7 +77,9 @@ impl Running {
         }
         self.answers = options.answers.clone();
         if let Some(messaging) = self.messaging.get() {
-            let server = messaging_server(&settings, &self.hub, options.clone(), &self.memory);
+            let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
+            let options = options.clone();
+            let server = messaging_server(&settings, &self.hub, &mailbox, options, &self.memory);
             messaging.reconfigure(&server);
             settings.server.bound_to(messaging.local_addr());
         }

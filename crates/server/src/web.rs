@@ -1,6 +1,6 @@
 //! The web chat: files inside the binary, who is online, what a message may be, and tickets for the page's WebSocket.
 //!
-//! In: GET requests on the messaging listener. Out: the page and what it loads, under a content
+//! In: GET requests on the messaging listener. Out: the server's health; and the page and what it loads, under a content
 //! security policy that lets it talk to its own server only.
 
 use std::sync::Arc;
@@ -17,12 +17,14 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 use tidewire::http::{File, challenge, file_response, protect_page};
 use tidewire_auth::Identity;
+use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
 use crate::{
     access::{Access, PartsHeaders, peer_of},
     config::ServerConfig,
+    cors,
     tickets::Tickets,
 };
 
@@ -40,6 +42,7 @@ struct Files;
 #[derive(Clone)]
 struct Web {
     hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
     access: Access,
     tickets: Arc<Tickets>,
     /// Path of the messaging endpoint.
@@ -71,12 +74,14 @@ struct Online {
 /// The routes of the messaging listener that are no WebSocket.
 pub(crate) fn router(
     hub: Arc<Hub>,
+    mailbox: Arc<dyn Mailbox>,
     access: Access,
     tickets: Arc<Tickets>,
     config: &ServerConfig,
 ) -> Router {
     let web = Web {
         hub,
+        mailbox,
         access,
         tickets,
         endpoint: config.endpoint.as_str().into(),
@@ -91,20 +96,31 @@ pub(crate) fn router(
             .route("/webchat/limits", get(limits))
             .route("/webchat/ticket", post(ticket));
     }
-    router
-        .layer(middleware::from_fn_with_state(web.clone(), guard))
+    let guarded = router
+        .layer(middleware::from_fn_with_state(web.clone(), credentials))
+        .with_state(web.clone());
+    Router::new()
+        .route("/health", get(health))
+        .fallback_service(guarded)
+        .layer(cors::layer(&web.access.allowed_origins))
+        .layer(middleware::from_fn_with_state(web.clone(), origin))
         .with_state(web)
 }
 
-/// Origin, host and credentials before anything else.
-async fn guard(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+/// Origin and host before anything else.
+async fn origin(State(web): State<Web>, request: Request, next: Next) -> Response {
     if let Err(refusal) = web
         .access
         .check_origin(request.headers(), &peer_of(&request))
     {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
-        return (status, refusal.reason).into_response();
+        return (status, [(header::VARY, "origin")], refusal.reason).into_response();
     }
+    next.run(request).await
+}
+
+/// Then credentials, for all but balancers that ask for the server's health.
+async fn credentials(State(web): State<Web>, mut request: Request, next: Next) -> Response {
     let Ok(identity) = web.access.auth.check(&PartsHeaders::of(&request)) else {
         let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
         return challenge(response, web.access.auth.challenge());
@@ -113,6 +129,10 @@ async fn guard(State(web): State<Web>, mut request: Request, next: Next) -> Resp
     let mut response = next.run(request).await;
     protect_page(response.headers_mut(), CONTENT_SECURITY_POLICY);
     response
+}
+
+async fn health(State(web): State<Web>) -> Response {
+    crate::health::health(web.mailbox.as_ref())
 }
 
 async fn online(State(web): State<Web>) -> Response {

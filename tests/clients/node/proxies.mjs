@@ -40,6 +40,41 @@ http {
     args: (file) => ["-p", folder, "-e", "stderr", "-c", file],
   }));
 
+/** nginx in front of an HTTP server at `port`, to which it keeps connections; `buffering` of bodies is "on" or "off". */
+export const startNginxForHttp = (port, buffering) =>
+  start("nginx", ({ own, folder }) => ({
+    config: `
+daemon off;
+worker_processes 1;
+pid ${folder}/nginx.pid;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_max_body_size 100m;
+  client_body_buffer_size 100m;
+  proxy_request_buffering ${buffering};
+  ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join("\n  ")}
+  upstream back { server 127.0.0.1:${port}; keepalive 8; }
+  server {
+    listen 127.0.0.1:${own};
+    location / {
+      proxy_pass http://back;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host localhost;
+    }
+  }
+}
+`,
+    args: (file) => ["-p", folder, "-e", "stderr", "-c", file],
+  }));
+
+/** HAProxy in front of an HTTP server at `port`, which it checks by `check`; /haproxy;csv tells what it thinks of it. */
+export const startHaproxyForHttp = (port, check) =>
+  start("haproxy", ({ own }) =>
+    haproxy(own, `mode http\n  stats enable\n  stats uri /haproxy\n  ${check}`, "", `127.0.0.1:${port} check inter 100ms fall 1`),
+  );
+
 const haproxy = (own, defaults, frontend, backend) => ({
   config: `
 global

@@ -87,7 +87,7 @@ pub(crate) fn start(
     config.limits.connections_max = CONNECTIONS_MAX;
     config.limits.guests_max = GUESTS_MAX;
     let mut http = http::Config::default();
-    http.head_timeout = IDLE_TIMEOUT;
+    http.idle_timeout = IDLE_TIMEOUT;
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = match sockets {
         Some(sockets) => sockets,

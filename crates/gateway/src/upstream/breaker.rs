@@ -94,7 +94,7 @@ pub(super) struct Trial(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Probe(u64);
 
-/// What was held against an upstream in a row. Before an opening that succeeded: it goes on counting when its
+/// The faults held against an upstream in a row. Before an opening that succeeded: it goes on counting when its
 /// connection is lost early.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
@@ -104,7 +104,7 @@ pub(super) struct Row {
     failures: u32,
 }
 
-/// Whether an upstream may be ejected, as its siblings stand.
+/// The leave to eject an upstream, as its siblings stand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leave {
     /// Not as many are ejected as may be.
@@ -113,7 +113,7 @@ pub(super) struct Leave {
     pub(super) has_sibling: bool,
 }
 
-/// What an outcome has changed.
+/// The change that an outcome has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Change {

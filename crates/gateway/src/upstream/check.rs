@@ -190,7 +190,7 @@ impl Check {
 }
 
 impl CheckError {
-    /// What it says about whether the upstream lives, whatever it says about its health.
+    /// The evidence that it gives of the upstream's life, not of its health.
     pub(super) fn evidence(&self) -> Evidence {
         match self {
             Self::Refused(_) | Self::Closed(Some(_)) => Evidence::Answered,

@@ -6,7 +6,7 @@ use std::io;
 
 use tidewire::ws::ConnectError;
 
-/// What is held against an upstream.
+/// Something held against an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// There was no connection before anything of the client's was sent: no client can have caused it.
@@ -15,7 +15,7 @@ pub enum Fault {
     Unanswered,
 }
 
-/// What an opening that did not succeed says about its upstream.
+/// The evidence about an upstream that an opening without success gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// It lives.
@@ -27,7 +27,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// What an error of an opening says. `introduced`: the client's address was sent first, by a PROXY header, and the
+    /// The evidence in an error of an opening. `introduced`: the client's address was sent first, by a PROXY header, and the
     /// upstream may have no mind to talk with it.
     pub fn of(error: &ConnectError, introduced: bool) -> Self {
         let unreachable = Self::Fault(if introduced {

@@ -276,10 +276,8 @@ impl Roster {
         evidence: Evidence,
     ) -> Availability {
         let leave = self.leave(now, id);
-        let Some(settings) = self.ejection.clone() else {
-            return Availability::Unchanged;
-        };
-        let Some(member) = self.find(id) else {
+        let ejection = self.ejection.clone();
+        let (Some(settings), Some(member)) = (ejection, self.find(id)) else {
             return Availability::Unchanged;
         };
         let change = member

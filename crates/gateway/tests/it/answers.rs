@@ -1,4 +1,4 @@
-//! What upstreams answer to the handshake, as clients get it: bytes relayed, or per hop.
+//! Answers of upstreams to the handshake, as clients get it: bytes relayed, or per hop.
 //!
 //! Of the kind "an answer of an older, odd or broken server" there are: HTTP/1.0 with and without reason phrase, folded
 //! lines, line feeds alone, blanks before a colon; bodies with a length, chunked, up to the end, missing, cut,

@@ -1,4 +1,4 @@
-//! What clients cause is not held against an upstream: whatever one does, the next one gets it.
+//! Ends that clients cause are not held against an upstream: whatever one does, the next one gets it.
 //!
 //! Of this kind are: a wrong first message (the backend closes, or drops the connection), a socket too many (1013), a cookie
 //! or a path that the backend answers with a status in any HTTP, with silence, with an early end, or with what is no HTTP;
@@ -62,7 +62,7 @@ fn obliging() -> Fake {
     })
 }
 
-/// What a client can make it do.
+/// The ends that a client can cause.
 const DEEDS: [&str; 9] = [
     "400", "503", "431", "end", "garbage", "silence", "drop", "busy", "reset",
 ];

@@ -43,7 +43,7 @@ fn gateway(fake: &Fake, extensions: Extensions) -> Running {
     .unwrap()
 }
 
-/// What a client reads that waits for `said`, then speaks.
+/// The bytes that a client reads that waits for `said`, then speaks.
 async fn read(gateway: &Running, said: &[u8]) -> Vec<u8> {
     let mut client = Wire::open(gateway, "/?ROUTENAME=one", "").await;
     while client.buffer.len() < said.len() {

@@ -17,7 +17,7 @@ pub struct BodyDecoder {
     keeps_beginning: bool,
 }
 
-/// Whether more is to come.
+/// Tells that more is to come, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum BodyProgress {

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::ClientProtocol;
+
 /// Bounds of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
@@ -38,6 +40,9 @@ pub enum HeadError {
     /// Not an HTTP/1.1 head; answered with 400.
     #[error("malformed HTTP head")]
     Malformed,
+    /// The client speaks something else; answered with 400.
+    #[error("expected an HTTP/1.1 request, got {0}")]
+    NotHttp(ClientProtocol),
 }
 
 /// Finds the end of a head in a growing buffer, looking at every byte once
@@ -200,7 +205,7 @@ impl RequestHead {
     }
 
     /// The authority in a target in absolute form.
-    pub(super) fn target_authority(&self) -> Option<&str> {
+    pub fn target_authority(&self) -> Option<&str> {
         absolute_form(self.target()).map(|(authority, _)| authority)
     }
 

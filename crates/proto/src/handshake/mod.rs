@@ -5,6 +5,7 @@
 //! the deadline.
 
 mod head; // HTTP/1.1 request heads
+mod request_scanner; // a request's first bytes: is it HTTP at all?
 mod response; // heads of answers
 mod body; // and their bodies
 mod parameters; // query parameters, cookies and bearer tokens of a request
@@ -26,6 +27,7 @@ pub use extended_connect::{ExtendedAccepted, ExtendedConnect, accept_extended};
 pub use head::{HeadError, HeadLimits, HeadScanner, RequestHead};
 pub use parameters::query_parameter;
 pub use refusal::Refusal;
+pub use request_scanner::{ClientProtocol, RequestScanner};
 pub use response::ResponseHead;
 pub use server::{Accepted, Answer, AnswerFields, accept, answer_with, check_request};
 pub(crate) use url::authority;

@@ -127,7 +127,7 @@ impl From<HeadError> for Refusal {
     fn from(error: HeadError) -> Self {
         let status = match error {
             HeadError::TooLarge { .. } => 431,
-            HeadError::Malformed => 400,
+            HeadError::Malformed | HeadError::NotHttp(_) => 400,
         };
         Self::new(status, error.to_string())
     }
@@ -166,6 +166,9 @@ fn phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
         421 => "Misdirected Request",
         426 => "Upgrade Required",
         429 => "Too Many Requests",

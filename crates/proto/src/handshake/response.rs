@@ -96,7 +96,7 @@ impl ResponseHead {
     }
 }
 
-/// What is passed over in an answer that opens nothing.
+/// The settings of the parser for an answer that opens nothing.
 fn tolerant() -> ParserConfig {
     let mut config = ParserConfig::default();
     config

@@ -203,6 +203,15 @@ table! {
         listen: String = "127.0.0.1:8092".to_owned();
         /// Size of a request body; held while a request is read.
         body_bytes_max: usize as Size = 10 << 20, in 1 << 10..=1 << 30;
+        /// A client that sends a body must send `body_bytes_per_second_min` on average in each period of this length, or
+        /// the rest of it; else the answer is 408.
+        body_timeout: Duration = SECOND * 30, in SECOND..=HOUR;
+        /// The least rate of a body. A slow line passes; a client that sends a byte now and then does not keep its
+        /// connection.
+        body_bytes_per_second_min: usize as Size = 1 << 10, in 1..=1 << 30;
+        /// How long a connection may be without a request; then it is closed. Proxies in front must keep theirs for a
+        /// shorter time (nginx: `keepalive_timeout` of the upstream, 60 s), or a request now and then meets the end.
+        idle_timeout: Duration = SECOND * 75, in SECOND..=DAY;
         /// How long a sent message may take to be stored; after it the answer is 504 with the message's id, because
         /// what becomes of it is not known. Each waiting request keeps its connection.
         answer_timeout: Duration = SECOND * 30, in SECOND..=MINUTE * 10, was "answer_seconds";

@@ -2,10 +2,11 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tidewire::http::BodyError;
 use tidewire_hub::{ApiError, Refusal};
 
 use super::sending::SendError;
@@ -14,10 +15,13 @@ use super::sending::SendError;
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RestError {
     /// What was expected, for people.
+    #[schema(example = "Id required")]
     message: String,
     /// The HTTP status.
+    #[schema(example = 400)]
     status: u16,
     /// Always false.
+    #[schema(example = false)]
     success: bool,
 }
 
@@ -28,6 +32,11 @@ impl RestError {
             status,
             success: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.status
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -48,6 +57,17 @@ impl RestError {
 
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(405, "Method not allowed")
+    }
+}
+
+impl From<BodyError> for RestError {
+    fn from(error: BodyError) -> Self {
+        let (status, key) = match &error {
+            BodyError::TooLarge { .. } => (413, "; see rest.body_bytes_max"),
+            BodyError::TooSlow { .. } => (408, "; see rest.body_bytes_per_second_min"),
+            BodyError::Broken(_) | _ => (400, ""),
+        };
+        Self::new(status, format!("{error}{key}"))
     }
 }
 
@@ -75,6 +95,14 @@ impl From<SendError> for RestError {
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self)).into_response()
+        let mut response = (status, Json(self)).into_response();
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            //= rfc9110#15.5.16: who refuses a content coding says which ones are understood
+            let identity = HeaderValue::from_static("identity");
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, identity);
+        }
+        response
     }
 }

@@ -36,13 +36,6 @@ pub(super) struct Online {
     is_online: bool,
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
 /// Statistics of all known users.
 #[utoipa::path(get, path = "/stats", tag = "statistics", responses(
     (status = 200, description = "Every user seen, online or not", body = schema::StatsAnswer),
@@ -64,12 +57,12 @@ pub(super) async fn stat(
     Ok(Answer::of(rest.hub.stat(&user(query.as_deref())?)))
 }
 
-/// Whether a user has a connection.
+/// Tells whether a user is connected.
 #[utoipa::path(get, path = "/check-online", tag = "statistics", params(("id" = String, Query, description = "User id")), responses(
     (status = 200, description = "Whether the user is online", body = schema::OnlineAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
-    (status = 503, description = "The registry of all nodes does not answer", body = RestError)))]
+    (status = 503, description = "It cannot be told now; try again", body = RestError)))]
 pub(super) async fn check_online(
     State(rest): State<Rest>,
     RawQuery(query): RawQuery,
@@ -86,7 +79,7 @@ pub(super) async fn check_online(
     }
 }
 
-/// Answers when the server does.
+/// Answers when the server does, without a body.
 #[utoipa::path(head, path = "/status", tag = "operation", responses(
     (status = 200, description = "The server answers"),
     (status = 401, description = "Unauthorized", body = RestError)))]
@@ -94,30 +87,12 @@ pub(super) async fn status() -> StatusCode {
     StatusCode::OK
 }
 
-/// Whether this server can do its work. A full disk is no reason to send it no more users: it
-/// still delivers, and the next message that fits finds out that there is room again.
-#[utoipa::path(get, path = "/health", tag = "operation", responses(
-    (status = 200, description = "ok, or degraded: the disk or the store is full and messages are refused"),
-    (status = 503, description = "failing: the store has failed for good, restart the server")))]
+/// Tells if this server can do its work. Needs no credentials.
+#[utoipa::path(get, path = "/health", tag = "operation", security(()), responses(
+    (status = 200, description = "ok, or degraded: the disk or the store is full and messages are refused", body = schema::Health),
+    (status = 503, description = "failing: the store has failed for good, restart the server", body = schema::Health)))]
 pub(super) async fn health(State(rest): State<Rest>) -> Response {
-    let store = rest.mailbox.stats();
-    let (code, status, reason) = match (&store.failed, store.disk_full, store.store_full) {
-        (Some(reason), _, _) => {
-            let reason = format!("the message store has failed: {reason}");
-            (StatusCode::SERVICE_UNAVAILABLE, "failing", Some(reason))
-        }
-        (None, true, _) => {
-            let reason = "the disk is full: messages are refused until there is room";
-            (StatusCode::OK, "degraded", Some(reason.to_owned()))
-        }
-        (None, false, true) => {
-            let reason = "the message store is at its limit (mailbox.messages_max, \
-                          mailbox.bytes_max): messages are refused until some leave";
-            (StatusCode::OK, "degraded", Some(reason.to_owned()))
-        }
-        (None, false, false) => (StatusCode::OK, "ok", None),
-    };
-    (code, Json(Health { status, reason })).into_response()
+    crate::health::health(rest.mailbox.as_ref())
 }
 
 /// Counters in `OpenMetrics` text.

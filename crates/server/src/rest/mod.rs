@@ -1,17 +1,19 @@
 //! The REST API, its description and the counters.
 //!
 //! In: HTTP requests. Out: JSON with alphabetical keys. Invariants: credentials are checked
-//! before anything else (`/health`, `/openapi.json` and the Swagger UI, which tell nothing of
+//! before anything else (`/`, `/health`, `/openapi.json` and the Swagger UI, which tell nothing of
 //! users, excepted); 202 is answered only after a stored message is on disk.
 
 mod schema; // what goes in and out, for the description
-mod error; // the error body of S-50
+mod error; // the error body
+mod media_type; // what a body may be
 mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message
 mod purging; // removing what waits
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
+mod index; // where to find what
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,14 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, head, post},
 };
-use tidewire::http::challenge;
+use tidewire::http::{BodyLimits, challenge};
+use tidewire_auth::AuthConfig;
 use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 
@@ -34,6 +37,7 @@ use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
 use crate::{
     access::{Access, PartsHeaders, peer_of},
+    cors,
     telemetry::Telemetry,
 };
 
@@ -44,14 +48,15 @@ pub(crate) struct Rest {
     pub(crate) mailbox: Arc<dyn Mailbox>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) access: Access,
-    pub(crate) body_bytes_max: usize,
+    /// Bounds of a request's body.
+    pub(crate) body: BodyLimits,
     /// How long a sent message may take to be stored.
     pub(crate) answer_timeout: Duration,
     pub(crate) idempotency: Arc<Idempotency>,
 }
 
-/// All routes of the REST listener.
-pub(crate) fn router(rest: Rest) -> Router {
+/// All routes of the REST listener; its description tells how `auth` asks for credentials.
+pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
     let guarded = Router::new()
         .route("/stats", get(handlers::stats))
         .route("/stat", get(handlers::stat))
@@ -64,14 +69,15 @@ pub(crate) fn router(rest: Rest) -> Router {
         .route("/send-message", post(sending::send_message))
         .layer(middleware::from_fn_with_state(rest.clone(), credentials));
     let open = Router::new()
+        .route("/", get(index::index))
         .route("/health", get(handlers::health))
-        .merge(description::router())
+        .merge(description::router(auth))
         .layer(middleware::from_fn(in_time));
     guarded
         .merge(open)
         .fallback(|| async { RestError::not_found() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
-        .layer(DefaultBodyLimit::max(rest.body_bytes_max))
+        .layer(cors::layer(&rest.access.allowed_origins))
         .layer(middleware::from_fn_with_state(
             rest.clone(),
             origin_and_server,
@@ -79,7 +85,6 @@ pub(crate) fn router(rest: Rest) -> Router {
         .with_state(rest)
 }
 
-/// S-51.
 async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
     let checked = rest.access.auth.check(&PartsHeaders::of(&request));
     if checked.is_ok() {
@@ -89,10 +94,7 @@ async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> 
     challenge(response, rest.access.auth.challenge())
 }
 
-/// A body must be complete within; one that drips in is cut.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
-
-/// A request must be complete and answered within.
+/// A request without a body must be answered within.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -107,10 +109,13 @@ async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Nex
         .check_origin(request.headers(), &peer_of(&request))
     {
         Ok(()) => next.run(request).await,
-        Err(refusal) => RestError::new(refusal.status, refusal.reason).into_response(),
+        Err(refusal) => {
+            let refusal = RestError::new(refusal.status, refusal.reason);
+            ([(header::VARY, "origin")], refusal).into_response()
+        }
     };
     response
         .headers_mut()
-        .insert(header::SERVER, HeaderValue::from_static("WS Rest Server"));
+        .insert(header::SERVER, HeaderValue::from_static("Tidewire"));
     response
 }

@@ -2,37 +2,69 @@
 //! hub's own types, which these must look like.
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
+};
 
 /// An unsigned 64-bit number, or a string of 1 to 128 bytes.
+#[derive(Serialize)]
+pub(super) struct Id;
+
+impl PartialSchema for Id {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0_u64))
+            .maximum(Some(u64::MAX));
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1));
+        OneOfBuilder::new()
+            .description(Some(
+                "An unsigned 64-bit number, or a string of 1 to 128 bytes",
+            ))
+            .item(number)
+            .item(text)
+            .examples([42])
+            .into()
+    }
+}
+
+impl ToSchema for Id {}
+
+/// How the server does.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes JSON, is never made")]
-pub(super) enum Id {
-    Number(u64),
-    Text(String),
+pub(super) struct Health {
+    /// `ok`, `degraded` or `failing`.
+    #[schema(example = "ok")]
+    status: String,
+    /// Why it is not `ok`.
+    #[schema(required = false)]
+    reason: String,
 }
 
 /// A message as clients send it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Payload {
     /// `text`, `binary` or any other.
-    #[schema(example = "text")]
+    #[schema(example = "text", max_length = 64)]
     r#type: String,
     /// Who sends; 0 is the administrator.
     #[schema(example = 0)]
     sender: Id,
     /// At least one.
-    #[schema(example = json!([42]))]
+    #[schema(example = json!([42]), min_items = 1)]
     recipients: Vec<Id>,
     /// Required when the type is `text`.
-    #[schema(example = "Hello")]
-    text: Option<String>,
-    /// Any JSON; passed through untouched.
-    #[schema(value_type = Object)]
-    data: Option<serde_json::Value>,
-    /// Kept when present, else the server's time.
-    timestamp: Option<String>,
+    #[schema(example = "Hello", required = false)]
+    text: String,
+    /// Any JSON, passed through as it is; `null` when there is none.
+    #[schema(required = false, example = json!({"anything": [1, true]}))]
+    data: serde_json::Value,
+    /// Kept when it is a string of at most 64 bytes, else the server's time takes its place.
+    #[schema(required = false, example = "2018-11-27 22:53:30.123456+00:00")]
+    timestamp: serde_json::Value,
 }
 
 /// Statistics of one user. Times are unix seconds, spans are seconds.
@@ -115,9 +147,14 @@ pub(super) struct UnknownData {
 /// The answer of `/send-message` when the store has not answered in time.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UnknownAnswer {
+    /// Missing when the message was given no id.
+    #[schema(required = false)]
     data: UnknownData,
     message: String,
+    #[schema(example = 504)]
     status: u16,
+    /// Always false.
+    #[schema(example = false)]
     success: bool,
 }
 

@@ -8,20 +8,20 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{FromRequest as _, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use tidewire::http::read_body;
 use tidewire_dialect::{Classic, Dialect as _, EnvelopeError};
 use tidewire_hub::{Accepted, ApiError, Command, Refusal, UserId};
 
 use super::{
-    BODY_WITHIN, Rest, RestError,
+    Rest, RestError,
     handlers::Answer,
     idempotency::{Begun, Submission},
-    schema,
+    media_type, schema,
 };
 
 /// A message was not accepted.
@@ -74,8 +74,9 @@ struct UnknownData {
     (status = 202, description = "Accepted: stored durably for every recipient but those refused", body = schema::SentAnswer),
     (status = 400, description = "Wrong content type, key or payload; the message says what was expected", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
-    (status = 408, description = "The body did not arrive in time; nothing was sent", body = RestError),
+    (status = 408, description = "The body arrived too slowly; nothing was sent", body = RestError),
     (status = 413, description = "Body too large", body = RestError),
+    (status = 415, description = "The body is compressed, or its charset is not UTF-8", body = RestError),
     (status = 422, description = "The Idempotency-Key was used for another body", body = RestError),
     (status = 429, description = "No recipient's mailbox has room", body = RestError),
     (status = 503, description = "The store is full or has failed, or the server is busy or stopping", body = RestError),
@@ -84,24 +85,20 @@ pub(super) async fn send_message(
     State(rest): State<Rest>,
     request: Request,
 ) -> Result<Response, RestError> {
-    if !is_json(request.headers()) {
-        return Err(RestError::bad_request(
-            "Content-Type must be application/json",
-        ));
-    }
+    media_type::check(request.headers())?;
     let key = idempotency_key(request.headers())?;
-    let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
-    let body = body.map_err(|_elapsed| RestError::too_slow())?;
-    let body = body.map_err(|error| RestError::new(error.status().as_u16(), error.body_text()))?;
+    let body = read_body(request.into_body(), rest.body).await?;
+    // Some libraries mark UTF-8 in front; readers of JSON may pass over that (RFC 8259 section 8.1).
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body);
     let submission = match &key {
         None => {
             let submission = Submission::new();
-            submit(&rest, &body, &submission, None);
+            submit(&rest, body, &submission, None);
             submission
         }
-        Some(key) => match rest.idempotency.begin(key, &body) {
+        Some(key) => match rest.idempotency.begin(key, body) {
             Begun::First(submission) => {
-                submit(&rest, &body, &submission, Some(key.clone()));
+                submit(&rest, body, &submission, Some(key.clone()));
                 submission
             }
             Begun::Repeated(submission) => submission,
@@ -192,20 +189,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, RestError> {
     Ok(Some(text.to_owned()))
 }
 
-/// `application/json`, with or without parameters.
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
-}
-
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const KEY_LEN_MAX: usize = 255;
 const OTHER_BODY: &str = "this Idempotency-Key was used for another body";
 const TOO_MANY: &str = "too many requests with an Idempotency-Key are under way, try again";

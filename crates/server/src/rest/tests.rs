@@ -18,6 +18,8 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
+use tidewire::http::BodyLimits;
+use tidewire_auth::AuthConfig;
 use tidewire_engine::{
     Append, Appended, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Placed, Purge, SubmitError,
     UserKey,
@@ -110,11 +112,11 @@ fn api() -> (Router, Arc<Stuck>) {
             secure: false,
             loopback_names_only: false,
         },
-        body_bytes_max: 1000,
+        body: BodyLimits::default().bytes_max(1000),
         answer_timeout: Duration::from_secs(30),
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
-    (router(rest), store)
+    (router(rest, &AuthConfig::NoAuth), store)
 }
 
 fn request(key: Option<&str>, body: Body) -> Request<Body> {

@@ -6,6 +6,8 @@ mod desk; // a server, users, HTTP calls
 
 mod access; // credentials and TLS on both listeners
 mod behind_proxies; // proxies that tell who asks, and pages from elsewhere
+mod callers; // health checks, pages of other origins, bodies that are not taken
+mod description; // the API's description is true
 mod delivery; // what happens to messages when connections misbehave
 mod earlier_store; // what an earlier program has left is delivered
 mod proof; // what proves that a message has arrived

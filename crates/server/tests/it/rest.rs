@@ -15,7 +15,7 @@ async fn a_message_is_accepted_with_parameters_in_its_content_type() {
         .call("POST", "/send-message", JSON, &envelope("0", "42", "hello"))
         .await;
     assert_eq!(status, 202, "{head}");
-    assert!(head.contains("server: WS Rest Server"), "{head}");
+    assert!(head.contains("server: Tidewire"), "{head}");
     let received: serde_json::Value = serde_json::from_str(&text(&mut user).await).unwrap();
     assert_eq!(received["text"], "hello");
     let expected = format!(

@@ -6,12 +6,18 @@
 use std::{borrow::Cow, io, sync::Arc};
 
 use bytes::Bytes;
-use tidewire_proto::handshake::{HeadLimits, HeadScanner, Refusal, RequestHead};
+use tidewire_proto::handshake::{HeadError, HeadLimits, Refusal, RequestHead, RequestScanner};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 #[cfg(feature = "http2")]
+use tidewire_proto::handshake::ClientProtocol;
+
+#[cfg(feature = "http2")]
 use crate::net::Rewind;
-use crate::net::{Exceeded, Peer, Stream, stream::send_last};
+use crate::{
+    net::{Exceeded, Peer, Stream, stream::send_last},
+    service::Sampled,
+};
 
 /// How a connection begins.
 pub(crate) enum FirstRequest {
@@ -30,9 +36,8 @@ pub(crate) struct Received {
     pub(crate) peer: Arc<Peer>,
 }
 
-/// What an HTTP/2 client sends first (RFC 9113 section 3.4), up to where a head would end.
-#[cfg(feature = "http2")]
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+/// Clients that speak something else are many when somebody scans ports.
+static FOREIGN: Sampled = Sampled::new();
 
 /// Reads the request head, or looks for HTTP/2. A malformed or oversized one is answered here; then, and when the
 /// peer leaves without a request, the result is `None`.
@@ -50,22 +55,23 @@ pub(crate) async fn read(
         )));
     }
     let mut buffer = Vec::with_capacity(1024);
-    let mut scanner = HeadScanner::default();
+    let mut scanner = RequestScanner::default();
     let parsed = loop {
         match scanner.scan(&buffer, limits) {
             #[cfg(feature = "http2")]
             //= rfc9113#3.3: without TLS, HTTP/2 is spoken with prior knowledge only
-            Ok(Some(_)) if buffer.starts_with(PREFACE) && http2 && !peer.secure => {
+            Err(HeadError::NotHttp(ClientProtocol::Http2)) if http2 && !peer.secure => {
                 return Ok(Some(FirstRequest::Http2(
                     Rewind::new(Bytes::from(buffer), stream),
                     peer,
                 )));
             }
-            Ok(Some(len)) => {
-                let leftover = buffer.split_off(len);
+            Ok(Some(head)) => {
+                let leftover = buffer.split_off(head.end);
                 // There may be somebody who keeps the head.
                 buffer.shrink_to_fit();
-                break RequestHead::parse(Bytes::from(buffer), limits).map(|head| (head, leftover));
+                let head = Bytes::from(buffer).slice(head.start..);
+                break RequestHead::parse(head, limits).map(|head| (head, leftover));
             }
             Ok(None) => {}
             Err(error) => break Err(error),
@@ -85,6 +91,12 @@ pub(crate) async fn read(
             peer: Arc::new(peer),
         }))),
         Err(error) => {
+            if let HeadError::NotHttp(found) = &error
+                && let Some(left_out) = FOREIGN.admit()
+            {
+                let address = peer.client_address();
+                tracing::info!(?address, %found, left_out, "a client does not speak HTTP/1.1");
+            }
             refuse(&mut stream, &error.into()).await?;
             Ok(None)
         }
@@ -115,6 +127,12 @@ pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
         Exceeded::Connections => Cow::Borrowed(BUSY),
         Exceeded::Address => Cow::Owned(too_many_of_address().to_bytes()),
     }
+}
+
+/// The answer to a client that speaks plain HTTP at a port of TLS.
+pub(crate) fn without_tls() -> Cow<'static, [u8]> {
+    let expected = "this address speaks TLS: https:// and wss:// instead of http:// and ws://";
+    Cow::Owned(Refusal::new(400, expected).to_response().into_bytes())
 }
 
 /// The answer to a probe of a server that serves; `None` for a method that is none of a probe's.

@@ -2,14 +2,23 @@
 //! server has no use for.
 //!
 //! In: a connection, whose first request head is read here, bounded and within the deadline of the opening. Out:
-//! answers of a `tower` service (an axum router is one), through hyper. Invariants: a request's head must arrive
-//! within a deadline; a client that does not read its answer is cut, and what answers hold in memory is bounded;
+//! answers of a `tower` service (an axum router is one), through hyper. Invariants: every request of a connection is
+//! held to the same strictness and the same limits; its head must arrive within a deadline; the last answer arrives,
+//! also at a client that goes on sending; a client that does not read its answer is cut, and what answers hold in memory is bounded;
 //! a draining server finishes the request under way and closes.
 //!
 //! With the feature `http`; without it only the head of the first request is read.
 
 pub(crate) mod head; // the first bytes of a connection
 mod unrouted; // a request on its way to an HTTP server
+#[cfg(feature = "http")]
+mod chunked; // where a chunked body ends
+#[cfg(feature = "http")]
+mod framing; // where each request begins and ends
+#[cfg(feature = "http")]
+mod requests; // a client's stream as hyper may read it
+#[cfg(feature = "http")]
+mod body; // a request's body, within limits
 #[cfg(feature = "http")]
 mod serve; // hyper underneath, a tower service on top
 #[cfg(feature = "http")]
@@ -25,6 +34,8 @@ mod origin; // which web pages a request may come from
 
 #[cfg(feature = "http")]
 pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
+#[cfg(feature = "http")]
+pub use body::{BodyError, BodyLimits, RequestBody, read_body};
 #[cfg(feature = "http")]
 pub use files::{File, file_response};
 #[cfg(feature = "http")]

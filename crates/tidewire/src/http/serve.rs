@@ -1,11 +1,12 @@
 //! hyper underneath, a `tower` service on top.
 
 use std::{
-    borrow::Cow, convert::Infallible, error::Error, io, pin::Pin, sync::Arc, time::Duration,
+    borrow::Cow, convert::Infallible, error::Error, future::poll_fn, io, pin::Pin, sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::{Body, Incoming},
     service::{Service as _, service_fn},
@@ -15,16 +16,22 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tidewire_proto::handshake::HeadLimits;
+use tokio::io::AsyncWriteExt as _;
 use tower_service::Service as Tower;
 
 use super::{
+    body::{RequestBody, Unread},
     deadline::Paced,
     head::{self, FirstRequest},
     held::{self, AnswerBudget},
+    requests::{End, Patience, Requests},
     unrouted::{Fallback, Unrouted},
 };
 use crate::{
-    net::{Exceeded, Peer, Stream},
+    net::{
+        Exceeded, Peer, Rewind, Stream,
+        stream::{DISCARDED_MAX, linger, send_last},
+    },
     service::{Protocol, ProxiedClients, Service},
 };
 
@@ -35,13 +42,17 @@ pub struct Config {
     /// Whether a connection may carry several requests. Default true. Off where upgrades arrive too: only a
     /// connection's first request can become a WebSocket.
     pub keep_alive: bool,
-    /// Bounds of a request's head. The bytes are exact for the first request of a connection; later ones are
-    /// bounded by these or 64 KiB, whichever is more.
+    /// Bounds of a request's head, the same for every request of a connection. With [`keep_alive`](Self::keep_alive) a
+    /// body that is no part of the rules has none: see [`read_body`](super::read_body).
     pub head: HeadLimits,
-    /// The head of a later request must be complete within; also how long a connection may be idle. Default 10 s.
-    /// That of the first one belongs to the opening of the connection
+    /// The head of a later request must be complete within, from its first byte; after that the client gets 408.
+    /// Default 10 s. The first one belongs to the opening of the connection
     /// ([`Limits::handshake_timeout`](crate::service::Limits::handshake_timeout)).
     pub head_timeout: Duration,
+    /// How long a connection may be without a request; then it is closed. Default 75 s, which is longer than proxies
+    /// keep theirs by default (60 s): who keeps it shorter now and then closes it while a request is on its way, and
+    /// the proxy's client gets 502.
+    pub idle_timeout: Duration,
     /// A client that keeps an answer waiting has to take 16 KiB of it within. Default 30 s.
     pub answer_timeout: Duration,
     /// What answers hold in memory, together with those of all listeners that share it. Default 64 MiB.
@@ -54,6 +65,7 @@ impl Default for Config {
             keep_alive: true,
             head: HeadLimits::default(),
             head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             answer_timeout: Duration::from_secs(30),
             answers: AnswerBudget::new(64 << 20),
         }
@@ -77,7 +89,7 @@ impl<S> Http<S> {
 
 impl<S, B> Protocol for Http<S>
 where
-    S: Tower<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + Sync
@@ -123,12 +135,16 @@ where
     fn busy(&self, exceeded: Exceeded) -> Cow<'static, [u8]> {
         head::busy(exceeded)
     }
+
+    fn without_tls(&self) -> Cow<'static, [u8]> {
+        head::without_tls()
+    }
 }
 
 /// Gives the requests that a WebSocket server has no use for to a `tower` service.
 pub fn fallback<S, B>(service: S, config: Config) -> Fallback
 where
-    S: Tower<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + Sync
@@ -142,7 +158,7 @@ where
 
 async fn serve<S, B>(service: S, config: Config, unrouted: Unrouted)
 where
-    S: Tower<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send,
+    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send,
     S::Future: Send,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -154,8 +170,9 @@ where
         clients,
     } = unrouted;
     let answers = config.answers;
-    let service = TowerToHyperService::new(service);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    // Boxed, because a service need not be movable while it is polled.
+    let service = Box::new(TowerToHyperService::new(service));
+    let service = service_fn(move |request: Request<Incoming>| {
         let headers = request.headers();
         let values = |name: &str| {
             headers
@@ -165,40 +182,94 @@ where
                 .collect()
         };
         let place = clients.place(&peer, values);
-        request.extensions_mut().insert(Arc::<Peer>::clone(&peer));
+        let is_awaited = headers.contains_key(header::EXPECT);
+        let (request, unread) = prepare(request, &peer);
         let answer = place.map(|place| (service.call(request), place));
         let answers = answers.clone();
-        async move {
-            match answer {
+        Box::pin(async move {
+            let answer = match answer {
                 Ok((answer, place)) => {
                     let response = answer.await.map(|response| answers.hold(response));
                     drop(place);
                     response
                 }
                 Err(_exceeded) => Ok(held::refused("too many requests from this address\n")),
-            }
-        }
+            };
+            let is_cleared = unread.is_cleared(is_awaited).await;
+            answer.map(|mut response| {
+                if !is_cleared {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                response
+            })
+        })
     });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .keep_alive(config.keep_alive)
-        .max_headers(config.head.fields_max)
+    let patience = Patience {
+        idle: config.idle_timeout,
+        head: config.head_timeout,
+    };
+    let stream = Paced::new(stream, config.answer_timeout);
+    let stream = TokioIo::new(Requests::new(stream, config.head, patience));
+    let rules = hyper_rules(config.keep_alive, config.head);
+    let mut connection = rules.serve_connection(stream, service);
+    let ended = tokio::select! {
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+        () = drain.started() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| connection.poll_without_shutdown(context)).await
+        }
+    };
+    let requests = connection.into_parts().io.into_inner();
+    let finished = async {
+        ended.map_err(io::Error::other)?;
+        finish(requests).await
+    };
+    tokio::select! {
+        finished = finished => if let Err(error) = finished {
+            tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
+        },
+        // What is to be sent was given to the system.
+        () = drain.started() => {}
+    }
+}
+
+/// How hyper speaks; what it takes from `Requests` has been checked.
+fn hyper_rules(keep_alive: bool, head: HeadLimits) -> hyper::server::conn::http1::Builder {
+    let mut rules = hyper::server::conn::http1::Builder::new();
+    rules
+        .keep_alive(keep_alive)
+        // The end of a client's requests is no wish to lose the answer.
+        .half_close(true)
+        .max_headers(head.fields_max)
         .timer(TokioTimer::new())
         // Pieces are passed on as they are, so that each is held until it is written.
         .writev(true)
-        .max_buf_size(config.head.bytes_max.max(BUFFER_BYTES))
-        .header_read_timeout(config.head_timeout);
-    let stream = TokioIo::new(Paced::new(stream, config.answer_timeout));
-    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = drain.started() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .max_buf_size(head.bytes_max.max(BUFFER_BYTES))
+        // `Requests` knows whether a head has begun.
+        .header_read_timeout(None);
+    rules
+}
+
+/// Tells the service who asks, and keeps what it does not read.
+fn prepare(request: Request<Incoming>, peer: &Arc<Peer>) -> (Request<RequestBody>, Unread) {
+    let unread = Unread::default();
+    let mut request = request.map(|incoming| RequestBody::new(incoming, unread.clone()));
+    request.extensions_mut().insert(Arc::<Peer>::clone(peer));
+    (request, unread)
+}
+
+/// Ends a connection so that its last answer arrives.
+async fn finish(requests: Requests<Paced<Rewind<Stream>>>) -> io::Result<()> {
+    let (mut stream, end, is_unread) = requests.into_parts();
+    match end {
+        Some(End::Refused(refusal)) => {
+            let refusal = refusal.to_response();
+            send_last(&mut stream, refusal.as_bytes()).await
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
+        Some(End::Body) => linger(&mut stream, DISCARDED_MAX).await,
+        None if is_unread => linger(&mut stream, DISCARDED_MAX).await,
+        None | Some(End::Client | End::Idle) => stream.shutdown().await,
     }
 }
 

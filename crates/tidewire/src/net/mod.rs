@@ -12,6 +12,8 @@ pub(crate) mod guests; // connections that make room for others
 pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
 #[cfg(feature = "http2")]
 pub(crate) mod http2; // a stream of an HTTP/2 connection as bytes
+#[cfg(feature = "http2")]
+pub(crate) mod http2_frames; // floods of frames that carry nothing
 pub(crate) mod buffer; // pooled read buffers: an idle connection owns none
 pub mod relay; // bytes between two streams
 

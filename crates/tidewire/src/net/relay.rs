@@ -591,7 +591,7 @@ mod tests {
         assert_eq!(asked[..2], [0x88, 0x83]);
     }
 
-    /// What the client reads of a relay whose server has sent this and is gone, and how the relay ended.
+    /// The bytes that the client reads of a relay whose server has sent this and is gone, and how the relay ended.
     async fn lost_behind(sent: &[u8], client_says: &[u8]) -> (Vec<u8>, RelayEnd, bool) {
         let (mut client, first) = duplex(1 << 16);
         let (mut upstream, second) = duplex(1 << 16);

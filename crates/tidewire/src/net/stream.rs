@@ -7,12 +7,14 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 
 #[cfg(feature = "http2")]
@@ -159,14 +161,90 @@ pub(crate) async fn send_last(
     bytes: &[u8],
 ) -> io::Result<()> {
     stream.write_all(bytes).await?;
+    stream.flush().await?;
+    linger(stream, DISCARDED_MAX).await
+}
+
+/// Bytes of a peer that are read and dropped behind its last answer. There are clients that read an answer only when
+/// they have sent all of their request.
+pub(crate) const DISCARDED_MAX: u64 = 256 << 20;
+
+/// A peer that has sent nothing for this long behind its last answer has read it, or never will.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Says that nothing more will be sent, and reads on until the peer has ended its direction too, has been silent for
+/// five seconds, or has sent `discarded_max` bytes. Unread bytes would make the system reset the connection and drop
+/// what was sent.
+///
+/// # Cancel safety
+/// Not cancel safe: when dropped, what was sent may be lost.
+pub(crate) async fn linger(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    discarded_max: u64,
+) -> io::Result<()> {
     stream.shutdown().await?;
-    // Unread bytes would make the system reset the connection and drop what was sent: read on, a
-    // little.
-    let mut sink = [0; 1024];
-    for _ in 0..64 {
-        if stream.read(&mut sink).await? == 0 {
-            break;
+    let mut sink = vec![0; 16 << 10];
+    let mut discarded = 0;
+    while discarded < discarded_max {
+        match timeout(SILENCE, stream.read(&mut sink)).await {
+            Ok(Ok(count @ 1..)) => discarded += count as u64,
+            Ok(Ok(0)) | Err(_) => break,
+            Ok(Err(error)) => return Err(error),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::duplex,
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    /// Sends `len` bytes every second, `count` times, then nothing, and does not end its direction.
+    async fn slow_client(mut far: impl AsyncWrite + Unpin, count: u64, len: usize) {
+        for _ in 0..count {
+            sleep(Duration::from_secs(1)).await;
+            if far.write_all(&vec![b'x'; len]).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_last_answer_waits_for_a_slow_client_to_stop_sending() {
+        let (mut near, far) = duplex(4096);
+        let client = tokio::spawn(slow_client(far, 100, 10_000));
+        let begun = Instant::now();
+        send_last(&mut near, b"answer").await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(100) + SILENCE);
+        client.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_stops_is_left_at_the_bound() {
+        let (mut near, far) = duplex(4096);
+        let client = tokio::spawn(slow_client(far, u64::MAX, 1000));
+        let begun = Instant::now();
+        linger(&mut near, 50_000).await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 50);
+        client.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_ends_too_is_not_waited_for() {
+        let (mut near, mut far) = duplex(4096);
+        far.write_all(b"request").await.unwrap();
+        far.shutdown().await.unwrap();
+        let begun = Instant::now();
+        send_last(&mut near, b"answer").await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let mut answer = String::new();
+        far.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "answer");
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     drain::Drain,
     protocol::Protocol,
     proxied,
+    sampled::Sampled,
     shared::{Current, Service},
 };
 use crate::net::{
@@ -117,6 +118,9 @@ impl<C: Future<Output = ()> + Unpin> Future for Counted<C> {
     }
 }
 
+/// Clients that speak something else are many when somebody scans ports.
+static FOREIGN: Sampled = Sampled::new();
+
 /// The opening, within its deadline.
 async fn open_in_time<P: Protocol>(
     tcp: TcpStream,
@@ -142,7 +146,12 @@ async fn open_in_time<P: Protocol>(
         Ok(Ok(Some(connection))) => return Some(connection),
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
-            tracing::debug!(%address, error = %crate::ErrorChain(&error), "handshake failed");
+            let is_foreign = error.kind() == io::ErrorKind::InvalidData;
+            let error = crate::ErrorChain(&error);
+            if is_foreign && let Some(left_out) = FOREIGN.admit() {
+                tracing::info!(%address, %error, left_out, "a client speaks another protocol");
+            }
+            tracing::debug!(%address, %error, "handshake failed");
         }
         Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
     }
@@ -179,7 +188,7 @@ async fn open<P: Protocol>(
     expect(clippy::unused_async, reason = "the same signature as with TLS")
 )]
 async fn secure<P: Protocol>(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     mut peer: Peer,
     service: &Service<P>,
 ) -> io::Result<(Stream, Peer)> {
@@ -189,12 +198,31 @@ async fn secure<P: Protocol>(
         let deadline = service.config.limits.tls_timeout;
         let too_slow =
             |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
-        let accepted = timeout(deadline, tls.accept(tcp, preferred)).await;
+        let handshake = async {
+            expect_tls(&mut tcp, service).await?;
+            tls.accept(tcp, preferred).await
+        };
+        let accepted = timeout(deadline, handshake).await;
         let (stream, told) = accepted.map_err(too_slow)??;
         peer.secure = true;
         peer.tls = Some(Box::new(told));
         return Ok((Stream::Tls(Box::new(stream)), peer));
     }
-    let _ = (service, &mut peer);
+    let _ = (service, &mut peer, &mut tcp);
     Ok((Stream::Plain(tcp), peer))
+}
+
+/// Looks at the first byte: no record of TLS begins with a letter, but requests do, banners, and the header of a
+/// balancer that nobody was told of.
+#[cfg(feature = "tls")]
+async fn expect_tls<P: Protocol>(tcp: &mut TcpStream, service: &Service<P>) -> io::Result<()> {
+    let mut first = [0];
+    if tcp.peek(&mut first).await? == 0 || !first[0].is_ascii_alphabetic() {
+        return Ok(());
+    }
+    send_last(tcp, &service.protocol.without_tls()).await?;
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "expected a TLS handshake",
+    ))
 }

@@ -49,6 +49,7 @@
 mod workers; // a runtime per core, or one pool
 mod drain; // the wish to end
 mod tasks; // tasks whose end is waited for
+mod sampled; // log lines that strangers cause
 mod proxied; // servers behind balancers: who is really there
 mod config; // where to listen, how many, how long
 mod protocol; // what a server speaks
@@ -64,6 +65,7 @@ pub(crate) use drain::DrainGuard;
 pub use protocol::Protocol;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub use running::RunningServer;
+pub(crate) use sampled::Sampled;
 pub use server::{Server, StartError};
 pub(crate) use shared::ProxiedClients;
 pub use shared::Service;

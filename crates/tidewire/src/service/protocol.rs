@@ -37,6 +37,12 @@ pub trait Protocol: Sized + Send + Sync + 'static {
         Cow::Borrowed(&[])
     }
 
+    /// The answer to a client that begins without TLS where the server speaks TLS: plain bytes. Default: nothing, the
+    /// connection ends.
+    fn without_tls(&self) -> Cow<'static, [u8]> {
+        Cow::Borrowed(&[])
+    }
+
     /// The application protocol (ALPN) that is preferred to those of the TLS configuration. Default: none.
     fn preferred_alpn(&self) -> Option<&[u8]> {
         None

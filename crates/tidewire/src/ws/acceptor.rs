@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tidewire_proto::{
     Config, Connection,
     handshake::{
-        self, Accepted, HeadError, HeadLimits, HeadScanner, Refusal, RequestHead, ResponseHead,
+        self, Accepted, HeadError, HeadLimits, Refusal, RequestHead, RequestScanner, ResponseHead,
     },
 };
 use tokio::{
@@ -237,12 +237,13 @@ impl Acceptor {
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Result<Result<(RequestHead, Vec<u8>), HeadError>, AcceptError> {
         let mut buffer = Vec::with_capacity(1024);
-        let mut scanner = HeadScanner::default();
+        let mut scanner = RequestScanner::default();
         loop {
             match scanner.scan(&buffer, self.head_limits) {
-                Ok(Some(len)) => {
-                    let leftover = buffer.split_off(len);
-                    let head = RequestHead::parse(Bytes::from(buffer), self.head_limits);
+                Ok(Some(head)) => {
+                    let leftover = buffer.split_off(head.end);
+                    let head = Bytes::from(buffer).slice(head.start..);
+                    let head = RequestHead::parse(head, self.head_limits);
                     return Ok(head.map(|head| (head, leftover)));
                 }
                 Ok(None) => {}

@@ -4,9 +4,8 @@ use std::{convert::Infallible, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tidewire::{
-    http::{self as web, AnswerBudget, Http},
+    http::{self as web, AnswerBudget, Http, RequestBody},
     net::Peer,
     service::{Config, RunningServer, Server, Workers},
 };
@@ -20,11 +19,11 @@ use tower::{service_fn, util::BoxCloneSyncService};
 /// Long enough for anything that happens at all.
 const HANG: Duration = Duration::from_secs(30);
 
-type Service = BoxCloneSyncService<Request<Incoming>, Response<Full<bytes::Bytes>>, Infallible>;
+type Service = BoxCloneSyncService<Request<RequestBody>, Response<Full<bytes::Bytes>>, Infallible>;
 
 /// Tells path and client of each request; `/large` has 100 KB.
 fn service() -> Service {
-    BoxCloneSyncService::new(service_fn(|request: Request<Incoming>| async move {
+    BoxCloneSyncService::new(service_fn(|request: Request<RequestBody>| async move {
         let peer = request.extensions().get::<std::sync::Arc<Peer>>();
         let known = peer.is_some_and(|peer| peer.client_address().is_some());
         let body = match request.uri().path() {

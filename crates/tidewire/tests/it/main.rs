@@ -20,6 +20,10 @@ mod handler;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_connections;
+#[cfg(feature = "http")]
+mod other_protocols;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(all(feature = "blocking", feature = "tls"))]

@@ -12,7 +12,7 @@ use crate::upstream::breaker::Probe;
 /// From one look at what is due to the next, and the time until a question is answered: an interval of probes.
 const TICK_MS: u64 = 50;
 
-/// What one client does.
+/// The deeds of one client.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     /// Its request gets no answer, or none that is HTTP.
@@ -61,7 +61,7 @@ struct World {
     tick: u64,
     /// Until when each upstream is down.
     down_until: Vec<u64>,
-    /// What the client holds, and until when.
+    /// The connections that the client holds, and until when.
     held: Vec<(Lease, u64)>,
     asked: Vec<(UpstreamId, Probe)>,
 }

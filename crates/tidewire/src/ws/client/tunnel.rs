@@ -35,7 +35,7 @@ pub struct Tunnel {
     pub extensions: Option<String>,
 }
 
-/// What a server said to the handshake.
+/// The answer of a server to the handshake.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandshakeAnswer<T> {
@@ -55,7 +55,7 @@ pub enum HandshakeAnswer<T> {
     Silent(ConnectError),
 }
 
-/// What a server said to a handshake whose stream is passed on.
+/// The answer of a server to a handshake whose stream is passed on.
 pub type TunnelAnswer = HandshakeAnswer<Box<Tunnel>>;
 
 impl Client {

@@ -5,11 +5,12 @@
 //! [`Limits::streams_per_connection_max`](super::Limits) streams and each session counts for the
 //! server's limits; a connection without sessions ends after the handshake deadline.
 //!
-//! What floods (`h2` keeps at most one PING and one SETTINGS to be answered and reads no further
-//! before it is): opened and reset streams, our own resets, CONTINUATION (by the header
-//! list's size) and small DATA frames end the connection at the bounds in [`crate::http2`].
+//! Floods end the connection with `ENHANCE_YOUR_CALM`: opened and reset streams, our own resets, CONTINUATION
+//! (by the header list's size) and small DATA frames at the bounds in [`crate::net::http2`]; frames that carry nothing
+//! (SETTINGS, PING, `WINDOW_UPDATE`, PRIORITY, empty DATA, unknown ones) at the socket's `control_rate`
+//! ([`crate::net::http2_frames`]).
 
-use std::{io, sync::Arc};
+use std::{future::poll_fn, io, sync::Arc};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, ext::Protocol, server::SendResponse};
@@ -27,13 +28,17 @@ use super::{
 };
 use crate::{
     http::head,
-    net::http2,
-    net::{Rewind, Stream, admission::AddressPlace},
+    net::{
+        Rewind, Stream,
+        admission::AddressPlace,
+        http2,
+        http2_frames::{CountedFrames, Flood},
+    },
     service::Service,
     ws::{Peer, Request},
 };
 
-type Connection = h2::server::Connection<Rewind<Stream>, Bytes>;
+type Connection = h2::server::Connection<CountedFrames<Rewind<Stream>>, Bytes>;
 
 /// Exchanges prefaces and settings; gives what is to be run for the connection.
 pub(super) async fn handshake(
@@ -41,7 +46,9 @@ pub(super) async fn handshake(
     peer: Peer,
     service: &Arc<Service<Sockets>>,
 ) -> io::Result<Established> {
-    let limits = &service.protocol().config.limits;
+    let config = &service.protocol().config;
+    let limits = &config.limits;
+    let (stream, flood) = CountedFrames::new(stream, config.socket.control_rate);
     let streams_max = limits.streams_per_connection_max;
     let connection = h2::server::Builder::new()
         .enable_connect_protocol()
@@ -67,6 +74,7 @@ pub(super) async fn handshake(
         )),
         peer: Arc::new(peer),
         service: Arc::clone(service),
+        flood,
     };
     Ok(Box::pin(multiplexed.serve(connection)))
 }
@@ -76,6 +84,7 @@ struct Multiplexed {
     places: Arc<Places>,
     peer: Arc<Peer>,
     service: Arc<Service<Sockets>>,
+    flood: Flood,
 }
 
 impl Multiplexed {
@@ -103,6 +112,16 @@ impl Multiplexed {
                     connection.graceful_shutdown();
                     ending = true;
                     idle_until = Instant::now() + within;
+                }
+                () = self.flood.begun() => {
+                    tracing::debug!(peer = ?self.peer.client_address(), "HTTP/2 flood");
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    // The peer has to take the GOAWAY; nothing more is read.
+                    let end = poll_fn(|context| connection.poll_closed(context));
+                    if timeout(within, end).await.is_err() {
+                        tracing::debug!("the peer of a flood does not read");
+                    }
+                    return;
                 }
                 () = self.places.emptied.notified() => idle_until = Instant::now() + within,
                 () = sleep_until(idle_until), if idle => {

@@ -108,6 +108,10 @@ impl Protocol for Sockets {
         head::busy(exceeded)
     }
 
+    fn without_tls(&self) -> Cow<'static, [u8]> {
+        head::without_tls()
+    }
+
     #[cfg(feature = "http2")]
     fn preferred_alpn(&self) -> Option<&[u8]> {
         self.config.http2.then_some(b"h2")

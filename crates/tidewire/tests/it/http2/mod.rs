@@ -2,6 +2,7 @@
 
 mod sockets; // our client against our server
 mod limits; // streams, sessions, idle connections, slow readers
+mod floods; // frames that carry nothing
 mod server; // our server against a bare HTTP/2 client
 mod client; // our client against a bare HTTP/2 server
 #[cfg(feature = "tls")]

@@ -128,7 +128,7 @@ async fn tls_1_0_and_1_1_cannot_be_spoken() {
 }
 
 #[tokio::test]
-async fn a_plain_request_to_a_tls_server_gets_no_answer_in_plain() {
+async fn a_plain_request_to_a_tls_server_is_told_so_and_served_nothing() {
     let authority = Authority::new();
     let served = Served::start(authority.server());
     let mut tcp = TcpStream::connect(served.server.local_addr())
@@ -137,9 +137,10 @@ async fn a_plain_request_to_a_tls_server_gets_no_answer_in_plain() {
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     tcp.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    // A reset is as good as an end.
-    tcp.read_to_end(&mut answer).await.ok();
-    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    tcp.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("this address speaks TLS"), "{answer}");
     served.empty().await;
     assert_eq!(served.server.stats().refused, 1);
 }

@@ -1,0 +1,216 @@
+//! [`Requests`]: a client's stream as hyper may read it.
+//!
+//! In: the bytes of a connection. Out: whole heads that keep every rule, and bodies; then, when a head breaks a rule or
+//! does not come in time, the end, and the answer that the client is to get behind those under way. Invariant: every
+//! request of a connection is held to the same limits and the same strictness.
+//!
+//! hyper reads on only when it has answered what came before, so that what is waited for here is the client's to send.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tidewire_proto::handshake::{HeadLimits, Refusal};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+use super::framing::{Framing, FramingError, Step};
+
+/// How long a client may take between its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the end of an answer to the first byte of the next head.
+    pub(super) idle: Duration,
+    /// From there to the end of the head.
+    pub(super) head: Duration,
+}
+
+/// A stream of requests.
+#[derive(Debug)]
+pub(super) struct Requests<S> {
+    stream: S,
+    framing: Framing,
+    patience: Patience,
+    /// Came and was not looked at, or was and is to be passed on.
+    input: BytesMut,
+    /// A head to be passed on.
+    head: Bytes,
+    /// So much of the input is a body to be passed on.
+    body: usize,
+    timer: Pin<Box<Sleep>>,
+    waiting: Waiting,
+    end: Option<End>,
+}
+
+/// The wait that the timer bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    Idle,
+    Head,
+}
+
+/// Why nothing more is passed on.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client has said that nothing more comes.
+    Client,
+    /// No further request has come.
+    Idle,
+    /// The next request is refused.
+    Refused(Refusal),
+    /// A body is malformed.
+    Body,
+}
+
+impl<S> Requests<S> {
+    pub(super) fn new(stream: S, limits: HeadLimits, patience: Patience) -> Self {
+        Self {
+            stream,
+            framing: Framing::new(limits),
+            patience,
+            input: BytesMut::new(),
+            head: Bytes::new(),
+            body: 0,
+            timer: Box::pin(sleep(patience.idle)),
+            waiting: Waiting::Nothing,
+            end: None,
+        }
+    }
+
+    /// The stream, why it has ended, and whether bytes may be on their way that nobody has read.
+    pub(super) fn into_parts(self) -> (S, Option<End>, bool) {
+        let is_unread = self.framing.is_in_body() || !self.input.is_empty();
+        (self.stream, self.end, is_unread)
+    }
+
+    /// Passes on what is known to belong to a request.
+    fn pass(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let room = buffer.remaining();
+        if !self.head.is_empty() {
+            let len = room.min(self.head.len());
+            buffer.put_slice(&self.head.split_to(len));
+        } else if self.body > 0 {
+            let len = room.min(self.body);
+            buffer.put_slice(&self.input[..len]);
+            self.input.advance(len);
+            self.body -= len;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Looks at the input. `false`: more of it is needed.
+    fn step(&mut self) -> io::Result<bool> {
+        match self.framing.step(&self.input) {
+            Ok(Step::Head { head, len }) => {
+                self.input.advance(len);
+                self.head = head;
+                self.waiting = Waiting::Nothing;
+            }
+            Ok(Step::Body(len)) => self.body = len,
+            Ok(Step::More) => return Ok(false),
+            Err(FramingError::Head(refusal)) => self.end = Some(End::Refused(refusal)),
+            Err(FramingError::Body) => {
+                self.end = Some(End::Body);
+                let malformed = "malformed chunked body";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, malformed));
+            }
+        }
+        Ok(true)
+    }
+
+    /// While the client sends nothing: looks at the time. `Ready`: it has ended.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let waiting = match (self.framing.is_in_body(), self.input.is_empty()) {
+            // A body is waited for by whoever wants it.
+            (true, _) => Waiting::Nothing,
+            (false, true) => Waiting::Idle,
+            (false, false) => Waiting::Head,
+        };
+        let patience = match waiting {
+            Waiting::Nothing => return Poll::Pending,
+            Waiting::Idle => self.patience.idle,
+            Waiting::Head => self.patience.head,
+        };
+        if self.waiting != waiting {
+            self.waiting = waiting;
+            self.timer.as_mut().reset(Instant::now() + patience);
+        }
+        ready!(self.timer.as_mut().poll(context));
+        self.end = Some(match waiting {
+            Waiting::Head => {
+                End::Refused(Refusal::new(408, "the request's head did not come in time"))
+            }
+            Waiting::Idle | Waiting::Nothing => End::Idle,
+        });
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if this.pass(buffer) || this.end.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if this.step()? {
+                continue;
+            }
+            let mut chunk = [0; READ_BYTES];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            match Pin::new(&mut this.stream).poll_read(context, &mut chunk) {
+                Poll::Ready(Ok(())) if chunk.filled().is_empty() => this.end = Some(End::Client),
+                Poll::Ready(Ok(())) => this.input.extend_from_slice(chunk.filled()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(this.poll_patience(context)),
+            }
+        }
+    }
+}
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 8 << 10;
+
+/// Writes are none of its business.
+impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
