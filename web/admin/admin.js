@@ -102,7 +102,11 @@ $("filter").addEventListener("change", refresh);
 
 function showStatus(status) {
   const where = status.listeners.map(({ address, tls }) => `${tls ? "wss" : "ws"}://${address}`).join(", ");
-  tell($("about"), `${status.version} · up ${span(status.uptime_seconds)} · ${where}`);
+  const { memory } = status;
+  const held = `${bytes(memory.bytes)} of ${bytes(memory.bytes_max)} held for clients`;
+  const evicted = memory.evicted + memory.refused;
+  const closed = evicted === 0 ? "" : `, ${short(evicted)} closed for it`;
+  tell($("about"), `${status.version} · up ${span(status.uptime_seconds)} · ${where} · ${held}${closed}`);
   const { total, pinned, classic, mux } = status.sessions;
   tell($("now-sessions"), short(total));
   const dialects = [[pinned, "pinned"], [classic, "classic"], [mux, "mux"]].filter(([count]) => count > 0);
@@ -123,6 +127,7 @@ function showRates() {
 
 function showEndpoints(endpoints) {
   tell($("endpoints-count"), String(endpoints.length));
+  $("uncounted").hidden = endpoints.every((endpoint) => endpoint.reads_messages);
   keep($("endpoints"), endpoints, ({ name }) => name, makeEndpoint);
   const names = [{ value: "", text: "all" }, ...endpoints.map(({ name }) => ({ value: name, text: name }))];
   keep($("filter"), names, ({ value }) => value, ({ value, text }) => {
@@ -156,7 +161,33 @@ async function ask() {
   showRates();
   showEndpoints(endpoints);
   showSessions(sessions);
+  seen = Date.now();
+  reach(true);
   pill($("link"), ["good", "live"]);
+}
+
+/** When the figures were true, in the time of the page. */
+let seen = 0;
+
+/** Without the gateway its figures are old, and nothing can be asked of it: they are dimmed, and its buttons off. */
+function reach(is) {
+  document.body.classList.toggle("gone", !is);
+  for (const button of document.querySelectorAll(".actions button, main button")) {
+    if (!is && !button.disabled) {
+      button.disabled = true;
+      button.dataset.off = "";
+    } else if (is && button.dataset.off !== undefined) {
+      // What `show` has switched off meanwhile stays so.
+      button.disabled = button.dataset.wanted === "off";
+      delete button.dataset.off;
+    }
+  }
+  if (!is && $("confirm").open) $("confirm").close("no");
+}
+
+/** How old the figures are. */
+function age() {
+  return seen === 0 ? "" : `, figures of ${new Date(seen).toLocaleTimeString()}`;
 }
 
 let timer;
@@ -174,7 +205,8 @@ async function round() {
     await ask();
   } catch (error) {
     const asked = error instanceof ApiError && error.status === 401;
-    pill($("link"), asked ? ["warn", "not signed in"] : ["bad", "not reachable"]);
+    reach(false);
+    pill($("link"), asked ? ["warn", `not signed in${age()}`] : ["bad", `not reachable${age()}`]);
     if (asked) {
       signIn();
       return; // goes on once there is a token

@@ -1,7 +1,7 @@
 // The endpoints with their upstreams and processes.
 
 import { bytes, short, span } from "./format.js";
-import { button, keep, make, pill, tell } from "./rows.js";
+import { button, enable, keep, make, pill, tell } from "./rows.js";
 
 const PHASES = {
   starting: ["warn", "starting"],
@@ -82,8 +82,8 @@ function upstreamRow(actions, name) {
         tell(cells[to], short(upstream.totals[count]));
       }
       tell(toggle, upstream.enabled ? "Switch off" : "Switch on");
-      toggle.disabled = upstream.removed;
-      drain.disabled = upstream.active === 0;
+      enable(toggle, !upstream.removed);
+      enable(drain, upstream.active > 0);
     };
     return row;
   };
@@ -103,11 +103,14 @@ export const endpointPanel = (actions) => (first) => {
     refused: fact("refused"),
     received: fact("from clients"),
     sent: fact("to clients"),
+    messages: fact("messages", "From and to clients"),
     lost: fact("backends lost", "Behind a client that stays"),
     resumed: fact("resumed"),
     overflowed: fact("overflowed", "Messages refused or dropped for want of room"),
   };
-  const line = make("div", "facts", ...Object.values(facts).map(({ made }) => made));
+  const uncounted = make("span", "", "messages of pinned sockets are not counted");
+  uncounted.title = "They are relayed as bytes, which the gateway does not read: openings and bytes are counted. Rates, resume and extensions = \"per-hop\" make it read messages.";
+  const line = make("div", "facts", ...Object.values(facts).map(({ made }) => made), uncounted);
   const drain = button("plain", "Drain", () => actions.drain(name));
   drain.title = "End its sessions with 1012, at the drain's pace; others stay";
   const title = make("h3", "", name);
@@ -137,11 +140,15 @@ export const endpointPanel = (actions) => (first) => {
     tell(facts.refused.value, short(counters.refused));
     tell(facts.received.value, bytes(counters.bytes_in));
     tell(facts.sent.value, bytes(counters.bytes_out));
+    tell(facts.messages.value, short(counters.messages_in + counters.messages_out));
+    const relayed = !endpoint.reads_messages;
+    facts.messages.made.hidden = relayed && counters.messages_in + counters.messages_out === 0;
+    uncounted.hidden = !relayed;
     for (const rare of ["lost", "resumed", "overflowed"]) {
       tell(facts[rare].value, short(counters[rare]));
       facts[rare].made.hidden = counters[rare] === 0;
     }
-    drain.disabled = endpoint.draining || Object.keys(endpoint.sessions).length === 0;
+    enable(drain, !endpoint.draining && Object.keys(endpoint.sessions).length > 0);
     process.hidden = endpoint.process === null;
     if (endpoint.process !== null) showProcess(endpoint.process);
     keep(rows, endpoint.upstreams, (upstream) => upstream.id, upstreamRow(actions, name));

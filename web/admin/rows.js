@@ -40,6 +40,12 @@ export function pill(element, [kind, text]) {
   tell(element, text);
 }
 
+/** Switches a button on or off; it stays off while the gateway is away. */
+export function enable(button, is) {
+  button.dataset.wanted = is ? "on" : "off";
+  button.disabled = !is || button.dataset.off !== undefined;
+}
+
 export function button(className, text, action) {
   const made = make("button", className, text);
   made.type = "button";

@@ -26,8 +26,10 @@ mod checker; // raw → settings: collects problems
 mod single; // the rules for one value each
 mod tls; // files of certificates and keys
 mod value; // texts with a grammar of their own: addresses, origins, log filters
+mod activation; // sockets that a service manager has bound
 mod descriptors; // how many connections the process can hold
 
+pub use activation::{Unclaimed, activated_sockets, unclaimed_sockets};
 pub use auth::Auth;
 pub use checker::{Checker, Sources};
 pub use descriptors::connections_max;

@@ -1,9 +1,13 @@
-//! Time and randomness, the two things that code must ask its surroundings for; pure code gets both as arguments.
+//! Answers of the surroundings: time, randomness, and sockets that a service manager has bound. Pure code gets
+//! them as arguments.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    net::{SocketAddr, TcpListener},
     time::Instant,
 };
+
+use crate::error::StartError;
 
 /// The time by which upstreams and processes are judged; virtual in tests.
 pub(crate) fn now() -> Instant {
@@ -14,4 +18,21 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn random() -> u32 {
     let hash = RandomState::new().hash_one(0);
     u32::try_from(hash >> 32).unwrap_or_default()
+}
+
+/// The sockets that a service manager has bound to the address, or those that `bind` binds.
+///
+/// # Errors
+/// [`StartError`].
+pub(crate) fn activated_or(
+    address: SocketAddr,
+    bind: impl FnOnce() -> Result<Vec<TcpListener>, tidewire::ws::StartError>,
+) -> Result<Vec<TcpListener>, StartError> {
+    let activated = tidewire_config::activated_sockets(address);
+    let activated =
+        activated.map_err(|source| tidewire::ws::StartError::Bind { address, source })?;
+    match activated {
+        Some(sockets) => Ok(sockets),
+        None => Ok(bind()?),
+    }
 }

@@ -1,20 +1,27 @@
 //! [`Gateway`]: what all connections share.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Weak},
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
-
-use tidewire::{Drain, ws::ConnectionCounts};
+use tidewire::{
+    Drain,
+    memory::MemoryBudget,
+    ws::{ConnectionCounts, Refusal},
+};
 use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
     process::state::ProcessState,
     record::{access_log::AccessLog, sessions::Sessions},
-    routing::{table::Table, target::Target},
-    settings::{Listener, Settings},
+    routing::{
+        connections::{self, Admitted},
+        table::Table,
+        target::Target,
+    },
+    settings::{Limits, Listener, Settings},
 };
 
 /// A gateway at work.
@@ -28,6 +35,10 @@ pub(crate) struct Gateway {
     pub(crate) draining: Drain,
     /// Of clients, whichever listener they came in at.
     pub(crate) connections: ConnectionCounts,
+    /// To backends, whatever endpoint they are of: each needs a descriptor.
+    backends: Arc<connections::ConnectionCounts>,
+    /// The memory that all of them may hold together.
+    pub(crate) memory: MemoryBudget,
     processes: Mutex<Processes>,
     /// Where clients connect, with the ports that were picked.
     listening: RwLock<Vec<(Listener, SocketAddr)>>,
@@ -51,6 +62,8 @@ impl Gateway {
             sessions: Sessions::new(log),
             draining: Drain::new(),
             connections: ConnectionCounts::default(),
+            backends: Arc::new(connections::ConnectionCounts::of_backends()),
+            memory: memory(&table.settings.limits),
             processes: Mutex::default(),
             listening: RwLock::default(),
         };
@@ -132,11 +145,30 @@ impl Gateway {
         new.for_each(|target| self.begin(target));
         let gone = before.targets().iter().filter(|it| !is_in(&table, it));
         let gone: Vec<_> = gone.cloned().collect();
+        let limits = &table.settings.limits;
+        self.memory
+            .set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
         *self.table.write() = table;
         for target in &gone {
             target.retire();
         }
         gone
+    }
+
+    /// A place for a connection to a backend, for a client of this address.
+    pub(crate) fn admit_to_backend(&self, ip: Option<IpAddr>) -> Result<Admitted, Refusal> {
+        let table = self.table();
+        let limits = &table.settings.limits;
+        self.backends.take(
+            ip,
+            limits.backend_connections_max,
+            limits.backend_connections_per_ip_max,
+        )
+    }
+
+    /// Connections to backends now.
+    pub(crate) fn backend_connections(&self) -> usize {
+        self.backends.count()
     }
 
     /// Where clients connect, with the ports that were picked.
@@ -153,4 +185,10 @@ impl Gateway {
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
+}
+
+fn memory(limits: &Limits) -> MemoryBudget {
+    let budget = MemoryBudget::of_machine();
+    budget.set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
+    budget
 }

@@ -47,6 +47,13 @@ pub struct Config {
     /// a lot to ping for (to learn what has arrived, for one). The core has no clock: the one
     /// who drives it tells the time, see [`Decoder::count_control`](crate::Decoder::count_control).
     pub control_rate: Option<ControlRate>,
+    /// How long a message that has begun, and is put together, may bring neither its end nor another
+    /// [`PROGRESS_BYTES`](crate::PROGRESS_BYTES), or as long as it is no longer than those, another byte: the peer gets 1008
+    /// then. Pongs do not help it: a connection that lives may
+    /// not keep the beginning of a message here for ever. `None` waits as long as the connection lives. Default 60 s,
+    /// which even 70 bytes per second do. The core has no clock: who drives it looks at
+    /// [`Decoder::unfinished`](crate::Decoder::unfinished).
+    pub message_timeout: Option<Duration>,
     /// Send a ping when nothing was received for this long; `None` never pings. Default 25 s,
     /// below the usual 30 to 60 s after which NATs and proxies forget a connection.
     pub ping_interval: Option<Duration>,
@@ -72,6 +79,7 @@ impl Default for Config {
             control_queue_bytes_max: 16 << 10,
             answer_pings: true,
             control_rate: Some(ControlRate::default()),
+            message_timeout: Some(Duration::from_mins(1)),
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Duration::from_secs(10),
             silence: CloseFrame::new(CloseCode::INTERNAL_ERROR, "no answer to a ping"),
@@ -79,3 +87,6 @@ impl Default for Config {
         }
     }
 }
+
+/// Bytes of a message by which a peer shows that it goes on with it, see [`Config::message_timeout`].
+pub const PROGRESS_BYTES: usize = 4096;

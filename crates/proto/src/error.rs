@@ -31,7 +31,7 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// The peer broke the protocol or a limit. The connection is over: the close frame with
+/// The peer broke the protocol or a limit, be it one of all connections together. The connection is over: the close frame with
 /// [`ProtocolError::close_code`] is queued, nothing more is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -112,6 +112,14 @@ pub enum ProtocolError {
         /// The limit in the long run.
         per_second: u32,
     },
+    /// A message that was begun brought neither its end nor another [`PROGRESS_BYTES`](crate::PROGRESS_BYTES) within
+    /// [`crate::Config::message_timeout`].
+    #[error("message not continued in time")]
+    MessageStalled,
+    /// The memory for all connections is used up, and this one held most of it, or as much as one may hold: nobody broke
+    /// a rule.
+    #[error("the memory for connections is used up, try again later")]
+    MemoryExhausted,
 }
 
 impl ProtocolError {
@@ -134,9 +142,10 @@ impl ProtocolError {
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::InflateRatio { .. } => {
                 CloseCode::TOO_BIG
             }
-            Self::TooManyFragments { .. } | Self::TooManyControls { .. } => {
+            Self::TooManyFragments { .. } | Self::TooManyControls { .. } | Self::MessageStalled => {
                 CloseCode::POLICY_VIOLATION
             }
+            Self::MemoryExhausted => CloseCode::TRY_AGAIN_LATER,
         }
     }
 }

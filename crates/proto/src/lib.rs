@@ -89,7 +89,7 @@ pub mod mux; // tidewire.mux.v1: many named WebSockets over one
 mod setters; // configurations, changed by value
 
 pub use close::{CloseCode, CloseFrame};
-pub use config::Config;
+pub use config::{Config, PROGRESS_BYTES};
 pub use connection::{Chunk, Connection, Decoder, Encoder, Event, MaskKeys, PeerState, Stats};
 pub use control_rate::{ControlBucket, ControlRate};
 #[cfg(feature = "deflate")]

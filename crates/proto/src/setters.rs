@@ -30,6 +30,7 @@ setters!(Config {
     control_queue_bytes_max: usize,
     answer_pings: bool,
     control_rate: impl Into<Option<ControlRate>>,
+    message_timeout: impl Into<Option<Duration>>,
     ping_interval: impl Into<Option<Duration>>,
     pong_timeout: Duration,
     silence: CloseFrame,

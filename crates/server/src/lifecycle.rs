@@ -6,7 +6,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -16,6 +16,7 @@ use std::{
 use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, BodyLimits, Http},
+    memory::MemoryBudget,
     service::{self, Workers},
     ws::{Config as SocketConfig, HeadLimits, ProxyProtocol, RunningServer, Server, ServerConfig},
 };
@@ -74,6 +75,7 @@ pub struct Running {
     urls: Vec<(&'static str, String)>,
     pub(crate) settings: Settings,
     pub(crate) answers: AnswerBudget,
+    pub(crate) memory: MemoryBudget,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
 }
@@ -123,22 +125,23 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     let mut urls = Vec::new();
     let options = http_config(settings);
+    let memory = MemoryBudget::of_machine();
+    let server = messaging_server(settings, &hub, &port, options.clone(), &memory);
+    let sockets = activated_or("messaging", settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
-    let server = messaging_server(settings, &hub, &port, options.clone());
-    let server = server.start().map_err(|source| StartError::Listener {
-        listener: "messaging",
-        source,
-    })?;
+    let server = started("messaging", server.start_on(sockets))?;
     settings.server.bound_to(server.local_addr());
     messaging_urls(settings, server.local_addr(), &mut urls);
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
+            let telemetry =
+                Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats, memory.clone());
             let served = Served {
                 hub: Arc::clone(&hub),
-                mailbox: Arc::clone(&port),
-                telemetry: Arc::new(Telemetry::new(Arc::clone(&hub), port, stats)),
+                mailbox: port,
+                telemetry: Arc::new(telemetry),
                 idempotency: Arc::new(Idempotency::new(
                     settings.config.rest.idempotency_ttl,
                     settings.config.rest.idempotency_keys_max,
@@ -146,10 +149,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
             };
             let scheme = if rest.tls.is_some() { "https" } else { "http" };
             let server = rest_server(rest, settings, options, served.clone());
-            let server = server.start().map_err(|source| StartError::Listener {
-                listener: "REST",
-                source,
-            })?;
+            let sockets = activated_or("REST", rest.listen, || server.bind())?;
+            let server = started("REST", server.start_on(sockets))?;
             rest.bound_to(server.local_addr());
             urls.insert(1, ("rest", format!("{scheme}://{}/", server.local_addr())));
             Some((server, served))
@@ -157,6 +158,9 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     #[cfg(unix)]
     let store_socket = StoreSocket::open(Path::new(&settings.config.data_dir), &mailbox);
+    if let Some(unclaimed) = tidewire_config::unclaimed_sockets() {
+        tracing::warn!("{unclaimed}");
+    }
     Ok(Running {
         #[cfg(unix)]
         store_socket,
@@ -168,6 +172,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         urls,
         settings: settings.clone(),
         answers,
+        memory,
     })
 }
 
@@ -225,6 +230,7 @@ pub(crate) fn messaging_server(
     hub: &Arc<Hub>,
     mailbox: &Arc<dyn Mailbox>,
     options: http::Config,
+    memory: &MemoryBudget,
 ) -> Server {
     let server = &settings.config.server;
     let listening = &settings.server;
@@ -240,6 +246,8 @@ pub(crate) fn messaging_server(
         (Runtime::PerCore, None) => Workers::per_core(),
     };
     listener.socket = Arc::clone(&config);
+    limit(memory, settings);
+    listener.memory = memory.clone();
     listener.tls.clone_from(&listening.tls);
     limits(settings, &mut listener);
     listener
@@ -355,6 +363,25 @@ pub(crate) fn rest_server(
     service::Server::new(listener, Http::new(router, options))
 }
 
+/// The sockets that a service manager has bound to the address, or those that `bind` binds.
+fn activated_or(
+    listener: &'static str,
+    address: SocketAddr,
+    bind: impl FnOnce() -> Result<Vec<TcpListener>, service::StartError>,
+) -> Result<Vec<TcpListener>, StartError> {
+    let activated = tidewire_config::activated_sockets(address);
+    let activated = activated.map_err(|source| service::StartError::Bind { address, source });
+    match started(listener, activated)? {
+        Some(sockets) => Ok(sockets),
+        None => started(listener, bind()),
+    }
+}
+
+fn started<T>(name: &'static str, it: Result<T, service::StartError>) -> Result<T, StartError> {
+    let listener = name;
+    it.map_err(|source| StartError::Listener { listener, source })
+}
+
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
         // A browser speaks no PROXY protocol.
@@ -406,6 +433,14 @@ fn unacknowledged_timeout(settings: &Settings) -> Duration {
     settings.config.server.keep_alive.pong_timeout * 2
 }
 
+/// Bounds the memory that all clients may hold together.
+fn limit(memory: &MemoryBudget, settings: &Settings) {
+    let limits = &settings.config.server.limits;
+    let [all, one] = [limits.memory_bytes_max, limits.memory_per_connection_max]
+        .map(|bytes| (bytes > 0).then_some(bytes));
+    memory.set_limits(all, one);
+}
+
 pub(crate) fn http_config(settings: &Settings) -> http::Config {
     let limits = &settings.config.server.limits;
     let too_many =
@@ -428,6 +463,7 @@ fn socket_config(settings: &Settings) -> SocketConfig {
     config.frame_bytes_max = server.limits.message_bytes_max;
     config.send_queue_bytes_max = server.limits.send_queue_bytes_max;
     config.control_rate = server.limits.control_rate();
+    config.message_timeout = server.limits.message_timeout;
     config.ping_interval = server.keep_alive.ping_interval;
     config.pong_timeout = server.keep_alive.pong_timeout;
     config.silence =

@@ -78,7 +78,8 @@ impl Running {
         self.answers = options.answers.clone();
         if let Some(messaging) = self.messaging.get() {
             let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
-            let server = messaging_server(&settings, &self.hub, &mailbox, options.clone());
+            let options = options.clone();
+            let server = messaging_server(&settings, &self.hub, &mailbox, options, &self.memory);
             messaging.reconfigure(&server);
             settings.server.bound_to(messaging.local_addr());
         }

@@ -11,7 +11,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tidewire::ws::ServerStats;
+use tidewire::{memory::MemoryBudget, ws::ServerStats};
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, HubStats};
 
@@ -24,12 +24,18 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(crate) fn new(hub: Arc<Hub>, mailbox: Arc<dyn Mailbox>, server: ReadServerStats) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        mailbox: Arc<dyn Mailbox>,
+        server: ReadServerStats,
+        memory: MemoryBudget,
+    ) -> Self {
         let mut registry = Registry::with_prefix("tidewire");
         registry.register_collector(Box::new(Snapshot {
             hub,
             mailbox,
             server,
+            memory,
         }));
         Self { registry }
     }
@@ -46,6 +52,7 @@ struct Snapshot {
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     server: ReadServerStats,
+    memory: MemoryBudget,
 }
 
 impl fmt::Debug for Snapshot {
@@ -57,6 +64,7 @@ impl fmt::Debug for Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_connections(&mut encoder)?;
+        self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
         self.encode_store(&mut encoder)
     }
@@ -83,6 +91,35 @@ impl Snapshot {
             "sessions",
             "Live sessions of users",
             self.hub.totals().sessions,
+        )
+    }
+
+    fn encode_memory(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.memory.stats();
+        let gauges = [
+            (
+                "memory_held",
+                "Memory that clients make the server hold: what has not ended, what is not read",
+                stats.bytes_used,
+            ),
+            ("memory_budget", "The most of it", stats.bytes_max),
+        ];
+        for (name, help, bytes) in gauges {
+            let metric = ConstGauge::new(bytes as u64);
+            let kind = metric.metric_type();
+            metric.encode(to.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?)?;
+        }
+        counter(
+            to,
+            "memory_evicted",
+            "Connections closed because they held most for longest, and others needed memory",
+            stats.evicted,
+        )?;
+        counter(
+            to,
+            "memory_refused",
+            "Times a connection or request got no more memory, and ended",
+            stats.refused,
         )
     }
 

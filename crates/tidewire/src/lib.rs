@@ -41,6 +41,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod memory; // what all connections may hold together
 pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]

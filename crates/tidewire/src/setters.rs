@@ -31,6 +31,7 @@ setters!(crate::service::Config {
 setters!(crate::service::Limits {
     connections_max: usize,
     per_ip_max: usize,
+    guests_max: usize,
     handshake_timeout: Duration,
     tls_timeout: Duration,
     unsent_bytes_max: impl Into<Option<u32>>,

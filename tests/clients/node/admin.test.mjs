@@ -221,9 +221,47 @@ test("a gateway that goes is told, and one that comes back is found", async (t) 
   const page = await operator(t);
   await page.locator("#link", { hasText: "live" }).waitFor();
   await page.route("**/api/**", (route) => route.abort());
-  await page.locator("#link", { hasText: "not reachable" }).waitFor();
+  await page.locator("#link", { hasText: /not reachable, figures of \d/ }).waitFor();
   await page.unroute("**/api/**");
   await page.locator("#link", { hasText: "live" }).waitFor();
+});
+
+test("figures of a gateway that is away are dimmed and its buttons are off", async (t) => {
+  await client("chat");
+  const page = await operator(t);
+  await until("a row", async () => (await rows(page).count()) === 1);
+  const off = () => page.locator("main button:disabled, .actions button:disabled").count();
+  const all = await page.locator("main button, .actions button").count();
+  const opacity = () => page.locator("main").evaluate((main) => Number(getComputedStyle(main).opacity));
+  const before = await off();
+  assert.ok(before < all && (await opacity()) === 1);
+  await page.getByRole("button", { name: "Stop gateway" }).click();
+  await page.route("**/api/**", (route) => route.abort());
+  await page.locator("body.gone").waitFor();
+  assert.equal(await off(), all);
+  assert.ok((await opacity()) < 0.6);
+  assert.equal(await page.locator("#confirm:visible").count(), 0, "there is nothing to confirm");
+  await shoot(page, "away");
+  await page.unroute("**/api/**");
+  await page.locator("body:not(.gone)").waitFor();
+  assert.equal(await off(), before);
+  assert.equal(await opacity(), 1);
+  await rows(page).getByRole("button", { name: /Close session/ }).click();
+  await until("the row has gone", async () => (await rows(page).count()) === 0);
+});
+
+test("an endpoint whose sockets are relayed as bytes says what is counted", async (t) => {
+  const both = [await client("chat"), await client("games")];
+  const page = await operator(t);
+  for (const one of both) await echoes(one);
+  const facts = (name) => panel(page, name).locator(".facts");
+  await facts("games").locator("b", { hasText: "2" }).first().waitFor();
+  await until("messages of games", async () => /[1-9]\d* messages/.test(await facts("games").innerText()));
+  assert.match(await facts("chat").innerText(), /messages of pinned sockets are not counted/);
+  assert.doesNotMatch(await facts("chat").innerText(), /\d messages/);
+  assert.doesNotMatch(await facts("games").innerText(), /not counted/);
+  assert.match(await page.locator("#uncounted:visible").innerText(), /without relayed sockets/);
+  assert.match(await page.locator("#about").innerText(), /B of .*B held for clients/);
 });
 
 test("numbers are short, and rates come from what was added", () => {

@@ -1,15 +1,23 @@
 //! What the service manager is told, through `NOTIFY_SOCKET`.
 
-use std::{fs, path::Path, process::Stdio, sync::Arc};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+};
 
 use tempfile::TempDir;
 use tokio::{
-    net::UnixDatagram,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, UnixDatagram},
     process::{Child, Command},
 };
 
 use crate::{
-    program::{signal, tidewire},
+    program::{BINARY, command, signal, tidewire},
     run,
     server::Home,
 };
@@ -189,5 +197,83 @@ fn the_watchdog_is_fed_again_and_again() {
             assert_eq!(manager.told().await, ["WATCHDOG=1"]);
         }
         drop(gateway);
+    });
+}
+
+/// A listening socket, as a service manager passes it to a program that it starts: from descriptor 3 on.
+fn activated(manager: &Manager, address: &str, arguments: &[&str]) -> (SocketAddr, Child) {
+    let socket = TcpListener::bind(address).expect("bindable");
+    let bound = socket.local_addr().expect("an address");
+    // Connections come before the program is there.
+    socket.set_nonblocking(true).expect("a socket");
+    let script = "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+    let mut command = command("sh", manager.path());
+    command.args(["-c", script, BINARY]).args(arguments);
+    manager.listens_to(&mut command);
+    command
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(manager.path().join("errors")).expect("writable"));
+    let child = Command::from(command).kill_on_drop(true).spawn();
+    (bound, child.expect("the program starts"))
+}
+
+/// A port that was free.
+fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("bindable");
+    socket.local_addr().expect("an address").port()
+}
+
+#[test]
+fn a_gateway_takes_a_socket_that_was_bound_for_it() {
+    run(async {
+        let manager = Manager::new();
+        let port = free_port();
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:{port}\"\n[endpoints.a]\nupstreams = [\"ws://127.0.0.1:1/\"]\n"
+        );
+        fs::write(manager.path().join("gateway.toml"), text).expect("writable");
+        let arguments = ["gateway", "--config", "gateway.toml"];
+        let address = format!("127.0.0.1:{port}");
+        let (bound, mut gateway) = activated(&manager, &address, &arguments);
+        // Nobody else could have bound it: ours is the only socket there.
+        let mut early = TcpStream::connect(bound).await.expect("connectable");
+        manager.is_told("READY=1", &address).await;
+        early
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut answer = Vec::new();
+        early.read_to_end(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1."));
+        signal("TERM", gateway.id().expect("it runs"));
+        manager.is_told("STOPPING=1", "stopping").await;
+        assert_eq!(gateway.wait().await.expect("a child").code(), Some(0));
+    });
+}
+
+#[test]
+fn a_server_tells_of_a_socket_for_which_it_has_no_listener() {
+    run(async {
+        let manager = Manager::new();
+        let data = manager.path().join("data");
+        let data = data.to_str().expect("UTF-8");
+        let arguments = [
+            "serve",
+            "--data-dir",
+            data,
+            "--listen",
+            "127.0.0.1:0",
+            "--rest-listen",
+            "127.0.0.1:0",
+        ];
+        let (bound, server) = activated(&manager, "127.0.0.1:0", &arguments);
+        manager.is_told("READY=1", "").await;
+        let errors = fs::read_to_string(manager.path().join("errors")).expect("readable");
+        assert!(
+            errors.contains(&bound.to_string()) && errors.contains("no listener is configured"),
+            "{errors}"
+        );
+        drop(server);
     });
 }

@@ -4,13 +4,18 @@
 //! nothing by riding on the operator's network position (DNS rebinding) or on credentials the browser
 //! remembers (cross-site request forgery). There are no cookies of ours.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tidewire::http::{challenge, is_loopback_name, is_same_origin, protect_page};
+use tidewire::{
+    http::{challenge, is_loopback_name, is_same_origin, protect_page},
+    net::Peer,
+};
 use tidewire_auth::{Authenticator, Headers};
 
 use super::error::AdminError;
@@ -85,6 +90,9 @@ impl Access {
 
 /// Host, origin and kind of request, before anything else.
 pub(super) async fn origin(State(access): State<Access>, request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
+        peer.touch();
+    }
     let checked = access.check_origin(request.method(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
@@ -103,7 +111,14 @@ pub(super) async fn credentials(
     next: Next,
 ) -> Response {
     match access.denial(request.headers()) {
-        None => next.run(request).await,
+        None => {
+            if access.auth.is_some()
+                && let Some(peer) = request.extensions().get::<Arc<Peer>>()
+            {
+                peer.trust();
+            }
+            next.run(request).await
+        }
         Some(denial) => denial,
     }
 }

@@ -50,6 +50,8 @@ struct EndpointView {
     sessions: BTreeMap<&'static str, usize>,
     /// Its sessions are being ended at the operator's wish.
     draining: bool,
+    /// The gateway reads the messages of its pinned connections; otherwise it relays their bytes, and counts those alone.
+    reads_messages: bool,
     counters: CountersView,
     /// Every upstream in use is unhealthy; health is left aside.
     panicking: bool,
@@ -162,6 +164,7 @@ impl EndpointView {
             connections_max: bound(endpoint.connections_max),
             sessions,
             draining: state.is_draining(&endpoint.name),
+            reads_messages: endpoint.reads_messages(),
             counters: CountersView::of(&target.counters),
             panicking: pool.panicking,
             upstreams: pool

@@ -72,6 +72,7 @@ impl Collector for Snapshot {
             .map(|target| (target, target.endpoint()))
             .collect();
         self.encode_whole(&mut encoder)?;
+        self.encode_memory(&mut encoder)?;
         encode_endpoints(&mut encoder, &endpoints)?;
         encode_upstreams(&mut encoder, &endpoints)?;
         self.encode_processes(&mut encoder, &endpoints)
@@ -100,11 +101,43 @@ impl Snapshot {
             ),
             sessions,
         )?;
+        let backends = ConstGauge::new(self.gateway.backend_connections() as u64);
+        let kind = backends.metric_type();
+        let help = "Places taken by connections to backends, of all endpoints";
+        backends.encode(to.encode_descriptor("backend_connections", help, None, kind)?)?;
         let dropped = self.gateway.sessions.log().dropped();
         let metric = ConstCounter::new(dropped);
         let kind = metric.metric_type();
         let help = "Access log lines that found no room";
         metric.encode(to.encode_descriptor("access_log_dropped", help, None, kind)?)
+    }
+
+    fn encode_memory(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.gateway.memory.stats();
+        let held = "Memory that clients make the gateway hold: what has not ended, queues, what is not read";
+        for (name, help, bytes) in [
+            ("memory_held", held, stats.bytes_used),
+            ("memory_budget", "The most of it", stats.bytes_max),
+        ] {
+            let metric = ConstGauge::new(bytes as u64);
+            let kind = metric.metric_type();
+            metric.encode(to.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?)?;
+        }
+        let evicted =
+            "Connections closed because they held most for longest, and others needed memory";
+        for (name, help, count) in [
+            ("memory_evicted", evicted, stats.evicted),
+            (
+                "memory_refused",
+                "Times a connection got no more memory, and ended",
+                stats.refused,
+            ),
+        ] {
+            let metric = ConstCounter::new(count);
+            let kind = metric.metric_type();
+            metric.encode(to.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
     }
 
     fn encode_processes(

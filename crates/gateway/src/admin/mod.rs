@@ -41,13 +41,17 @@ use self::{
     metrics::Metrics,
     state::{AdminState, Shared},
 };
-use crate::{error::StartError, gateway::Gateway, settings};
+use crate::{ambient::activated_or, error::StartError, gateway::Gateway, settings};
 
 /// Largest request body: a close reason fits many times.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// Most connections to the admin listener: a few operators, a few scrapers.
-const CONNECTIONS_MAX: usize = 256;
+/// Most connections to the admin listener: a few operators, a few scrapers. Few enough for the descriptors that the
+/// limits of clients and backends leave.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Of these, such that have shown no credentials. One more ends the one that has asked for nothing for longest.
+const GUESTS_MAX: usize = 48;
 
 /// How long a connection may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,10 +85,14 @@ pub(crate) fn start(
     let mut config = Config::new(settings.address);
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
+    config.limits.guests_max = GUESTS_MAX;
     let mut http = http::Config::default();
     http.idle_timeout = IDLE_TIMEOUT;
     let server = Server::new(config, Http::new(router(state, access), http));
-    let sockets = sockets.map_or_else(|| server.bind(), Ok)?;
+    let sockets = match sockets {
+        Some(sockets) => sockets,
+        None => activated_or(settings.address, || server.bind())?,
+    };
     Ok(server.start_on(sockets)?)
 }
 

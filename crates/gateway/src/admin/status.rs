@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use tidewire::memory::MemoryStats;
 use utoipa::ToSchema;
 
 use super::{error::AdminError, state::Shared};
@@ -27,8 +28,34 @@ pub(super) struct Status {
     endpoints: usize,
     /// What is connected.
     sessions: SessionCounts,
+    /// The memory that clients make the gateway hold.
+    memory: Memory,
     /// Lines of the access log that found no room.
     access_log_dropped: u64,
+}
+
+/// Memory that clients make the gateway hold: messages that have not ended, queues, what is not read.
+#[derive(Serialize, ToSchema)]
+struct Memory {
+    /// Bytes held now.
+    bytes: usize,
+    /// Bytes that may be held.
+    bytes_max: usize,
+    /// Connections that were closed because they held most for longest, and others needed memory.
+    evicted: u64,
+    /// Times a connection got no more memory, and ended.
+    refused: u64,
+}
+
+impl From<MemoryStats> for Memory {
+    fn from(stats: MemoryStats) -> Self {
+        Self {
+            bytes: stats.bytes_used,
+            bytes_max: stats.bytes_max,
+            evicted: stats.evicted,
+            refused: stats.refused,
+        }
+    }
 }
 
 /// Sessions by dialect: connections of clients, and the logical sockets in them.
@@ -117,6 +144,7 @@ pub(super) async fn status(State(state): State<Shared>) -> Json<Status> {
             .collect(),
         endpoints: state.gateway.table().targets().len(),
         sessions,
+        memory: state.gateway.memory.stats().into(),
         access_log_dropped: state.gateway.sessions.log().dropped(),
     })
 }

@@ -187,6 +187,12 @@ fn limits(check: &mut Checker<'_>, config: &LimitsConfig) -> Limits {
     if config.connections_max == 0 {
         // Each may need a second descriptor for its backend.
         limits.connections_max = (connections_max() / 2).max(1);
+        if config.backend_connections_max == 0 {
+            limits.backend_connections_max = limits.connections_max;
+            if config.backend_connections_per_ip_max == 0 {
+                limits.backend_connections_per_ip_max = limits.connections_max.div_ceil(2);
+            }
+        }
     }
     limits
 }

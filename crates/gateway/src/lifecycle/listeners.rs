@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    ambient::activated_or,
     client::dispatch::{self, EntryPoint},
     error::StartError,
     gateway::Gateway,
@@ -106,7 +107,7 @@ impl Listeners {
             let server = server(&self.gateway, &entry_point, settings);
             let sockets = match take(given, listener.address) {
                 Some(sockets) => sockets,
-                None => server.bind()?,
+                None => activated_or(listener.address, || server.bind())?,
             };
             bound.push(Some((server, entry_point, sockets)));
         }
@@ -257,7 +258,9 @@ fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<TcpListener>>
 }
 
 fn server(gateway: &Arc<Gateway>, entry_point: &Arc<EntryPoint>, settings: &Settings) -> Server {
-    let server = Server::new(server_config(&entry_point.listener, settings));
+    let mut config = server_config(&entry_point.listener, settings);
+    config.memory = gateway.memory.clone();
+    let server = Server::new(config);
     let server = server.count_with(&gateway.connections);
     let server = match &settings.health_path {
         Some(path) => server.health_path(path),

@@ -177,6 +177,7 @@ impl Running {
         let given = std::mem::take(&mut self.given);
         let settings = Arc::clone(&self.gateway.table().settings);
         let Some(admin) = &settings.admin else {
+            tell_unclaimed();
             return Ok(None);
         };
         let given = given.into_iter().find(|it| it.configured == admin.address);
@@ -184,6 +185,7 @@ impl Running {
         let server = admin::start(admin, Arc::clone(&self.gateway), owner, sockets)?;
         let address = server.local_addr();
         self.admin = Some(server);
+        tell_unclaimed();
         Ok(Some(address))
     }
 
@@ -316,6 +318,13 @@ impl Running {
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock()
+    }
+}
+
+/// Sockets of a service manager for which there is no listener are probably a mistake.
+fn tell_unclaimed() {
+    if let Some(unclaimed) = tidewire_config::unclaimed_sockets() {
+        tracing::warn!("{unclaimed}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! [`Lines`]: bytes cut into lines of bounded length; [`harmless`]: a line that cannot fool who reads a log.
 //!
 //! In: what a process writes. Out: text without line breaks and control characters. Invariant: holds
-//! [`LINE_MAX`] bytes at most, whatever comes.
+//! [`LINE_MAX`] bytes at most, whatever comes, and gives no more in a line, also as a log in JSON would write it.
 
 use std::fmt::Write;
 
-/// Bytes of a line that are kept.
+/// Bytes of a line that are kept, and logged after what is harmful in them has been spelled out.
 pub(super) const LINE_MAX: usize = 8 * 1024;
 
 /// Cuts bytes into lines.
@@ -43,9 +43,10 @@ impl Lines {
 
     fn take(&mut self) -> String {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        let mut text = harmless(line);
-        if self.left_out > 0 {
-            write!(text, " … ({} bytes left out)", self.left_out).expect("a string takes all");
+        let (mut text, told) = harmless(line, LINE_MAX);
+        let left_out = self.left_out + (line.len() - told) as u64;
+        if left_out > 0 {
+            write!(text, " … ({left_out} bytes left out)").expect("a string takes all");
         }
         self.line.clear();
         self.left_out = 0;
@@ -54,22 +55,63 @@ impl Lines {
 }
 
 /// Text without control characters, line breaks and changes of the direction of writing; bytes that
-/// are no UTF-8 as `\xNN`.
-fn harmless(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
+/// are no UTF-8 as `\xNN`. No more than so many bytes, a backslash or quotation mark counted as two: that is what it is in
+/// JSON. Returns how many bytes of the input it tells.
+fn harmless(bytes: &[u8], bytes_max: usize) -> (String, usize) {
+    let mut text = Bounded {
+        text: String::with_capacity(bytes.len().min(bytes_max)),
+        left: bytes_max,
+        told: 0,
+    };
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if is_harmful(c) {
-                text.extend(c.escape_default());
+            let pushed = if is_harmful(c) {
+                text.push(c.len_utf8(), c.escape_default())
             } else {
-                text.push(c);
+                text.push(c.len_utf8(), [c])
+            };
+            if pushed == Room::None {
+                return (text.text, text.told);
             }
         }
         for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02x}").expect("a string takes all");
+            if text.push(1, format!("\\x{byte:02x}").chars()) == Room::None {
+                return (text.text, text.told);
+            }
         }
     }
-    text
+    (text.text, text.told)
+}
+
+/// A text that takes whole characters of the input, as they are spelled, while there is room.
+struct Bounded {
+    text: String,
+    left: usize,
+    told: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "without room there is no more to push"]
+enum Room {
+    Left,
+    None,
+}
+
+impl Bounded {
+    fn push(&mut self, len: usize, spelled: impl IntoIterator<Item = char>) -> Room {
+        let before = self.text.len();
+        self.text.extend(spelled);
+        let added = self.text.get(before..).unwrap_or_default();
+        let doubled = added.bytes().filter(|it| matches!(it, b'"' | b'\\'));
+        let cost = added.len() + doubled.count();
+        if cost > self.left {
+            self.text.truncate(before);
+            return Room::None;
+        }
+        self.left -= cost;
+        self.told += len;
+        Room::Left
+    }
 }
 
 /// Moves the cursor of a terminal, ends a line, or turns the direction of writing.
@@ -135,6 +177,36 @@ mod tests {
             let expected = ["x".repeat(LINE_MAX) + &note, "next".to_owned()];
             assert_eq!(lines([&input[..]]), expected);
             assert_eq!(lines(input.chunks(7)), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_stays_within_its_bound_when_what_is_harmful_is_spelled_out() {
+        for unit in [
+            &b"\0"[..],
+            b"\x1b",
+            b"\xff",
+            b"\"",
+            b"\\",
+            "\u{202e}".as_bytes(),
+            b"a\0\"",
+            "世\u{85}".as_bytes(),
+        ] {
+            let input = unit.repeat(LINE_MAX);
+            let [line] = lines([&input[..]]).try_into().unwrap();
+            let (told, note) = line.split_once(" … (").unwrap();
+            let in_json = serde_json::to_string(told).unwrap();
+            assert!(in_json.len() <= LINE_MAX + 2, "{unit:?}: {}", in_json.len());
+            assert!(
+                in_json.len() >= LINE_MAX - 16,
+                "{unit:?}: {}",
+                in_json.len()
+            );
+            let left_out: usize = note.split_once(' ').unwrap().0.parse().unwrap();
+            assert!(
+                left_out < input.len() && left_out > input.len() / 4,
+                "{note}"
+            );
         }
     }
 

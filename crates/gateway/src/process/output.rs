@@ -30,13 +30,13 @@ impl Source {
         tracing::info!(%endpoint, pid, stream, "{line}");
     }
 
-    fn left_out(&self, lines: u64) {
+    fn left_out(&self, LeftOut { lines, bytes }: LeftOut) {
         let Self {
             endpoint,
             pid,
             stream,
         } = self;
-        tracing::warn!(%endpoint, pid, stream, lines, "too much output: lines were left out");
+        tracing::warn!(%endpoint, pid, stream, lines, bytes, "too much output: lines were left out");
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn log(mut pipe: impl AsyncRead + Unpin, source: Source) {
         }
         let bytes = buffer.get(..count).unwrap_or_default();
         lines.push(bytes, |line| {
-            if quota.take() {
+            if quota.take(line.len()) == Taken::Logged {
                 source.line(&line);
             }
         });
@@ -75,36 +75,53 @@ pub(super) async fn log(mut pipe: impl AsyncRead + Unpin, source: Source) {
     }
 }
 
-/// How many lines may be logged.
+/// How much may be logged.
 #[derive(Debug)]
 struct Quota {
     renewed: Instant,
-    used: u32,
-    left_out: u64,
+    lines: u32,
+    bytes: usize,
+    left_out: LeftOut,
+}
+
+/// Output that was not logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    lines: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "what is left out is not logged"]
+enum Taken {
+    Logged,
+    LeftOut,
 }
 
 impl Quota {
     fn new(now: Instant) -> Self {
         Self {
             renewed: now,
-            used: 0,
-            left_out: 0,
+            lines: 0,
+            bytes: 0,
+            left_out: LeftOut::default(),
         }
     }
 
-    /// A line is to be logged: may it?
-    fn take(&mut self) -> bool {
-        let may = self.used < LINES_MAX;
-        if may {
-            self.used += 1;
-        } else {
-            self.left_out = self.left_out.saturating_add(1);
+    /// A line of so many bytes comes.
+    fn take(&mut self, len: usize) -> Taken {
+        if self.lines < LINES_MAX && self.bytes < BYTES_MAX {
+            self.lines += 1;
+            self.bytes += len;
+            return Taken::Logged;
         }
-        may
+        self.left_out.lines = self.left_out.lines.saturating_add(1);
+        self.left_out.bytes = self.left_out.bytes.saturating_add(len as u64);
+        Taken::LeftOut
     }
 
-    /// Every second anew. Gives how many lines were left out in the last one, if any.
-    fn renew(&mut self, now: Instant) -> Option<u64> {
+    /// Every second anew. Gives what was left out in the last one, if anything.
+    fn renew(&mut self, now: Instant) -> Option<LeftOut> {
         if now.saturating_duration_since(self.renewed) < PERIOD {
             return None;
         }
@@ -113,14 +130,17 @@ impl Quota {
         left_out
     }
 
-    fn left_out(&self) -> Option<u64> {
-        (self.left_out > 0).then_some(self.left_out)
+    fn left_out(&self) -> Option<LeftOut> {
+        (self.left_out.lines > 0).then_some(self.left_out)
     }
 }
 
 /// Lines of a stream that are logged in a [`PERIOD`]. A flood must cost the gateway's threads and its log
 /// little; a program that is read by people writes far less.
 const LINES_MAX: u32 = 1000;
+
+/// Bytes of a stream that are logged in a [`PERIOD`], and one line more.
+const BYTES_MAX: usize = 128 << 10;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -135,14 +155,27 @@ mod tests {
     fn a_quota_is_renewed_every_second_and_tells_what_it_left_out() {
         let start = Instant::now();
         let mut quota = Quota::new(start);
-        let taken = (0..LINES_MAX + 7).filter(|_| quota.take()).count();
-        assert_eq!(taken, LINES_MAX as usize);
+        let taken = (0..LINES_MAX + 7).filter(|_| quota.take(10) == Taken::Logged);
+        assert_eq!(taken.count(), LINES_MAX as usize);
         let just_before = start + Duration::from_millis(999);
         assert_eq!(quota.renew(just_before), None);
-        assert!(!quota.take());
-        assert_eq!(quota.renew(start + PERIOD), Some(8));
-        assert!(quota.take());
+        assert_eq!(quota.take(30), Taken::LeftOut);
+        let left_out = LeftOut {
+            lines: 8,
+            bytes: 100,
+        };
+        assert_eq!(quota.renew(start + PERIOD), Some(left_out));
+        assert_eq!(quota.take(10), Taken::Logged);
         assert_eq!(quota.renew(start + PERIOD * 2), None);
         assert_eq!(quota.left_out(), None);
+    }
+
+    #[test]
+    fn few_long_lines_are_as_much_as_many_short_ones() {
+        let mut quota = Quota::new(Instant::now());
+        let taken = (0..1_000).filter(|_| quota.take(8 << 10) == Taken::Logged);
+        assert_eq!(taken.count(), 16);
+        let left_out = quota.left_out().unwrap();
+        assert_eq!((left_out.lines, left_out.bytes), (984, 984 * 8192));
     }
 }

@@ -12,10 +12,23 @@ use parking_lot::Mutex;
 
 use tidewire::ws::Refusal;
 
-/// Counts the connections of an endpoint, in all and per client address.
-#[derive(Debug, Default)]
+/// Counts connections, those of an endpoint or all to backends, in all and per client address.
+#[derive(Debug)]
 pub(crate) struct ConnectionCounts {
     counts: Mutex<Counts>,
+    /// The words for a client when there is no place, or none for its address.
+    full: &'static str,
+    address_full: &'static str,
+}
+
+impl Default for ConnectionCounts {
+    fn default() -> Self {
+        Self {
+            counts: Mutex::default(),
+            full: "the endpoint has too many connections",
+            address_full: "too many connections from this address",
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,9 +43,20 @@ struct Counts {
 pub(crate) struct Admitted {
     counts: Arc<ConnectionCounts>,
     ip: Option<IpAddr>,
+    /// Another place that it has.
+    also: Option<Box<Self>>,
 }
 
 impl ConnectionCounts {
+    /// Of all connections to backends.
+    pub(crate) fn of_backends() -> Self {
+        Self {
+            counts: Mutex::default(),
+            full: "the gateway has too many backend connections",
+            address_full: "too many backend connections for this address",
+        }
+    }
+
     /// A place for a connection from `ip`, or the refusal.
     pub(crate) fn take(
         self: &Arc<Self>,
@@ -42,13 +66,13 @@ impl ConnectionCounts {
     ) -> Result<Admitted, Refusal> {
         let mut counts = self.counts.lock();
         if counts.all >= all_max {
-            return Err(busy(503, "the endpoint has too many connections"));
+            return Err(busy(503, self.full));
         }
         let counted = ip.filter(|_| per_ip_max != usize::MAX);
         if let Some(ip) = counted {
             let count = counts.by_ip.entry(ip).or_default();
             if *count >= per_ip_max {
-                return Err(busy(429, "too many connections from this address"));
+                return Err(busy(429, self.address_full));
             }
             *count += 1;
         }
@@ -56,12 +80,21 @@ impl ConnectionCounts {
         Ok(Admitted {
             counts: Arc::clone(self),
             ip: counted,
+            also: None,
         })
     }
 
     /// Connections now.
     pub(crate) fn count(&self) -> usize {
         self.counts.lock().all
+    }
+}
+
+impl Admitted {
+    /// Both places at once.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.also = Some(Box::new(other));
+        self
     }
 }
 

@@ -117,6 +117,12 @@ pub enum OutgoingProxyProtocol {
 }
 
 impl Endpoint {
+    /// Returns whether the gateway reads the messages of its pinned connections; otherwise it relays their bytes, which are
+    /// counted, while their messages are not.
+    pub fn reads_messages(&self) -> bool {
+        self.rates.any() || self.resume.is_some() || self.extensions == Extensions::PerHop
+    }
+
     /// Everything at its default.
     pub fn new(name: impl Into<String>, upstreams: Vec<Upstream>) -> Self {
         Self {

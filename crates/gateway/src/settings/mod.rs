@@ -126,6 +126,12 @@ table! {
         connections_max: u32 = 0;
         /// Connections of one client address, to all listeners together; 0 = no limit.
         per_ip_max: u32 = 1024;
+        /// Connections to backends, of all endpoints together, where a client may have many: each logical socket takes a
+        /// place, more are refused with 503; 0 = as many as `connections_max`.
+        backend_connections_max: u32 = 0;
+        /// The same for the clients of one address together; more are refused with 429; 0 = half of
+        /// `backend_connections_max`.
+        backend_connections_per_ip_max: u32 = 0;
         /// Time for TLS, request head and the opening of the upstream together.
         handshake_timeout: Duration = SECOND * 15, in MILLISECOND * 100..=MINUTE * 5, was "handshake_within";
         /// Size of the head of a client's request, its cookies included; a larger one is answered with 431. Each
@@ -144,6 +150,16 @@ table! {
         control_frames_per_second: u32 = 10, in 0..=1000;
         /// As many may come at once, as after a standstill of the network.
         control_frames_burst: u32 = 600, in 1..=1_000_000;
+        /// Bytes of memory that all clients together may make the gateway hold: messages that have not ended, queues,
+        /// what waits for backends that are away. Who holds most for longest is closed with 1013 when it is used up;
+        /// 0 = half of what the machine has, or the control group of the process, if that is less.
+        memory_bytes_max: usize as Size = 0, in 0..=1 << 44;
+        /// The same for one connection with all that it carries; above it is closed with 1013; 0 = a quarter of
+        /// `memory_bytes_max`.
+        memory_per_connection_max: usize as Size = 0, in 0..=1 << 44;
+        /// Time in which a message that has begun, and is put together here, must bring its end or another 4 KiB (one of
+        /// less than that: anything); then its connection is closed with 1008; `"0s"` = never.
+        message_timeout: Option<Duration> as ZeroIsNone = Some(MINUTE), in None..=Some(DAY);
     }
 }
 
@@ -154,6 +170,10 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most client connections of an address, to all listeners together; default 1 024.
     pub per_ip_max: usize,
+    /// Most connections to backends, of all endpoints together; default as many as `connections_max`.
+    pub backend_connections_max: usize,
+    /// The same for one client address; default half of that.
+    pub backend_connections_per_ip_max: usize,
     /// TLS, request head and opening of the upstream within; default 15 s.
     pub handshake_timeout: Duration,
     /// Bounds of a client's request head; default 64 KiB and 128 fields.
@@ -169,6 +189,14 @@ pub struct Limits {
     /// that nobody asked for, and besides as many of the mux dialect; more close with 1008. `None`: as
     /// often as it likes. Default 10 per second after 600 at once.
     pub control_rate: Option<ControlRate>,
+    /// Bytes of memory that all clients may make the gateway hold together; `None` (default): half of what the machine, or
+    /// the control group, has.
+    pub memory_bytes_max: Option<usize>,
+    /// Bytes of memory that one client's connection may make the gateway hold; `None` (default): a quarter of the above.
+    pub memory_per_connection_max: Option<usize>,
+    /// How long a message that has begun may bring nothing, where it is put together; `None`: as long as it likes. Default
+    /// 60 s.
+    pub message_timeout: Option<Duration>,
 }
 
 table! {
@@ -277,8 +305,18 @@ impl From<&LimitsConfig> for Limits {
             per_second: config.control_frames_per_second,
             burst: config.control_frames_burst,
         };
+        let backends_max = match config.backend_connections_max {
+            0 => or_none(config.connections_max),
+            limit => limit as usize,
+        };
         Self {
             connections_max: or_none(config.connections_max),
+            backend_connections_max: backends_max,
+            backend_connections_per_ip_max: match config.backend_connections_per_ip_max {
+                0 if backends_max == usize::MAX => usize::MAX,
+                0 => backends_max.div_ceil(2),
+                limit => limit as usize,
+            },
             per_ip_max: or_none(config.per_ip_max),
             handshake_timeout: config.handshake_timeout,
             head: HeadLimits {
@@ -289,6 +327,10 @@ impl From<&LimitsConfig> for Limits {
             ping_interval: config.ping_interval,
             idle_timeout: config.idle_timeout,
             control_rate: (rate.per_second > 0).then_some(rate),
+            memory_bytes_max: (config.memory_bytes_max > 0).then_some(config.memory_bytes_max),
+            memory_per_connection_max: (config.memory_per_connection_max > 0)
+                .then_some(config.memory_per_connection_max),
+            message_timeout: config.message_timeout,
         }
     }
 }

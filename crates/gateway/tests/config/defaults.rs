@@ -155,6 +155,8 @@ fn the_settings_made_in_code_have_the_same_defaults() {
     let file = settings(CHAT);
     // Who writes code knows how many descriptors there are.
     code.limits.connections_max = file.limits.connections_max;
+    code.limits.backend_connections_max = file.limits.connections_max;
+    code.limits.backend_connections_per_ip_max = file.limits.connections_max.div_ceil(2);
     assert_eq!(code, file);
 }
 

@@ -621,3 +621,66 @@ async fn every_described_path_is_answered() {
     .await;
     assert!(in_time(bench.gateway.stop()).await);
 }
+
+/// A connection that has asked for `/health`, with these fields, and stays.
+async fn kept(to: SocketAddr, path: &str, fields: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    ask(&mut stream, to, path, fields).await.unwrap();
+    stream
+}
+
+async fn ask(
+    stream: &mut TcpStream,
+    to: SocketAddr,
+    path: &str,
+    fields: &str,
+) -> std::io::Result<usize> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\n{fields}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.read(&mut vec![0; 16 << 10]).await
+}
+
+#[tokio::test]
+async fn who_only_holds_connections_open_keeps_no_operator_out() {
+    let auth = r#"{"type": "bearer", "value": "0123456789abcdef"}"#;
+    let backend = telling();
+    let endpoints = vec![endpoint("one", &[url(&backend, "/")])];
+    let (_gateway, admin) = serve(with_admin(settings(endpoints), Some(auth)));
+    let credentials = "Authorization: Bearer 0123456789abcdef\r\n";
+    in_time(async {
+        let mut operator = kept(admin, "/api/v1/status", credentials).await;
+        let mut crowd = Vec::new();
+        for number in 0..300 {
+            // Some ask, some say nothing at all, some begin to.
+            let stream = match number % 3 {
+                0 => kept(admin, "/health", "").await,
+                1 => kept(admin, "/api/v1/status", "Authorization: Bearer wrong\r\n").await,
+                _ => {
+                    let mut stream = TcpStream::connect(admin).await.unwrap();
+                    stream.write_all(b"GET /hea").await.unwrap();
+                    stream
+                }
+            };
+            crowd.push(stream);
+        }
+        let answer = call(
+            admin,
+            "GET /api/v1/status",
+            &[("Authorization", "Bearer 0123456789abcdef")],
+            "",
+        );
+        assert_eq!(answer.await.status, 200);
+        let answered = ask(&mut operator, admin, "/api/v1/status", credentials).await;
+        assert!(answered.unwrap() > 0, "the operator's connection is kept");
+        let mut last = crowd.pop().unwrap();
+        last.write_all(b"lth HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(
+            last.read(&mut [0; 99]).await.unwrap() > 0,
+            "so is the newest"
+        );
+        assert_eq!(crowd[0].read(&mut [0; 99]).await.unwrap_or(0), 0);
+    })
+    .await;
+}

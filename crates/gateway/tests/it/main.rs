@@ -21,6 +21,7 @@ mod hanging_upstreams;
 mod hostile_mux;
 mod interleaving;
 mod limits;
+mod memory;
 mod mux;
 mod operate;
 mod pinned;

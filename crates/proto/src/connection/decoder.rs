@@ -130,7 +130,11 @@ impl Decoder {
     /// that may be idle from now on.
     #[inline]
     pub fn settle(&mut self) {
-        self.assembler.forget_handed_out();
+        if self.state == State::Receiving {
+            self.assembler.forget_handed_out();
+        } else {
+            self.assembler.discard();
+        }
         self.between = self.state == State::Receiving && self.assembler.is_between();
     }
 
@@ -175,7 +179,7 @@ impl Decoder {
                 (used, Ok(event))
             }
             Err(error) => {
-                self.state = State::Failed(error);
+                self.state = State::Failed(error); // `settle` frees what was kept
                 (len, Err(error))
             }
         }
@@ -206,9 +210,47 @@ impl Decoder {
         let error = ProtocolError::TooManyControls {
             per_second: rate.per_second,
         };
+        self.fail(error);
+        Err(error)
+    }
+
+    /// Payload bytes kept of a message that has begun and not ended, for who has a clock and watches
+    /// [`Config::message_timeout`]. `None` between messages, and while one is received in
+    /// [chunks](Self::receive_chunk), of which nothing is kept.
+    #[inline]
+    pub fn unfinished(&self) -> Option<usize> {
+        if self.between {
+            return None;
+        }
+        self.assembler.unfinished()
+    }
+
+    /// Bytes of memory that are held for a message which has begun and not ended; for who counts the memory of many
+    /// connections. 0 for a message that came in one piece.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        if self.between {
+            return 0;
+        }
+        self.assembler.memory()
+    }
+
+    /// The connection cannot go on, for a reason that only its driver knows: as if the peer had broken that rule. Whatever was
+    /// kept is freed, nothing more is received. Give the error to [`Encoder::fail`](super::Encoder::fail), unless it is
+    /// `None`: then it had ended before.
+    pub fn give_up(&mut self, error: ProtocolError) -> Option<ProtocolError> {
+        if self.is_finished() {
+            return None;
+        }
+        self.fail(error);
+        Some(error)
+    }
+
+    /// Nothing more is received, and nothing kept.
+    fn fail(&mut self, error: ProtocolError) {
         self.state = State::Failed(error);
         self.between = false;
-        Err(error)
+        self.assembler.discard();
     }
 
     /// Returns whether nothing more is received: a close frame came, or the peer broke a rule.

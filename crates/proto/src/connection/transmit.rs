@@ -27,13 +27,15 @@ const TAIL_MIN: usize = 256;
 enum Segment {
     Copied(Vec<u8>),
     Shared(Bytes),
+    /// Frames that whoever publishes them keeps for all who get them.
+    Published(Bytes),
 }
 
 impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Copied(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) | Self::Published(bytes) => bytes,
         }
     }
 }
@@ -54,6 +56,16 @@ impl Transmit {
     /// Bytes waiting to be written.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of memory that are held for what waits, without what was published to many.
+    pub(super) fn memory(&self) -> usize {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Copied(bytes) => bytes.capacity(),
+            Segment::Shared(bytes) => bytes.len(),
+            Segment::Published(_) => 0,
+        });
+        segments.fold(self.tail.capacity(), usize::saturating_add)
     }
 
     /// Queues a frame. With a key (client role) the payload is masked into the queue.
@@ -125,23 +137,28 @@ impl Transmit {
         frame::encode(tail, true, opcode, payload.len(), None);
         let added = tail.len().saturating_sub(before);
         self.len = self.len.saturating_add(added);
-        self.by_reference(payload.clone());
+        self.by_reference(Segment::Shared(payload.clone()));
     }
 
     /// Queues a ready frame.
     #[inline]
     pub(super) fn prepared(&mut self, prepared: &Prepared) {
-        self.frames(prepared.frame());
+        self.ready(prepared.frame(), Segment::Shared);
     }
 
-    /// Queues ready frames.
+    /// Queues ready frames, which many get.
     #[inline]
     pub(super) fn frames(&mut self, frames: &Bytes) {
+        self.ready(frames, Segment::Published);
+    }
+
+    #[inline]
+    fn ready(&mut self, frames: &Bytes, segment: fn(Bytes) -> Segment) {
         if frames.len() < BY_REFERENCE_MIN {
             self.tail_for(frames.len()).extend_from_slice(frames);
             self.len = self.len.saturating_add(frames.len());
         } else {
-            self.by_reference(frames.clone());
+            self.by_reference(segment(frames.clone()));
         }
     }
 
@@ -204,13 +221,13 @@ impl Transmit {
         }
     }
 
-    fn by_reference(&mut self, bytes: Bytes) {
+    fn by_reference(&mut self, segment: Segment) {
         if !self.tail.is_empty() {
             self.segments
                 .push_back(Segment::Copied(std::mem::take(&mut self.tail)));
         }
-        self.len = self.len.saturating_add(bytes.len());
-        self.segments.push_back(Segment::Shared(bytes));
+        self.len = self.len.saturating_add(segment.bytes().len());
+        self.segments.push_back(segment);
     }
 
     #[inline]
@@ -275,6 +292,25 @@ mod tests {
             }
             prop_assert_eq!(drain(&mut queue, step), expected);
         }
+    }
+
+    #[test]
+    fn what_is_held_for_one_connection_is_counted_and_what_is_published_to_many_is_not() {
+        let mut queue = Transmit::default();
+        assert_eq!(queue.memory(), 0);
+        queue.shared(Opcode::Text, &vec![b'a'; 100_000].into());
+        assert!((100_000..101_000).contains(&queue.memory()));
+        queue.frames(&vec![b'a'; 100_000].into());
+        assert!((100_000..101_000).contains(&queue.memory()));
+        queue.frame(true, Opcode::Text, &vec![b'b'; 70_000], None);
+        assert!(
+            (170_000..241_000).contains(&queue.memory()),
+            "{}",
+            queue.memory()
+        );
+        drain(&mut queue, 10_000);
+        queue.reclaim_buffer();
+        assert_eq!(queue.memory(), 0);
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub(super) struct Engine {
 /// Output is counted in steps of this many bytes.
 const SCRATCH: usize = 16 << 10;
 
+/// A decompressor with its window, tables and scratch.
+const ENGINE_BYTES: usize = SCRATCH + (48 << 10);
+
 /// The ratio is looked at from this many bytes on: short messages of one repeated byte are
 /// harmless.
 const RATIO_FREE: u64 = 64 << 10;
@@ -154,6 +157,16 @@ impl Inflater {
         let start = message.len().saturating_sub(from_message);
         self.history
             .extend(message.get(start..).unwrap_or_default());
+    }
+
+    /// Bytes that the decompressor of a message under way takes.
+    #[inline]
+    pub(crate) fn engine_bytes(&self) -> usize {
+        if self.engine.is_some() {
+            ENGINE_BYTES
+        } else {
+            0
+        }
     }
 
     /// Bytes this connection owns between two messages.

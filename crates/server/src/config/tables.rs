@@ -124,8 +124,8 @@ table! {
 table! {
     /// What strangers can cost.
     pub struct LimitsConfig {
-        /// Open connections; 0 = as many as the limit of file descriptors allows. Worst case memory is this times
-        /// `send_queue_bytes_max`.
+        /// Open connections; 0 = as many as the limit of file descriptors allows. Their memory together is bounded by
+        /// `memory_bytes_max`.
         connections_max: u32 = 0;
         /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one that is not
         /// among `trusted_proxies`.
@@ -144,6 +144,15 @@ table! {
         /// Bytes of a messaging connection that the system may hold unsent (`TCP_NOTSENT_LOWAT`, Linux only): small, so
         /// that the server sees how a slow reader takes a large message. Larger ones save writes.
         unsent_bytes_max: u32 as Size = 32 << 10, in 4 << 10..=16 << 20;
+        /// Bytes of memory that all WebSocket clients together may make the server hold: messages that have not ended,
+        /// and what is not read. Who holds most for longest is closed with 1013 when it is used up; 0 = half of what the
+        /// machine has, or the control group of the process, if that is less.
+        memory_bytes_max: usize as Size = 0, in 0..=1 << 44;
+        /// The same for one connection; above it is closed with 1013; 0 = a quarter of `memory_bytes_max`.
+        memory_per_connection_max: usize as Size = 0, in 0..=1 << 44;
+        /// Time in which a message that has begun must bring its end or another 4 KiB (one of less than that: anything);
+        /// then its connection is closed with 1008; `"0s"` = never.
+        message_timeout: Option<Duration> as ZeroIsNone = Some(MINUTE), in None..=Some(DAY);
         /// Pings and unasked pongs of one client per second in the long run; more close with 1008; 0 = unlimited.
         control_frames_per_second: u32 = 10, in 0..=1000;
         /// As many may come at once, as after a standstill of the network.

@@ -98,6 +98,7 @@ fn api() -> (Router, Arc<Stuck>) {
         Arc::clone(&hub),
         Arc::clone(&mailbox),
         Arc::new(Default::default),
+        tidewire::memory::MemoryBudget::unlimited(),
     );
     let rest = Rest {
         hub,

@@ -8,6 +8,7 @@ pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
 pub(crate) mod peek; // read a preamble and not one byte more
 mod peer; // who is at the other end
+pub(crate) mod guests; // connections that make room for others
 pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
 #[cfg(feature = "http2")]
 pub(crate) mod http2; // a stream of an HTTP/2 connection as bytes

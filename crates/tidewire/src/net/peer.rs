@@ -1,8 +1,10 @@
 //! Who is at the other end of a connection.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use tidewire_proto::proxy::{Addresses, Command, Header};
+
+use super::guests::Guest;
 
 /// What is known about the peer.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +20,26 @@ pub struct Peer {
     /// What a trusted balancer told about the client
     /// ([`ProxyProtocol::Required`](crate::service::ProxyProtocol::Required)).
     pub proxied: Option<Box<Header>>,
+    /// Where the connection may have to make room for others.
+    pub(crate) guest: Option<Arc<Guest>>,
 }
 
 impl Peer {
+    /// The connection is somebody's who has proved who that is: it is no guest any more, and makes room for nobody. See
+    /// [`Limits::guests_max`](crate::service::Limits::guests_max).
+    pub fn trust(&self) {
+        if let Some(guest) = &self.guest {
+            guest.trust();
+        }
+    }
+
+    /// The connection asks for something: other guests make room before it does.
+    pub fn touch(&self) {
+        if let Some(guest) = &self.guest {
+            guest.touch();
+        }
+    }
+
     /// The peer's verified certificate chain, DER, end entity first; empty without TLS, of a
     /// client without mutual TLS, and when nothing was verified.
     #[cfg(feature = "tls")]

@@ -24,7 +24,13 @@ use super::{
     sampled::Sampled,
     shared::{Current, Service},
 };
-use crate::net::{Peer, Stream, admission::Permit, listener, stream::send_last};
+use crate::net::{
+    Peer, Stream,
+    admission::Permit,
+    guests::{Guest, Guests},
+    listener,
+    stream::send_last,
+};
 
 /// A worker: accepts until the drain, then lives until its connections have ended.
 pub(super) async fn own_core<P: Protocol>(
@@ -77,11 +83,23 @@ async fn connection<P: Protocol>(
     mut permit: Permit,
     service: Arc<Service<P>>,
 ) {
-    if let Some(connection) = open_in_time(tcp, address, &mut permit, &service).await {
-        service.tasks.spawn(Counted {
+    let guest = service.guests.as_ref().map(Guests::enter);
+    if let Some(connection) =
+        open_in_time(tcp, address, &mut permit, &service, guest.as_ref()).await
+    {
+        let counted = Counted {
             connection,
             _permit: permit,
-        });
+        };
+        match guest {
+            None => service.tasks.spawn(counted),
+            Some(guest) => service.tasks.spawn(Box::pin(async move {
+                tokio::select! {
+                    () = counted => {}
+                    () = guest.displaced() => {}
+                }
+            })),
+        }
     }
 }
 
@@ -109,12 +127,20 @@ async fn open_in_time<P: Protocol>(
     address: SocketAddr,
     permit: &mut Permit,
     service: &Arc<Service<P>>,
+    guest: Option<&Arc<Guest>>,
 ) -> Option<P::Connection> {
     let deadline = service.config.limits.handshake_timeout;
+    let displaced = async {
+        match guest {
+            Some(guest) => guest.displaced().await,
+            None => std::future::pending().await,
+        }
+    };
     let opened = tokio::select! {
         biased;
-        opened = timeout(deadline, open(tcp, address, permit, service)) => opened,
+        opened = timeout(deadline, open(tcp, address, permit, service, guest)) => opened,
         () = service.drain.started() => return None,
+        () = displaced => return None,
     };
     match opened {
         Ok(Ok(Some(connection))) => return Some(connection),
@@ -139,8 +165,10 @@ async fn open<P: Protocol>(
     address: SocketAddr,
     permit: &mut Permit,
     service: &Arc<Service<P>>,
+    guest: Option<&Arc<Guest>>,
 ) -> io::Result<Option<P::Connection>> {
-    let peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
+    let mut peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
+    peer.guest = guest.cloned();
     if let Some(source) = peer.proxied.as_ref().and_then(|it| it.addresses.source())
         // A proxy behind the balancer tells its clients in turn.
         && !service.config.trusted_proxies.contain(source.ip())

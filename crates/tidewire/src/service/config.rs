@@ -52,6 +52,11 @@ pub struct Limits {
     /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
     /// are refused. Default: no limit.
     pub per_ip_max: usize,
+    /// Most connections of guests: of nobody of whom the protocol has said that it [trusts](crate::net::Peer::trust) them. One
+    /// more ends the one that has [asked](crate::net::Peer::touch) for nothing for longest, so that who only holds connections
+    /// open keeps nobody out; what is left of `connections_max` is for those who are trusted. Default: no limit, nobody
+    /// makes room.
+    pub guests_max: usize,
     /// Everything before a connection is [open](super::Protocol::open) must be done within: PROXY header, TLS
     /// handshake, and the protocol's part. Default 10 s in all, so that dripping bytes gains nothing.
     pub handshake_timeout: Duration,
@@ -73,6 +78,7 @@ impl Default for Limits {
         Self {
             connections_max: usize::MAX,
             per_ip_max: usize::MAX,
+            guests_max: usize::MAX,
             handshake_timeout: Duration::from_secs(10),
             tls_timeout: Duration::from_secs(5),
             unsent_bytes_max: None,

@@ -13,11 +13,14 @@ use tidewire_proto::proxy::Network;
 use super::{
     config::Config, drain::Drain, proxied::TrustedProxies, tasks::Tasks, workers::Workers,
 };
-use crate::net::{
-    ConnectionCounts, Exceeded, Peer,
-    admission::{AddressPlace, Admission},
+use crate::{
+    net::{
+        ConnectionCounts, Exceeded, Peer,
+        admission::{AddressPlace, Admission},
+        guests::Guests,
+    },
+    sync::RwLock,
 };
-use crate::sync::RwLock;
 
 /// What all connections of a server share. Replaced as a whole by a
 /// [reload](super::RunningServer::reconfigure); connections keep that which they began with.
@@ -30,6 +33,8 @@ pub struct Service<P> {
     pub(super) drain: Drain,
     pub(super) tasks: Tasks,
     pub(super) refused: Arc<AtomicU64>,
+    /// Their number does not change with a reload.
+    pub(super) guests: Option<Arc<Guests>>,
 }
 
 impl<P> fmt::Debug for Service<P> {
@@ -57,6 +62,7 @@ impl<P> Service<P> {
             drain: Drain::new(),
             tasks: Tasks::new(own_runtime),
             refused: Arc::default(),
+            guests: Guests::new(limits.guests_max),
             config,
             protocol,
         }
@@ -76,6 +82,7 @@ impl<P> Service<P> {
             drain: self.drain.clone(),
             tasks: self.tasks.clone(),
             refused: Arc::clone(&self.refused),
+            guests: self.guests.clone(),
             config,
             protocol,
         }

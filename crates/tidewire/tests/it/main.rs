@@ -36,6 +36,7 @@ mod proxy;
 #[cfg(feature = "tls")]
 mod reconnect;
 mod deadlines;
+mod memory;
 mod server_end;
 mod waking;
 mod wrong_ports;

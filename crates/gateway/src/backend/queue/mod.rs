@@ -16,7 +16,10 @@ use std::{
 use parking_lot::Mutex;
 
 use bytes::Bytes;
-use tidewire::ws::{CloseFrame, Kind};
+use tidewire::{
+    memory::{MemoryAccount, Reservation},
+    ws::{CloseFrame, Kind},
+};
 
 pub(crate) use self::proved::{Pong, Proved};
 use self::run::Run;
@@ -116,6 +119,8 @@ pub(crate) struct PieceQueue<T> {
     state: Mutex<State<T>>,
     bytes_max: usize,
     items_max: usize,
+    /// The part of the client's account that it holds. Taken before `state`, where both are.
+    memory: Mutex<Reservation>,
 }
 
 #[derive(Debug)]
@@ -133,6 +138,8 @@ struct State<T> {
     consumer_gone: bool,
     /// Items that the consumer left behind.
     left: usize,
+    /// Bytes of memory that are, or are about to be, in `memory`.
+    charged: usize,
 }
 
 /// A place in the queue.
@@ -143,8 +150,9 @@ enum Slot<T> {
 }
 
 impl<T: Item> PieceQueue<T> {
-    /// A queue which has room while it holds less than this.
-    pub(crate) fn new(bytes_max: usize, items_max: usize) -> Self {
+    /// A queue which has room while it holds less than this. Its memory counts for `account`, which is evicted when there
+    /// is none left: what was pushed is kept until then.
+    pub(crate) fn new(bytes_max: usize, items_max: usize, account: &MemoryAccount) -> Self {
         Self {
             state: Mutex::new(State {
                 slots: VecDeque::new(),
@@ -157,9 +165,11 @@ impl<T: Item> PieceQueue<T> {
                 producer_gone: false,
                 consumer_gone: false,
                 left: 0,
+                charged: 0,
             }),
             bytes_max,
             items_max,
+            memory: Mutex::new(account.reserve()),
         }
     }
 
@@ -171,9 +181,26 @@ impl<T: Item> PieceQueue<T> {
             return;
         }
         state.push_back(item);
+        let charge = state.charge();
         let consumer = state.consumer.take();
         drop(state);
+        self.settle(charge);
         wake(consumer);
+    }
+
+    /// Has the account hold what is charged.
+    fn settle(&self, charge: Charge) {
+        if charge == Charge::Same {
+            return;
+        }
+        let mut memory = self.memory.lock();
+        let charged = self.state.lock().charged;
+        let settled = memory.resize(charged);
+        let account = memory.account().clone();
+        drop(memory);
+        if settled.is_err() {
+            account.evict();
+        }
     }
 
     /// Returns whether there is room.
@@ -206,8 +233,10 @@ impl<T: Item> PieceQueue<T> {
             register(&mut state.consumer, cx);
             return Poll::Pending;
         };
+        let charge = state.charge();
         let producer = state.producer.take();
         drop(state);
+        self.settle(charge);
         wake(producer);
         Poll::Ready(Some(item))
     }
@@ -254,9 +283,11 @@ impl<T: Item> PieceQueue<T> {
         let left = state.left;
         (state.items, state.bytes, state.again) = (0, 0, 0);
         let items = std::mem::take(&mut state.slots);
+        let charge = state.charge();
         let producer = state.producer.take();
         drop(state);
         drop(items);
+        self.settle(charge);
         wake(producer);
         left
     }
@@ -279,6 +310,22 @@ impl PieceQueue<Down> {
 }
 
 impl<T: Item> State<T> {
+    /// Changes what is charged, in steps.
+    fn charge(&mut self) -> Charge {
+        let memory = self.bytes + self.slots.len() * SLOT_BYTES;
+        let enough = memory <= self.charged.max(FREE_BYTES);
+        let too_much = self.charged > 0 && (self.items == 0 || memory < self.charged / 4);
+        if enough && !too_much {
+            return Charge::Same;
+        }
+        self.charged = if memory <= FREE_BYTES {
+            0
+        } else {
+            memory.next_multiple_of(CHARGED_STEP)
+        };
+        Charge::Changed
+    }
+
     fn push_back(&mut self, item: T) {
         self.items += 1;
         self.bytes += item.cost();
@@ -329,6 +376,23 @@ impl<T: Item> State<T> {
     }
 }
 
+/// Bytes that a place costs besides its payload.
+const SLOT_BYTES: usize = 96;
+
+/// Bytes that a queue may hold without being charged.
+const FREE_BYTES: usize = 4 << 10;
+
+/// The account is asked once for so many bytes.
+const CHARGED_STEP: usize = 16 << 10;
+
+/// Tells if the account has to hold another amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the account is told outside of the lock"]
+enum Charge {
+    Same,
+    Changed,
+}
+
 fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
     match place {
         Some(waker) if waker.will_wake(cx.waker()) => {}
@@ -349,6 +413,8 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
+    use tidewire::memory::MemoryBudget;
+
     use super::*;
 
     #[derive(Default)]
@@ -358,6 +424,10 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn queue_of<T: Item>(bytes_max: usize, items_max: usize) -> PieceQueue<T> {
+        PieceQueue::new(bytes_max, items_max, &MemoryBudget::unlimited().account())
     }
 
     fn piece(text: &'static str) -> Up {
@@ -370,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out_in_order_and_both_sides_are_woken() {
-        let queue = PieceQueue::new(4, 10);
+        let queue = queue_of(4, 10);
         let (producer, consumer) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let (waker, other) = (Arc::clone(&producer).into(), Arc::clone(&consumer).into());
         let (from, to) = (Context::from_waker(&waker), Context::from_waker(&other));
@@ -392,7 +462,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_consumer_that_has_gone() {
-        let queue = PieceQueue::new(1, 1);
+        let queue = queue_of(1, 1);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
         let cx = Context::from_waker(&waker);
@@ -415,7 +485,7 @@ mod tests {
 
     #[test]
     fn small_and_large_pieces_come_out_as_they_went_in() {
-        let queue = PieceQueue::new(usize::MAX, usize::MAX);
+        let queue = queue_of(usize::MAX, usize::MAX);
         let lens = [0, 1, 255, 256, 3, 0, 4000, 7, 200, 200, 200];
         let pieces: Vec<Piece> = (0..2000_usize)
             .map(|number| Piece {
@@ -442,7 +512,7 @@ mod tests {
 
     #[test]
     fn tiny_pieces_take_few_places() {
-        let queue = PieceQueue::new(usize::MAX, usize::MAX);
+        let queue = queue_of(usize::MAX, usize::MAX);
         for _ in 0..10_922 {
             queue.push(piece(""));
         }
@@ -453,7 +523,7 @@ mod tests {
 
     #[test]
     fn pings_keep_their_place_and_of_many_adjacent_ones_two_are_kept() {
-        let queue: PieceQueue<Down> = PieceQueue::new(usize::MAX, usize::MAX);
+        let queue: PieceQueue<Down> = queue_of(usize::MAX, usize::MAX);
         let text = || Piece {
             kind: Kind::Text,
             data: Bytes::from_static(b"x"),
@@ -481,7 +551,7 @@ mod tests {
 
     #[test]
     fn what_was_put_back_counts_once_as_taken() {
-        let queue = PieceQueue::new(10, 10);
+        let queue = queue_of(10, 10);
         let waker = Arc::new(Count::default()).into();
         let cx = Context::from_waker(&waker);
         queue.push(piece("abc"));
@@ -498,5 +568,50 @@ mod tests {
         assert_eq!(queue.taken(&cx), Dequeued { bytes: 5, items: 2 });
         assert_eq!(take(&queue).unwrap().data, "f");
         assert_eq!(queue.taken(&cx), Dequeued { bytes: 6, items: 3 });
+    }
+
+    #[test]
+    fn what_waits_counts_for_the_account_until_it_is_taken() {
+        let budget = MemoryBudget::new(1 << 30);
+        let account = budget.account();
+        let queue = PieceQueue::new(usize::MAX, usize::MAX, &account);
+        queue.push(piece("little"));
+        assert_eq!(account.held(), 0);
+        let large = Piece {
+            kind: Kind::Binary,
+            data: vec![0; 100_000].into(),
+            last: true,
+        };
+        for count in 1..=10 {
+            queue.push(Up::Piece(large.clone()));
+            assert!(account.held() >= count * 100_000, "{}", account.held());
+            assert!(
+                account.held() <= count * 100_000 + 32_768,
+                "{}",
+                account.held()
+            );
+        }
+        while take(&queue).is_some() {}
+        assert_eq!(account.held(), 0);
+        for _ in 0..100_000 {
+            queue.push(piece("tiny"));
+        }
+        assert!(account.held() >= 400_000, "{}", account.held());
+        queue.abandon();
+        assert_eq!(account.held(), 0);
+        assert!(!account.is_evicted());
+    }
+
+    #[test]
+    fn a_queue_without_memory_evicts_its_account() {
+        let budget = MemoryBudget::new(100_000);
+        let account = budget.account();
+        let queue = PieceQueue::new(usize::MAX, usize::MAX, &account);
+        for _ in 0..2_000 {
+            queue.push(piece("a message of some length"));
+        }
+        assert!(account.is_evicted());
+        drop(queue);
+        assert_eq!(budget.stats().bytes_used, 0);
     }
 }

@@ -6,11 +6,16 @@
 
 use std::collections::VecDeque;
 
+use tidewire::memory::Reservation;
+
 use crate::{backend::queue::Piece, settings::Replay};
 
 /// Most bytes and messages that are kept, whatever their size.
 const BYTES_MAX: usize = 1 << 20;
 const MESSAGES_MAX: usize = 1024;
+
+/// Messages that are kept count for the client's account in steps of so many bytes, and less does not.
+const COUNTED_STEP: usize = 16 << 10;
 
 /// Messages on their way to a backend.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub(super) struct Ledger {
     /// Each with its end in the stream of bytes to this backend, and the ping that confirms it.
     under_way: VecDeque<(Piece, u64, u64)>,
     bytes: usize,
+    memory: Reservation,
     /// Number of the last ping sent, and of the next.
     pinged: u64,
     /// Messages were sent since.
@@ -26,12 +32,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger; `None` keeps nothing.
-    pub(super) fn new(replay: Option<Replay>) -> Self {
+    /// A ledger; `None` keeps nothing. Its messages are held by `memory`.
+    pub(super) fn new(replay: Option<Replay>, memory: Reservation) -> Self {
         Self {
             replay,
             under_way: VecDeque::new(),
             bytes: 0,
+            memory,
             pinged: 0,
             unpinged: false,
         }
@@ -57,6 +64,17 @@ impl Ledger {
         self.bytes += piece.data.len();
         self.under_way.push_back((piece, end, self.pinged + 1));
         self.unpinged = true;
+        if self.bytes >= self.memory.bytes() + COUNTED_STEP {
+            self.count();
+        }
+    }
+
+    /// Has the account hold what is kept; without room it is evicted.
+    fn count(&mut self) {
+        let bytes = self.bytes / COUNTED_STEP * COUNTED_STEP;
+        if self.memory.resize(bytes).is_err() {
+            self.memory.account().evict();
+        }
     }
 
     /// So many bytes of the connection have been given to the system.
@@ -98,12 +116,16 @@ impl Ledger {
             self.bytes -= piece.data.len();
             self.under_way.pop_front();
         }
+        if self.bytes < self.memory.bytes() / 2 {
+            self.count();
+        }
     }
 
     /// The backend is lost: what is to be sent again, in order.
     pub(super) fn take(&mut self) -> VecDeque<Piece> {
         self.bytes = 0;
         self.unpinged = false;
+        self.count();
         let under_way = std::mem::take(&mut self.under_way);
         under_way.into_iter().map(|(piece, ..)| piece).collect()
     }
@@ -112,9 +134,13 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use tidewire::ws::Kind;
+    use tidewire::{memory::MemoryBudget, ws::Kind};
 
     use super::*;
+
+    fn ledger(replay: Replay) -> Ledger {
+        Ledger::new(Some(replay), MemoryBudget::unlimited().account().reserve())
+    }
 
     fn piece(data: &'static [u8]) -> Piece {
         Piece {
@@ -130,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_was_wholly_given_to_the_system_is_not_sent_again() {
-        let mut ledger = Ledger::new(Some(Replay::Unsent));
+        let mut ledger = ledger(Replay::Unsent);
         for (data, end) in [(&b"a"[..], 10), (b"b", 20), (b"c", 30)] {
             ledger.sent(piece(data), end);
         }
@@ -142,7 +168,7 @@ mod tests {
 
     #[test]
     fn no_more_messages_are_kept_than_so_many_however_small_they_are() {
-        let mut ledger = Ledger::new(Some(Replay::Unsent));
+        let mut ledger = ledger(Replay::Unsent);
         let mut count = 0;
         while ledger.has_room() {
             count += 1;
@@ -155,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_ping_that_was_not_sent_is_due_again() {
-        let mut ledger = Ledger::new(Some(Replay::Unconfirmed));
+        let mut ledger = ledger(Replay::Unconfirmed);
         ledger.sent(piece(b"a"), 10);
         let ping = ledger.ping().unwrap();
         ledger.not_pinged();
@@ -166,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_no_pong_has_confirmed_is_sent_again() {
-        let mut ledger = Ledger::new(Some(Replay::Unconfirmed));
+        let mut ledger = ledger(Replay::Unconfirmed);
         ledger.sent(piece(b"a"), 10);
         let first = ledger.ping().unwrap();
         assert_eq!(ledger.ping(), None, "nothing new to confirm");

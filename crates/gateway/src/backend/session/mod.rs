@@ -24,6 +24,7 @@ use std::{
 
 use bytes::BytesMut;
 use tidewire::{
+    memory::{MemoryAccount, Reservation},
     proto::handshake::ResponseHead,
     ws::{CloseCode, CloseFrame, Config, DeflateConfig, Kind, Refusal, WebSocket},
 };
@@ -71,15 +72,18 @@ pub(crate) struct Queues {
     pub(crate) down: Arc<PieceQueue<Down>>,
     /// Which of the backend's pings in the downward queue the client has answered.
     pub(crate) proved: Arc<Proved>,
+    account: MemoryAccount,
 }
 
 impl Queues {
-    /// Queues whose upward one has room for so much.
-    pub(crate) fn new(up_bytes_max: usize, up_items_max: usize) -> Self {
+    /// Queues whose upward one has room for so much. Their memory, and that of the backend session, counts for the client's
+    /// account.
+    pub(crate) fn new(up_bytes_max: usize, up_items_max: usize, account: &MemoryAccount) -> Self {
         Self {
-            up: Arc::new(PieceQueue::new(up_bytes_max, up_items_max)),
-            down: Arc::new(PieceQueue::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX)),
+            up: Arc::new(PieceQueue::new(up_bytes_max, up_items_max, account)),
+            down: Arc::new(PieceQueue::new(DOWN_BYTES_MAX, DOWN_ITEMS_MAX, account)),
             proved: Arc::default(),
+            account: account.clone(),
         }
     }
 }
@@ -99,6 +103,8 @@ pub(crate) struct BackendSession {
     up: Arc<PieceQueue<Up>>,
     down: Arc<PieceQueue<Down>>,
     proved: Arc<Proved>,
+    /// The client's.
+    account: MemoryAccount,
     /// Pings of the backend that wait for the client's answer.
     pings: Pings,
     ping_answers: PingAnswers,
@@ -114,6 +120,8 @@ pub(crate) struct BackendSession {
     has_spoken: bool,
     /// The beginning of a message that is put together on its way up.
     partial: BytesMut,
+    /// The part of the client's account that it holds.
+    partial_memory: Reservation,
     /// What it is the beginning of.
     partial_kind: Kind,
 }
@@ -150,7 +158,11 @@ impl BackendSession {
         let endpoint = target.endpoint();
         Self {
             config: config(&endpoint, resume.as_ref(), limits),
-            ledger: Ledger::new(resume.as_ref().map(|resume| resume.replay)),
+            ledger: Ledger::new(
+                resume.as_ref().map(|resume| resume.replay),
+                queues.account.reserve(),
+            ),
+            account: queues.account.clone(),
             whole: resume.is_some(),
             resume,
             target,
@@ -164,6 +176,7 @@ impl BackendSession {
             last_return: None,
             has_spoken: false,
             partial: BytesMut::new(),
+            partial_memory: queues.account.reserve(),
             partial_kind: Kind::Binary,
         }
     }
@@ -298,7 +311,7 @@ impl BackendSession {
             lease.watch();
         }
         Backend {
-            socket,
+            socket: socket.charge_to(&self.account),
             lease,
             end_to_end: match self.ping_answers {
                 PingAnswers::Auto => confirms_by_pong,
@@ -397,6 +410,7 @@ async fn end(mut backend: Backend, frame: &CloseFrame) {
 fn config(endpoint: &Endpoint, resume: Option<&Resume>, limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_interval = Some(limits.ping_interval);
+    config.message_timeout = limits.message_timeout;
     // Who answers is known once the backend is open.
     config.answer_pings = false;
     config.send_queue_bytes_max = SEND_QUEUE_BYTES_MAX;

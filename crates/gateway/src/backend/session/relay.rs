@@ -166,6 +166,14 @@ impl BackendSession {
         }
         self.partial.extend_from_slice(&piece.data);
         self.partial_kind = piece.kind;
+        let held = if piece.last {
+            0
+        } else {
+            self.partial.capacity()
+        };
+        if held != self.partial_memory.bytes() && self.partial_memory.resize(held).is_err() {
+            self.account.evict();
+        }
         Ok(piece.last.then(|| Piece {
             kind: piece.kind,
             data: self.partial.split().freeze(),

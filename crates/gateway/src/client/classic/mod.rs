@@ -38,6 +38,7 @@ pub(crate) async fn open(
     let mut config = Config::default();
     config.ping_interval = Some(settings.limits.ping_interval);
     config.control_rate = settings.limits.control_rate;
+    config.message_timeout = settings.limits.message_timeout;
     // A message that is a little too large is refused with an object that says so.
     config.message_bytes_max = settings.classic.message_bytes_max.saturating_mul(2);
     config.frame_bytes_max = config.message_bytes_max;

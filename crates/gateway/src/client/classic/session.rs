@@ -305,7 +305,14 @@ impl ClassicSession {
         let endpoint = target.endpoint();
         let head = &self.client_request.request.head;
         let admitted = if table.may_be_named(target, head) {
-            admission::admit(&self.client_request, &endpoint, &target.connections)
+            admission::admit(&self.client_request, &endpoint, &target.connections).and_then(
+                |place| {
+                    let backend = self
+                        .gateway
+                        .admit_to_backend(self.client_request.client.ip())?;
+                    Ok(place.with(backend))
+                },
+            )
         } else {
             Err(table::guarded())
         };
@@ -332,7 +339,8 @@ impl ClassicSession {
         });
         let mut resume = endpoint.resume.clone().unwrap_or_default();
         resume.bytes_max = resume.bytes_max.max(classic.message_bytes_max);
-        let queues = Queues::new(classic.queue_bytes_max, UP_ITEMS_MAX);
+        let account = self.client.memory();
+        let queues = Queues::new(classic.queue_bytes_max, UP_ITEMS_MAX, account);
         let limits = &table.settings.limits;
         let backend_session = BackendSession::with_resume(
             Arc::clone(target),

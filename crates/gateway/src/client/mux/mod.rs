@@ -38,6 +38,7 @@ pub(crate) async fn open(
     let mut config = Config::default();
     config.ping_interval = Some(settings.limits.ping_interval);
     config.control_rate = settings.limits.control_rate;
+    config.message_timeout = settings.limits.message_timeout;
     // A DATA frame is within its stream's credit; all others are small.
     let frame_max = settings.mux.credit as usize + 1024;
     config.message_bytes_max = frame_max.max(128 << 10);

@@ -350,7 +350,13 @@ impl MuxSession {
             return Err((refusal.status, refusal.reason));
         }
         let endpoint = target.endpoint();
-        let admitted = admission::admit(&self.client_request, &endpoint, &target.connections);
+        let admitted = admission::admit(&self.client_request, &endpoint, &target.connections)
+            .and_then(|place| {
+                let backend = self
+                    .gateway
+                    .admit_to_backend(self.client_request.client.ip())?;
+                Ok(place.with(backend))
+            });
         let admitted = admitted.map_err(|refusal| {
             add(&target.counters.refused, 1);
             (refusal.status, refusal.reason)
@@ -373,7 +379,7 @@ impl MuxSession {
         let credit = mux.credit;
         // Credit bounds what waits for the backend, besides what comes back from one that was lost: a client
         // that keeps to its credit is not told that it has sent too much.
-        let queues = Queues::new(usize::MAX, usize::MAX);
+        let queues = Queues::new(usize::MAX, usize::MAX, self.client.memory());
         let limits = &table.settings.limits;
         let backend_session =
             BackendSession::new(Arc::clone(target), ask, &queues, &session, limits);

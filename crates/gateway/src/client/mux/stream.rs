@@ -273,6 +273,8 @@ pub(super) fn line(reason: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use tidewire::memory::MemoryBudget;
+
     use super::*;
     use crate::{backend::queue::Up, client::ready::Ready};
 
@@ -281,7 +283,7 @@ mod tests {
         const WINDOW: u32 = 64 << 10;
         let endpoint = Arc::new(Endpoint::new("one", Vec::new()));
         let target = Arc::new(Target::new(Arc::clone(&endpoint)));
-        let queues = Queues::new(1 << 20, 1024);
+        let queues = Queues::new(1 << 20, 1024, &MemoryBudget::unlimited().account());
         let (up, down) = (Arc::clone(&queues.up), Arc::clone(&queues.down));
         let ready = Arc::new(Ready::default());
         let ready_waker = ReadyWaker::new(&ready, 1);

@@ -42,9 +42,10 @@ pub(super) async fn open(
     endpoint: &Endpoint,
 ) -> Option<Established> {
     let limits = admitted.gateway.table().settings.limits.clone();
+    let account = opening.memory().account();
     let queues = match &endpoint.resume {
-        Some(resume) => Queues::new(resume.bytes_max, resume.messages_max),
-        None => Queues::new(UP_BYTES_MAX, UP_ITEMS_MAX),
+        Some(resume) => Queues::new(resume.bytes_max, resume.messages_max, &account),
+        None => Queues::new(UP_BYTES_MAX, UP_ITEMS_MAX, &account),
     };
     let session = admitted.gateway.sessions.open(admitted.begin);
     let target = Arc::clone(&admitted.target);
@@ -70,7 +71,7 @@ pub(super) async fn open(
     config.deflate = answer.deflate.cloned();
     let config = Arc::new(config);
     let client = match opening.accept(&answer, Some(config)).await {
-        Ok(client) => client,
+        Ok(client) => client.charge_to(&account),
         Err(error) => {
             tracing::debug!(error = %tidewire::ErrorChain(&error), "the client has gone");
             session.ended(None, "client lost");
@@ -101,6 +102,7 @@ fn config(limits: &Limits) -> Config {
     let mut config = Config::default();
     config.ping_interval = Some(limits.ping_interval);
     config.control_rate = limits.control_rate;
+    config.message_timeout = limits.message_timeout;
     config
 }
 

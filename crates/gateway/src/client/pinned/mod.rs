@@ -25,7 +25,6 @@ use crate::{
         table::Pinned,
         target::{Target, add},
     },
-    settings::{Endpoint, Extensions},
 };
 
 /// A client that may use its endpoint, and what is needed to open an upstream for it.
@@ -63,7 +62,12 @@ pub(crate) async fn open(
         let refusal = Refusal::new(400, "expected a path without dot segments");
         return refuse(opening, &refusal).await;
     }
-    let place = match admission::admit(&client_request, &endpoint, &target.connections) {
+    let admitted = admission::admit(&client_request, &endpoint, &target.connections);
+    let admitted = admitted.and_then(|place| {
+        let backend = gateway.admit_to_backend(client_request.client.ip())?;
+        Ok(place.with(backend))
+    });
+    let place = match admitted {
         Ok(place) => place,
         Err(refusal) => {
             add(&target.counters.refused, 1);
@@ -96,13 +100,8 @@ pub(crate) async fn open(
         begin,
         place,
     };
-    if looks_inside(&endpoint) {
+    if endpoint.reads_messages() {
         return messages::open(admitted, opening, &endpoint).await;
     }
     raw::open(admitted, opening).await
-}
-
-/// Returns whether messages have to be looked at.
-fn looks_inside(endpoint: &Endpoint) -> bool {
-    endpoint.rates.any() || endpoint.resume.is_some() || endpoint.extensions == Extensions::PerHop
 }

@@ -18,6 +18,9 @@ use crate::{
     utf8::Utf8,
 };
 
+/// The allocation for a message grows by doubling up to this.
+const DOUBLED_MAX: usize = 256 << 10;
+
 /// How data is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -142,6 +145,29 @@ impl Assembler {
             HandedOut::Assembly => self.assembly = Vec::new(),
             HandedOut::Nothing => {}
         }
+    }
+
+    /// Payload bytes kept of the message that is under way; `None` between messages, and where nothing is kept.
+    #[inline]
+    pub(super) fn unfinished(&self) -> Option<usize> {
+        let data_under_way = match (&self.open, &self.partial) {
+            (Some(open), _) => !open.streamed,
+            (None, Some(partial)) => !partial.header.opcode.is_control(),
+            (None, None) => false,
+        };
+        data_under_way.then_some(self.assembly.len())
+    }
+
+    /// Bytes held for the message under way.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        let inflating = self.inflater.as_ref().map_or(0, |it| it.engine_bytes());
+        self.assembly.capacity().saturating_add(inflating)
+    }
+
+    /// Lets go of everything: nothing more will come.
+    pub(super) fn discard(&mut self) {
+        *self = Self::default();
     }
 
     /// The beginning of a message that is wanted in chunks from now on.
@@ -356,7 +382,7 @@ impl Assembler {
                 })))
             }
             (false, _) => {
-                self.assembly.extend_from_slice(chunk);
+                append(&mut self.assembly, chunk, config.message_bytes_max);
                 if !last {
                     return Ok(None);
                 }
@@ -368,6 +394,18 @@ impl Assembler {
             }
         }
     }
+}
+
+/// Appends to a message. The allocation grows by doubling, from a size on by half, and to no more than the limit: it
+/// is what a peer makes us hold.
+fn append(message: &mut Vec<u8>, chunk: &[u8], bytes_max: usize) {
+    let needed = message.len().saturating_add(chunk.len());
+    let capacity = message.capacity();
+    if needed > capacity && capacity >= DOUBLED_MAX {
+        let grown = capacity.saturating_add(capacity / 2).min(bytes_max);
+        message.reserve_exact(grown.max(needed).saturating_sub(message.len()));
+    }
+    message.extend_from_slice(chunk);
 }
 
 fn control(opcode: Opcode, body: &[u8]) -> Result<Event<'_>, ProtocolError> {

@@ -363,6 +363,12 @@ impl Encoder {
         self.transmit.len()
     }
 
+    /// Bytes of memory held for what waits to be written, for who counts the memory of many connections. Whatever is
+    /// [published to many](Self::send_frames) by reference is not this connection's. Looks at every queued part.
+    pub fn memory(&self) -> usize {
+        self.transmit.memory()
+    }
+
     /// Returns whether a message sent in fragments has not ended.
     #[inline]
     pub fn is_fragmenting(&self) -> bool {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidewire_proto::{Config, handshake::HeadLimits};
 
 use crate::{
+    memory::MemoryBudget,
     service::{self, ProxyProtocol, TrustedProxies, Workers},
     ws::TopicConfig,
 };
@@ -78,6 +79,9 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Limits and deadlines of a WebSocket.
     pub socket: Arc<Config>,
+    /// The memory that all connections may hold together, shared with whoever has a clone of it. Default: the budget of the
+    /// [process](MemoryBudget::process).
+    pub memory: MemoryBudget,
     /// Bounds of the topic that [everyone](super::RunningServer::everyone) is a member of.
     pub everyone: TopicConfig,
     /// Speak TLS.
@@ -103,6 +107,7 @@ impl ServerConfig {
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
             socket: Arc::default(),
+            memory: MemoryBudget::process(),
             everyone: TopicConfig::default(),
             #[cfg(feature = "tls")]
             tls: None,

@@ -25,6 +25,7 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use super::unanswered::Unanswered;
 use crate::{
     http::head,
+    memory::MemoryBudget,
     net::{Rewind, Stream},
     service::Drain,
     ws::{Request, WebSocket},
@@ -40,6 +41,7 @@ pub struct Opening {
     /// The server's, for whoever has none of his own.
     pub(super) config: Arc<Config>,
     pub(super) write_timeout: Duration,
+    pub(super) memory: MemoryBudget,
     /// Counts what is opened.
     pub(super) opened: Arc<AtomicU64>,
     /// Is told when it is refused.
@@ -99,6 +101,11 @@ impl Opening {
         &self.drain
     }
 
+    /// The budget for which the memory of the WebSocket will count, see [`WebSocket::charge_to`].
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
     /// Answers with an HTTP error.
     ///
     /// # Errors
@@ -136,11 +143,14 @@ impl Opening {
         let config = config.unwrap_or_else(|| Arc::clone(&self.config));
         let write_timeout = self.write_timeout;
         let peer = Arc::clone(&self.request.peer);
+        let memory = self.memory.clone();
         let (stream, leftover, deflate) = self.answer(answer).await?;
         let now = Instant::now().into_std();
         let core = Connection::server(config, now).with_deflate(deflate);
         let subprotocol = answer.subprotocol.map(Arc::from);
-        Ok(WebSocket::new(stream, core, leftover).describe(peer, subprotocol, write_timeout))
+        let socket = WebSocket::new(stream, core, leftover);
+        let socket = socket.describe(peer, subprotocol, write_timeout);
+        Ok(socket.with_memory(&memory))
     }
 
     /// Accepts and gives the bare stream: frames follow, which the caller neither reads nor makes.

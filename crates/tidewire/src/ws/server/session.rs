@@ -68,6 +68,7 @@ pub(super) fn session(
         terms.subprotocol.map(Arc::from),
         sockets.config.limits.write_timeout,
     );
+    socket = socket.with_memory(&sockets.config.memory);
     socket.join(&sockets.life.everyone);
     let entry = sockets.life.sessions.open(socket.shared());
     SessionTask {

@@ -38,6 +38,7 @@ impl Sockets {
             drain: drain.clone(),
             config: Arc::clone(&self.config.socket),
             write_timeout: self.config.limits.write_timeout,
+            memory: self.config.memory.clone(),
             opened: Arc::clone(&self.life.opened),
             observer: self.observer.clone(),
         }

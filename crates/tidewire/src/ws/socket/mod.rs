@@ -28,6 +28,7 @@ mod shared; // what several places of a program share of a connection
 mod sender; // sending from anywhere
 mod controls; // how many pings and pongs a client may send
 mod receiver; // decodes what was read, for a sink
+mod held; // memory that the peer makes us hold
 mod ending; // the end of the stream, after the end of the protocol
 mod driver; // what happens when a socket is polled
 mod incoming; // sink: whole messages, one at a time

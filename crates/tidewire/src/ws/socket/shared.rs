@@ -12,7 +12,7 @@
 use std::{
     mem,
     sync::{
-        Arc, MutexGuard,
+        Arc, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
@@ -31,8 +31,11 @@ use super::{
     locked::{LockedConnection, Waiters, WriteResult},
     publications::{HandedOut, WRITE_AT},
 };
-use crate::sync::Mutex;
-use crate::ws::{Membership, Peer, RecvError, SendError};
+use crate::{
+    memory::{Holder, MemoryAccount, MemoryBudget},
+    sync::Mutex,
+    ws::{Membership, Peer, RecvError, SendError},
+};
 
 /// A connection's shared part.
 pub(crate) struct SharedConnection<S> {
@@ -42,6 +45,12 @@ pub(crate) struct SharedConnection<S> {
     has_senders: AtomicBool,
     /// The stream did not take everything the last time.
     behind: AtomicBool,
+    /// It is to end, so that others have room.
+    evicted: AtomicBool,
+    /// Its account; most connections never hold anything.
+    memory: OnceLock<MemoryAccount>,
+    /// `None`: that of the process.
+    budget: Option<MemoryBudget>,
     locked: Mutex<LockedConnection<S>>,
     wakers: Mutex<Wakers>,
     peer: Arc<Peer>,
@@ -64,6 +73,9 @@ impl<S> SharedConnection<S> {
             id: AtomicU64::new(0),
             has_senders: AtomicBool::new(false),
             behind: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
+            memory: OnceLock::new(),
+            budget: None,
             locked: Mutex::new(LockedConnection::new(stream, encoder)),
             wakers: Mutex::default(),
             peer: Arc::default(),
@@ -81,6 +93,17 @@ impl<S> SharedConnection<S> {
         self.peer = peer;
         self.subprotocol = subprotocol;
         self.locked.get_mut().write_timeout = write_timeout;
+    }
+
+    /// Before the connection is shared: its memory counts for this budget.
+    pub(super) fn set_budget(&mut self, budget: MemoryBudget) {
+        self.budget = Some(budget);
+    }
+
+    /// Returns whether it is to end, so that others have room.
+    #[inline]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_id(&self, id: u64) {
@@ -271,6 +294,33 @@ impl<S: Send + 'static> Wake for SharedConnection<S> {
     }
 }
 
+impl<S: Send + 'static> SharedConnection<S> {
+    /// Its memory is counted here. An eviction ends it.
+    pub(super) fn account(self: &Arc<Self>) -> &MemoryAccount {
+        self.memory.get_or_init(|| {
+            let budget = self.budget.clone().unwrap_or_default();
+            let account = budget.account();
+            let holder: Weak<Self> = Arc::downgrade(self);
+            account.add_holder(holder);
+            account
+        })
+    }
+
+    /// Before it holds anything: counts it for this account, which others may use, too.
+    pub(super) fn charge_to(self: &Arc<Self>, account: &MemoryAccount) {
+        let charged = self.memory.get_or_init(|| account.clone());
+        let holder: Weak<Self> = Arc::downgrade(self);
+        charged.add_holder(holder);
+    }
+}
+
+impl<S: Send + 'static> Holder for SharedConnection<S> {
+    fn evicted(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
+        self.wake_reader();
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
     /// Writes what is queued, waking `cx`'s task or, when the connection is shared, everyone.
     #[inline]
@@ -350,7 +400,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
     }
 
     /// For others than the socket's task: writes, and has that task watch the write deadline, if
-    /// it has begun with this.
+    /// it has begun with this, and count what is held for a peer that does not read.
     fn writing<R>(
         &self,
         mut locked: MutexGuard<'_, LockedConnection<S>>,
@@ -358,7 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedConnection<S> {
     ) -> R {
         let watched = locked.write_deadline.is_some();
         let result = write(&mut locked);
-        let begun = !watched && locked.write_deadline.is_some();
+        let begun = locked.write_deadline.is_some() && (!watched || locked.has_grown());
         drop(locked);
         if begun {
             self.wake_reader();

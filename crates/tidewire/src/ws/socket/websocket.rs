@@ -23,6 +23,7 @@ use super::{
     writer::MessageWriter,
 };
 use crate::{
+    memory::{MemoryAccount, MemoryBudget},
     net::Stream,
     ws::{Membership, Peer, RecvError, Request, SendError, Topic},
 };
@@ -69,6 +70,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             shared.describe(peer, subprotocol, write_timeout);
         }
         self
+    }
+
+    /// Before anything is done with it: its memory counts for this budget.
+    pub(crate) fn with_memory(mut self, budget: &MemoryBudget) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.driver.shared) {
+            shared.set_budget(budget.clone());
+        }
+        self
+    }
+
+    /// Its memory counts for this account, which others may use, too, and ends it if it is evicted. To be called before
+    /// anything is done with it.
+    #[must_use]
+    pub fn charge_to(self, account: &MemoryAccount) -> Self {
+        self.driver.shared.charge_to(account);
+        self
+    }
+
+    /// The account for which its memory counts, and which ends it if it is evicted. For what else is held because of this
+    /// connection.
+    pub fn memory(&self) -> &MemoryAccount {
+        self.driver.shared.account()
     }
 
     pub(crate) fn with_request(mut self, request: Request) -> Self {
@@ -492,8 +515,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         cx: &mut Context<'_>,
         controls: Controls,
     ) -> Poll<Result<Option<IncomingChunk>, RecvError>> {
-        if let Some(control) = self.driver.held.take() {
-            return Poll::Ready(Ok(Some(*control)));
+        if let Some(control) = self.driver.take_control() {
+            return Poll::Ready(Ok(Some(control)));
         }
         self.driver.poll_receive(cx, |driver, _drained| {
             let mut next = NextChunk::new(&driver.shared, controls);
@@ -501,7 +524,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             let (chunk, control) = next.into_found();
             match (chunk, control) {
                 (Some(chunk), control) => {
-                    driver.held = control.map(Box::new);
+                    driver.keep_control(control);
                     Decoded::Found(IncomingChunk::Chunk(chunk))
                 }
                 (None, Some(control)) => Decoded::Found(control),

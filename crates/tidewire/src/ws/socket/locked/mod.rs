@@ -32,6 +32,9 @@ use crate::{
 /// Most slices of one vectored write.
 const PARTS_MAX: usize = 32;
 
+/// Bytes that others queue for a peer that does not read are counted in steps of so many.
+const COUNTED_STEP: usize = 64 << 10;
+
 /// The outcome of a write.
 pub(super) type WriteResult = Result<(), Arc<io::Error>>;
 
@@ -83,6 +86,8 @@ pub(crate) struct LockedConnection<S> {
     /// The stream has taken nothing; it must until then.
     pub(super) write_deadline: Option<Instant>,
     pub(super) write_timeout: Duration,
+    /// Bytes queued when the socket's task last counted the memory that a slow peer costs.
+    counted: usize,
     /// Where the socket is in the topics it has joined.
     cursors: Vec<Cursor>,
     /// The bound of `deferred`.
@@ -108,6 +113,7 @@ impl<S> LockedConnection<S> {
             failed: None,
             write_deadline: None,
             write_timeout: Duration::from_secs(10),
+            counted: 0,
             cursors: Vec::new(),
             stats: Stats::default(),
         }
@@ -263,6 +269,21 @@ impl<S> LockedConnection<S> {
     pub(super) fn queued(&self) -> usize {
         let queued = self.encoder.as_ref().map_or(0, |encoder| encoder.queued());
         queued + self.deferred.bytes()
+    }
+
+    /// Returns whether much more is queued than when [`memory`](Self::memory) was last looked at.
+    pub(super) fn has_grown(&self) -> bool {
+        self.queued() > self.counted + COUNTED_STEP
+    }
+
+    /// Bytes of memory that are held because the peer does not read.
+    pub(super) fn memory(&mut self) -> usize {
+        self.counted = self.queued();
+        if self.backpressure != Backpressure::Blocked {
+            return 0;
+        }
+        let encoder = self.encoder.as_ref().map_or(0, |encoder| encoder.memory());
+        encoder + self.deferred.bytes()
     }
 
     /// Returns whether the stream has taken all that was queued, and holds nothing back.

@@ -4,13 +4,15 @@
 //! of whoever receives. Invariant: whenever a poll function is pending, the task is woken by the stream, by
 //! the next deadline, by the topics and by whoever closes the connection from elsewhere.
 
+mod room; // the end of a connection that holds too much
+
 use std::{
     mem,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
-use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder, PeerState};
+use tidewire_proto::{CloseCode, CloseFrame, Connection, Encoder, PeerState, ProtocolError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -20,6 +22,7 @@ use super::{
     chunks::IncomingChunk,
     cork,
     ending::Ending,
+    held::Held,
     locked::Waiting,
     publications::{HandedOut, WRITE_AT},
     receiver::Receiver,
@@ -30,6 +33,7 @@ use crate::ws::{
     RecvError, Request, SendError,
     topic::{Membership, Topic},
 };
+use room::Room;
 
 /// After a read that brought nothing for the application, other tasks have their turn. A peer that
 /// sends nothing but empty fragments would otherwise have 128 (tokio's budget), and millions of
@@ -40,6 +44,8 @@ const READS_MAX: u32 = 1;
 pub(super) struct Driver<S> {
     pub(super) shared: Arc<SharedConnection<S>>,
     pub(super) receiver: Receiver,
+    /// Memory that the peer makes us hold.
+    memory: Held,
     ending: Ending,
     timer: Timer,
     /// When something was last read, and in which poll of the task.
@@ -47,14 +53,20 @@ pub(super) struct Driver<S> {
     /// The task that is woken by the connection and the timer; while it is the same, they need no
     /// polling.
     registered: Option<Waker>,
-    /// Why the connection is over, apart from the protocol's end. Boxed: it comes once.
-    failed: Option<Box<RecvError>>,
-    /// A ping or pong behind the piece of a message that was handed out last. Boxed: it is seldom
-    /// there.
-    pub(super) held: Option<Box<IncomingChunk>>,
+    /// Boxed: most connections have none of it.
+    seldom: Option<Box<Seldom>>,
     pub(super) memberships: Vec<Membership>,
     /// Until something is received, so that an idle connection does not hold it. Boxed: it is small, and seldom there.
     pub(super) request: Option<Box<Request>>,
+}
+
+/// State that is there at a connection's end, or between pieces of a message.
+#[derive(Default)]
+struct Seldom {
+    /// Why the connection is over, apart from the protocol's end.
+    failed: Option<RecvError>,
+    /// A ping or pong behind the piece of a message that was handed out last.
+    control: Option<IncomingChunk>,
 }
 
 /// The outcome of one look at the bytes already read.
@@ -80,12 +92,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         Self {
             shared: Arc::new(SharedConnection::new(stream, encoder)),
             receiver: Receiver::new(decoder, leftover),
+            memory: Held::default(),
             ending: Ending::No,
             timer: Timer::default(),
             read_at: None,
             registered: None,
-            failed: None,
-            held: None,
+            seldom: None,
             memberships: Vec::new(),
             request: None,
         }
@@ -93,7 +105,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
 
     /// Why the connection is over, apart from the protocol's end.
     pub(super) fn failed(&self) -> Option<&RecvError> {
-        self.failed.as_deref()
+        self.seldom
+            .as_ref()
+            .and_then(|seldom| seldom.failed.as_ref())
     }
 
     /// Receives until `decode` has found something; `None` once the connection was closed properly by
@@ -123,6 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         drained: bool,
     ) -> Decoded<T> {
         let decoded = decode(self, drained);
+        let bytes = self.receiver.decoder.memory();
+        if self.memory.message(bytes, &self.shared).is_err() {
+            self.give_up(ProtocolError::MemoryExhausted);
+        }
         if self.receiver.decoder.is_finished() {
             self.begin_end();
         }
@@ -154,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             }
             match decoded {
                 Decoded::Full => {
-                    if ready!(self.poll_flush(cx)).is_err() && self.failed.is_none() {
+                    if ready!(self.poll_flush(cx)).is_err() && self.failed().is_none() {
                         let error = self.shared.lock().failed().cloned();
                         self.fail(error.unwrap_or(RecvError::Lost));
                     }
@@ -188,14 +206,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             return;
         }
         if let Some(error) = self.receiver.decoder.failure() {
-            self.failed
-                .get_or_insert_with(|| Box::new(RecvError::Protocol(error)));
+            let failed = &mut self.seldom.get_or_insert_default().failed;
+            failed.get_or_insert(RecvError::Protocol(error));
         }
         self.ending = Ending::Writing {
             deadline: after(self.receiver.decoder.config().close_timeout),
         };
         self.timer.unset();
         self.receiver.discard_input();
+        self.receiver.decoder.settle();
+        let _shrunk = self.memory.message(0, &self.shared);
         self.leave_all();
     }
 
@@ -247,11 +267,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             return Poll::Ready(Ok(()));
         }
         let deadline = locked.next_deadline(Waiting::ToReceive);
+        let memory = locked.memory();
         drop(locked);
+        if self.count_queue(memory) == Room::None {
+            return Poll::Ready(Ok(()));
+        }
         match read {
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
-            Poll::Pending => self.poll_due(cx, deadline, Waiting::ToReceive).map(Ok),
+            Poll::Pending => {
+                let message = self.memory.due(&self.receiver.decoder);
+                let deadline = deadline.into_iter().chain(message).min();
+                self.poll_due(cx, deadline, Waiting::ToReceive).map(Ok)
+            }
         }
     }
 
@@ -368,9 +396,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 return Poll::Ready(locked.written(written));
             }
             let deadline = locked.next_deadline(Waiting::ToWrite);
+            let memory = locked.memory();
             drop(locked);
+            if self.count_queue(memory) == Room::None {
+                return Poll::Ready(Err(SendError::Closed));
+            }
             ready!(self.poll_due(cx, deadline, Waiting::ToWrite));
-            if self.failed.is_some() {
+            if self.failed().is_some() {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
         }
@@ -398,6 +430,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant, waiting: Waiting) {
+        // A message that is not read cannot go on.
+        if waiting == Waiting::ToReceive && self.memory.is_stalled(&self.receiver.decoder, now) {
+            self.give_up(ProtocolError::MessageStalled);
+            return;
+        }
         let mut locked = self.shared.lock();
         if locked.handle_timeout(now, waiting) == PeerState::GivenUp {
             // The last word, if the system takes it at once.
@@ -440,8 +477,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         self.receiver.discard_input();
         self.leave_all();
         let error = self.shared.lock().fail(error);
-        let failed = self.failed.get_or_insert_with(|| Box::new(error));
-        RecvError::clone(failed)
+        let failed = &mut self.seldom.get_or_insert_default().failed;
+        failed.get_or_insert(error).clone()
     }
 }
 
