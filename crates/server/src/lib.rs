@@ -23,6 +23,7 @@ mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 #[cfg(unix)]
 pub mod store; // a copy of the store, and a look, from outside
+mod limits; // the settings as what bounds the parts
 mod lifecycle; // start and graceful stop
 mod reload; // another configuration for connections to come
 

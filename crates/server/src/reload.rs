@@ -11,7 +11,8 @@ use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
 
 use crate::{
     config::{ListenerSettings, Reload, Settings},
-    lifecycle::{Running, http_config, messaging_server, rest_server},
+    lifecycle::{Running, messaging_server, rest_server},
+    limits::http_config,
 };
 
 /// What a reload has changed.
