@@ -177,7 +177,7 @@ fn a_connection_the_server_has_ended_takes_no_more_lines() {
         let script = "exit\n".repeat(10) + &"help\n".repeat(100);
         let ended = chat(&home, &[server.url("messaging")], &script);
         let lines: Vec<&str> = ended.stdout.lines().skip(1).collect();
-        let closed = "Disconnected by the server (4000 Invalid request)";
+        let closed = "Disconnected by the server (4000 Id required in query parameter: ?id={id})";
         assert!(lines.contains(&closed), "{lines:?}");
         assert!(!lines.contains(&"Usage:"), "{lines:?}");
         assert_eq!(ended.code, Some(1));

@@ -190,7 +190,7 @@ async fn pongs_do_not_keep_the_beginning_of_a_message_alive() {
         frame(BINARY, 9_900_000),
         frame(BINARY, 0),
         frame(BINARY, 1),
-        header(BINARY | FIN, 1_000_000),
+        // What follows is payload here, and 10 bytes at a time no progress.
         frame(BINARY | FIN, 1_000_000)[..900_000].to_vec(),
         [frame(BINARY, 3), frame(CONTINUATION, 3).repeat(100)].concat(),
     ];
