@@ -6,6 +6,32 @@
 //! takes its share and no other key moves. There is no ring to keep, and picking costs one score per
 //! upstream.
 
+use std::net::IpAddr;
+
+use crate::settings::HashKey;
+
+/// Who asks for an upstream: what [`Balance::Hash`](crate::settings::Balance::Hash) looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientKey<'a> {
+    /// The client's address, for [`HashKey::Ip`].
+    pub ip: Option<IpAddr>,
+    /// The header, query parameter or cookie that [`HashKey`] names, if the request has it.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The bytes that are hashed; `None`: the request has no key.
+pub(super) fn key(key: &HashKey, client: &ClientKey<'_>) -> Option<Vec<u8>> {
+    match key {
+        HashKey::Ip => client.ip.map(|ip| match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        }),
+        HashKey::Header(_) | HashKey::Query(_) | HashKey::Cookie(_) => {
+            client.value.map(<[u8]>::to_vec)
+        }
+    }
+}
+
 /// Hash of a text of any length: FNV-1a, with its bits mixed.
 pub(super) fn of(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {

@@ -27,11 +27,12 @@ pub(crate) use self::check::{answers, explain};
 pub use self::{
     breaker::BreakerState,
     fault::{Evidence, Fault},
+    hash::ClientKey,
     health::HealthStatus,
     lease::{EARLY, Lease},
     member::{Totals, UpstreamId, UpstreamSnapshot},
     no_upstream::{NoUpstream, Reason},
     pool::Pool,
     prober::Prober,
-    roster::{ClientKey, PoolSnapshot},
+    roster::PoolSnapshot,
 };

@@ -15,10 +15,11 @@ use super::{
     breaker::Probe,
     check::Plan,
     fault::Evidence,
+    hash::ClientKey,
     lease::Lease,
     member::UpstreamId,
     no_upstream::NoUpstream,
-    roster::{Availability, ClientKey, PoolSnapshot, Roster},
+    roster::{Availability, PoolSnapshot, Roster},
     shared::Shared,
 };
 use crate::settings::Endpoint;

@@ -5,7 +5,6 @@
 //! off or removed; nobody unhealthy is picked unless all are unhealthy.
 
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,20 +14,12 @@ use super::{
     balance,
     breaker::{Breaker, Change, Leave, Probe, Row, Trial},
     fault::{Evidence, Fault},
+    hash::{self, ClientKey},
     health::Condition,
     member::{Member, Standing, UpstreamId, UpstreamSnapshot},
     no_upstream::{NoUpstream, Reason},
 };
-use crate::settings::{Balance, Ejection, Endpoint, HashKey, Health, Upstream};
-
-/// Who asks for an upstream: what [`Balance::Hash`] looks at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClientKey<'a> {
-    /// The client's address, for [`HashKey::Ip`].
-    pub ip: Option<IpAddr>,
-    /// The header, query parameter or cookie that [`HashKey`] names, if the request has it.
-    pub value: Option<&'a [u8]>,
-}
+use crate::settings::{Balance, Ejection, Endpoint, Health, Upstream};
 
 /// The members of a pool.
 #[derive(Debug)]
@@ -158,7 +149,7 @@ impl Roster {
         let picked = match &self.balance {
             Balance::RoundRobin => balance::by_turns(candidates),
             Balance::LeastConnections => balance::least_connections(candidates),
-            Balance::Hash(key) => match hashed(key, client) {
+            Balance::Hash(key) => match hash::key(key, client) {
                 Some(bytes) => balance::by_key(candidates, &bytes),
                 None => balance::by_turns(candidates),
             },
@@ -464,19 +455,6 @@ impl Roster {
                 .filter_map(|member| member.breaker.ejected_until())
                 .filter(|until| *until > now)
                 .min(),
-        }
-    }
-}
-
-/// The bytes that are hashed; `None`: the request has no key.
-fn hashed(key: &HashKey, client: &ClientKey<'_>) -> Option<Vec<u8>> {
-    match key {
-        HashKey::Ip => client.ip.map(|ip| match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        }),
-        HashKey::Header(_) | HashKey::Query(_) | HashKey::Cookie(_) => {
-            client.value.map(<[u8]>::to_vec)
         }
     }
 }

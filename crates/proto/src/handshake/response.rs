@@ -31,6 +31,20 @@ impl ResponseHead {
     /// # Errors
     /// [`HeadError`].
     pub fn parse(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        Self::parse_unless_strict(bytes, limits, |status| status == 101)
+    }
+
+    /// The same for the answer to a CONNECT: behind a 2xx the tunnel begins, so that one must keep every rule.
+    pub(crate) fn parse_of_connect(bytes: Bytes, limits: HeadLimits) -> Result<Self, HeadError> {
+        Self::parse_unless_strict(bytes, limits, |status| (200..300).contains(&status))
+    }
+
+    /// Understands what breaks rules, but not if something follows on the connection.
+    fn parse_unless_strict(
+        bytes: Bytes,
+        limits: HeadLimits,
+        goes_on: impl Fn(u16) -> bool,
+    ) -> Result<Self, HeadError> {
         let strict = Self::parse_as(&ParserConfig::default(), bytes.clone(), limits);
         let (head, is_strict) = match strict {
             Err(HeadError::Malformed) => {
@@ -38,7 +52,7 @@ impl ResponseHead {
             }
             strict => (strict?, true),
         };
-        if head.status == 101 && (!is_strict || has_bare_line_end(&head.bytes)) {
+        if goes_on(head.status) && (!is_strict || has_bare_line_end(&head.bytes)) {
             return Err(HeadError::Malformed);
         }
         Ok(head)

@@ -560,6 +560,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of inputs")]
     fn of_all_kinds_of_fields_the_first_that_is_there_tells_the_client() {
         for (fields, client, is_hidden) in [
             (&["X-Forwarded-For: 203.0.113.9"][..], "203.0.113.9", false),

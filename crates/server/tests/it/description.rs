@@ -54,7 +54,9 @@ fn check(api: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             }
             "properties" => {
                 for (name, member) in value.as_object().ok_or("an object")? {
-                    let schema = rule.get(name).ok_or(format!("{name} is not described"))?;
+                    let schema = rule
+                        .get(name)
+                        .ok_or_else(|| format!("{name} is not described"))?;
                     check(api, schema, member)?;
                 }
                 true

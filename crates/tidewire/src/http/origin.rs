@@ -232,6 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of inputs")]
     fn an_origin_fits_its_own_spellings_and_nothing_like_it() {
         for (pattern, fitting, others) in [
             (
@@ -387,6 +388,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of inputs")]
     fn pages_of_the_server_are_told_by_what_was_asked_of_the_outermost_proxy() {
         let direct = Forwarded::default();
         for (host, told, origin, expected) in [

@@ -56,7 +56,7 @@ impl HttpConnect {
             return Ok(Step::More);
         };
         let head = Bytes::copy_from_slice(bytes.get(..used).unwrap_or_default());
-        match ResponseHead::parse(head, limits)?.status() {
+        match ResponseHead::parse_of_connect(head, limits)?.status() {
             200..300 => Ok(Step::Open { used }),
             //= rfc9110#15.2: 1xx may come although nothing asked for it
             100 | 102..200 if self.interim < INTERIM_MAX => {
