@@ -23,9 +23,12 @@ mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 #[cfg(unix)]
 pub mod store; // a copy of the store, and a look, from outside
+mod error; // why a server cannot start
+mod listening; // sockets of the listeners
 mod limits; // the settings as what bounds the parts
 mod lifecycle; // start and graceful stop
 mod reload; // another configuration for connections to come
 
-pub use lifecycle::{Running, StartError, start};
+pub use error::StartError;
+pub use lifecycle::{Running, start};
 pub use reload::Reloaded;

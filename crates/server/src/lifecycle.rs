@@ -5,8 +5,8 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
-    fmt, io,
-    net::{SocketAddr, TcpListener},
+    fmt,
+    net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
     sync::{Arc, OnceLock},
@@ -20,11 +20,8 @@ use tidewire::{
     ws::{ProxyProtocol, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::Classic;
-use tidewire_engine::{
-    Mailbox,
-    embedded::{OpenError, SqliteMailbox},
-};
-use tidewire_hub::{ConfigError, Hub, Ports, UserId};
+use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
+use tidewire_hub::{Hub, Ports, UserId};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
@@ -34,38 +31,17 @@ use crate::{
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
     echo::Echo,
+    error::StartError,
     limits::{
         behaviour, connection_limits, echo_config, http_config, hub_config, limit, limits,
         socket_config, store_config, unacknowledged_timeout,
     },
+    listening::{activated_or, started},
     rest::{self, Idempotency, Rest},
     telemetry::{ReadServerStats, Telemetry},
     tickets::Tickets,
     web,
 };
-
-/// The server could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The store cannot be opened.
-    #[error("cannot open the message store")]
-    Store(#[from] OpenError),
-    /// A listener cannot be started.
-    #[error("cannot start the {listener} listener")]
-    Listener {
-        /// Which one.
-        listener: &'static str,
-        /// Why.
-        source: tidewire::ws::StartError,
-    },
-    /// The system has no threads for deliveries.
-    #[error("cannot start the threads that deliver messages")]
-    Threads(#[source] io::Error),
-    /// The messaging limits contradict each other.
-    #[error("invalid messaging settings")]
-    Hub(#[from] ConfigError),
-}
 
 /// A server that serves until [`stop`](Self::stop).
 #[derive(Debug)]
@@ -349,25 +325,6 @@ pub(crate) fn rest_server(
     };
     let router: Router = rest::router(state, &rest.auth);
     service::Server::new(listener, Http::new(router, options))
-}
-
-/// The sockets that a service manager has bound to the address, or those that `bind` binds.
-fn activated_or(
-    listener: &'static str,
-    address: SocketAddr,
-    bind: impl FnOnce() -> Result<Vec<TcpListener>, service::StartError>,
-) -> Result<Vec<TcpListener>, StartError> {
-    let activated = tidewire_config::activated_sockets(address);
-    let activated = activated.map_err(|source| service::StartError::Bind { address, source });
-    match started(listener, activated)? {
-        Some(sockets) => Ok(sockets),
-        None => started(listener, bind()),
-    }
-}
-
-fn started<T>(name: &'static str, it: Result<T, service::StartError>) -> Result<T, StartError> {
-    let listener = name;
-    it.map_err(|source| StartError::Listener { listener, source })
 }
 
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {

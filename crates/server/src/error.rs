@@ -1,0 +1,29 @@
+//! [`StartError`]: why a server cannot start.
+
+use std::io;
+
+use tidewire_engine::embedded::OpenError;
+use tidewire_hub::ConfigError;
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("cannot open the message store")]
+    Store(#[from] OpenError),
+    /// A listener cannot be started.
+    #[error("cannot start the {listener} listener")]
+    Listener {
+        /// Which one.
+        listener: &'static str,
+        /// Why.
+        source: tidewire::ws::StartError,
+    },
+    /// The system has no threads for deliveries.
+    #[error("cannot start the threads that deliver messages")]
+    Threads(#[source] io::Error),
+    /// The messaging limits contradict each other.
+    #[error("invalid messaging settings")]
+    Hub(#[from] ConfigError),
+}

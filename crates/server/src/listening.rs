@@ -1,0 +1,32 @@
+//! The sockets that a listener accepts from: those that a service manager has bound, or new ones.
+//!
+//! In: the address in the settings. Out: bound sockets, or an error that names the listener.
+
+use std::net::{SocketAddr, TcpListener};
+
+use tidewire::service;
+
+use crate::error::StartError;
+
+/// The sockets that a service manager has bound to the address, or those that `bind` binds.
+pub(crate) fn activated_or(
+    listener: &'static str,
+    address: SocketAddr,
+    bind: impl FnOnce() -> Result<Vec<TcpListener>, service::StartError>,
+) -> Result<Vec<TcpListener>, StartError> {
+    let activated = tidewire_config::activated_sockets(address);
+    let activated = activated.map_err(|source| service::StartError::Bind { address, source });
+    match started(listener, activated)? {
+        Some(sockets) => Ok(sockets),
+        None => started(listener, bind()),
+    }
+}
+
+/// Names the listener that did not start.
+pub(crate) fn started<T>(
+    name: &'static str,
+    it: Result<T, service::StartError>,
+) -> Result<T, StartError> {
+    let listener = name;
+    it.map_err(|source| StartError::Listener { listener, source })
+}
