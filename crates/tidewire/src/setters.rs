@@ -38,6 +38,34 @@ setters!(crate::service::Limits {
     unacknowledged_timeout: impl Into<Option<Duration>>,
 });
 
+setters!(crate::ws::ServerConfig {
+    address: SocketAddr,
+    workers: crate::service::Workers,
+    proxy_protocol: crate::service::ProxyProtocol,
+    trusted_proxies: crate::service::TrustedProxies,
+    limits: crate::ws::Limits,
+    socket: impl Into<std::sync::Arc<crate::ws::Config>>,
+    memory: crate::memory::MemoryBudget,
+    everyone: crate::ws::TopicConfig,
+    #[cfg(feature = "tls")]
+    tls: impl Into<Option<crate::tls::ServerTls>>,
+    #[cfg(feature = "http2")]
+    http2: bool,
+});
+
+setters!(crate::ws::Limits {
+    connections_max: usize,
+    per_ip_max: usize,
+    handshake_timeout: Duration,
+    tls_timeout: Duration,
+    head: crate::ws::HeadLimits,
+    #[cfg(feature = "http2")]
+    streams_per_connection_max: u32,
+    write_timeout: Duration,
+    unsent_bytes_max: impl Into<Option<u32>>,
+    unacknowledged_timeout: impl Into<Option<Duration>>,
+});
+
 setters!(crate::net::relay::RelayLimits {
     write_timeout: Duration,
     idle_timeout: impl Into<Option<Duration>>,

@@ -21,7 +21,7 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Reads a whole head as found by [`HeadScanner`].
+    /// Reads a whole head as found by [`HeadScanner`](super::HeadScanner).
     ///
     /// A 101 must be as the RFC says. Of another answer somebody shall learn what it says, so what old servers send
     /// is understood: HTTP/1.0, no reason phrase, line feeds alone, folded lines (which become one, RFC 9112
