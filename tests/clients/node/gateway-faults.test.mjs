@@ -66,7 +66,7 @@ test("without resume the client of a killed backend is let go, and the next is s
   const client = await open();
   const { name } = await client.info();
   await both.find((one) => one.name === name).kill();
-  assert.equal((await client.end()).code, 1006);
+  assert.equal((await client.end()).code, 1014);
   for (let count = 0; count < 4; count += 1) {
     const next = await open();
     assert.notEqual((await next.info()).name, name);

@@ -17,9 +17,11 @@ path = "/path/*"
 [[routes]]
 endpoint = "header"
 header = { X-Room = "re:[0-9]+" }
+by_name = true
 [[routes]]
 endpoint = "query"
 query = { room = "blue" }
+by_name = true
 [[routes]]
 endpoint = "subprotocol"
 subprotocol = "v2.*"
@@ -80,6 +82,8 @@ describe("pinned", () => {
   test("who fits nowhere, or names nobody, is refused before the upgrade", async () => {
     await assert.rejects(Client.open(by("nobody")), { status: 404 });
     await assert.rejects(Client.open(by("dead")), { status: 502 });
+    // A name is no way round the conditions of a route.
+    await assert.rejects(Client.open(by("cookie")), { status: 403 });
   });
 
   test("the backend learns who asks, and not what was meant for the gateway", async () => {
@@ -148,7 +152,7 @@ describe("pinned", () => {
   test("who vanishes has vanished for the other side, too", async () => {
     const left = await Client.open(by("path"));
     left.send("terminate");
-    assert.deepEqual(await left.end(), { code: 1006, reason: "" });
+    assert.deepEqual(await left.end(), { code: 1014, reason: "the backend is gone" });
 
     const { closes } = backends.get("path");
     const leaving = await Client.open(by("path"));

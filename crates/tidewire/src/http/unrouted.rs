@@ -20,6 +20,10 @@ pub struct Unrouted {
     pub peer: Arc<Peer>,
     /// Started when the server drains.
     pub drain: Drain,
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "read by the HTTP server, which is a feature")
+    )]
     pub(crate) clients: ProxiedClients,
 }
 

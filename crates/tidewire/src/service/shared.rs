@@ -139,6 +139,10 @@ impl<P> Service<P> {
 
 /// The clients of trusted HTTP proxies, counted per request: a proxy's connection carries those of many.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "read by the HTTP server, which is a feature")
+)]
 pub(crate) struct ProxiedClients {
     proxies: TrustedProxies,
     admission: Arc<Admission>,

@@ -7,7 +7,9 @@
 
 use std::error::Error;
 
-use tidewire::ws::{Client, ConnectError, OtherProtocol};
+#[cfg(feature = "tls")]
+use tidewire::ws::OtherProtocol;
+use tidewire::ws::{Client, ConnectError};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
