@@ -49,6 +49,9 @@ const NEEDS: &[Need] = &[
     Need::any("nginx", &["-v"], "nginx"),
     Need::any("haproxy", &["-v"], "haproxy"),
     Need::any("strace", &["--version"], "strace"),
+    // README's blocks, which are run as they stand there.
+    Need::any("openssl", &["version"], "openssl"),
+    Need::any("curl", &["--version"], "curl"),
     // Tests of stops and reloads send signals by it.
     Need::any("kill", &["-l"], "procps"),
 ];
