@@ -9,7 +9,8 @@
 use tidewire::{proto::handshake::RequestHead, ws::Decision};
 use tidewire_auth::BEARER_SUBPROTOCOL;
 
-use crate::tickets::TICKET_SUBPROTOCOL;
+/// A subprotocol that begins so is a ticket of a page, which follows.
+pub(crate) const TICKET_SUBPROTOCOL: &str = "tidewire.ticket.";
 
 /// Adds the answer to a decision of an endpoint that speaks `spoken`.
 pub(crate) fn agree(decision: Decision, head: &RequestHead, spoken: Option<&str>) -> Decision {

@@ -17,13 +17,10 @@ use tidewire::proto::handshake::RequestHead;
 use tidewire_auth::Identity;
 use tokio::time::Instant;
 
-use crate::subprotocols::offered;
+use crate::subprotocols::{TICKET_SUBPROTOCOL, offered};
 
 /// How long a ticket is good: from the page's request to its WebSocket, on a slow line.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
-
-/// A subprotocol that begins so is a ticket, which follows.
-pub(crate) const TICKET_SUBPROTOCOL: &str = "tidewire.ticket.";
 
 /// The tickets given out.
 #[derive(Debug)]

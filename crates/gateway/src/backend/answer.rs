@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use tidewire::{proto::handshake::ResponseHead, ws::Refusal};
 
-use super::reach::CONFIRM;
+/// The field of its answer by which a server says that it takes pongs as proofs of receipt, as a Tidewire messaging server
+/// does; and its value. In our request it says that pongs are the client's, and answers to close frames are not.
+pub(crate) const CONFIRM: (&str, &str) = ("Tidewire-Confirm", "pong");
 
 /// Fields that end here, besides those that `Connection` names and those of the handshake.
 const HOP: &[&str] = &[

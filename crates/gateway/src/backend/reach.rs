@@ -16,7 +16,7 @@ use tidewire::{
 use crate::{
     ambient::now,
     backend::{
-        answer,
+        answer::{self, CONFIRM},
         forward::{self, UpstreamPath},
     },
     routing::target::Target,
@@ -55,10 +55,6 @@ pub(crate) struct Reached {
     /// Its answer to the handshake.
     pub(crate) head: ResponseHead,
 }
-
-/// The field of its answer by which a server says so, as a Tidewire messaging server does; and its value. In our
-/// request it says that pongs are the client's, and answers to close frames are not.
-pub(crate) const CONFIRM: (&str, &str) = ("Tidewire-Confirm", "pong");
 
 /// No upstream was opened.
 #[derive(Debug)]

@@ -34,9 +34,9 @@ use self::{ledger::Ledger, pings::Pings, relay::Outcome};
 use crate::{
     ambient::now,
     backend::{
-        answer,
+        answer::{self, CONFIRM},
         queue::{Down, PieceQueue, Proved, Up},
-        reach::{self, CONFIRM, Reached, UpstreamRequest},
+        reach::{self, Reached, UpstreamRequest},
     },
     record::{Record, sessions::Session},
     routing::target::{Target, add},
