@@ -19,7 +19,7 @@ before(async () => {
   browser = await Chromium.start();
 });
 afterEach(async () => {
-  Peer.endAll();
+  await Peer.endAll();
   await browser?.closeAll();
 });
 after(async () => {

@@ -21,14 +21,16 @@ export class Peer {
     return peer;
   }
 
-  /** Ends every connection a test has left open. */
-  static endAll() {
+  /** Ends every connection a test has left open, so that nothing of it comes again in the next test. */
+  static async endAll() {
+    await Promise.all([...open].map((peer) => peer.confirmed()));
     for (const peer of open) peer.ws.terminate();
     open.clear();
   }
 
   constructor(url, id, options) {
     this.id = id;
+    this.deaf = options?.autoPong === false;
     this.ws = new WebSocket(url, { perMessageDeflate: false, ...options });
     open.add(this);
     this.opened = new Promise((resolve, reject) => {
@@ -95,7 +97,22 @@ export class Peer {
     return guard(this.closed, `the close of ${this.id}`);
   }
 
+  /**
+   * Resolves once the server holds the proof (a pong) of all this peer has received: what is not proved comes again to
+   * the next connection of the same id. The first answer comes behind the server's own ping, the second behind the
+   * server's reading of our pong. Returns at once for a connection that is closed or answers no pings.
+   */
+  async confirmed() {
+    for (let round = 0; round < 2; round++) {
+      if (this.ws.readyState !== WebSocket.OPEN || this.ws.isPaused || this.deaf) return;
+      const answered = new Promise((resolve) => this.ws.once("pong", resolve));
+      this.ws.ping();
+      await guard(Promise.race([answered, this.closed]), `an answer to the ping of ${this.id}`);
+    }
+  }
+
   async close() {
+    await this.confirmed();
     this.ws.close(1000);
     return this.end();
   }
