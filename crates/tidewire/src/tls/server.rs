@@ -12,14 +12,15 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server};
+use tokio_rustls::{StartHandshake, server};
 
 use super::{
-    Identity, TlsError, TlsPeer, TlsStream, TlsVersion, Validity,
+    Identity, TlsError, TlsPeer, TlsStream, TlsVersion, Validity, client_hello,
     explain::{Explained, in_words},
     provider,
     reload::{Adopted, Live, Plan},
     source::Source,
+    transcript::{self, AsSentVerifier},
     trust::{self, Revocation},
 };
 
@@ -133,8 +134,17 @@ impl ServerTls {
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let accepted = TlsAcceptor::from(config).accept(tcp).await;
-        let stream: server::TlsStream<_> = accepted.map_err(in_words)?;
+        let mut tcp = tcp;
+        let hello = client_hello::read(&mut tcp).await.map_err(in_words)?;
+        let (start, mut rest) = (
+            StartHandshake::from_parts(hello.accepted, tcp),
+            hello.rest.as_slice(),
+        );
+        let accepted = start.into_stream_with(config, |connection| {
+            // Read with the hello: what clients send before they hear from us is little.
+            while !rest.is_empty() && connection.read_tls(&mut rest).is_ok() {}
+        });
+        let stream: server::TlsStream<_> = accepted.await.map_err(in_words)?;
         let (_tcp, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);
         let peer = TlsPeer::new(session, server_name, true);
@@ -242,9 +252,10 @@ impl ServerPlan {
         } else {
             builder.enforce_revocation_expiration()
         };
-        builder
+        let verifier = builder
             .build()
-            .map_err(|cause| self.revocation.unusable("client CA with lists", cause))
+            .map_err(|cause| self.revocation.unusable("client CA with lists", cause))?;
+        Ok(Arc::new(AsSentVerifier(verifier)))
     }
 }
 
@@ -259,7 +270,7 @@ impl Plan for ServerPlan {
 
     fn build(&self) -> Result<ServerConfig, TlsError> {
         let (chain, key) = self.identity.load()?;
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let mut config = ServerConfig::builder_with_provider(transcript::provider())
             .with_protocol_versions(self.min_version.and_above())
             .map_err(|cause| TlsError::unusable("protocol versions", cause))?
             .with_client_cert_verifier(self.verifier()?)
