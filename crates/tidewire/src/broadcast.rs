@@ -212,7 +212,7 @@ impl Cursor {
         self.broadcast.is(broadcast)
     }
 
-    /// What it is a place in.
+    /// Returns the broadcast it is a place in.
     pub(crate) fn broadcast(&self) -> &Broadcast {
         &self.broadcast
     }

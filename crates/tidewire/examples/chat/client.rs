@@ -48,7 +48,7 @@ pub(crate) async fn talk(client: Client, name: &'static str) {
     console::say("Client disconnecting...Done!");
 }
 
-/// What follows a connection.
+/// The step that follows a connection.
 enum Next {
     Stop,
     AtOnce,

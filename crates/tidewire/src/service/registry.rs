@@ -19,7 +19,7 @@ const SHARDS: usize = 16;
 
 /// The shared part of a session.
 pub(crate) trait Registered: Send + Sync + 'static {
-    /// What it has moved.
+    /// Counters of a session.
     type Counters: Copy + Default + AddAssign + Send;
 
     /// Returns what it has moved so far.

@@ -7,7 +7,7 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{Config, ConnectError, Connection, shared::Shared};
 use crate::net::{Peer, Resolver, SocketOptions, Stream, dial};
 
-/// What to connect to, and how.
+/// Settings of a connection to be made: the address, and how to connect to it.
 ///
 /// ```no_run
 /// use tidewire::tcp::Client;

@@ -21,7 +21,7 @@ pub enum RecvError {
     /// More than [`Config::receive_buffer_bytes_max`](super::Config::receive_buffer_bytes_max) would have to be held.
     #[error("the peer sent more than may be held")]
     TooMuch,
-    /// What is broadcast was not taken in time, and the rule for slow members is
+    /// The peer did not take broadcasts in time, and the rule for slow members is
     /// [`TooSlow::Disconnect`](super::TooSlow::Disconnect).
     #[error("the peer was too slow for what is broadcast")]
     TooSlow,
@@ -88,7 +88,7 @@ pub enum ConnectError {
     Resolve {
         /// The name, as it was given.
         name: String,
-        /// What the system reported.
+        /// The system's report.
         source: io::Error,
     },
     /// No address of the server took the connection.
@@ -96,7 +96,7 @@ pub enum ConnectError {
     Io {
         /// The server's address, as it was given.
         name: String,
-        /// What the system reported.
+        /// The system's report.
         source: io::Error,
     },
     /// The TLS handshake failed: the certificate was refused, by us or by the server.
@@ -105,7 +105,7 @@ pub enum ConnectError {
     Tls {
         /// The server's address, as it was given.
         name: String,
-        /// What TLS reported.
+        /// The report of TLS.
         source: io::Error,
     },
     /// Not connected within [`Client::connect_timeout`](super::Client::connect_timeout).

@@ -41,7 +41,7 @@ pub(super) struct Io<S> {
     stream: S,
     pub(super) shared: Arc<Shared>,
     pub(super) config: Arc<Config>,
-    /// What waits to be written, in front of what others have queued since the last look.
+    /// Bytes that wait to be written, in front of what others have queued since the last look.
     out: SendQueue,
     /// The place in what a server broadcasts.
     cursor: Option<Cursor>,
@@ -106,7 +106,7 @@ impl<S> Io<S> {
         self.out.len()
     }
 
-    /// What its server broadcasts.
+    /// Returns a handle to broadcast by, of a server's session.
     pub(super) fn broadcaster(&self) -> Option<Broadcaster> {
         let cursor = self.cursor.as_ref()?;
         Some(Broadcaster::new(cursor.broadcast()))
@@ -359,7 +359,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         }
     }
 
-    /// What was read and not handed out, to be [put back](Self::put_back) as far as it was not used.
+    /// Takes what was read and not handed out, to be [put back](Self::put_back) as far as it was not used.
     #[inline]
     pub(super) fn take_input(&mut self) -> Option<ReadBuffer> {
         self.input.take()

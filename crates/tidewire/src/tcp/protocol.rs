@@ -21,7 +21,7 @@ use crate::{
 
 pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a server does with a connection.
+/// Makes what is run for a connection.
 pub(super) type Endpoint = Arc<dyn Fn(Io<Stream>) -> Serving + Send + Sync>;
 
 /// The protocol: bytes, as they come.
@@ -31,7 +31,7 @@ pub(super) struct Bytes {
     pub(super) life: Arc<Life>,
 }
 
-/// What stays the same while a server runs, whatever is reloaded; dropped when nothing of it runs any more.
+/// State that stays the same while a server runs, whatever is reloaded; dropped when nothing of it runs any more.
 pub(super) struct Life {
     pub(super) sessions: Arc<Registry<Shared>>,
     pub(super) broadcast: Broadcast,

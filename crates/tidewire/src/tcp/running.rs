@@ -15,7 +15,7 @@ use super::{
 };
 use crate::service::{self, Registered, ServerStats};
 
-/// What a server's sessions have moved since it started.
+/// Bytes that a server's sessions have moved since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -70,7 +70,7 @@ impl RunningServer {
         self.service.local_addr()
     }
 
-    /// What it accepts from, to be given to a server that succeeds this one: connections that wait to be accepted
+    /// Returns the listeners, to be given to a server that succeeds this one: connections that wait to be accepted
     /// are then lost to neither.
     pub fn listeners(&self) -> &[std::net::TcpListener] {
         self.service.listeners()
@@ -93,7 +93,7 @@ impl RunningServer {
         }
     }
 
-    /// What the sessions have moved. Looks at every session.
+    /// Returns what the sessions have moved. Looks at every session.
     pub fn traffic(&self) -> Traffic {
         self.life.sessions.counters()
     }

@@ -1,4 +1,4 @@
-//! What several places of a program share of one connection.
+//! The part of a connection that several places of a program share.
 //!
 //! In: bytes and the wish to end, from [`Sender`](super::Sender)s of any thread. Out: both, to the task that owns
 //! the connection. Invariants: what is queued here is taken before that task waits; of a batch of bytes the first

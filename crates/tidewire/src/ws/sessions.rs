@@ -19,7 +19,7 @@ pub(super) struct Sessions(Arc<Registry<SharedConnection<Stream>>>);
 /// A session's entry; dropping it removes the session.
 pub(super) type Entry = service::Entry<SharedConnection<Stream>>;
 
-/// What sessions have moved, and the bytes now queued for sending.
+/// Counters of sessions, and the bytes now queued for sending.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counters {
     pub(crate) stats: Stats,

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{HANG, config, connect, echo, echo_server, receive, soon, until};
 
-/// What was called, in order.
+/// The calls, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
