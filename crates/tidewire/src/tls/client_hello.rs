@@ -16,10 +16,9 @@ use rustls::{
     pki_types::ServerName,
     server::{Accepted, Acceptor},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::socket::Socket;
 
 /// A type of extension for private use (RFC 8446, section 11), in place of that of an unusable `server_name`.
 const MARKER: [u8; 2] = [0xff, 0x4e];
@@ -50,11 +49,11 @@ pub(super) struct Hello {
 ///
 /// # Cancel safety
 /// Not cancel safe: what was read is lost.
-pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Hello> {
+pub(super) async fn read(socket: &mut Socket) -> io::Result<Hello> {
     let mut bytes = Vec::with_capacity(FIRST_READ_BYTES);
     let mut needed = 1;
     while bytes.len() < needed {
-        read_more(tcp, &mut bytes).await?;
+        read_more(socket, &mut bytes).await?;
         match look(&bytes) {
             Look::Incomplete { len } => needed = len.min(BYTES_MAX),
             Look::Unusable { at } => {
@@ -70,18 +69,18 @@ pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Hello> {
             Look::Fine => break,
         }
     }
-    accept(tcp, bytes).await
+    accept(socket, bytes).await
 }
 
 /// Gives the bytes to rustls, and more if it wants more.
-async fn accept(tcp: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<Hello> {
+async fn accept(socket: &mut Socket, mut bytes: Vec<u8>) -> io::Result<Hello> {
     let mut acceptor = Acceptor::default();
     let mut given = 0;
     loop {
         if given == bytes.len() {
             bytes.clear();
             given = 0;
-            read_more(tcp, &mut bytes).await?;
+            read_more(socket, &mut bytes).await?;
         }
         given += acceptor.read_tls(&mut &bytes[given..])?;
         match acceptor.accept() {
@@ -94,15 +93,15 @@ async fn accept(tcp: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<Hello> {
                 let mut answer = Vec::new();
                 alert.write_all(&mut answer)?;
                 // Who has gone does not hear why.
-                tcp.write_all(&answer).await.ok();
+                socket.write_all(&answer).await.ok();
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
     }
 }
 
-async fn read_more(tcp: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
-    if tcp.read_buf(bytes).await? == 0 {
+async fn read_more(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
+    if socket.read_buf(bytes).await? == 0 {
         let reason = "the client left within the TLS handshake";
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
     }

@@ -11,7 +11,6 @@ use rustls::{
     RootCertStore, ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::net::TcpStream;
 use tokio_rustls::{StartHandshake, server};
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
     transcript::{self, AsSentVerifier},
     trust::{self, Revocation},
 };
+use crate::socket::Socket;
 
 /// A server's certificate, and which client certificates it demands.
 ///
@@ -124,7 +124,7 @@ impl ServerTls {
     /// `first` is preferred to the application protocols that were set.
     pub(crate) async fn accept(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
         first: Option<&[u8]>,
     ) -> io::Result<(TlsStream, TlsPeer)> {
         let mut config = self.live.for_handshake().await;
@@ -134,18 +134,16 @@ impl ServerTls {
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let mut tcp = tcp;
-        let hello = client_hello::read(&mut tcp).await.map_err(in_words)?;
-        let (start, mut rest) = (
-            StartHandshake::from_parts(hello.accepted, tcp),
-            hello.rest.as_slice(),
-        );
+        let mut socket = socket;
+        let hello = client_hello::read(&mut socket).await.map_err(in_words)?;
+        let start = StartHandshake::from_parts(hello.accepted, socket);
+        let mut rest = hello.rest.as_slice();
         let accepted = start.into_stream_with(config, |connection| {
             // Read with the hello: what clients send before they hear from us is little.
             while !rest.is_empty() && connection.read_tls(&mut rest).is_ok() {}
         });
         let stream: server::TlsStream<_> = accepted.await.map_err(in_words)?;
-        let (_tcp, session) = stream.get_ref();
+        let (_socket, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);
         let peer = TlsPeer::new(session, server_name, true);
         Ok((TlsStream::new(stream), peer))
