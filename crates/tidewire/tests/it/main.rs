@@ -50,3 +50,5 @@ mod sharing;
 mod topic_order;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "udp")]
+mod udp;
