@@ -43,13 +43,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod memory; // what all connections may hold together
+pub mod runtime; // threads that host servers and clients
+pub mod timer; // waits that can be cancelled
 pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod socket; // a connection of the system: TCP or a Unix socket
 mod sync; // locks without poisoning
 mod queue; // bounded, between threads and tasks
+mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
+pub mod tcp; // bytes: servers and clients
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 #[cfg(feature = "udp")]

@@ -1,4 +1,4 @@
-//! What the ported console examples share: positional arguments with defaults, and lines of the input on a thread of
+//! Shared by the ported console examples: positional arguments with defaults, and lines of the input on a thread of
 //! its own.
 //!
 //! Their manner is that of the originals: what is typed is sent, `!` alone restarts (a server) or reconnects
@@ -51,7 +51,7 @@ pub(crate) fn begin(text: impl Display) {
     io::stdout().flush().ok();
 }
 
-/// What somebody wants who types.
+/// The wish of somebody who types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// A line, without its end.
