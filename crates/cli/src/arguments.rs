@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 #[cfg(unix)]
 use crate::store::StoreArguments;
 use crate::{
-    chat::ChatArguments, check_config::CheckConfigArguments,
+    bench::BenchArguments, chat::ChatArguments, check_config::CheckConfigArguments,
     default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
     serve::ServeArguments,
 };
@@ -27,6 +27,7 @@ use crate::{
         "  tidewire check-config --config tidewire.toml    check it\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
+        "  tidewire bench echo --transport ws server       measure\n",
         "  tidewire --version                              tell the version\n",
         "  tidewire help chat                              as `tidewire chat --help`\n\n",
         exit_codes!()
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     Gateway(GatewayArguments),
     Chat(ChatArguments),
+    Bench(BenchArguments),
     CheckConfig(CheckConfigArguments),
     DefaultConfig(DefaultConfigArguments),
     #[cfg(unix)]
