@@ -48,7 +48,9 @@ pub mod net; // sockets, streams, buffers, bytes between two streams
 pub mod tls; // certificates, mutual TLS
 mod sync; // locks without poisoning
 mod queue; // bounded, between threads and tasks
+mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
+pub mod tcp; // bytes: servers and clients
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 pub mod mux; // a client of a gateway: many named sockets over one

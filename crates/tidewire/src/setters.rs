@@ -24,6 +24,7 @@ setters!(crate::service::Config {
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
     limits: crate::service::Limits,
+    options: crate::net::SocketOptions,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,
 });
@@ -36,6 +37,35 @@ setters!(crate::service::Limits {
     tls_timeout: Duration,
     unsent_bytes_max: impl Into<Option<u32>>,
     unacknowledged_timeout: impl Into<Option<Duration>>,
+});
+
+setters!(crate::net::SocketOptions {
+    keep_alive: impl Into<Option<Duration>>,
+    keep_alive_interval: impl Into<Option<Duration>>,
+    no_delay: bool,
+    reuse_address: bool,
+    reuse_port: bool,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+});
+
+setters!(crate::tcp::Config {
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes_max: usize,
+    write_timeout: Duration,
+    idle_timeout: impl Into<Option<Duration>>,
+    close_timeout: Duration,
+});
+
+setters!(crate::tcp::BroadcastConfig {
+    backlog_bytes_max: usize,
+    too_slow: crate::tcp::TooSlow,
+});
+
+setters!(crate::tcp::ServerConfig {
+    service: crate::service::Config,
+    connection: crate::tcp::Config,
+    broadcast: crate::tcp::BroadcastConfig,
 });
 
 setters!(crate::ws::ServerConfig {

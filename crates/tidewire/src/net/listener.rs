@@ -8,7 +8,10 @@ use std::{borrow::Cow, io, net::SocketAddr, sync::Arc, time::Duration};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admission::{Admission, Exceeded, Permit};
+use super::{
+    SocketOptions,
+    admission::{Admission, Exceeded, Permit},
+};
 
 /// Waiting connections the system may hold for us.
 const BACKLOG: i32 = 4096;
@@ -18,29 +21,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds `count` listeners to one address. With several, the system spreads connections
 /// over them (`SO_REUSEPORT`). Port 0 picks a port, the same for all.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+pub(crate) fn bind(
+    address: SocketAddr,
+    count: usize,
+    options: &SocketOptions,
+) -> io::Result<Vec<std::net::TcpListener>> {
     // Without SO_REUSEPORT first: a port that another program listens on must be an error even
     // if that program would share it.
-    let first = bind_one(address, false)?;
+    let first = bind_one(address, options)?;
     if count <= 1 {
         return Ok(vec![first]);
     }
     let address = first.local_addr()?;
     drop(first);
-    (0..count).map(|_| bind_one(address, true)).collect()
+    let shared = options.reuse_port(true);
+    (0..count).map(|_| bind_one(address, &shared)).collect()
 }
 
-fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+fn bind_one(address: SocketAddr, options: &SocketOptions) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(share)?;
-    #[cfg(not(unix))]
-    let _ = share;
+    options.apply_to_listener(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -79,15 +83,15 @@ pub(crate) async fn accept(
     listener: &TcpListener,
     admission: impl Fn() -> Arc<Admission>,
     busy: impl Fn(Exceeded) -> Cow<'static, [u8]>,
+    options: impl Fn() -> SocketOptions,
 ) -> (TcpStream, SocketAddr, Permit) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let exceeded = match admission().admit(address.ip()) {
                     Ok(permit) => {
-                        // A message is written whole; waiting for more to send only delays it.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%address, %error, "TCP_NODELAY could not be set");
+                        if let Err(error) = options().apply(&stream) {
+                            tracing::debug!(%address, %error, "socket options could not be set");
                         }
                         return (stream, address, permit);
                     }
@@ -123,11 +127,12 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_an_error_even_when_it_could_be_shared() {
-        let listeners = bind(([127, 0, 0, 1], 0).into(), 2).unwrap();
+        let options = SocketOptions::default();
+        let listeners = bind(([127, 0, 0, 1], 0).into(), 2, &options).unwrap();
         let address = listeners[0].local_addr().unwrap();
         assert_eq!(listeners[1].local_addr().unwrap(), address);
         assert_eq!(
-            bind(address, 2).unwrap_err().kind(),
+            bind(address, 2, &options).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
     }

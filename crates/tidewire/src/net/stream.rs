@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -32,6 +33,19 @@ pub enum Stream {
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
     #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),
+}
+
+impl Stream {
+    /// Our address of the connection; `None` where there is none of its own.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.local_addr().ok(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.tcp().local_addr().ok(),
+            #[cfg(feature = "http2")]
+            Self::Http2(_) => None,
+        }
+    }
 }
 
 macro_rules! delegate {

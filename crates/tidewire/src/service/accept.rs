@@ -62,11 +62,12 @@ pub(super) async fn accept_loop<P: Protocol>(listener: TcpListener, current: Arc
     let ended = current.get().stop_accepting.clone();
     let admission = || Arc::clone(&current.get().admission);
     let busy = |exceeded| current.get().protocol.busy(exceeded);
+    let options = || current.get().config.options;
     loop {
         tokio::select! {
             biased;
             () = ended.started() => return,
-            (tcp, address, permit) = listener::accept(&listener, admission, busy) => {
+            (tcp, address, permit) = listener::accept(&listener, admission, busy, options) => {
                 let service = current.get();
                 let opening = connection(tcp, address, permit, Arc::clone(&service));
                 service.tasks.spawn(Box::pin(opening));
@@ -147,13 +148,19 @@ async fn open_in_time<P: Protocol>(
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
             let is_foreign = error.kind() == io::ErrorKind::InvalidData;
-            let error = crate::ErrorChain(&error);
+            let failure = error;
+            let error = crate::ErrorChain(&failure);
             if is_foreign && let Some(left_out) = FOREIGN.admit() {
                 tracing::info!(%address, %error, left_out, "a client speaks another protocol");
             }
             tracing::debug!(%address, %error, "handshake failed");
+            service.protocol.opening_failed(&failure);
         }
-        Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
+        Err(elapsed) => {
+            tracing::debug!(%address, "handshake not done in time");
+            let error = io::Error::new(io::ErrorKind::TimedOut, elapsed);
+            service.protocol.opening_failed(&error);
+        }
     }
     service.count_refused();
     None

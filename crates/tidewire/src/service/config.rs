@@ -6,6 +6,7 @@ use super::{
     proxied::{ProxyProtocol, TrustedProxies},
     workers::Workers,
 };
+use crate::net::SocketOptions;
 
 /// Where and how a server listens, whatever it speaks.
 #[derive(Clone, Debug)]
@@ -22,6 +23,9 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Limits of connections, and deadlines of their opening.
     pub limits: Limits,
+    /// Options of the listener's socket and of the connections'. What a reload changes of them counts for the
+    /// connections to come, but for the listener's own options and the sizes of buffers.
+    pub options: SocketOptions,
     /// Speak TLS. Default: no.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ServerTls>,
@@ -36,6 +40,7 @@ impl Config {
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            options: SocketOptions::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }

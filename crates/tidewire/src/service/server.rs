@@ -95,7 +95,8 @@ impl<P: Protocol> Server<P> {
     /// [`StartError::Bind`].
     pub fn bind(&self) -> Result<Vec<std::net::TcpListener>, StartError> {
         let workers = self.config.workers.listeners();
-        listener::bind(self.config.address, workers).map_err(|source| self.bind_error(source))
+        let bound = listener::bind(self.config.address, workers, &self.config.options);
+        bound.map_err(|source| self.bind_error(source))
     }
 
     /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process

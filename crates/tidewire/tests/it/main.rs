@@ -47,6 +47,7 @@ mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
+mod tcp;
 mod topic_order;
 #[cfg(feature = "tls")]
 mod tls;
