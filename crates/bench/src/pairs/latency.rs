@@ -151,6 +151,14 @@ impl Probes {
             Self::Off => None,
         }
     }
+
+    /// What is under way is lost: nobody waits for it any more.
+    pub(super) fn forget(&mut self, received: u64) {
+        if let Self::Sampled { sent, waiting, .. } = self {
+            waiting.clear();
+            *sent = received;
+        }
+    }
 }
 
 const SAMPLES_UNDER_WAY: u64 = 8;

@@ -136,6 +136,26 @@ impl Meter {
         self.take(messages)
     }
 
+    /// What is under way will not come any more. Returns how many messages the client is to send for it.
+    #[must_use]
+    pub(super) fn lost(&mut self) -> u64 {
+        let lost = self.sent.saturating_sub(self.received);
+        self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+        self.sent = self.received;
+        self.probes.forget(self.received);
+        self.take(lost)
+    }
+
+    /// How many messages have come.
+    pub(super) fn messages(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether there is nothing more to receive.
+    pub(super) fn is_finished(&self) -> bool {
+        self.received >= self.share
+    }
+
     /// The connection is gone before its time.
     pub(super) fn failed(&self, reason: String) {
         self.tell(Event::Lost(reason));
@@ -191,6 +211,17 @@ mod tests {
             matches!(told[..], [Event::Connected, Event::Finished]),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn lost_messages_are_counted_and_sent_again() {
+        let (mut meter, _told) = meter(4, 100);
+        assert!(matches!(meter.connected(), Opening::AtOnce(4)));
+        assert_eq!(meter.received(1, 32), 1);
+        assert_eq!(meter.lost(), 4);
+        assert_eq!(meter.counts().lost.load(Ordering::Relaxed), 4);
+        assert_eq!(meter.received(4, 128), 4);
+        assert!(!meter.is_finished());
     }
 
     #[test]

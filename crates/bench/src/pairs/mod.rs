@@ -12,6 +12,7 @@ mod meter; // what one client counts
 mod report; // the result as text and JSON
 mod client; // the client of each pair
 mod server; // the server of each pair
+pub mod table; // all scenarios, beside the published figures and the original
 
 pub use client::{RunError, run};
 pub use latency::Latencies;

@@ -215,6 +215,7 @@ mod tests {
             messages_total: None,
             rate: None,
             timeout: Duration::from_secs(5),
+            interface: "127.0.0.1".to_owned(),
             ca: None,
         }
     }
@@ -223,7 +224,7 @@ mod tests {
         ClientReport {
             settings,
             errors: 0,
-            time: Duration::from_nanos(10_001_138_000),
+            time: Duration::from_micros(10_001_138),
             bytes: 56_261_685 * 32,
             messages: 56_261_685,
             lost: 0,
@@ -289,6 +290,7 @@ mod tests {
                 threads: 4,
                 rate: 1_000_000,
                 size: 32,
+                interface: "127.0.0.1".to_owned(),
                 identity: None,
             })
         };

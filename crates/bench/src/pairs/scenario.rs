@@ -123,7 +123,7 @@ impl Pair {
         Self::of(Benchmark::Trace, Transport::Https),
     ];
 
-    const fn of(benchmark: Benchmark, transport: Transport) -> Self {
+    pub(super) const fn of(benchmark: Benchmark, transport: Transport) -> Self {
         Self {
             benchmark,
             transport,
@@ -221,6 +221,8 @@ pub struct ClientSettings {
     pub rate: Option<u64>,
     /// The run fails when the server cannot be reached, or nothing arrives, for so long.
     pub timeout: Duration,
+    /// UDP multicast: the interface by which the group is heard, a name or an address that it has.
+    pub interface: String,
     /// The authorities to trust (PEM); without them certificates are not verified.
     pub ca: Option<PathBuf>,
 }
@@ -240,6 +242,8 @@ pub struct ServerSettings {
     pub rate: u64,
     /// Multicast: bytes of a message.
     pub size: usize,
+    /// UDP multicast: the interface by which datagrams leave, a name or an address that it has.
+    pub interface: String,
     /// The certificate chain to show, and its private key (PEM); without them one is made at every start, which nobody
     /// can verify.
     pub identity: Option<IdentityFiles>,

@@ -29,6 +29,7 @@ fn server(benchmark: Benchmark, transport: Transport) -> PairServer {
         threads: 2,
         rate: 10_000,
         size: 32,
+        interface: "127.0.0.1".to_owned(),
         identity: None,
     };
     PairServer::start(&settings, &mut Silent).expect("the server starts")
@@ -49,6 +50,7 @@ fn client(benchmark: Benchmark, transport: Transport, port: u16) -> ClientSettin
         messages_total: Some(1_000),
         rate: None,
         timeout: Duration::from_secs(GUARD),
+        interface: "127.0.0.1".to_owned(),
         ca: None,
     }
 }

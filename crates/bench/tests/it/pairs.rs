@@ -43,6 +43,29 @@ fn every_message_to_a_websocket_echo_comes_back_once() {
 }
 
 #[test]
+fn every_message_over_tcp_and_tls_comes_back_once() {
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let report = answered(Benchmark::Echo, transport);
+        assert_eq!(report.bytes, 32_000);
+    }
+}
+
+#[test]
+fn every_trace_request_is_answered_with_itself() {
+    for transport in [Transport::Http, Transport::Https] {
+        let report = answered(Benchmark::Trace, transport);
+        // The head of the answer, and at least the 39 bytes of the original's request.
+        assert!(report.bytes >= 106_000, "{}", report.bytes);
+    }
+}
+
+#[test]
+fn a_multicast_over_tcp_and_tls_reaches_every_client() {
+    multicast(Transport::Tcp);
+    multicast(Transport::Tls);
+}
+
+#[test]
 fn a_websocket_multicast_reaches_every_client() {
     multicast(Transport::Ws);
     multicast(Transport::Wss);

@@ -1,15 +1,18 @@
 //! What can be asked for, in the flags of `CppServer`'s programs.
 
 use std::{
+    env,
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
+    thread,
     time::Duration,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use tidewire_bench::pairs::{
     self, Benchmark, ClientSettings, IdentityFiles, Pair, ServerSettings, Transport,
+    table::TableSettings,
 };
 
 use super::cores::Cores;
@@ -29,12 +32,38 @@ use crate::exit_codes::exit_codes;
     "  tidewire bench multicast --transport udp server -m 100000\n",
     "  tidewire bench multicast --transport udp client -a 239.255.0.1\n",
     "  tidewire bench trace --transport http client -p 80\n",
+    "  tidewire bench --table --seconds 3 --rounds 3 --only echo --json   all echo scenarios, beside CppServer's figures\n",
+    "  tidewire bench --table --original ./cppserver                      and its programs in turn with ours\n",
     "  sleep 60 | tidewire bench echo --transport tls server --cores 0      on one core, for a minute\n\n",
     exit_codes!()
 ))]
 pub(crate) struct BenchArguments {
     #[command(subcommand)]
-    command: BenchCommand,
+    command: Option<BenchCommand>,
+    /// Run all scenarios of CppServer's published table, server and client on a core each, beside its figures
+    #[arg(long)]
+    table: bool,
+    #[command(flatten)]
+    options: TableArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct TableArguments {
+    /// With --table: measure CppServer's programs in this folder in turn with ours
+    #[arg(long, value_name = "FOLDER", requires = "table")]
+    original: Option<PathBuf>,
+    /// With --table: only scenarios whose names hold this, for example "ws echo"; may be repeated
+    #[arg(long, value_name = "NAME", requires = "table")]
+    only: Vec<String>,
+    /// With --table: how long to measure each scenario, in each round
+    #[arg(long, value_name = "SECONDS", requires = "table", default_value = "10")]
+    seconds: NonZeroU64,
+    /// With --table: how often to measure each; medians are shown
+    #[arg(long, value_name = "COUNT", requires = "table", default_value = "1")]
+    rounds: NonZeroUsize,
+    /// With --table: print it as JSON
+    #[arg(long, requires = "table")]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,6 +165,9 @@ struct ServerArguments {
     /// Threads, by default one per physical core
     #[arg(short, long, value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
+    /// For udp multicast the interface, a name or an address that it has; by default nothing leaves the machine
+    #[arg(long, value_name = "INTERFACE", default_value = "127.0.0.1")]
+    interface: String,
     /// The certificate chain to show (PEM)
     #[arg(long, value_name = "FILE", requires = "key")]
     certificate: Option<PathBuf>,
@@ -173,6 +205,9 @@ struct ClientArguments {
     /// Give up when the server cannot be reached, or sends nothing, for so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     timeout: NonZeroU64,
+    /// For udp multicast the interface, a name or an address that it has; by default nothing leaves the machine
+    #[arg(long, value_name = "INTERFACE", default_value = "127.0.0.1")]
+    interface: String,
     /// Verify the server's certificate against the authorities in this PEM file; without it nobody verifies
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -207,6 +242,11 @@ pub(super) enum Work {
         cores: Cores,
         output: ClientOutput,
     },
+    /// To measure everything.
+    Table {
+        settings: TableSettings,
+        output: ClientOutput,
+    },
 }
 
 impl BenchArguments {
@@ -215,7 +255,15 @@ impl BenchArguments {
     /// # Errors
     /// What does not go together.
     pub(super) fn work(&self) -> anyhow::Result<Work> {
-        match &self.command {
+        let Some(command) = &self.command else {
+            ensure!(self.table, "expected echo, multicast, trace or --table");
+            return self.options.work();
+        };
+        ensure!(
+            !self.table,
+            "--table runs all scenarios and takes no command"
+        );
+        match command {
             BenchCommand::Echo { transport, side } => {
                 let pair = Pair::new(Benchmark::Echo, *transport)?;
                 match side {
@@ -256,6 +304,35 @@ impl BenchArguments {
     }
 }
 
+impl TableArguments {
+    fn work(&self) -> anyhow::Result<Work> {
+        // With a single core there is nothing to choose.
+        let has_two = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        let original = match &self.original {
+            // Its programs run in their folder.
+            Some(folder) => Some(
+                folder
+                    .canonicalize()
+                    .context("cannot find CppServer's programs")?,
+            ),
+            None => None,
+        };
+        Ok(Work::Table {
+            settings: TableSettings {
+                program: env::current_exe().context("cannot find this program")?,
+                original,
+                seconds: self.seconds.get(),
+                rounds: self.rounds.get(),
+                only: self.only.clone(),
+                port: None,
+                server_core: has_two.then_some(0),
+                client_core: has_two.then_some(1),
+            },
+            output: output(self.json),
+        })
+    }
+}
+
 impl ServerArguments {
     fn work(&self, pair: Pair, load: Option<(NonZeroU64, NonZeroUsize)>) -> anyhow::Result<Work> {
         let (certificate, key) = (self.certificate.clone(), self.key.clone());
@@ -281,6 +358,7 @@ impl ServerArguments {
                 threads: threads(self.threads),
                 rate: rate.map_or(0, NonZeroU64::get),
                 size: size.map_or(0, NonZeroUsize::get),
+                interface: self.interface.clone(),
                 identity,
             },
             cores: self.cores.clone().unwrap_or_default(),
@@ -315,15 +393,20 @@ impl ClientArguments {
                 messages_total: self.messages_total.map(NonZeroU64::get),
                 rate: rate.map(NonZeroU64::get),
                 timeout: Duration::from_secs(self.timeout.get()),
+                interface: self.interface.clone(),
                 ca: self.ca.clone(),
             },
             cores: self.cores.clone().unwrap_or_default(),
-            output: if self.json {
-                ClientOutput::Json
-            } else {
-                ClientOutput::Text
-            },
+            output: output(self.json),
         })
+    }
+}
+
+fn output(json: bool) -> ClientOutput {
+    if json {
+        ClientOutput::Json
+    } else {
+        ClientOutput::Text
     }
 }
 

@@ -1,6 +1,6 @@
 //! Steps and progress on the terminal, lines typed there.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tidewire_bench::pairs::Progress;
@@ -60,6 +60,20 @@ impl Progress for Console {
         )]
         bar.set_position((part.clamp(0.0, 1.0) * STEPS as f64) as u64);
         bar.set_message(format!("{messages} messages"));
+    }
+}
+
+/// Tells which scenario of a table is measured, on the standard error: the table alone is the result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps;
+
+impl Progress for Steps {
+    fn begin(&mut self, _: &str) {}
+    fn done(&mut self, _: &str) {}
+
+    fn say(&mut self, line: &str) {
+        // Whoever has closed the standard error does not want to know.
+        writeln!(io::stderr(), "{line}").ok();
     }
 }
 

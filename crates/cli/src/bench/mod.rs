@@ -8,14 +8,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use tidewire_bench::{
-    pairs::{self, ClientSettings, PairServer, Progress, ServerSettings, Silent},
+    pairs::{
+        self, ClientSettings, PairServer, Progress as _, ServerSettings, Silent,
+        table::{self, TableSettings},
+    },
     process::Usage,
 };
 
 pub(crate) use self::arguments::BenchArguments;
 use self::{
     arguments::{ClientOutput, Work},
-    console::{Console, Typed},
+    console::{Console, Steps, Typed},
 };
 use crate::{output, report::WrongUsage};
 
@@ -36,6 +39,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
             cores::use_only(&cores)?;
             measure(&settings, output)
         }
+        Work::Table { settings, output } => tabulate(&settings, output),
     }
 }
 
@@ -82,6 +86,20 @@ fn measure(settings: &ClientSettings, output: ClientOutput) -> anyhow::Result<Ex
     output::print(&text).context("cannot write the result")?;
     if report.errors > 0 {
         bail!("{} errors", report.errors);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tabulate(settings: &TableSettings, output: ClientOutput) -> anyhow::Result<ExitCode> {
+    let table =
+        table::measure(settings, &mut Steps).context(WrongUsage("cannot make the table"))?;
+    let text = match output {
+        ClientOutput::Text => table.text(),
+        ClientOutput::Json => format!("{:#}\n", table.json()),
+    };
+    output::print(&text).context("cannot write the table")?;
+    if table.has_errors() {
+        bail!("a scenario failed");
     }
     Ok(ExitCode::SUCCESS)
 }

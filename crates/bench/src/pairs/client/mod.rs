@@ -5,6 +5,8 @@
 
 mod job; // what the clients of a run share
 mod run; // from the first connection to the report
+mod stream; // TCP and TLS, and what is spoken over them
+mod trace; // HTTP's requests and answers
 mod ws; // WebSocket and WebSocket over TLS
 
 pub use run::{RunError, run};

@@ -20,6 +20,8 @@ use super::{
         scenario::{ClientSettings, Transport},
     },
     job::Job,
+    stream::{self, Plain},
+    trace::Trace,
     ws,
 };
 use crate::process::{self, SocketKind, Usage};
@@ -335,12 +337,11 @@ async fn serve(job: Arc<Job>, meters: Vec<Meter>) {
         clients.spawn(async move {
             match job.transport() {
                 Transport::Ws | Transport::Wss => ws::run(job, meter).await,
-                Transport::Tcp
-                | Transport::Tls
-                | Transport::Udp
-                | Transport::Proto
-                | Transport::Http
-                | Transport::Https => meter.tell(Event::Unreachable("no client yet".to_owned())),
+                Transport::Tcp | Transport::Tls => stream::run::<Plain>(job, meter).await,
+                Transport::Http | Transport::Https => stream::run::<Trace>(job, meter).await,
+                Transport::Udp | Transport::Proto => {
+                    meter.tell(Event::Unreachable("no client yet".to_owned()));
+                }
             }
         });
     }

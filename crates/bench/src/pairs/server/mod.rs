@@ -5,6 +5,8 @@
 
 mod multicast; // messages at a rate
 mod identity; // the certificate to show
+mod tcp; // bytes over TCP and TLS
+mod http; // HTTP and HTTPS
 mod ws; // WebSocket and WebSocket over TLS
 
 use std::{
@@ -156,12 +158,9 @@ impl PairServer {
         let _inside = self.runtime.enter();
         let server: Box<dyn Drained> = match settings.pair.transport() {
             Transport::Ws | Transport::Wss => Box::new(ws::start(settings, address, workers, tls)?),
-            Transport::Tcp
-            | Transport::Tls
-            | Transport::Udp
-            | Transport::Proto
-            | Transport::Http
-            | Transport::Https => {
+            Transport::Tcp | Transport::Tls => Box::new(tcp::start(address, workers, tls)?),
+            Transport::Http | Transport::Https => http::start(address, workers, tls)?,
+            Transport::Udp | Transport::Proto => {
                 return Err(ServeError::Thread(io::ErrorKind::Unsupported.into()));
             }
         };
