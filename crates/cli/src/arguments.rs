@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 #[cfg(unix)]
 use crate::store::StoreArguments;
 use crate::{
-    bench::BenchArguments, chat::ChatArguments, check_config::CheckConfigArguments,
+    bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
+    check_config::CheckConfigArguments,
     default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
     serve::ServeArguments,
 };
@@ -25,6 +26,7 @@ use crate::{
         "  tidewire gateway --config config.ini            one address for many backends\n",
         "  tidewire default-config > tidewire.toml         begin a configuration\n",
         "  tidewire check-config --config tidewire.toml    check it\n",
+        "  tidewire certs                                  certificates to try TLS with\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
         "  tidewire bench echo --transport ws server       measure\n",
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     CheckConfig(CheckConfigArguments),
     DefaultConfig(DefaultConfigArguments),
+    Certs(CertsArguments),
     #[cfg(unix)]
     Store(StoreArguments),
 }

@@ -12,6 +12,7 @@ mod bench; // load, and what it costs
 mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
+mod certs; // certificates to begin with
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
 mod signals; // what a running program is told
@@ -49,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
+        Command::Certs(arguments) => certs::run(&arguments),
         #[cfg(unix)]
         Command::Store(arguments) => store::run(&arguments),
     }

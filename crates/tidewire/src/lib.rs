@@ -42,10 +42,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod memory; // what all connections may hold together
+pub mod runtime; // threads that host servers and clients
+pub mod timer; // waits that can be cancelled
 pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod socket; // a connection of the system: TCP or a Unix socket
 mod sync; // locks without poisoning
 mod queue; // bounded, between threads and tasks
 mod broadcast; // encoded once, sent to many

@@ -2,7 +2,9 @@
 //! for each field a method of its name that sets it and gives the configuration back: here, or beside the
 //! struct where there is more to say.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
+
+use crate::net::{Address, UnixOptions};
 
 macro_rules! setters {
     ($config:ty { $($(#[$attribute:meta])* $field:ident: $value:ty),+ $(,)? }) => {
@@ -19,7 +21,8 @@ macro_rules! setters {
 }
 
 setters!(crate::service::Config {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
@@ -27,6 +30,11 @@ setters!(crate::service::Config {
     options: crate::net::SocketOptions,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,
+});
+
+setters!(UnixOptions {
+    mode: u32,
+    group: impl Into<Option<u32>>,
 });
 
 setters!(crate::service::Limits {
@@ -49,6 +57,16 @@ setters!(crate::net::SocketOptions {
     send_buffer_bytes: impl Into<Option<usize>>,
 });
 
+setters!(crate::runtime::Config {
+    threads: std::num::NonZeroUsize,
+    design: crate::runtime::Design,
+    placement: crate::runtime::Placement,
+    polling: bool,
+    jobs_max: usize,
+    name: impl Into<String>,
+    hooks: impl Into<Option<std::sync::Arc<dyn crate::runtime::Hooks>>>,
+});
+
 setters!(crate::tcp::Config {
     send_queue_bytes_max: usize,
     receive_buffer_bytes_max: usize,
@@ -69,7 +87,8 @@ setters!(crate::tcp::ServerConfig {
 });
 
 setters!(crate::ws::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
@@ -132,7 +151,7 @@ setters!(crate::inbox::ClientConfig {
 
 #[cfg(feature = "blocking")]
 setters!(crate::inbox::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
     sessions_max: usize,
     outgoing: crate::ws::Kind,
     inbox: crate::inbox::InboxLimits,

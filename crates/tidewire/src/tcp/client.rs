@@ -1,11 +1,11 @@
 //! The client: connect, plain or with TLS.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use super::{Config, ConnectError, Connection, shared::Shared};
-use crate::net::{Peer, Resolver, SocketOptions, Stream, dial};
+use crate::net::{Address, Peer, Resolver, Socket, SocketOptions, Stream, dial};
 
 /// Settings of a connection to be made: the address, and how to connect to it.
 ///
@@ -34,7 +34,7 @@ pub struct Client {
 enum Target {
     /// A host and a port or the name of a service.
     Name(String),
-    Address(SocketAddr),
+    Address(Address),
 }
 
 impl Client {
@@ -44,9 +44,9 @@ impl Client {
         Self::of(Target::Name(address.into()))
     }
 
-    /// A client for an address; nothing is resolved.
-    pub fn to(address: SocketAddr) -> Self {
-        Self::of(Target::Address(address))
+    /// A client for an address, of IP or of a Unix socket; nothing is resolved.
+    pub fn to(address: impl Into<Address>) -> Self {
+        Self::of(Target::Address(address.into()))
     }
 
     fn of(target: Target) -> Self {
@@ -89,7 +89,8 @@ impl Client {
         self
     }
 
-    /// Speaks TLS: the host of the address has to be in the server's certificate.
+    /// Speaks TLS: the host of the address has to be in the server's certificate, or the
+    /// [name](crate::tls::ClientTlsBuilder::server_name) that was set instead, as it must be for a Unix socket.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: impl Into<Option<crate::tls::ClientTls>>) -> Self {
@@ -114,34 +115,40 @@ impl Client {
     }
 
     async fn open(&self) -> Result<(Stream, Peer), ConnectError> {
-        let addresses = match &self.target {
-            Target::Address(address) => vec![*address],
+        let connected = match &self.target {
+            Target::Address(Address::Ip(address)) => {
+                let tcp = dial::connect_with(vec![*address], &self.options).await;
+                tcp.map(Socket::from)
+            }
+            Target::Address(unix @ Address::Unix(_)) => dial::connect_address(unix).await,
             Target::Name(name) => {
                 let resolved = self.resolver.resolve(name).await;
-                resolved.map_err(|source| ConnectError::Resolve {
+                let addresses = resolved.map_err(|source| ConnectError::Resolve {
                     name: name.clone(),
                     source,
-                })?
+                })?;
+                let tcp = dial::connect_with(addresses, &self.options).await;
+                tcp.map(Socket::from)
             }
         };
-        let connected = dial::connect_with(addresses, &self.options).await;
-        let tcp = connected.map_err(|source| ConnectError::Io {
+        let socket = connected.map_err(|source| ConnectError::Io {
             name: self.name(),
             source,
         })?;
         let peer = Peer {
-            address: tcp.peer_addr().ok(),
+            address: socket.peer_addr().ok().flatten(),
+            unix: socket.unix_peer(),
             ..Peer::default()
         };
-        self.secure(tcp, peer).await
+        self.secure(socket, peer).await
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(&self, tcp: TcpStream, mut peer: Peer) -> Result<(Stream, Peer), ConnectError> {
+    async fn secure(&self, socket: Socket, mut peer: Peer) -> Result<(Stream, Peer), ConnectError> {
         let Some(tls) = &self.tls else {
-            return Ok((Stream::Plain(tcp), peer));
+            return Ok((Stream::Plain(socket), peer));
         };
-        let connected = tls.connect(&self.host(), tcp, None).await;
+        let connected = tls.connect(&self.host(), socket, None).await;
         let (stream, told) = connected.map_err(|failure| ConnectError::Tls {
             name: self.name(),
             source: failure.error,
@@ -153,8 +160,8 @@ impl Client {
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
-    async fn secure(&self, tcp: TcpStream, peer: Peer) -> Result<(Stream, Peer), ConnectError> {
-        Ok((Stream::Plain(tcp), peer))
+    async fn secure(&self, socket: Socket, peer: Peer) -> Result<(Stream, Peer), ConnectError> {
+        Ok((Stream::Plain(socket), peer))
     }
 
     fn name(&self) -> String {
@@ -168,7 +175,8 @@ impl Client {
     #[cfg(feature = "tls")]
     fn host(&self) -> String {
         match &self.target {
-            Target::Address(address) => address.ip().to_string(),
+            Target::Address(Address::Ip(address)) => address.ip().to_string(),
+            Target::Address(unix @ Address::Unix(_)) => unix.to_string(),
             Target::Name(name) => {
                 let (host, _port) = name.rsplit_once(':').unwrap_or((name, ""));
                 let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));

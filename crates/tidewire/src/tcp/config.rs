@@ -1,8 +1,11 @@
 //! Limits and deadlines of a connection, and of a server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use crate::{net::SocketOptions, service};
+use crate::{
+    net::{Address, SocketOptions},
+    service,
+};
 
 /// Buffers, limits and deadlines of a connection, of either side.
 ///
@@ -101,8 +104,8 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Plain TCP on `address`, everything else at its default.
-    pub fn new(address: SocketAddr) -> Self {
+    /// Plain bytes on `address`, everything else at its default.
+    pub fn new(address: Address) -> Self {
         Self::with(service::Config::new(address))
     }
 

@@ -13,7 +13,10 @@ use super::{
     protocol::{Bytes, Life},
     shared::{End, Shared},
 };
-use crate::service::{self, Registered, ServerStats};
+use crate::{
+    net::{Address, Listener},
+    service::{self, Registered, ServerStats},
+};
 
 /// Bytes that a server's sessions have moved since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,14 +68,22 @@ impl RunningServer {
         Self { service, life }
     }
 
-    /// The address it listens on, with the port that was picked.
+    /// The address it listens on.
+    pub fn address(&self) -> &Address {
+        self.service.address()
+    }
+
+    /// The IP address it listens on, with the port that was picked.
+    ///
+    /// # Panics
+    /// When it listens on a Unix socket: where that is possible, [`address`](Self::address) tells.
     pub fn local_addr(&self) -> SocketAddr {
         self.service.local_addr()
     }
 
     /// Returns the listeners, to be given to a server that succeeds this one: connections that wait to be accepted
     /// are then lost to neither.
-    pub fn listeners(&self) -> &[std::net::TcpListener] {
+    pub fn listeners(&self) -> &[Listener] {
         self.service.listeners()
     }
 

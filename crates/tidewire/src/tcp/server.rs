@@ -13,7 +13,7 @@ use super::{
     protocol::{Bytes, Endpoint, Life, Serving},
 };
 use crate::{
-    net::{ConnectionCounts, Stream},
+    net::{ConnectionCounts, Listener, Stream},
     service::{self, Observer, StartError},
 };
 
@@ -132,7 +132,7 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub fn bind(&self) -> Result<Vec<std::net::TcpListener>, StartError> {
+    pub fn bind(&self) -> Result<Vec<Listener>, StartError> {
         self.service(Arc::new(Life::new(&self.config, None))).bind()
     }
 
@@ -144,10 +144,7 @@ impl Server {
     ///
     /// # Panics
     /// With [`Workers::Pool`](service::Workers::Pool), outside of a tokio runtime.
-    pub fn start_on(
-        &self,
-        listeners: Vec<std::net::TcpListener>,
-    ) -> Result<RunningServer, StartError> {
+    pub fn start_on(&self, listeners: Vec<Listener>) -> Result<RunningServer, StartError> {
         let life = Arc::new(Life::new(&self.config, self.observer.clone()));
         let mut server = self.service(Arc::clone(&life));
         if let Some(counts) = &self.counts {
