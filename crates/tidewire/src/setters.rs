@@ -120,6 +120,37 @@ setters!(crate::net::relay::RelayLimits {
     idle_timeout: impl Into<Option<Duration>>,
 });
 
+#[cfg(feature = "udp")]
+setters!(crate::udp::Config {
+    datagram_bytes_max: usize,
+    batch_max: usize,
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: impl Into<Option<bool>>,
+    broadcast: bool,
+    ttl: impl Into<Option<u32>>,
+    fragment: bool,
+    multicast: crate::udp::MulticastOptions,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::MulticastOptions {
+    loopback: impl Into<Option<bool>>,
+    ttl: impl Into<Option<u32>>,
+    interface: impl Into<crate::udp::Interface>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::ServerConfig {
+    address: SocketAddr,
+    workers: crate::service::Workers,
+    socket: crate::udp::Config,
+    multicast_to: impl Into<Option<SocketAddr>>,
+});
+
 setters!(crate::ws::TopicConfig {
     backlog_bytes_max: usize,
     too_slow: crate::ws::TooSlow,

@@ -56,3 +56,5 @@ mod topic_order;
 mod unix_sockets;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "udp")]
+mod udp;
