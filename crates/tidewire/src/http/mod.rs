@@ -63,7 +63,7 @@ mod origin; // which web pages a request may come from
 #[cfg(feature = "http")]
 pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
-pub use body::{BodyError, BodyLimits, RequestBody, read_body};
+pub use body::{BodyError, BodyLimits, RequestBody, read_body, read_body_counted};
 #[cfg(feature = "http")]
 pub use cache::{CacheConfig, CacheError, CachedBody, FileCache};
 #[cfg(feature = "http")]
