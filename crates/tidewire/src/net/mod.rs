@@ -6,6 +6,7 @@
 pub(crate) mod listener; // bind and accept, within limits
 pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
+pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
 pub(crate) mod peek; // read a preamble and not one byte more
 mod peer; // who is at the other end
 pub(crate) mod guests; // connections that make room for others
@@ -21,4 +22,5 @@ pub use admission::{ConnectionCounts, Exceeded};
 #[cfg(feature = "http2")]
 pub use http2::Http2Stream;
 pub use peer::Peer;
+pub use proxy::{Proxy, ProxyError};
 pub use stream::{Rewind, Stream};
