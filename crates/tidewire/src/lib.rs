@@ -46,6 +46,7 @@ pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod socket; // a connection of the system: TCP or a Unix socket
 mod sync; // locks without poisoning
 mod queue; // bounded, between threads and tasks
 mod entropy; // masking keys and nonces from the kernel's CSPRNG

@@ -2,7 +2,9 @@
 //! for each field a method of its name that sets it and gives the configuration back: here, or beside the
 //! struct where there is more to say.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
+
+use crate::net::{Address, UnixOptions};
 
 macro_rules! setters {
     ($config:ty { $($(#[$attribute:meta])* $field:ident: $value:ty),+ $(,)? }) => {
@@ -19,13 +21,19 @@ macro_rules! setters {
 }
 
 setters!(crate::service::Config {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
     limits: crate::service::Limits,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,
+});
+
+setters!(UnixOptions {
+    mode: u32,
+    group: impl Into<Option<u32>>,
 });
 
 setters!(crate::service::Limits {
@@ -39,7 +47,8 @@ setters!(crate::service::Limits {
 });
 
 setters!(crate::ws::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
@@ -102,7 +111,7 @@ setters!(crate::inbox::ClientConfig {
 
 #[cfg(feature = "blocking")]
 setters!(crate::inbox::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
     sessions_max: usize,
     outgoing: crate::ws::Kind,
     inbox: crate::inbox::InboxLimits,
@@ -142,6 +151,7 @@ setters!(crate::http::ClientConfig {
     redirects_max: usize,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ClientTls>>,
+    address: impl Into<Option<Address>>,
     proxy: impl Into<Option<crate::net::Proxy>>,
     #[cfg(feature = "http2")]
     http2: bool,

@@ -72,7 +72,7 @@ pub(crate) fn start(
     settings: &settings::Admin,
     gateway: Arc<Gateway>,
     owner: Arc<dyn Owner>,
-    sockets: Option<Vec<std::net::TcpListener>>,
+    sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
     let state = Arc::new(AdminState {
@@ -82,7 +82,7 @@ pub(crate) fn start(
         started: Instant::now(),
         draining: Mutex::default(),
     });
-    let mut config = Config::new(settings.address);
+    let mut config = Config::new(settings.address.into());
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
     config.limits.guests_max = GUESTS_MAX;

@@ -190,7 +190,7 @@ pub(crate) async fn run(
         // Of port 0 the system has made one.
         config.address = listener.local_addr()?;
     }
-    let port = config.address.port();
+    let port = config.address.socket_addr().map_or(port, |it| it.port());
     say(format_args!("{name} server port: {port}"));
     say(format_args!("{name} server static content path: {www}"));
     say(format_args!(

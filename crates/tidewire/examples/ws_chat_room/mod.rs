@@ -42,7 +42,7 @@ pub(crate) async fn run(
         config.address = listener.local_addr()?;
     }
     let server = server(&config, &room, &files);
-    let port = config.address.port();
+    let port = config.address.socket_addr().map_or(port, |it| it.port());
     say(format_args!("{name} server port: {port}"));
     say(format_args!("{name} server static content path: {www}"));
     say(format_args!(

@@ -1,4 +1,4 @@
-//! From a host name to a TCP connection: resolve it, and try all of its addresses with a short
+//! From an address to a connection. Of a host name: resolve it, and try all of its addresses with a short
 //! stagger ("happy eyeballs", RFC 8305), so that one that is dead costs a quarter of a second
 //! instead of the whole deadline.
 
@@ -16,11 +16,40 @@ use tokio::{
     time::sleep,
 };
 
+use super::address::{Address, UnixAddress};
+use crate::socket::Socket;
+
 /// How long an attempt may go on alone: RFC 8305 section 5, Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// How many addresses of a name are tried.
 const ADDRESSES_MAX: usize = 16;
+
+/// Connects to an address that needs no resolving.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the attempt is given up.
+pub(crate) async fn connect_address(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Ip(address) => connect_to(vec![*address]).await.map(Socket::from),
+        Address::Unix(name) => connect_unix(name).await,
+    }
+}
+
+#[cfg(unix)]
+async fn connect_unix(name: &UnixAddress) -> io::Result<Socket> {
+    let stream = tokio::net::UnixStream::connect(name.for_system()?).await?;
+    Ok(stream.into())
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::unused_async,
+    reason = "the same signature as with Unix sockets"
+)]
+async fn connect_unix(_name: &UnixAddress) -> io::Result<Socket> {
+    Err(super::address::unsupported())
+}
 
 /// Connects to one of the addresses of `host`.
 ///

@@ -3,7 +3,12 @@
 //! In: addresses, and sockets of the system. Out: byte streams, counted where they were accepted. Knows no
 //! protocol above TLS and the framing of HTTP/2; only [`relay`] looks where WebSocket frames end.
 
-pub(crate) mod listener; // bind and accept, within limits
+mod address; // IP addresses and Unix sockets
+mod listener; // what is listened on, of either kind
+#[cfg(unix)]
+mod socket_file; // the file of a Unix socket: stale ones, permissions, its end
+pub(crate) mod bind; // addresses to listeners
+pub(crate) mod accept; // accept, within limits
 pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
 pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
@@ -18,9 +23,13 @@ pub(crate) mod http2_frames; // floods of frames that carry nothing
 pub(crate) mod buffer; // pooled read buffers: an idle connection owns none
 pub mod relay; // bytes between two streams
 
+pub use crate::socket::{Socket, UnixPeer};
+pub use address::{Address, AddressError, UnixAddress};
 pub use admission::{ConnectionCounts, Exceeded};
+pub use bind::UnixOptions;
 #[cfg(feature = "http2")]
 pub use http2::Http2Stream;
+pub use listener::Listener;
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyError};
 pub use stream::{Rewind, Stream};

@@ -1,4 +1,4 @@
-//! The byte stream under a connection: TCP, plain or with TLS, or a stream of HTTP/2.
+//! The byte stream under a connection: a socket, plain or with TLS, or a stream of HTTP/2.
 //!
 //! [`Rewind`] puts bytes back that were read too early, so that a request which turns out to be
 //! no WebSocket upgrade can be given to an HTTP server as if nothing had been read.
@@ -13,20 +13,20 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 
 #[cfg(feature = "http2")]
 use super::http2::Http2Stream;
+use crate::socket::Socket;
 
-/// A TCP connection, plain or encrypted, or a part of one.
+/// A connection over TCP or a Unix socket, plain or encrypted, or a part of one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
-    /// Plain TCP.
-    Plain(TcpStream),
-    /// TLS over TCP; boxed, since its state is large.
+    /// The bytes as they are.
+    Plain(Socket),
+    /// TLS; boxed, since its state is large.
     #[cfg(feature = "tls")]
     Tls(Box<crate::tls::TlsStream>),
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.

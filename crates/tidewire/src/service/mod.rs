@@ -42,7 +42,7 @@
 //!
 //! # fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let running = Server::new(Config::new("127.0.0.1:0".parse()?), Lines).start()?;
-//! println!("{}", running.local_addr());
+//! println!("{}", running.address());
 //! # Ok(()) }
 //! ```
 

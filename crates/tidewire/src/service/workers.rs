@@ -4,12 +4,15 @@
 //! migrates, nothing is stolen. *Pool*: one work-stealing runtime. Which is better depends on
 //! the load: per core for many alike connections, the pool when single connections are heavy.
 
-use std::{io, net::TcpListener, num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, thread};
+
+use crate::net::Listener;
 
 /// How a server uses the machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads.
+    /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads. Of a Unix socket all
+    /// threads share one listener.
     PerCore(NonZeroUsize),
     /// Tasks on the runtime that starts the server.
     Pool,
@@ -31,9 +34,9 @@ impl Workers {
 
     /// Gives each worker its listeners: at least one, and none is left over, since connections that wait
     /// there would never be accepted.
-    pub(crate) fn share(self, listeners: Vec<TcpListener>) -> io::Result<Vec<Vec<TcpListener>>> {
+    pub(crate) fn share(self, listeners: Vec<Listener>) -> io::Result<Vec<Vec<Listener>>> {
         let workers = self.listeners();
-        let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let without = shares.iter_mut().skip(listeners.len());
         for (share, listener) in without.zip(listeners.iter().cycle()) {
             share.push(listener.try_clone()?);

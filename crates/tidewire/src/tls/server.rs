@@ -11,7 +11,6 @@ use rustls::{
     RootCertStore, ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server};
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     source::Source,
     trust::{self, Revocation},
 };
+use crate::socket::Socket;
 
 /// A server's certificate, and which client certificates it demands.
 ///
@@ -123,7 +123,7 @@ impl ServerTls {
     /// `first` is preferred to the application protocols that were set.
     pub(crate) async fn accept(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
         first: Option<&[u8]>,
     ) -> io::Result<(TlsStream, TlsPeer)> {
         let mut config = self.live.for_handshake().await;
@@ -133,9 +133,9 @@ impl ServerTls {
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let accepted = TlsAcceptor::from(config).accept(tcp).await;
+        let accepted = TlsAcceptor::from(config).accept(socket).await;
         let stream: server::TlsStream<_> = accepted.map_err(in_words)?;
-        let (_tcp, session) = stream.get_ref();
+        let (_socket, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);
         let peer = TlsPeer::new(session, server_name, true);
         Ok((TlsStream::new(stream), peer))

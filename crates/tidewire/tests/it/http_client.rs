@@ -367,6 +367,19 @@ async fn hooks_of_a_client_hear_of_heads_responses_and_errors() {
     assert_eq!(heard[..2], ["head 200", "response GET /a 0 HTTP/1.1"]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_is_as_good_as_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = tidewire::net::Address::unix(folder.path().join("http.sock"));
+    let config = Config::new(address.clone()).workers(Workers::Pool);
+    let http = Http::handler(Mirror, web::Config::default());
+    let _running = Server::new(config, http).start().unwrap();
+    let client = Client::new(ClientConfig::default().address(address));
+    let response = client.get("http://localhost/a").await.unwrap();
+    assert_eq!(text(&response), "GET /a 0 HTTP/1.1");
+}
+
 #[cfg(feature = "blocking")]
 #[test]
 fn a_thread_without_runtime_sends_requests_too() {

@@ -54,5 +54,7 @@ mod service;
 mod session_counts;
 mod sharing;
 mod topic_order;
+#[cfg(all(unix, feature = "tls"))]
+mod unix_sockets;
 #[cfg(feature = "tls")]
 mod tls;

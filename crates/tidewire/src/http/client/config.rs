@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, response::Parts};
 
 use super::RequestError;
-use crate::net::Proxy;
+use crate::net::{Address, Proxy};
 
 /// Settings of a [`Client`](super::Client).
 #[derive(Clone)]
@@ -36,6 +36,9 @@ pub struct ClientConfig {
     /// Whom to trust over https. Default: the system's certificate authorities.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ClientTls>,
+    /// Connect here, whatever host the URL names: a Unix socket, or an address that no name resolves to. Goes before
+    /// [`proxy`](Self::proxy). Default: none.
+    pub address: Option<Address>,
     /// The way out: HTTP `CONNECT` or SOCKS5, for http and https alike. Default: none.
     pub proxy: Option<Proxy>,
     /// Offer HTTP/2 to servers of https. Default true.
@@ -81,6 +84,7 @@ impl Default for ClientConfig {
             redirects_max: 0,
             #[cfg(feature = "tls")]
             tls: None,
+            address: None,
             proxy: None,
             #[cfg(feature = "http2")]
             http2: true,

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tower_service::Service as Tower;
 
 use super::ClientConfig;
-use crate::net::{Proxy, Stream, dial, proxy};
+use crate::net::{Address, Proxy, Socket, Stream, dial, proxy};
 
 /// Makes connections for the pool.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub(super) struct Connector(Arc<Settings>);
 
 struct Settings {
     within: Duration,
+    address: Option<Address>,
     proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
@@ -75,6 +76,7 @@ impl Connector {
     pub(super) fn new(config: &ClientConfig) -> Self {
         Self(Arc::new(Settings {
             within: config.connect_timeout,
+            address: config.address.clone(),
             proxy: config.proxy.clone(),
             #[cfg(feature = "tls")]
             tls: config.tls.clone(),
@@ -129,15 +131,25 @@ impl Settings {
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-        let stream = if let Some(proxy_url) = self.proxy_for(uri, is_secure)? {
-            let failed = |error| ConnectFailure::because(format!("through {proxy_url}"), error);
-            proxy::connect(&proxy_url, host, port)
-                .await
-                .map_err(failed)?
-        } else {
-            let failed =
-                |error| ConnectFailure::because(format!("cannot reach {host}:{port}"), error);
-            dial::connect(host, port).await.map_err(failed)?
+        let stream = match (&self.address, self.proxy_for(uri, is_secure)?) {
+            (Some(address), _) => {
+                let failed =
+                    |error| ConnectFailure::because(format!("cannot reach {address}"), error);
+                dial::connect_address(address).await.map_err(failed)?
+            }
+            (None, Some(proxy_url)) => {
+                let failed = |error| ConnectFailure::because(format!("through {proxy_url}"), error);
+                let connected = proxy::connect(&proxy_url, host, port).await;
+                connected.map_err(failed)?
+            }
+            (None, None) => {
+                let failed =
+                    |error| ConnectFailure::because(format!("cannot reach {host}:{port}"), error);
+                dial::connect(host, port)
+                    .await
+                    .map(Socket::from)
+                    .map_err(failed)?
+            }
         };
         if !is_secure {
             return Ok(Link::new(Stream::Plain(stream), false));
@@ -146,11 +158,7 @@ impl Settings {
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(
-        &self,
-        host: &str,
-        stream: tokio::net::TcpStream,
-    ) -> Result<Link, ConnectFailure> {
+    async fn secure(&self, host: &str, stream: Socket) -> Result<Link, ConnectFailure> {
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
             None => crate::tls::ClientTls::shared_system_roots()
@@ -168,11 +176,7 @@ impl Settings {
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
-    async fn secure(
-        &self,
-        _host: &str,
-        _stream: tokio::net::TcpStream,
-    ) -> Result<Link, ConnectFailure> {
+    async fn secure(&self, _host: &str, _stream: Socket) -> Result<Link, ConnectFailure> {
         Err(ConnectFailure::new("https needs the feature `tls`"))
     }
 

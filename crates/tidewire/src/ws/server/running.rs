@@ -6,6 +6,7 @@ use tidewire_proto::{CloseCode, Stats};
 
 use super::sockets::{Life, Sockets};
 use crate::{
+    net::{Address, Listener},
     service,
     ws::{Sender, Topic},
 };
@@ -56,18 +57,27 @@ impl RunningServer {
         self.service.reconfigure(&server(self.life.clone()));
     }
 
-    /// The address it listens on, with the port that was picked.
+    /// Where it listens, with the port that was picked.
+    pub fn address(&self) -> &Address {
+        self.service.address()
+    }
+
+    /// The IP address it listens on, with the port that was picked.
+    ///
+    /// # Panics
+    /// When it listens on a Unix socket: where that is possible, [`address`](Self::address) tells.
     pub fn local_addr(&self) -> SocketAddr {
         self.service.local_addr()
     }
 
     /// What it accepts from, to be given to a server that succeeds this one: connections that wait
-    /// to be accepted are then lost to neither.
-    pub fn listeners(&self) -> &[std::net::TcpListener] {
+    /// to be accepted are then lost to neither. In another process, the file of a Unix socket has to be
+    /// [left](Listener::leave_file) to it besides.
+    pub fn listeners(&self) -> &[Listener] {
         self.service.listeners()
     }
 
-    /// Accepts nothing more and lets go of the listeners; what was accepted goes on, handshakes too.
+    /// Accepts nothing more and lets go of the listeners, the file of a Unix socket included; what was accepted goes on, handshakes too.
     /// Connections of HTTP/2 are told to open no more streams.
     pub fn stop_accepting(&mut self) {
         self.service.stop_accepting();
