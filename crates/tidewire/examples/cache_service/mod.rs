@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     error::Error,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -37,7 +37,7 @@ struct Cache(Mutex<Values>);
 
 impl Cache {
     fn with<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock().expect("nothing panics while it holds the lock"))
     }
 
     fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
