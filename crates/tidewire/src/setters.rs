@@ -27,6 +27,7 @@ setters!(crate::service::Config {
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
     limits: crate::service::Limits,
+    options: crate::net::SocketOptions,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,
 });
@@ -44,6 +45,45 @@ setters!(crate::service::Limits {
     tls_timeout: Duration,
     unsent_bytes_max: impl Into<Option<u32>>,
     unacknowledged_timeout: impl Into<Option<Duration>>,
+});
+
+setters!(crate::net::SocketOptions {
+    keep_alive: impl Into<Option<Duration>>,
+    keep_alive_interval: impl Into<Option<Duration>>,
+    no_delay: bool,
+    reuse_address: bool,
+    reuse_port: bool,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+});
+
+setters!(crate::runtime::Config {
+    threads: std::num::NonZeroUsize,
+    design: crate::runtime::Design,
+    placement: crate::runtime::Placement,
+    polling: bool,
+    jobs_max: usize,
+    name: impl Into<String>,
+    hooks: impl Into<Option<std::sync::Arc<dyn crate::runtime::Hooks>>>,
+});
+
+setters!(crate::tcp::Config {
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes_max: usize,
+    write_timeout: Duration,
+    idle_timeout: impl Into<Option<Duration>>,
+    close_timeout: Duration,
+});
+
+setters!(crate::tcp::BroadcastConfig {
+    backlog_bytes_max: usize,
+    too_slow: crate::tcp::TooSlow,
+});
+
+setters!(crate::tcp::ServerConfig {
+    service: crate::service::Config,
+    connection: crate::tcp::Config,
+    broadcast: crate::tcp::BroadcastConfig,
 });
 
 setters!(crate::ws::ServerConfig {
@@ -78,6 +118,37 @@ setters!(crate::ws::Limits {
 setters!(crate::net::relay::RelayLimits {
     write_timeout: Duration,
     idle_timeout: impl Into<Option<Duration>>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::Config {
+    datagram_bytes_max: usize,
+    batch_max: usize,
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: impl Into<Option<bool>>,
+    broadcast: bool,
+    ttl: impl Into<Option<u32>>,
+    fragment: bool,
+    multicast: crate::udp::MulticastOptions,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::MulticastOptions {
+    loopback: impl Into<Option<bool>>,
+    ttl: impl Into<Option<u32>>,
+    interface: impl Into<crate::udp::Interface>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::ServerConfig {
+    address: std::net::SocketAddr,
+    workers: crate::service::Workers,
+    socket: crate::udp::Config,
+    multicast_to: impl Into<Option<std::net::SocketAddr>>,
 });
 
 setters!(crate::ws::TopicConfig {

@@ -25,6 +25,28 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A [`Socket`] between two runtimes.
+#[derive(Debug)]
+pub(crate) enum Unplaced {
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Unplaced {
+    /// Puts it into the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn enter_runtime(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
+            #[cfg(unix)]
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
 impl Socket {
     /// The TCP connection, for options that only TCP has; `None` for a Unix socket.
     pub fn tcp(&self) -> Option<&TcpStream> {
@@ -49,6 +71,15 @@ impl Socket {
     /// Those of the system.
     pub fn set_nodelay(&self, is_on: bool) -> io::Result<()> {
         self.tcp().map_or(Ok(()), |tcp| tcp.set_nodelay(is_on))
+    }
+
+    /// Takes it out of the runtime it was made in.
+    pub(crate) fn leave_runtime(self) -> io::Result<Unplaced> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(Unplaced::Tcp),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.into_std().map(Unplaced::Unix),
+        }
     }
 
     /// Writes without waiting.

@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 #[cfg(unix)]
 use super::address::UnixAddress;
 use super::{
+    SocketOptions,
     address::Address,
     admission::{Admission, Exceeded, Permit},
     listener::{Listener, ListenerSocket},
@@ -87,15 +88,17 @@ pub(crate) async fn accept(
     acceptor: &Acceptor,
     admission: impl Fn() -> Arc<Admission>,
     busy: impl Fn(Exceeded) -> Cow<'static, [u8]>,
+    options: impl Fn() -> SocketOptions,
 ) -> (Socket, Address, Permit) {
     loop {
         match acceptor.accept().await {
             Ok((stream, address)) => {
                 let exceeded = match admission().admit(address.ip()) {
                     Ok(permit) => {
-                        // A message is written whole; waiting for more to send only delays it.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%address, %error, "TCP_NODELAY could not be set");
+                        if let Some(tcp) = stream.tcp()
+                            && let Err(error) = options().apply(tcp)
+                        {
+                            tracing::debug!(%address, %error, "socket options could not be set");
                         }
                         return (stream, address, permit);
                     }

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
+    SocketOptions,
     address::{Address, UnixAddress},
     listener::Listener,
 };
@@ -40,11 +41,12 @@ impl Default for UnixOptions {
 pub(crate) fn bind(
     address: &Address,
     count: usize,
-    options: &UnixOptions,
+    options: &SocketOptions,
+    unix: &UnixOptions,
 ) -> io::Result<Vec<Listener>> {
     match address {
-        Address::Ip(address) => bind_tcp(*address, count),
-        Address::Unix(name) => Ok(vec![bind_unix(name, options)?]),
+        Address::Ip(address) => bind_tcp(*address, count, options),
+        Address::Unix(name) => Ok(vec![bind_unix(name, unix)?]),
     }
 }
 
@@ -71,31 +73,32 @@ fn bind_unix(_name: &UnixAddress, _options: &UnixOptions) -> io::Result<Listener
     Err(super::address::unsupported())
 }
 
-fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Vec<Listener>> {
+fn bind_tcp(
+    address: SocketAddr,
+    count: usize,
+    options: &SocketOptions,
+) -> io::Result<Vec<Listener>> {
     // Without SO_REUSEPORT first: a port that another program listens on must be an error even
     // if that program would share it.
-    let first = bind_one(address, false)?;
+    let first = bind_one(address, options)?;
     if count <= 1 {
         return Ok(vec![first.into()]);
     }
     let address = first.local_addr()?;
     drop(first);
+    let shared = options.reuse_port(true);
     (0..count)
-        .map(|_| bind_one(address, true).map(Listener::from))
+        .map(|_| bind_one(address, &shared).map(Listener::from))
         .collect()
 }
 
-fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+fn bind_one(address: SocketAddr, options: &SocketOptions) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(share)?;
-    #[cfg(not(unix))]
-    let _ = share;
+    options.apply_to_listener(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -108,13 +111,13 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_an_error_even_when_it_could_be_shared() {
-        let options = UnixOptions::default();
+        let (options, unix) = (SocketOptions::default(), UnixOptions::default());
         let address = Address::from(([127, 0, 0, 1], 0));
-        let listeners = bind(&address, 2, &options).unwrap();
+        let listeners = bind(&address, 2, &options, &unix).unwrap();
         let address = listeners[0].local_addr().unwrap();
         assert_eq!(listeners[1].local_addr().unwrap(), address);
         assert_eq!(
-            bind(&address, 2, &options).unwrap_err().kind(),
+            bind(&address, 2, &options, &unix).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
     }

@@ -11,12 +11,16 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     time::sleep,
 };
 
-use super::address::{Address, UnixAddress};
+use super::{
+    SocketOptions,
+    address::{Address, UnixAddress},
+};
 use crate::socket::Socket;
 
 /// How long an attempt may go on alone: RFC 8305 section 5, Connection Attempt Delay.
@@ -56,12 +60,16 @@ async fn connect_unix(_name: &UnixAddress) -> io::Result<Socket> {
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = alternate(
-        lookup_host((without_idle_zone(host), port))
-            .await?
-            .collect(),
-    );
-    connect_to(addresses).await
+    connect_to(resolve(host, port).await?).await
+}
+
+/// The addresses of `host`, in the order in which to try them.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = lookup_host((without_idle_zone(host), port)).await?;
+    Ok(alternate(found.collect()))
 }
 
 /// The system takes a zone for link-local addresses only, and others need none.
@@ -80,9 +88,27 @@ fn without_idle_zone(host: &str) -> &str {
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
 pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let stream = race(addresses, TcpStream::connect).await?;
-    stream.set_nodelay(true)?;
+    connect_with(addresses, &SocketOptions::default()).await
+}
+
+/// As [`connect_to`], with these options.
+pub(crate) async fn connect_with(
+    addresses: Vec<SocketAddr>,
+    options: &SocketOptions,
+) -> io::Result<TcpStream> {
+    let stream = race(addresses, |address| attempt(address, options)).await?;
+    options.apply(&stream)?;
     Ok(stream)
+}
+
+async fn attempt(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    options.apply_buffers(&SockRef::from(&socket))?;
+    socket.connect(address).await
 }
 
 /// The first of the system's order, then the families by turns (RFC 8305 section 4).

@@ -13,6 +13,8 @@ pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
 pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
 pub(crate) mod peek; // read a preamble and not one byte more
+mod resolver; // names of hosts and services
+mod options; // of the system, for a socket
 mod peer; // who is at the other end
 pub(crate) mod guests; // connections that make room for others
 pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
@@ -20,6 +22,7 @@ pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
 pub(crate) mod http2; // a stream of an HTTP/2 connection as bytes
 #[cfg(feature = "http2")]
 pub(crate) mod http2_frames; // floods of frames that carry nothing
+pub(crate) mod timer; // one for all deadlines of a connection
 pub(crate) mod buffer; // pooled read buffers: an idle connection owns none
 pub mod relay; // bytes between two streams
 
@@ -30,6 +33,8 @@ pub use bind::UnixOptions;
 #[cfg(feature = "http2")]
 pub use http2::Http2Stream;
 pub use listener::Listener;
+pub use options::SocketOptions;
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyError};
+pub use resolver::Resolver;
 pub use stream::{Rewind, Stream};

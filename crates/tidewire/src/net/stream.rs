@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -32,6 +33,25 @@ pub enum Stream {
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
     #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),
+}
+
+impl Stream {
+    /// Our address of the connection; `None` where there is none of its own.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket()?.tcp()?.local_addr().ok()
+    }
+
+    /// The socket that carries it, for addresses and options: to read from it or write to it breaks the connection.
+    /// `None` for a stream of HTTP/2, which shares it.
+    pub fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Some(stream.socket()),
+            #[cfg(feature = "http2")]
+            Self::Http2(_) => None,
+        }
+    }
 }
 
 macro_rules! delegate {

@@ -19,13 +19,18 @@ use super::{
     proxied,
     sampled::Sampled,
     shared::{Current, Service},
+    workers::Workers,
 };
-use crate::net::{
-    Address, Listener, Peer, Socket, Stream,
-    accept::{self, Acceptor},
-    admission::Permit,
-    guests::{Guest, Guests},
-    stream::send_last,
+use crate::{
+    net::{
+        Address, Listener, Peer, Socket, Stream,
+        accept::{self, Acceptor},
+        admission::Permit,
+        guests::{Guest, Guests},
+        stream::send_last,
+    },
+    runtime::{Load, Runtime},
+    socket::Unplaced,
 };
 
 /// A worker: accepts until the drain, then lives until its connections have ended.
@@ -58,17 +63,51 @@ pub(super) async fn accept_loop<P: Protocol>(acceptor: Acceptor, current: Arc<Cu
     let ended = current.get().stop_accepting.clone();
     let admission = || Arc::clone(&current.get().admission);
     let busy = |exceeded| current.get().protocol.busy(exceeded);
+    let options = || current.get().config.options;
     loop {
         tokio::select! {
             biased;
             () = ended.started() => return,
-            (socket, address, permit) = accept::accept(&acceptor, admission, busy) => {
+            (socket, address, permit) = accept::accept(&acceptor, admission, busy, options) => {
                 let service = current.get();
-                let opening = connection(socket, address, permit, Arc::clone(&service));
-                service.tasks.spawn(Box::pin(opening));
+                match &service.config.workers {
+                    Workers::On(runtime) => {
+                        place(runtime, socket, address, permit, &service);
+                    }
+                    Workers::PerCore(_) | Workers::Pool => {
+                        let opening = connection(socket, address, permit, Arc::clone(&service), None);
+                        service.tasks.spawn(Box::pin(opening));
+                    }
+                }
             }
         }
     }
+}
+
+/// Gives a connection to the thread of the runtime that it shall belong to.
+fn place<P: Protocol>(
+    runtime: &Runtime,
+    socket: Socket,
+    address: Address,
+    permit: Permit,
+    service: &Arc<Service<P>>,
+) {
+    if runtime.is_spread_by_system() {
+        let opening = connection(socket, address, permit, Arc::clone(service), None);
+        service.tasks.spawn(Box::pin(opening));
+        return;
+    }
+    let slot = runtime.place();
+    let moved = socket.leave_runtime();
+    let load = slot.load();
+    let (service, tasks) = (Arc::clone(service), service.tasks.clone());
+    let opening = async move {
+        match moved.and_then(Unplaced::enter_runtime) {
+            Ok(socket) => connection(socket, address, permit, service, Some(load)).await,
+            Err(error) => tracing::error!(%error, "a connection could not go to its thread"),
+        }
+    };
+    tasks.spawn_on(&slot.handle, Box::pin(opening));
 }
 
 /// A connection until it is open; from then on a task of its own, which carries nothing
@@ -78,6 +117,7 @@ async fn connection<P: Protocol>(
     address: Address,
     mut permit: Permit,
     service: Arc<Service<P>>,
+    load: Option<Load>,
 ) {
     let guest = service.guests.as_ref().map(Guests::enter);
     if let Some(connection) =
@@ -86,6 +126,7 @@ async fn connection<P: Protocol>(
         let counted = Counted {
             connection,
             _permit: permit,
+            _load: load,
         };
         match guest {
             None => service.tasks.spawn(counted),
@@ -103,6 +144,8 @@ async fn connection<P: Protocol>(
 struct Counted<C> {
     connection: C,
     _permit: Permit,
+    /// On the thread it was placed on.
+    _load: Option<Load>,
 }
 
 impl<C: Future<Output = ()> + Unpin> Future for Counted<C> {
@@ -143,13 +186,19 @@ async fn open_in_time<P: Protocol>(
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
             let is_foreign = error.kind() == io::ErrorKind::InvalidData;
-            let error = crate::ErrorChain(&error);
+            let failure = error;
+            let error = crate::ErrorChain(&failure);
             if is_foreign && let Some(left_out) = FOREIGN.admit() {
                 tracing::info!(%address, %error, left_out, "a client speaks another protocol");
             }
             tracing::debug!(%address, %error, "handshake failed");
+            service.protocol.opening_failed(&failure);
         }
-        Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
+        Err(elapsed) => {
+            tracing::debug!(%address, "handshake not done in time");
+            let error = io::Error::new(io::ErrorKind::TimedOut, elapsed);
+            service.protocol.opening_failed(&error);
+        }
     }
     service.count_refused();
     None

@@ -6,7 +6,7 @@ use super::{
     proxied::{ProxyProtocol, TrustedProxies},
     workers::Workers,
 };
-use crate::net::{Address, UnixOptions};
+use crate::net::{Address, SocketOptions, UnixOptions};
 
 /// Where and how a server listens, whatever it speaks.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Limits of connections, and deadlines of their opening.
     pub limits: Limits,
+    /// Options of the listener's socket and of the connections'. What a reload changes of them counts for the
+    /// connections to come, but for the listener's own options and the sizes of buffers.
+    pub options: SocketOptions,
     /// Speak TLS. Default: no.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ServerTls>,
@@ -40,6 +43,7 @@ impl Config {
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            options: SocketOptions::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -17,6 +17,20 @@ use super::{
 };
 use crate::net::{Address, Listener};
 
+/// Counters of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections now, in whatever state; one of HTTP/2 counts for each of its sessions.
+    pub connections: usize,
+    /// Open sessions now.
+    pub sessions: usize,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Openings that failed: refused, malformed, TLS errors, too slow.
+    pub refused: u64,
+}
+
 /// A server that accepts connections until [`drain`](Self::drain) or drop. Dropping it tells its
 /// connections and aborts them.
 pub struct RunningServer<P: Protocol> {

@@ -97,8 +97,14 @@ impl<P: Protocol> Server<P> {
     /// [`StartError::Bind`].
     pub fn bind(&self) -> Result<Vec<Listener>, StartError> {
         let workers = self.config.workers.listeners();
-        bind::bind(&self.config.address, workers, &self.config.unix)
-            .map_err(|source| self.bind_error(source))
+        let Config {
+            address,
+            options,
+            unix,
+            ..
+        } = &self.config;
+        let bound = bind::bind(address, workers, options, unix);
+        bound.map_err(|source| self.bind_error(source))
     }
 
     /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process
@@ -151,12 +157,23 @@ impl<P: Protocol> Server<P> {
         };
         let current = &running.current;
         for (number, listeners) in shares.into_iter().enumerate() {
-            match self.config.workers {
+            match &self.config.workers {
                 Workers::Pool => {
                     for listener in listeners {
                         let acceptor = Acceptor::new(listener).map_err(StartError::Runtime)?;
                         let accept = accept::accept_loop(acceptor, Arc::clone(current));
                         current.get().tasks.spawn(Box::pin(accept));
+                    }
+                }
+                Workers::On(runtime) => {
+                    for listener in listeners {
+                        let slot = runtime.slot(number);
+                        let acceptor = {
+                            let _entered = slot.handle.enter();
+                            Acceptor::new(listener).map_err(StartError::Runtime)?
+                        };
+                        let accept = accept::accept_loop(acceptor, Arc::clone(current));
+                        current.get().tasks.spawn_on(&slot.handle, Box::pin(accept));
                     }
                 }
                 Workers::PerCore(_) => {

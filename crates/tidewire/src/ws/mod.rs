@@ -22,7 +22,7 @@ pub use crate::net::ProxyError;
 pub use crate::{
     http::{Fallback, Unrouted},
     net::{ConnectionCounts, Peer},
-    service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
+    service::{ProxyProtocol, ServerStats, StartError, TrustedProxies, client_ip},
 };
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
@@ -44,7 +44,7 @@ pub use request::Request;
 pub use response::HttpResponse;
 pub use server::{
     Established, Interceptor, Limits, Opening, RefusalObserver, RefusedRequest, RunningServer,
-    Server, ServerConfig, ServerStats, Traffic,
+    Server, ServerConfig, Traffic,
 };
 pub use socket::{
     Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,

@@ -53,8 +53,12 @@ mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
+mod runtime;
+mod tcp;
 mod topic_order;
 #[cfg(all(unix, feature = "tls"))]
 mod unix_sockets;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "udp")]
+mod udp;

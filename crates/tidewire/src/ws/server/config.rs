@@ -124,7 +124,7 @@ impl ServerConfig {
     pub(super) fn service(&self) -> service::Config {
         let mut config = service::Config::new(self.address.clone());
         config.unix.clone_from(&self.unix);
-        config.workers = self.workers;
+        config.workers = self.workers.clone();
         config.proxy_protocol.clone_from(&self.proxy_protocol);
         config.trusted_proxies.clone_from(&self.trusted_proxies);
         #[cfg(feature = "tls")]

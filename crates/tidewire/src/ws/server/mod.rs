@@ -24,7 +24,7 @@ use self::sockets::{Life, Sockets};
 pub use self::{
     config::{Limits, ServerConfig},
     opening::{Established, Interceptor, Opening, RefusalObserver, RefusedRequest},
-    running::{RunningServer, ServerStats, Traffic},
+    running::{RunningServer, Traffic},
 };
 use super::{Endpoint, IntoEndpoint};
 use crate::{

@@ -7,23 +7,9 @@ use tidewire_proto::{CloseCode, Stats};
 use super::sockets::{Life, Sockets};
 use crate::{
     net::{Address, Listener},
-    service,
+    service::{self, ServerStats},
     ws::{Sender, Topic},
 };
-
-/// Counters of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerStats {
-    /// Connections now, in whatever state; one of HTTP/2 counts for each of its sessions.
-    pub connections: usize,
-    /// Open WebSockets now.
-    pub sessions: usize,
-    /// WebSockets opened.
-    pub opened: u64,
-    /// Handshakes that failed: refused, malformed, TLS errors, too slow.
-    pub refused: u64,
-}
 
 /// What a server's sessions have moved since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,10 +95,10 @@ impl RunningServer {
     /// What the sessions have moved. Looks at every session; what a session has received counts
     /// once it waits for more.
     pub fn traffic(&self) -> Traffic {
-        let (total, bytes_queued) = self.life.sessions.stats();
+        let counters = self.life.sessions.counters();
         Traffic {
-            total,
-            bytes_queued,
+            total: counters.stats,
+            bytes_queued: counters.queued,
         }
     }
 
