@@ -190,6 +190,45 @@ setters!(crate::inbox::ServerConfig {
     socket: crate::ws::Config,
 });
 
+#[cfg(feature = "http")]
+setters!(crate::http::Config {
+    keep_alive: bool,
+    head: crate::ws::HeadLimits,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    answers: crate::http::AnswerBudget,
+    files: impl Into<Option<crate::http::FileCache>>,
+    trace: bool,
+    trace_date: bool,
+    keep_heads: bool,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    streams_per_connection_max: u32,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CookieOptions {
+    max_age: impl Into<Option<Duration>>,
+    domain: impl Into<Option<String>>,
+    path: impl Into<Option<String>>,
+    secure: bool,
+    same_site_strict: bool,
+    http_only: bool,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CacheConfig {
+    bytes_max: usize,
+    file_bytes_max: usize,
+    entries_max: usize,
+    reload_every: impl Into<Option<Duration>>,
+    index: impl Into<Option<String>>,
+    precompressed: bool,
+    hidden: bool,
+});
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -23,6 +23,8 @@ mod http;
 #[cfg(feature = "http")]
 mod http_connections;
 #[cfg(feature = "http")]
+mod http_files;
+#[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]
 mod http2;
