@@ -145,10 +145,10 @@ setters!(crate::udp::MulticastOptions {
 
 #[cfg(feature = "udp")]
 setters!(crate::udp::ServerConfig {
-    address: SocketAddr,
+    address: std::net::SocketAddr,
     workers: crate::service::Workers,
     socket: crate::udp::Config,
-    multicast_to: impl Into<Option<SocketAddr>>,
+    multicast_to: impl Into<Option<std::net::SocketAddr>>,
 });
 
 setters!(crate::ws::TopicConfig {

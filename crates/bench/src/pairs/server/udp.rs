@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tidewire::{
     service::Workers,
     udp::{
-        DatagramRef, Handler, Handlers, Interface, RunningServer, Sender, Server, ServerConfig, Session,
-        Socket, StartError,
+        DatagramRef, Handler, Handlers, Interface, RunningServer, Sender, Server, ServerConfig,
+        Session, Socket, StartError,
     },
 };
 use tokio::runtime::Runtime;
