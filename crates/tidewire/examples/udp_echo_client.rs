@@ -2,7 +2,6 @@
 //! `cargo run --features udp --example udp_echo_client -- [ADDRESS=127.0.0.1] [PORT=3333]`.
 //! `!` opens a new socket, an empty line stops the client.
 
-#[path = "udp_console/mod.rs"]
 mod console;
 
 use std::{error::Error, net::IpAddr};

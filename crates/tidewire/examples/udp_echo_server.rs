@@ -1,15 +1,12 @@
 //! Echoes datagrams and prints them: `cargo run --features udp --example udp_echo_server -- [PORT=3333]`.
 //! `!` restarts the server, an empty line stops it.
 
-#[path = "udp_console/mod.rs"]
 mod console;
 
 use std::{error::Error, net::Ipv4Addr, time::Duration};
 
 use console::{Console, Input, argument, begin, say};
-use tidewire::udp::{
-    DatagramRef, Handler, Handlers, Server, ServerConfig, Session, Socket, SocketError,
-};
+use tidewire::udp::{DatagramRef, Handler, Server, ServerConfig, Session, SocketError};
 
 struct Echo;
 
@@ -35,13 +32,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = argument(1, "port", 3333);
     say(format_args!("UDP server port: {port}\n"));
     let config = ServerConfig::new((Ipv4Addr::UNSPECIFIED, port).into());
-    let mut server = Server::new(config, Handlers(|_: &Socket| Echo));
+    let mut server = Server::handlers(config, |_| Echo);
     begin("Server starting...");
     let mut running = server.start()?;
     say("Done!");
     // The same port after a restart, also if it was picked.
     let address = running.local_addr();
-    server = Server::new(ServerConfig::new(address), Handlers(|_: &Socket| Echo));
+    server = Server::handlers(ServerConfig::new(address), |_| Echo);
     say(format_args!("Listening on {address}"));
     say("Press Enter to stop the server or '!' to restart the server...");
     let mut console = Console::new();

@@ -3,7 +3,6 @@
 //! `!` opens a new socket, an empty line stops the client. The interface, as in `lo`, is the one that the system chooses
 //! unless it is given.
 
-#[path = "udp_console/mod.rs"]
 mod console;
 
 use std::{error::Error, net::IpAddr};
@@ -22,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     say(format_args!("UDP multicast port: {port}\n"));
     let mut group = Group::new(address);
     if !interface.is_empty() {
-        group = group.interface(&interface[..]);
+        group = group.interface(interface.as_str());
     }
     let client = Client::listen((listen, port).into()).group(group.clone());
     begin("Client connecting...");

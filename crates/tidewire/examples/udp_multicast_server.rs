@@ -3,7 +3,6 @@
 //! `!` restarts the server, an empty line stops it. The interface, as in `lo`, is the one that the system chooses unless
 //! it is given.
 
-#[path = "udp_console/mod.rs"]
 mod console;
 
 use std::{
@@ -26,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let interface = match &interface[..] {
+    let interface = match interface.as_str() {
         "" => Interface::Any,
         name => name.into(),
     };

@@ -12,7 +12,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use tidewire::{
     service::Workers,
     udp::{
-        Config, DatagramRef, Handler, Handlers, MulticastOptions, Server, ServerConfig, Session,
+        Config, DatagramRef, Handler, MulticastOptions, Server, ServerConfig, Session,
         Socket,
     },
 };
@@ -89,7 +89,7 @@ fn ours(options: &Options) -> anyhow::Result<()> {
                 sent.ok();
             }
         }),
-        _ => Server::new(config, Handlers(move |_: &Socket| Echo { to })),
+        _ => Server::handlers(config, move |_| Echo { to }),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "blocking")]
-use std::net::ToSocketAddrs;
-
-use tokio::{net::lookup_host, time::timeout};
+use tokio::time::timeout;
 
 use super::{Config, Group, Socket, bind::bind, error::ConnectError, shared::Shared};
+use crate::net::Resolver;
 
 /// How a client's socket is made, any number of times.
 ///
@@ -40,6 +38,7 @@ pub struct Client {
     groups: Vec<Group>,
     hears_all: bool,
     connect_timeout: Duration,
+    resolver: Resolver,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +49,8 @@ enum Peer {
 }
 
 impl Client {
-    /// A client of `address`, a name or an IP address with a port, as in `example.com:3333`.
+    /// A client of `address`, a name or an IP address with a port, as in `example.com:3333` or
+    /// `[::1]:echo`.
     pub fn new(address: impl Into<String>) -> Self {
         Self::with(Peer::Name(address.into()))
     }
@@ -77,6 +77,7 @@ impl Client {
             groups: Vec::new(),
             hears_all: false,
             connect_timeout: Duration::from_secs(10),
+            resolver: Resolver::default(),
         }
     }
 
@@ -116,6 +117,13 @@ impl Client {
         self
     }
 
+    /// Resolves names by this. Default: by the system.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
     /// Resolves the peer's name, opens a socket for the first of its addresses that has a way, and joins the groups.
     ///
     /// # Errors
@@ -131,11 +139,9 @@ impl Client {
             Peer::None => Vec::new(),
             Peer::Address(address) => vec![*address],
             Peer::Name(name) => {
-                let resolved = timeout(self.connect_timeout, lookup_host(name)).await;
+                let resolved = timeout(self.connect_timeout, self.resolver.resolve(name)).await;
                 let resolved = resolved.map_err(|_elapsed| ConnectError::Timeout)?;
-                resolved
-                    .map_err(|source| self.resolve_error(source))?
-                    .collect()
+                resolved.map_err(|source| self.resolve_error(source))?
             }
         };
         let shared = self.open(&addresses, |socket, peer| {
@@ -144,7 +150,7 @@ impl Client {
             {
                 socket.connect(&peer.into())?;
             }
-            Shared::new(socket, self.config.clone(), peer)
+            Shared::new(socket, self.config.clone(), peer, None)
         })?;
         for group in &self.groups {
             shared.join(group)?;
@@ -164,10 +170,10 @@ impl Client {
         let addresses = match &self.peer {
             Peer::None => Vec::new(),
             Peer::Address(address) => vec![*address],
-            Peer::Name(name) => name
-                .to_socket_addrs()
-                .map_err(|source| self.resolve_error(source))?
-                .collect(),
+            Peer::Name(name) => {
+                let resolved = self.resolver.resolve_blocking(name);
+                resolved.map_err(|source| self.resolve_error(source))?
+            }
         };
         self.open(&addresses, |socket, peer| {
             if let Some(peer) = peer

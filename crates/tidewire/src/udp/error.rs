@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr};
 /// Something is wrong about datagrams that were sent, or with the socket; it goes on.
 ///
 /// Told by [`Handler::failed`](super::Handler::failed), [`Socket::event`](super::Socket::event) and
-/// [`Observer::failed`](super::Observer::failed).
+/// [`Observer::error`](super::Observer::error).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SocketError {

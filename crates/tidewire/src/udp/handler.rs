@@ -247,9 +247,10 @@ impl<H: Handler> Running<'_, H> {
             self.failed(out, queued);
         }
         if let Some(error) = error {
-            self.shared.core.counters.error();
             let to = self.shared.core.peer;
-            self.failed(out, SocketError { to, error });
+            let error = SocketError { to, error };
+            self.shared.count(&error);
+            self.failed(out, error);
         }
     }
 

@@ -40,21 +40,20 @@ mod shared; // a socket, as all who use it share it
 mod sender; // from other tasks and threads
 mod handler; // calls that borrow each datagram
 mod socket; // datagrams one by one
-mod endpoint; // what a server does with its sockets
 mod server; // bind, start, drain
 mod client; // a peer, or a group
 
 #[cfg(feature = "blocking")]
 pub(crate) use self::{core::Core, shared::is_about_earlier};
+pub use crate::service::Observer;
 pub use client::Client;
 pub use config::{BATCH_MAX, Config, DATAGRAM_BYTES_MAX, MulticastOptions, ServerConfig};
 pub use datagram::{Datagram, DatagramRef, Origin};
-pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
 pub use error::{ConnectError, GroupError, RecvError, SendError, SocketError, StartError};
 pub use group::{Group, Interface};
 pub use handler::{Handler, Session};
 pub use sender::{Batch, Sender};
-pub use server::{Observer, RunningServer, Server};
+pub use server::{RunningServer, Server};
 pub use socket::{Event, Received, Socket};
 pub use traffic::Traffic;
 

@@ -10,34 +10,21 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Config, Endpoint, Group, IntoEndpoint, Sender, ServerConfig, Socket,
+    Config, Group, Handler, Sender, ServerConfig, Socket,
     bind::bind,
     error::{GroupError, SendError, StartError},
     shared::{Shared, turn},
     traffic::Traffic,
 };
-use crate::service::{Drain, Tasks, Workers};
-
-/// Sees a server as a whole. Calls are quick, and may come from several threads.
-pub trait Observer: Send + Sync + 'static {
-    /// The server is bound; its handlers are opened after this.
-    fn started(&self, address: SocketAddr) {
-        let _ = address;
-    }
-
-    /// The server has been drained or dropped; its sockets are closed.
-    fn stopped(&self, address: SocketAddr) {
-        let _ = address;
-    }
-}
+use crate::service::{Drain, Observer, Tasks, Workers};
 
 /// A UDP server to be started, any number of times.
 ///
 /// ```
-/// use tidewire::udp::{DatagramRef, Handler, Handlers, Server, ServerConfig, Session, Socket};
+/// use tidewire::udp::{DatagramRef, Handler, Server, ServerConfig, Session};
 ///
 /// struct Echo;
 ///
@@ -50,7 +37,7 @@ pub trait Observer: Send + Sync + 'static {
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = ServerConfig::new("127.0.0.1:0".parse()?);
-/// let server = Server::new(config, Handlers(|_socket: &Socket| Echo)).start()?;
+/// let server = Server::handlers(config, |_socket| Echo).start()?;
 ///
 /// let mut client = tidewire::udp::Client::to(server.local_addr()).connect().await?;
 /// client.send(b"hello").await?;
@@ -62,9 +49,12 @@ pub trait Observer: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Server {
     config: ServerConfig,
-    endpoint: Arc<dyn Endpoint>,
-    observer: Option<Arc<dyn Observer>>,
+    endpoint: Endpoint,
+    observer: Option<Arc<dyn Observer<Sender>>>,
 }
+
+/// Serves a socket.
+type Endpoint = Arc<dyn Fn(Socket) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,20 +65,47 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server whose sockets `endpoint` serves: an async function of a [`Socket`], [`Handlers`](super::Handlers), or an
-    /// [`Endpoint`].
-    pub fn new<Kind>(config: ServerConfig, endpoint: impl IntoEndpoint<Kind>) -> Self {
+    /// Serves every socket by an async function: one per [worker](ServerConfig::workers), each in a task of its own. It ends
+    /// with the server: [`Socket::recv`] tells of a drain by `None`; who does not listen is aborted at its deadline. When it
+    /// ends earlier, the socket is closed.
+    pub fn new<F, T>(config: ServerConfig, serve: F) -> Self
+    where
+        F: Fn(Socket) -> T + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        Self::with(config, Arc::new(move |socket| Box::pin(serve(socket))))
+    }
+
+    /// Serves every socket by a [`Handler`] of its own, which `make` makes when it opens.
+    pub fn handlers<F, H>(config: ServerConfig, make: F) -> Self
+    where
+        F: Fn(&Sender) -> H + Send + Sync + 'static,
+        H: Handler,
+    {
+        let serve = move |socket: Socket| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let handler = make(&socket.sender);
+            Box::pin(async move {
+                if let Err(error) = socket.run(handler).await {
+                    tracing::error!(error = %crate::ErrorChain(&error), "a socket has failed");
+                }
+            })
+        };
+        Self::with(config, Arc::new(serve))
+    }
+
+    fn with(config: ServerConfig, endpoint: Endpoint) -> Self {
         Self {
             config,
-            endpoint: endpoint.into_endpoint(),
+            endpoint,
             observer: None,
         }
     }
 
-    /// Tells `observer` of its starts and stops.
+    /// Tells `observer` of what happens to the server and its sockets: a socket is what a session is elsewhere, and an
+    /// [`error`](Observer::error) is a [`SocketError`](super::SocketError).
     #[must_use]
-    pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Arc::new(observer));
+    pub fn observe(mut self, observer: Arc<dyn Observer<Sender>>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -115,14 +132,14 @@ impl Server {
             threads: Vec::new(),
             observer: None,
         };
-        let mut runtimes = Vec::new();
-        for socket in sockets {
-            let runtime = own_runtime.then(own_runtime_of_worker).transpose();
-            let runtime = runtime.map_err(StartError::Runtime)?;
-            let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
-            let shared = Shared::new(socket, self.config.socket.clone(), None);
+        let mut places = Vec::new();
+        for (number, socket) in sockets.into_iter().enumerate() {
+            let place = Place::of(&self.config.workers, number).map_err(StartError::Runtime)?;
+            let _entered = place.handle().map(Handle::enter);
+            let observer = self.observer.clone();
+            let shared = Shared::new(socket, self.config.socket.clone(), None, observer);
             running.sockets.push(shared.map_err(StartError::Runtime)?);
-            runtimes.push(runtime);
+            places.push(place);
         }
         if let Some(first) = running.sockets.first() {
             running.address = first.core.local;
@@ -132,10 +149,10 @@ impl Server {
         }
         if let Some(observer) = &self.observer {
             running.observer = Some(Arc::clone(observer));
-            observer.started(running.address);
+            observer.started();
         }
-        for (number, runtime) in runtimes.into_iter().enumerate() {
-            self.serve(&mut running, number, runtime)?;
+        for (number, place) in places.into_iter().enumerate() {
+            self.serve(&mut running, number, place)?;
         }
         Ok(running)
     }
@@ -145,20 +162,27 @@ impl Server {
         &self,
         running: &mut RunningServer,
         number: usize,
-        runtime: Option<tokio::runtime::Runtime>,
+        place: Place,
     ) -> Result<(), StartError> {
         let shared = Arc::clone(&running.sockets[number]);
-        let endpoint = Arc::clone(&self.endpoint);
-        let Some(runtime) = runtime else {
-            running.tasks.spawn(Serving::new(shared, endpoint));
-            return Ok(());
+        let serving = Serving::new(shared, Arc::clone(&self.endpoint));
+        let runtime = match place {
+            Place::Here => {
+                running.tasks.spawn(serving);
+                return Ok(());
+            }
+            Place::On(handle) => {
+                running.tasks.spawn_on(&handle, serving);
+                return Ok(());
+            }
+            Place::Own(runtime) => runtime,
         };
         let (tasks, abort) = (running.tasks.clone(), running.abort.clone());
         let thread = thread::Builder::new()
             .name(format!("tidewire-udp-{number}"))
             .spawn(move || {
                 runtime.block_on(async move {
-                    tasks.spawn(Serving::new(shared, endpoint));
+                    tasks.spawn(serving);
                     abort.started().await;
                 });
             });
@@ -188,10 +212,33 @@ impl Server {
     }
 }
 
-fn own_runtime_of_worker() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+/// Where a worker's task runs.
+enum Place {
+    Here,
+    On(Handle),
+    Own(tokio::runtime::Runtime),
+}
+
+impl Place {
+    fn of(workers: &Workers, number: usize) -> io::Result<Self> {
+        Ok(match workers {
+            Workers::Pool => Self::Here,
+            Workers::On(runtime) => Self::On(runtime.slot(number).handle.clone()),
+            Workers::PerCore(_) => Self::Own(
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?,
+            ),
+        })
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        match self {
+            Self::Here => None,
+            Self::On(handle) => Some(handle),
+            Self::Own(runtime) => Some(runtime.handle()),
+        }
+    }
 }
 
 /// A server that receives until [`drain`](Self::drain) or drop. Dropping it aborts its tasks and closes its sockets.
@@ -203,7 +250,7 @@ pub struct RunningServer {
     tasks: Tasks,
     abort: Drain,
     threads: Vec<thread::JoinHandle<()>>,
-    observer: Option<Arc<dyn Observer>>,
+    observer: Option<Arc<dyn Observer<Sender>>>,
 }
 
 impl fmt::Debug for RunningServer {
@@ -344,7 +391,27 @@ impl Drop for RunningServer {
             socket.close();
         }
         if let Some(observer) = self.observer.take() {
-            observer.stopped(self.address);
+            observer.stopped();
+        }
+    }
+}
+
+/// Tells of a socket's end, however that comes.
+struct Observed(Sender);
+
+impl Observed {
+    fn begin(sender: &Sender) -> Self {
+        if let Some(observer) = &sender.shared.observer {
+            observer.connected(sender);
+        }
+        Self(sender.clone())
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if let Some(observer) = &self.0.shared.observer {
+            observer.disconnected(&self.0);
         }
     }
 }
@@ -356,13 +423,14 @@ struct Serving {
 }
 
 impl Serving {
-    fn new(shared: Arc<Shared>, endpoint: Arc<dyn Endpoint>) -> Self {
+    fn new(shared: Arc<Shared>, endpoint: Endpoint) -> Self {
         let served = Arc::clone(&shared);
         let task = Box::pin(async move {
             let socket = Socket::new(Arc::clone(&served));
+            let _observed = Observed::begin(&socket.sender);
             // Until the system has told so, nothing could be sent.
             served.io.writable().await.ok();
-            endpoint.serve(socket).await;
+            endpoint(socket).await;
             served.finish().await;
         });
         Self { shared, task }

@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     collections::VecDeque,
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -25,10 +25,14 @@ use super::{
     core::Core,
     error::{GroupError, SendError, SocketError},
     outgoing::{Entry, Full, Outgoing},
+    sender::Sender,
     system::{Buffer, Reads, System},
     traffic::Traffic,
 };
-use crate::{service::Drain, sync::Mutex};
+use crate::{
+    service::{Drain, Observer},
+    sync::Mutex,
+};
 
 /// Errors that wait for somebody to receive; the oldest are dropped.
 const ERRORS_MAX: usize = 16;
@@ -36,7 +40,6 @@ const ERRORS_MAX: usize = 16;
 /// What a turn holds back at most before it is sent.
 const TURN_BYTES_MAX: usize = 64 << 10;
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) io: UdpSocket,
     pub(super) system: System,
@@ -61,6 +64,16 @@ pub(super) struct Shared {
     /// Counted already, to be told to who receives.
     errors: Mutex<VecDeque<SocketError>>,
     has_errors: AtomicBool,
+    pub(super) observer: Option<Arc<dyn Observer<Sender>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("local", &self.core.local)
+            .field("peer", &self.core.peer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens to queued datagrams.
@@ -89,6 +102,7 @@ impl Shared {
         socket: socket2::Socket,
         config: Config,
         peer: Option<SocketAddr>,
+        observer: Option<Arc<dyn Observer<Sender>>>,
     ) -> io::Result<Arc<Self>> {
         let system = System::new(&socket, &config)?;
         let io = UdpSocket::from_std(socket.into())?;
@@ -108,6 +122,7 @@ impl Shared {
             changes: Mutex::new(None),
             errors: Mutex::default(),
             has_errors: AtomicBool::new(false),
+            observer,
             core: Core::new(config, local, peer),
         }))
     }
@@ -280,7 +295,7 @@ impl Shared {
                 Err(error) if is_about_earlier(&error) && !pending_error => {
                     pending_error = true;
                     while let Some(error) = self.system.take_error(&self.io) {
-                        self.core.counters.error();
+                        self.count(&error);
                         outcome.lost(out, error);
                     }
                 }
@@ -289,9 +304,10 @@ impl Shared {
                 Err(error) => {
                     pending_error = false;
                     out.pop();
-                    self.core.counters.error();
                     let to = Some(first.to);
-                    outcome.failed(out, SocketError { to, error });
+                    let error = SocketError { to, error };
+                    self.count(&error);
+                    outcome.failed(out, error);
                 }
             }
         }
@@ -394,8 +410,16 @@ impl Shared {
             error.ok_or_else(|| io::ErrorKind::WouldBlock.into())
         });
         let error = taken.ok()?;
-        self.core.counters.error();
+        self.count(&error);
         Some(error)
+    }
+
+    /// Counts an error, and tells the observer.
+    pub(super) fn count(&self, error: &SocketError) {
+        self.core.counters.error();
+        if let Some(observer) = &self.observer {
+            observer.error(error);
+        }
     }
 }
 

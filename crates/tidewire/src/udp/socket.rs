@@ -15,8 +15,7 @@ use super::{
 
 /// A bound UDP socket: a server's, or a [client's](super::Client).
 ///
-/// What is sent goes to the system at once, except while the task of a server's [endpoint](super::Endpoint) is being
-/// polled: then the answers to a batch of datagrams leave together. Receiving needs no arming. Dropping the socket closes it.
+/// What is sent goes to the system at once, except while the task of a server is being polled: then the answers to a batch of datagrams leave together. Receiving needs no arming. Dropping the socket closes it.
 pub struct Socket {
     pub(super) sender: Sender,
     /// Of the last call, not asked for yet.
@@ -200,9 +199,10 @@ impl Socket {
         }
         let queued = self.shared().take_error();
         Ok(Read::Error(queued.unwrap_or_else(|| {
-            self.shared().core.counters.error();
             let to = self.peer();
-            SocketError { to, error }
+            let error = SocketError { to, error };
+            self.shared().count(&error);
+            error
         })))
     }
 

@@ -4,13 +4,15 @@ use std::{io, net::UdpSocket, time::Duration};
 
 use tidewire::blocking::udp::{self, Client, Group, RecvError, SendError};
 
+use super::HANG_GUARD;
+
 #[test]
 fn a_blocking_socket_sends_receives_and_waits_no_longer_than_it_may() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let server = UdpSocket::bind(address).unwrap();
         let socket = udp::connect(&server.local_addr().unwrap().to_string()).unwrap();
         socket.send(b"hello").unwrap();
-        socket.send_timeout(b"", Duration::from_secs(60)).unwrap();
+        socket.send_timeout(b"", HANG_GUARD).unwrap();
         let mut buffer = [0; 16];
         for len in [5, 0] {
             let (received, from) = server.recv_from(&mut buffer).unwrap();
@@ -18,7 +20,7 @@ fn a_blocking_socket_sends_receives_and_waits_no_longer_than_it_may() {
             server.send_to(&buffer[..len], from).unwrap();
         }
         assert_eq!(&socket.recv().unwrap().payload[..], b"hello");
-        let datagram = socket.recv_timeout(Duration::from_secs(60)).unwrap();
+        let datagram = socket.recv_timeout(HANG_GUARD).unwrap();
         assert_eq!(&datagram.payload[..], b"");
         assert_eq!(datagram.from(), server.local_addr().unwrap());
         let error = socket.recv_timeout(Duration::from_millis(1)).unwrap_err();
@@ -33,7 +35,7 @@ fn a_blocking_socket_sends_receives_and_waits_no_longer_than_it_may() {
 
         drop(server);
         socket.send(b"anybody?").unwrap();
-        let error = socket.recv_timeout(Duration::from_secs(60)).unwrap_err();
+        let error = socket.recv_timeout(HANG_GUARD).unwrap_err();
         let RecvError::Unreachable(error) = error else {
             panic!("{error}");
         };
@@ -54,12 +56,12 @@ fn a_blocking_socket_joins_and_leaves_groups() {
         .set_multicast_if_v4(&interface)
         .unwrap();
     sender.send_to(b"to all", ("239.255.0.9", port)).unwrap();
-    let datagram = socket.recv_timeout(Duration::from_secs(60)).unwrap();
+    let datagram = socket.recv_timeout(HANG_GUARD).unwrap();
     assert_eq!(&datagram.payload[..], b"to all");
     socket.leave(&group).unwrap();
     sender.send_to(b"unheard", ("239.255.0.9", port)).unwrap();
     sender.send_to(b"direct", ("127.0.0.1", port)).unwrap();
-    let datagram = socket.recv_timeout(Duration::from_secs(60)).unwrap();
+    let datagram = socket.recv_timeout(HANG_GUARD).unwrap();
     assert_eq!(&datagram.payload[..], b"direct");
     let one_source = Group::new("ff32::1".parse::<std::net::Ipv6Addr>().unwrap());
     let error = socket.join(&one_source.source(std::net::Ipv6Addr::LOCALHOST));

@@ -4,7 +4,7 @@ use std::{net::UdpSocket, num::NonZeroUsize};
 
 use tidewire::{
     service::Workers,
-    udp::{Client, Handlers, Server, ServerConfig, Socket},
+    udp::{Client, Server, ServerConfig},
 };
 
 use super::{Echo, client, config, drain, echo, echo_server, receive, within};
@@ -16,7 +16,7 @@ async fn every_byte_is_counted_on_both_sides() {
             let server = if is_async {
                 Server::new(config(address), echo)
             } else {
-                Server::new(config(address), Handlers(|_: &Socket| Echo))
+                Server::handlers(config(address), |_| Echo)
             };
             let server = server.start().unwrap();
             let mut socket = client(server.local_addr()).await;
@@ -45,10 +45,9 @@ async fn a_batch_comes_back_in_order_whatever_its_lengths() {
     let mut socket = client(server.local_addr()).await;
     // Runs of equal lengths, which leave as segments of one, between others.
     let length = |number: usize| match number {
-        0..30 => 8,
+        0..30 | 70..75 => 8,
         30..60 => number,
         60..70 => 1400,
-        70..75 => 8,
         75..80 => 0,
         _ => 16,
     };
@@ -105,9 +104,7 @@ async fn several_clients_in_one_batch_are_each_answered() {
 async fn workers_share_a_port_and_all_their_clients_are_served() {
     let workers = Workers::PerCore(NonZeroUsize::new(4).unwrap());
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).workers(workers);
-    let server = Server::new(config, Handlers(|_: &Socket| Echo))
-        .start()
-        .unwrap();
+    let server = Server::handlers(config, |_| Echo).start().unwrap();
     assert_eq!(server.senders().len(), 4);
     for number in 0..40_u32 {
         let mut socket = client(server.local_addr()).await;
@@ -133,7 +130,7 @@ async fn an_answer_comes_from_the_address_that_was_asked() {
         let server = if is_async {
             Server::new(config("0.0.0.0:0"), echo)
         } else {
-            Server::new(config("0.0.0.0:0"), Handlers(|_: &Socket| Echo))
+            Server::handlers(config("0.0.0.0:0"), |_| Echo)
         };
         let server = server.start().unwrap();
         // The system alone would answer from 127.0.0.1, which the client does not hear.

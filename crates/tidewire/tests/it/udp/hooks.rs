@@ -6,8 +6,7 @@ use std::{
 };
 
 use tidewire::udp::{
-    DatagramRef, Group, Handler, Handlers, Observer, RecvError, Server, Session, Socket,
-    SocketError,
+    DatagramRef, Group, Handler, Observer, RecvError, Sender, Server, Session, SocketError,
 };
 
 use super::{client, config, drain, receive};
@@ -25,13 +24,26 @@ impl Log {
     }
 }
 
-impl Observer for Log {
-    fn started(&self, _: SocketAddr) {
+impl Observer<Sender> for Log {
+    fn started(&self) {
         self.add("server started");
     }
 
-    fn stopped(&self, _: SocketAddr) {
+    fn stopped(&self) {
         self.add("server stopped");
+    }
+
+    fn connected(&self, _: &Sender) {
+        self.add("socket served");
+    }
+
+    fn disconnected(&self, _: &Sender) {
+        self.add("socket over");
+    }
+
+    fn error(&self, error: &(dyn std::error::Error + 'static)) {
+        assert!(error.is::<SocketError>());
+        self.add("failed: told to the observer");
     }
 }
 
@@ -88,8 +100,8 @@ async fn hooks_are_called_in_the_order_that_is_documented() {
     let of_handler = log.clone();
     let first = Group::new([239, 255, 0, 76]).interface("lo");
     let config = config("127.0.0.1:0").group(first);
-    let server = Server::new(config, Handlers(move |_: &Socket| of_handler.clone()))
-        .observe(log.clone())
+    let server = Server::handlers(config, move |_| of_handler.clone())
+        .observe(Arc::new(log.clone()))
         .start()
         .unwrap();
     assert_eq!(log.take(), ["server started"]);
@@ -102,6 +114,7 @@ async fn hooks_are_called_in_the_order_that_is_documented() {
     assert_eq!(
         log.take(),
         [
+            "socket served",
             "opened",
             "joined 239.255.0.76 on interface lo",
             "drained",
@@ -141,6 +154,12 @@ async fn hooks_are_called_in_the_order_that_is_documented() {
     last.retain(|it| !it.starts_with("failed"));
     assert_eq!(
         last,
-        ["received gone", "sent 4", "closed", "server stopped"]
+        [
+            "received gone",
+            "sent 4",
+            "closed",
+            "socket over",
+            "server stopped"
+        ]
     );
 }

@@ -1,8 +1,6 @@
 //! Empty, largest and too large datagrams; queues that are full; memory.
 
-use tidewire::udp::{
-    Client, Config, DatagramRef, Handler, Handlers, SendError, Server, Session, Socket,
-};
+use tidewire::udp::{Client, Config, DatagramRef, Handler, SendError, Server, Session};
 
 use super::{client, config, drain, echo_server, receive, within};
 
@@ -145,9 +143,7 @@ impl Handler for Talker {
 async fn a_handler_that_says_too_much_at_once_is_told() {
     let mut config = config("127.0.0.1:0");
     config.socket.send_queue_bytes_max = 20 * 65;
-    let server = Server::new(config, Handlers(|_: &Socket| Talker))
-        .start()
-        .unwrap();
+    let server = Server::handlers(config, |_| Talker).start().unwrap();
     let mut socket = client(server.local_addr()).await;
     for _ in 0..3 {
         socket.send(b"?").await.unwrap();

@@ -2,9 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use tidewire::udp::{
-    Client, DatagramRef, Event, Handler, Handlers, RecvError, Server, Session, Socket,
-};
+use tidewire::udp::{Client, DatagramRef, Event, Handler, RecvError, Server, Session, Socket};
 
 use super::{client, config, drain, echo_server, receive, within};
 
@@ -94,7 +92,7 @@ impl Handler for Flood {
 
 #[tokio::test]
 async fn a_flood_leaves_other_tasks_their_turn_and_ends_with_the_server() {
-    let flooded = Server::new(config("127.0.0.1:0"), Handlers(|_: &Socket| Flood));
+    let flooded = Server::handlers(config("127.0.0.1:0"), |_| Flood);
     let flooded = flooded.start().unwrap();
     let quiet = echo_server("127.0.0.1:0");
     let mut socket = client(quiet.local_addr()).await;

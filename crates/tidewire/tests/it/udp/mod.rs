@@ -14,8 +14,8 @@ use std::{net::SocketAddr, time::Duration};
 use tidewire::{
     service::Workers,
     udp::{
-        Client, Datagram, DatagramRef, Handler, Handlers, RunningServer, Server, ServerConfig,
-        Session, Socket,
+        Client, Datagram, DatagramRef, Handler, RunningServer, Server, ServerConfig, Session,
+        Socket,
     },
 };
 
@@ -49,9 +49,7 @@ fn config(address: &str) -> ServerConfig {
 }
 
 fn echo_server(address: &str) -> RunningServer {
-    Server::new(config(address), Handlers(|_: &Socket| Echo))
-        .start()
-        .unwrap()
+    Server::handlers(config(address), |_| Echo).start().unwrap()
 }
 
 async fn client(address: SocketAddr) -> Socket {

@@ -30,7 +30,7 @@ fn server(interface: &str, address: &str, multicast_to: SocketAddr) -> RunningSe
     Server::new(config, echo).start().unwrap()
 }
 
-/// An interface by which the system sends to groups of IPv6: it has a route for ff00::/8. The loopback interface has none by
+/// An interface by which the system sends to groups of IPv6: it has a route for `ff00::/8`. The loopback interface has none by
 /// itself.
 fn ipv6_interface() -> Option<String> {
     let routes = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
@@ -82,7 +82,7 @@ async fn members_that_join_and_leave_get_exactly_what_is_sent_meanwhile() {
         } else {
             "[::]:0"
         };
-        let interface = &interface[..];
+        let interface = interface.as_str();
         let mut first = listener(any).await;
         let mut second = beside(&first, any).await;
         let mut third = beside(&first, any).await;
@@ -167,9 +167,13 @@ async fn of_an_ipv6_group_another_source_is_dropped_and_counted() {
         (group, member.local_addr().port()).into(),
     );
     let sender = member.sender();
-    let of = |source: IpAddr| Group::new(group).interface(&interface[..]).source(source);
+    let of = |source: IpAddr| {
+        Group::new(group)
+            .interface(interface.as_str())
+            .source(source)
+    };
     let elsewhere = of("2001:db8::1".parse().unwrap());
-    let any_source = Group::new(group).interface(&interface[..]);
+    let any_source = Group::new(group).interface(interface.as_str());
     sender.join(&any_source).unwrap();
     server.multicast(b"who is it?").await.unwrap();
     let source = receive(&mut member).await.from().ip();

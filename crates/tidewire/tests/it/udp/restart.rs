@@ -1,6 +1,6 @@
 //! Servers that end, and come again.
 
-use tidewire::udp::{Handlers, Server, Socket, StartError};
+use tidewire::udp::{Server, Socket, StartError};
 
 use super::{Echo, client, config, drain, receive};
 
@@ -10,7 +10,7 @@ async fn what_has_come_before_a_drain_is_answered() {
         let server = if is_async {
             Server::new(config("127.0.0.1:0"), super::echo)
         } else {
-            Server::new(config("127.0.0.1:0"), Handlers(|_: &Socket| Echo))
+            Server::handlers(config("127.0.0.1:0"), |_| Echo)
         };
         let server = server.start().unwrap();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -82,7 +82,7 @@ impl Random {
 
 #[tokio::test]
 async fn random_clients_come_talk_and_go() {
-    let server = Server::new(config("127.0.0.1:0"), Handlers(|_: &Socket| Echo));
+    let server = Server::handlers(config("127.0.0.1:0"), |_| Echo);
     let mut running = server.start().unwrap();
     let mut random = Random(0x5eed);
     let mut clients: Vec<Socket> = Vec::new();
