@@ -221,6 +221,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         self.leave_all();
     }
 
+    /// Returns whether our close frame has been written. Then the end of the stream is an answer to it: there are peers
+    /// that know no other.
+    fn is_close_sent(&self) -> bool {
+        let locked = self.shared.lock();
+        locked.started_close().is_some() && locked.queued() == 0
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.register(cx);
         self.ending.poll(cx, &self.shared, &mut self.timer)
@@ -275,6 +282,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             return Poll::Ready(Ok(()));
         }
         match read {
+            Poll::Ready(Ok(_ended)) if self.is_close_sent() => {
+                self.begin_end();
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
             Poll::Pending => {
