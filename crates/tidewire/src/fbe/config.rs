@@ -62,7 +62,9 @@ pub enum Direction {
 
 /// A function that is told of messages. It is called where they are sent and received, and returns quickly.
 #[derive(Clone)]
-pub struct Log(Arc<dyn Fn(Direction, &MessageRef<'_>) + Send + Sync>);
+pub struct Log(Arc<LogFn>);
+
+type LogFn = dyn Fn(Direction, &MessageRef<'_>) + Send + Sync;
 
 impl Log {
     /// Calls `log` for each message; its printed form is [`MessageRef`]'s `Display`.

@@ -250,7 +250,7 @@ impl<H: Handler> tcp::Handler for Adapter<H> {
     }
 
     fn closed(&mut self, outcome: Result<(), &tcp::RecvError>) {
-        let outcome = match (self.failed, outcome) {
+        let outcome: Result<(), SessionError> = match (self.failed, outcome) {
             (Some(error), _) => Err(SessionError::Protocol(error)),
             (None, Err(error)) => Err(SessionError::Tcp(error.clone())),
             // A message that will never be whole.
@@ -259,6 +259,9 @@ impl<H: Handler> tcp::Handler for Adapter<H> {
             }
             (None, Ok(())) => Ok(()),
         };
-        self.handler.closed(outcome.as_ref().map(|()| ()));
+        match &outcome {
+            Ok(()) => self.handler.closed(Ok(())),
+            Err(error) => self.handler.closed(Err(error)),
+        }
     }
 }

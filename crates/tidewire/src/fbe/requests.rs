@@ -1,7 +1,7 @@
 //! The memory of a client's connection: requests that wait for their answers, and messages that came unasked.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -16,14 +16,14 @@ type Answer = Result<Response, RequestError>;
 /// Shared by the connection's task and all who use it.
 pub(super) struct Requests {
     state: Mutex<State>,
-    requests_max: usize,
+    waiting_max: usize,
     unread_bytes_max: usize,
     /// Something came unasked, or the connection has ended.
     changed: Notify,
 }
 
 struct State {
-    waiting: HashMap<Id, oneshot::Sender<Answer>>,
+    waiting: BTreeMap<Id, oneshot::Sender<Answer>>,
     unread: VecDeque<Message>,
     unread_bytes: usize,
     missed: u64,
@@ -32,16 +32,16 @@ struct State {
 }
 
 impl Requests {
-    pub(super) fn new(requests_max: usize, unread_bytes_max: usize) -> Self {
+    pub(super) fn new(waiting_max: usize, unread_bytes_max: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                waiting: HashMap::new(),
+                waiting: BTreeMap::new(),
                 unread: VecDeque::new(),
                 unread_bytes: 0,
                 missed: 0,
                 outcome: None,
             }),
-            requests_max,
+            waiting_max,
             unread_bytes_max,
             changed: Notify::new(),
         }
@@ -55,7 +55,7 @@ impl Requests {
         if state.outcome.is_some() {
             return Err(RequestError::Reset);
         }
-        if state.waiting.len() >= self.requests_max {
+        if state.waiting.len() >= self.waiting_max {
             return Err(RequestError::TooMany);
         }
         state.waiting.insert(id, sender);

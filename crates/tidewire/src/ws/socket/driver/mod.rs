@@ -221,13 +221,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         self.leave_all();
     }
 
-    /// Returns whether our close frame has been written. Then the end of the stream is an answer to it: there are peers
-    /// that know no other.
-    fn is_close_sent(&self) -> bool {
-        let locked = self.shared.lock();
-        locked.started_close().is_some() && locked.queued() == 0
-    }
-
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.register(cx);
         self.ending.poll(cx, &self.shared, &mut self.timer)
@@ -277,12 +270,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         }
         let deadline = locked.next_deadline(Waiting::ToReceive);
         let memory = locked.memory();
+        let is_close_sent = locked.is_close_sent();
         drop(locked);
         if self.count_queue(memory) == Room::None {
             return Poll::Ready(Ok(()));
         }
         match read {
-            Poll::Ready(Ok(_ended)) if self.is_close_sent() => {
+            Poll::Ready(Ok(_ended)) if is_close_sent => {
                 self.begin_end();
                 Poll::Ready(Ok(()))
             }
