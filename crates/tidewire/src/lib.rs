@@ -55,6 +55,7 @@ mod queue; // bounded, between threads and tasks
 mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod tcp; // bytes: servers and clients
+pub mod fbe; // the simple protocol: requests and notifications over tcp
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 #[cfg(feature = "udp")]
@@ -70,3 +71,8 @@ mod setters; // configurations, changed by value
 pub use service::Drain;
 pub use tidewire_proto as proto;
 pub use tidewire_proto::ErrorChain;
+
+/// Its example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migration-from-cppserver.md")]
+struct Migration;
