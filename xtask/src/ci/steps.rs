@@ -284,6 +284,12 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
         ("LIBRARY_SERVER", "conformance_server"),
         ("LIBRARY_CLIENT", "conformance_client"),
         ("GATEWAY_CLIENT", "gateway_client"),
+        ("ASIO_SERVICE", "asio_service"),
+        ("ASIO_TIMER", "asio_timer"),
+        ("TCP_CHAT_SERVER", "tcp_chat_server"),
+        ("TCP_CHAT_CLIENT", "tcp_chat_client"),
+        ("SSL_CHAT_SERVER", "ssl_chat_server"),
+        ("SSL_CHAT_CLIENT", "ssl_chat_client"),
     ] {
         cargo.args(["--example", example]);
         let path = workspace.target_directory.join("release/examples");

@@ -16,5 +16,6 @@
 pub(crate) mod runtime; // the thread that drives everything
 pub(crate) mod pump; // from a socket into a queue
 mod connection; // the calls
+pub mod tcp; // the same for bytes
 
 pub use connection::{Connection, ReceiveError, Sender, connect};
