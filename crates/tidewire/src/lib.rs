@@ -40,6 +40,7 @@
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
 //! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
 //! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `udp` | off | [`udp`](crate::udp): UDP servers and clients, multicast, many datagrams per system call |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -59,6 +60,8 @@ mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod tcp; // bytes: servers and clients
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
+#[cfg(feature = "udp")]
+pub mod udp; // datagrams, one by one or to groups
 pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads

@@ -120,6 +120,37 @@ setters!(crate::net::relay::RelayLimits {
     idle_timeout: impl Into<Option<Duration>>,
 });
 
+#[cfg(feature = "udp")]
+setters!(crate::udp::Config {
+    datagram_bytes_max: usize,
+    batch_max: usize,
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: impl Into<Option<bool>>,
+    broadcast: bool,
+    ttl: impl Into<Option<u32>>,
+    fragment: bool,
+    multicast: crate::udp::MulticastOptions,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::MulticastOptions {
+    loopback: impl Into<Option<bool>>,
+    ttl: impl Into<Option<u32>>,
+    interface: impl Into<crate::udp::Interface>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::ServerConfig {
+    address: std::net::SocketAddr,
+    workers: crate::service::Workers,
+    socket: crate::udp::Config,
+    multicast_to: impl Into<Option<std::net::SocketAddr>>,
+});
+
 setters!(crate::ws::TopicConfig {
     backlog_bytes_max: usize,
     too_slow: crate::ws::TooSlow,
@@ -157,6 +188,67 @@ setters!(crate::inbox::ServerConfig {
     inbox: crate::inbox::InboxLimits,
     threads: std::num::NonZeroUsize,
     socket: crate::ws::Config,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::Config {
+    keep_alive: bool,
+    head: crate::ws::HeadLimits,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    answers: crate::http::AnswerBudget,
+    files: impl Into<Option<crate::http::FileCache>>,
+    trace: bool,
+    trace_date: bool,
+    keep_heads: bool,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    streams_per_connection_max: u32,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::ClientConfig {
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    read_timeout: Duration,
+    idle_timeout: Duration,
+    idle_per_host_max: usize,
+    requests_max: usize,
+    head_bytes_max: usize,
+    head_fields_max: usize,
+    body_bytes_max: usize,
+    redirects_max: usize,
+    #[cfg(feature = "tls")]
+    tls: impl Into<Option<crate::tls::ClientTls>>,
+    address: impl Into<Option<Address>>,
+    proxy: impl Into<Option<crate::net::Proxy>>,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    http2_prior_knowledge: bool,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CookieOptions {
+    max_age: impl Into<Option<Duration>>,
+    domain: impl Into<Option<String>>,
+    path: impl Into<Option<String>>,
+    secure: bool,
+    same_site_strict: bool,
+    http_only: bool,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CacheConfig {
+    bytes_max: usize,
+    file_bytes_max: usize,
+    entries_max: usize,
+    reload_every: impl Into<Option<Duration>>,
+    index: impl Into<Option<String>>,
+    precompressed: bool,
+    hidden: bool,
 });
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Wire {
 struct Connection {
     wire: Wire,
     role: Option<Role>,
-    /// What the system has not taken yet.
+    /// Bytes that the system has not taken yet.
     backlog: Vec<u8>,
 }
 

@@ -12,7 +12,7 @@ mod tokio_websockets;
 mod sockudo; // sockudo-ws
 mod yawc;
 mod fastwebsockets;
-mod bytes; // ours without WebSocket
+mod raw; // ours without WebSocket
 mod bare; // epoll and rustls by hand, without WebSocket
 mod floor; // epoll and the least WebSocket that echoes, by hand
 
@@ -149,8 +149,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Rival::Tidewire => tidewire::run_loop(options),
         Rival::TidewireHandlers => tidewire::run_handlers(options),
         Rival::Floor => floor::run(options),
-        Rival::Bytes => bytes::run_loop(options),
-        Rival::BytesHandlers => bytes::run_handlers(options),
+        Rival::Bytes => raw::run_loop(options),
+        Rival::BytesHandlers => raw::run_handlers(options),
         Rival::BytesBare => bare::run(options),
         Rival::Tungstenite => accept(options, tungstenite::Tungstenite),
         Rival::TokioWebsockets => accept(options, tokio_websockets::TokioWebsockets),

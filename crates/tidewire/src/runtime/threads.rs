@@ -16,7 +16,7 @@ pub(super) struct Worker {
     pub(super) jobs: Jobs,
 }
 
-/// Whatever has to be ended with a runtime.
+/// The threads that end with a runtime.
 #[derive(Debug)]
 pub(super) enum Threads {
     PerThread(Vec<thread::JoinHandle<()>>),

@@ -73,4 +73,6 @@ pub(crate) use sampled::Sampled;
 pub use server::{Server, StartError};
 pub(crate) use shared::ProxiedClients;
 pub use shared::Service;
+#[cfg(feature = "udp")]
+pub(crate) use tasks::Tasks;
 pub use workers::Workers;

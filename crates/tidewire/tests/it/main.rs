@@ -23,6 +23,12 @@ mod http;
 #[cfg(feature = "http")]
 mod http_connections;
 #[cfg(feature = "http")]
+mod http_client;
+#[cfg(feature = "http")]
+mod http_files;
+#[cfg(feature = "http")]
+mod http_hooks;
+#[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]
 mod http2;
@@ -54,3 +60,5 @@ mod topic_order;
 mod unix_sockets;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "udp")]
+mod udp;

@@ -31,7 +31,7 @@ struct Transport {
     name: &'static str,
     config: ServerConfig,
     client: Box<dyn Fn(&RunningServer) -> Client>,
-    /// Whatever has to live as long.
+    /// Kept alive as long as the transport.
     _kept: Box<dyn std::any::Any>,
 }
 
