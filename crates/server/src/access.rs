@@ -31,7 +31,7 @@ pub(crate) struct Access {
     /// Proxies in front that tell who asks for what.
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     /// The port it listens on, once that is known.
-    pub(crate) port: Arc<OnceLock<u16>>,
+    pub(crate) port: Arc<OnceLock<Option<u16>>>,
 }
 
 impl Access {
@@ -104,7 +104,11 @@ impl Access {
             Some(_) | None => Some(if self.secure { 443 } else { 80 }),
         };
         let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
-        let is_elsewhere = self.port.get().is_some_and(|own| port != Some(*own));
+        // No browser gets at a Unix socket.
+        let is_elsewhere = self
+            .port
+            .get()
+            .is_some_and(|own| own.is_none() || port != *own);
         told.by_proxy && is_told && is_elsewhere && !host.is_empty()
     }
 }
@@ -334,7 +338,7 @@ mod tests {
                 networks: vec!["127.0.0.0/8".parse().unwrap()],
                 by: tidewire::ws::ForwardedBy::Either,
             }),
-            port: Arc::new(8085.into()),
+            port: Arc::new(Some(8085).into()),
         };
         let mut headers = HeaderMap::new();
         for (name, value) in fields {

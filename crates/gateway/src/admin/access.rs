@@ -42,7 +42,7 @@ impl Access {
     pub(super) fn new(settings: &settings::Admin) -> Option<Self> {
         let auth = settings.auth.clone().filter(|auth| !auth.is_open());
         let is_open = auth.is_none();
-        (!is_open || settings.address.ip().to_canonical().is_loopback()).then_some(Self {
+        (!is_open || settings.address.is_local()).then_some(Self {
             auth,
             loopback_names_only: is_open,
         })

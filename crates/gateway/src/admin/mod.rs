@@ -74,7 +74,7 @@ pub(crate) fn start(
     owner: Arc<dyn Owner>,
     sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
-    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
+    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address.clone()))?;
     let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),
         gateway,
@@ -82,7 +82,8 @@ pub(crate) fn start(
         started: Instant::now(),
         draining: Mutex::default(),
     });
-    let mut config = Config::new(settings.address.into());
+    let mut config = Config::new(settings.address.clone());
+    config.unix.clone_from(&settings.unix);
     config.workers = Workers::Pool;
     config.limits.connections_max = CONNECTIONS_MAX;
     config.limits.guests_max = GUESTS_MAX;
@@ -91,7 +92,7 @@ pub(crate) fn start(
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = match sockets {
         Some(sockets) => sockets,
-        None => activated_or(settings.address, || server.bind())?,
+        None => activated_or(&settings.address, || server.bind())?,
     };
     Ok(server.start_on(sockets)?)
 }
