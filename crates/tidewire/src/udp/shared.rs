@@ -28,7 +28,7 @@ use super::{
     traffic::Traffic,
     turn::Turn,
 };
-use crate::{service::Drain, sync::Mutex};
+use crate::sync::Mutex;
 
 /// Errors that wait for somebody to receive; the oldest are dropped.
 const ERRORS_MAX: usize = 16;
