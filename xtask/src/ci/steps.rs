@@ -286,6 +286,7 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
         ("LIBRARY_SERVER", "conformance_server"),
         ("LIBRARY_CLIENT", "conformance_client"),
         ("GATEWAY_CLIENT", "gateway_client"),
+        ("PROTO_SERVER", "proto_server"),
         ("UDP_ECHO_SERVER", "udp_echo_server"),
         ("UDP_ECHO_CLIENT", "udp_echo_client"),
         ("UDP_MULTICAST_SERVER", "udp_multicast_server"),
