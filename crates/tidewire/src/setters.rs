@@ -80,6 +80,16 @@ setters!(crate::tcp::BroadcastConfig {
     too_slow: crate::tcp::TooSlow,
 });
 
+setters!(crate::fbe::Config {
+    message_bytes_max: usize,
+    log: impl Into<Option<crate::fbe::Log>>,
+});
+
+setters!(crate::fbe::ServerConfig {
+    tcp: crate::tcp::ServerConfig,
+    connection: crate::fbe::Config,
+});
+
 setters!(crate::tcp::ServerConfig {
     service: crate::service::Config,
     connection: crate::tcp::Config,
@@ -206,6 +216,28 @@ setters!(crate::http::Config {
     http2: bool,
     #[cfg(feature = "http2")]
     streams_per_connection_max: u32,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::ClientConfig {
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    read_timeout: Duration,
+    idle_timeout: Duration,
+    idle_per_host_max: usize,
+    requests_max: usize,
+    head_bytes_max: usize,
+    head_fields_max: usize,
+    body_bytes_max: usize,
+    redirects_max: usize,
+    #[cfg(feature = "tls")]
+    tls: impl Into<Option<crate::tls::ClientTls>>,
+    address: impl Into<Option<Address>>,
+    proxy: impl Into<Option<crate::net::Proxy>>,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    http2_prior_knowledge: bool,
 });
 
 #[cfg(feature = "http")]

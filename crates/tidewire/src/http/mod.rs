@@ -1,8 +1,8 @@
-//! HTTP/1.1 for requests that are no WebSocket upgrade: listeners of HTTP alone, and the requests that a WebSocket
-//! server has no use for.
+//! HTTP/1.1 and HTTP/2: servers of hooks (`Handler`) or of a `tower` service, with a cache of files; a client; and the
+//! requests that a WebSocket server has no use for (`fallback`, HTTP/1.1).
 //!
 //! In: a connection, whose first request head is read here, bounded and within the deadline of the opening. Out:
-//! answers of a `tower` service (an axum router is one), through hyper. Invariants: every request of a connection is
+//! answers, out of the cache or of a handler or service (an axum router is one), through hyper. Invariants: every request of a connection is
 //! held to the same strictness and the same limits; its head must arrive within a deadline; the last answer arrives,
 //! also at a client that goes on sending; a client that does not read its answer is cut, and what answers hold in memory is bounded;
 //! a draining server finishes the request under way and closes.
@@ -40,6 +40,8 @@ mod http2; // many requests at a time
 #[cfg(feature = "http")]
 mod progress; // of those
 #[cfg(feature = "http")]
+mod client; // requests of our own
+#[cfg(feature = "http")]
 mod deadline; // a client has to read
 #[cfg(feature = "http")]
 mod held; // what answers hold in memory
@@ -65,24 +67,27 @@ pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
 pub use body::{BodyError, BodyLimits, RequestBody, read_body, read_body_counted};
 #[cfg(feature = "http")]
+pub use builder::{
+    ALL_METHODS, CookieOptions, Printed, add_cookie, cookies, error_response, get_response,
+    head_response, ok_response, options_response, request, request_with_body, set_cookie,
+    trace_response,
+};
+#[cfg(feature = "http")]
 pub use cache::{CacheConfig, CacheError, CachedBody, FileCache};
+#[cfg(feature = "http")]
+pub use client::{Client, ClientConfig, ClientHooks, RequestError, ResponseBody};
+#[cfg(feature = "http")]
+pub use config::Config;
 #[cfg(feature = "http")]
 pub use content_type::content_type;
 #[cfg(feature = "http")]
 pub use files::{File, file_response};
 #[cfg(feature = "http")]
+pub use handler::{Handler, HandlerService};
+#[cfg(feature = "http")]
 pub use held::AnswerBudget;
 #[cfg(feature = "http")]
 pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_matches};
-#[cfg(feature = "http")]
-pub use builder::{
-    ALL_METHODS, CookieOptions, Printed, cookies, error_response, get_response, head_response,
-    ok_response, options_response, request, request_with_body, set_cookie, trace_response,
-};
-#[cfg(feature = "http")]
-pub use config::Config;
-#[cfg(feature = "http")]
-pub use handler::{Handler, HandlerService};
 #[cfg(feature = "http")]
 pub use serve::{Http, fallback, fallback_handler};
 #[cfg(feature = "http")]
@@ -92,3 +97,8 @@ pub use shortcuts::ReceivedHead;
 #[cfg(feature = "http")]
 pub use stats::Stats;
 pub use unrouted::{Fallback, Unrouted};
+
+/// The guide's examples are run.
+#[cfg(all(doctest, feature = "http", feature = "blocking"))]
+#[doc = include_str!("../../../../docs/guide/http.md")]
+struct Guide;

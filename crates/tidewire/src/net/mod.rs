@@ -11,8 +11,10 @@ pub(crate) mod bind; // addresses to listeners
 pub(crate) mod accept; // accept, within limits
 pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
+pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
 pub(crate) mod peek; // read a preamble and not one byte more
 mod resolver; // names of hosts and services
+mod backoff; // how long to wait before connecting again
 mod options; // of the system, for a socket
 mod peer; // who is at the other end
 pub(crate) mod guests; // connections that make room for others
@@ -28,11 +30,13 @@ pub mod relay; // bytes between two streams
 pub use crate::socket::{Socket, UnixPeer};
 pub use address::{Address, AddressError, UnixAddress};
 pub use admission::{ConnectionCounts, Exceeded};
+pub use backoff::Backoff;
 pub use bind::UnixOptions;
 #[cfg(feature = "http2")]
 pub use http2::Http2Stream;
 pub use listener::Listener;
 pub use options::SocketOptions;
 pub use peer::Peer;
+pub use proxy::{Proxy, ProxyError};
 pub use resolver::Resolver;
 pub use stream::{Rewind, Stream};

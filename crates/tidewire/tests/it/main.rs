@@ -23,7 +23,11 @@ mod http;
 #[cfg(feature = "http")]
 mod http_connections;
 #[cfg(feature = "http")]
+mod http_client;
+#[cfg(feature = "http")]
 mod http_files;
+#[cfg(feature = "http")]
+mod http_hooks;
 #[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]
@@ -51,6 +55,7 @@ mod session_counts;
 mod sharing;
 mod runtime;
 mod tcp;
+mod fbe;
 mod topic_order;
 #[cfg(all(unix, feature = "tls"))]
 mod unix_sockets;
