@@ -23,6 +23,9 @@
 //! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
 //! back in front.
 //!
+//! [`tcp`] is the same without HTTP and WebSocket: bytes, as they come. [`runtime`] is for programs that have no tokio
+//! runtime, and for servers and clients that share threads.
+//!
 //! Configurations have public fields and, for each, a method of its name that sets it by value:
 //! `ws::Config::default().message_bytes_max(1 << 20)`.
 //!
@@ -55,6 +58,7 @@ mod queue; // bounded, between threads and tasks
 mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod tcp; // bytes: servers and clients
+pub mod fbe; // the simple protocol: requests and notifications over tcp
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 #[cfg(feature = "udp")]
@@ -70,3 +74,14 @@ mod setters; // configurations, changed by value
 pub use service::Drain;
 pub use tidewire_proto as proto;
 pub use tidewire_proto::ErrorChain;
+
+/// The examples of the guides run as tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/tcp.md")]
+    struct Tcp;
+    #[doc = include_str!("../../../docs/guide/runtime.md")]
+    struct Runtime;
+    #[doc = include_str!("../../../docs/migration-from-cppserver.md")]
+    struct Migration;
+}
