@@ -11,7 +11,7 @@ use std::{
 
 use axum::extract::Request;
 use tidewire::{
-    http::{self, ForeignOrigin, RequestTarget, is_loopback_name},
+    http::{self, ForeignOrigin, RequestTarget, is_behind_proxy, is_loopback_name},
     proto::handshake::RequestHead,
     ws::{Forwarded, Peer, Refusal, TrustedProxies},
 };
@@ -48,7 +48,7 @@ impl Access {
             && is_named
             && !is_loopback_name(host)
             && !self.is_allowed_host(host)
-            && !self.is_proxied(host, &told)
+            && !is_behind_proxy(host, self.secure, self.port.get().copied(), &told)
         {
             tracing::info!(host = host_shown(host), "refused a host: {NOT_LOOPBACK}");
             return Err(Refusal::new(421, NOT_LOOPBACK));
@@ -93,19 +93,6 @@ impl Access {
                     .allowed_origins
                     .allows(&format!("{scheme}{host}").to_ascii_lowercase()),
             })
-    }
-
-    /// Returns whether a request comes through a trusted proxy, not from a browser on this machine, which would have the same
-    /// address. A page that rebinds its name can write every field of a proxy, but `Host` has the port that the
-    /// browser connects to: ours.
-    fn is_proxied(&self, host: &str, told: &Forwarded) -> bool {
-        let port = match host.rsplit_once(':') {
-            Some((_name, port)) if !port.ends_with(']') => port.parse().ok(),
-            Some(_) | None => Some(if self.secure { 443 } else { 80 }),
-        };
-        let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
-        let is_elsewhere = self.port.get().is_some_and(|own| port != Some(*own));
-        told.by_proxy && is_told && is_elsewhere && !host.is_empty()
     }
 }
 

@@ -82,8 +82,10 @@ pub(crate) fn start(
         started: Instant::now(),
         draining: Mutex::default(),
     });
+    let port = Arc::clone(&access.port);
     let mut config = Config::new(settings.address);
     config.workers = Workers::Pool;
+    config.trusted_proxies = settings.proxies.clone();
     config.limits.connections_max = CONNECTIONS_MAX;
     config.limits.guests_max = GUESTS_MAX;
     let mut http = http::Config::default();
@@ -93,7 +95,9 @@ pub(crate) fn start(
         Some(sockets) => sockets,
         None => activated_or(settings.address, || server.bind())?,
     };
-    Ok(server.start_on(sockets)?)
+    let server = server.start_on(sockets)?;
+    port.get_or_init(|| server.local_addr().port());
+    Ok(server)
 }
 
 /// All that needs credentials, by path.

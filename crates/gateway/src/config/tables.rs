@@ -252,6 +252,10 @@ table! {
         enabled: bool = true;
         /// Their address; beyond loopback, set `admin.auth`.
         address: String = "127.0.0.1:8091".to_owned();
+        /// Addresses or networks of HTTP proxies that are believed what was asked for, as for `listeners`.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write, as for `listeners`: `"either"`, `"x-forwarded"` or `"forwarded"`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
         /// Who may use them.
         auth: AuthConfig as Auth;
     }

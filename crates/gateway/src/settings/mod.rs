@@ -216,6 +216,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Who may use it; `None`: everybody who reaches it.
     pub auth: Option<Authenticator>,
+    /// HTTP proxies that are believed at which address they are asked for.
+    pub proxies: tidewire::ws::TrustedProxies,
 }
 
 /// Where access records go: one JSON object per connection and logical socket, when it ends.

@@ -86,6 +86,7 @@ pub(crate) fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings
     settings.admin = Some(Admin {
         address: "127.0.0.1:0".parse().unwrap(),
         auth,
+        proxies: tidewire::ws::TrustedProxies::default(),
     });
     settings
 }
@@ -451,6 +452,7 @@ async fn an_admin_listener_for_everybody_is_refused_beyond_loopback() {
     settings.admin = Some(Admin {
         address: "0.0.0.0:0".parse().unwrap(),
         auth: None,
+        proxies: tidewire::ws::TrustedProxies::default(),
     });
     let mut gateway = start(settings).unwrap();
     let refused = gateway.serve_admin(Arc::new(NobodyOwns));

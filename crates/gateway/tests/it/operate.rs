@@ -614,6 +614,7 @@ mod handing_over {
         settings.admin = Some(tidewire_gateway::settings::Admin {
             address: free_address(),
             auth: None,
+            proxies: tidewire::ws::TrustedProxies::default(),
         });
         in_time(async {
             let mut ended = Vec::new();

@@ -7,6 +7,7 @@
 mod schema; // what goes in and out, for the description
 mod error; // the error body
 mod media_type; // what a body may be
+mod ids; // how answers write ids
 mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message

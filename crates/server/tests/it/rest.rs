@@ -189,3 +189,51 @@ async fn answers_that_wait_to_be_read_are_bounded_over_all_clients() {
     assert!(page.contains("waiting to be read"), "{page}");
     assert_eq!(desk.call("GET", "/openapi.json", "", "").await.0, 200);
 }
+
+/// For clients whose numbers hold no 64 bits, in every answer that names a user.
+#[tokio::test]
+async fn ids_are_strings_for_who_asks_and_a_wrong_wish_is_told() {
+    let desk = Desk::start("[mailbox]\nuser_messages_max = 1\n");
+    let large = "9007199254740993";
+    let to = |recipients: &str| {
+        format!(r#"{{"type":"text","sender":0,"recipients":[{recipients}],"text":"t"}}"#)
+    };
+    desk.call("POST", "/send-message", JSON, &to(large)).await;
+    for (other, query, recipient) in [
+        (1, "", large.to_owned()),
+        (2, "?ids=numbers", large.to_owned()),
+        (3, "?ids=strings", format!("\"{large}\"")),
+    ] {
+        let body = to(&format!("{large},{other}"));
+        let path = format!("/send-message{query}");
+        let (status, _, body) = desk.call("POST", &path, JSON, &body).await;
+        assert_eq!(status, 202, "{body}");
+        let expected = format!(r#""refused":[{{"code":"mailbox_full","recipient":{recipient}}}]"#);
+        assert!(body.contains(&expected), "{query}: {body}");
+    }
+    let _user = desk.user(large).await;
+    for path in ["/stats?", "/stat?id=9007199254740993&"] {
+        let (_, _, numbers) = desk.call("GET", path, "", "").await;
+        let (_, _, strings) = desk
+            .call("GET", &format!("{path}IDS=strings"), "", "")
+            .await;
+        let [number, string] = [format!("\"id\":{large},"), format!("\"id\":\"{large}\",")];
+        assert!(numbers.contains(&number), "{path}: {numbers}");
+        assert!(strings.contains(&string), "{path}: {strings}");
+        assert_eq!(keys(&numbers), keys(&strings), "in one order");
+        let (status, _, body) = desk.call("GET", &format!("{path}ids=text"), "", "").await;
+        assert_eq!(status, 400, "{path}: {body}");
+        assert!(
+            body.contains("Invalid ids: expected numbers or strings"),
+            "{body}"
+        );
+    }
+}
+
+/// The names of members, in their order.
+fn keys(json: &str) -> Vec<&str> {
+    let parts = json.split('"').skip(1).step_by(2);
+    parts
+        .filter(|part| part.starts_with(char::is_alphabetic))
+        .collect()
+}

@@ -33,7 +33,7 @@ mod access; // host, credentials: what browsers need
 mod origin; // which web pages a request may come from
 
 #[cfg(feature = "http")]
-pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
+pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
 pub use body::{BodyError, BodyLimits, RequestBody, read_body};
 #[cfg(feature = "http")]
