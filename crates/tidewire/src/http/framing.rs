@@ -68,7 +68,7 @@ impl Framing {
                 let len = range.end;
                 let bytes = Bytes::copy_from_slice(input.get(range).unwrap_or_default());
                 let head = RequestHead::parse(bytes, self.limits).map_err(refused)?;
-                self.state = body(&head).map_err(FramingError::Head)?;
+                self.state = body(&head, self.limits).map_err(FramingError::Head)?;
                 let head = head.as_bytes().clone();
                 Ok(Step::Head { head, len })
             }
@@ -101,7 +101,7 @@ fn refused(error: HeadError) -> FramingError {
 }
 
 /// Returns the state behind a head; refuses heads that others may read differently.
-fn body(head: &RequestHead) -> Result<State, Refusal> {
+fn body(head: &RequestHead, limits: HeadLimits) -> Result<State, Refusal> {
     host(head)?;
     let mut codings = head.values("transfer-encoding");
     let lengths = head.values("content-length").count();
@@ -117,7 +117,10 @@ fn body(head: &RequestHead) -> Result<State, Refusal> {
                 "expected no Transfer-Encoding but chunked",
             ));
         }
-        return Ok(State::Chunked(Chunked::new(head_limit(head))));
+        return Ok(State::Chunked(Chunked::new(
+            head_limit(head),
+            limits.fields_max,
+        )));
     }
     match head.single("content-length") {
         None if lengths == 0 => Ok(State::Head(RequestScanner::default())),

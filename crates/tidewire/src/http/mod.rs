@@ -15,6 +15,8 @@ mod unrouted; // a request on its way to an HTTP server
 mod chunked; // where a chunked body ends
 #[cfg(feature = "http")]
 mod framing; // where each request begins and ends
+#[cfg(feature = "__fuzz")]
+mod passed; // what passes the framing, for fuzz targets
 #[cfg(feature = "http")]
 mod requests; // a client's stream as hyper may read it
 #[cfg(feature = "http")]
@@ -42,6 +44,9 @@ pub use files::{File, file_response};
 pub use held::AnswerBudget;
 #[cfg(feature = "http")]
 pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_matches};
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub use passed::{Passed, PassedEnd, passed};
 #[cfg(feature = "http")]
 pub use serve::{Config, Http, fallback};
 pub use unrouted::{Fallback, Unrouted};
