@@ -75,6 +75,7 @@ pub(crate) fn start(
     sockets: Option<Vec<std::net::TcpListener>>,
 ) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
+    let write_timeout = gateway.table().settings.limits.write_timeout;
     let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),
         gateway,
@@ -90,6 +91,7 @@ pub(crate) fn start(
     config.limits.guests_max = GUESTS_MAX;
     let mut http = http::Config::default();
     http.idle_timeout = IDLE_TIMEOUT;
+    http.answer_timeout = write_timeout;
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = match sockets {
         Some(sockets) => sockets,
@@ -144,7 +146,7 @@ fn router(state: Shared, access: Access) -> Router {
     ));
     guarded
         .merge(page)
-        .route("/health", get(status::health))
+        .route(access::HEALTH, get(status::health))
         .fallback(|| async { AdminError::new(404, "there is nothing here") })
         .method_not_allowed_fallback(|| async { AdminError::new(405, "not by this method") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

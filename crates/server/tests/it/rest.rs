@@ -164,18 +164,62 @@ fn unchunked(mut body: &str) -> String {
     }
 }
 
-/// A client that asks for everything again and again and reads nothing: it is cut, and others
-/// are answered meanwhile.
+/// A client that asks again and again and reads nothing: it is cut, and others are answered meanwhile. Kinds of answers:
+/// JSON, pages of the statistics, files, metrics, the description, health, and refusals of every kind but those that end
+/// the connection by themselves.
 #[tokio::test]
 async fn a_client_that_reads_no_answer_is_cut() {
     let desk = Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n");
     let address = desk.url("rest").replace("http://", "");
+    let mut cut = Vec::new();
+    for asked in [
+        "GET /stat?id=1",
+        "GET /stats",
+        "GET /swagger-ui/index.html",
+        "GET /metrics",
+        "GET /openapi.json",
+        "GET /health",
+        "GET /nope",
+        "DELETE /stats",
+        "POST /send-message",
+        "GET /stat",
+    ] {
+        let mut stream = TcpStream::connect(address.trim_end_matches('/'))
+            .await
+            .unwrap();
+        let request = format!("{asked} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(100);
+        cut.push(tokio::spawn(async move {
+            // Until the server has stopped reading, then until it has cut the connection.
+            while stream.write_all(request.as_bytes()).await.is_ok() {}
+        }));
+    }
+    for cut in cut {
+        cut.await.unwrap();
+    }
+    assert_eq!(desk.call("GET", "/health", "", "").await.0, 200);
+}
+
+/// Who asks for what is too large, and reads no answer to it: those before it have to be read first.
+#[tokio::test]
+async fn a_refused_upload_behind_unread_answers_is_cut_too() {
+    let desk =
+        Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n[rest]\nbody_bytes_max = \"2K\"\n");
+    let address = desk.url("rest").replace("http://", "");
     let mut stream = TcpStream::connect(address.trim_end_matches('/'))
         .await
         .unwrap();
-    let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    // Until the server has stopped reading, then until it has cut the connection.
-    while stream.write_all(&request.repeat(100)).await.is_ok() {}
+    let files = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
+    let upload = format!(
+        "POST /send-message HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 1000000000\r\n\r\n"
+    );
+    let cut = async {
+        stream.write_all(files.as_bytes()).await?;
+        stream.write_all(upload.as_bytes()).await?;
+        while stream.write_all(&[b'x'; 10_000]).await.is_ok() {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whichever of the writes it is that ends.
+    drop(cut.await);
     assert_eq!(desk.call("GET", "/health", "", "").await.0, 200);
 }
 
