@@ -27,6 +27,13 @@ pub(crate) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Part {
+    /// Only our UDP servers against bare loops of system calls.
+    #[command(disable_help_flag = true)]
+    Datagrams {
+        /// For the generator: --quick, --rounds, --only, --rivals (see --help).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Only our gateway against other proxies; builds it, unless --tidewire names one.
     #[command(disable_help_flag = true)]
     Gateways {
@@ -38,8 +45,12 @@ enum Part {
 
 /// Builds and runs what is asked for; stops at the first failure.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
-    if let Some(Part::Gateways { options }) = &options.part {
-        return gateways(workspace, options);
+    match &options.part {
+        Some(Part::Gateways { options }) => return gateways(workspace, options),
+        Some(Part::Datagrams { options }) => {
+            return process::run(peers(workspace, "datagrams").args(options));
+        }
+        None => {}
     }
     if !options.no_micro {
         let mut micro = process::cargo();

@@ -15,6 +15,7 @@ mod load; // the generator
 mod run; // rounds over rivals
 mod report; // medians and tables
 mod gateways; // proxies in front of one backend
+mod datagrams; // UDP
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,10 @@ enum Command {
     Run(run::Options),
     /// Measure proxies in front of one echo server and print tables.
     Gateways(gateways::Options),
+    /// Measure UDP servers in turn and print tables.
+    Datagrams(datagrams::Options),
+    /// Run one UDP server (used for the child process).
+    ServeDatagrams(datagrams::ServeOptions),
     /// Run one server (used for the child process).
     Serve(serve::Options),
     /// Name the scenarios and the built-in rivals.
@@ -42,6 +47,8 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Gateways(options) => gateways::run(&options),
+        Command::Datagrams(options) => datagrams::run(&options),
+        Command::ServeDatagrams(options) => datagrams::serve(&options),
         Command::Serve(options) => serve::run(&options),
         Command::List => {
             for scenario in scenario::ALL {

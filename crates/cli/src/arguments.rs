@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 #[cfg(unix)]
 use crate::store::StoreArguments;
 use crate::{
-    chat::ChatArguments, check_config::CheckConfigArguments,
+    bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
+    check_config::CheckConfigArguments,
     default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
     serve::ServeArguments,
 };
@@ -25,8 +26,10 @@ use crate::{
         "  tidewire gateway --config config.ini            one address for many backends\n",
         "  tidewire default-config > tidewire.toml         begin a configuration\n",
         "  tidewire check-config --config tidewire.toml    check it\n",
+        "  tidewire certs                                  certificates to try TLS with\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
+        "  tidewire bench echo --transport ws server       measure\n",
         "  tidewire --version                              tell the version\n",
         "  tidewire help chat                              as `tidewire chat --help`\n\n",
         exit_codes!()
@@ -43,8 +46,10 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     Gateway(GatewayArguments),
     Chat(ChatArguments),
+    Bench(BenchArguments),
     CheckConfig(CheckConfigArguments),
     DefaultConfig(DefaultConfigArguments),
+    Certs(CertsArguments),
     #[cfg(unix)]
     Store(StoreArguments),
 }

@@ -8,9 +8,11 @@
 mod arguments; // what can be asked for
 mod serve; // run the server
 mod gateway; // run the gateway
+mod bench; // load, and what it costs
 mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
+mod certs; // certificates to begin with
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
 mod signals; // what a running program is told
@@ -45,8 +47,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Gateway(arguments) => gateway::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
+        Command::Certs(arguments) => certs::run(&arguments),
         #[cfg(unix)]
         Command::Store(arguments) => store::run(&arguments),
     }

@@ -3,9 +3,11 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     time::Instant,
 };
+
+use tidewire::net::Listener;
 
 use crate::error::StartError;
 
@@ -26,13 +28,15 @@ pub(crate) fn random() -> u32 {
 /// [`StartError`].
 pub(crate) fn activated_or(
     address: SocketAddr,
-    bind: impl FnOnce() -> Result<Vec<TcpListener>, tidewire::ws::StartError>,
-) -> Result<Vec<TcpListener>, StartError> {
+    bind: impl FnOnce() -> Result<Vec<Listener>, tidewire::ws::StartError>,
+) -> Result<Vec<Listener>, StartError> {
     let activated = tidewire_config::activated_sockets(address);
-    let activated =
-        activated.map_err(|source| tidewire::ws::StartError::Bind { address, source })?;
+    let activated = activated.map_err(|source| tidewire::ws::StartError::Bind {
+        address: address.into(),
+        source,
+    })?;
     match activated {
-        Some(sockets) => Ok(sockets),
+        Some(sockets) => Ok(sockets.into_iter().map(Listener::from).collect()),
         None => Ok(bind()?),
     }
 }

@@ -26,8 +26,8 @@ use tidewire_engine::{Batch, Placed, ReadError};
 use crate::{
     Executor, Hub, Job, MessageId, Publication,
     live::Live,
+    origin::{Origin, RefusedRecipient},
     session_table::{SHARDS, Sessions},
-    submission::{Origin, RefusedRecipient},
 };
 
 #[derive(Debug)]

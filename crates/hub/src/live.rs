@@ -14,8 +14,9 @@ use tidewire_engine::{Placed, UserKey};
 use crate::{
     Connect, Event, Notice, Reason, UserId,
     delivery::{CaughtUp, Delivery, Followed, ReadRequest},
+    publication::Receipt,
     redelivery::Past,
-    send_queue::{Handed, Item, Limits, Mark, Outcome, Receipt, Room},
+    send_queue::{Handed, Item, Limits, Mark, Outcome, Room},
 };
 
 #[derive(Debug)]

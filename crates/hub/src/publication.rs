@@ -13,7 +13,6 @@ use crate::{
     Draft, JsonText, MessageId, UserId,
     body::{self, BodyError, Parts},
     command,
-    send_queue::Receipt,
 };
 
 /// A message with its id, shared by everybody who gets it.
@@ -24,6 +23,13 @@ pub struct Publication {
     body: Bytes,
     parts: Parts,
     rendered: Rendered,
+}
+
+/// The message and its sender, who learns of its delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    pub(crate) id: MessageId,
+    pub(crate) sender: UserId,
 }
 
 impl Publication {

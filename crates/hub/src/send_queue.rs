@@ -7,7 +7,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::{Event, MessageId, Publication, UserId, config::Config, publication::ENCODING_BYTES};
+use crate::{
+    Event, Publication,
+    config::Config,
+    publication::{ENCODING_BYTES, Receipt},
+};
 
 /// How many messages a session has been handed: see [`Session::mark`](crate::Session::mark).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +59,6 @@ impl Item {
             offset: None,
         }
     }
-}
-
-/// What a delivery owes to the sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Receipt {
-    pub(crate) id: MessageId,
-    pub(crate) sender: UserId,
 }
 
 /// Where a message lies in its mailbox, and whom its delivery concerns.

@@ -17,8 +17,10 @@ use crate::{
     Command, CommandError, ConnectError, Draft, Event, Hub, Mark, Outgoing, Refusal, Settings,
     UserId,
     live::{Live, NotBegun, Polled},
-    send_queue::{Receipt, Room},
-    submission::{Origin, reference_of},
+    origin::Origin,
+    publication::Receipt,
+    send_queue::Room,
+    submission::reference_of,
     user_stats::UserCounters,
 };
 

@@ -86,6 +86,7 @@ mod connection; // the state machine
 #[cfg(feature = "smhandshake")]
 pub mod smhandshake; // SocketMaster's dialect: messages that name their route
 pub mod mux; // tidewire.mux.v1: many named WebSockets over one
+pub mod fbe; // the simple protocol in Fast Binary Encoding
 mod setters; // configurations, changed by value
 
 pub use close::{CloseCode, CloseFrame};

@@ -6,6 +6,7 @@
 use std::{io::IoSlice, sync::Arc, time::Instant};
 
 use allocation_counter::measure;
+use tidewire_proto::fbe::{Decoder, Id, MessageRef};
 use tidewire_proto::{Config, Connection, Event, Kind, MaskKeys, Prepared};
 
 const MESSAGES_PER_READ: usize = 16;
@@ -249,4 +250,39 @@ fn route_lines_allocate_nothing() {
         }
     });
     assert_eq!(used.count_total, 0);
+}
+
+/// The messages of the simple protocol, many of which lie whole in each read.
+#[test]
+fn reading_and_writing_simple_messages_allocates_nothing() {
+    let id = Id([7; 16]);
+    let request = MessageRef::Request {
+        id,
+        message: "thirty-two bytes of plain ASCII.",
+    };
+    let mut stream = Vec::new();
+    for _ in 0..MESSAGES_PER_READ {
+        request.encode_into(&mut stream).expect("it is short");
+    }
+    let mut answers = Vec::with_capacity(stream.len());
+    let mut decoder = Decoder::default();
+    let mut answer = |cut: usize| {
+        answers.clear();
+        for mut input in stream.chunks(cut) {
+            while !input.is_empty() {
+                let (used, frame) = decoder.receive(input);
+                if let Some(frame) = frame.expect("valid") {
+                    let message = frame.message().expect("valid").expect("known");
+                    message.encode_into(&mut answers).expect("it is short");
+                }
+                input = &input[used..];
+            }
+        }
+        assert_eq!(answers, stream);
+    };
+    answer(100); // its buffer for messages in parts is kept
+    for cut in [stream.len(), 100] {
+        let info = measure(|| (0..READS).for_each(|_| answer(cut)));
+        assert_eq!(info.count_total, 0, "in pieces of {cut}");
+    }
 }

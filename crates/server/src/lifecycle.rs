@@ -235,7 +235,7 @@ pub(crate) fn messaging_server(
     // The messaging connection pings by itself: its pongs prove more.
     config.ping_interval = None;
     let config = Arc::new(config);
-    let mut listener = ServerConfig::new(listening.listen);
+    let mut listener = ServerConfig::new(listening.listen.into());
     listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
         (Runtime::Pool, _) => Workers::Pool,
         (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
@@ -315,7 +315,7 @@ pub(crate) fn rest_server(
     options.keep_alive = true;
     options.idle_timeout = rest.idle_timeout;
     let access = access(listening, settings.allowed_origins.clone());
-    let mut listener = service::Config::new(listening.listen);
+    let mut listener = service::Config::new(listening.listen.into());
     listener.workers = Workers::Pool;
     listener.tls.clone_from(&listening.tls);
     listener

@@ -2,9 +2,9 @@
 //!
 //! In: the address in the settings. Out: bound sockets, or an error that names the listener.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use tidewire::service;
+use tidewire::{net::Listener, service};
 
 use crate::error::StartError;
 
@@ -12,12 +12,15 @@ use crate::error::StartError;
 pub(crate) fn activated_or(
     listener: &'static str,
     address: SocketAddr,
-    bind: impl FnOnce() -> Result<Vec<TcpListener>, service::StartError>,
-) -> Result<Vec<TcpListener>, StartError> {
+    bind: impl FnOnce() -> Result<Vec<Listener>, service::StartError>,
+) -> Result<Vec<Listener>, StartError> {
     let activated = tidewire_config::activated_sockets(address);
-    let activated = activated.map_err(|source| service::StartError::Bind { address, source });
+    let activated = activated.map_err(|source| service::StartError::Bind {
+        address: address.into(),
+        source,
+    });
     match started(listener, activated)? {
-        Some(sockets) => Ok(sockets),
+        Some(sockets) => Ok(sockets.into_iter().map(Listener::from).collect()),
         None => started(listener, bind()),
     }
 }

@@ -37,20 +37,28 @@
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
 //! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
 //! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `udp` | off | [`udp`](crate::udp): UDP servers and clients, multicast, many datagrams per system call |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod memory; // what all connections may hold together
+pub mod runtime; // threads that host servers and clients
+pub mod timer; // waits that can be cancelled
 pub mod service; // servers of any protocol: accept, limits, TLS, workers, drain
 pub mod net; // sockets, streams, buffers, bytes between two streams
 #[cfg(feature = "tls")]
 pub mod tls; // certificates, mutual TLS
+mod socket; // a connection of the system: TCP or a Unix socket
 mod sync; // locks without poisoning
 mod queue; // bounded, between threads and tasks
+mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
+pub mod tcp; // bytes: servers and clients
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
+#[cfg(feature = "udp")]
+pub mod udp; // datagrams, one by one or to groups
 pub mod mux; // a client of a gateway: many named sockets over one
 #[cfg(feature = "blocking")]
 pub mod blocking; // a client for threads

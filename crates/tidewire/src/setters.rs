@@ -2,7 +2,9 @@
 //! for each field a method of its name that sets it and gives the configuration back: here, or beside the
 //! struct where there is more to say.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
+
+use crate::net::{Address, UnixOptions};
 
 macro_rules! setters {
     ($config:ty { $($(#[$attribute:meta])* $field:ident: $value:ty),+ $(,)? }) => {
@@ -19,13 +21,20 @@ macro_rules! setters {
 }
 
 setters!(crate::service::Config {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
     limits: crate::service::Limits,
+    options: crate::net::SocketOptions,
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ServerTls>>,
+});
+
+setters!(UnixOptions {
+    mode: u32,
+    group: impl Into<Option<u32>>,
 });
 
 setters!(crate::service::Limits {
@@ -38,8 +47,48 @@ setters!(crate::service::Limits {
     unacknowledged_timeout: impl Into<Option<Duration>>,
 });
 
+setters!(crate::net::SocketOptions {
+    keep_alive: impl Into<Option<Duration>>,
+    keep_alive_interval: impl Into<Option<Duration>>,
+    no_delay: bool,
+    reuse_address: bool,
+    reuse_port: bool,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+});
+
+setters!(crate::runtime::Config {
+    threads: std::num::NonZeroUsize,
+    design: crate::runtime::Design,
+    placement: crate::runtime::Placement,
+    polling: bool,
+    jobs_max: usize,
+    name: impl Into<String>,
+    hooks: impl Into<Option<std::sync::Arc<dyn crate::runtime::Hooks>>>,
+});
+
+setters!(crate::tcp::Config {
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes_max: usize,
+    write_timeout: Duration,
+    idle_timeout: impl Into<Option<Duration>>,
+    close_timeout: Duration,
+});
+
+setters!(crate::tcp::BroadcastConfig {
+    backlog_bytes_max: usize,
+    too_slow: crate::tcp::TooSlow,
+});
+
+setters!(crate::tcp::ServerConfig {
+    service: crate::service::Config,
+    connection: crate::tcp::Config,
+    broadcast: crate::tcp::BroadcastConfig,
+});
+
 setters!(crate::ws::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
+    unix: UnixOptions,
     workers: crate::service::Workers,
     proxy_protocol: crate::service::ProxyProtocol,
     trusted_proxies: crate::service::TrustedProxies,
@@ -69,6 +118,37 @@ setters!(crate::ws::Limits {
 setters!(crate::net::relay::RelayLimits {
     write_timeout: Duration,
     idle_timeout: impl Into<Option<Duration>>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::Config {
+    datagram_bytes_max: usize,
+    batch_max: usize,
+    send_queue_bytes_max: usize,
+    receive_buffer_bytes: impl Into<Option<usize>>,
+    send_buffer_bytes: impl Into<Option<usize>>,
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: impl Into<Option<bool>>,
+    broadcast: bool,
+    ttl: impl Into<Option<u32>>,
+    fragment: bool,
+    multicast: crate::udp::MulticastOptions,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::MulticastOptions {
+    loopback: impl Into<Option<bool>>,
+    ttl: impl Into<Option<u32>>,
+    interface: impl Into<crate::udp::Interface>,
+});
+
+#[cfg(feature = "udp")]
+setters!(crate::udp::ServerConfig {
+    address: std::net::SocketAddr,
+    workers: crate::service::Workers,
+    socket: crate::udp::Config,
+    multicast_to: impl Into<Option<std::net::SocketAddr>>,
 });
 
 setters!(crate::ws::TopicConfig {
@@ -102,12 +182,51 @@ setters!(crate::inbox::ClientConfig {
 
 #[cfg(feature = "blocking")]
 setters!(crate::inbox::ServerConfig {
-    address: SocketAddr,
+    address: impl Into<Address>,
     sessions_max: usize,
     outgoing: crate::ws::Kind,
     inbox: crate::inbox::InboxLimits,
     threads: std::num::NonZeroUsize,
     socket: crate::ws::Config,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::Config {
+    keep_alive: bool,
+    head: crate::ws::HeadLimits,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    answers: crate::http::AnswerBudget,
+    files: impl Into<Option<crate::http::FileCache>>,
+    trace: bool,
+    trace_date: bool,
+    keep_heads: bool,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    streams_per_connection_max: u32,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CookieOptions {
+    max_age: impl Into<Option<Duration>>,
+    domain: impl Into<Option<String>>,
+    path: impl Into<Option<String>>,
+    secure: bool,
+    same_site_strict: bool,
+    http_only: bool,
+});
+
+#[cfg(feature = "http")]
+setters!(crate::http::CacheConfig {
+    bytes_max: usize,
+    file_bytes_max: usize,
+    entries_max: usize,
+    reload_every: impl Into<Option<Duration>>,
+    index: impl Into<Option<String>>,
+    precompressed: bool,
+    hidden: bool,
 });
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod connection; // target: random operations on one connection
 mod utf8; // target: text validation against std
 mod close_frame; // target: close codes and reasons, in and out
 mod mux; // target: tidewire.mux.v1, its frames, credit and streams
+mod fbe; // target: the simple protocol in Fast Binary Encoding
 mod dialect; // target: payloads of the classic dialect
 mod random; // seeded inputs and mutations, for runs without libFuzzer
 
@@ -113,6 +114,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mux_stream",
         run: mux::stream,
+    },
+    Target {
+        name: "fbe_stream",
+        run: fbe::stream,
     },
     Target {
         name: "dialect_classic",

@@ -278,12 +278,17 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
     cargo
         .args(["build", "--release", "--locked", "--package", "tidewire"])
         .args(["--package", "tidewire-bench", "--bin", "tidewire-bench"])
+        .args(["--features", "tidewire/udp"])
         .current_dir(&workspace.root);
     let mut examples = HashMap::new();
     for (variable, example) in [
         ("LIBRARY_SERVER", "conformance_server"),
         ("LIBRARY_CLIENT", "conformance_client"),
         ("GATEWAY_CLIENT", "gateway_client"),
+        ("UDP_ECHO_SERVER", "udp_echo_server"),
+        ("UDP_ECHO_CLIENT", "udp_echo_client"),
+        ("UDP_MULTICAST_SERVER", "udp_multicast_server"),
+        ("UDP_MULTICAST_CLIENT", "udp_multicast_client"),
     ] {
         cargo.args(["--example", example]);
         let path = workspace.target_directory.join("release/examples");

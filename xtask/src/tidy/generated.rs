@@ -3,8 +3,13 @@
 //! Only compiled code knows the keys, so a page carries a digest of the text that declares them, and tests compare the
 //! rest. `cargo xtask generate` writes both.
 
+use std::fs;
+
+use anyhow::Context as _;
+
 use super::Problem;
 use super::tree::Tree;
+use crate::workspace::Workspace;
 
 /// A generated page, and where the keys it lists are declared.
 pub(crate) struct Page {
@@ -29,8 +34,7 @@ pub(crate) const PAGES: &[Page] = &[
 ];
 
 /// Stands in the line above the generated part, before the digest.
-pub(crate) const MARKER: &str =
-    "<!-- Generated from here on by `cargo xtask generate`, from the keys ";
+const MARKER: &str = "<!-- Generated from here on by `cargo xtask generate`, from the keys ";
 
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -48,6 +52,18 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Puts `digest` behind `marker` in the page at `path`.
+pub(super) fn put_digest(workspace: &Workspace, path: &str, digest: &str) -> anyhow::Result<()> {
+    let file = workspace.root.join(path);
+    let page = fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
+    let (before, after) = page
+        .split_once(MARKER)
+        .with_context(|| format!("{path} has no line that begins with `{MARKER}`"))?;
+    let (_, generated) = after.split_once('\n').unwrap_or_default();
+    let page = format!("{before}{MARKER}{digest}. -->\n{generated}");
+    fs::write(&file, page).with_context(|| format!("cannot write {path}"))
 }
 
 /// A digest of all declarations of keys in these files, which are sorted by path.

@@ -78,7 +78,7 @@ pub(crate) fn write_digests(workspace: &Workspace) -> anyhow::Result<()> {
     let tree = Tree::read(workspace)?;
     for page in generated::PAGES {
         let digest = generated::digest(page, tree.with_extension(&["rs"]));
-        crate::generated::put_digest(workspace, page.path, generated::MARKER, &digest)?;
+        generated::put_digest(workspace, page.path, &digest)?;
     }
     Ok(())
 }

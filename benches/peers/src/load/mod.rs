@@ -83,7 +83,7 @@ pub(crate) fn round(
 }
 
 /// Decides when the measurement begins and ends, and reads the server's clock then.
-struct Stopwatch<'a> {
+pub(crate) struct Stopwatch<'a> {
     server: &'a Server,
     begin_at: Instant,
     end_at: Instant,
@@ -91,7 +91,7 @@ struct Stopwatch<'a> {
 }
 
 impl<'a> Stopwatch<'a> {
-    fn start(server: &'a Server, times: Times) -> Self {
+    pub(crate) fn start(server: &'a Server, times: Times) -> Self {
         let begin_at = Instant::now() + times.warm_up;
         Self {
             server,
@@ -102,7 +102,7 @@ impl<'a> Stopwatch<'a> {
     }
 
     /// Looks at the time when `count` units are done in all; gives the figure at the end.
-    fn look(&mut self, count: u64) -> anyhow::Result<Option<Figure>> {
+    pub(crate) fn look(&mut self, count: u64) -> anyhow::Result<Option<Figure>> {
         let now = Instant::now();
         let Some((began, cpu, before)) = self.begun else {
             if now >= self.begin_at {

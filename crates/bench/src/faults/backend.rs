@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             return wild::serve(address, options.behaviour).await;
         }
         let name = options.name.clone();
-        let server = Server::new(ServerConfig::new(address))
+        let server = Server::new(ServerConfig::new(address.into()))
             .route_any(move |socket: WebSocket| echo(socket, name.clone()))
             .start()?;
         println!("{}", server.local_addr().port());

@@ -20,6 +20,7 @@ mod ledger; // what was promised, what arrived
 
 // What is tested.
 mod usage; // help, version, exit codes, configuration commands
+mod certs; // certificates that others take
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop
 mod reload; // renewed certificates and other settings, in both programs

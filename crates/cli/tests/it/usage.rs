@@ -28,6 +28,7 @@ fn help_goes_to_the_standard_output_with_examples_and_exit_codes() {
         &["help", "chat"],
         &["check-config", "-h"],
         &["default-config", "--help"],
+        &["certs", "--help"],
     ] {
         let ended = run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}");

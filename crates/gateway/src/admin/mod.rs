@@ -72,7 +72,7 @@ pub(crate) fn start(
     settings: &settings::Admin,
     gateway: Arc<Gateway>,
     owner: Arc<dyn Owner>,
-    sockets: Option<Vec<std::net::TcpListener>>,
+    sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
     let write_timeout = gateway.table().settings.limits.write_timeout;
@@ -84,7 +84,7 @@ pub(crate) fn start(
         draining: Mutex::default(),
     });
     let port = Arc::clone(&access.port);
-    let mut config = Config::new(settings.address);
+    let mut config = Config::new(settings.address.into());
     config.workers = Workers::Pool;
     config.trusted_proxies = settings.proxies.clone();
     config.limits.connections_max = CONNECTIONS_MAX;

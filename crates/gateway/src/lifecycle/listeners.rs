@@ -7,12 +7,13 @@
 
 use std::{
     mem,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
 };
 
 use tidewire::{
+    net,
     service::Workers,
     tls::Adopted,
     ws::{RunningServer, Server, ServerConfig},
@@ -249,7 +250,7 @@ impl Open {
 }
 
 /// The sockets that were given for this address.
-fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<TcpListener>> {
+fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<net::Listener>> {
     let position = given.iter().position(|it| {
         let is_for_clients = it.role == Role::Clients;
         is_for_clients && it.configured == address
@@ -279,7 +280,7 @@ fn server(gateway: &Arc<Gateway>, entry_point: &Arc<EntryPoint>, settings: &Sett
 }
 
 fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
-    let mut config = ServerConfig::new(listener.address);
+    let mut config = ServerConfig::new(listener.address.into());
     config.workers = match settings.workers.and_then(NonZeroUsize::new) {
         Some(workers) => Workers::PerCore(workers),
         None => Workers::per_core(),

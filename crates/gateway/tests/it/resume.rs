@@ -44,7 +44,7 @@ impl Backend {
                 }
             }
         };
-        let server = Server::new(ServerConfig::new(self.address)).route("/", serve);
+        let server = Server::new(ServerConfig::new(self.address.into())).route("/", serve);
         let server = server.start().unwrap();
         self.address = server.local_addr();
         self.server = Some(server);

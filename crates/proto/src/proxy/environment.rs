@@ -115,7 +115,9 @@ impl Rule {
                 port: None,
             });
         }
-        if let Ok(network) = entry.parse() {
+        if let Ok(network) = entry.parse()
+            && network != Network::UNIX
+        {
             return Ok(Self {
                 hosts: Hosts::Network(network),
                 port: None,
@@ -131,7 +133,9 @@ impl Rule {
             let address = address.strip_suffix(']').ok_or_else(wrong)?;
             let address: IpAddr = address.parse().map_err(|_| wrong())?;
             Hosts::Network(address.into())
-        } else if let Ok(network) = host.parse() {
+        } else if let Ok(network) = host.parse()
+            && network != Network::UNIX
+        {
             Hosts::Network(network)
         } else if host == "*" {
             Hosts::All

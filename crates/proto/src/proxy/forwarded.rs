@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Network;
+use super::{Network, Node};
 use crate::handshake::RequestHead;
 
 /// The fields that the trusted proxies write.
@@ -32,7 +32,8 @@ pub enum ForwardedBy {
 pub struct Forwarded {
     /// The client's address: of the chain client → proxies → peer, the last one that is not trusted. An entry that
     /// is no address (`unknown`, a hidden name, nonsense) ends the search at the proxy that wrote it; if all are
-    /// trusted it is the first of the chain. With nobody trusted it is the peer's, `None` when the peer has none.
+    /// trusted it is the first of the chain. With nobody trusted it is the peer's. `None` when who is found has no
+    /// address: a peer, or a client of a proxy (`unix:`), on a Unix socket.
     pub client: Option<IpAddr>,
     /// The peer is a trusted proxy. Without one nothing else here is told.
     pub by_proxy: bool,
@@ -51,24 +52,21 @@ impl Forwarded {
     /// Reads the fields that the proxies in `trusted` write, out of `values`: the values of all fields of a name in any
     /// case, in order.
     pub fn read<'a>(
-        peer: Option<IpAddr>,
+        peer: impl Into<Node>,
         trusted: &[Network],
         by: ForwardedBy,
         values: impl Fn(&str) -> Vec<&'a [u8]>,
     ) -> Self {
-        let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
-        let peer = peer.map(|peer| peer.to_canonical());
-        let Some(peer) = peer.filter(|peer| is_trusted(*peer)) else {
-            return Self {
-                client: peer,
-                ..Self::default()
-            };
-        };
+        let is_trusted = |node: Node| trusted.iter().any(|network| network.contains_node(node));
+        let peer = peer.into().to_canonical();
         let mut told = Self {
-            client: Some(peer),
-            by_proxy: true,
+            client: peer.ip(),
             ..Self::default()
         };
+        if !is_trusted(peer) {
+            return told;
+        }
+        told.by_proxy = true;
         let older = match by {
             ForwardedBy::Forwarded => None,
             ForwardedBy::XForwardedFor | ForwardedBy::Either => {
@@ -96,11 +94,11 @@ impl Forwarded {
             ForwardedBy::XForwardedFor | ForwardedBy::Forwarded => Hop::hidden(peer),
             ForwardedBy::Either => {
                 let fields = values("x-real-ip");
-                let only = (fields.len() == 1).then(|| entries(&fields).next().and_then(address));
+                let only = (fields.len() == 1).then(|| entries(&fields).next().and_then(node));
                 only.flatten().map_or_else(|| Hop::hidden(peer), Hop::shown)
             }
         });
-        told.client = Some(client.ip);
+        told.client = client.node.ip();
         told.is_client_hidden = client.is_hidden;
         told
     }
@@ -108,30 +106,29 @@ impl Forwarded {
 
 /// The client's address of [`Forwarded::read`], for a request head.
 pub fn client_ip(peer: IpAddr, head: &RequestHead, trusted: &[Network], by: ForwardedBy) -> IpAddr {
-    let told = Forwarded::read(Some(peer), trusted, by, |name| head.values_of(name));
+    let told = Forwarded::read(peer, trusted, by, |name| head.values_of(name));
     told.client.unwrap_or(peer)
 }
 
 /// Who is found in a chain of proxies.
 #[derive(Clone, Copy, Debug)]
 struct Hop {
-    ip: IpAddr,
+    node: Node,
     /// A trusted proxy hides who is before this one.
     is_hidden: bool,
 }
 
 impl Hop {
-    fn shown(ip: IpAddr) -> Self {
-        let ip = ip.to_canonical();
+    fn shown(node: Node) -> Self {
         Self {
-            ip,
+            node: node.to_canonical(),
             is_hidden: false,
         }
     }
 
-    fn hidden(ip: IpAddr) -> Self {
+    fn hidden(node: Node) -> Self {
         Self {
-            ip,
+            node,
             is_hidden: true,
         }
     }
@@ -139,17 +136,17 @@ impl Hop {
 
 /// Follows the addresses from the nearest one as long as their writers are trusted.
 fn chain<'a>(
-    peer: IpAddr,
-    is_trusted: impl Fn(IpAddr) -> bool,
+    peer: Node,
+    is_trusted: impl Fn(Node) -> bool,
     mut entries: impl Iterator<Item = &'a str>,
 ) -> Hop {
     let mut hop = Hop::shown(peer);
-    while is_trusted(hop.ip)
+    while is_trusted(hop.node)
         && let Some(entry) = entries.next()
     {
-        match address(entry) {
+        match node(entry) {
             Some(before) => hop = Hop::shown(before),
-            None if is_hidden(entry) => return Hop::hidden(hop.ip),
+            None if is_hidden(entry) => return Hop::hidden(hop.node),
             None => break,
         }
     }
@@ -239,6 +236,14 @@ fn host(entry: &str) -> Option<String> {
 /// A name is 253 bytes long at most, a port five.
 const HOST_BYTES_MAX: usize = 260;
 
+/// An address, or `unix:`, as nginx shows a client on a Unix socket.
+fn node(entry: &str) -> Option<Node> {
+    if unquoted(entry) == "unix:" {
+        return Some(Node::Unix);
+    }
+    address(entry).map(Node::Ip)
+}
+
 /// An address with or without a port, which may be hidden (RFC 7239 section 6), and with or without the zone of a
 /// link-local one: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:_p`.
 fn address(entry: &str) -> Option<IpAddr> {
@@ -279,8 +284,8 @@ fn unquoted(text: &str) -> &str {
 /// Reads `Forwarded` as far as trusted proxies have written it, and notes what it tells besides the client, unless that
 /// is known. `None`: there is no element that names a client.
 fn standard(
-    peer: IpAddr,
-    is_trusted: impl Fn(IpAddr) -> bool,
+    peer: Node,
+    is_trusted: impl Fn(Node) -> bool,
     fields: &[&[u8]],
     told: &mut Forwarded,
 ) -> Option<Hop> {
@@ -288,7 +293,7 @@ fn standard(
     let mut is_told = false;
     let (mut secure, mut host) = (None, None);
     let mut elements = entries(fields);
-    while is_trusted(hop.ip)
+    while is_trusted(hop.node)
         && let Some(element) = elements.next()
     {
         let Some(element) = Element::parse(element) else {
@@ -303,7 +308,7 @@ fn standard(
             break;
         };
         is_told = true;
-        let Some(before) = address(client) else {
+        let Some(before) = node(client) else {
             hop.is_hidden = is_hidden(client);
             break;
         };
@@ -570,7 +575,7 @@ mod tests {
         let head = RequestHead::parse(Bytes::from(head), HeadLimits::default()).unwrap();
         let trusted: Network = "10.0.0.0/8".parse().unwrap();
         let values = |name: &str| head.values_of(name);
-        let peer = "10.0.0.1".parse().ok();
+        let peer = "10.0.0.1".parse::<IpAddr>().ok();
         Forwarded::read(peer, &[trusted], ForwardedBy::Either, values)
     }
 
@@ -823,6 +828,40 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_on_a_unix_socket_is_trusted_by_its_own_word_only() {
+        let ten: &[&str] = &["10.0.0.0/8", "0.0.0.0/0", "::/0"];
+        let unix: &[&str] = &["unix", "10.0.0.0/8"];
+        for (trusted, fields, client, by_proxy, is_hidden) in [
+            (ten, "203.0.113.9", None, false, false),
+            (unix, "203.0.113.9", Some("203.0.113.9"), true, false),
+            (
+                unix,
+                "203.0.113.9, 10.0.0.7",
+                Some("203.0.113.9"),
+                true,
+                false,
+            ),
+            // A proxy whose own client is on a Unix socket, which is trusted like all of them.
+            (unix, "203.0.113.9, unix:", Some("203.0.113.9"), true, false),
+            (unix, "unix:", None, true, false),
+            (unix, "unknown", None, true, true),
+            (unix, "nonsense", None, true, false),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nX-Forwarded-For: {fields}\r\n\r\n");
+            let head = RequestHead::parse(head.into(), HeadLimits::default()).unwrap();
+            let trusted: Vec<Network> = trusted.iter().map(|it| it.parse().unwrap()).collect();
+            let values = |name: &str| head.values_of(name);
+            let told = Forwarded::read(Node::Unix, &trusted, ForwardedBy::Either, values);
+            let client = client.map(|client| client.parse().unwrap());
+            assert_eq!(
+                (told.client, told.by_proxy, told.is_client_hidden),
+                (client, by_proxy, is_hidden),
+                "{fields:?} {trusted:?}"
+            );
+        }
+    }
+
+    #[test]
     fn who_is_no_trusted_proxy_tells_nothing() {
         let head = "GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n\
             X-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6;proto=https\r\nX-Real-IP: 6.6.6.6\r\n\r\n";
@@ -848,7 +887,7 @@ mod tests {
         let trusted: Network = "10.0.0.1".parse().unwrap();
         let read = |by| {
             let values = |name: &str| head.values_of(name);
-            Forwarded::read("10.0.0.1".parse().ok(), &[trusted], by, values)
+            Forwarded::read(IpAddr::from([10, 0, 0, 1]), &[trusted], by, values)
         };
         let older = read(ForwardedBy::XForwardedFor);
         assert_eq!((older.secure, older.host), (Some(true), None));

@@ -18,6 +18,6 @@ pub use header::{
     Addresses, Command, EncodeError, HEADER_BYTES_MAX, Header, HeaderError, Ssl, Tlv, Tlvs,
     Transport, Version,
 };
-pub use network::{Network, NetworkError};
+pub use network::{Network, NetworkError, Node};
 pub use tunnel::{SocksReply, Step, Tunnel, TunnelError};
 pub use url::{Credentials, ProxyScheme, ProxyUrl, ProxyUrlError};

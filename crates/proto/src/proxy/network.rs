@@ -9,19 +9,38 @@ use std::{
     str::FromStr,
 };
 
-/// A block of addresses, `10.0.0.0/8` or `2001:db8::/32`; an address alone is a block of one.
+/// A block of addresses, `10.0.0.0/8` or `2001:db8::/32`; an address alone is a block of one. `unix` is the block of all
+/// who connect over a Unix socket, and have no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
+pub struct Network(Block);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Block {
+    Ip { address: IpAddr, prefix: u8 },
+    Unix,
+}
+
+/// The end of a connection, as networks know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// An IP address.
+    Ip(IpAddr),
+    /// The other end of a Unix socket.
+    Unix,
+    /// Nothing is known; in no network.
+    #[default]
+    Unknown,
 }
 
 /// A text is no block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an address or a block like 10.0.0.0/8 or 2001:db8::/32")]
+#[error("expected an address, a block like 10.0.0.0/8 or 2001:db8::/32, or unix")]
 pub struct NetworkError;
 
 impl Network {
+    /// All who connect over a Unix socket.
+    pub const UNIX: Self = Self(Block::Unix);
+
     /// The block of the first `prefix` bits of `address`; further bits are cleared.
     ///
     /// # Errors
@@ -38,26 +57,69 @@ impl Network {
         if prefix > longest {
             return Err(NetworkError);
         }
-        Ok(Self {
+        Ok(Self(Block::Ip {
             address: masked(address, prefix),
             prefix,
-        })
+        }))
     }
 
     /// Returns whether `address` lies in the block. IPv4 blocks hold no IPv6 addresses, and the other way.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && masked(address, self.prefix) == self.address
+        let other = address.to_canonical();
+        match self.0 {
+            Block::Ip { address, prefix } => {
+                other.is_ipv4() == address.is_ipv4() && masked(other, prefix) == address
+            }
+            Block::Unix => false,
+        }
+    }
+
+    /// Returns whether `node` belongs to the block.
+    pub fn contains_node(&self, node: Node) -> bool {
+        match node {
+            Node::Ip(address) => self.contains(address),
+            Node::Unix => self.0 == Block::Unix,
+            Node::Unknown => false,
+        }
+    }
+}
+
+impl Node {
+    /// The IP address, if it has one.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Unix | Self::Unknown => None,
+        }
+    }
+
+    /// An IPv4 address that is mapped into IPv6 as the IPv4 address.
+    #[must_use]
+    pub fn to_canonical(self) -> Self {
+        match self {
+            Self::Ip(address) => Self::Ip(address.to_canonical()),
+            Self::Unix | Self::Unknown => self,
+        }
+    }
+}
+
+impl From<IpAddr> for Node {
+    fn from(address: IpAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl From<Option<IpAddr>> for Node {
+    fn from(address: Option<IpAddr>) -> Self {
+        address.map_or(Self::Unknown, Self::Ip)
     }
 }
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         let address = address.to_canonical();
-        Self {
-            address,
-            prefix: if address.is_ipv4() { 32 } else { 128 },
-        }
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self(Block::Ip { address, prefix })
     }
 }
 
@@ -65,6 +127,10 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
+        // With a colon as nginx shows such a client, and takes it.
+        if text == "unix" || text == "unix:" {
+            return Ok(Self::UNIX);
+        }
         let Some((address, prefix)) = text.split_once('/') else {
             return text.parse().map(IpAddr::into).map_err(|_| NetworkError);
         };
@@ -78,7 +144,10 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        match self.0 {
+            Block::Ip { address, prefix } => write!(f, "{address}/{prefix}"),
+            Block::Unix => f.write_str("unix"),
+        }
     }
 }
 
@@ -134,6 +203,30 @@ mod tests {
     }
 
     #[test]
+    fn unix_is_the_block_of_all_unix_sockets_and_of_nothing_else() {
+        for text in ["unix", "unix:"] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(
+                (network, network.to_string()),
+                (Network::UNIX, "unix".to_owned())
+            );
+        }
+        let (any_v4, any_v6) = ("0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap());
+        let ip = Node::from(IpAddr::from([127, 0, 0, 1]));
+        for (network, node, inside) in [
+            (Network::UNIX, Node::Unix, true),
+            (Network::UNIX, ip, false),
+            (Network::UNIX, Node::Unknown, false),
+            (any_v4, Node::Unix, false),
+            (any_v6, Node::Unix, false),
+            (any_v4, ip, true),
+            (any_v4, Node::Unknown, false),
+        ] {
+            assert_eq!(network.contains_node(node), inside, "{node:?} in {network}");
+        }
+    }
+
+    #[test]
     fn what_is_no_block_is_refused() {
         for text in [
             "",
@@ -144,6 +237,8 @@ mod tests {
             "10.0.0.0/8/8",
             "::/129",
             "host",
+            "unix:/run/app.sock",
+            "unix/8",
             "010.0.0.1",
             "10.0.0.0/999",
         ] {

@@ -86,7 +86,9 @@ impl ProxyUrl {
             | UrlError::Host
             | UrlError::NotAscii
             | UrlError::Credentials
-            | UrlError::Target => ProxyUrlError::Host,
+            | UrlError::Target
+            | UrlError::UnixSocket
+            | UrlError::UnixSocketTooLong => ProxyUrlError::Host,
         })?;
         let host = host
             .strip_prefix('[')

@@ -7,9 +7,22 @@ use axum::{
 };
 use serde::Serialize;
 use tidewire::http::BodyError;
+use tidewire_dialect::EnvelopeError;
 use tidewire_hub::{ApiError, Refusal};
 
-use super::sending::SendError;
+/// A message was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SendError {
+    /// It broke a rule of the envelope; the text is that of the error.
+    #[error(transparent)]
+    Invalid(#[from] EnvelopeError),
+    /// It is beyond a bound for one message.
+    #[error("Invalid payload: {0}")]
+    BeyondBounds(Refusal),
+    /// The hub did not take it.
+    #[error(transparent)]
+    Hub(#[from] ApiError),
+}
 
 /// An error answer.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]

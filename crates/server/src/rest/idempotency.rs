@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tidewire_hub::{Accepted, MessageId};
 use tokio::{sync::watch, time::Instant};
 
-use super::sending::SendError;
+use super::error::SendError;
 
 /// What became of a message.
 pub(super) type Outcome = Result<Accepted, SendError>;

@@ -14,30 +14,17 @@ use axum::{
 };
 use serde::Serialize;
 use tidewire::http::read_body;
-use tidewire_dialect::{Classic, Dialect as _, EnvelopeError};
-use tidewire_hub::{Accepted, ApiError, Command, Refusal, UserId};
+use tidewire_dialect::{Classic, Dialect as _};
+use tidewire_hub::{Accepted, ApiError, Command, UserId};
 
 use super::{
     Rest, RestError,
+    error::SendError,
     handlers::Answer,
     idempotency::{Begun, Submission},
     ids::{Id, Ids},
     media_type, schema,
 };
-
-/// A message was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SendError {
-    /// It broke a rule of the envelope; the text is that of the error.
-    #[error(transparent)]
-    Invalid(#[from] EnvelopeError),
-    /// It is beyond a bound for one message.
-    #[error("Invalid payload: {0}")]
-    BeyondBounds(Refusal),
-    /// The hub did not take it.
-    #[error(transparent)]
-    Hub(#[from] ApiError),
-}
 
 /// What became of a message.
 #[derive(Serialize)]

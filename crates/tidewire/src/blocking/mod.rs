@@ -16,5 +16,7 @@
 pub(crate) mod runtime; // the thread that drives everything
 pub(crate) mod pump; // from a socket into a queue
 mod connection; // the calls
+#[cfg(feature = "udp")]
+pub mod udp; // datagrams
 
 pub use connection::{Connection, ReceiveError, Sender, connect};

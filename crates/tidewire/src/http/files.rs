@@ -8,6 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use super::{
+    conditional::{Asked, Outcome},
+    content_type::content_type,
+};
+
 /// A file to be served.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -30,8 +35,11 @@ pub fn file_response(
     };
     let file = find(name)?;
     let etag = etag(&file.hash);
-    let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
+    let mut asked = Asked::default();
+    for (name, value) in headers {
+        asked.field(name.as_str(), value.as_bytes());
+    }
+    if asked.judge(Some(etag.as_bytes()), None) == Outcome::NotModified {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Some(response);
@@ -43,8 +51,7 @@ pub fn file_response(
     };
     let mut response = Response::new(Full::new(bytes));
     let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(content_type(name));
-    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CONTENT_TYPE, content_type(name));
     // The browser asks again each time, and mostly hears 304: an upgrade shows at once.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
@@ -60,16 +67,6 @@ fn etag(hash: &[u8; 32]) -> String {
 
 fn hex(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ enum State {
 }
 
 /// A finding about the next bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Step {
     /// A head, to be passed on in this form; so many bytes were its own.
-    Head { head: Bytes, len: usize },
+    Head { head: RequestHead, len: usize },
     /// So many bytes of a body, at least one.
     Body(usize),
     /// Not known before more of them have come.
@@ -69,7 +69,6 @@ impl Framing {
                 let bytes = Bytes::copy_from_slice(input.get(range).unwrap_or_default());
                 let head = RequestHead::parse(bytes, self.limits).map_err(refused)?;
                 self.state = body(&head, self.limits).map_err(FramingError::Head)?;
-                let head = head.as_bytes().clone();
                 Ok(Step::Head { head, len })
             }
             _ if input.is_empty() => Ok(Step::More),
@@ -194,7 +193,7 @@ mod tests {
         loop {
             match framing.step(&input[from..to]) {
                 Ok(Step::Head { head, len }) => {
-                    let head = String::from_utf8(head.to_vec()).unwrap();
+                    let head = String::from_utf8(head.as_bytes().to_vec()).unwrap();
                     let line = head.lines().next().unwrap_or_default();
                     requests.push((line.to_owned(), 0));
                     from += len;

@@ -5,6 +5,7 @@
 //! share is given back whatever ends the answer.
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,6 +16,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{cache::CachedBody, progress::Answered};
 
 /// Answers of this size are taken without asking: they fit into the system's buffer.
 const SMALL: u64 = 4 << 10;
@@ -61,14 +64,20 @@ impl AnswerBudget {
     pub(crate) fn hold<B: Body>(&self, response: Response<B>) -> Response<HeldBody<B>> {
         let bytes = response.body().size_hint().exact().unwrap_or(STREAMED);
         if bytes <= SMALL {
-            return response.map(|body| HeldBody(Kind::Small(body)));
+            return response.map(|body| HeldBody::new(Kind::Small(body)));
         }
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let Ok(permit) = Arc::clone(&self.units).try_acquire_many_owned(units) else {
             return self.refusal.response();
         };
         let share = Arc::new(permit);
-        response.map(|body| HeldBody(Kind::Held(body, share)))
+        response.map(|body| HeldBody::new(Kind::Held(body, share)))
+    }
+
+    /// An answer of which the cache holds the bytes, or a file: it costs next to nothing more.
+    #[expect(clippy::unused_self, reason = "as the others")]
+    pub(crate) fn hold_cached<B>(&self, response: Response<CachedBody>) -> Response<HeldBody<B>> {
+        response.map(|body| HeldBody::new(Kind::Cached(body)))
     }
 }
 
@@ -81,7 +90,7 @@ pub(crate) fn refused<B>(text: &'static str) -> Response<HeldBody<B>> {
 impl Refusal {
     fn response<B>(self) -> Response<HeldBody<B>> {
         let text = Bytes::from_static(self.text.as_bytes());
-        let mut response = Response::new(HeldBody(Kind::Refused(Full::new(text))));
+        let mut response = Response::new(HeldBody::new(Kind::Refused(Full::new(text))));
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         let fields = [
             (header::CONTENT_TYPE, self.content_type),
@@ -97,13 +106,33 @@ impl Refusal {
 
 /// An answer's body, with its share of the budget if it needs one.
 #[derive(Debug)]
-pub(crate) struct HeldBody<B>(Kind<B>);
+pub(crate) struct HeldBody<B> {
+    kind: Kind<B>,
+    /// Of HTTP/2 only.
+    answered: Option<Answered>,
+}
+
+impl<B> HeldBody<B> {
+    fn new(kind: Kind<B>) -> Self {
+        Self {
+            kind,
+            answered: None,
+        }
+    }
+
+    /// Tells the connection how the answer moves on.
+    pub(super) fn watched_by(mut self, answered: Answered) -> Self {
+        self.answered = Some(answered);
+        self
+    }
+}
 
 #[derive(Debug)]
 enum Kind<B> {
     Small(B),
     Held(B, Arc<OwnedSemaphorePermit>),
     Refused(Full<Bytes>),
+    Cached(CachedBody),
 }
 
 /// A piece on its way out of the connection's buffer.
@@ -118,21 +147,68 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for HeldBody<B> {
+impl<B> Body for HeldBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let (body, share) = match &mut self.get_mut().0 {
-            Kind::Small(body) => return Pin::new(body).poll_frame(context),
-            Kind::Refused(body) => {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let polled = this.kind.poll_frame(context);
+        if let Some(answered) = &mut this.answered {
+            answered.polled(polled.is_pending());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Small(body) | Kind::Held(body, _) => body.is_end_stream(),
+            Kind::Refused(body) => body.is_end_stream(),
+            Kind::Cached(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Small(body) | Kind::Held(body, _) => body.size_hint(),
+            Kind::Refused(body) => body.size_hint(),
+            Kind::Cached(body) => body.size_hint(),
+        }
+    }
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<B> Kind<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (body, share) = match self {
+            Self::Small(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
+            Self::Refused(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.and_then(Result::ok).map(Ok));
             }
-            Kind::Held(body, share) => (body, share),
+            Self::Cached(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
+            Self::Held(body, share) => (body, share),
         };
         let Some(frame) = ready!(Pin::new(body).poll_frame(context)) else {
             return Poll::Ready(None);
@@ -143,21 +219,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for HeldBody<B> {
                 _share: Arc::clone(share),
             })
         };
-        Poll::Ready(Some(frame.map(|frame| frame.map_data(held))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Small(body) | Kind::Held(body, _) => body.is_end_stream(),
-            Kind::Refused(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Small(body) | Kind::Held(body, _) => body.size_hint(),
-            Kind::Refused(body) => body.size_hint(),
-        }
+        Poll::Ready(Some(
+            frame.map(|frame| frame.map_data(held)).map_err(Into::into),
+        ))
     }
 }
 

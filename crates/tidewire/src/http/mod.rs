@@ -22,13 +22,41 @@ mod requests; // a client's stream as hyper may read it
 #[cfg(feature = "http")]
 mod body; // a request's body, within limits
 #[cfg(feature = "http")]
+mod config; // how HTTP is spoken
+#[cfg(feature = "http")]
+mod stats; // how much was answered
+#[cfg(feature = "http")]
+mod shortcuts; // what needs no service
+#[cfg(feature = "http")]
+mod session; // a connection, as hooks see it
+#[cfg(feature = "http")]
+mod handler; // hooks instead of a service
+#[cfg(feature = "http")]
+mod builder; // requests and responses as they are mostly made
+#[cfg(feature = "http")]
+mod answering; // from a request to its answer
+#[cfg(feature = "http")]
 mod serve; // hyper underneath, a tower service on top
+#[cfg(all(feature = "http", feature = "http2"))]
+mod http2; // many requests at a time
+#[cfg(feature = "http")]
+mod progress; // of those
 #[cfg(feature = "http")]
 mod deadline; // a client has to read
 #[cfg(feature = "http")]
 mod held; // what answers hold in memory
 #[cfg(feature = "http")]
+mod content_type; // by the name of a file
+#[cfg(feature = "http")]
+mod conditional; // what a client already has
+#[cfg(feature = "http")]
+mod range; // which bytes it wants
+#[cfg(feature = "http")]
+mod date; // of an answer
+#[cfg(feature = "http")]
 mod files; // files inside the binary
+#[cfg(feature = "http")]
+mod cache; // files and responses in memory
 #[cfg(feature = "http")]
 mod access; // host, credentials: what browsers need
 #[cfg(feature = "http")]
@@ -39,6 +67,10 @@ pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, p
 #[cfg(feature = "http")]
 pub use body::{BodyError, BodyLimits, RequestBody, read_body};
 #[cfg(feature = "http")]
+pub use cache::{CacheConfig, CacheError, CachedBody, FileCache};
+#[cfg(feature = "http")]
+pub use content_type::content_type;
+#[cfg(feature = "http")]
 pub use files::{File, file_response};
 #[cfg(feature = "http")]
 pub use held::AnswerBudget;
@@ -48,5 +80,20 @@ pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_
 #[doc(hidden)]
 pub use passed::{Passed, PassedEnd, passed};
 #[cfg(feature = "http")]
-pub use serve::{Config, Http, fallback};
+pub use builder::{
+    ALL_METHODS, CookieOptions, Printed, cookies, error_response, get_response, head_response,
+    ok_response, options_response, request, request_with_body, set_cookie, trace_response,
+};
+#[cfg(feature = "http")]
+pub use config::Config;
+#[cfg(feature = "http")]
+pub use handler::{Handler, HandlerService};
+#[cfg(feature = "http")]
+pub use serve::{Http, fallback, fallback_handler};
+#[cfg(feature = "http")]
+pub use session::Session;
+#[cfg(feature = "http")]
+pub use shortcuts::ReceivedHead;
+#[cfg(feature = "http")]
+pub use stats::Stats;
 pub use unrouted::{Fallback, Unrouted};

@@ -38,7 +38,7 @@ pub fn passed(input: &[u8], limits: HeadLimits, piece: usize) -> (Vec<Passed>, P
             Ok(Step::Head { head, len }) => {
                 from += len;
                 requests.push(Passed {
-                    head,
+                    head: head.as_bytes().clone(),
                     body: Vec::new(),
                     is_whole: !framing.is_in_body(),
                 });

@@ -5,9 +5,13 @@
 //! request of a connection is held to the same limits and the same strictness.
 //!
 //! hyper reads on only when it has answered what came before, so that what is waited for here is the client's to send.
+//! What needs no service ([`Shortcuts`]) is answered here at once: when hyper asks for the next request and all that it
+//! has written has gone out, nothing is under way that such an answer could overtake.
 
 use std::{
-    io,
+    future::poll_fn,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,7 +24,11 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::framing::{Framing, FramingError, Step};
+use super::{
+    cache::Ready,
+    framing::{Framing, FramingError, Step},
+    shortcuts::Shortcuts,
+};
 
 /// How long a client may take between its requests.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,11 @@ pub(super) struct Requests<S> {
     timer: Pin<Box<Sleep>>,
     waiting: Waiting,
     end: Option<End>,
+    shortcuts: Shortcuts,
+    /// An answer on its way that hyper knows nothing of.
+    answer: Option<Ready>,
+    /// Whether all that hyper has written is out of its hands and ours.
+    is_flushed: bool,
 }
 
 /// The wait that the timer bounds.
@@ -70,7 +83,12 @@ pub(super) enum End {
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(stream: S, limits: HeadLimits, patience: Patience) -> Self {
+    pub(super) fn new(
+        stream: S,
+        limits: HeadLimits,
+        patience: Patience,
+        shortcuts: Shortcuts,
+    ) -> Self {
         Self {
             stream,
             framing: Framing::new(limits),
@@ -81,6 +99,9 @@ impl<S> Requests<S> {
             timer: Box::pin(sleep(patience.idle)),
             waiting: Waiting::Nothing,
             end: None,
+            shortcuts,
+            answer: None,
+            is_flushed: true,
         }
     }
 
@@ -112,8 +133,15 @@ impl<S> Requests<S> {
         match self.framing.step(&self.input) {
             Ok(Step::Head { head, len }) => {
                 self.input.advance(len);
-                self.head = head;
                 self.waiting = Waiting::Nothing;
+                self.shortcuts.count();
+                if self.is_flushed && !self.framing.is_in_body() {
+                    self.answer = self.shortcuts.answer(&head);
+                }
+                if self.answer.is_none() {
+                    self.shortcuts.keep(&head);
+                    self.head = head.as_bytes().clone();
+                }
             }
             Ok(Step::Body(len)) => self.body = len,
             Ok(Step::More) => return Ok(false),
@@ -155,7 +183,35 @@ impl<S> Requests<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
+impl<S: AsyncWrite + Unpin> Requests<S> {
+    /// Sends what is on its way of an answer of our own.
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(answer) = &mut self.answer else {
+            return Poll::Ready(Ok(()));
+        };
+        while answer.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); Ready::PIECES];
+            let count = answer.chunks(&mut slices);
+            let slices = slices.get(..count).unwrap_or_default();
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(stream.poll_write_vectored(context, slices))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            answer.advance(written);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.answer = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the rest of an answer of our own, which hyper would leave where it is.
+    pub(super) async fn finish_answer(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_answer(context)).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Requests<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,14 +219,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            ready!(this.poll_answer(context))?;
             if this.pass(buffer) || this.end.is_some() {
                 return Poll::Ready(Ok(()));
             }
             if this.step()? {
                 continue;
             }
-            let mut chunk = [0; READ_BYTES];
-            let mut chunk = ReadBuf::new(&mut chunk);
+            let mut chunk = [MaybeUninit::uninit(); READ_BYTES];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
             match Pin::new(&mut this.stream).poll_read(context, &mut chunk) {
                 Poll::Ready(Ok(())) if chunk.filled().is_empty() => this.end = Some(End::Client),
                 Poll::Ready(Ok(())) => this.input.extend_from_slice(chunk.filled()),
@@ -191,14 +248,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -207,7 +266,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // hyper flushes when it has nothing left of its own.
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

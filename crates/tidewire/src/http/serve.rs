@@ -1,30 +1,31 @@
 //! hyper underneath, a `tower` service on top.
 
 use std::{
-    borrow::Cow, convert::Infallible, error::Error, future::poll_fn, io, pin::Pin, sync::Arc,
-    time::Duration,
+    borrow::Cow, convert::Infallible, error::Error, fmt, future::poll_fn, io, pin::Pin, sync::Arc,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
-    service::{Service as _, service_fn},
+    service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tidewire_proto::handshake::HeadLimits;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tidewire_proto::handshake::{HeadLimits, Refusal};
 use tokio::io::AsyncWriteExt as _;
 use tower_service::Service as Tower;
 
 use super::{
-    body::{RequestBody, Unread},
+    answering::Answering,
+    body::RequestBody,
+    config::Config,
     deadline::Paced,
+    handler::{Handler, HandlerService, Hooks},
     head::{self, FirstRequest},
-    held::{self, AnswerBudget},
     requests::{End, Patience, Requests},
+    session::{Listen, Session},
+    shortcuts::{HeadSlot, Shortcuts},
+    stats::{Counters, Stats},
     unrouted::{Fallback, Unrouted},
 };
 use crate::{
@@ -32,58 +33,53 @@ use crate::{
         Exceeded, Peer, Rewind, Stream,
         stream::{DISCARDED_MAX, linger, send_last},
     },
-    service::{Protocol, ProxiedClients, Service},
+    service::{Drain, Protocol, ProxiedClients, Service},
 };
-
-/// How HTTP is spoken.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Config {
-    /// Whether a connection may carry several requests. Default true. Off where upgrades arrive too: only a
-    /// connection's first request can become a WebSocket.
-    pub keep_alive: bool,
-    /// Bounds of a request's head, the same for every request of a connection. With [`keep_alive`](Self::keep_alive) a
-    /// body that is no part of the rules has none: see [`read_body`](super::read_body).
-    pub head: HeadLimits,
-    /// The head of a later request must be complete within, from its first byte; after that the client gets 408.
-    /// Default 10 s. The first one belongs to the opening of the connection
-    /// ([`Limits::handshake_timeout`](crate::service::Limits::handshake_timeout)).
-    pub head_timeout: Duration,
-    /// How long a connection may be without a request; then it is closed. Default 75 s, which is longer than proxies
-    /// keep theirs by default (60 s): who keeps it shorter now and then closes it while a request is on its way, and
-    /// the proxy's client gets 502.
-    pub idle_timeout: Duration,
-    /// A client that keeps an answer waiting has to take 16 KiB of it within. Default 30 s.
-    pub answer_timeout: Duration,
-    /// What answers hold in memory, together with those of all listeners that share it. Default 64 MiB.
-    pub answers: AnswerBudget,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            keep_alive: true,
-            head: HeadLimits::default(),
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            answer_timeout: Duration::from_secs(30),
-            answers: AnswerBudget::new(64 << 20),
-        }
-    }
-}
 
 /// HTTP as the [`Protocol`] of a [server](crate::service::Server): every request goes to a `tower` service, which
 /// finds the client as an `Arc<Peer>` in the request's extensions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Http<S> {
     service: S,
     config: Config,
+    counters: Arc<Counters>,
+    listener: Option<Arc<dyn Listen>>,
 }
 
 impl<S> Http<S> {
     /// Answers by `service`; an axum `Router` is one.
     pub fn new(service: S, config: Config) -> Self {
-        Self { service, config }
+        Self {
+            service,
+            config,
+            counters: Arc::default(),
+            listener: None,
+        }
+    }
+
+    /// Returns what was answered so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
+    }
+}
+
+impl<H: Handler> Http<HandlerService<H>> {
+    /// Answers by the hooks of `handler`.
+    pub fn handler(handler: H, config: Config) -> Self {
+        let handler = Arc::new(handler);
+        Self {
+            listener: Some(Arc::new(Hooks::new(Arc::clone(&handler)))),
+            ..Self::new(HandlerService::new(handler), config)
+        }
+    }
+}
+
+impl<S> fmt::Debug for Http<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("config", &self.config)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,31 +101,33 @@ where
         stream: Stream,
         peer: Peer,
     ) -> io::Result<Option<Self::Connection>> {
-        let Self {
-            service: requests,
-            config,
-        } = service.protocol();
+        let this = service.protocol();
         let first = head::read(
             stream,
             peer,
-            config.head,
+            this.config.head,
             #[cfg(feature = "http2")]
-            false,
+            this.config.http2,
         );
-        #[cfg_attr(
-            not(feature = "http2"),
-            expect(clippy::manual_let_else, reason = "there is a third arm with HTTP/2")
-        )]
-        let received = match first.await? {
-            Some(FirstRequest::Http1(received)) => received,
-            #[cfg(feature = "http2")]
-            Some(FirstRequest::Http2(..)) => return Ok(None),
-            None => return Ok(None),
-        };
         let clients = ProxiedClients::of(&service);
-        let unrouted = Unrouted::new(received, service.drain().clone(), clients);
-        let serve = serve(requests.clone(), config.clone(), unrouted);
-        Ok(Some(Box::pin(serve)))
+        match first.await? {
+            Some(FirstRequest::Http1(received)) => {
+                let unrouted = Unrouted::new(received, service.drain().clone(), clients);
+                let serve = this.clone().serve(unrouted);
+                Ok(Some(Box::pin(serve)))
+            }
+            #[cfg(feature = "http2")]
+            Some(FirstRequest::Http2(stream, peer)) => {
+                let this = this.clone();
+                let answering = this.answering(Arc::new(peer), clients);
+                let told = Told::connected(&answering);
+                Ok(Some(Box::pin(async move {
+                    super::http2::serve(answering, this.config, stream, service).await;
+                    drop(told);
+                })))
+            }
+            None => Ok(None),
+        }
     }
 
     fn busy(&self, exceeded: Exceeded) -> Cow<'static, [u8]> {
@@ -139,9 +137,15 @@ where
     fn without_tls(&self) -> Cow<'static, [u8]> {
         head::without_tls()
     }
+
+    #[cfg(feature = "http2")]
+    fn preferred_alpn(&self) -> Option<&[u8]> {
+        self.config.http2.then_some(b"h2")
+    }
 }
 
-/// Gives the requests that a WebSocket server has no use for to a `tower` service.
+/// Gives the requests that a WebSocket server has no use for to a `tower` service. Those for what is in
+/// [`Config::files`] are answered out of it.
 pub fn fallback<S, B>(service: S, config: Config) -> Fallback
 where
     S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible>
@@ -153,84 +157,135 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    Arc::new(move |unrouted| Box::pin(serve(service.clone(), config.clone(), unrouted)))
+    let http = Http::new(service, config);
+    Arc::new(move |unrouted| Box::pin(http.clone().serve(unrouted)))
 }
 
-async fn serve<S, B>(service: S, config: Config, unrouted: Unrouted)
+/// As [`fallback`], to the hooks of a [`Handler`].
+pub fn fallback_handler<H: Handler>(handler: H, config: Config) -> Fallback {
+    let http = Http::handler(handler, config);
+    Arc::new(move |unrouted| Box::pin(http.clone().serve(unrouted)))
+}
+
+/// Says that a connection has ended, whatever ends it.
+struct Told(Option<(Arc<dyn Listen>, Arc<Session>)>);
+
+impl Told {
+    fn connected<S>(answering: &Answering<S>) -> Self {
+        if let Some((listener, session)) = &answering.listening {
+            listener.connected(session);
+        }
+        Self(answering.listening.clone())
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        if let Some((listener, session)) = &self.0 {
+            let (_type, content) = refusal.content();
+            let reason = String::from_utf8_lossy(&content);
+            listener.request_error(session, reason.trim_end());
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some((listener, session)) = &self.0 {
+            listener.disconnected(session);
+        }
+    }
+}
+
+impl<S, B> Http<S>
 where
-    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send,
+    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Unrouted {
-        stream,
-        peer,
-        drain,
-        clients,
-    } = unrouted;
-    let answers = config.answers;
-    // Boxed, because a service need not be movable while it is polled.
-    let service = Box::new(TowerToHyperService::new(service));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let headers = request.headers();
-        let values = |name: &str| {
-            headers
-                .get_all(name)
-                .iter()
-                .map(HeaderValue::as_bytes)
-                .collect()
-        };
-        let place = clients.place(&peer, values);
-        let is_awaited = headers.contains_key(header::EXPECT);
-        let (request, unread) = prepare(request, &peer);
-        let answer = place.map(|place| (service.call(request), place));
-        let answers = answers.clone();
-        Box::pin(async move {
-            let answer = match answer {
-                Ok((answer, place)) => {
-                    let response = answer.await.map(|response| answers.hold(response));
-                    drop(place);
-                    response
-                }
-                Err(_exceeded) => Ok(held::refused("too many requests from this address\n")),
-            };
-            let is_cleared = unread.is_cleared(is_awaited).await;
-            answer.map(|mut response| {
-                if !is_cleared {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(header::CONNECTION, close);
-                }
-                response
-            })
-        })
-    });
-    let patience = Patience {
-        idle: config.idle_timeout,
-        head: config.head_timeout,
-    };
-    let stream = Paced::new(stream, config.answer_timeout);
-    let stream = TokioIo::new(Requests::new(stream, config.head, patience));
-    let rules = hyper_rules(config.keep_alive, config.head);
-    let mut connection = rules.serve_connection(stream, service);
-    let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
-        () = drain.started() => {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
+    fn answering(&self, peer: Arc<Peer>, clients: ProxiedClients) -> Answering<S> {
+        let listening = self.listener.as_ref().map(|listener| {
+            let session = Arc::new(Session::new(Arc::clone(&peer)));
+            (Arc::clone(listener), session)
+        });
+        Answering {
+            service: self.service.clone(),
+            peer,
+            clients,
+            answers: self.config.answers.clone(),
+            files: self.config.files.clone(),
+            listening,
+            received: None,
+            counters: Arc::clone(&self.counters),
+            progress: None,
         }
-    };
-    let requests = connection.into_parts().io.into_inner();
-    let finished = async {
-        ended.map_err(io::Error::other)?;
-        finish(requests).await
-    };
-    tokio::select! {
-        finished = finished => if let Err(error) = finished {
-            tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
-        },
-        // What is to be sent was given to the system.
-        () = drain.started() => {}
+    }
+
+    /// What needs no service, of a connection that may go on.
+    fn shortcuts(&self) -> Shortcuts {
+        let is_seen = self.listener.as_ref().is_some_and(|it| it.cached().is_some());
+        let config = &self.config;
+        Shortcuts {
+            files: config.files.clone().filter(|_| config.keep_alive && !is_seen),
+            trace: config.trace && config.keep_alive,
+            date: config.trace_date,
+            counters: Arc::clone(&self.counters),
+            received: config.keep_heads.then(HeadSlot::default),
+        }
+    }
+
+    /// Serves a connection of HTTP/1.1 until it has ended.
+    async fn serve(self, unrouted: Unrouted) {
+        let Unrouted {
+            stream,
+            peer,
+            drain,
+            clients,
+        } = unrouted;
+        let shortcuts = self.shortcuts();
+        let mut answering = self.answering(peer, clients);
+        answering.received.clone_from(&shortcuts.received);
+        let told = Told::connected(&answering);
+        let end = told.0.as_ref().map_or_else(Drain::new, |(_, session)| session.end.clone());
+        let config = self.config;
+        let answering = Arc::new(answering);
+        let service = service_fn(move |request: Request<Incoming>| answering.answer(request));
+        let patience = Patience {
+            idle: config.idle_timeout,
+            head: config.head_timeout,
+        };
+        let stream = Paced::new(stream, config.answer_timeout);
+        let stream = TokioIo::new(Requests::new(stream, config.head, patience, shortcuts));
+        let rules = hyper_rules(config.keep_alive, config.head);
+        let mut connection = rules.serve_connection(stream, service);
+        let asked = async {
+            tokio::select! {
+                () = drain.started() => {}
+                () = end.started() => {}
+            }
+        };
+        let ended = tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+            () = asked => {
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|context| connection.poll_without_shutdown(context)).await
+            }
+        };
+        let requests = connection.into_parts().io.into_inner();
+        let finished = async {
+            ended.map_err(io::Error::other)?;
+            finish(requests, &told, &self.counters).await
+        };
+        tokio::select! {
+            finished = finished => if let Err(error) = finished {
+                tracing::debug!(error = %crate::ErrorChain(&error), "HTTP connection ended");
+            },
+            // What is to be sent was given to the system.
+            () = drain.started() => {}
+        }
     }
 }
 
@@ -251,19 +306,18 @@ fn hyper_rules(keep_alive: bool, head: HeadLimits) -> hyper::server::conn::http1
     rules
 }
 
-/// Tells the service who asks, and keeps what it does not read.
-fn prepare(request: Request<Incoming>, peer: &Arc<Peer>) -> (Request<RequestBody>, Unread) {
-    let unread = Unread::default();
-    let mut request = request.map(|incoming| RequestBody::new(incoming, unread.clone()));
-    request.extensions_mut().insert(Arc::<Peer>::clone(peer));
-    (request, unread)
-}
-
 /// Ends a connection so that its last answer arrives.
-async fn finish(requests: Requests<Paced<Rewind<Stream>>>) -> io::Result<()> {
+async fn finish(
+    mut requests: Requests<Paced<Rewind<Stream>>>,
+    told: &Told,
+    counters: &Counters,
+) -> io::Result<()> {
+    requests.finish_answer().await?;
     let (mut stream, end, is_unread) = requests.into_parts();
     match end {
         Some(End::Refused(refusal)) => {
+            counters.refused();
+            told.refused(&refusal);
             let refusal = refusal.to_response();
             send_last(&mut stream, refusal.as_bytes()).await
         }

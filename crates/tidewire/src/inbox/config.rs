@@ -3,14 +3,11 @@
 
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
-};
+use std::{net::Ipv4Addr, num::NonZeroUsize};
 
 use tidewire_proto::{Config, Kind};
 
-use crate::queue::Bounds;
+use crate::{net::Address, queue::Bounds};
 
 /// How much may wait to be read; then the peer is not read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +165,8 @@ impl Security {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Address to listen on; port 0 picks one.
-    pub address: SocketAddr,
+    /// Where to listen: an IP address, whose port 0 picks one, or a Unix socket.
+    pub address: Address,
     /// Most sessions at a time, which is also the highest number of one; further clients get
     /// HTTP 503.
     pub sessions_max: usize,

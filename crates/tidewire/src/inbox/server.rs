@@ -13,6 +13,7 @@ use super::{ServerConfig, outgoing, serving::Serving, slots::Slots};
 use crate::sync::Mutex;
 use crate::{
     blocking::runtime::wait,
+    net::Address,
     service::Workers,
     ws::{self, RunningServer},
 };
@@ -82,7 +83,7 @@ impl Server {
         if running.is_some() {
             return Ok(());
         }
-        let mut config = ws::ServerConfig::new(self.config.address);
+        let mut config = ws::ServerConfig::new(self.config.address.clone());
         config.workers = Workers::PerCore(self.config.threads);
         config.socket = Arc::new(self.config.socket.clone());
         config.limits.handshake_timeout = Duration::from_secs(30);
@@ -128,8 +129,14 @@ impl Server {
     }
 
     /// Where it listens, with the port that was picked; `None` when it does not run.
+    pub fn address(&self) -> Option<Address> {
+        let running = self.running();
+        running.as_ref().map(|running| running.address().clone())
+    }
+
+    /// The IP address it listens on, with the port that was picked; `None` when it does not run, or listens on a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.running().as_ref().map(RunningServer::local_addr)
+        self.address()?.socket_addr()
     }
 
     /// Its settings.

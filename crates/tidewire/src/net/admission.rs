@@ -104,8 +104,12 @@ impl Admission {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a connection from `ip`, if there is one.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Exceeded> {
+    /// Takes a place for a connection from `ip`, if there is one. `None`: from a Unix socket, whose clients have no
+    /// address that could have a limit.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        ip: impl Into<Option<IpAddr>>,
+    ) -> Result<Permit, Exceeded> {
         self.connections.fetch_add(1, Ordering::Relaxed);
         let count = self.counts.0.connections.fetch_add(1, Ordering::Relaxed);
         // From here on dropping the permit gives the place back.
@@ -116,7 +120,9 @@ impl Admission {
         if count >= self.connections_max {
             return Err(Exceeded::Connections);
         }
-        if !self.uncounted.iter().any(|network| network.contains(ip)) {
+        if let Some(ip) = ip.into()
+            && !self.uncounted.iter().any(|network| network.contains(ip))
+        {
             permit.count_from(ip)?;
         }
         Ok(permit)

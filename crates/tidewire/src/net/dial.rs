@@ -1,4 +1,4 @@
-//! From a host name to a TCP connection: resolve it, and try all of its addresses with a short
+//! From an address to a connection. Of a host name: resolve it, and try all of its addresses with a short
 //! stagger ("happy eyeballs", RFC 8305), so that one that is dead costs a quarter of a second
 //! instead of the whole deadline.
 
@@ -11,10 +11,17 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     time::sleep,
 };
+
+use super::{
+    SocketOptions,
+    address::{Address, UnixAddress},
+};
+use crate::socket::Socket;
 
 /// How long an attempt may go on alone: RFC 8305 section 5, Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -22,17 +29,47 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// How many addresses of a name are tried.
 const ADDRESSES_MAX: usize = 16;
 
+/// Connects to an address that needs no resolving.
+///
+/// # Cancel safety
+/// Cancel safe: when dropped, the attempt is given up.
+pub(crate) async fn connect_address(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Ip(address) => connect_to(vec![*address]).await.map(Socket::from),
+        Address::Unix(name) => connect_unix(name).await,
+    }
+}
+
+#[cfg(unix)]
+async fn connect_unix(name: &UnixAddress) -> io::Result<Socket> {
+    let stream = tokio::net::UnixStream::connect(name.for_system()?).await?;
+    Ok(stream.into())
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::unused_async,
+    reason = "the same signature as with Unix sockets"
+)]
+async fn connect_unix(_name: &UnixAddress) -> io::Result<Socket> {
+    Err(super::address::unsupported())
+}
+
 /// Connects to one of the addresses of `host`.
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = alternate(
-        lookup_host((without_idle_zone(host), port))
-            .await?
-            .collect(),
-    );
-    connect_to(addresses).await
+    connect_to(resolve(host, port).await?).await
+}
+
+/// The addresses of `host`, in the order in which to try them.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = lookup_host((without_idle_zone(host), port)).await?;
+    Ok(alternate(found.collect()))
 }
 
 /// The system takes a zone for link-local addresses only, and others need none.
@@ -51,9 +88,27 @@ fn without_idle_zone(host: &str) -> &str {
 /// # Cancel safety
 /// Cancel safe: when dropped, all attempts are given up.
 pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let stream = race(addresses, TcpStream::connect).await?;
-    stream.set_nodelay(true)?;
+    connect_with(addresses, &SocketOptions::default()).await
+}
+
+/// As [`connect_to`], with these options.
+pub(crate) async fn connect_with(
+    addresses: Vec<SocketAddr>,
+    options: &SocketOptions,
+) -> io::Result<TcpStream> {
+    let stream = race(addresses, |address| attempt(address, options)).await?;
+    options.apply(&stream)?;
     Ok(stream)
+}
+
+async fn attempt(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    options.apply_buffers(&SockRef::from(&socket))?;
+    socket.connect(address).await
 }
 
 /// The first of the system's order, then the families by turns (RFC 8305 section 4).

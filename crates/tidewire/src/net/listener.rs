@@ -1,134 +1,200 @@
-//! Bind and accept, within limits.
-//!
-//! In: an address. Out: accepted TCP streams with a [`Permit`] each. Running out of file descriptors slows
-//! accepting down and never spins.
+//! [`Listener`]: what a server accepts from, TCP or a Unix socket, and how it goes from one process to the next.
 
-use std::{borrow::Cow, io, net::SocketAddr, sync::Arc, time::Duration};
+#[cfg(unix)]
+use std::os::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    unix::net::UnixListener,
+};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use super::address::Address;
+#[cfg(unix)]
+use super::{address::UnixAddress, socket_file::SocketFile};
 
-use super::admission::{Admission, Exceeded, Permit};
-
-/// Waiting connections the system may hold for us.
-const BACKLOG: i32 = 4096;
-
-/// How long to wait after the system refused to accept for lack of resources.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Binds `count` listeners to one address. With several, the system spreads connections
-/// over them (`SO_REUSEPORT`). Port 0 picks a port, the same for all.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    // Without SO_REUSEPORT first: a port that another program listens on must be an error even
-    // if that program would share it.
-    let first = bind_one(address, false)?;
-    if count <= 1 {
-        return Ok(vec![first]);
-    }
-    let address = first.local_addr()?;
-    drop(first);
-    (0..count).map(|_| bind_one(address, true)).collect()
-}
-
-fn bind_one(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
+/// A socket that is listened on.
+///
+/// Made [`From`] a `TcpListener` or `UnixListener` of the standard library, or by a server that
+/// [binds](crate::service::Server::bind). A listener that a server has bound to the path of a Unix socket removes the file
+/// when it is dropped with all its [clones](Self::try_clone), unless the file was [left](Self::leave_file) to somebody
+/// else; one that was made from a listener of the standard library does not, unless it [owns](Self::own_file) it.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: ListenerSocket,
     #[cfg(unix)]
-    socket.set_reuse_port(share)?;
-    #[cfg(not(unix))]
-    let _ = share;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    pub(super) file: Option<SocketFile>,
 }
 
-/// Bounds what the system holds of every connection that is accepted from now on: they inherit the
-/// listener's options. A system without them goes by its own bounds, which costs accuracy only.
-pub(crate) fn bound_sending(
-    listener: &std::net::TcpListener,
-    unsent_bytes_max: Option<u32>,
-    unacknowledged_timeout: Option<Duration>,
-) {
+/// By kind.
+#[derive(Debug)]
+pub(super) enum ListenerSocket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        match &self.socket {
+            ListenerSocket::Tcp(listener) => listener.local_addr().map(Address::from),
+            #[cfg(unix)]
+            ListenerSocket::Unix(listener) => listener.local_addr().map(|name| named(&name)),
+        }
+    }
+
+    /// The IP address and port where it listens; `None` for a Unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()?.socket_addr()
+    }
+
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// Those of the system: no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: match &self.socket {
+                ListenerSocket::Tcp(listener) => ListenerSocket::Tcp(listener.try_clone()?),
+                #[cfg(unix)]
+                ListenerSocket::Unix(listener) => ListenerSocket::Unix(listener.try_clone()?),
+            },
+            #[cfg(unix)]
+            file: self.file.clone(),
+        })
+    }
+
+    /// The file of a Unix socket, if there is one, stays when this listener and its clones are dropped: a process that
+    /// succeeds this one listens on it.
+    pub fn leave_file(&self) {
+        #[cfg(unix)]
+        if let Some(file) = &self.file {
+            file.leave();
+        }
+    }
+
+    /// The file of a Unix socket, if there is one, is removed when this listener and its clones are dropped: the process
+    /// that had bound it has [left](Self::leave_file) it to this one.
+    #[must_use]
+    pub fn own_file(self) -> Self {
+        #[cfg(unix)]
+        if let Ok(Address::Unix(UnixAddress::Path(path))) = self.local_addr() {
+            let file = SocketFile::of(&path);
+            return Self { file, ..self };
+        }
+        self
+    }
+
+    /// The TCP listener, for options that only TCP has; `None` for a Unix socket.
+    pub fn tcp(&self) -> Option<&TcpListener> {
+        match &self.socket {
+            ListenerSocket::Tcp(listener) => Some(listener),
+            #[cfg(unix)]
+            ListenerSocket::Unix(_) => None,
+        }
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match &self.socket {
+            ListenerSocket::Tcp(listener) => listener.set_nonblocking(true),
+            #[cfg(unix)]
+            ListenerSocket::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
+    /// Another handle, which has no part in the file.
+    pub(crate) fn without_file(&self) -> io::Result<Self> {
+        #[cfg(unix)]
+        return Ok(Self {
+            file: None,
+            ..self.try_clone()?
+        });
+        #[cfg(not(unix))]
+        self.try_clone()
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            socket: ListenerSocket::Tcp(listener),
+            #[cfg(unix)]
+            file: None,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self {
+            socket: ListenerSocket::Unix(listener),
+            file: None,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl TryFrom<OwnedFd> for Listener {
+    type Error = io::Error;
+
+    /// A descriptor of a listening socket that another process has passed on.
+    ///
+    /// # Errors
+    /// It is none of a stream socket of IP or Unix that listens.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let no_listener = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let socket = socket2::SockRef::from(&descriptor);
+        if socket.r#type()? != socket2::Type::STREAM {
+            return Err(no_listener("a socket that is no stream"));
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if !socket.is_listener()? {
+            return Err(no_listener("a socket that does not listen"));
+        }
+        let family = i32::from(socket.local_addr()?.family());
+        if [socket2::Domain::IPV4, socket2::Domain::IPV6]
+            .map(i32::from)
+            .contains(&family)
+        {
+            return Ok(TcpListener::from(descriptor).into());
+        }
+        if family == i32::from(socket2::Domain::UNIX) {
+            return Ok(UnixListener::from(descriptor).into());
+        }
+        Err(no_listener("a socket of another kind than TCP and Unix"))
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            ListenerSocket::Tcp(listener) => listener.as_fd(),
+            ListenerSocket::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn named(name: &std::os::unix::net::SocketAddr) -> Address {
+    if let Some(path) = name.as_pathname() {
+        return Address::unix(path);
+    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        let socket = socket2::SockRef::from(listener);
-        let refused = |error| tracing::debug!(%error, "the system keeps its own bounds of sending");
-        if let Some(bytes) = unsent_bytes_max {
-            socket.set_tcp_notsent_lowat(bytes).unwrap_or_else(refused);
-        }
-        if unacknowledged_timeout.is_some() {
-            socket
-                .set_tcp_user_timeout(unacknowledged_timeout)
-                .unwrap_or_else(refused);
+        #[cfg(target_os = "android")]
+        use std::os::android::net::SocketAddrExt as _;
+        #[cfg(target_os = "linux")]
+        use std::os::linux::net::SocketAddrExt as _;
+        if let Some(name) = name.as_abstract_name() {
+            return Address::unix_abstract(String::from_utf8_lossy(name));
         }
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (listener, unsent_bytes_max, unacknowledged_timeout);
-}
-
-/// The next connection that is admitted, by the limits as they are when it comes. One above them gets
-/// the bytes that `busy` has for it and is dropped.
-///
-/// Cancel safe.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    admission: impl Fn() -> Arc<Admission>,
-    busy: impl Fn(Exceeded) -> Cow<'static, [u8]>,
-) -> (TcpStream, SocketAddr, Permit) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                let exceeded = match admission().admit(address.ip()) {
-                    Ok(permit) => {
-                        // A message is written whole; waiting for more to send only delays it.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%address, %error, "TCP_NODELAY could not be set");
-                        }
-                        return (stream, address, permit);
-                    }
-                    Err(exceeded) => exceeded,
-                };
-                tracing::info!(%address, ?exceeded, "connection refused: limit reached");
-                // The socket is new, its buffer empty: a few bytes fit or the peer is gone.
-                if stream.try_write(&busy(exceeded)).is_err() {
-                    tracing::trace!(%address, "refused peer did not take the answer");
-                }
-            }
-            Err(error) if is_about_one_connection(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "cannot accept connections; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_in_use_is_an_error_even_when_it_could_be_shared() {
-        let listeners = bind(([127, 0, 0, 1], 0).into(), 2).unwrap();
-        let address = listeners[0].local_addr().unwrap();
-        assert_eq!(listeners[1].local_addr().unwrap(), address);
-        assert_eq!(
-            bind(address, 2).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
-    }
+    UnixAddress::Unnamed.into()
 }

@@ -1,9 +1,11 @@
-//! Reads a preamble off a TCP stream and not one byte more: what follows may be a TLS handshake,
+//! Reads a preamble off a socket and not one byte more: what follows may be a TLS handshake,
 //! which must find its first byte in the socket.
 
 use std::io;
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt as _;
+
+use crate::socket::Socket;
 
 /// Reads until `decide` finds something in the bytes that came so far, and takes exactly the
 /// length it tells out of the socket. `decide` gets all bytes, at least one more each time;
@@ -15,7 +17,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 /// # Cancel safety
 /// Not cancel safe: what was read is lost.
 pub(crate) async fn take<T, E: From<io::Error>>(
-    tcp: &mut TcpStream,
+    socket: &mut Socket,
     mut decide: impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
 ) -> Result<T, E> {
     let mut bytes = Vec::new();
@@ -23,7 +25,7 @@ pub(crate) async fn take<T, E: From<io::Error>>(
     loop {
         // Looking leaves the bytes there, so the next look must not find them again: else a
         // peer that sends half a preamble would make this loop spin.
-        let count = tcp.peek(&mut chunk).await?;
+        let count = socket.peek(&mut chunk).await?;
         if count == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
@@ -33,7 +35,7 @@ pub(crate) async fn take<T, E: From<io::Error>>(
         let taken = found
             .as_ref()
             .map_or(count, |(_, len)| len.saturating_sub(before).min(count));
-        tcp.read_exact(&mut chunk[..taken]).await?;
+        socket.read_exact(&mut chunk[..taken]).await?;
         if let Some((value, _)) = found {
             return Ok(value);
         }

@@ -4,14 +4,21 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tidewire_proto::proxy::{Addresses, Command, Header};
 
-use super::guests::Guest;
+use crate::socket::UnixPeer;
+
+use super::{
+    address::{Address, UnixAddress},
+    guests::Guest,
+};
 
 /// What is known about the peer.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Remote address of the TCP connection; that of the proxy when there is one between.
+    /// Remote address of the TCP connection; that of the proxy when there is one between. `None` on a Unix socket.
     pub address: Option<SocketAddr>,
+    /// Set on a Unix socket: the process at the other end, as the system tells.
+    pub unix: Option<UnixPeer>,
     /// Whether the connection is encrypted.
     pub secure: bool,
     /// What the TLS handshake told; `None` on a plain connection, which so stays small.
@@ -25,6 +32,19 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The other end of the connection itself, be it a client or a proxy: `unix:` for any client of a Unix socket. `None` for
+    /// streams without addresses.
+    pub fn remote(&self) -> Option<Address> {
+        let unix = self.unix.map(|_told| UnixAddress::Unnamed.into());
+        unix.or_else(|| self.address.map(Address::from))
+    }
+
+    /// The other end is on this machine: on a Unix socket, or an address of loopback. Whoever stands behind it (a proxy
+    /// that passes on what others send) is another question.
+    pub fn is_local(&self) -> bool {
+        self.remote().is_some_and(|address| address.is_local())
+    }
+
     /// The connection is somebody's who has proved who that is: it is no guest any more, and makes room for nobody. See
     /// [`Limits::guests_max`](crate::service::Limits::guests_max).
     pub fn trust(&self) {
@@ -52,13 +72,15 @@ impl Peer {
     /// client on a Unix socket, and for streams without addresses.
     pub fn client_address(&self) -> Option<SocketAddr> {
         match &self.proxied {
-            Some(header)
-                if header.command == Command::Proxy
-                    && header.addresses != Addresses::Unspecified =>
-            {
-                header.addresses.source()
-            }
+            Some(header) if self.is_proxied() => header.addresses.source(),
             Some(_) | None => self.address,
         }
+    }
+
+    /// A balancer has told of a client, even if of one without an address.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxied.as_ref().is_some_and(|header| {
+            header.command == Command::Proxy && header.addresses != Addresses::Unspecified
+        })
     }
 }

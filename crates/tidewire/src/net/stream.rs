@@ -1,10 +1,11 @@
-//! The byte stream under a connection: TCP, plain or with TLS, or a stream of HTTP/2.
+//! The byte stream under a connection: a socket, plain or with TLS, or a stream of HTTP/2.
 //!
 //! [`Rewind`] puts bytes back that were read too early, so that a request which turns out to be
 //! no WebSocket upgrade can be given to an HTTP server as if nothing had been read.
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -13,25 +14,44 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 
 #[cfg(feature = "http2")]
 use super::http2::Http2Stream;
+use crate::socket::Socket;
 
-/// A TCP connection, plain or encrypted, or a part of one.
+/// A connection over TCP or a Unix socket, plain or encrypted, or a part of one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
-    /// Plain TCP.
-    Plain(TcpStream),
-    /// TLS over TCP; boxed, since its state is large.
+    /// The bytes as they are.
+    Plain(Socket),
+    /// TLS; boxed, since its state is large.
     #[cfg(feature = "tls")]
     Tls(Box<crate::tls::TlsStream>),
     /// A stream of an HTTP/2 connection; boxed, so that the others stay small.
     #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),
+}
+
+impl Stream {
+    /// Our address of the connection; `None` where there is none of its own.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket()?.tcp()?.local_addr().ok()
+    }
+
+    /// The socket that carries it, for addresses and options: to read from it or write to it breaks the connection.
+    /// `None` for a stream of HTTP/2, which shares it.
+    pub fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Some(stream.socket()),
+            #[cfg(feature = "http2")]
+            Self::Http2(_) => None,
+        }
+    }
 }
 
 macro_rules! delegate {

@@ -1,4 +1,4 @@
-//! From an accepted TCP stream to an open connection.
+//! From an accepted socket to an open connection.
 //!
 //! In: connections of a listener. Out: each as a stream with its peer to the protocol, and what that gives as a
 //! task. Invariants: nothing before a connection is open outlives the handshake's deadline; a
@@ -6,16 +6,12 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     drain::Drain,
@@ -23,26 +19,31 @@ use super::{
     proxied,
     sampled::Sampled,
     shared::{Current, Service},
+    workers::Workers,
 };
-use crate::net::{
-    Peer, Stream,
-    admission::Permit,
-    guests::{Guest, Guests},
-    listener,
-    stream::send_last,
+use crate::{
+    net::{
+        Address, Listener, Peer, Socket, Stream,
+        accept::{self, Acceptor},
+        admission::Permit,
+        guests::{Guest, Guests},
+        stream::send_last,
+    },
+    runtime::{Load, Runtime},
+    socket::Unplaced,
 };
 
 /// A worker: accepts until the drain, then lives until its connections have ended.
 pub(super) async fn own_core<P: Protocol>(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<Listener>,
     current: Arc<Current<P>>,
     abort: Drain,
 ) {
     let service = current.get();
     for listener in listeners {
-        match TcpListener::from_std(listener) {
-            Ok(listener) => {
-                let accept = accept_loop(listener, Arc::clone(&current));
+        match Acceptor::new(listener) {
+            Ok(acceptor) => {
+                let accept = accept_loop(acceptor, Arc::clone(&current));
                 service.tasks.spawn(Box::pin(accept));
             }
             Err(error) => {
@@ -58,38 +59,74 @@ pub(super) async fn own_core<P: Protocol>(
     }
 }
 
-pub(super) async fn accept_loop<P: Protocol>(listener: TcpListener, current: Arc<Current<P>>) {
+pub(super) async fn accept_loop<P: Protocol>(acceptor: Acceptor, current: Arc<Current<P>>) {
     let ended = current.get().stop_accepting.clone();
     let admission = || Arc::clone(&current.get().admission);
     let busy = |exceeded| current.get().protocol.busy(exceeded);
+    let options = || current.get().config.options;
     loop {
         tokio::select! {
             biased;
             () = ended.started() => return,
-            (tcp, address, permit) = listener::accept(&listener, admission, busy) => {
+            (socket, address, permit) = accept::accept(&acceptor, admission, busy, options) => {
                 let service = current.get();
-                let opening = connection(tcp, address, permit, Arc::clone(&service));
-                service.tasks.spawn(Box::pin(opening));
+                match &service.config.workers {
+                    Workers::On(runtime) => {
+                        place(runtime, socket, address, permit, &service);
+                    }
+                    Workers::PerCore(_) | Workers::Pool => {
+                        let opening = connection(socket, address, permit, Arc::clone(&service), None);
+                        service.tasks.spawn(Box::pin(opening));
+                    }
+                }
             }
         }
     }
 }
 
+/// Gives a connection to the thread of the runtime that it shall belong to.
+fn place<P: Protocol>(
+    runtime: &Runtime,
+    socket: Socket,
+    address: Address,
+    permit: Permit,
+    service: &Arc<Service<P>>,
+) {
+    if runtime.is_spread_by_system() {
+        let opening = connection(socket, address, permit, Arc::clone(service), None);
+        service.tasks.spawn(Box::pin(opening));
+        return;
+    }
+    let slot = runtime.place();
+    let moved = socket.leave_runtime();
+    let load = slot.load();
+    let (service, tasks) = (Arc::clone(service), service.tasks.clone());
+    let opening = async move {
+        match moved.and_then(Unplaced::enter_runtime) {
+            Ok(socket) => connection(socket, address, permit, service, Some(load)).await,
+            Err(error) => tracing::error!(%error, "a connection could not go to its thread"),
+        }
+    };
+    tasks.spawn_on(&slot.handle, Box::pin(opening));
+}
+
 /// A connection until it is open; from then on a task of its own, which carries nothing
 /// of the opening along.
 async fn connection<P: Protocol>(
-    tcp: TcpStream,
-    address: SocketAddr,
+    socket: Socket,
+    address: Address,
     mut permit: Permit,
     service: Arc<Service<P>>,
+    load: Option<Load>,
 ) {
     let guest = service.guests.as_ref().map(Guests::enter);
     if let Some(connection) =
-        open_in_time(tcp, address, &mut permit, &service, guest.as_ref()).await
+        open_in_time(socket, address, &mut permit, &service, guest.as_ref()).await
     {
         let counted = Counted {
             connection,
             _permit: permit,
+            _load: load,
         };
         match guest {
             None => service.tasks.spawn(counted),
@@ -107,6 +144,8 @@ async fn connection<P: Protocol>(
 struct Counted<C> {
     connection: C,
     _permit: Permit,
+    /// On the thread it was placed on.
+    _load: Option<Load>,
 }
 
 impl<C: Future<Output = ()> + Unpin> Future for Counted<C> {
@@ -123,8 +162,8 @@ static FOREIGN: Sampled = Sampled::new();
 
 /// The opening, within its deadline.
 async fn open_in_time<P: Protocol>(
-    tcp: TcpStream,
-    address: SocketAddr,
+    socket: Socket,
+    address: Address,
     permit: &mut Permit,
     service: &Arc<Service<P>>,
     guest: Option<&Arc<Guest>>,
@@ -138,7 +177,7 @@ async fn open_in_time<P: Protocol>(
     };
     let opened = tokio::select! {
         biased;
-        opened = timeout(deadline, open(tcp, address, permit, service, guest)) => opened,
+        opened = timeout(deadline, open(socket, &address, permit, service, guest)) => opened,
         () = service.drain.started() => return None,
         () = displaced => return None,
     };
@@ -147,13 +186,19 @@ async fn open_in_time<P: Protocol>(
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
             let is_foreign = error.kind() == io::ErrorKind::InvalidData;
-            let error = crate::ErrorChain(&error);
+            let failure = error;
+            let error = crate::ErrorChain(&failure);
             if is_foreign && let Some(left_out) = FOREIGN.admit() {
                 tracing::info!(%address, %error, left_out, "a client speaks another protocol");
             }
             tracing::debug!(%address, %error, "handshake failed");
+            service.protocol.opening_failed(&failure);
         }
-        Err(_elapsed) => tracing::debug!(%address, "handshake not done in time"),
+        Err(elapsed) => {
+            tracing::debug!(%address, "handshake not done in time");
+            let error = io::Error::new(io::ErrorKind::TimedOut, elapsed);
+            service.protocol.opening_failed(&error);
+        }
     }
     service.count_refused();
     None
@@ -161,13 +206,13 @@ async fn open_in_time<P: Protocol>(
 
 /// PROXY header, TLS, and the protocol's part.
 async fn open<P: Protocol>(
-    mut tcp: TcpStream,
-    address: SocketAddr,
+    mut socket: Socket,
+    address: &Address,
     permit: &mut Permit,
     service: &Arc<Service<P>>,
     guest: Option<&Arc<Guest>>,
 ) -> io::Result<Option<P::Connection>> {
-    let mut peer = proxied::identify(&mut tcp, address, &service.config.proxy_protocol).await?;
+    let mut peer = proxied::identify(&mut socket, address, &service.config.proxy_protocol).await?;
     peer.guest = guest.cloned();
     if let Some(source) = peer.proxied.as_ref().and_then(|it| it.addresses.source())
         // A proxy behind the balancer tells its clients in turn.
@@ -175,10 +220,10 @@ async fn open<P: Protocol>(
         && let Err(exceeded) = permit.count_from(source.ip())
     {
         tracing::info!(%source, "connection refused: limit per address reached");
-        send_last(&mut tcp, &service.protocol.busy(exceeded)).await?;
+        send_last(&mut socket, &service.protocol.busy(exceeded)).await?;
         return Ok(None);
     }
-    let (stream, peer) = secure(tcp, peer, service).await?;
+    let (stream, peer) = secure(socket, peer, service).await?;
     P::open(Arc::clone(service), stream, peer).await
 }
 
@@ -188,7 +233,7 @@ async fn open<P: Protocol>(
     expect(clippy::unused_async, reason = "the same signature as with TLS")
 )]
 async fn secure<P: Protocol>(
-    mut tcp: TcpStream,
+    mut socket: Socket,
     mut peer: Peer,
     service: &Service<P>,
 ) -> io::Result<(Stream, Peer)> {
@@ -199,8 +244,8 @@ async fn secure<P: Protocol>(
         let too_slow =
             |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
         let handshake = async {
-            expect_tls(&mut tcp, service).await?;
-            tls.accept(tcp, preferred).await
+            expect_tls(&mut socket, service).await?;
+            tls.accept(socket, preferred).await
         };
         let accepted = timeout(deadline, handshake).await;
         let (stream, told) = accepted.map_err(too_slow)??;
@@ -208,19 +253,19 @@ async fn secure<P: Protocol>(
         peer.tls = Some(Box::new(told));
         return Ok((Stream::Tls(Box::new(stream)), peer));
     }
-    let _ = (service, &mut peer, &mut tcp);
-    Ok((Stream::Plain(tcp), peer))
+    let _ = (service, &mut peer, &mut socket);
+    Ok((Stream::Plain(socket), peer))
 }
 
 /// Looks at the first byte: no record of TLS begins with a letter, but requests do, banners, and the header of a
 /// balancer that nobody was told of.
 #[cfg(feature = "tls")]
-async fn expect_tls<P: Protocol>(tcp: &mut TcpStream, service: &Service<P>) -> io::Result<()> {
+async fn expect_tls<P: Protocol>(socket: &mut Socket, service: &Service<P>) -> io::Result<()> {
     let mut first = [0];
-    if tcp.peek(&mut first).await? == 0 || !first[0].is_ascii_alphabetic() {
+    if socket.peek(&mut first).await? == 0 || !first[0].is_ascii_alphabetic() {
         return Ok(());
     }
-    send_last(tcp, &service.protocol.without_tls()).await?;
+    send_last(socket, &service.protocol.without_tls()).await?;
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
         "expected a TLS handshake",

@@ -1,18 +1,21 @@
 //! Where a server listens, how many it serves, how long it waits.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     proxied::{ProxyProtocol, TrustedProxies},
     workers::Workers,
 };
+use crate::net::{Address, SocketOptions, UnixOptions};
 
 /// Where and how a server listens, whatever it speaks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Address to listen on; port 0 picks one.
-    pub address: SocketAddr,
+    /// Where to listen: an IP address, whose port 0 picks one, or a Unix socket.
+    pub address: Address,
+    /// Who may connect to a Unix socket. Default: user and group of the process.
+    pub unix: UnixOptions,
     /// How cores are used. Default: a runtime per core.
     pub workers: Workers,
     /// Whether balancers tell who connects. Default: off.
@@ -22,20 +25,25 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Limits of connections, and deadlines of their opening.
     pub limits: Limits,
+    /// Options of the listener's socket and of the connections'. What a reload changes of them counts for the
+    /// connections to come, but for the listener's own options and the sizes of buffers.
+    pub options: SocketOptions,
     /// Speak TLS. Default: no.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ServerTls>,
 }
 
 impl Config {
-    /// Plain TCP on `address`, everything else at its default.
-    pub fn new(address: SocketAddr) -> Self {
+    /// Plain bytes on `address`, everything else at its default.
+    pub fn new(address: Address) -> Self {
         Self {
             address,
+            unix: UnixOptions::default(),
             workers: Workers::per_core(),
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            options: SocketOptions::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -50,7 +58,7 @@ pub struct Limits {
     /// [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
     /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
-    /// are refused. Default: no limit.
+    /// are refused. Clients of a Unix socket of whom none is told have no limit of their own. Default: no limit.
     pub per_ip_max: usize,
     /// Most connections of guests: of nobody of whom the protocol has said that it [trusts](crate::net::Peer::trust) them. One
     /// more ends the one that has [asked](crate::net::Peer::touch) for nothing for longest, so that who only holds connections

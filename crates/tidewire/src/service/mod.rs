@@ -42,7 +42,7 @@
 //!
 //! # fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let running = Server::new(Config::new("127.0.0.1:0".parse()?), Lines).start()?;
-//! println!("{}", running.local_addr());
+//! println!("{}", running.address());
 //! # Ok(()) }
 //! ```
 
@@ -52,6 +52,8 @@ mod tasks; // tasks whose end is waited for
 mod sampled; // log lines that strangers cause
 mod proxied; // servers behind balancers: who is really there
 mod config; // where to listen, how many, how long
+mod observer; // hooks of a server
+mod registry; // its sessions
 mod protocol; // what a server speaks
 mod shared; // what all connections of a server share
 mod accept; // from an accepted socket to an open connection
@@ -62,11 +64,15 @@ pub use config::{Config, Limits};
 pub use drain::Drain;
 #[cfg(feature = "http2")]
 pub(crate) use drain::DrainGuard;
+pub use observer::Observer;
 pub use protocol::Protocol;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
-pub use running::RunningServer;
+pub(crate) use registry::{Entry, Registered, Registry};
+pub use running::{RunningServer, ServerStats};
 pub(crate) use sampled::Sampled;
 pub use server::{Server, StartError};
 pub(crate) use shared::ProxiedClients;
 pub use shared::Service;
+#[cfg(feature = "udp")]
+pub(crate) use tasks::Tasks;
 pub use workers::Workers;

@@ -48,6 +48,12 @@ pub trait Protocol: Sized + Send + Sync + 'static {
         None
     }
 
+    /// An opening came to nothing: the TLS handshake failed, the peer went away or was too slow, or
+    /// [`open`](Self::open) failed. For hooks; it is logged and counted anyway.
+    fn opening_failed(&self, error: &io::Error) {
+        let _ = error;
+    }
+
     /// The server begins to drain; called once or more often, before [`Service::drain`] starts. For a protocol that
     /// has to end connections by itself; by default they notice.
     fn start_drain(&self) {}

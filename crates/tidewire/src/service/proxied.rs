@@ -1,20 +1,16 @@
 //! Servers behind balancers and proxies: who is really at the other end?
 //!
-//! In: an accepted TCP stream, or a request head. Out: a [`Peer`], or an address. Nobody is
+//! In: an accepted socket, or a request head. Out: a [`Peer`], or an address. Nobody is
 //! believed who is not in a list of trusted networks, and the lists are empty by default.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::{io, net::IpAddr};
 
 use tidewire_proto::{
     handshake::RequestHead,
-    proxy::{Forwarded, ForwardedBy, HEADER_BYTES_MAX, Header, Network},
+    proxy::{Forwarded, ForwardedBy, HEADER_BYTES_MAX, Header, Network, Node},
 };
-use tokio::net::TcpStream;
 
-use crate::net::{Peer, peek};
+use crate::net::{Address, Peer, Socket, peek};
 
 /// Whether connections begin with a header of the PROXY protocol, in either version.
 ///
@@ -88,13 +84,21 @@ impl TrustedProxies {
     /// Reads the words of the proxies about a request ([`Forwarded::read`]). `values` gives the values of all fields of a
     /// name in any case. The chain ends with what the PROXY protocol told, or else with the connection's own address.
     pub fn forwarded<'a>(&self, peer: &Peer, values: impl Fn(&str) -> Vec<&'a [u8]>) -> Forwarded {
-        let nearest = peer.client_address().map(|address| address.ip());
-        Forwarded::read(nearest, &self.networks, self.by, values)
+        Forwarded::read(nearest(peer), &self.networks, self.by, values)
     }
 
     /// As [`forwarded`](Self::forwarded), for a request head.
     pub fn forwarded_in(&self, peer: &Peer, head: &RequestHead) -> Forwarded {
         self.forwarded(peer, |name| head.values_of(name))
+    }
+}
+
+/// The end of the chain: what the PROXY protocol told, or else the connection's own other end.
+fn nearest(peer: &Peer) -> Node {
+    match peer.client_address() {
+        Some(address) => Node::Ip(address.ip()),
+        None if peer.unix.is_some() && !peer.is_proxied() => Node::Unix,
+        None => Node::Unknown,
     }
 }
 
@@ -106,25 +110,30 @@ pub fn client_ip(peer: &Peer, head: &RequestHead, trusted: &TrustedProxies) -> O
 
 /// Reads the PROXY protocol's header, if one is required: who is there?
 pub(super) async fn identify(
-    tcp: &mut TcpStream,
-    address: SocketAddr,
+    socket: &mut Socket,
+    address: &Address,
     protocol: &ProxyProtocol,
 ) -> io::Result<Peer> {
     let mut peer = Peer {
-        address: Some(address),
+        address: address.socket_addr(),
+        unix: socket.unix_peer(),
         ..Peer::default()
     };
     let trusted = match protocol {
         ProxyProtocol::Off => return Ok(peer),
         ProxyProtocol::Required { trusted } => trusted,
     };
-    if !trusted.iter().any(|network| network.contains(address.ip())) {
+    let node = match address {
+        Address::Ip(address) => Node::Ip(address.ip()),
+        Address::Unix(_) => Node::Unix,
+    };
+    if !trusted.iter().any(|network| network.contains_node(node)) {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "expected a trusted balancer, which sends a PROXY protocol header",
         ));
     }
-    let header = peek::take(tcp, |bytes| {
+    let header = peek::take(socket, |bytes| {
         Header::scan(bytes, HEADER_BYTES_MAX)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     });

@@ -15,12 +15,27 @@ use super::{
     protocol::Protocol,
     shared::{Current, Service},
 };
+use crate::net::{Address, Listener};
+
+/// Counters of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections now, in whatever state; one of HTTP/2 counts for each of its sessions.
+    pub connections: usize,
+    /// Open sessions now.
+    pub sessions: usize,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Openings that failed: refused, malformed, TLS errors, too slow.
+    pub refused: u64,
+}
 
 /// A server that accepts connections until [`drain`](Self::drain) or drop. Dropping it tells its
 /// connections and aborts them.
 pub struct RunningServer<P: Protocol> {
-    pub(super) address: SocketAddr,
-    pub(super) listeners: Vec<std::net::TcpListener>,
+    pub(super) address: Address,
+    pub(super) listeners: Vec<Listener>,
     pub(super) current: Arc<Current<P>>,
     pub(super) abort: Drain,
     pub(super) threads: Vec<thread::JoinHandle<()>>,
@@ -35,14 +50,29 @@ impl<P: Protocol> fmt::Debug for RunningServer<P> {
 }
 
 impl<P: Protocol> RunningServer<P> {
-    /// The address it listens on, with the port that was picked.
+    /// Where it listens, with the port that was picked.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The IP address it listens on, with the port that was picked.
+    ///
+    /// # Panics
+    /// When it listens on a Unix socket: where that is possible, [`address`](Self::address) tells.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        match self.address.socket_addr() {
+            Some(address) => address,
+            None => panic!(
+                "a server on {} has no IP address: ask for its `address`",
+                self.address
+            ),
+        }
     }
 
     /// What it accepts from, to be given to a server that succeeds this one: connections that wait
-    /// to be accepted are then lost to neither.
-    pub fn listeners(&self) -> &[std::net::TcpListener] {
+    /// to be accepted are then lost to neither. In another process, the file of a Unix socket has to be
+    /// [left](Listener::leave_file) to it besides.
+    pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
@@ -61,7 +91,7 @@ impl<P: Protocol> RunningServer<P> {
         self.current.get().refused.load(Ordering::Relaxed)
     }
 
-    /// Accepts nothing more and lets go of the listeners; what was accepted goes on, openings too.
+    /// Accepts nothing more and lets go of the listeners, the file of a Unix socket included; what was accepted goes on, openings too.
     pub fn stop_accepting(&mut self) {
         self.listeners.clear();
         self.current.get().stop_accepting.start();

@@ -1,8 +1,6 @@
 //! A server: bind, start, reload.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
-
-use tokio::net::TcpListener;
+use std::{fmt, io, sync::Arc};
 
 use super::{
     accept,
@@ -13,7 +11,11 @@ use super::{
     shared::{Current, Service},
     workers::{self, Workers},
 };
-use crate::net::{ConnectionCounts, listener};
+use crate::net::{
+    Address, ConnectionCounts, Listener,
+    accept::{self as accepting, Acceptor},
+    bind,
+};
 
 /// A server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum StartError {
     #[error("cannot listen on {address}")]
     Bind {
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// What the system reported.
         source: io::Error,
     },
@@ -93,13 +95,21 @@ impl<P: Protocol> Server<P> {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub fn bind(&self) -> Result<Vec<std::net::TcpListener>, StartError> {
+    pub fn bind(&self) -> Result<Vec<Listener>, StartError> {
         let workers = self.config.workers.listeners();
-        listener::bind(self.config.address, workers).map_err(|source| self.bind_error(source))
+        let Config {
+            address,
+            options,
+            unix,
+            ..
+        } = &self.config;
+        let bound = bind::bind(address, workers, options, unix);
+        bound.map_err(|source| self.bind_error(source))
     }
 
     /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process
-    /// that this one succeeds (see [`RunningServer::listeners`]). All must listen on the same address.
+    /// that this one succeeds (see [`RunningServer::listeners`]): a [`Listener`], or a `TcpListener` or `UnixListener` of
+    /// the standard library. All must listen on the same address.
     ///
     /// # Errors
     /// [`StartError`]; also when there is no listener.
@@ -108,23 +118,27 @@ impl<P: Protocol> Server<P> {
     /// With [`Workers::Pool`], outside of a tokio runtime.
     pub fn start_on(
         &self,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: impl IntoIterator<Item: Into<Listener>>,
     ) -> Result<RunningServer<P>, StartError> {
+        self.start_with(listeners.into_iter().map(Into::into).collect())
+    }
+
+    fn start_with(&self, kept: Vec<Listener>) -> Result<RunningServer<P>, StartError> {
         let bind_error = |source| self.bind_error(source);
-        let first = listeners.first();
         let none = || io::ErrorKind::NotFound.into();
-        let address = first
+        let address = kept
+            .first()
             .ok_or_else(none)
-            .and_then(std::net::TcpListener::local_addr)
+            .and_then(Listener::local_addr)
             .map_err(bind_error)?;
-        let kept = listeners
+        let listeners = kept
             .iter()
-            .map(std::net::TcpListener::try_clone)
-            .collect::<io::Result<_>>()
+            .map(Listener::without_file)
+            .collect::<io::Result<Vec<_>>>()
             .map_err(bind_error)?;
         for listener in &listeners {
-            listener.set_nonblocking(true).map_err(bind_error)?;
-            listener::bound_sending(
+            listener.set_nonblocking().map_err(bind_error)?;
+            accepting::bound_sending(
                 listener,
                 self.config.limits.unsent_bytes_max,
                 self.config.limits.unacknowledged_timeout,
@@ -143,13 +157,23 @@ impl<P: Protocol> Server<P> {
         };
         let current = &running.current;
         for (number, listeners) in shares.into_iter().enumerate() {
-            match self.config.workers {
+            match &self.config.workers {
                 Workers::Pool => {
                     for listener in listeners {
-                        let listener =
-                            TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-                        let accept = accept::accept_loop(listener, Arc::clone(current));
+                        let acceptor = Acceptor::new(listener).map_err(StartError::Runtime)?;
+                        let accept = accept::accept_loop(acceptor, Arc::clone(current));
                         current.get().tasks.spawn(Box::pin(accept));
+                    }
+                }
+                Workers::On(runtime) => {
+                    for listener in listeners {
+                        let slot = runtime.slot(number);
+                        let acceptor = {
+                            let _entered = slot.handle.enter();
+                            Acceptor::new(listener).map_err(StartError::Runtime)?
+                        };
+                        let accept = accept::accept_loop(acceptor, Arc::clone(current));
+                        current.get().tasks.spawn_on(&slot.handle, Box::pin(accept));
                     }
                 }
                 Workers::PerCore(_) => {
@@ -167,7 +191,7 @@ impl<P: Protocol> Server<P> {
 
     fn bind_error(&self, source: io::Error) -> StartError {
         StartError::Bind {
-            address: self.config.address,
+            address: self.config.address.clone(),
             source,
         }
     }

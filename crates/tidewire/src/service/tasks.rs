@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use crate::sync::Mutex;
 
@@ -43,13 +43,24 @@ impl Tasks {
     }
 
     /// Runs `task` on the current runtime and counts it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub(crate) fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Unpin + Send + 'static,
+    {
+        self.spawn_on(&Handle::current(), task);
+    }
+
+    /// As [`spawn`](Self::spawn), on this runtime.
+    pub(crate) fn spawn_on<F>(&self, runtime: &Handle, task: F)
     where
         F: Future<Output = ()> + Unpin + Send + 'static,
     {
         let count = self.count();
         let number = count.number;
-        let task = tokio::spawn(Counted {
+        let task = runtime.spawn(Counted {
             task,
             _count: count,
         });

@@ -1,18 +1,25 @@
-//! The two ways to use several cores.
+//! The ways to use several cores.
 //!
 //! *Per core*: every thread has a runtime, a listener and connections of its own; nothing
 //! migrates, nothing is stolen. *Pool*: one work-stealing runtime. Which is better depends on
-//! the load: per core for many alike connections, the pool when single connections are heavy.
+//! the load: per core for many alike connections, the pool when single connections are heavy. Either may be a
+//! [`Runtime`] that hosts more than one server.
 
-use std::{io, net::TcpListener, num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, thread};
+
+use crate::{net::Listener, runtime::Runtime};
 
 /// How a server uses the machine's cores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads.
+    /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads. Of a Unix socket all
+    /// threads share one listener.
     PerCore(NonZeroUsize),
-    /// Tasks on the runtime that starts the server.
+    /// Tasks on the tokio runtime that starts the server.
     Pool,
+    /// The threads of a [`Runtime`], which other servers and clients may share; its
+    /// [placement](crate::runtime::Placement) says which thread a connection belongs to.
+    On(Runtime),
 }
 
 impl Workers {
@@ -22,18 +29,20 @@ impl Workers {
     }
 
     /// How many listeners that needs.
-    pub(crate) fn listeners(self) -> usize {
+    pub(crate) fn listeners(&self) -> usize {
         match self {
             Self::PerCore(count) => count.get(),
             Self::Pool => 1,
+            Self::On(runtime) if runtime.is_spread_by_system() => runtime.workers(),
+            Self::On(_) => 1,
         }
     }
 
     /// Gives each worker its listeners: at least one, and none is left over, since connections that wait
     /// there would never be accepted.
-    pub(crate) fn share(self, listeners: Vec<TcpListener>) -> io::Result<Vec<Vec<TcpListener>>> {
+    pub(crate) fn share(&self, listeners: Vec<Listener>) -> io::Result<Vec<Vec<Listener>>> {
         let workers = self.listeners();
-        let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let without = shares.iter_mut().skip(listeners.len());
         for (share, listener) in without.zip(listeners.iter().cycle()) {
             share.push(listener.try_clone()?);

@@ -15,7 +15,7 @@ use rustls::{
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     pki_types::ServerName,
 };
-use tokio::{io::ReadBuf, net::TcpStream};
+use tokio::io::ReadBuf;
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -28,6 +28,7 @@ use super::{
     unverified::AnyServer,
     verified::Verified,
 };
+use crate::socket::Socket;
 
 /// Whom a client trusts, and which certificate it shows.
 ///
@@ -135,7 +136,7 @@ impl ClientTls {
     pub(crate) async fn connect(
         &self,
         host: &str,
-        tcp: TcpStream,
+        socket: Socket,
         only: Option<&[u8]>,
     ) -> Result<(TlsStream, TlsPeer), HandshakeFailure> {
         let wanted = self.live.plan().server_name.as_deref().unwrap_or(host);
@@ -148,14 +149,14 @@ impl ClientTls {
         if let Some(only) = only {
             Arc::make_mut(&mut config).alpn_protocols = vec![only.to_vec()];
         }
-        let mut handshake = TlsConnector::from(config).connect(name, tcp);
+        let mut handshake = TlsConnector::from(config).connect(name, socket);
         let mut begin = Beginning {
             bytes: [0; 64],
             len: 0,
         };
         let shaken = poll_fn(|cx| {
-            if let Some(tcp) = handshake.get_ref() {
-                begin.look(cx, tcp);
+            if let Some(socket) = handshake.get_ref() {
+                begin.look(cx, socket);
             }
             Pin::new(&mut handshake).poll(cx)
         });
@@ -163,7 +164,7 @@ impl ClientTls {
             no_tls: begin.other_than_tls(),
             error: in_words_for_client(error),
         })?;
-        let (_tcp, session) = stream.get_ref();
+        let (_socket, session) = stream.get_ref();
         let peer = TlsPeer::new(session, server_name, !self.live.plan().unverified);
         Ok((TlsStream::new(stream), peer))
     }
@@ -193,12 +194,12 @@ struct Beginning {
 
 impl Beginning {
     /// Looks at what has come, without taking it; the task is woken when there is something.
-    fn look(&mut self, cx: &mut Context<'_>, tcp: &TcpStream) {
+    fn look(&mut self, cx: &mut Context<'_>, socket: &Socket) {
         if self.len > 0 {
             return;
         }
         let mut space = ReadBuf::new(&mut self.bytes);
-        if let Poll::Ready(Ok(count)) = tcp.poll_peek(cx, &mut space) {
+        if let Poll::Ready(Ok(count)) = socket.poll_peek(cx, &mut space) {
             self.len = count;
         }
     }

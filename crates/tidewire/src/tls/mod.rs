@@ -48,6 +48,8 @@ mod reload; // a configuration that follows its files
 mod peer; // what certificates tell
 mod server; // our certificate, whose clients are let in
 mod client; // whom to trust, who we are
+mod client_hello; // names that are none
+mod transcript; // hashes over what was sent
 mod system; // the system's authorities, read once
 mod stream; // the bytes inside
 

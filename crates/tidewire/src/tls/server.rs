@@ -11,17 +11,18 @@ use rustls::{
     RootCertStore, ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server};
+use tokio_rustls::{StartHandshake, server};
 
 use super::{
-    Identity, TlsError, TlsPeer, TlsStream, TlsVersion, Validity,
+    Identity, TlsError, TlsPeer, TlsStream, TlsVersion, Validity, client_hello,
     explain::{Explained, in_words},
     provider,
     reload::{Adopted, Live, Plan},
     source::Source,
+    transcript::{self, AsSentVerifier},
     trust::{self, Revocation},
 };
+use crate::socket::Socket;
 
 /// A server's certificate, and which client certificates it demands.
 ///
@@ -123,7 +124,7 @@ impl ServerTls {
     /// `first` is preferred to the application protocols that were set.
     pub(crate) async fn accept(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
         first: Option<&[u8]>,
     ) -> io::Result<(TlsStream, TlsPeer)> {
         let mut config = self.live.for_handshake().await;
@@ -133,9 +134,16 @@ impl ServerTls {
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let accepted = TlsAcceptor::from(config).accept(tcp).await;
-        let stream: server::TlsStream<_> = accepted.map_err(in_words)?;
-        let (_tcp, session) = stream.get_ref();
+        let mut socket = socket;
+        let hello = client_hello::read(&mut socket).await.map_err(in_words)?;
+        let start = StartHandshake::from_parts(hello.accepted, socket);
+        let mut rest = hello.rest.as_slice();
+        let accepted = start.into_stream_with(config, |connection| {
+            // Read with the hello: what clients send before they hear from us is little.
+            while !rest.is_empty() && connection.read_tls(&mut rest).is_ok() {}
+        });
+        let stream: server::TlsStream<_> = accepted.await.map_err(in_words)?;
+        let (_socket, session) = stream.get_ref();
         let server_name = session.server_name().map(str::to_owned);
         let peer = TlsPeer::new(session, server_name, true);
         Ok((TlsStream::new(stream), peer))
@@ -242,9 +250,10 @@ impl ServerPlan {
         } else {
             builder.enforce_revocation_expiration()
         };
-        builder
+        let verifier = builder
             .build()
-            .map_err(|cause| self.revocation.unusable("client CA with lists", cause))
+            .map_err(|cause| self.revocation.unusable("client CA with lists", cause))?;
+        Ok(Arc::new(AsSentVerifier(verifier)))
     }
 }
 
@@ -259,7 +268,7 @@ impl Plan for ServerPlan {
 
     fn build(&self) -> Result<ServerConfig, TlsError> {
         let (chain, key) = self.identity.load()?;
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let mut config = ServerConfig::builder_with_provider(transcript::provider())
             .with_protocol_versions(self.min_version.and_above())
             .map_err(|cause| TlsError::unusable("protocol versions", cause))?
             .with_client_cert_verifier(self.verifier()?)

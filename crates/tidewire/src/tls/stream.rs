@@ -7,24 +7,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream as RustlsStream;
 
 use super::explain::{in_words, in_words_for_client};
+use crate::socket::Socket;
 
-/// A TCP connection inside TLS, of either side, after the handshake.
+/// A connection inside TLS, of either side, after the handshake.
 ///
 /// A stream that ends without TLS's own end (`close_notify`) is an error of kind
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): it may have been cut by somebody else.
 pub struct TlsStream {
-    stream: RustlsStream<TcpStream>,
+    stream: RustlsStream<Socket>,
 }
 
 impl TlsStream {
-    pub(super) fn new(stream: impl Into<RustlsStream<TcpStream>>) -> Self {
+    pub(super) fn new(stream: impl Into<RustlsStream<Socket>>) -> Self {
         Self {
             stream: stream.into(),
         }
@@ -42,9 +40,9 @@ impl TlsStream {
         }
     }
 
-    /// The TCP connection that carries it: for addresses and socket options. To read from it or write
+    /// The socket that carries it: for addresses and options. To read from it or write
     /// to it breaks the connection.
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         self.stream.get_ref().0
     }
 }
@@ -53,7 +51,7 @@ impl fmt::Debug for TlsStream {
     /// Without the state of the encryption.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream")
-            .field("tcp", self.tcp())
+            .field("socket", self.socket())
             .finish_non_exhaustive()
     }
 }

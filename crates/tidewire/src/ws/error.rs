@@ -84,23 +84,23 @@ pub enum ConnectError {
     /// A header or subprotocol cannot be sent.
     #[error("invalid request")]
     Request(#[from] RequestError),
-    /// Name resolution or TCP failed.
-    #[error("cannot reach {host}:{port}{}", why_not_reached(source))]
+    /// Name resolution failed, or the connection of TCP or to the Unix socket.
+    #[error("cannot reach {}{}", place(host, *port), why_not_reached(host, source))]
     Io {
-        /// Host of the address.
+        /// Host of the address, or the Unix socket as in `unix:/run/app.sock`.
         host: String,
-        /// Port of the address.
+        /// Port of the address; without meaning for a Unix socket.
         port: u16,
         /// What the system reported.
         source: io::Error,
     },
     /// The server speaks another protocol: TLS where the address says `ws://`, or none where it says `wss://`, or
     /// none of HTTP at all.
-    #[error("{host}:{port} {}", found.told())]
+    #[error("{} {}", place(host, *port), found.told())]
     OtherProtocol {
-        /// Host of the address.
+        /// Host of the address, or the Unix socket as in `unix:/run/app.sock`.
         host: String,
-        /// Port of the address.
+        /// Port of the address; without meaning for a Unix socket.
         port: u16,
         /// The protocol it speaks.
         found: OtherProtocol,
@@ -195,8 +195,22 @@ impl ConnectError {
     }
 }
 
+fn place(host: &str, port: u16) -> String {
+    if host.starts_with(UNIX) {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// How Unix sockets are shown; no host name holds a colon.
+const UNIX: &str = "unix:";
+
 /// The meaning of an error of the system, where it does not say so itself.
-fn why_not_reached(error: &io::Error) -> &'static str {
+fn why_not_reached(host: &str, error: &io::Error) -> &'static str {
+    if host.starts_with(UNIX) && error.kind() == io::ErrorKind::PermissionDenied {
+        return " (this user may not connect to it)";
+    }
     if error.to_string().starts_with("failed to lookup address") {
         return " (the name has no address: is it right?)";
     }

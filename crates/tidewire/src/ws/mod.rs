@@ -21,7 +21,7 @@ mod error; // what can go wrong, per operation
 pub use crate::{
     http::{Fallback, Unrouted},
     net::{ConnectionCounts, Peer},
-    service::{ProxyProtocol, StartError, TrustedProxies, client_ip},
+    service::{ProxyProtocol, ServerStats, StartError, TrustedProxies, client_ip},
 };
 pub use acceptor::{AcceptedRequest, Acceptor, accept};
 #[cfg(feature = "http2")]
@@ -43,7 +43,7 @@ pub use request::Request;
 pub use response::HttpResponse;
 pub use server::{
     Established, Interceptor, Limits, Opening, RefusalObserver, RefusedRequest, RunningServer,
-    Server, ServerConfig, ServerStats, Traffic,
+    Server, ServerConfig, Traffic,
 };
 pub use socket::{
     Handler, Incoming, IncomingChunk, MessageChunk, MessageWriter, Sender, Serving, Session,

@@ -1,136 +1,95 @@
 //! The open sessions of a server, to be found, counted and closed from outside.
 //!
-//! In: connections as they open and end. Out: [`Sender`]s by id. Invariants: an id is never used
-//! twice by a server; once the server drains, a session that opens is closed at once.
+//! In: connections as they open and end. Out: [`Sender`]s by id. Invariant: once the server drains, a session that
+//! opens is closed at once.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::{ops::AddAssign, sync::Arc};
 
 use tidewire_proto::{CloseCode, Stats};
 
 use super::{Sender, socket::SharedConnection};
-use crate::net::Stream;
-use crate::sync::Mutex;
+use crate::{
+    net::Stream,
+    service::{self, Registered, Registry},
+};
 
-/// So that sessions of several workers seldom wait for one another.
-const SHARDS: usize = 16;
-
-#[derive(Default)]
-struct Shard {
-    open: HashMap<u64, Arc<SharedConnection<Stream>>>,
-    /// Counters of the sessions that have ended. Beside the open ones, so that whoever adds up
-    /// sees a session once, whenever it ends.
-    ended: Stats,
-}
-
-#[derive(Default)]
-pub(super) struct Sessions {
-    next: AtomicU64,
-    draining: AtomicBool,
-    shards: [Mutex<Shard>; SHARDS],
-}
+#[derive(Clone, Default)]
+pub(super) struct Sessions(Arc<Registry<SharedConnection<Stream>>>);
 
 /// A session's entry; dropping it removes the session.
-pub(super) struct Entry {
-    id: u64,
-    sessions: Arc<Sessions>,
+pub(super) type Entry = service::Entry<SharedConnection<Stream>>;
+
+/// Counters of sessions, and the bytes now queued for sending.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) stats: Stats,
+    pub(crate) queued: usize,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.stats += other.stats;
+        self.queued += other.queued;
+    }
+}
+
+impl Registered for SharedConnection<Stream> {
+    type Counters = Counters;
+
+    fn counters(&self) -> Counters {
+        let (stats, queued) = self.stats();
+        Counters { stats, queued }
+    }
+
+    fn last_counters(&self) -> Counters {
+        Counters {
+            queued: 0,
+            ..self.counters()
+        }
+    }
 }
 
 impl Sessions {
     /// A new session, with a new id.
-    pub(super) fn open(self: &Arc<Self>, link: &Arc<SharedConnection<Stream>>) -> Entry {
-        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        link.set_id(id);
-        self.shard(id).open.insert(id, Arc::clone(link));
-        // After it can be found: a drain either finds it or is seen here.
-        if self.draining.load(Ordering::SeqCst) {
+    pub(super) fn open(&self, link: &Arc<SharedConnection<Stream>>) -> Entry {
+        let (_link, entry) = self.0.open(|id| {
+            link.set_id(id);
+            Arc::clone(link)
+        });
+        if self.0.is_draining() {
             link.start_close(CloseCode::GOING_AWAY, SHUTTING_DOWN);
         }
-        Entry {
-            id,
-            sessions: Arc::clone(self),
-        }
+        entry
     }
 
     pub(super) fn len(&self) -> usize {
-        (0..SHARDS)
-            .map(|shard| self.shard(shard as u64).open.len())
-            .sum()
+        self.0.len()
     }
 
     pub(super) fn find(&self, id: u64) -> Option<Sender> {
-        let link = self.shard(id).open.get(&id).cloned()?;
-        Some(Sender::new(link))
+        self.0.find(id).map(Sender::new)
     }
 
     /// All sessions there are now.
     pub(super) fn all(&self) -> Vec<Sender> {
-        self.links().into_iter().map(Sender::new).collect()
+        self.0.all().into_iter().map(Sender::new).collect()
     }
 
     pub(super) fn close_all(&self, code: CloseCode, reason: &str) {
-        for link in self.links() {
+        for link in self.0.all() {
             link.start_close(code, reason);
         }
     }
 
     /// Closes all sessions, also those to come.
     pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.0.drain();
         self.close_all(CloseCode::GOING_AWAY, SHUTTING_DOWN);
     }
 
-    /// Counters of all sessions, open and ended, and the bytes now queued for sending.
-    pub(super) fn stats(&self) -> (Stats, usize) {
-        let (mut total, mut queued) = (Stats::default(), 0);
-        for shard in 0..SHARDS {
-            let (ended, links) = {
-                let shard = self.shard(shard as u64);
-                (shard.ended, shard.links())
-            };
-            total += ended;
-            for link in links {
-                let (stats, len) = link.stats();
-                total += stats;
-                queued += len;
-            }
-        }
-        (total, queued)
-    }
-
-    fn links(&self) -> Vec<Arc<SharedConnection<Stream>>> {
-        (0..SHARDS)
-            .flat_map(|shard| self.shard(shard as u64).links())
-            .collect()
-    }
-
-    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
-        let at = usize::try_from(id).unwrap_or_default() % SHARDS;
-        let shard = &self.shards[at];
-        shard.lock()
-    }
-}
-
-impl Shard {
-    fn links(&self) -> Vec<Arc<SharedConnection<Stream>>> {
-        self.open.values().cloned().collect()
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let link = self.sessions.shard(self.id).open.get(&self.id).cloned();
-        let stats = link.map(|link| link.stats().0).unwrap_or_default();
-        let mut shard = self.sessions.shard(self.id);
-        let link = shard.open.remove(&self.id);
-        shard.ended += stats;
-        drop(shard);
-        drop(link); // outside of the lock
+    /// Counters of all sessions, open and ended.
+    pub(super) fn counters(&self) -> Counters {
+        self.0.counters()
     }
 }
 

@@ -464,7 +464,7 @@ fn every_message_arrives_in_order_through_a_narrow_inbox() {
 fn a_server_that_cannot_start_says_why() {
     let first = started(config(1));
     let mut taken = config(1);
-    taken.address = first.local_addr().unwrap();
+    taken.address = first.address().unwrap();
     let second = Server::new(taken);
     let error = second.start().unwrap_err();
     assert!(matches!(error, StartError::Start(_)), "{error:?}");

@@ -23,6 +23,8 @@ mod http;
 #[cfg(feature = "http")]
 mod http_connections;
 #[cfg(feature = "http")]
+mod http_files;
+#[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]
 mod http2;
@@ -47,6 +49,12 @@ mod service;
 #[cfg(feature = "tls")]
 mod session_counts;
 mod sharing;
+mod runtime;
+mod tcp;
 mod topic_order;
+#[cfg(all(unix, feature = "tls"))]
+mod unix_sockets;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "udp")]
+mod udp;

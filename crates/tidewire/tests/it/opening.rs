@@ -142,7 +142,7 @@ async fn listeners_are_handed_to_a_successor_without_losing_a_connection() {
     first.start_drain();
     // Nobody accepts now; the system keeps the connection for the successor.
     let waiting = tokio::net::TcpStream::connect(address).await.unwrap();
-    let second = build(ServerConfig::new(address))
+    let second = build(ServerConfig::new(address.into()))
         .start_on(listeners)
         .unwrap();
     assert_eq!(second.local_addr(), address);

@@ -515,7 +515,7 @@ async fn a_client_outlives_its_server() {
         .route("/", echo)
         .start()
         .unwrap();
-    settings.address = first.local_addr();
+    settings.address = first.address().clone();
     let mut client = Client::new(&format!("ws://{}/", settings.address))
         .unwrap()
         .config(Config::default())

@@ -18,7 +18,7 @@ async fn what_remains_at_the_drain_deadline_is_aborted_in_both_scaling_designs()
     for workers in [Workers::Pool, Workers::PerCore(NonZeroUsize::MIN)] {
         for wait in [true, false] {
             let mut config = config();
-            config.workers = workers;
+            config.workers = workers.clone();
             let (held, mut ended) = tokio::sync::mpsc::channel::<()>(1);
             let server = Server::new(config)
                 .route("/", move |socket: WebSocket| {

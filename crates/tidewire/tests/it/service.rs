@@ -175,7 +175,7 @@ async fn a_drain_tells_everybody_and_waits_for_them() {
 async fn a_successor_goes_on_with_the_same_sockets() {
     let mut running = server("hello", |_config| {}).start().unwrap();
     let sockets = running.listeners().iter();
-    let sockets = sockets.map(|socket| socket.try_clone().unwrap()).collect();
+    let sockets = sockets.map(|socket| socket.try_clone().unwrap());
     let mut before = call(&running).await;
     before.says("ann\n", "hello ann\n").await;
     let successor = server("good day", |_config| {}).start_on(sockets).unwrap();

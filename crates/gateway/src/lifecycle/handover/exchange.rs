@@ -1,13 +1,9 @@
 //! The exchange itself: what predecessor and successor say to each other, and how long they wait.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, time::Duration};
 
 use rustix::net::sockopt::socket_acceptconn;
+use tidewire::net::Listener;
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
@@ -63,8 +59,8 @@ async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
 
 /// Sockets of one listener may come with several lines. Two listeners may be called alike (port 0), but
 /// then they listen elsewhere.
-fn add(bound: &mut Vec<Bound>, role: Role, configured: SocketAddr, sockets: Vec<TcpListener>) {
-    let address = |sockets: &[TcpListener]| sockets.first().and_then(|it| it.local_addr().ok());
+fn add(bound: &mut Vec<Bound>, role: Role, configured: SocketAddr, sockets: Vec<Listener>) {
+    let address = |sockets: &[Listener]| sockets.first().and_then(|it| it.local_addr().ok());
     if let Some(last) = bound.last_mut()
         && (last.role, last.configured) == (role, configured)
         && address(&last.sockets) == address(&sockets)
@@ -80,15 +76,12 @@ fn add(bound: &mut Vec<Bound>, role: Role, configured: SocketAddr, sockets: Vec<
 }
 
 /// A descriptor that was received is what it is said to be.
-fn listening(descriptor: OwnedFd) -> Result<TcpListener, HandoverError> {
+fn listening(descriptor: OwnedFd) -> Result<Listener, HandoverError> {
     if !socket_acceptconn(&descriptor).unwrap_or(false) {
         return Err(HandoverError::Protocol("a descriptor is no listener"));
     }
-    let listener = TcpListener::from(descriptor);
-    if listener.local_addr().is_err() {
-        return Err(HandoverError::Protocol("a listener is not of TCP"));
-    }
-    Ok(listener)
+    Listener::try_from(descriptor)
+        .map_err(|_| HandoverError::Protocol("a listener is neither of TCP nor a Unix socket"))
 }
 
 impl Predecessor {

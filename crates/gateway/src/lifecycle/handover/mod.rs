@@ -23,7 +23,9 @@ pub(crate) use self::{
     socket::{HandoverSocket, ask},
 };
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+
+use tidewire::net::Listener;
 
 /// Sockets that are bound to a listener's address.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(crate) struct Bound {
     pub(crate) role: Role,
     /// The address in the settings.
     pub(crate) configured: SocketAddr,
-    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) sockets: Vec<Listener>,
 }
 
 /// Who connects to a listener.
@@ -50,15 +52,13 @@ impl Bound {
     pub(crate) fn of(
         role: Role,
         configured: SocketAddr,
-        listeners: &[TcpListener],
+        listeners: &[Listener],
     ) -> std::io::Result<Self> {
         let sockets = listeners.iter();
         Ok(Self {
             role,
             configured,
-            sockets: sockets
-                .map(TcpListener::try_clone)
-                .collect::<Result<_, _>>()?,
+            sockets: sockets.map(Listener::try_clone).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -17,7 +17,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -29,6 +29,7 @@ use rustix::{
     },
 };
 use serde::{Deserialize, Serialize};
+use tidewire::net::Listener;
 use tokio::{io::Interest, net::UnixStream};
 
 use super::Role;
@@ -90,7 +91,7 @@ impl Wire {
     }
 
     /// Sends a line, with descriptors of which the receiver gets copies.
-    pub(super) async fn send(&mut self, line: &Line, attached: &[TcpListener]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, line: &Line, attached: &[Listener]) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
         let mut attached: Vec<BorrowedFd<'_>> = attached.iter().map(AsFd::as_fd).collect();
@@ -185,6 +186,8 @@ fn invalid(problem: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
@@ -194,12 +197,12 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let (mut left, mut right) = (Wire::new(left), Wire::new(right));
         let sockets: Vec<_> = (0..ATTACHED_MAX)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .map(|_| Listener::from(TcpListener::bind("127.0.0.1:0").unwrap()))
             .collect();
         for sockets in [&sockets[..], &sockets[..1]] {
             let line = Line::Listener {
                 role: Role::Clients,
-                address: sockets[0].local_addr().unwrap(),
+                address: sockets[0].socket_addr().unwrap(),
                 sockets: sockets.len(),
             };
             left.send(&line, sockets).await.unwrap();
@@ -211,7 +214,7 @@ mod tests {
             };
             assert_eq!(sockets, expected.len());
             for expected in expected {
-                let socket = TcpListener::from(right.descriptor().unwrap());
+                let socket = Listener::try_from(right.descriptor().unwrap()).unwrap();
                 assert_eq!(socket.local_addr().unwrap(), expected.local_addr().unwrap());
             }
         }

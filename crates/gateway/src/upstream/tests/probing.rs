@@ -196,7 +196,7 @@ async fn checks_follow_a_reload_and_end_with_the_prober() {
 }
 
 fn server(address: SocketAddr) -> RunningServer {
-    let mut config = ServerConfig::new(address);
+    let mut config = ServerConfig::new(address.into());
     config.workers = Workers::Pool;
     let route =
         |mut socket: WebSocket| async move { while let Ok(Some(_)) = socket.recv().await {} };

@@ -1,4 +1,4 @@
-//! `ws://` and `wss://` addresses (RFC 6455 section 3).
+//! `ws://` and `wss://` addresses (RFC 6455 section 3), and those of Unix sockets.
 //!
 //! In: an address as people and configuration files write it. Out: parts that are ready to be sent: a
 //! host in ASCII, a percent-encoded path and query, credentials as a header's value. Invariant: nothing that
@@ -19,6 +19,8 @@ pub struct Url {
     port: u16,
     target: String,
     authorization: Option<String>,
+    /// The path of a Unix socket to connect to, in place of host and port.
+    unix_socket: Option<String>,
 }
 
 /// A text is no WebSocket address. The text itself is not shown, it may hold a password.
@@ -26,8 +28,18 @@ pub struct Url {
 #[non_exhaustive]
 pub enum UrlError {
     /// The scheme is missing or another one.
-    #[error("expected ws:// or wss:// (in place of http:// write ws://, of https:// wss://)")]
+    #[error(
+        "expected ws:// or wss:// (in place of http:// write ws://, of https:// wss://), or unix:/path/of.sock"
+    )]
     Scheme,
+    /// The path of a Unix socket is missing, or does not begin with a slash.
+    #[error(
+        "expected the path of a socket behind unix:, such as unix:/run/app.sock or unix:/run/app.sock:/ws"
+    )]
+    UnixSocket,
+    /// The path of a Unix socket is longer than systems take.
+    #[error("expected a path of a Unix socket of 107 bytes at most")]
+    UnixSocketTooLong,
     /// No host, or characters no host can have.
     #[error("expected a host name or address behind ://")]
     Host,
@@ -59,10 +71,22 @@ impl Url {
     ///   outside of ASCII) is percent-encoded as UTF-8; what is percent-encoded stays as it is.
     /// - The fragment is dropped (RFC 6455 section 3), and so are blanks and line ends around the address.
     ///
+    /// A Unix socket is written as `unix:/run/app.sock`, with the path and query of the request behind a second colon:
+    /// `unix:/run/app.sock:/ws?id=7`; or with `ws+unix:` or `wss+unix:` in place of `unix:`, with TLS for the latter. In place of
+    /// host and port it has the [path](Self::unix_socket) of its file, or `@name` for one in Linux's abstract namespace; the
+    /// host that the server is told is `localhost`.
+    ///
     /// # Errors
     /// [`UrlError`].
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let url = url.trim_matches(|c: char| c.is_ascii_whitespace());
+        for (scheme, secure) in [("unix", false), ("ws+unix", false), ("wss+unix", true)] {
+            if let Some((found, rest)) = url.split_once(':')
+                && found.eq_ignore_ascii_case(scheme)
+            {
+                return Self::parse_unix(rest, secure);
+            }
+        }
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
@@ -88,6 +112,36 @@ impl Url {
             port,
             target: encode_target(target)?,
             authorization: basic(login)?,
+            unix_socket: None,
+        })
+    }
+
+    /// `/run/app.sock:/path?query`, also with two slashes in front, as addresses with `://` have it.
+    fn parse_unix(text: &str, secure: bool) -> Result<Self, UrlError> {
+        let text = text
+            .strip_prefix("//")
+            .filter(|path| path.starts_with('/'))
+            .unwrap_or(text);
+        let (path, target) = text.split_once(':').unwrap_or((text, "/"));
+        let is_file = path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
+        let is_abstract = path.starts_with('@') && path.len() > 1;
+        if !(is_file || is_abstract) || path.contains('\0') {
+            return Err(UrlError::UnixSocket);
+        }
+        if path.trim_start_matches('@').len() > UNIX_PATH_BYTES_MAX {
+            return Err(UrlError::UnixSocketTooLong);
+        }
+        let target = target.split_once('#').map_or(target, |(before, _)| before);
+        if !target.is_empty() && !target.starts_with(['/', '?']) {
+            return Err(UrlError::Target);
+        }
+        Ok(Self {
+            secure,
+            host: "localhost".to_owned(),
+            port: default_port(secure),
+            target: encode_target(target)?,
+            authorization: None,
+            unix_socket: Some(path.to_owned()),
         })
     }
 
@@ -143,7 +197,21 @@ impl Url {
             });
         };
         let mut joined = Self::parse(&whole)?;
-        let place = |url: &Self| (url.secure, url.host.clone(), url.port);
+        if joined.unix_socket.is_some() {
+            // No answer of a server leads to the sockets of this machine.
+            return Err(UrlError::Scheme);
+        }
+        if joined.host == self.host && joined.port == self.port {
+            joined.unix_socket.clone_from(&self.unix_socket);
+        }
+        let place = |url: &Self| {
+            (
+                url.secure,
+                url.host.clone(),
+                url.port,
+                url.unix_socket.clone(),
+            )
+        };
         if joined.authorization.is_none() && place(&joined) == place(self) {
             joined.authorization.clone_from(&self.authorization);
         }
@@ -170,6 +238,12 @@ impl Url {
     /// TCP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The path of the Unix socket that the server listens on, or `@name` in the abstract namespace, which then counts in
+    /// place of host and port.
+    pub fn unix_socket(&self) -> Option<&str> {
+        self.unix_socket.as_deref()
     }
 
     /// Path and query for the request line, never empty.
@@ -212,6 +286,15 @@ impl Url {
 impl fmt::Display for Url {
     /// Without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.unix_socket {
+            let scheme = if self.secure { "wss+unix" } else { "unix" };
+            write!(f, "{scheme}:{path}")?;
+            return if self.target == "/" {
+                Ok(())
+            } else {
+                write!(f, ":{}", self.target)
+            };
+        }
         let scheme = if self.secure { "wss" } else { "ws" };
         let authority = self.authority(&self.host.replace('%', "%25"));
         write!(f, "{scheme}://{authority}{}", self.target)
@@ -225,11 +308,15 @@ impl fmt::Debug for Url {
             .field("secure", &self.secure)
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("unix_socket", &self.unix_socket)
             .field("target", &self.target)
             .field("has_credentials", &self.authorization.is_some())
             .finish()
     }
 }
+
+/// What Linux takes, without the NUL at the end.
+const UNIX_PATH_BYTES_MAX: usize = 107;
 
 fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }

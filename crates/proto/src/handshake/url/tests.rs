@@ -316,6 +316,8 @@ fn redirects_are_resolved_against_the_address() {
         ("mailto:someone@host", Err(UrlError::Scheme)),
         ("ftp://host/", Err(UrlError::Scheme)),
         ("//", Err(UrlError::Host)),
+        ("unix:/run/private.sock", Err(UrlError::Scheme)),
+        ("ws+unix:/run/private.sock:/", Err(UrlError::Scheme)),
         ("/a\0b", Err(UrlError::Target)),
     ] {
         let base = Url::parse("wss://host:1/a/b?n=1").unwrap();
@@ -356,4 +358,89 @@ fn a_text_is_shown_without_what_may_be_a_password() {
     ] {
         assert_eq!(Url::without_credentials(text), shown);
     }
+}
+
+#[test]
+fn a_unix_socket_stands_in_place_of_host_and_port() {
+    for (url, socket, target, shown) in [
+        (
+            "unix:/run/app.sock",
+            "/run/app.sock",
+            "/",
+            "unix:/run/app.sock",
+        ),
+        (
+            "unix:/run/app.sock:/ws",
+            "/run/app.sock",
+            "/ws",
+            "unix:/run/app.sock:/ws",
+        ),
+        (
+            "unix:/run/app.sock:/ws?a=b:c#d",
+            "/run/app.sock",
+            "/ws?a=b:c",
+            "unix:/run/app.sock:/ws?a=b:c",
+        ),
+        (
+            "unix:/run/app.sock:?a",
+            "/run/app.sock",
+            "/?a",
+            "unix:/run/app.sock:/?a",
+        ),
+        (
+            "unix:/run/app.sock:",
+            "/run/app.sock",
+            "/",
+            "unix:/run/app.sock",
+        ),
+        ("unix:///run/a b", "/run/a b", "/", "unix:/run/a b"),
+        ("WS+unix:/a:/b", "/a", "/b", "unix:/a:/b"),
+        ("ws+unix:///a:/b", "/a", "/b", "unix:/a:/b"),
+        ("wss+unix:/a", "/a", "/", "wss+unix:/a"),
+        ("unix:@app:/ws", "@app", "/ws", "unix:@app:/ws"),
+    ] {
+        let parsed = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert_eq!(parsed.unix_socket(), Some(socket), "{url}");
+        assert_eq!(parsed.target(), target, "{url}");
+        assert_eq!(parsed.to_string(), shown);
+        assert_eq!(Url::parse(shown).as_ref(), Ok(&parsed));
+        assert_eq!(parsed.host_header(), "localhost");
+        assert_eq!(parsed.is_secure(), url.starts_with("wss"));
+    }
+    let long = format!("unix:/{}", "x".repeat(107));
+    for (url, error) in [
+        ("unix:", UrlError::UnixSocket),
+        ("unix:/", UrlError::UnixSocket),
+        ("unix://", UrlError::UnixSocket),
+        ("unix:@", UrlError::UnixSocket),
+        ("unix:app.sock", UrlError::UnixSocket),
+        ("unix:/run/", UrlError::UnixSocket),
+        ("unix:/a\0b", UrlError::UnixSocket),
+        ("unix://host/a.sock", UrlError::UnixSocket),
+        ("unix:/a:b", UrlError::Target),
+        ("unix:/a:/b\nc", UrlError::Target),
+        (&*long, UrlError::UnixSocketTooLong),
+    ] {
+        assert_eq!(
+            Url::parse(url).map(|url| url.to_string()),
+            Err(error),
+            "{url:?}"
+        );
+    }
+}
+
+#[test]
+fn a_redirect_of_a_server_on_a_unix_socket_stays_there_unless_it_names_another() {
+    let base = Url::parse("unix:/run/app.sock:/a/b").unwrap();
+    for (location, joined) in [
+        ("/x", "unix:/run/app.sock:/x"),
+        ("x", "unix:/run/app.sock:/a/x"),
+        ("http://localhost/x", "unix:/run/app.sock:/x"),
+        ("http://localhost:8080/x", "ws://localhost:8080/x"),
+        ("//other/x", "ws://other/x"),
+    ] {
+        assert_eq!(base.join(location).unwrap().to_string(), joined);
+    }
+    let elsewhere = base.with_target("/c").unwrap();
+    assert_eq!(elsewhere.unix_socket(), Some("/run/app.sock"));
 }

@@ -3,7 +3,6 @@
 use tidewire_proto::handshake::{ClientRequest, ResponseHead};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::{Instant, timeout_at},
 };
 
@@ -12,7 +11,7 @@ use super::Client;
 use super::Http2Connection;
 use crate::{
     entropy,
-    net::Peer,
+    net::{Peer, Socket},
     ws::{ConnectError, WebSocket},
 };
 
@@ -55,8 +54,8 @@ impl Client {
     /// Outside of a tokio runtime, which runs a task for the connection.
     #[cfg(feature = "http2")]
     pub async fn connect_http2(&self) -> Result<Http2Connection, ConnectError> {
-        let (tcp, deadline) = self.reach_in_time().await?;
-        timeout_at(deadline, Box::pin(self.negotiate_http2(tcp)))
+        let (socket, deadline) = self.reach_in_time().await?;
+        timeout_at(deadline, Box::pin(self.negotiate_http2(socket)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -90,8 +89,8 @@ impl Client {
     /// Cancel safe: when dropped, the attempt is given up.
     pub async fn connect_with_head(&self) -> Result<(WebSocket, ResponseHead), ConnectError> {
         let request = ClientRequest::new(&self.url, entropy::random(), self.options())?;
-        let (tcp, deadline) = self.reach_in_time().await?;
-        timeout_at(deadline, Box::pin(self.upgrade(tcp, request, deadline)))
+        let (socket, deadline) = self.reach_in_time().await?;
+        timeout_at(deadline, Box::pin(self.upgrade(socket, request, deadline)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)?
     }
@@ -123,11 +122,11 @@ impl Client {
     /// TLS and the opening handshake.
     async fn upgrade(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
         request: ClientRequest,
         deadline: Instant,
     ) -> Result<(WebSocket, ResponseHead), ConnectError> {
-        let (stream, peer) = self.stream(tcp, None).await?;
+        let (stream, peer) = self.stream(socket, None).await?;
         self.open(stream, peer, request, deadline).await
     }
 }

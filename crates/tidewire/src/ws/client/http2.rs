@@ -18,15 +18,12 @@ use bytes::Bytes;
 use h2::{client::SendRequest, ext::Protocol};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tidewire_proto::handshake::{ExtendedConnect, HeadLimits, Url};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Client;
 use crate::{
     net::{
-        Peer, Stream,
+        Peer, Socket, Stream,
         http2::{self, Http2Stream},
     },
     service::{Drain, DrainGuard},
@@ -106,7 +103,14 @@ impl Http2Connection {
     }
 
     async fn request(&self, client: &Client, deadline: Instant) -> Result<WebSocket, ConnectError> {
-        let origin = |url: &Url| (url.is_secure(), url.host().to_owned(), url.port());
+        let place = |url: &Url| {
+            (
+                url.host().to_owned(),
+                url.port(),
+                url.unix_socket().map(ToOwned::to_owned),
+            )
+        };
+        let origin = |url: &Url| (url.is_secure(), place(url));
         if origin(&self.url) != origin(&client.url) {
             return Err(ConnectError::OtherOrigin {
                 connected: self.url.to_string(),
@@ -229,9 +233,9 @@ impl Client {
     /// TLS with ALPN, prefaces and settings.
     pub(super) async fn negotiate_http2(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
     ) -> Result<Http2Connection, ConnectError> {
-        let (stream, peer) = self.stream(tcp, Some(b"h2")).await?;
+        let (stream, peer) = self.stream(socket, Some(b"h2")).await?;
         let no_http2 = |source| ConnectError::NoHttp2 {
             host: self.url.host().to_owned(),
             source,

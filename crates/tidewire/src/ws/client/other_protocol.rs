@@ -2,7 +2,7 @@
 
 use tidewire_proto::handshake::Url;
 
-use crate::ws::ConnectError;
+use crate::{net::Address, ws::ConnectError};
 
 /// The protocol that answers instead of HTTP, at `ws://`, or of TLS, at `wss://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,10 @@ impl OtherProtocol {
     /// The error of a client for `url`.
     pub(super) fn at(self, url: &Url) -> ConnectError {
         ConnectError::OtherProtocol {
-            host: url.host().to_owned(),
+            host: match Address::unix_of(url) {
+                Some(unix) => unix.to_string(),
+                None => url.host().to_owned(),
+            },
             port: url.port(),
             found: self,
         }

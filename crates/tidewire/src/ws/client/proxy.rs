@@ -11,10 +11,10 @@ use tidewire_proto::{
         Credentials, EnvironmentError, ProxyEnvironment, ProxyUrl, ProxyUrlError, Step, Tunnel,
     },
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    net::{dial, peek},
+    net::{Socket, dial, peek},
     ws::ProxyError,
 };
 
@@ -102,18 +102,15 @@ impl From<ProxyEnvironment> for Proxy {
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, the attempt is given up.
-pub(super) async fn connect(
-    proxy: &ProxyUrl,
-    host: &str,
-    port: u16,
-) -> Result<TcpStream, ProxyError> {
+pub(super) async fn connect(proxy: &ProxyUrl, host: &str, port: u16) -> Result<Socket, ProxyError> {
     let (mut tunnel, first) = Tunnel::new(proxy, host, port)?;
-    let mut tcp = dial::connect(proxy.host(), proxy.port())
+    let mut socket = dial::connect(proxy.host(), proxy.port())
         .await
+        .map(Socket::from)
         .map_err(ProxyError::Unreachable)?;
-    tcp.write_all(&first).await.map_err(ProxyError::Lost)?;
+    socket.write_all(&first).await.map_err(ProxyError::Lost)?;
     loop {
-        let answer = peek::take(&mut tcp, |bytes| {
+        let answer = peek::take(&mut socket, |bytes| {
             Ok::<_, ProxyError>(match tunnel.receive(bytes)? {
                 Step::More => None,
                 Step::Write { used, bytes } => Some((Some(bytes), used)),
@@ -121,8 +118,8 @@ pub(super) async fn connect(
             })
         });
         match answer.await? {
-            Some(bytes) => tcp.write_all(&bytes).await.map_err(ProxyError::Lost)?,
-            None => return Ok(tcp),
+            Some(bytes) => socket.write_all(&bytes).await.map_err(ProxyError::Lost)?,
+            None => return Ok(socket),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a client connects to, and how.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tidewire_proto::{
@@ -9,7 +9,7 @@ use tidewire_proto::{
 };
 
 use super::{AnswerLimits, Proxy};
-use crate::ws::ConnectError;
+use crate::{net::Address, ws::ConnectError};
 
 /// What to connect to, and how.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Client {
     pub(super) config: Arc<Config>,
     pub(super) connect_timeout: Duration,
     pub(super) write_timeout: Duration,
-    pub(super) address: Option<SocketAddr>,
+    pub(super) address: Option<Address>,
     pub(super) proxy: Option<Proxy>,
     pub(super) preface: Bytes,
     pub(super) answer_limits: AnswerLimits,
@@ -45,7 +45,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client for `url`.
+    /// A client for `url`: `ws://`, `wss://`, or a Unix socket, see [`Url::parse`].
     ///
     /// # Errors
     /// [`ConnectError::Url`].
@@ -95,10 +95,11 @@ impl Client {
     }
 
     /// Connects to this address; the URL's host is not resolved, but still names the server in
-    /// the `Host` header and in TLS. With a proxy it is the address the proxy is asked for.
+    /// the `Host` header and in TLS. With a proxy it is the address the proxy is asked for; a Unix
+    /// socket is connected to without a proxy.
     #[must_use]
-    pub fn address(mut self, address: SocketAddr) -> Self {
-        self.address = Some(address);
+    pub fn address(mut self, address: impl Into<Address>) -> Self {
+        self.address = Some(address.into());
         self
     }
 

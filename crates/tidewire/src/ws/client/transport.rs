@@ -1,11 +1,10 @@
-//! From an address to a byte stream: TCP, the way through a proxy, what goes before everything else, TLS.
+//! From an address to a byte stream: a socket, the way through a proxy, what goes before everything else, TLS.
 
 use std::time::Duration;
 
 use tidewire_proto::proxy::ProxyUrl;
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     time::{Instant, timeout_at},
 };
 
@@ -15,18 +14,18 @@ use super::{Client, proxy};
 #[cfg(feature = "tls")]
 use crate::tls::HandshakeFailure;
 use crate::{
-    net::{Peer, Stream, dial},
+    net::{Address, Peer, Socket, Stream, dial},
     ws::{ConnectError, ProxyError},
 };
 
 impl Client {
-    /// TCP to the server, and until when all must be done.
-    pub(super) async fn reach_in_time(&self) -> Result<(TcpStream, Instant), ConnectError> {
+    /// A connection to the server, and until when all must be done.
+    pub(super) async fn reach_in_time(&self) -> Result<(Socket, Instant), ConnectError> {
         let deadline = self.deadline();
-        let tcp = timeout_at(deadline, Box::pin(self.reach()))
+        let socket = timeout_at(deadline, Box::pin(self.reach()))
             .await
             .unwrap_or_else(|_elapsed| Err(self.not_reached_in_time()))?;
-        Ok((tcp, deadline))
+        Ok((socket, deadline))
     }
 
     /// Until when an attempt that begins now must be done.
@@ -38,28 +37,47 @@ impl Client {
             .unwrap_or_else(|| now + far_future)
     }
 
-    /// TCP to the server, directly or through a proxy.
-    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+    /// A connection to the server, directly or through a proxy.
+    async fn reach(&self) -> Result<Socket, ConnectError> {
+        let given = self.given_address();
         if let Some(proxy) = self.proxy_url() {
-            let (host, port) = match self.address {
+            let (host, port) = match given.as_ref().and_then(Address::socket_addr) {
                 Some(address) => (&*address.ip().to_string(), address.port()),
                 None => (self.url.host(), self.url.port()),
             };
             let stream = proxy::connect(proxy, host, port).await;
             return stream.map_err(|source| proxy_error(proxy, source));
         }
-        let stream = match self.address {
-            Some(address) => dial::connect_to(vec![address]).await,
-            None => dial::connect(self.url.host(), self.url.port()).await,
+        let reached = match &given {
+            Some(address) => dial::connect_address(address).await,
+            None => dial::connect(self.url.host(), self.url.port())
+                .await
+                .map(Socket::from),
         };
-        stream.map_err(|source| ConnectError::Io {
-            host: self.url.host().into(),
+        reached.map_err(|source| ConnectError::Io {
+            host: match &given {
+                Some(unix @ Address::Unix(_)) => unix.to_string(),
+                Some(Address::Ip(_)) | None => self.url.host().into(),
+            },
             port: self.url.port(),
             source,
         })
     }
 
+    /// Where to connect to, if no name has to be resolved for it.
+    fn given_address(&self) -> Option<Address> {
+        let unix = || Address::unix_of(&self.url);
+        self.address.clone().or_else(unix)
+    }
+
     fn proxy_url(&self) -> Option<&ProxyUrl> {
+        // No proxy gets at a Unix socket of this machine.
+        if self
+            .given_address()
+            .is_some_and(|address| address.is_unix())
+        {
+            return None;
+        }
         self.proxy.as_ref()?.for_url(&self.url)
     }
 
@@ -73,21 +91,23 @@ impl Client {
     /// TLS, if the address wants it; `alpn` is offered instead of the usual.
     pub(super) async fn stream(
         &self,
-        mut tcp: TcpStream,
+        mut socket: Socket,
         alpn: Option<&[u8]>,
     ) -> Result<(Stream, Peer), ConnectError> {
         let mut peer = Peer {
-            address: tcp.peer_addr().ok(),
+            address: socket.peer_addr().ok().flatten(),
+            unix: socket.unix_peer(),
             secure: self.url.is_secure(),
             ..Peer::default()
         };
-        tcp.write_all(&self.preface)
+        socket
+            .write_all(&self.preface)
             .await
             .map_err(ConnectError::Lost)?;
         let stream = if self.url.is_secure() {
-            self.secure(tcp, &mut peer, alpn).await?
+            self.secure(socket, &mut peer, alpn).await?
         } else {
-            Stream::Plain(tcp)
+            Stream::Plain(socket)
         };
         Ok((stream, peer))
     }
@@ -95,7 +115,7 @@ impl Client {
     #[cfg(feature = "tls")]
     async fn secure(
         &self,
-        tcp: TcpStream,
+        socket: Socket,
         peer: &mut Peer,
         alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {
@@ -112,7 +132,7 @@ impl Client {
                 .await
                 .map_err(ConnectError::SystemRoots)?,
         };
-        let connected = tls.connect(self.url.server_name(), tcp, alpn).await;
+        let connected = tls.connect(self.url.server_name(), socket, alpn).await;
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
         Ok(Stream::Tls(Box::new(stream)))
@@ -122,7 +142,7 @@ impl Client {
     #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
     async fn secure(
         &self,
-        _tcp: TcpStream,
+        _socket: Socket,
         _peer: &mut Peer,
         _alpn: Option<&[u8]>,
     ) -> Result<Stream, ConnectError> {

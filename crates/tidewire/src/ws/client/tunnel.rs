@@ -103,8 +103,8 @@ impl Client {
     }
 
     async fn ask(&self, request: &ClientRequest) -> Result<HandshakeAnswer<Asked>, ConnectError> {
-        let (tcp, deadline) = self.reach_in_time().await?;
-        let (mut stream, peer) = timeout_at(deadline, Box::pin(self.stream(tcp, None)))
+        let (socket, deadline) = self.reach_in_time().await?;
+        let (mut stream, peer) = timeout_at(deadline, Box::pin(self.stream(socket, None)))
             .await
             .map_err(|_elapsed| ConnectError::TimedOut)??;
         let shake = shake_hands(&mut stream, request, self.answer_limits.head, &self.url);

@@ -1,11 +1,12 @@
 //! Where a WebSocket server listens, and its limits.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tidewire_proto::{Config, handshake::HeadLimits};
 
 use crate::{
     memory::MemoryBudget,
+    net::{Address, UnixOptions},
     service::{self, ProxyProtocol, TrustedProxies, Workers},
     ws::TopicConfig,
 };
@@ -18,7 +19,7 @@ pub struct Limits {
     /// as one. See [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
     /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
-    /// get 503. Default: no limit.
+    /// get 503. Clients of a Unix socket of whom none is told have no limit of their own. Default: no limit.
     pub per_ip_max: usize,
     /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in
     /// all, so that dripping bytes gains nothing.
@@ -66,8 +67,10 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Address to listen on; port 0 picks one.
-    pub address: SocketAddr,
+    /// Where to listen: an IP address, whose port 0 picks one, or a Unix socket.
+    pub address: Address,
+    /// Who may connect to a Unix socket. Default: user and group of the process.
+    pub unix: UnixOptions,
     /// How cores are used. Default: a runtime per core.
     pub workers: Workers,
     /// Whether balancers tell who connects. Default: off.
@@ -98,10 +101,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Plain TCP on `address`, everything else at its default.
-    pub fn new(address: SocketAddr) -> Self {
+    /// Without TLS on `address`, everything else at its default.
+    pub fn new(address: Address) -> Self {
         Self {
             address,
+            unix: UnixOptions::default(),
             workers: Workers::per_core(),
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: TrustedProxies::default(),
@@ -118,8 +122,9 @@ impl ServerConfig {
 
     /// What is no WebSocket's.
     pub(super) fn service(&self) -> service::Config {
-        let mut config = service::Config::new(self.address);
-        config.workers = self.workers;
+        let mut config = service::Config::new(self.address.clone());
+        config.unix.clone_from(&self.unix);
+        config.workers = self.workers.clone();
         config.proxy_protocol.clone_from(&self.proxy_protocol);
         config.trusted_proxies.clone_from(&self.trusted_proxies);
         #[cfg(feature = "tls")]

@@ -24,12 +24,12 @@ use self::sockets::{Life, Sockets};
 pub use self::{
     config::{Limits, ServerConfig},
     opening::{Established, Interceptor, Opening, RefusalObserver, RefusedRequest},
-    running::{RunningServer, ServerStats, Traffic},
+    running::{RunningServer, Traffic},
 };
 use super::{Endpoint, IntoEndpoint};
 use crate::{
     http::Fallback,
-    net::ConnectionCounts,
+    net::{ConnectionCounts, Listener},
     service::{self, StartError},
 };
 
@@ -153,12 +153,13 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub fn bind(&self) -> Result<Vec<std::net::TcpListener>, StartError> {
+    pub fn bind(&self) -> Result<Vec<Listener>, StartError> {
         self.service(Life::new(&self.config)).bind()
     }
 
     /// As [`start`](Self::start), on listeners that were bound by somebody else, for example by the process
-    /// that this one succeeds (see [`RunningServer::listeners`]). All must listen on the same address.
+    /// that this one succeeds (see [`RunningServer::listeners`]): a [`Listener`], or a `TcpListener` or `UnixListener` of
+    /// the standard library. All must listen on the same address.
     ///
     /// # Errors
     /// [`StartError`]; also when there is no listener.
@@ -167,7 +168,7 @@ impl Server {
     /// With [`Workers::Pool`](service::Workers::Pool), outside of a tokio runtime.
     pub fn start_on(
         &self,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: impl IntoIterator<Item: Into<Listener>>,
     ) -> Result<RunningServer, StartError> {
         let life = Life::new(&self.config);
         let mut server = self.service(life.clone());

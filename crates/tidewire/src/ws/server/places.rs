@@ -55,7 +55,7 @@ impl Places {
     fn take(self: &Arc<Self>) -> Option<Place> {
         let permit = match self.sessions() {
             0 => None,
-            _ => Some(self.admission.admit(self.ip?).ok()?),
+            _ => Some(self.admission.admit(self.ip).ok()?),
         };
         let mut taken = self.taken.lock();
         taken.sessions += 1;

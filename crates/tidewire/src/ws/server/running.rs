@@ -6,23 +6,10 @@ use tidewire_proto::{CloseCode, Stats};
 
 use super::sockets::{Life, Sockets};
 use crate::{
-    service,
+    net::{Address, Listener},
+    service::{self, ServerStats},
     ws::{Sender, Topic},
 };
-
-/// Counters of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerStats {
-    /// Connections now, in whatever state; one of HTTP/2 counts for each of its sessions.
-    pub connections: usize,
-    /// Open WebSockets now.
-    pub sessions: usize,
-    /// WebSockets opened.
-    pub opened: u64,
-    /// Handshakes that failed: refused, malformed, TLS errors, too slow.
-    pub refused: u64,
-}
 
 /// What a server's sessions have moved since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,18 +43,27 @@ impl RunningServer {
         self.service.reconfigure(&server(self.life.clone()));
     }
 
-    /// The address it listens on, with the port that was picked.
+    /// Where it listens, with the port that was picked.
+    pub fn address(&self) -> &Address {
+        self.service.address()
+    }
+
+    /// The IP address it listens on, with the port that was picked.
+    ///
+    /// # Panics
+    /// When it listens on a Unix socket: where that is possible, [`address`](Self::address) tells.
     pub fn local_addr(&self) -> SocketAddr {
         self.service.local_addr()
     }
 
     /// What it accepts from, to be given to a server that succeeds this one: connections that wait
-    /// to be accepted are then lost to neither.
-    pub fn listeners(&self) -> &[std::net::TcpListener] {
+    /// to be accepted are then lost to neither. In another process, the file of a Unix socket has to be
+    /// [left](Listener::leave_file) to it besides.
+    pub fn listeners(&self) -> &[Listener] {
         self.service.listeners()
     }
 
-    /// Accepts nothing more and lets go of the listeners; what was accepted goes on, handshakes too.
+    /// Accepts nothing more and lets go of the listeners, the file of a Unix socket included; what was accepted goes on, handshakes too.
     /// Connections of HTTP/2 are told to open no more streams.
     pub fn stop_accepting(&mut self) {
         self.service.stop_accepting();
@@ -99,10 +95,10 @@ impl RunningServer {
     /// What the sessions have moved. Looks at every session; what a session has received counts
     /// once it waits for more.
     pub fn traffic(&self) -> Traffic {
-        let (total, bytes_queued) = self.life.sessions.stats();
+        let counters = self.life.sessions.counters();
         Traffic {
-            total,
-            bytes_queued,
+            total: counters.stats,
+            bytes_queued: counters.queued,
         }
     }
 

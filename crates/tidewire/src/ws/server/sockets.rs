@@ -55,7 +55,7 @@ impl Sockets {
 /// What stays the same while a server runs, whatever is reloaded.
 #[derive(Clone)]
 pub(super) struct Life {
-    pub(super) sessions: Arc<Sessions>,
+    pub(super) sessions: Sessions,
     pub(super) everyone: Topic,
     /// WebSockets opened.
     pub(super) opened: Arc<AtomicU64>,
@@ -64,7 +64,7 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(config: &ServerConfig) -> Self {
         Self {
-            sessions: Arc::default(),
+            sessions: Sessions::default(),
             everyone: Topic::new(config.everyone.clone()),
             opened: Arc::default(),
         }

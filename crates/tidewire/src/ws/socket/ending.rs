@@ -11,7 +11,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::{shared::SharedConnection, timer::Timer};
+use super::shared::SharedConnection;
+use crate::net::timer::Timer;
 
 /// How far the end of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,11 @@ use std::{sync::Arc, time::Duration};
 use tidewire_proto::{Decoder, PROGRESS_BYTES};
 use tokio::time::Instant;
 
-use super::{shared::SharedConnection, timer::after};
-use crate::memory::{MemoryExhausted, Reservation};
+use super::shared::SharedConnection;
+use crate::{
+    memory::{MemoryExhausted, Reservation},
+    net::timer::after,
+};
 
 /// No more than this is not counted: about as much as a connection costs anyway.
 const FREE: usize = 4 << 10;

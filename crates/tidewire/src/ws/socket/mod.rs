@@ -21,7 +21,6 @@
 
 mod deferred; // what others want to send while the encoder is checked out
 mod publications; // what topics publish, into what is sent
-mod timer; // one for all deadlines
 mod locked; // stream and encoder, under the lock
 mod cork; // when held-back messages are written
 mod shared; // what several places of a program share of a connection

@@ -27,11 +27,13 @@ use super::{
     publications::{HandedOut, WRITE_AT},
     receiver::Receiver,
     shared::SharedConnection,
-    timer::{Timer, after},
 };
-use crate::ws::{
-    RecvError, Request, SendError,
-    topic::{Membership, Topic},
+use crate::{
+    net::timer::{Timer, after},
+    ws::{
+        RecvError, Request, SendError,
+        topic::{Membership, Topic},
+    },
 };
 use room::Room;
 

@@ -5,14 +5,11 @@ use std::task::Waker;
 use tidewire_proto::{CloseFrame, Encoder};
 
 use super::{
-    super::{
-        publications::{self, HandedOut, Queue, WRITE_AT},
-        timer::after,
-    },
+    super::publications::{self, HandedOut, Queue, WRITE_AT},
     LockedConnection,
 };
 use crate::{
-    net::buffer,
+    net::{buffer, timer::after},
     ws::{
         SendError,
         topic::{Cursor, Topic},

@@ -20,12 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    deferred::{Deferred, DeferredItem, SendItem},
-    timer::after,
-};
+use super::deferred::{Deferred, DeferredItem, SendItem};
 use crate::{
-    net::buffer::{self, ReadBuffer},
+    net::{
+        buffer::{self, ReadBuffer},
+        timer::after,
+    },
     ws::{RecvError, SendError, topic::Cursor},
 };
 

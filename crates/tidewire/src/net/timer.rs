@@ -14,15 +14,16 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A deadline from now on; one past the end of time never comes.
-pub(super) fn after(wait: Duration) -> Instant {
+pub(crate) fn after(wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_hours(8760);
     let now = Instant::now();
     now.checked_add(wait).unwrap_or_else(|| now + FAR)
 }
 
-#[derive(Default)]
-pub(super) struct Timer(Option<Set>);
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Set>);
 
+#[derive(Debug)]
 struct Set {
     sleep: Pin<Box<Sleep>>,
     at: Instant,
@@ -35,7 +36,7 @@ impl Timer {
     /// `now`: a time within the current poll of the task, if known; were the timer due before, it
     /// would have woken another poll.
     #[inline]
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         deadline: Instant,
@@ -68,14 +69,14 @@ impl Timer {
     }
 
     /// Another task waits from now on.
-    pub(super) fn forget_task(&mut self) {
+    pub(crate) fn forget_task(&mut self) {
         if let Some(set) = &mut self.0 {
             set.knows_task = false;
         }
     }
 
     /// Forgets what it was set to.
-    pub(super) fn unset(&mut self) {
+    pub(crate) fn unset(&mut self) {
         self.0 = None;
     }
 }
