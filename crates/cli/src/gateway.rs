@@ -143,13 +143,13 @@ async fn serve(
     let admin = running
         .serve_admin(std::sync::Arc::new(operator.clone()))
         .context("cannot start the admin listener")?;
-    let admin = admin.map(|address| ("admin", format!("http://{address}/")));
+    let admin = admin.map(|address| ("admin", address.url("http", "/")));
     let urls: Vec<(&'static str, String)> = listeners
         .iter()
-        .zip(running.addresses())
+        .zip(running.listening())
         .map(|(listener, address)| {
             let scheme = if listener.tls.is_some() { "wss" } else { "ws" };
-            ("gateway", format!("{scheme}://{address}/"))
+            ("gateway", address.url(scheme, "/"))
         })
         .chain(admin)
         .collect();

@@ -206,6 +206,14 @@ pub enum Rule {
         /// The other key.
         other: String,
     },
+    /// Two listeners want the same Unix socket.
+    #[error("found {socket}, which {other} uses too: expected different sockets")]
+    SocketTaken {
+        /// The socket.
+        socket: String,
+        /// The other key.
+        other: String,
+    },
     /// Anybody on the network could connect.
     #[error(
         "{listen} is reachable from other machines and {auth} lets everybody pass: set {auth}{}",
@@ -261,6 +269,7 @@ impl Rule {
             | Self::BelowOther { other, .. }
             | Self::NotBelowOther { other, .. }
             | Self::PortTaken { other, .. }
+            | Self::SocketTaken { other, .. }
             | Self::NameTaken { other, .. } => Some(other),
             Self::PublicWithoutAuth { auth, .. }
             | Self::AnyOriginWithAmbientCredentials { auth, .. } => Some(auth),

@@ -3,15 +3,18 @@
 use std::{
     fmt::Display,
     fs::{File, Metadata},
-    net::SocketAddr,
     ops::RangeInclusive,
     path::Path,
 };
 
+use tidewire::net::{Address, AddressError, UnixOptions};
 use tidewire_auth::{AuthConfig, Authenticator};
 use tidewire_proto::proxy::Network;
 
-use crate::{Checker, Rule, is_log_filter, listen_address, origin, quote};
+use crate::{
+    Checker, Rule, is_log_filter, listen_address, origin, quote,
+    value::{socket_group, socket_mode},
+};
 
 impl Checker<'_> {
     /// Whether a value lies in its range; if not, that is noted.
@@ -29,17 +32,42 @@ impl Checker<'_> {
         true
     }
 
-    /// Where to listen: `ip:port`, `localhost:port` or `*:port`. `example` shows the form.
-    pub fn listen(&mut self, key: &str, text: &str, example: &str) -> Option<SocketAddr> {
-        let address = listen_address(text);
-        if address.is_none() {
-            self.value(
-                key,
-                &quote(text),
-                &format!("ip:port, localhost:port or *:port, such as {example}"),
-            );
+    /// Where to listen: `ip:port`, `localhost:port`, `*:port` or `unix:/path`. `example` shows the form.
+    pub fn listen(&mut self, key: &str, text: &str, example: &str) -> Option<Address> {
+        let expected = match listen_address(text) {
+            Ok(address) if address.is_unix() && !cfg!(unix) => {
+                "ip:port: this system has no Unix sockets".to_owned()
+            }
+            Ok(address) => return Some(address),
+            Err(AddressError::Syntax) => format!(
+                "ip:port, localhost:port or *:port, such as {example}, or unix:/path/of.sock"
+            ),
+            Err(error) => error.to_string(),
+        };
+        self.value(key, &quote(text), &expected);
+        None
+    }
+
+    /// Who may connect to a Unix socket: the keys `socket_mode` and `socket_group` of `table`.
+    pub fn socket_options(&mut self, table: &str, mode: &str, group: &str) -> UnixOptions {
+        let mut options = UnixOptions::default();
+        let key = |name| match table {
+            "" => format!("{name}"),
+            table => format!("{table}.{name}"),
+        };
+        match socket_mode(mode) {
+            Some(mode) => options.mode = mode,
+            None => self.value(
+                &key("socket_mode"),
+                &quote(mode),
+                "permissions in octal digits, such as 0660",
+            ),
         }
-        address
+        match socket_group(group) {
+            Ok(group) => options.group = group,
+            Err(expected) => self.value(&key("socket_group"), &quote(group), expected),
+        }
+        options
     }
 
     /// A list of origins and patterns of origins, in the spelling of browsers; `None` when it is `["*"]`: any.
@@ -83,7 +111,7 @@ impl Checker<'_> {
                 Err(_) => self.value(
                     &format!("{key}[{index}]"),
                     &quote(text),
-                    "an address or a network like 10.0.0.0/8 or 2001:db8::/32",
+                    "an address, a network like 10.0.0.0/8 or 2001:db8::/32, or unix",
                 ),
             }
         }

@@ -1,7 +1,8 @@
 //! Texts with a grammar of their own: addresses, origins, log filters.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use tidewire::net::{Address, AddressError};
 use tidewire_proto::proxy::ForwardedBy;
 use tidewire_table::choice;
 
@@ -38,22 +39,52 @@ impl From<ForwardedFields> for ForwardedBy {
     }
 }
 
-/// Reads `ip:port`, `localhost:port` or `*:port`. Host names are not looked up: the result
+/// Reads `ip:port`, `localhost:port`, `*:port` or `unix:/path`. Host names are not looked up: the result
 /// would depend on the network at the moment of the start.
-pub fn listen_address(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let (host, port) = text.rsplit_once(':')?;
-    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
+///
+/// # Errors
+/// [`AddressError`].
+pub fn listen_address(text: &str) -> Result<Address, AddressError> {
+    let error = match text.parse() {
+        Ok(address) => return Ok(address),
+        Err(error) => error,
+    };
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err(error);
+    };
     let ip = match host {
         "localhost" => Ipv4Addr::LOCALHOST,
         "*" => Ipv4Addr::UNSPECIFIED,
-        _ => return None,
+        _ => return Err(error),
     };
-    Some(SocketAddr::new(IpAddr::V4(ip), port.parse().ok()?))
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_number);
+    port.map(|port: u16| Address::from((ip, port))).ok_or(error)
+}
+
+/// Reads the permissions of a socket's file as `chmod` takes them in octal digits: `0660`.
+pub(crate) fn socket_mode(text: &str) -> Option<u32> {
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal)?;
+    (mode <= 0o777).then_some(mode)
+}
+
+/// Reads a group, by number or by the name that the system has for it; `Ok(None)` for an empty text.
+///
+/// # Errors
+/// The text says what is wrong.
+pub(crate) fn socket_group(text: &str) -> Result<Option<u32>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(number) = text.parse() {
+        return Ok(Some(number));
+    }
+    #[cfg(unix)]
+    if let Ok(Some(group)) = nix::unistd::Group::from_name(text) {
+        return Ok(Some(group.gid.as_raw()));
+    }
+    Err("the name or number of a group of this system")
 }
 
 /// Reads an origin, or a pattern of origins, and returns it as browsers write it: lower case, the host in ASCII, neither

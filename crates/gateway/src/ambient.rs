@@ -3,11 +3,10 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    net::SocketAddr,
     time::Instant,
 };
 
-use tidewire::net::Listener;
+use tidewire::net::{Address, Listener};
 
 use crate::error::StartError;
 
@@ -27,16 +26,16 @@ pub(crate) fn random() -> u32 {
 /// # Errors
 /// [`StartError`].
 pub(crate) fn activated_or(
-    address: SocketAddr,
+    address: &Address,
     bind: impl FnOnce() -> Result<Vec<Listener>, tidewire::ws::StartError>,
 ) -> Result<Vec<Listener>, StartError> {
     let activated = tidewire_config::activated_sockets(address);
     let activated = activated.map_err(|source| tidewire::ws::StartError::Bind {
-        address: address.into(),
+        address: address.clone(),
         source,
     })?;
     match activated {
-        Some(sockets) => Ok(sockets.into_iter().map(Listener::from).collect()),
+        Some(sockets) => Ok(sockets),
         None => Ok(bind()?),
     }
 }

@@ -1,7 +1,8 @@
 //! [`StartError`]: why a gateway cannot start, or change; [`HandoverError`]: why it cannot succeed another.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
+use tidewire::net::Address;
 use tokio::time::error::Elapsed;
 
 /// A gateway cannot start, or take other settings.
@@ -13,7 +14,7 @@ pub enum StartError {
     Listen(#[from] tidewire::ws::StartError),
     /// The admin listener would let everybody in from everywhere.
     #[error("the admin listener at {0} is not on loopback and needs authentication")]
-    AdminOpen(SocketAddr),
+    AdminOpen(Address),
     /// The access log cannot be opened.
     #[error("cannot open the access log")]
     AccessLog(#[source] io::Error),

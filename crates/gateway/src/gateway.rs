@@ -1,7 +1,7 @@
 //! [`Gateway`]: what all connections share.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Weak},
 };
 
@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use tidewire::{
     Drain,
     memory::MemoryBudget,
+    net::Address,
     ws::{ConnectionCounts, Refusal},
 };
 use tokio::{runtime::Handle, task::JoinSet};
@@ -41,7 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) memory: MemoryBudget,
     processes: Mutex<Processes>,
     /// Where clients connect, with the ports that were picked.
-    listening: RwLock<Vec<(Listener, SocketAddr)>>,
+    listening: RwLock<Vec<(Listener, Address)>>,
 }
 
 /// The processes of the endpoints.
@@ -172,11 +173,11 @@ impl Gateway {
     }
 
     /// Where clients connect, with the ports that were picked.
-    pub(crate) fn listening(&self) -> Vec<(Listener, SocketAddr)> {
+    pub(crate) fn listening(&self) -> Vec<(Listener, Address)> {
         self.listening.read().clone()
     }
 
-    pub(crate) fn set_listening(&self, now: Vec<(Listener, SocketAddr)>) {
+    pub(crate) fn set_listening(&self, now: Vec<(Listener, Address)>) {
         let mut listening = self.listening.write();
         *listening = now;
     }

@@ -31,7 +31,7 @@ pub(crate) struct Access {
     /// Proxies in front that tell who asks for what.
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     /// The port it listens on, once that is known.
-    pub(crate) port: Arc<OnceLock<u16>>,
+    pub(crate) port: Arc<OnceLock<Option<u16>>>,
 }
 
 impl Access {
@@ -48,7 +48,7 @@ impl Access {
             && is_named
             && !is_loopback_name(host)
             && !self.is_allowed_host(host)
-            && !is_behind_proxy(host, self.secure, self.port.get().copied(), &told)
+            && !self.is_behind_proxy(host, &told)
         {
             tracing::info!(host = host_shown(host), "refused a host: {NOT_LOOPBACK}");
             return Err(Refusal::new(421, NOT_LOOPBACK));
@@ -81,6 +81,11 @@ impl Access {
 
     fn told(&self, head: &impl Fields, peer: &Peer) -> Forwarded {
         self.trusted_proxies.forwarded(peer, |name| head.all(name))
+    }
+
+    fn is_behind_proxy(&self, host: &str, told: &Forwarded) -> bool {
+        let own = self.port.get();
+        own.is_some_and(|own| is_behind_proxy(host, self.secure, *own, told))
     }
 
     /// A host whose origin was allowed by name, such as that of a proxy in front.
@@ -321,7 +326,7 @@ mod tests {
                 networks: vec!["127.0.0.0/8".parse().unwrap()],
                 by: tidewire::ws::ForwardedBy::Either,
             }),
-            port: Arc::new(8085.into()),
+            port: Arc::new(Some(8085).into()),
         };
         let mut headers = HeaderMap::new();
         for (name, value) in fields {

@@ -6,7 +6,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
     sync::{Arc, OnceLock},
@@ -16,6 +15,7 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, BodyLimits, Http},
     memory::MemoryBudget,
+    net::Address,
     service::{self, Workers},
     ws::{ProxyProtocol, RunningServer, Server, ServerConfig},
 };
@@ -104,11 +104,11 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets: &tickets,
     };
     let server = messaging_server(settings, &hub, &port, options.clone(), kept);
-    let sockets = activated_or("messaging", settings.server.listen, || server.bind())?;
+    let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
     let server = started("messaging", server.start_on(sockets))?;
-    settings.server.bound_to(server.local_addr());
-    messaging_urls(settings, server.local_addr(), &mut urls);
+    settings.server.bound_to(server.address());
+    messaging_urls(settings, server.address(), &mut urls);
     messaging.get_or_init(|| server);
     let rest = match &settings.rest {
         None => None,
@@ -126,10 +126,10 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
             };
             let scheme = if rest.tls.is_some() { "https" } else { "http" };
             let server = rest_server(rest, settings, options, served.clone());
-            let sockets = activated_or("REST", rest.listen, || server.bind())?;
+            let sockets = activated_or("REST", &rest.listen, || server.bind())?;
             let server = started("REST", server.start_on(sockets))?;
-            rest.bound_to(server.local_addr());
-            urls.insert(1, ("rest", format!("{scheme}://{}/", server.local_addr())));
+            rest.bound_to(server.address());
+            urls.insert(1, ("rest", server.address().url(scheme, "/")));
             Some((server, served))
         }
     };
@@ -235,7 +235,8 @@ pub(crate) fn messaging_server(
     // The messaging connection pings by itself: its pongs prove more.
     config.ping_interval = None;
     let config = Arc::new(config);
-    let mut listener = ServerConfig::new(listening.listen.into());
+    let mut listener = ServerConfig::new(listening.listen.clone());
+    listener.unix.clone_from(&listening.unix);
     listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
         (Runtime::Pool, _) => Workers::Pool,
         (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
@@ -285,23 +286,19 @@ pub(crate) fn messaging_server(
     builder
 }
 
-fn messaging_urls(
-    settings: &Settings,
-    address: SocketAddr,
-    urls: &mut Vec<(&'static str, String)>,
-) {
+fn messaging_urls(settings: &Settings, address: &Address, urls: &mut Vec<(&'static str, String)>) {
     let server = &settings.config.server;
     let (ws, http) = if settings.server.tls.is_some() {
         ("wss", "https")
     } else {
         ("ws", "http")
     };
-    urls.push(("messaging", format!("{ws}://{address}{}", server.endpoint)));
+    urls.push(("messaging", address.url(ws, &server.endpoint)));
     if server.web_chat {
-        urls.push(("web chat", format!("{http}://{address}/")));
+        urls.push(("web chat", address.url(http, "/")));
     }
     if server.echo {
-        urls.push(("echo", format!("{ws}://{address}/echo")));
+        urls.push(("echo", address.url(ws, "/echo")));
     }
 }
 
@@ -315,7 +312,8 @@ pub(crate) fn rest_server(
     options.keep_alive = true;
     options.idle_timeout = rest.idle_timeout;
     let access = access(listening, settings.allowed_origins.clone());
-    let mut listener = service::Config::new(listening.listen.into());
+    let mut listener = service::Config::new(listening.listen.clone());
+    listener.unix.clone_from(&listening.unix);
     listener.workers = Workers::Pool;
     listener.tls.clone_from(&listening.tls);
     listener
@@ -346,7 +344,7 @@ pub(crate) fn rest_server(
 fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
         // A browser speaks no PROXY protocol.
-        loopback_names_only: listening.listen.ip().is_loopback()
+        loopback_names_only: listening.listen.is_local()
             && listening.auth.is_open()
             && listening.proxy_protocol == ProxyProtocol::Off
             && allowed_origins != AllowedOrigins::Any,

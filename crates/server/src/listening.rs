@@ -2,25 +2,26 @@
 //!
 //! In: the address in the settings. Out: bound sockets, or an error that names the listener.
 
-use std::net::SocketAddr;
-
-use tidewire::{net::Listener, service};
+use tidewire::{
+    net::{Address, Listener},
+    service,
+};
 
 use crate::error::StartError;
 
 /// The sockets that a service manager has bound to the address, or those that `bind` binds.
 pub(crate) fn activated_or(
     listener: &'static str,
-    address: SocketAddr,
+    address: &Address,
     bind: impl FnOnce() -> Result<Vec<Listener>, service::StartError>,
 ) -> Result<Vec<Listener>, StartError> {
     let activated = tidewire_config::activated_sockets(address);
     let activated = activated.map_err(|source| service::StartError::Bind {
-        address: address.into(),
+        address: address.clone(),
         source,
     });
     match started(listener, activated)? {
-        Some(sockets) => Ok(sockets.into_iter().map(Listener::from).collect()),
+        Some(sockets) => Ok(sockets),
         None => started(listener, bind()),
     }
 }

@@ -94,11 +94,11 @@ impl Running {
             };
             let server = messaging_server(&settings, &self.hub, &mailbox, options, kept);
             messaging.reconfigure(&server);
-            settings.server.bound_to(messaging.local_addr());
+            settings.server.bound_to(messaging.address());
         }
         if let (Some((server, served)), Some(rest)) = (&self.rest, &settings.rest) {
             server.reconfigure(&rest_server(rest, &settings, options, served.clone()));
-            rest.bound_to(server.local_addr());
+            rest.bound_to(server.address());
         }
         self.settings = settings;
         Reloaded {

@@ -209,6 +209,28 @@ setters!(crate::http::Config {
 });
 
 #[cfg(feature = "http")]
+setters!(crate::http::ClientConfig {
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    read_timeout: Duration,
+    idle_timeout: Duration,
+    idle_per_host_max: usize,
+    requests_max: usize,
+    head_bytes_max: usize,
+    head_fields_max: usize,
+    body_bytes_max: usize,
+    redirects_max: usize,
+    #[cfg(feature = "tls")]
+    tls: impl Into<Option<crate::tls::ClientTls>>,
+    address: impl Into<Option<Address>>,
+    proxy: impl Into<Option<crate::net::Proxy>>,
+    #[cfg(feature = "http2")]
+    http2: bool,
+    #[cfg(feature = "http2")]
+    http2_prior_knowledge: bool,
+});
+
+#[cfg(feature = "http")]
 setters!(crate::http::CookieOptions {
     max_age: impl Into<Option<Duration>>,
     domain: impl Into<Option<String>>,

@@ -168,7 +168,8 @@ const FAULTS: &[&[&str]] = &[
 
 /// Tests written in other languages: of our own client, and of our servers with clients of others.
 /// The latter get the binary in `SERVER_BIN`, the library's server and client in
-/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`, and its client of gateways in `GATEWAY_CLIENT`.
+/// `LIBRARY_SERVER` and `LIBRARY_CLIENT`, its client of gateways in `GATEWAY_CLIENT`, and the folder of its programs of
+/// HTTP in `HTTP_EXAMPLES`.
 fn clients(workspace: &Workspace) -> anyhow::Result<Outcome> {
     javascript_client(workspace)?;
     let binary = workspace.target_directory.join("release/tidewire");
@@ -294,9 +295,27 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
         let path = workspace.target_directory.join("release/examples");
         examples.insert(variable, path.join(example));
     }
+    for example in HTTP_EXAMPLES {
+        cargo.args(["--example", example]);
+    }
+    cargo.args(["--features", "tidewire/http,tidewire/http2"]);
+    let folder = workspace.target_directory.join("release/examples");
+    examples.insert("HTTP_EXAMPLES", folder);
     process::run(&mut cargo)?;
     Ok(examples)
 }
+
+/// Started and spoken to by `tests/clients/python/test_http.py` and `tests/clients/node/pages.test.mjs`.
+const HTTP_EXAMPLES: &[&str] = &[
+    "http_server",
+    "http_client",
+    "https_server",
+    "https_client",
+    "ws_chat_server",
+    "ws_chat_client",
+    "wss_chat_server",
+    "wss_chat_client",
+];
 
 fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<Outcome> {
     process::run(process::cargo().args(args).current_dir(&workspace.root))?;

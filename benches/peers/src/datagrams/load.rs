@@ -21,7 +21,7 @@ use crate::{
     load::{Figure, Stopwatch, Times},
 };
 
-/// What every socket asks the system to hold; it may give less.
+/// Bytes that every socket asks the system to hold; it may give less.
 pub(super) const BUFFER_BYTES: usize = 4 << 20;
 
 /// Where servers send to in the scenarios of multicast.

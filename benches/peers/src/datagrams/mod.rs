@@ -31,7 +31,7 @@ pub(crate) struct Options {
     pace: Pace,
 }
 
-/// What happens in a scenario.
+/// The work of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
     /// Each socket keeps `in_flight` datagrams under way.

@@ -25,7 +25,7 @@ fn server(benchmark: Benchmark, transport: Transport) -> PairServer {
         } else {
             "127.0.0.1".to_owned()
         },
-        port: 0,
+        port: if pair.is_group() { free_port() } else { 0 },
         threads: 2,
         rate: 10_000,
         size: 32,
@@ -57,4 +57,10 @@ fn client(benchmark: Benchmark, transport: Transport, port: u16) -> ClientSettin
 
 fn measured(settings: &ClientSettings) -> Result<ClientReport, RunError> {
     run(settings, &mut Silent)
+}
+
+/// A port that nobody has: somebody had it, and has gone.
+fn free_port() -> u16 {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
+    socket.local_addr().expect("an address").port()
 }

@@ -60,6 +60,23 @@ fn every_trace_request_is_answered_with_itself() {
 }
 
 #[test]
+fn every_request_of_the_simple_protocol_is_responded_to_once() {
+    let report = answered(Benchmark::Echo, Transport::Proto);
+    assert_eq!(report.bytes, 40_000, "a response has 40 bytes");
+}
+
+#[test]
+fn datagrams_come_back_and_lost_ones_are_replaced() {
+    let report = answered(Benchmark::Echo, Transport::Udp);
+    assert_eq!(report.bytes, 32_000);
+}
+
+#[test]
+fn a_multicast_group_is_heard_by_every_client() {
+    multicast(Transport::Udp);
+}
+
+#[test]
 fn a_multicast_over_tcp_and_tls_reaches_every_client() {
     multicast(Transport::Tcp);
     multicast(Transport::Tls);

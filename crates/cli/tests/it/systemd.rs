@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::Path,
     process::Stdio,
     sync::Arc,
@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UnixDatagram},
+    net::{TcpStream, UnixDatagram, UnixStream},
     process::{Child, Command},
 };
 
@@ -206,16 +206,20 @@ fn activated(manager: &Manager, address: &str, arguments: &[&str]) -> (SocketAdd
     let bound = socket.local_addr().expect("an address");
     // Connections come before the program is there.
     socket.set_nonblocking(true).expect("a socket");
+    (bound, start_with(manager, socket.into(), arguments))
+}
+
+fn start_with(manager: &Manager, socket: OwnedFd, arguments: &[&str]) -> Child {
     let script = "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
     let mut command = command("sh", manager.path());
     command.args(["-c", script, BINARY]).args(arguments);
     manager.listens_to(&mut command);
     command
-        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
         .stderr(fs::File::create(manager.path().join("errors")).expect("writable"));
     let child = Command::from(command).kill_on_drop(true).spawn();
-    (bound, child.expect("the program starts"))
+    child.expect("the program starts")
 }
 
 /// A port that was free.
@@ -249,6 +253,37 @@ fn a_gateway_takes_a_socket_that_was_bound_for_it() {
         signal("TERM", gateway.id().expect("it runs"));
         manager.is_told("STOPPING=1", "stopping").await;
         assert_eq!(gateway.wait().await.expect("a child").code(), Some(0));
+    });
+}
+
+#[test]
+fn a_gateway_takes_a_unix_socket_that_was_bound_for_it_and_leaves_its_file() {
+    run(async {
+        let manager = Manager::new();
+        let path = manager.path().join("app.sock");
+        let socket = UnixListener::bind(&path).expect("bindable");
+        socket.set_nonblocking(true).expect("a socket");
+        let text = format!(
+            "[[listeners]]\naddress = \"unix:{}\"\n[endpoints.a]\nupstreams = [\"ws://127.0.0.1:1/\"]\n",
+            path.display()
+        );
+        fs::write(manager.path().join("gateway.toml"), text).expect("writable");
+        // A connection waits before the program is there.
+        let mut early = UnixStream::connect(&path).await.expect("connectable");
+        let arguments = ["gateway", "--config", "gateway.toml"];
+        let mut gateway = start_with(&manager, socket.into(), &arguments);
+        manager.is_told("READY=1", "serving unix:").await;
+        early
+            .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut answer = Vec::new();
+        early.read_to_end(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        signal("TERM", gateway.id().expect("it runs"));
+        manager.is_told("STOPPING=1", "stopping").await;
+        assert_eq!(gateway.wait().await.expect("a child").code(), Some(0));
+        assert!(path.exists(), "the service manager's");
     });
 }
 

@@ -18,7 +18,7 @@ use tidewire::{
         protect_page,
     },
     net::Peer,
-    ws::TrustedProxies,
+    ws::{Forwarded, TrustedProxies},
 };
 use tidewire_auth::{Authenticator, Headers};
 
@@ -41,7 +41,7 @@ pub(super) struct Access {
     loopback_names_only: bool,
     proxies: Arc<TrustedProxies>,
     /// The port it listens on, once that is known.
-    pub(super) port: Arc<OnceLock<u16>>,
+    pub(super) port: Arc<OnceLock<Option<u16>>>,
 }
 
 impl Access {
@@ -49,12 +49,17 @@ impl Access {
     pub(super) fn new(settings: &settings::Admin) -> Option<Self> {
         let auth = settings.auth.clone().filter(|auth| !auth.is_open());
         let is_open = auth.is_none();
-        (!is_open || settings.address.ip().to_canonical().is_loopback()).then_some(Self {
+        (!is_open || settings.address.is_local()).then_some(Self {
             auth,
             loopback_names_only: is_open,
             proxies: Arc::new(settings.proxies.clone()),
             port: Arc::default(),
         })
+    }
+
+    fn is_behind_proxy(&self, host: &str, told: &Forwarded) -> bool {
+        let own = self.port.get();
+        own.is_some_and(|own| is_behind_proxy(host, false, *own, told))
     }
 
     fn check_origin(
@@ -74,7 +79,7 @@ impl Access {
         if self.loopback_names_only
             && is_named
             && !is_loopback_name(host)
-            && !is_behind_proxy(host, false, self.port.get().copied(), &told)
+            && !self.is_behind_proxy(host, &told)
         {
             tracing::info!(
                 host = host.get(..128).unwrap_or(host),
@@ -219,12 +224,12 @@ mod tests {
     fn access(address: &str, auth: &str) -> Option<Access> {
         let auth: AuthConfig = serde_json::from_str(auth).unwrap();
         Access::new(&settings::Admin {
-            address: address.parse().unwrap(),
             auth: Some(auth.resolve(&NoLookup).unwrap()),
             proxies: TrustedProxies {
                 networks: vec!["192.0.2.1".parse().unwrap()],
                 by: ForwardedBy::Either,
             },
+            ..settings::Admin::new(address.parse().unwrap())
         })
     }
 
@@ -302,7 +307,7 @@ mod tests {
     fn what_trusted_proxies_tell_counts_and_nobody_elses_word() {
         let closed = access("127.0.0.1:0", BEARER).unwrap();
         let open = access("127.0.0.1:0", OPEN).unwrap();
-        open.port.set(8091).unwrap();
+        open.port.set(Some(8091)).unwrap();
         let told = [
             ("host", "127.0.0.1"),
             ("x-forwarded-host", "admin.example"),

@@ -74,7 +74,7 @@ pub(crate) fn start(
     owner: Arc<dyn Owner>,
     sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
-    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address))?;
+    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address.clone()))?;
     let write_timeout = gateway.table().settings.limits.write_timeout;
     let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),
@@ -84,7 +84,8 @@ pub(crate) fn start(
         draining: Mutex::default(),
     });
     let port = Arc::clone(&access.port);
-    let mut config = Config::new(settings.address.into());
+    let mut config = Config::new(settings.address.clone());
+    config.unix.clone_from(&settings.unix);
     config.workers = Workers::Pool;
     config.trusted_proxies = settings.proxies.clone();
     config.limits.connections_max = CONNECTIONS_MAX;
@@ -95,10 +96,10 @@ pub(crate) fn start(
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = match sockets {
         Some(sockets) => sockets,
-        None => activated_or(settings.address, || server.bind())?,
+        None => activated_or(&settings.address, || server.bind())?,
     };
     let server = server.start_on(sockets)?;
-    port.get_or_init(|| server.local_addr().port());
+    port.get_or_init(|| server.address().socket_addr().map(|address| address.port()));
     Ok(server)
 }
 

@@ -86,7 +86,7 @@ impl SessionView {
             parent: record.parent,
             endpoint: record.endpoint.as_deref().map(str::to_owned),
             dialect: record.dialect.name(),
-            client: record.client.map(|ip| ip.to_string()),
+            client: record.client.shown(),
             upstream: record.upstream().as_deref().map(str::to_owned),
             request: record.request.as_deref().map(str::to_owned),
             since: jiff::Timestamp::try_from(record.since)

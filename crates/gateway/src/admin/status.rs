@@ -1,7 +1,5 @@
 //! The gateway as a whole: how it stands, reload, stop.
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
     extract::State,
@@ -9,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use tidewire::memory::MemoryStats;
+use tidewire::{memory::MemoryStats, net::Address};
 use utoipa::ToSchema;
 
 use super::{error::AdminError, state::Shared};
@@ -75,8 +73,8 @@ struct SessionCounts {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Listening {
     /// With the port that was picked.
-    #[schema(value_type = String, example = "0.0.0.0:8090")]
-    address: SocketAddr,
+    #[schema(example = "0.0.0.0:8090")]
+    address: String,
     /// Speaks TLS.
     tls: bool,
     /// Speaks HTTP/2 too.
@@ -111,9 +109,9 @@ pub(super) struct Health {
 }
 
 impl Listening {
-    pub(super) fn new(listener: &settings::Listener, address: SocketAddr) -> Self {
+    pub(super) fn new(listener: &settings::Listener, address: &Address) -> Self {
         Self {
-            address,
+            address: address.to_string(),
             tls: listener.tls.is_some(),
             http2: listener.http2,
         }
@@ -140,7 +138,7 @@ pub(super) async fn status(State(state): State<Shared>) -> Json<Status> {
         uptime_seconds: state.started.elapsed().as_secs(),
         listeners: listening
             .iter()
-            .map(|(listener, address)| Listening::new(listener, *address))
+            .map(|(listener, address)| Listening::new(listener, address))
             .collect(),
         endpoints: state.gateway.table().targets().len(),
         sessions,

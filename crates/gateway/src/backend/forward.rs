@@ -5,12 +5,12 @@
 //! is ever asked for; who the client is said to be is what the gateway knows, not what the client
 //! claims.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tidewire::{
     proto::{
         handshake::RequestHead,
-        proxy::{Forwarded, Header},
+        proxy::{Forwarded, Header, Node},
     },
     ws::{Peer, Url},
 };
@@ -107,6 +107,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// The client for records: its address, or a Unix socket.
+    pub(crate) fn node(&self) -> Node {
+        self.forwarded.node
+    }
+
     /// The client's address, as far as it is known.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.forwarded.client
@@ -163,15 +168,18 @@ fn say_for_whom(out: &mut Vec<(String, String)>, head: &RequestHead, peer: &Peer
     let nearest = peer
         .client_address()
         .map(|address| address.ip().to_string());
-    if let Some(nearest) = nearest {
+    // A proxy on a Unix socket has no address of its own that would tell anything.
+    if nearest.is_some() || client.forwarded.by_proxy {
         let name = "X-Forwarded-For";
         let mut before: Vec<String> = values_of(out, name);
         out.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         // It was told in another field.
         let told = client.ip().map(|ip| ip.to_string());
-        before.extend(told.filter(|told| before.is_empty() && *told != nearest));
-        let chain = before.into_iter().chain([nearest]);
-        out.push((name.to_owned(), chain.collect::<Vec<_>>().join(", ")));
+        before.extend(told.filter(|told| before.is_empty() && Some(told) != nearest.as_ref()));
+        before.extend(nearest);
+        if !before.is_empty() {
+            out.push((name.to_owned(), before.join(", ")));
+        }
     }
     let missing = |out: &[(String, String)], name: &str| {
         !out.iter()
@@ -241,13 +249,20 @@ pub(crate) fn target(
 }
 
 /// The header of the PROXY protocol for a connection to an upstream; `destination` is where the
-/// client connected to.
+/// client connected to; `None` is a Unix socket, in whose place stands the nowhere of the client's family: the header
+/// has no word for a client whose address is known and that came in over one.
 pub(crate) fn proxy_header(
     version: OutgoingProxyProtocol,
     source: Option<SocketAddr>,
-    destination: SocketAddr,
+    destination: Option<SocketAddr>,
 ) -> Vec<u8> {
-    let header = source.map_or_else(Header::local, |source| Header::tcp(source, destination));
+    let header = source.map_or_else(Header::local, |source| {
+        let nowhere = || match source {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        Header::tcp(source, destination.unwrap_or_else(nowhere))
+    });
     match version {
         OutgoingProxyProtocol::V1 => header.encode_v1().into_bytes(),
         OutgoingProxyProtocol::V2 => header

@@ -239,7 +239,7 @@ impl<'a> Round<'a> {
     }
 
     fn failed(&mut self, lease: Lease, error: ConnectError, evidence: Evidence) {
-        let upstream = lease.upstream().url.host_header();
+        let upstream = lease.upstream().url.server();
         let cause = explain(&error);
         tracing::debug!(upstream, cause, "not opened");
         lease.ended(now(), evidence);

@@ -5,7 +5,10 @@
 
 use std::net::SocketAddr;
 
-use tidewire::ws::{ForwardedBy, Refusal, Request};
+use tidewire::{
+    net::Address,
+    ws::{ForwardedBy, Refusal, Request},
+};
 use tidewire_auth::{composed, decode_parameter, first_parameter};
 
 use crate::{
@@ -21,12 +24,12 @@ pub(crate) struct ClientRequest {
     pub(crate) request: Request,
     pub(crate) client: forward::Client,
     /// Where the client connected to.
-    pub(crate) listener: SocketAddr,
+    pub(crate) listener: Address,
 }
 
 impl ClientRequest {
     /// Reads who asks from a request that came in at `listener`.
-    pub(crate) fn new(request: Request, listener: &Listener, address: SocketAddr) -> Self {
+    pub(crate) fn new(request: Request, listener: &Listener, address: &Address) -> Self {
         let forwarded = listener
             .proxies()
             .forwarded_in(&request.peer, &request.head);
@@ -37,7 +40,7 @@ impl ClientRequest {
                 forwarded,
             },
             request,
-            listener: address,
+            listener: address.clone(),
         }
     }
 
@@ -55,7 +58,7 @@ impl ClientRequest {
         let source = self.client_address();
         let preface = endpoint
             .proxy_protocol
-            .map(|version| forward::proxy_header(version, source, self.listener));
+            .map(|version| forward::proxy_header(version, source, self.listener.socket_addr()));
         UpstreamRequest {
             headers: forward::headers(head, &self.request.peer, &self.client, endpoint),
             subprotocols: Vec::new(),
@@ -85,7 +88,7 @@ impl ClientRequest {
             parent: None,
             dialect: Some(dialect),
             endpoint: None,
-            client: self.client.ip(),
+            client: self.client.node(),
             request: None,
             trace: request::trace(&self.request.head),
             status: refusal.status,

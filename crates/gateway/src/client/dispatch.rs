@@ -4,12 +4,12 @@
 //! client that offers `tidewire.mux.v1` speaks that; a request that a name or a rule pins is connected
 //! through; any other is taken for `SMHandshake`.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
-use tidewire::ws::{Established, Opening, Refusal, RefusedRequest};
+use tidewire::{
+    net::Address,
+    ws::{Established, Opening, Refusal, RefusedRequest},
+};
 
 use crate::{
     client::{admission::refuse, classic, client_request::ClientRequest, mux, pinned},
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct EntryPoint {
     pub(crate) listener: Listener,
     /// With the port that was picked.
-    pub(crate) address: OnceLock<SocketAddr>,
+    pub(crate) address: OnceLock<Address>,
 }
 
 /// Notes a request that was refused, whoever has refused it.
@@ -40,7 +40,7 @@ pub(crate) fn note_refused(
         .address
         .get()
         .unwrap_or(&entry_point.listener.address);
-    let client_request = ClientRequest::new(request.clone(), &entry_point.listener, *address);
+    let client_request = ClientRequest::new(request.clone(), &entry_point.listener, address);
     let pinned = gateway.table().pinned(&request.head);
     let endpoint = pinned.ok().flatten();
     let endpoint = endpoint.map(|pinned| pinned.target.endpoint());
@@ -49,7 +49,7 @@ pub(crate) fn note_refused(
         parent: None,
         dialect: None,
         endpoint: endpoint.as_ref().map(|endpoint| endpoint.name.as_str()),
-        client: client_request.client.ip(),
+        client: client_request.client.node(),
         request: Some(&client_request.request_line()),
         trace: client_request.trace().as_deref(),
         status: refusal.status,
@@ -68,7 +68,7 @@ pub(crate) async fn dispatch(
         .get()
         .unwrap_or(&entry_point.listener.address);
     let client_request =
-        ClientRequest::new(opening.request().clone(), &entry_point.listener, *address);
+        ClientRequest::new(opening.request().clone(), &entry_point.listener, address);
     let table = gateway.table();
     if table.settings.mux.enabled && mux::is_offered(&client_request) {
         return mux::open(gateway, client_request, opening).await;

@@ -1,7 +1,8 @@
 //! The rules between keys: values that are fine alone and wrong together.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::SystemTime};
+use std::{collections::BTreeMap, time::SystemTime};
 
+use tidewire::net::Address;
 use tidewire_config::{Checker, Rule, listen_address, quote, tls_warnings};
 
 use super::{Config, check_route::drops_rest, rules::size_not_below};
@@ -68,33 +69,45 @@ fn names(check: &mut Checker<'_>, config: &Config) {
 
 /// Two listeners cannot have the same address.
 fn ports(check: &mut Checker<'_>, config: &Config, listeners: &[crate::settings::Listener]) {
-    let mut all: Vec<(String, SocketAddr)> = Vec::new();
+    let mut all: Vec<(String, Address)> = Vec::new();
     let admin = config
         .admin
         .as_ref()
         .filter(|admin| admin.enabled)
-        .and_then(|admin| listen_address(&admin.address))
+        .and_then(|admin| listen_address(&admin.address).ok())
         .map(|address| ("admin.address".to_owned(), address));
-    let listeners = listeners
-        .iter()
-        .enumerate()
-        .map(|(index, listener)| (format!("listeners[{index}].address"), listener.address));
+    let listeners = listeners.iter().enumerate().map(|(index, listener)| {
+        let key = format!("listeners[{index}].address");
+        (key, listener.address.clone())
+    });
     for (key, address) in listeners.chain(admin) {
-        let clash = all.iter().find(|(_, other)| {
-            address.port() != 0
-                && address.port() == other.port()
-                && (address.ip() == other.ip()
-                    || address.ip().is_unspecified()
-                    || other.ip().is_unspecified())
-        });
+        let clash = all.iter().find(|(_, other)| are_one(&address, other));
         if let Some((other, _)) = clash {
-            let rule = Rule::PortTaken {
-                port: address.port(),
-                other: other.clone(),
+            let other = other.clone();
+            let rule = match address.socket_addr() {
+                Some(address) => Rule::PortTaken {
+                    port: address.port(),
+                    other,
+                },
+                None => Rule::SocketTaken {
+                    socket: address.to_string(),
+                    other,
+                },
             };
             check.complain(&key, rule);
         }
         all.push((key, address));
+    }
+}
+
+/// Returns whether two listeners cannot both have theirs.
+fn are_one(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Ip(one), Address::Ip(other)) => {
+            let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
+        }
+        (one, other) => one == other,
     }
 }
 

@@ -113,9 +113,10 @@ impl Config {
         let config = self.admin.as_ref()?;
         let address = check.listen("admin.address", &config.address, "127.0.0.1:8091");
         let networks = check.networks("admin.trusted_proxies", &config.trusted_proxies);
+        let unix = check.socket_options("admin", &config.socket_mode, &config.socket_group);
         let auth = check.auth("admin.auth", &config.auth)?;
         let address = address?;
-        if auth.is_open() && !address.ip().to_canonical().is_loopback() {
+        if auth.is_open() && !address.is_local() {
             check.complain(
                 "admin.address",
                 Rule::PublicWithoutAuth {
@@ -128,6 +129,7 @@ impl Config {
         }
         Some(Admin {
             address,
+            unix,
             auth: (config.auth != AuthConfig::NoAuth).then_some(auth),
             proxies: TrustedProxies {
                 networks,
@@ -145,6 +147,7 @@ fn listener(
     address: &str,
 ) -> Option<Listener> {
     let address = check.listen(key, address, "127.0.0.1:8090");
+    let unix = check.socket_options(at, &config.socket_mode, &config.socket_group);
     let trusted = check.networks(&format!("{at}.proxy_protocol"), &config.proxy_protocol);
     let trusted_proxies = check.networks(&format!("{at}.trusted_proxies"), &config.trusted_proxies);
     let tls = match &config.tls {
@@ -153,6 +156,7 @@ fn listener(
     };
     Some(Listener {
         address: address?,
+        unix,
         tls,
         proxy_protocol: ProxyProtocol::from_trusted(trusted),
         trusted_proxies,

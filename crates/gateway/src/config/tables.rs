@@ -53,14 +53,19 @@ table! {
 table! {
     /// Where clients connect. Several are possible, up to 64.
     pub struct ListenerConfig {
-        /// Its address: ip:port, localhost:port, or *:port for all IPv4 addresses. Port 0 picks a free one.
+        /// Its address: ip:port, localhost:port, *:port for all IPv4 addresses, or the path of a Unix socket, such as
+        /// `"unix:/run/tidewire/gateway.sock"`. Port 0 picks a free one.
         address: String = "127.0.0.1:8090".to_owned();
-        /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
-        /// in. For example `["10.0.0.0/8"]`.
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number, such as that of a proxy in front; empty = the process's own.
+        socket_group: String;
+        /// Addresses or networks of balancers that send a PROXY protocol header; `"unix"` = all on a Unix socket. If
+        /// there is one, nobody else is let in. For example `["10.0.0.0/8"]`.
         proxy_protocol: Vec<String>;
-        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
-        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and records, and the page's
-        /// origin; other fields that tell an address pass from them only.
+        /// Addresses or networks of HTTP proxies that are believed who asks for what (`"unix"` = all on a Unix
+        /// socket): their X-Forwarded-For, -Proto, -Host and -Port, Forwarded or X-Real-IP tell the client's address for
+        /// limits and records, and the page's origin; other fields that tell an address pass from them only.
         trusted_proxies: Vec<String>;
         /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
@@ -250,12 +255,17 @@ table! {
     pub struct AdminConfig {
         /// Switches them on.
         enabled: bool = true;
-        /// Their address; beyond loopback, set `admin.auth`.
+        /// Their address, written like that of a listener; beyond loopback, set `admin.auth`. A Unix socket counts as
+        /// loopback.
         address: String = "127.0.0.1:8091".to_owned();
         /// Addresses or networks of HTTP proxies that are believed what was asked for, as for `listeners`.
         trusted_proxies: Vec<String>;
         /// The fields that these proxies write, as for `listeners`: `"either"`, `"x-forwarded"` or `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number; empty = the process's own.
+        socket_group: String;
         /// Who may use them.
         auth: AuthConfig as Auth;
     }

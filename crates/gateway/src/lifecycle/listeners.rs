@@ -7,13 +7,12 @@
 
 use std::{
     mem,
-    net::SocketAddr,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
 };
 
 use tidewire::{
-    net,
+    net::{self, Address},
     service::Workers,
     tls::Adopted,
     ws::{RunningServer, Server, ServerConfig},
@@ -106,9 +105,9 @@ impl Listeners {
             }
             let entry_point = EntryPoint::new(listener.clone());
             let server = server(&self.gateway, &entry_point, settings);
-            let sockets = match take(given, listener.address) {
+            let sockets = match take(given, &listener.address) {
                 Some(sockets) => sockets,
-                None => activated_or(listener.address, || server.bind())?,
+                None => activated_or(&listener.address, || server.bind())?,
             };
             bound.push(Some((server, entry_point, sockets)));
         }
@@ -119,7 +118,7 @@ impl Listeners {
                 continue;
             };
             let server = server.start_on(sockets)?;
-            entry_point.address.get_or_init(|| server.local_addr());
+            entry_point.address.get_or_init(|| server.address().clone());
             let listener = entry_point.listener.clone();
             new.push(Some(Open { listener, server }));
         }
@@ -143,7 +142,7 @@ impl Listeners {
                 && tls == fresh
                 && tls.adopt(fresh) == Adopted::Renewed
             {
-                let address = listener.address;
+                let address = &listener.address;
                 changed.changed.push(format!("certificate of {address}"));
             }
             if open.listener != *listener || settings.limits != before.limits {
@@ -159,15 +158,16 @@ impl Listeners {
             self.retire(gone.server);
         }
         let listening = self.open.iter();
-        let listening = listening.map(|open| (open.listener.clone(), open.server.local_addr()));
+        let listening =
+            listening.map(|open| (open.listener.clone(), open.server.address().clone()));
         self.gateway.set_listening(listening.collect());
         changed
     }
 
     /// Where they are, in the order of the settings.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<Address> {
         let servers = self.open.iter().map(|open| &open.server);
-        servers.map(RunningServer::local_addr).collect()
+        servers.map(|server| server.address().clone()).collect()
     }
 
     /// The sockets, for a process that succeeds this one.
@@ -178,7 +178,7 @@ impl Listeners {
         let bound = |open: &Open| {
             Bound::of(
                 Role::Clients,
-                open.listener.address,
+                open.listener.address.clone(),
                 open.server.listeners(),
             )
         };
@@ -242,7 +242,9 @@ impl Open {
     /// New connections are served as told now.
     fn reconfigure(&mut self, gateway: &Arc<Gateway>, listener: &Listener, settings: &Settings) {
         let entry_point = EntryPoint::new(listener.clone());
-        entry_point.address.get_or_init(|| self.server.local_addr());
+        entry_point
+            .address
+            .get_or_init(|| self.server.address().clone());
         self.server
             .reconfigure(&server(gateway, &entry_point, settings));
         self.listener.clone_from(listener);
@@ -250,10 +252,10 @@ impl Open {
 }
 
 /// The sockets that were given for this address.
-fn take(given: &mut Vec<Bound>, address: SocketAddr) -> Option<Vec<net::Listener>> {
+fn take(given: &mut Vec<Bound>, address: &Address) -> Option<Vec<net::Listener>> {
     let position = given.iter().position(|it| {
         let is_for_clients = it.role == Role::Clients;
-        is_for_clients && it.configured == address
+        is_for_clients && it.configured == *address
     })?;
     Some(given.remove(position).sockets)
 }
@@ -280,7 +282,8 @@ fn server(gateway: &Arc<Gateway>, entry_point: &Arc<EntryPoint>, settings: &Sett
 }
 
 fn server_config(listener: &Listener, settings: &Settings) -> ServerConfig {
-    let mut config = ServerConfig::new(listener.address.into());
+    let mut config = ServerConfig::new(listener.address.clone());
+    config.unix.clone_from(&listener.unix);
     config.workers = match settings.workers.and_then(NonZeroUsize::new) {
         Some(workers) => Workers::PerCore(workers),
         None => Workers::per_core(),

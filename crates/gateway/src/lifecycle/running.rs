@@ -7,6 +7,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use tidewire::net::{self, Address};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
@@ -14,7 +15,7 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminServer, Owner},
-    error::{self, StartError},
+    error::{self, HandoverError, StartError},
     gateway::Gateway,
     lifecycle::{
         handover::{self, Bound, HandoverSocket, Role},
@@ -73,7 +74,7 @@ struct Parts {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running")
-            .field("addresses", &self.addresses())
+            .field("listening", &self.listening())
             .finish_non_exhaustive()
     }
 }
@@ -114,11 +115,19 @@ pub async fn start_or_take_over(settings: Settings) -> Result<Running, StartErro
         running.handover = HandoverSocket::bind(&path)?;
         return Ok(running);
     };
+    // While the other process may go on, the files of Unix sockets are its own.
+    let files = bound.iter().filter(|bound| bound.owns_file);
+    let files: Result<Vec<_>, _> = files
+        .flat_map(|bound| bound.sockets.iter().map(net::Listener::try_clone))
+        .collect();
+    let files = files.map_err(HandoverError::from)?;
     let mut running = start_on(settings, &mut bound)?;
     // What our settings do not name is closed.
     bound.retain(|bound| bound.role == Role::Admin);
     running.given = bound;
     let leaving = predecessor.ready(&path).await?;
+    files.iter().for_each(net::Listener::own_file);
+    drop(files);
     tracing::info!("the listeners were taken over");
     let gateway = Arc::downgrade(&running.gateway);
     // Bounded by the end of the other process, or of ours.
@@ -161,8 +170,14 @@ pub(crate) fn start_on(settings: Settings, given: &mut Vec<Bound>) -> Result<Run
 
 impl Running {
     /// Where it listens, with the ports that were picked, in the order of the settings.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub fn listening(&self) -> Vec<Address> {
         self.parts().listeners.addresses()
+    }
+
+    /// The IP addresses of [`listening`](Self::listening).
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let all = self.listening();
+        all.iter().filter_map(Address::socket_addr).collect()
     }
 
     /// Begins to serve the [admin listener](crate::settings::Settings::admin), if one is wanted; `owner` is asked
@@ -173,7 +188,7 @@ impl Running {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn serve_admin(&mut self, owner: Arc<dyn Owner>) -> Result<Option<SocketAddr>, StartError> {
+    pub fn serve_admin(&mut self, owner: Arc<dyn Owner>) -> Result<Option<Address>, StartError> {
         let given = std::mem::take(&mut self.given);
         let settings = Arc::clone(&self.gateway.table().settings);
         let Some(admin) = &settings.admin else {
@@ -183,7 +198,7 @@ impl Running {
         let given = given.into_iter().find(|it| it.configured == admin.address);
         let sockets = given.map(|bound| bound.sockets);
         let server = admin::start(admin, Arc::clone(&self.gateway), owner, sockets)?;
-        let address = server.local_addr();
+        let address = server.address().clone();
         self.admin = Some(server);
         tell_unclaimed();
         Ok(Some(address))
@@ -228,9 +243,12 @@ impl Running {
     /// Cancel safe: nothing has changed.
     pub(crate) async fn hand_over(&mut self, mut successor: handover::Successor) -> bool {
         tracing::info!("a new process asks for the listeners");
-        let given = match self.bound() {
-            Ok(bound) => successor.give(&bound).await,
-            Err(error) => Err(error.into()),
+        let (bound, given) = match self.bound() {
+            Ok(bound) => {
+                let given = successor.give(&bound).await;
+                (bound, given)
+            }
+            Err(error) => (Vec::new(), Err(error.into())),
         };
         if let Err(error) = given {
             let error = error::causes(&error);
@@ -242,6 +260,10 @@ impl Running {
             pid: successor.pid(),
         });
         self.handover.leave();
+        for bound in &bound {
+            bound.sockets.iter().for_each(net::Listener::leave_file);
+        }
+        drop(bound);
         self.parts().listeners.stop_accepting();
         if let Some(admin) = &mut self.admin {
             admin.stop_accepting();
@@ -257,7 +279,11 @@ impl Running {
         let mut bound = self.parts().listeners.bound()?;
         let settings = Arc::clone(&self.gateway.table().settings);
         if let (Some(admin), Some(server)) = (&settings.admin, &self.admin) {
-            bound.push(Bound::of(Role::Admin, admin.address, server.listeners())?);
+            bound.push(Bound::of(
+                Role::Admin,
+                admin.address.clone(),
+                server.listeners(),
+            )?);
         }
         Ok(bound)
     }

@@ -8,7 +8,6 @@ pub(crate) mod pace; // ends many, not all at once
 
 use std::{
     future::poll_fn,
-    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,7 +18,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use tidewire::ws::{CloseCode, CloseFrame};
+use tidewire::{
+    proto::proxy::Node,
+    ws::{CloseCode, CloseFrame},
+};
 use tokio::time::Instant;
 
 /// How a client speaks to the gateway.
@@ -50,7 +52,7 @@ pub(crate) struct Begin {
     pub(crate) parent: Option<u64>,
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) dialect: Dialect,
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Node,
     /// Method and path, without the query, which may hold secrets.
     pub(crate) request: Option<Box<str>>,
     /// See [`Record::trace`].
@@ -65,7 +67,7 @@ pub(crate) struct Refused<'a> {
     /// `None`: it came to none.
     pub(crate) dialect: Option<Dialect>,
     pub(crate) endpoint: Option<&'a str>,
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Node,
     pub(crate) request: Option<&'a str>,
     pub(crate) trace: Option<&'a str>,
     pub(crate) status: u16,
@@ -81,7 +83,7 @@ pub(crate) struct Record {
     /// `None` for a connection that carries logical sockets.
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) dialect: Dialect,
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Node,
     pub(crate) request: Option<Box<str>>,
     /// Trace of the request (W3C trace context), if it belongs to one.
     pub(crate) trace: Option<Box<str>>,

@@ -127,7 +127,7 @@ mod tests {
             parent,
             endpoint: None,
             dialect: Dialect::Mux,
-            client: None,
+            client: tidewire::proto::proxy::Node::Unknown,
             request: None,
             trace: None,
         })

@@ -64,7 +64,7 @@ impl Sessions {
             parent = record.parent,
             dialect = record.dialect.name(),
             endpoint = record.endpoint.as_deref(),
-            client = record.client.map(tracing::field::display),
+            client = record.client.shown(),
             request = record.request.as_deref(),
             "opened"
         );
@@ -119,7 +119,7 @@ impl Sessions {
         } = refused;
         tracing::info!(
             id,
-            client = client.map(tracing::field::display),
+            client = client.shown(),
             endpoint,
             request,
             status,

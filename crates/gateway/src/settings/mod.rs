@@ -8,9 +8,10 @@ mod tables; // the tables of an endpoint
 mod endpoint; // a named target and its upstreams
 mod route; // which requests go where without a special handshake
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tidewire::{
+    net::{Address, UnixOptions},
     tls::ServerTls,
     ws::{ControlRate, HeadLimits, ProxyProtocol},
 };
@@ -73,7 +74,9 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Address; port 0 picks one.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Who may connect to a Unix socket.
+    pub unix: UnixOptions,
     /// Speak TLS.
     pub tls: Option<ServerTls>,
     /// Whether balancers in front tell who connects.
@@ -212,8 +215,10 @@ table! {
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
-    /// Address; loopback unless `auth` is given.
-    pub address: SocketAddr,
+    /// Address; loopback or a Unix socket unless `auth` is given.
+    pub address: Address,
+    /// Who may connect to a Unix socket.
+    pub unix: UnixOptions,
     /// Who may use it; `None`: everybody who reaches it.
     pub auth: Option<Authenticator>,
     /// HTTP proxies that are believed at which address they are asked for.
@@ -243,7 +248,7 @@ table! {
 
 impl Settings {
     /// Everything at its default behind one plain listener.
-    pub fn new(address: SocketAddr, endpoints: Vec<Endpoint>) -> Self {
+    pub fn new(address: Address, endpoints: Vec<Endpoint>) -> Self {
         Self {
             listeners: vec![Listener::new(address)],
             workers: None,
@@ -266,11 +271,24 @@ impl Settings {
     }
 }
 
-impl Listener {
-    /// A plain listener.
-    pub fn new(address: SocketAddr) -> Self {
+impl Admin {
+    /// Whoever reaches `address` may use it, which has to be loopback or a Unix socket.
+    pub fn new(address: Address) -> Self {
         Self {
             address,
+            unix: UnixOptions::default(),
+            auth: None,
+            proxies: tidewire::ws::TrustedProxies::default(),
+        }
+    }
+}
+
+impl Listener {
+    /// A plain listener.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            unix: UnixOptions::default(),
             tls: None,
             proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: Vec::new(),

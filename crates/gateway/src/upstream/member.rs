@@ -147,7 +147,7 @@ impl Member {
         UpstreamSnapshot {
             id: self.id,
             address: address(&self.upstream),
-            host: self.upstream.url.host_header(),
+            host: self.upstream.url.server(),
             zone: self.upstream.zone.clone(),
             weight: self.upstream.weight,
             connections_max: self.upstream.connections_max,

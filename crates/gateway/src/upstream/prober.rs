@@ -101,7 +101,7 @@ where
         let plan = Arc::clone(&plans.borrow_and_update());
         let Some(check) = plan.check(id) else { return };
         let started = Instant::now();
-        let upstream = check.url.host_header();
+        let upstream = check.url.server();
         let result = run(check).await.map_err(|error| explain(&error));
         let error = result.as_ref().err().cloned().unwrap_or_default();
         if result.is_err() {

@@ -27,7 +27,14 @@ fn a_stronger_layer_replaces_single_keys() {
     ] {
         let settings = fixture.load(variables, &flags).expect("valid");
         assert_eq!(settings.workers, Some(3));
-        assert_eq!(settings.listeners[0].address.port(), port);
+        assert_eq!(
+            settings.listeners[0]
+                .address
+                .socket_addr()
+                .expect("an IP address")
+                .port(),
+            port
+        );
         assert_eq!(settings.endpoints[0].zone.as_deref(), Some(zone));
         assert_eq!(settings.drain.timeout.as_secs(), drain);
     }
@@ -93,8 +100,10 @@ fn an_endpoint_can_come_from_the_environment_alone() {
     assert_eq!(settings.routes[0].endpoint, "a");
     assert_eq!(settings.listeners.len(), 2);
     assert_eq!(
-        settings.admin.expect("it has an address").address.port(),
-        83
+        settings.admin.expect("it has an address").address,
+        "127.0.0.1:83"
+            .parse::<tidewire::net::Address>()
+            .expect("an address")
     );
 }
 

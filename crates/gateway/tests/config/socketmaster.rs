@@ -217,7 +217,14 @@ fn environment_and_flags_go_before_the_file() {
     let settings = fixture
         .load(&variables, &Overrides::default())
         .expect("valid");
-    assert_eq!(settings.listeners[0].address.port(), 3);
+    assert_eq!(
+        settings.listeners[0]
+            .address
+            .socket_addr()
+            .expect("an IP address")
+            .port(),
+        3
+    );
     assert_eq!(settings.endpoints.len(), 1);
     assert_eq!(settings.endpoints[0].zone.as_deref(), Some("a"));
     let flags = Overrides {
@@ -226,7 +233,14 @@ fn environment_and_flags_go_before_the_file() {
         verbose: true,
     };
     let settings = fixture.load(&variables, &flags).expect("valid");
-    assert_eq!(settings.listeners[0].address.port(), 4);
+    assert_eq!(
+        settings.listeners[0]
+            .address
+            .socket_addr()
+            .expect("an IP address")
+            .port(),
+        4
+    );
     assert_eq!(settings.log.file, Some("a.log".into()));
     assert_eq!(settings.log.level, "debug");
 }

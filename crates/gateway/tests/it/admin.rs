@@ -84,9 +84,8 @@ pub(crate) fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings
         auth.resolve(&NoLookup).unwrap()
     });
     settings.admin = Some(Admin {
-        address: "127.0.0.1:0".parse().unwrap(),
         auth,
-        proxies: tidewire::ws::TrustedProxies::default(),
+        ..Admin::new("127.0.0.1:0".parse().unwrap())
     });
     settings
 }
@@ -95,7 +94,7 @@ pub(crate) fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings
 pub(crate) fn serve(settings: Settings) -> (Running, SocketAddr) {
     let mut gateway = start(settings).unwrap();
     let admin = gateway.serve_admin(Arc::new(NobodyOwns)).unwrap();
-    (gateway, admin.unwrap())
+    (gateway, admin.unwrap().socket_addr().unwrap())
 }
 
 /// Two endpoints with a backend each, and an open admin listener.
@@ -452,11 +451,7 @@ async fn names_of_others_foreign_pages_and_plain_forms_are_refused() {
 async fn an_admin_listener_for_everybody_is_refused_beyond_loopback() {
     let backend = telling();
     let mut settings = settings(vec![endpoint("one", &[url(&backend, "/")])]);
-    settings.admin = Some(Admin {
-        address: "0.0.0.0:0".parse().unwrap(),
-        auth: None,
-        proxies: tidewire::ws::TrustedProxies::default(),
-    });
+    settings.admin = Some(Admin::new("0.0.0.0:0".parse().unwrap()));
     let mut gateway = start(settings).unwrap();
     let refused = gateway.serve_admin(Arc::new(NobodyOwns));
     assert!(matches!(refused, Err(StartError::AdminOpen(_))));
@@ -506,7 +501,7 @@ async fn the_owner_is_asked_to_reload_to_stop_and_to_restart_processes() {
     let settings = with_admin(settings(endpoints.into()), None);
     let mut gateway = start(settings).unwrap();
     let admin = gateway.serve_admin(Arc::clone(&owner) as _);
-    let admin = admin.unwrap().unwrap();
+    let admin = admin.unwrap().unwrap().socket_addr().unwrap();
     in_time(async {
         let reloaded = post(admin, "/api/v1/reload", "").await;
         assert_eq!(

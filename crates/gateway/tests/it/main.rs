@@ -41,3 +41,5 @@ mod answers;
 mod checks;
 mod clients_at_fault;
 mod lost_backends;
+#[cfg(unix)]
+mod unix_sockets;

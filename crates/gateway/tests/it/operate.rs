@@ -217,7 +217,7 @@ async fn a_reload_that_fails_changes_nothing_and_says_why() {
         other
             .listeners
             .push(Listener::new("127.0.0.1:0".parse().unwrap()));
-        other.listeners.push(Listener::new(busy.1));
+        other.listeners.push(Listener::new(busy.1.into()));
         let error = gateway.reload(other.clone()).unwrap_err();
         assert!(matches!(error, StartError::Listen(_)), "{error:?}");
         assert_eq!(gateway.addresses(), [address]);
@@ -257,7 +257,7 @@ async fn listeners_come_and_go_and_their_sockets_stay() {
         socket.send("x").await.unwrap();
         socket.recv().await.unwrap().unwrap();
         // The same address can be had again while it lives.
-        base.listeners.push(Listener::new(second));
+        base.listeners.push(Listener::new(second.into()));
         gateway.reload(base.clone()).unwrap();
         connect(&by_name(second, "stable")).await.unwrap();
         // A stop ends it as any other.
@@ -611,17 +611,16 @@ mod handing_over {
         let (_backend, base) = stage();
         let mut settings = at(base, &directory.path().join("handover.sock"));
         // The address is taken: without the hand-over a second process could not have it.
-        settings.admin = Some(tidewire_gateway::settings::Admin {
-            address: free_address(),
-            auth: None,
-            proxies: tidewire::ws::TrustedProxies::default(),
-        });
+        settings.admin = Some(tidewire_gateway::settings::Admin::new(
+            free_address().into(),
+        ));
         in_time(async {
             let mut ended = Vec::new();
             for round in 0..3 {
                 let mut gateway = start_or_take_over(settings.clone()).await.unwrap();
                 let (operator, requests) = gateway.operator();
                 let admin = gateway.serve_admin(Arc::new(operator)).unwrap().unwrap();
+                let admin = admin.socket_addr().unwrap();
                 let (told, count) = (settings.clone(), AtomicU64::new(0));
                 let load = move || match count.fetch_add(1, Ordering::Relaxed) {
                     0 => Err("line 1 is wrong".to_owned()),

@@ -35,6 +35,8 @@ pub struct Forwarded {
     /// trusted it is the first of the chain. With nobody trusted it is the peer's. `None` when who is found has no
     /// address: a peer, or a client of a proxy (`unix:`), on a Unix socket.
     pub client: Option<IpAddr>,
+    /// The client as [`client`](Self::client), also where it has no address.
+    pub node: Node,
     /// The peer is a trusted proxy. Without one nothing else here is told.
     pub by_proxy: bool,
     /// The client used TLS, or did not; `None` if no proxy has said so.
@@ -61,6 +63,7 @@ impl Forwarded {
         let peer = peer.into().to_canonical();
         let mut told = Self {
             client: peer.ip(),
+            node: peer,
             ..Self::default()
         };
         if !is_trusted(peer) {
@@ -99,6 +102,7 @@ impl Forwarded {
             }
         });
         told.client = client.node.ip();
+        told.node = client.node;
         told.is_client_hidden = client.is_hidden;
         told
     }
@@ -873,6 +877,7 @@ mod tests {
             let told = Forwarded::read(peer, &[trusted], ForwardedBy::Either, values);
             let nothing = Forwarded {
                 client: peer.map(|peer| peer.to_canonical()),
+                node: Node::from(peer).to_canonical(),
                 ..Forwarded::default()
             };
             assert_eq!(told, nothing);

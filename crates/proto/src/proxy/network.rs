@@ -85,6 +85,11 @@ impl Network {
 }
 
 impl Node {
+    /// Its text; `None` when nothing is known.
+    pub fn shown(self) -> Option<String> {
+        (self != Self::Unknown).then(|| self.to_string())
+    }
+
     /// The IP address, if it has one.
     pub fn ip(self) -> Option<IpAddr> {
         match self {
@@ -99,6 +104,16 @@ impl Node {
         match self {
             Self::Ip(address) => Self::Ip(address.to_canonical()),
             Self::Unix | Self::Unknown => self,
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix:"),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

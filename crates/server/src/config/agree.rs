@@ -1,7 +1,8 @@
 //! The rules between keys: values that are fine alone and wrong together.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::time::SystemTime;
 
+use tidewire::net::Address;
 use tidewire_config::{Checker, Rule, tls_warnings};
 use tidewire_engine::embedded::Config as MailboxConfig;
 use tidewire_table::{Plain, Size, Value, format_duration, format_size};
@@ -29,30 +30,30 @@ pub(super) fn agreement(
                 },
             );
         }
-        if is_exposed(server.listen, server.auth.is_open()) {
-            exposed(check, config, "server", server.listen);
+        if is_exposed(&server.listen, server.auth.is_open()) {
+            exposed(check, config, "server", &server.listen);
         }
     }
     if let Some(rest) = rest
-        && is_exposed(rest.listen, rest.auth.is_open())
+        && is_exposed(&rest.listen, rest.auth.is_open())
     {
-        exposed(check, config, "rest", rest.listen);
+        exposed(check, config, "rest", &rest.listen);
     }
     if let (Some(server), Some(rest)) = (server, rest) {
-        let port = rest.listen.port();
-        if port != 0 && port == server.listen.port() {
-            check.complain(
-                "rest.listen",
-                Rule::PortTaken {
-                    port,
-                    other: "server.listen".to_owned(),
-                },
-            );
+        let other = "server.listen".to_owned();
+        let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
+        if let Some(port @ 1..) = port_of(&rest.listen)
+            && Some(port) == port_of(&server.listen)
+        {
+            check.complain("rest.listen", Rule::PortTaken { port, other });
+        } else if rest.listen.is_unix() && rest.listen == server.listen {
+            let socket = rest.listen.to_string();
+            check.complain("rest.listen", Rule::SocketTaken { socket, other });
         }
     }
 }
 
-fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: SocketAddr) {
+fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: &Address) {
     if config.server.public_without_auth {
         return;
     }
@@ -147,8 +148,8 @@ impl Settings {
     pub(super) fn dangers(&self) -> Vec<Warning> {
         let config = &self.config;
         let rest = self.rest.as_ref();
-        let exposed = is_exposed(self.server.listen, self.server.auth.is_open())
-            || rest.is_some_and(|rest| is_exposed(rest.listen, rest.auth.is_open()));
+        let exposed = is_exposed(&self.server.listen, self.server.auth.is_open())
+            || rest.is_some_and(|rest| is_exposed(&rest.listen, rest.auth.is_open()));
         let any_origin = self.allowed_origins == AllowedOrigins::Any;
         let server_secret = config.server.auth.has_inline_secret();
         let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
@@ -180,6 +181,6 @@ impl Settings {
 }
 
 /// Whether other machines get in without credentials.
-fn is_exposed(listen: SocketAddr, is_open: bool) -> bool {
-    is_open && !listen.ip().to_canonical().is_loopback()
+fn is_exposed(listen: &Address, is_open: bool) -> bool {
+    is_open && !listen.is_local()
 }

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use tidewire::ws::{ProxyProtocol, TrustedProxies};
+use tidewire::{
+    net::UnixOptions,
+    ws::{ProxyProtocol, TrustedProxies},
+};
 use tidewire_auth::{AuthConfig, Lookup};
 use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
 
@@ -43,7 +46,8 @@ impl Config {
             trusted: &server.trusted_proxies,
             fields: server.forwarded_fields,
         };
-        let keys = (&*server.listen, &server.tls, &server.auth);
+        let unix = check.socket_options("server", &server.socket_mode, &server.socket_group);
+        let keys = (&*server.listen, unix, &server.tls, &server.auth);
         let messaging = listener(check, "server", keys, proxies);
         let rest = Some(&self.rest).filter(|rest| rest.enabled);
         let rest = rest.and_then(|rest| {
@@ -52,7 +56,8 @@ impl Config {
                 trusted: &rest.trusted_proxies,
                 fields: rest.forwarded_fields,
             };
-            let keys = (&*rest.listen, &rest.tls, &rest.auth);
+            let unix = check.socket_options("rest", &rest.socket_mode, &rest.socket_group);
+            let keys = (&*rest.listen, unix, &rest.tls, &rest.auth);
             listener(check, "rest", keys, proxies)
         });
         let chat = &self.chat;
@@ -94,7 +99,7 @@ struct Proxies<'a> {
 fn listener(
     check: &mut Checker<'_>,
     table: &str,
-    (listen, files, auth): (&str, &TlsConfig, &AuthConfig),
+    (listen, unix, files, auth): (&str, UnixOptions, &TlsConfig, &AuthConfig),
     proxies: Proxies<'_>,
 ) -> Option<ListenerSettings> {
     let balancers = check.networks(&format!("{table}.proxy_protocol"), proxies.proxy_protocol);
@@ -104,6 +109,7 @@ fn listener(
     let auth = check.auth(&format!("{table}.auth"), auth);
     Some(ListenerSettings {
         listen: listen?,
+        unix,
         tls,
         auth: auth?,
         proxy_protocol: ProxyProtocol::from_trusted(balancers),

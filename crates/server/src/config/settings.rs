@@ -5,12 +5,12 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     sync::{Arc, OnceLock},
 };
 
 use tidewire::{
     http::origin_matches,
+    net::{Address, UnixOptions},
     tls::ServerTls,
     ws::{ProxyProtocol, TrustedProxies},
 };
@@ -40,7 +40,9 @@ pub struct Settings {
 #[non_exhaustive]
 pub struct ListenerSettings {
     /// Its address; port 0 picks a free one.
-    pub listen: SocketAddr,
+    pub listen: Address,
+    /// Who may connect to a Unix socket.
+    pub unix: UnixOptions,
     /// TLS, if the listener speaks it.
     pub tls: Option<ServerTls>,
     /// Who may connect.
@@ -49,14 +51,15 @@ pub struct ListenerSettings {
     pub proxy_protocol: ProxyProtocol,
     /// HTTP proxies in front that tell who asks for what.
     pub trusted_proxies: TrustedProxies,
-    /// The port that it listens on, once it does.
-    pub(crate) bound_port: Arc<OnceLock<u16>>,
+    /// The port that it listens on, once it does; `None` on a Unix socket.
+    pub(crate) bound_port: Arc<OnceLock<Option<u16>>>,
 }
 
 impl ListenerSettings {
     /// Notes where it listens.
-    pub(crate) fn bound_to(&self, address: SocketAddr) {
-        self.bound_port.get_or_init(|| address.port());
+    pub(crate) fn bound_to(&self, address: &Address) {
+        let port = address.socket_addr().map(|address| address.port());
+        self.bound_port.get_or_init(|| port);
     }
 }
 

@@ -50,9 +50,14 @@ table! {
 table! {
     /// The WebSocket side.
     pub struct ServerConfig {
-        /// Address of the WebSocket endpoints: ip:port, localhost:port, or *:port for all IPv4 addresses. Port 0 picks
-        /// a free one. Beyond loopback, set `server.auth`.
+        /// Address of the WebSocket endpoints: ip:port, localhost:port, *:port for all IPv4 addresses, or the path of a
+        /// Unix socket, such as `"unix:/run/tidewire/chat.sock"`. Port 0 picks a free one. Beyond loopback, set
+        /// `server.auth`; a Unix socket counts as loopback.
         listen: String = "127.0.0.1:8085".to_owned();
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number, such as that of a proxy in front; empty = the process's own.
+        socket_group: String;
         /// Path of the messaging endpoint; also answers with a trailing slash. Not `/echo`.
         endpoint: String = "/chat".to_owned();
         /// Whether /echo sends every message back: for tests and benchmarks.
@@ -69,12 +74,12 @@ table! {
         /// sub-domains, a part of the first label, or any port; "null" and "file://" are those of local files. `["*"]`
         /// allows any; refused with basic or cookie authentication. For the REST API too.
         allowed_origins: Vec<String>;
-        /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
-        /// in. For example `["10.0.0.0/8"]`.
+        /// Addresses or networks of balancers that send a PROXY protocol header; `"unix"` = all on a Unix socket. If
+        /// there is one, nobody else is let in. For example `["10.0.0.0/8"]`.
         proxy_protocol: Vec<String>;
-        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
-        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
-        /// origin.
+        /// Addresses or networks of HTTP proxies that are believed who asks for what (`"unix"` = all on a Unix
+        /// socket): their X-Forwarded-For, -Proto, -Host and -Port, Forwarded or X-Real-IP tell the client's address for
+        /// limits and the log, and the page's origin.
         trusted_proxies: Vec<String>;
         /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
@@ -201,6 +206,10 @@ table! {
         enabled: bool = true;
         /// Its address, written like `server.listen`.
         listen: String = "127.0.0.1:8092".to_owned();
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number, empty = the process's own.
+        socket_group: String;
         /// Size of a request body; held while a request is read.
         body_bytes_max: usize as Size = 10 << 20, in 1 << 10..=1 << 30;
         /// A client that sends a body must send `body_bytes_per_second_min` on average in each period of this length, or
@@ -220,12 +229,12 @@ table! {
         idempotency_ttl: Duration = MINUTE * 10, in SECOND..=DAY, was "idempotency_seconds";
         /// Keys remembered at a time, about 500 bytes each; the oldest are forgotten for new ones.
         idempotency_keys_max: usize = 10_000, in 1..=1_000_000;
-        /// Addresses or networks of balancers that send a PROXY protocol header. If there is one, nobody else is let
-        /// in. For example `["10.0.0.0/8"]`.
+        /// Addresses or networks of balancers that send a PROXY protocol header; `"unix"` = all on a Unix socket. If
+        /// there is one, nobody else is let in. For example `["10.0.0.0/8"]`.
         proxy_protocol: Vec<String>;
-        /// Addresses or networks of HTTP proxies that are believed who asks for what: their X-Forwarded-For, -Proto,
-        /// -Host and -Port, Forwarded or X-Real-IP tell the client's address for limits and the log, and the page's
-        /// origin.
+        /// Addresses or networks of HTTP proxies that are believed who asks for what (`"unix"` = all on a Unix
+        /// socket): their X-Forwarded-For, -Proto, -Host and -Port, Forwarded or X-Real-IP tell the client's address for
+        /// limits and the log, and the page's origin.
         trusted_proxies: Vec<String>;
         /// The fields that these proxies write: `"either"` (X-Forwarded-For where it is there, else Forwarded, else X-Real-IP),
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through

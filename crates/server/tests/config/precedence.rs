@@ -19,7 +19,12 @@ fn a_stronger_layer_replaces_single_keys() {
     let port = |variables: &[(&str, &str)], flags: &Overrides| {
         let settings = fixture.load(variables, flags).expect("valid");
         assert_eq!(settings.config.server.workers, 3);
-        settings.server.listen.port()
+        settings
+            .server
+            .listen
+            .socket_addr()
+            .expect("an IP address")
+            .port()
     };
     assert_eq!(port(&[], &Overrides::default()), 1);
     assert_eq!(port(&variables, &Overrides::default()), 2);
@@ -39,8 +44,24 @@ fn every_flag_reaches_its_key() {
         .expect("valid");
     assert_eq!(settings.config.data_dir, "/flag");
     assert!(settings.config.server.echo);
-    assert_eq!(settings.server.listen.port(), 0);
-    assert!(settings.rest.expect("served").listen.is_ipv6());
+    assert_eq!(
+        settings
+            .server
+            .listen
+            .socket_addr()
+            .expect("an IP address")
+            .port(),
+        0
+    );
+    assert!(
+        settings
+            .rest
+            .expect("served")
+            .listen
+            .ip()
+            .expect("an IP address")
+            .is_ipv6()
+    );
 }
 
 #[test]

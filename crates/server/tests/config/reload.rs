@@ -43,7 +43,16 @@ fn changed_keys_are_named_and_those_that_need_a_restart_stay() {
         (config.data_dir.as_str(), config.server.endpoint.as_str()),
         ("/a", "/ws")
     );
-    assert_eq!(found.settings.server.listen.port(), 8085);
+    assert_eq!(
+        found
+            .settings
+            .server
+            .listen
+            .socket_addr()
+            .expect("an IP address")
+            .port(),
+        8085
+    );
     assert_eq!(config.log.level, "info");
 }
 

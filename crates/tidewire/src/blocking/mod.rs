@@ -16,6 +16,8 @@
 pub(crate) mod runtime; // the thread that drives everything
 pub(crate) mod pump; // from a socket into a queue
 mod connection; // the calls
+#[cfg(feature = "http")]
+pub mod http; // requests
 #[cfg(feature = "udp")]
 pub mod udp; // datagrams
 

@@ -22,14 +22,15 @@ pub fn is_loopback_name(host: &str) -> bool {
 
 /// Returns whether a request comes through a trusted proxy (`told` by it), not from a browser on this machine, which may
 /// have the same address. A page that rebinds its name can write every field of a proxy, but `host`, the `Host` field,
-/// has the port that the browser connects to: `own_port`, that of the server. While that is not known, no request does.
+/// has the port that the browser connects to: `own_port`, that of the server; `None` at a Unix socket,
+/// which no browser gets at.
 pub fn is_behind_proxy(host: &str, secure: bool, own_port: Option<u16>, told: &Forwarded) -> bool {
     let port = match host.rsplit_once(':') {
         Some((_name, port)) if !port.ends_with(']') => port.parse().ok(),
         Some(_) | None => Some(if secure { 443 } else { 80 }),
     };
     let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
-    let is_elsewhere = own_port.is_some_and(|own| port != Some(own));
+    let is_elsewhere = own_port.is_none() || port != own_port;
     told.by_proxy && is_told && is_elsewhere && !host.is_empty()
 }
 

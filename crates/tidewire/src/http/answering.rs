@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{net::Peer, service::ProxiedClients};
 
-/// What all requests of a connection share.
+/// The part that all requests of a connection share.
 pub(super) struct Answering<S> {
     pub(super) service: S,
     pub(super) peer: Arc<Peer>,
@@ -43,7 +43,11 @@ type Answered<B> = Pin<Box<dyn Future<Output = Result<Response<HeldBody<B>>, Inf
 
 impl<S, B> Answering<S>
 where
-    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Tower<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -78,14 +82,18 @@ where
                     return Ok(response.map(|body| body.watched_by(answered)));
                 }
                 // The rest of the body would be taken for a request.
-                (None, false) => {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(header::CONNECTION, close);
-                }
+                (None, false) => close(&mut response),
+                (None, true) if this.is_to_end() => close(&mut response),
                 (None, true) => {}
             }
             Ok(response)
         })
+    }
+
+    /// The session has been disconnected by its handler.
+    fn is_to_end(&self) -> bool {
+        let session = self.listening.as_ref();
+        session.is_some_and(|(_, session)| session.end.is_started())
     }
 
     /// Tells the service who asks, and keeps what it does not read.
@@ -131,4 +139,9 @@ where
             hook(session, parts, response);
         }
     }
+}
+
+fn close<B>(response: &mut Response<B>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }

@@ -77,14 +77,18 @@ pub fn get_response(
 ) -> Response<Bytes> {
     let mut response = Response::new(content.into());
     let content_type = content_type.unwrap_or(HeaderValue::from_static(TEXT));
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }
 
 /// Makes the answer to OPTIONS: which methods are allowed, for example [`ALL_METHODS`].
 pub fn options_response(allow: &'static str) -> Response<Bytes> {
     let mut response = ok_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 
@@ -93,7 +97,7 @@ pub fn trace_response(received: impl Into<Bytes>) -> Response<Bytes> {
     get_response(received, Some(HeaderValue::from_static("message/http")))
 }
 
-/// What a browser is told about a cookie.
+/// Attributes of a cookie, told to a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CookieOptions {
@@ -148,19 +152,25 @@ pub fn set_cookie(
 ) -> Result<(), InvalidHeaderValue> {
     // Whoever may choose a value must not add attributes by it.
     let is_plain = |text: &str| !text.contains([';', '\r', '\n']);
-    let texts = [Some(name), Some(value), options.domain.as_deref(), options.path.as_deref()];
+    let texts = [
+        Some(name),
+        Some(value),
+        options.domain.as_deref(),
+        options.path.as_deref(),
+    ];
     if !texts.into_iter().flatten().all(is_plain) {
         return HeaderValue::from_bytes(b"\n").map(drop);
     }
     let mut cookie = format!("{name}={value}");
     if let Some(max_age) = options.max_age {
-        cookie += &format!("; Max-Age={}", max_age.as_secs());
+        let seconds = max_age.as_secs().to_string();
+        cookie.extend(["; Max-Age=", seconds.as_str()]);
     }
     if let Some(domain) = &options.domain {
-        cookie += &format!("; Domain={domain}");
+        cookie.extend(["; Domain=", domain.as_str()]);
     }
     if let Some(path) = &options.path {
-        cookie += &format!("; Path={path}");
+        cookie.extend(["; Path=", path.as_str()]);
     }
     let switches = [
         (options.secure, "; Secure"),
@@ -173,6 +183,28 @@ pub fn set_cookie(
         }
     }
     headers.append(header::SET_COOKIE, HeaderValue::try_from(cookie)?);
+    Ok(())
+}
+
+/// Adds a cookie to the fields of a request, to the field `Cookie` that is there if there is one.
+///
+/// # Errors
+/// When something in it cannot stand in a field.
+pub fn add_cookie(
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+) -> Result<(), InvalidHeaderValue> {
+    let is_plain = |text: &str| !text.contains([';', '\r', '\n']);
+    if !is_plain(name) || !is_plain(value) {
+        return HeaderValue::from_bytes(b"\n").map(drop);
+    }
+    let before = headers.get(header::COOKIE).map(HeaderValue::as_bytes);
+    let mut cookies = before
+        .map(|before| [before, b"; "].concat())
+        .unwrap_or_default();
+    cookies.extend_from_slice(format!("{name}={value}").as_bytes());
+    headers.insert(header::COOKIE, HeaderValue::from_bytes(&cookies)?);
     Ok(())
 }
 
@@ -219,7 +251,11 @@ impl fmt::Display for Printed<'_> {
             Self::Response(response) => {
                 let status = response.status();
                 writeln!(f, "Status: {}", status.as_u16())?;
-                writeln!(f, "Status phrase: {}", status.canonical_reason().unwrap_or(""))?;
+                writeln!(
+                    f,
+                    "Status phrase: {}",
+                    status.canonical_reason().unwrap_or("")
+                )?;
                 writeln!(f, "Protocol: {}", protocol(response.version()))?;
                 writeln!(f, "Headers: {}", response.headers().len())?;
                 fields(f, response.headers())?;
@@ -271,7 +307,9 @@ mod tests {
             set_cookie(&mut headers, "a", "b", options).unwrap();
             assert_eq!(headers[header::SET_COOKIE], expected);
         };
-        let all = CookieOptions::default().domain("x.org".to_owned()).path("/".to_owned());
+        let all = CookieOptions::default()
+            .domain("x.org".to_owned())
+            .path("/".to_owned());
         check(
             &all,
             "a=b; Max-Age=86400; Domain=x.org; Path=/; Secure; SameSite=Strict; HttpOnly",
@@ -292,6 +330,11 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("a=2"));
         let found: Vec<_> = cookies(&headers).collect();
         assert_eq!(found, [("a", "1"), ("b", "x=y"), ("a", "2")]);
+        let mut headers = HeaderMap::new();
+        add_cookie(&mut headers, "a", "1").unwrap();
+        add_cookie(&mut headers, "b", "2").unwrap();
+        add_cookie(&mut headers, "c", "3; d=4").unwrap_err();
+        assert_eq!(headers[header::COOKIE], "a=1; b=2");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) struct Asked<'a> {
     pub(super) accept_encoding: Option<Cow<'a, [u8]>>,
 }
 
-/// What the preconditions of a request come to.
+/// The outcome of a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The answer goes out.
@@ -38,9 +38,7 @@ impl<'a> Asked<'a> {
             13 if name.eq_ignore_ascii_case("if-none-match") => &mut self.if_none_match,
             15 if name.eq_ignore_ascii_case("accept-encoding") => &mut self.accept_encoding,
             17 if name.eq_ignore_ascii_case("if-modified-since") => &mut self.if_modified_since,
-            19 if name.eq_ignore_ascii_case("if-unmodified-since") => {
-                &mut self.if_unmodified_since
-            }
+            19 if name.eq_ignore_ascii_case("if-unmodified-since") => &mut self.if_unmodified_since,
             _ => return,
         };
         match place {
@@ -118,7 +116,9 @@ fn is_listed(list: &[u8], etag: Option<&[u8]>, equal: fn(&[u8], &[u8]) -> bool) 
     let mut rest = list;
     // A tag may have commas inside.
     while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
-        let is_weak = rest.get(..start).is_some_and(|before| before.ends_with(b"W/"));
+        let is_weak = rest
+            .get(..start)
+            .is_some_and(|before| before.ends_with(b"W/"));
         let from = if is_weak { start - 2 } else { start };
         let Some(len) = rest.iter().skip(start + 1).position(|byte| *byte == b'"') else {
             return false;
@@ -160,7 +160,7 @@ pub(super) fn accepts(list: &[u8], coding: &str) -> bool {
         };
         let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
         let weight = parameters.trim().strip_prefix("q=").map(str::trim);
-        let is_taken = weight.is_none_or(|weight| weight.trim_matches(['0', '.']) != "");
+        let is_taken = weight.is_none_or(|weight| !weight.trim_matches(['0', '.']).is_empty());
         let name = name.trim();
         if name.eq_ignore_ascii_case(coding) {
             return is_taken;
@@ -195,19 +195,31 @@ mod tests {
         for (fields, expected) in [
             (&[][..], Outcome::Send),
             (&[("If-None-Match", "\"a,b\"")], Outcome::NotModified),
-            (&[("if-none-match", "\"x\", W/\"a,b\"")], Outcome::NotModified),
+            (
+                &[("if-none-match", "\"x\", W/\"a,b\"")],
+                Outcome::NotModified,
+            ),
             (&[("If-None-Match", "*")], Outcome::NotModified),
-            (&[("If-None-Match", "\"x\""), ("If-None-Match", "\"a,b\"")], Outcome::NotModified),
+            (
+                &[("If-None-Match", "\"x\""), ("If-None-Match", "\"a,b\"")],
+                Outcome::NotModified,
+            ),
             (&[("If-None-Match", "\"b\"")], Outcome::Send),
             (&[("If-None-Match", "\"a,b")], Outcome::Send),
-            (&[("If-None-Match", "\"x\""), ("If-Modified-Since", same)], Outcome::Send),
+            (
+                &[("If-None-Match", "\"x\""), ("If-Modified-Since", same)],
+                Outcome::Send,
+            ),
             (&[("If-Modified-Since", same)], Outcome::NotModified),
             (&[("If-Modified-Since", earlier)], Outcome::Send),
             (&[("If-Modified-Since", "yesterday")], Outcome::Send),
             (&[("If-Match", "\"a,b\"")], Outcome::Send),
             (&[("If-Match", "W/\"a,b\"")], Outcome::Failed),
             (&[("If-Match", "\"x\"")], Outcome::Failed),
-            (&[("If-Match", "*"), ("If-None-Match", "\"a,b\"")], Outcome::NotModified),
+            (
+                &[("If-Match", "*"), ("If-None-Match", "\"a,b\"")],
+                Outcome::NotModified,
+            ),
             (&[("If-Unmodified-Since", same)], Outcome::Send),
             (&[("If-Unmodified-Since", earlier)], Outcome::Failed),
         ] {

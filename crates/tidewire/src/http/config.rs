@@ -39,10 +39,10 @@ pub struct Config {
     /// Default false: TRACE goes to the service like any other request. A request with a body, and one over HTTP/2, does
     /// so in any case.
     pub trace: bool,
-    /// Whether the answers to TRACE that [`trace`](Self::trace) makes have a field `Date`, as RFC 9110 wants it of a
+    /// Give the answers to TRACE that [`trace`](Self::trace) makes a field `Date`, as RFC 9110 wants it of a
     /// server that has a clock. Default true.
     pub trace_date: bool,
-    /// Whether requests have the extension [`ReceivedHead`](super::ReceivedHead). Default false.
+    /// Give requests the extension [`ReceivedHead`](super::ReceivedHead). Default false.
     pub keep_heads: bool,
     /// Speak HTTP/2 too (RFC 9113): over TLS to clients that agree by ALPN, without TLS to those that begin with its
     /// preface (prior knowledge). Default true. On a listener of its own; a WebSocket server's

@@ -15,9 +15,14 @@ use http::HeaderValue;
 /// ```
 pub fn content_type(name: &str) -> HeaderValue {
     let file_name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let extension = file_name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let extension = file_name
+        .rsplit_once('.')
+        .map_or("", |(_, extension)| extension);
     // The table has an older name of this one, from before RFC 9512.
-    if ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)) {
+    if ["yaml", "yml"]
+        .iter()
+        .any(|yaml| extension.eq_ignore_ascii_case(yaml))
+    {
         return HeaderValue::from_static("application/yaml");
     }
     let known = mime_guess::from_ext(extension).first_raw();

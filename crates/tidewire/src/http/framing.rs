@@ -310,7 +310,7 @@ mod tests {
         let mut framing = Framing::new(LIMITS);
         let first = framing.step(head.as_bytes());
         assert!(matches!(first, Ok(Step::Head { .. })), "{first:?}");
-        assert_eq!(framing.step(b"abc"), Ok(Step::Body(3)));
+        assert!(matches!(framing.step(b"abc"), Ok(Step::Body(3))));
         assert!(framing.is_in_body());
     }
 

@@ -56,8 +56,15 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// The answer to a request that is refused.
-    #[expect(clippy::result_large_err, reason = "the answer is made once and moved once")]
-    fn received_head(&self, session: &Session, head: &Parts) -> Result<BodyLimits, Response<Bytes>> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the answer is made once and moved once"
+    )]
+    fn received_head(
+        &self,
+        session: &Session,
+        head: &Parts,
+    ) -> Result<BodyLimits, Response<Bytes>> {
         let _ = (session, head);
         Ok(BodyLimits::default())
     }
@@ -153,7 +160,11 @@ async fn answer<H: Handler>(
         Err(response) => return response,
     };
     match read_body(body, limits).await {
-        Ok(body) => handler.received(session, Request::from_parts(head, body)).await,
+        Ok(body) => {
+            handler
+                .received(session, Request::from_parts(head, body))
+                .await
+        }
         Err(error) => {
             let status = match error {
                 BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -23,6 +23,8 @@ use super::{cache::CachedBody, progress::Answered};
 const SMALL: u64 = 4 << 10;
 /// What a connection buffers of an answer made page by page, at most.
 const STREAMED: u64 = 256 << 10;
+/// Of an answer over HTTP/2 at a time: so much has to move for it to be seen moving.
+const PIECE_BYTES: usize = 64 << 10;
 /// The budget is counted in these.
 const UNIT: u64 = 1 << 10;
 
@@ -110,6 +112,8 @@ pub(crate) struct HeldBody<B> {
     kind: Kind<B>,
     /// Of HTTP/2 only.
     answered: Option<Answered>,
+    /// Behind the piece that was given last.
+    rest: Bytes,
 }
 
 impl<B> HeldBody<B> {
@@ -117,10 +121,11 @@ impl<B> HeldBody<B> {
         Self {
             kind,
             answered: None,
+            rest: Bytes::new(),
         }
     }
 
-    /// Tells the connection how the answer moves on.
+    /// Tells the connection how the answer moves on, and so gives it in pieces that move.
     pub(super) fn watched_by(mut self, answered: Answered) -> Self {
         self.answered = Some(answered);
         self
@@ -160,14 +165,28 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let polled = this.kind.poll_frame(context);
-        if let Some(answered) = &mut this.answered {
+        let Some(answered) = &mut this.answered else {
+            return this.kind.poll_frame(context);
+        };
+        if this.rest.is_empty() {
+            let polled = this.kind.poll_frame(context);
             answered.polled(polled.is_pending());
+            match ready!(polled).transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => this.rest = data,
+                Some(Err(other)) => return Poll::Ready(Some(Ok(other))),
+                None => return Poll::Ready(None),
+            }
+        } else {
+            answered.polled(false);
         }
-        polled
+        let len = this.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(len)))))
     }
 
     fn is_end_stream(&self) -> bool {
+        if !self.rest.is_empty() {
+            return false;
+        }
         match &self.kind {
             Kind::Small(body) | Kind::Held(body, _) => body.is_end_stream(),
             Kind::Refused(body) => body.is_end_stream(),
@@ -176,11 +195,20 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
+        let mut hint = match &self.kind {
             Kind::Small(body) | Kind::Held(body, _) => body.size_hint(),
             Kind::Refused(body) => body.size_hint(),
             Kind::Cached(body) => body.size_hint(),
+        };
+        if !self.rest.is_empty() {
+            let rest = self.rest.len() as u64;
+            let upper = hint.upper().map(|upper| upper + rest);
+            hint.set_lower(hint.lower() + rest);
+            if let Some(upper) = upper {
+                hint.set_upper(upper);
+            }
         }
+        hint
     }
 }
 

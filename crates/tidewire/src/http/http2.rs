@@ -64,7 +64,10 @@ pub(super) async fn serve<P, S, B>(
 {
     let progress = Arc::new(Progress::default());
     answering.progress = Some(Arc::clone(&progress));
-    let end = answering.listening.as_ref().map(|(_, session)| session.end.clone());
+    let end = answering
+        .listening
+        .as_ref()
+        .map(|(_, session)| session.end.clone());
     let counters = Arc::clone(&answering.counters);
     let answering = Arc::new(answering);
     let requests = service_fn(move |request: Request<Incoming>| {
@@ -147,4 +150,3 @@ fn rules<P: Protocol>(
 
 /// Windows of streams that a connection may fill at a time: bodies that nobody reads yet.
 const WINDOWS_MAX: u32 = 16;
-

@@ -42,6 +42,8 @@ mod http2; // many requests at a time
 #[cfg(feature = "http")]
 mod progress; // of those
 #[cfg(feature = "http")]
+mod client; // requests of our own
+#[cfg(feature = "http")]
 mod deadline; // a client has to read
 #[cfg(feature = "http")]
 mod held; // what answers hold in memory
@@ -67,11 +69,23 @@ pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, p
 #[cfg(feature = "http")]
 pub use body::{BodyError, BodyLimits, RequestBody, read_body};
 #[cfg(feature = "http")]
+pub use builder::{
+    ALL_METHODS, CookieOptions, Printed, add_cookie, cookies, error_response, get_response,
+    head_response, ok_response, options_response, request, request_with_body, set_cookie,
+    trace_response,
+};
+#[cfg(feature = "http")]
 pub use cache::{CacheConfig, CacheError, CachedBody, FileCache};
+#[cfg(feature = "http")]
+pub use client::{Client, ClientConfig, ClientHooks, RequestError, ResponseBody};
+#[cfg(feature = "http")]
+pub use config::Config;
 #[cfg(feature = "http")]
 pub use content_type::content_type;
 #[cfg(feature = "http")]
 pub use files::{File, file_response};
+#[cfg(feature = "http")]
+pub use handler::{Handler, HandlerService};
 #[cfg(feature = "http")]
 pub use held::AnswerBudget;
 #[cfg(feature = "http")]
@@ -79,15 +93,6 @@ pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 pub use passed::{Passed, PassedEnd, passed};
-#[cfg(feature = "http")]
-pub use builder::{
-    ALL_METHODS, CookieOptions, Printed, cookies, error_response, get_response, head_response,
-    ok_response, options_response, request, request_with_body, set_cookie, trace_response,
-};
-#[cfg(feature = "http")]
-pub use config::Config;
-#[cfg(feature = "http")]
-pub use handler::{Handler, HandlerService};
 #[cfg(feature = "http")]
 pub use serve::{Http, fallback, fallback_handler};
 #[cfg(feature = "http")]

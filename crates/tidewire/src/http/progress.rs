@@ -19,7 +19,7 @@ pub(super) struct Progress {
     moved: AtomicU64,
 }
 
-/// What was seen at one time, to be compared.
+/// The state seen at one time, to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     begun: u64,

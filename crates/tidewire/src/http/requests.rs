@@ -5,7 +5,7 @@
 //! request of a connection is held to the same limits and the same strictness.
 //!
 //! hyper reads on only when it has answered what came before, so that what is waited for here is the client's to send.
-//! What needs no service ([`Shortcuts`]) is answered here at once: when hyper asks for the next request and all that it
+//! A request that needs no service ([`Shortcuts`]) is answered here at once: when hyper asks for the next request and all that it
 //! has written has gone out, nothing is under way that such an answer could overtake.
 
 use std::{
@@ -57,7 +57,7 @@ pub(super) struct Requests<S> {
     shortcuts: Shortcuts,
     /// An answer on its way that hyper knows nothing of.
     answer: Option<Ready>,
-    /// Whether all that hyper has written is out of its hands and ours.
+    /// All that hyper has written is out of its hands and ours.
     is_flushed: bool,
 }
 

@@ -120,7 +120,7 @@ where
             Some(FirstRequest::Http2(stream, peer)) => {
                 let this = this.clone();
                 let answering = this.answering(Arc::new(peer), clients);
-                let told = Told::connected(&answering);
+                let told = Listened::connected(&answering);
                 Ok(Some(Box::pin(async move {
                     super::http2::serve(answering, this.config, stream, service).await;
                     drop(told);
@@ -168,9 +168,9 @@ pub fn fallback_handler<H: Handler>(handler: H, config: Config) -> Fallback {
 }
 
 /// Says that a connection has ended, whatever ends it.
-struct Told(Option<(Arc<dyn Listen>, Arc<Session>)>);
+struct Listened(Option<(Arc<dyn Listen>, Arc<Session>)>);
 
-impl Told {
+impl Listened {
     fn connected<S>(answering: &Answering<S>) -> Self {
         if let Some((listener, session)) = &answering.listening {
             listener.connected(session);
@@ -187,7 +187,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for Listened {
     fn drop(&mut self) {
         if let Some((listener, session)) = &self.0 {
             listener.disconnected(session);
@@ -224,12 +224,18 @@ where
         }
     }
 
-    /// What needs no service, of a connection that may go on.
+    /// The requests that need no service, of a connection that may go on.
     fn shortcuts(&self) -> Shortcuts {
-        let is_seen = self.listener.as_ref().is_some_and(|it| it.cached().is_some());
+        let is_seen = self
+            .listener
+            .as_ref()
+            .is_some_and(|it| it.cached().is_some());
         let config = &self.config;
         Shortcuts {
-            files: config.files.clone().filter(|_| config.keep_alive && !is_seen),
+            files: config
+                .files
+                .clone()
+                .filter(|_| config.keep_alive && !is_seen),
             trace: config.trace && config.keep_alive,
             date: config.trace_date,
             counters: Arc::clone(&self.counters),
@@ -248,8 +254,11 @@ where
         let shortcuts = self.shortcuts();
         let mut answering = self.answering(peer, clients);
         answering.received.clone_from(&shortcuts.received);
-        let told = Told::connected(&answering);
-        let end = told.0.as_ref().map_or_else(Drain::new, |(_, session)| session.end.clone());
+        let told = Listened::connected(&answering);
+        let end = told
+            .0
+            .as_ref()
+            .map_or_else(Drain::new, |(_, session)| session.end.clone());
         let config = self.config;
         let answering = Arc::new(answering);
         let service = service_fn(move |request: Request<Incoming>| answering.answer(request));
@@ -309,7 +318,7 @@ fn hyper_rules(keep_alive: bool, head: HeadLimits) -> hyper::server::conn::http1
 /// Ends a connection so that its last answer arrives.
 async fn finish(
     mut requests: Requests<Paced<Rewind<Stream>>>,
-    told: &Told,
+    told: &Listened,
     counters: &Counters,
 ) -> io::Result<()> {
     requests.finish_answer().await?;

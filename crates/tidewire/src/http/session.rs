@@ -57,7 +57,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What happens to connections, told to whoever listens.
+/// Events of connections, told to whoever listens.
 pub(super) trait Listen: Send + Sync {
     fn connected(&self, session: &Session);
     fn disconnected(&self, session: &Session);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::sync::Mutex;
 
-/// What a connection answers by itself.
+/// The requests that a connection answers by itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shortcuts {
     pub(super) files: Option<FileCache>,

@@ -83,6 +83,16 @@ impl Address {
         Self::Unix(UnixAddress::Abstract(name.into()))
     }
 
+    /// The address of what is served there, for people: `ws://127.0.0.1:80/chat`, or `unix:/run/app.sock:/chat`, which is also
+    /// what clients take (with `wss`: `wss+unix:/run/app.sock:/chat`).
+    pub fn url(&self, scheme: &str, path: &str) -> String {
+        match self {
+            Self::Ip(address) => format!("{scheme}://{address}{path}"),
+            Self::Unix(name) if scheme == "wss" => format!("wss+{name}:{path}"),
+            Self::Unix(name) => format!("{name}:{path}"),
+        }
+    }
+
     /// The Unix socket of a client's address, if it is one's.
     pub(crate) fn unix_of(url: &Url) -> Option<Self> {
         let socket = url.unix_socket()?;

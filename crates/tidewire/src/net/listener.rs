@@ -10,16 +10,17 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use super::address::Address;
+use super::{address::Address, bind::UnixOptions};
 #[cfg(unix)]
 use super::{address::UnixAddress, socket_file::SocketFile};
 
 /// A socket that is listened on.
 ///
 /// Made [`From`] a `TcpListener` or `UnixListener` of the standard library, or by a server that
-/// [binds](crate::service::Server::bind). A listener that a server has bound to the path of a Unix socket removes the file
-/// when it is dropped with all its [clones](Self::try_clone), unless the file was [left](Self::leave_file) to somebody
-/// else; one that was made from a listener of the standard library does not, unless it [owns](Self::own_file) it.
+/// [binds](crate::service::Server::bind). A listener that a server has bound to the path of a Unix socket owns the file:
+/// it removes it when it is dropped with all its [clones](Self::try_clone), unless it has [left](Self::leave_file) it to
+/// somebody else. One that was made from a listener of the standard library does not, unless it is
+/// [told](Self::own_file) to.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) socket: ListenerSocket,
@@ -69,25 +70,40 @@ impl Listener {
         })
     }
 
+    /// Returns whether the file of a Unix socket goes with this listener and its clones.
+    pub fn is_file_owner(&self) -> bool {
+        #[cfg(unix)]
+        return self.file.as_ref().is_some_and(SocketFile::is_ours);
+        #[cfg(not(unix))]
+        false
+    }
+
     /// The file of a Unix socket, if there is one, stays when this listener and its clones are dropped: a process that
     /// succeeds this one listens on it.
     pub fn leave_file(&self) {
         #[cfg(unix)]
         if let Some(file) = &self.file {
-            file.leave();
+            file.set_ours(false);
         }
     }
 
     /// The file of a Unix socket, if there is one, is removed when this listener and its clones are dropped: the process
     /// that had bound it has [left](Self::leave_file) it to this one.
-    #[must_use]
-    pub fn own_file(self) -> Self {
+    pub fn own_file(&self) {
         #[cfg(unix)]
-        if let Ok(Address::Unix(UnixAddress::Path(path))) = self.local_addr() {
-            let file = SocketFile::of(&path);
-            return Self { file, ..self };
+        if let Some(file) = &self.file {
+            file.set_ours(true);
         }
-        self
+    }
+
+    /// Gives the file of a Unix socket that this listener owns other permissions.
+    pub(crate) fn permit(&self, options: &UnixOptions) -> io::Result<()> {
+        #[cfg(unix)]
+        if let Some(file) = &self.file {
+            return file.permit(options);
+        }
+        let _ = options;
+        Ok(())
     }
 
     /// The TCP listener, for options that only TCP has; `None` for a Unix socket.
@@ -132,9 +148,11 @@ impl From<TcpListener> for Listener {
 #[cfg(unix)]
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
+        let address = listener.local_addr().ok();
+        let path = address.as_ref().and_then(|address| address.as_pathname());
         Self {
+            file: path.and_then(SocketFile::of),
             socket: ListenerSocket::Unix(listener),
-            file: None,
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod bind; // addresses to listeners
 pub(crate) mod accept; // accept, within limits
 pub(crate) mod admission; // how many connections, in all and per address
 pub(crate) mod dial; // resolve, try all addresses
+pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
 pub(crate) mod peek; // read a preamble and not one byte more
 mod resolver; // names of hosts and services
 mod options; // of the system, for a socket
@@ -34,5 +35,6 @@ pub use http2::Http2Stream;
 pub use listener::Listener;
 pub use options::SocketOptions;
 pub use peer::Peer;
+pub use proxy::{Proxy, ProxyError};
 pub use resolver::Resolver;
 pub use stream::{Rewind, Stream};

@@ -21,7 +21,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::bind::UnixOptions;
 
-/// The file of a socket that is listened on. Clones are one; the last one removes the file.
+/// The file of a socket that is listened on. Clones are one; the last one removes the file if it is ours.
 #[derive(Clone, Debug)]
 pub(super) struct SocketFile(Arc<Owned>);
 
@@ -30,11 +30,11 @@ struct Owned {
     path: PathBuf,
     /// Device and inode: somebody may have put another file there meanwhile.
     identity: (u64, u64),
-    is_left: AtomicBool,
+    is_ours: AtomicBool,
 }
 
 impl SocketFile {
-    /// The socket at `path`; `None` when there is none.
+    /// The socket at `path`, which is not ours; `None` when there is none.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::symlink_metadata(path).ok()?;
         metadata.file_type().is_socket().then(|| {
@@ -42,22 +42,34 @@ impl SocketFile {
                 // The process may go to another folder.
                 path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
                 identity: identity(&metadata),
-                is_left: AtomicBool::new(false),
+                is_ours: AtomicBool::new(false),
             }))
         })
     }
 
-    pub(super) fn leave(&self) {
-        self.0.is_left.store(true, Ordering::Release);
+    pub(super) fn is_ours(&self) -> bool {
+        self.0.is_ours.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_ours(&self, is_ours: bool) {
+        self.0.is_ours.store(is_ours, Ordering::Release);
+    }
+
+    /// Gives the file other permissions, if it is ours.
+    pub(super) fn permit(&self, options: &UnixOptions) -> io::Result<()> {
+        if self.is_ours() {
+            permit(&self.0.path, options)
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let is_ours = |metadata: Metadata| identity(&metadata) == self.identity;
-        if self.is_left.load(Ordering::Acquire)
-            || !fs::symlink_metadata(&self.path).is_ok_and(is_ours)
-        {
+        let is_it = |metadata: Metadata| identity(&metadata) == self.identity;
+        let is_ours = *self.is_ours.get_mut();
+        if !is_ours || !fs::symlink_metadata(&self.path).is_ok_and(is_it) {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
@@ -96,16 +108,21 @@ pub(super) fn listen(
         bound => bound.map_err(|error| in_words(error, path))?,
     }
     let file = SocketFile::of(path).ok_or(io::ErrorKind::NotFound)?;
+    file.set_ours(true);
+    // Nobody can connect before the socket listens.
+    permit(path, options)?;
+    socket.listen(backlog)?;
+    Ok((socket.into(), file))
+}
+
+fn permit(path: &Path, options: &UnixOptions) -> io::Result<()> {
     if let Some(group) = options.group {
         lchown(path, None, Some(group)).map_err(|error| {
             let text = format!("the socket cannot be given to group {group}");
             io::Error::new(error.kind(), format!("{text}: {error}"))
         })?;
     }
-    // Nobody can connect before the socket listens.
-    fs::set_permissions(path, fs::Permissions::from_mode(options.mode))?;
-    socket.listen(backlog)?;
-    Ok((socket.into(), file))
+    fs::set_permissions(path, fs::Permissions::from_mode(options.mode))
 }
 
 /// Removes the socket of a process that has ended.

@@ -199,9 +199,17 @@ impl<P: Protocol> Server<P> {
 
 impl<P: Protocol> RunningServer<P> {
     /// Serves the connections to come as `server` says: TLS, protocol, limits and all. Those that are
-    /// there stay as they are, and count for the new limits. Address, workers and counts stay the same.
+    /// there stay as they are, and count for the new limits. Address, workers and counts stay the same; the file of a
+    /// Unix socket gets the new permissions.
     pub fn reconfigure(&self, server: &Server<P>) {
         let service = self.current.get();
+        if service.config.unix != server.config.unix {
+            for listener in &self.listeners {
+                if let Err(error) = listener.permit(&server.config.unix) {
+                    tracing::warn!(address = %self.address, %error, "a Unix socket keeps its permissions");
+                }
+            }
+        }
         let protocol = Arc::clone(&server.protocol);
         self.current
             .set(service.with(server.config.clone(), protocol));

@@ -131,13 +131,13 @@ impl ClientTls {
         self.live.reload()
     }
 
-    /// `host` is who the server has to be, unless a name was set; `only` is offered instead of the
-    /// application protocols that were set.
+    /// `host` is who the server has to be, unless a name was set; `offered` are the
+    /// application protocols, best first, instead of those that were set.
     pub(crate) async fn connect(
         &self,
         host: &str,
         socket: Socket,
-        only: Option<&[u8]>,
+        offered: Option<&[&[u8]]>,
     ) -> Result<(TlsStream, TlsPeer), HandshakeFailure> {
         let wanted = self.live.plan().server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(wanted.to_owned()).map_err(io::Error::other)?;
@@ -146,8 +146,9 @@ impl ClientTls {
             ServerName::IpAddress(_) | _ => None,
         };
         let mut config = self.live.for_handshake().await;
-        if let Some(only) = only {
-            Arc::make_mut(&mut config).alpn_protocols = vec![only.to_vec()];
+        if let Some(offered) = offered {
+            let offered = offered.iter().map(|it| it.to_vec()).collect();
+            Arc::make_mut(&mut config).alpn_protocols = offered;
         }
         let mut handshake = TlsConnector::from(config).connect(name, socket);
         let mut begin = Beginning {

@@ -1,4 +1,4 @@
-//! What a socket may hold, and how the system treats it; where a server listens.
+//! Limits of a socket, and how the system treats it; where a server listens.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What every socket has, whoever waits for it: limits, addresses, counters, groups.
+//! Parts of every socket, whoever waits for it: limits, addresses, counters, groups.
 
 use std::{
     io,

@@ -44,7 +44,7 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct DatagramRef<'a> {
-    /// What was sent; may be empty.
+    /// The bytes that were sent; may be empty.
     pub payload: &'a [u8],
     /// Where it came from.
     pub origin: Origin,
@@ -69,7 +69,7 @@ impl DatagramRef<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Datagram {
-    /// What was sent; may be empty.
+    /// The bytes that were sent; may be empty.
     pub payload: Bytes,
     /// Where it came from.
     pub origin: Origin,

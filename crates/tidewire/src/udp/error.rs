@@ -11,7 +11,7 @@ use std::{fmt, io, net::SocketAddr};
 pub struct SocketError {
     /// Where the datagram went, if the system tells.
     pub to: Option<SocketAddr>,
-    /// What the system reported: `ConnectionRefused` when nobody listens at the port, `HostUnreachable` and others.
+    /// The report of the system: `ConnectionRefused` when nobody listens at the port, `HostUnreachable` and others.
     pub error: io::Error,
 }
 
@@ -89,7 +89,7 @@ pub enum ConnectError {
     Resolve {
         /// The name.
         name: String,
-        /// What the resolver reported.
+        /// The report of the resolver.
         source: io::Error,
     },
     /// No socket could be made for the address.
@@ -97,7 +97,7 @@ pub enum ConnectError {
     Open {
         /// The address.
         address: SocketAddr,
-        /// What the system reported.
+        /// The report of the system.
         source: io::Error,
     },
     /// The group cannot be joined.
@@ -116,7 +116,7 @@ pub struct GroupError {
     pub(super) verb: &'static str,
     /// The group.
     pub group: super::Group,
-    /// What the system reported.
+    /// The report of the system.
     pub source: io::Error,
 }
 
@@ -140,7 +140,7 @@ pub enum StartError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system reported.
+        /// The report of the system.
         source: io::Error,
     },
     /// A group cannot be joined.

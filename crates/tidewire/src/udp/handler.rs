@@ -11,13 +11,13 @@ use std::{
 
 use super::{
     bind::Change,
+    buffer::Buffer,
     datagram::{DatagramRef, Origin},
     error::{GroupError, RecvError, SendError, SocketError},
     group::Group,
     outgoing::{Entry, Full, Outgoing},
     sender::Sender,
     shared::{Flushed, Outcome, Shared, is_about_earlier},
-    system::Buffer,
 };
 
 /// How many batches are handled until other tasks of the thread have their turn.
@@ -215,7 +215,7 @@ impl<H: Handler> Running<'_, H> {
         Buffer::lend(|buffer| match self.shared.recv(buffer) {
             Ok(reads) => {
                 let (mut datagrams, mut bytes) = (0, 0);
-                for datagram in buffer.datagrams(reads.count, &self.shared.system) {
+                for datagram in buffer.datagrams(reads.count, self.shared.system.local) {
                     datagrams += 1;
                     bytes += datagram.payload.len() as u64;
                     if self

@@ -7,7 +7,7 @@ use super::{Group, datagram::Origin};
 #[derive(Debug, Default)]
 pub(super) struct Memberships(Vec<Group>);
 
-/// What the system has to be told.
+/// The part that the system has in a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Needed {

@@ -35,7 +35,9 @@ mod bind; // from addresses and options to a socket
 mod membership; // groups and sources
 mod core; // what every socket has
 mod outgoing; // what waits to be sent
+mod buffer; // what a thread reads into
 mod system; // the system's calls, platform by platform
+mod turn; // a poll, at whose end everything leaves together
 mod shared; // a socket, as all who use it share it
 mod sender; // from other tasks and threads
 mod handler; // calls that borrow each datagram

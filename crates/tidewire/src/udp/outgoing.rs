@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What a datagram costs beside its payload, so that empty ones are bounded too.
+/// The cost of a datagram beside its payload, so that empty ones are bounded too.
 pub(super) const ENTRY_COST: usize = 64;
 
 /// Capacity that is kept while nothing waits.
@@ -83,12 +83,12 @@ impl Outgoing {
         self.bytes.len() - self.bytes_sent
     }
 
-    /// What waits, as it counts for the bound.
+    /// The cost of all that waits, as it counts for the bound.
     pub(super) fn cost(&self) -> usize {
         self.queued() + (self.entries.len() - self.entries_sent) * ENTRY_COST
     }
 
-    /// What waits, oldest first, and the payloads of all side by side.
+    /// The datagrams that wait, oldest first, and the payloads of all side by side.
     #[inline]
     pub(super) fn waiting(&self) -> (&[Entry], &[u8]) {
         (

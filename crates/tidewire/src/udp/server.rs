@@ -16,8 +16,9 @@ use super::{
     Config, Group, Handler, Sender, ServerConfig, Socket,
     bind::bind,
     error::{GroupError, SendError, StartError},
-    shared::{Shared, turn},
+    shared::{OnError, Shared},
     traffic::Traffic,
+    turn::Turn,
 };
 use crate::service::{Drain, Observer, Tasks, Workers};
 
@@ -136,8 +137,11 @@ impl Server {
         for (number, socket) in sockets.into_iter().enumerate() {
             let place = Place::of(&self.config.workers, number).map_err(StartError::Runtime)?;
             let _entered = place.handle().map(Handle::enter);
-            let observer = self.observer.clone();
-            let shared = Shared::new(socket, self.config.socket.clone(), None, observer);
+            let on_error = self
+                .observer
+                .clone()
+                .map(|observer| -> OnError { Box::new(move |error| observer.error(error)) });
+            let shared = Shared::new(socket, self.config.socket.clone(), None, on_error);
             running.sockets.push(shared.map_err(StartError::Runtime)?);
             places.push(place);
         }
@@ -165,7 +169,8 @@ impl Server {
         place: Place,
     ) -> Result<(), StartError> {
         let shared = Arc::clone(&running.sockets[number]);
-        let serving = Serving::new(shared, Arc::clone(&self.endpoint));
+        let endpoint = Arc::clone(&self.endpoint);
+        let serving = Serving::new(shared, endpoint, self.observer.clone());
         let runtime = match place {
             Place::Here => {
                 running.tasks.spawn(serving);
@@ -267,7 +272,7 @@ impl RunningServer {
         self.address
     }
 
-    /// What all of its sockets have moved.
+    /// The counters of all of its sockets together.
     pub fn traffic(&self) -> Traffic {
         let mut total = Traffic::default();
         for socket in &self.sockets {
@@ -397,22 +402,22 @@ impl Drop for RunningServer {
 }
 
 /// Tells of a socket's end, however that comes.
-struct Observed(Sender);
+struct Observed {
+    observer: Arc<dyn Observer<Sender>>,
+    sender: Sender,
+}
 
 impl Observed {
-    fn begin(sender: &Sender) -> Self {
-        if let Some(observer) = &sender.shared.observer {
-            observer.connected(sender);
-        }
-        Self(sender.clone())
+    fn begin(observer: Arc<dyn Observer<Sender>>, sender: &Sender) -> Self {
+        observer.connected(sender);
+        let sender = sender.clone();
+        Self { observer, sender }
     }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        if let Some(observer) = &self.0.shared.observer {
-            observer.disconnected(&self.0);
-        }
+        self.observer.disconnected(&self.sender);
     }
 }
 
@@ -423,11 +428,15 @@ struct Serving {
 }
 
 impl Serving {
-    fn new(shared: Arc<Shared>, endpoint: Endpoint) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        endpoint: Endpoint,
+        observer: Option<Arc<dyn Observer<Sender>>>,
+    ) -> Self {
         let served = Arc::clone(&shared);
         let task = Box::pin(async move {
             let socket = Socket::new(Arc::clone(&served));
-            let _observed = Observed::begin(&socket.sender);
+            let _observed = observer.map(|it| Observed::begin(it, &socket.sender));
             // Until the system has told so, nothing could be sent.
             served.io.writable().await.ok();
             endpoint(socket).await;
@@ -443,6 +452,10 @@ impl Future for Serving {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        turn(&this.shared, || this.task.as_mut().poll(cx))
+        let turn = Turn::begin(&*this.shared);
+        let result = this.task.as_mut().poll(cx);
+        drop(turn);
+        this.shared.flush_turn();
+        result
     }
 }

@@ -5,7 +5,6 @@
 //! task waits until it does; it ends when the queue is empty.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -13,7 +12,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Poll,
 };
 
 use socket2::SockRef;
@@ -22,23 +20,24 @@ use tokio::{io::Interest, net::UdpSocket, runtime::Handle, sync::Notify};
 use super::{
     Config, Group,
     bind::Change,
+    buffer::Buffer,
     core::Core,
     error::{GroupError, SendError, SocketError},
     outgoing::{Entry, Full, Outgoing},
-    sender::Sender,
-    system::{Buffer, Reads, System},
+    system::{Reads, System},
     traffic::Traffic,
+    turn::Turn,
 };
-use crate::{
-    service::{Drain, Observer},
-    sync::Mutex,
-};
+use crate::{service::Drain, sync::Mutex};
 
 /// Errors that wait for somebody to receive; the oldest are dropped.
 const ERRORS_MAX: usize = 16;
 
-/// What a turn holds back at most before it is sent.
+/// Most bytes that a turn holds back.
 const TURN_BYTES_MAX: usize = 64 << 10;
+
+/// Called with every error.
+pub(super) type OnError = Box<dyn Fn(&SocketError) + Send + Sync>;
 
 pub(super) struct Shared {
     pub(super) io: UdpSocket,
@@ -64,7 +63,7 @@ pub(super) struct Shared {
     /// Counted already, to be told to who receives.
     errors: Mutex<VecDeque<SocketError>>,
     has_errors: AtomicBool,
-    pub(super) observer: Option<Arc<dyn Observer<Sender>>>,
+    on_error: Option<OnError>,
 }
 
 impl fmt::Debug for Shared {
@@ -76,7 +75,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What happens to queued datagrams.
+/// Is told what happens to queued datagrams.
 pub(super) trait Outcome {
     fn sent(&mut self, out: &mut Outgoing, entry: Entry);
     /// It was refused, and is not sent.
@@ -102,7 +101,7 @@ impl Shared {
         socket: socket2::Socket,
         config: Config,
         peer: Option<SocketAddr>,
-        observer: Option<Arc<dyn Observer<Sender>>>,
+        on_error: Option<OnError>,
     ) -> io::Result<Arc<Self>> {
         let system = System::new(&socket, &config)?;
         let io = UdpSocket::from_std(socket.into())?;
@@ -122,7 +121,7 @@ impl Shared {
             changes: Mutex::new(None),
             errors: Mutex::default(),
             has_errors: AtomicBool::new(false),
-            observer,
+            on_error,
             core: Core::new(config, local, peer),
         }))
     }
@@ -151,10 +150,10 @@ impl Shared {
         let was_empty = out.is_empty();
         out.push(payload, to, source)
             .map_err(|Full| SendError::Full)?;
-        if Turn::is_of(self) && out.cost() < TURN_BYTES_MAX {
+        if Turn::is_of(&**self) && out.cost() < TURN_BYTES_MAX {
             return Ok(());
         }
-        if was_empty || Turn::is_of(self) {
+        if was_empty || Turn::is_of(&**self) {
             self.flush_now(&mut out, &mut own);
         }
         match own.error.take_if(|_| was_empty) {
@@ -414,11 +413,11 @@ impl Shared {
         Some(error)
     }
 
-    /// Counts an error, and tells the observer.
+    /// Counts an error, and tells who wants to know.
     pub(super) fn count(&self, error: &SocketError) {
         self.core.counters.error();
-        if let Some(observer) = &self.observer {
-            observer.error(error);
+        if let Some(on_error) = &self.on_error {
+            on_error(error);
         }
     }
 }
@@ -481,37 +480,4 @@ impl Drop for ForReceiver<'_> {
             self.lost(&mut Outgoing::new(0), error);
         }
     }
-}
-
-thread_local! {
-    /// The socket whose task is being polled.
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
-}
-
-/// A poll of the task that serves a socket: what it sends leaves at its end.
-pub(super) struct Turn(usize);
-
-impl Turn {
-    pub(super) fn begin(shared: &Arc<Shared>) -> Self {
-        Self(CURRENT.replace(Arc::as_ptr(shared).addr()))
-    }
-
-    fn is_of(shared: &Shared) -> bool {
-        CURRENT.get() == std::ptr::from_ref(shared).addr()
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        CURRENT.set(self.0);
-    }
-}
-
-/// Runs the work of a poll as a turn.
-pub(super) fn turn<T>(shared: &Arc<Shared>, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
-    let turn = Turn::begin(shared);
-    let result = work();
-    drop(turn);
-    shared.flush_turn();
-    result
 }

@@ -5,17 +5,18 @@ use std::{collections::VecDeque, fmt, io, net::SocketAddr, sync::Arc};
 use bytes::BytesMut;
 
 use super::{
+    buffer::Buffer,
     datagram::{Datagram, Origin},
     error::{RecvError, SendError, SocketError},
     handler::{self, BATCHES_MAX, Handler, LAST_BATCHES_MAX},
     sender::Sender,
     shared::{Shared, is_about_earlier},
-    system::Buffer,
 };
 
 /// A bound UDP socket: a server's, or a [client's](super::Client).
 ///
-/// What is sent goes to the system at once, except while the task of a server is being polled: then the answers to a batch of datagrams leave together. Receiving needs no arming. Dropping the socket closes it.
+/// Datagrams are given to the system at once, except while the task of a server is being polled: then the answers to a batch
+/// of datagrams leave together. Receiving needs no arming. Dropping the socket closes it.
 pub struct Socket {
     pub(super) sender: Sender,
     /// Of the last call, not asked for yet.
@@ -168,7 +169,7 @@ impl Socket {
         let read = Buffer::lend(|buffer| {
             let reads = shared.recv(buffer)?;
             let (mut datagrams, mut bytes) = (0, 0);
-            let all = || buffer.datagrams(reads.count, &shared.system);
+            let all = || buffer.datagrams(reads.count, shared.system.local);
             let mut payloads = BytesMut::with_capacity(all().map(|it| it.payload.len()).sum());
             for datagram in all() {
                 datagrams += 1;
@@ -273,7 +274,7 @@ impl Socket {
 /// Room for datagrams that is kept when none waits.
 const INBOX_KEPT: usize = 64;
 
-/// What a call has found.
+/// The result of a call.
 enum Read {
     Datagrams,
     Error(SocketError),

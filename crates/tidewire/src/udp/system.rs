@@ -7,27 +7,20 @@
 
 use std::{
     array,
-    cell::Cell,
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr},
 };
 
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use tokio::net::UdpSocket;
 
 use super::{
     Config,
+    buffer::{Buffer, READ_BYTES, READ_STRIDE},
     config::BATCH_MAX,
-    datagram::{DatagramRef, Origin, canonical},
     error::SocketError,
     outgoing::Entry,
 };
-
-/// A read has room for all that the system puts together.
-const READ_BYTES: usize = 1 << 16;
-
-/// From one read's bytes to the next: not a power of two, since the first bytes of all would share a few lines of the cache.
-const READ_STRIDE: usize = READ_BYTES + 192;
 
 /// A run has this many datagrams at least; shorter ones leave together with others.
 const RUN_MIN: usize = 3;
@@ -36,72 +29,19 @@ const RUN_MIN: usize = 3;
 /// smallest that a path of IPv6 may carry (RFC 8200 section 5).
 const SEGMENT_MAX: usize = 1280 - 48;
 
-/// What a run may carry: an IP packet of 64 KiB with its headers.
+/// Most bytes of a run: an IP packet of 64 KiB with its headers.
 const RUN_BYTES_MAX: usize = 65_535 - 48;
 
-/// What this module knows of a socket.
+/// A socket, as far as this module knows it.
 #[derive(Debug)]
 pub(super) struct System {
     state: UdpSocketState,
     batch_max: usize,
     /// The only address datagrams to this socket are sent to.
-    local: Option<IpAddr>,
+    pub(super) local: Option<IpAddr>,
     /// The peer that the system was told of.
     peer: Option<SocketAddr>,
     errors: bool,
-}
-
-/// The buffer of a thread.
-pub(super) struct Buffer {
-    bytes: Vec<u8>,
-    meta: [RecvMeta; BATCH_MAX],
-}
-
-thread_local! {
-    static BUFFER: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
-}
-
-impl Buffer {
-    /// Lends the buffer of this thread.
-    pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        let mut buffer = BUFFER.take().unwrap_or_else(|| {
-            Box::new(Self {
-                bytes: vec![0; BATCH_MAX * READ_STRIDE],
-                meta: [RecvMeta::default(); BATCH_MAX],
-            })
-        });
-        let result = work(&mut buffer);
-        BUFFER.set(Some(buffer));
-        result
-    }
-
-    /// The datagrams of a read, of as many as there were.
-    pub(super) fn datagrams<'a>(
-        &'a self,
-        reads: usize,
-        system: &System,
-    ) -> impl Iterator<Item = DatagramRef<'a>> {
-        let local = system.local;
-        let reads = self
-            .meta
-            .iter()
-            .zip(self.bytes.chunks(READ_STRIDE))
-            .take(reads);
-        reads.flat_map(move |(meta, bytes)| {
-            let origin = Origin {
-                from: canonical(meta.addr),
-                to: meta.dst_ip.map(|it| it.to_canonical()).or(local),
-                interface: meta.interface_index,
-            };
-            let mut left = Some(&bytes[..meta.len]);
-            std::iter::from_fn(move || {
-                let bytes = left.take()?;
-                let (payload, behind) = bytes.split_at(meta.stride.min(bytes.len()));
-                left = (!behind.is_empty()).then_some(behind);
-                Some(DatagramRef { payload, origin })
-            })
-        })
-    }
 }
 
 impl System {
@@ -218,7 +158,7 @@ impl System {
     }
 }
 
-/// What a call has read.
+/// The result of a call that reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reads {
     pub(super) count: usize,

@@ -5,10 +5,10 @@ use std::{io, sync::Arc};
 use tidewire_proto::{
     ProtocolError,
     handshake::{HandshakeError, Refusal, RequestError, UrlError},
-    proxy::TunnelError,
 };
 
 use super::{HttpResponse, OtherProtocol};
+use crate::net::ProxyError;
 
 /// Receiving ended otherwise than by a closing handshake.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -245,23 +245,5 @@ pub enum AcceptError {
     Lost(#[source] io::Error),
     /// Not done within the handshake deadline.
     #[error("no handshake in time")]
-    TimedOut,
-}
-
-/// A client found no way through its proxy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProxyError {
-    /// Name resolution of the proxy's host or TCP failed.
-    #[error("cannot reach the proxy")]
-    Unreachable(#[source] io::Error),
-    /// The connection ended before the tunnel was open.
-    #[error("the connection to the proxy was lost")]
-    Lost(#[source] io::Error),
-    /// The proxy refused, cannot reach the server, or is no proxy of this kind.
-    #[error("the proxy opened no tunnel")]
-    Tunnel(#[from] TunnelError),
-    /// No tunnel within the connect deadline.
-    #[error("the proxy opened no tunnel in time")]
     TimedOut,
 }

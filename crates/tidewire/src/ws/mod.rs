@@ -18,6 +18,7 @@ mod topic; // broadcast
 mod response; // what a server says instead
 mod error; // what can go wrong, per operation
 
+pub use crate::net::ProxyError;
 pub use crate::{
     http::{Fallback, Unrouted},
     net::{ConnectionCounts, Peer},
@@ -32,7 +33,7 @@ pub use client::{
 };
 pub use decision::{AcceptFuture, Decision};
 pub use endpoint::{Endpoint, Handlers, IntoEndpoint};
-pub use error::{AcceptError, ConnectError, ProxyError, RecvError, SendError};
+pub use error::{AcceptError, ConnectError, RecvError, SendError};
 #[cfg(feature = "futures")]
 pub use message_stream::{MessageStream, MessageStreamError};
 pub use reconnect::{

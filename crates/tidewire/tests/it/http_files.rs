@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Response, header};
 use tempfile::TempDir;
 use tidewire::{
-    http::{self as web, CacheConfig, CacheError, FileCache, Handler, HandlerService, Http, Session},
+    http::{
+        self as web, CacheConfig, CacheError, FileCache, Handler, HandlerService, Http, Session,
+    },
     service::{Config, RunningServer, Server, Workers},
 };
 use tokio::{
@@ -22,11 +24,7 @@ const HOUR: Duration = Duration::from_hours(1);
 struct Application;
 
 impl Handler for Application {
-    async fn received(
-        &self,
-        _session: &Session,
-        request: http::Request<Bytes>,
-    ) -> Response<Bytes> {
+    async fn received(&self, _session: &Session, request: http::Request<Bytes>) -> Response<Bytes> {
         web::get_response(format!("application: {}", request.uri().path()), None)
     }
 }
@@ -52,7 +50,9 @@ fn write(folder: &Path, name: &str, content: &[u8]) {
 fn serve(cache: &FileCache) -> RunningServer<Http<HandlerService<Application>>> {
     let config = Config::new("127.0.0.1:0".parse().unwrap()).workers(Workers::Pool);
     let http = web::Config::default().files(cache.clone());
-    Server::new(config, Http::handler(Application, http)).start().unwrap()
+    Server::new(config, Http::handler(Application, http))
+        .start()
+        .unwrap()
 }
 
 /// Sends a request without and with `Connection: close`, which go two ways; the answers must be the same but for `Date`.
@@ -68,11 +68,23 @@ async fn ask(
     assert_eq!(first.status, second.status, "{method} {path} {fields}");
     assert_eq!(first.body, second.body, "{method} {path} {fields}");
     let names = [
-        "content-type", "content-length", "cache-control", "etag", "last-modified", "vary",
-        "content-encoding", "content-range", "accept-ranges", "location",
+        "content-type",
+        "content-length",
+        "cache-control",
+        "etag",
+        "last-modified",
+        "vary",
+        "content-encoding",
+        "content-range",
+        "accept-ranges",
+        "location",
     ];
     for name in names {
-        assert_eq!(first.field(name), second.field(name), "{method} {path} {fields} {name}");
+        assert_eq!(
+            first.field(name),
+            second.field(name),
+            "{method} {path} {fields} {name}"
+        );
     }
     first
 }
@@ -88,7 +100,9 @@ impl Answer {
     fn field(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines();
         let mut fields = lines.filter_map(|line| line.split_once(": "));
-        fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        fields
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
@@ -101,8 +115,14 @@ async fn exchange(
     tcp.write_all(request.as_bytes()).await.unwrap();
     tcp.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    timeout(HANG, tcp.read_to_end(&mut answer)).await.expect("an end").unwrap();
-    let end = answer.windows(4).position(|it| it == b"\r\n\r\n").expect("a head");
+    timeout(HANG, tcp.read_to_end(&mut answer))
+        .await
+        .expect("an end")
+        .unwrap();
+    let end = answer
+        .windows(4)
+        .position(|it| it == b"\r\n\r\n")
+        .expect("a head");
     let head = String::from_utf8(answer[..end].to_vec()).unwrap();
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
@@ -200,7 +220,10 @@ async fn ranges_are_served_from_memory_and_from_disk_alike() {
         let part = ask(&running, "GET", "/a.bin", "Range: bytes=1000-150999\r\n").await;
         assert_eq!(part.status, 206);
         assert!(part.body == content[1000..151_000]);
-        assert_eq!(part.field("content-range"), Some("bytes 1000-150999/200000"));
+        assert_eq!(
+            part.field("content-range"),
+            Some("bytes 1000-150999/200000")
+        );
         let end = ask(&running, "GET", "/a.bin", "Range: bytes=-1\r\n").await;
         assert_eq!((end.status, &*end.body), (206, &content[199_999..]));
         let behind = ask(&running, "GET", "/a.bin", "Range: bytes=200000-\r\n").await;
@@ -211,7 +234,10 @@ async fn ranges_are_served_from_memory_and_from_disk_alike() {
         let fields = "Range: bytes=0-0\r\nIf-Range: \"other\"\r\n";
         assert_eq!(ask(&running, "GET", "/a.bin", fields).await.status, 200);
         let head = ask(&running, "HEAD", "/a.bin", "Range: bytes=0-0\r\n").await;
-        assert_eq!((head.status, head.field("content-length")), (200, Some("200000")));
+        assert_eq!(
+            (head.status, head.field("content-length")),
+            (200, Some("200000"))
+        );
     }
 }
 
@@ -225,9 +251,13 @@ async fn several_ranges_come_as_parts_between_boundaries() {
     let answer = exchange(&running, request).await;
     assert_eq!(answer.status, 206);
     let boundary = answer.field("content-type").unwrap();
-    let boundary = boundary.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let boundary = boundary
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap();
     let part = |range: &str, text: &str| {
-        format!("--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/10\r\n\r\n{text}\r\n")
+        format!(
+            "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/10\r\n\r\n{text}\r\n"
+        )
     };
     let expected = part("0-1", "01") + &part("8-9", "89") + &format!("--{boundary}--\r\n");
     assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
@@ -235,7 +265,11 @@ async fn several_ranges_come_as_parts_between_boundaries() {
 
 #[tokio::test]
 async fn a_precompressed_form_goes_to_those_who_take_it() {
-    let www = folder(&[("a.js", b"plain"), ("a.js.gz", b"zipped"), ("a.js.br", b"brotli")]);
+    let www = folder(&[
+        ("a.js", b"plain"),
+        ("a.js.gz", b"zipped"),
+        ("a.js.br", b"brotli"),
+    ]);
     let cache = FileCache::new(quiet());
     cache.add_directory(www.path(), "/", HOUR).unwrap();
     let running = serve(&cache);
@@ -247,8 +281,15 @@ async fn a_precompressed_form_goes_to_those_who_take_it() {
         ("Accept-Encoding: zstd\r\n", None, b"plain"),
     ] {
         let answer = ask(&running, "GET", "/a.js", accepted).await;
-        assert_eq!((answer.field("content-encoding"), &*answer.body), (coding, body), "{accepted}");
-        assert_eq!(answer.field("content-type"), Some("text/javascript; charset=utf-8"));
+        assert_eq!(
+            (answer.field("content-encoding"), &*answer.body),
+            (coding, body),
+            "{accepted}"
+        );
+        assert_eq!(
+            answer.field("content-type"),
+            Some("text/javascript; charset=utf-8")
+        );
         assert_eq!(answer.field("vary"), Some("Accept-Encoding"));
         let etag = answer.field("etag").unwrap();
         let again = format!("{accepted}If-None-Match: {etag}\r\n");
@@ -267,7 +308,10 @@ async fn the_index_of_a_folder_is_an_option() {
     assert_eq!(ask(&running, "GET", "/", "").await.body, b"root");
     assert_eq!(ask(&running, "GET", "/docs/", "").await.body, b"docs");
     let moved = ask(&running, "GET", "/docs?a=b", "").await;
-    assert_eq!((moved.status, moved.field("location")), (301, Some("/docs/?a=b")));
+    assert_eq!(
+        (moved.status, moved.field("location")),
+        (301, Some("/docs/?a=b"))
+    );
     let elsewhere = ask(&running, "GET", "//docs", "").await;
     assert_eq!(elsewhere.status, 200, "the application's: {elsewhere:?}");
 }
@@ -300,8 +344,14 @@ fn what_changes_on_disk_changes_in_the_cache() {
     let www = folder(&[("a.txt", b"one"), ("b.txt", b"b")]);
     let cache = FileCache::new(quiet());
     cache.add_directory(www.path(), "/", HOUR).unwrap();
-    cache.insert("/c.txt", Response::new(Bytes::from("mine")), None).unwrap();
-    let etag = |path: &str| cache.find(path).map(|it| it.headers()[header::ETAG].clone());
+    cache
+        .insert("/c.txt", Response::new(Bytes::from("mine")), None)
+        .unwrap();
+    let etag = |path: &str| {
+        cache
+            .find(path)
+            .map(|it| it.headers()[header::ETAG].clone())
+    };
     let first = etag("/a.txt");
     write(www.path(), "a.txt", b"another");
     write(www.path(), "c.txt", b"not mine");
@@ -312,7 +362,11 @@ fn what_changes_on_disk_changes_in_the_cache() {
     assert_ne!(etag("/a.txt"), first);
     assert!(cache.find("/b.txt").is_none());
     assert_eq!(cache.find("/new/d.txt").unwrap().body(), "d");
-    assert_eq!(cache.find("/c.txt").unwrap().body(), "mine", "the application goes first");
+    assert_eq!(
+        cache.find("/c.txt").unwrap().body(),
+        "mine",
+        "the application goes first"
+    );
     // A directory that is away for a moment keeps what was read.
     fs::remove_dir_all(www.path()).unwrap();
     cache.expire();
@@ -327,7 +381,7 @@ fn a_thread_of_the_cache_sees_changes_by_itself() {
     let cache = FileCache::new(CacheConfig::default().reload_every(Duration::from_millis(50)));
     cache.add_directory(www.path(), "/", HOUR).unwrap();
     write(www.path(), "a.txt", b"a");
-    let (found, wait) = std::sync::mpsc::channel();
+    let (found, wait) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         while cache.find("/a.txt").is_none() {
             std::thread::yield_now();
@@ -342,17 +396,27 @@ async fn a_response_of_the_application_is_served_until_it_expires() {
     let cache = FileCache::new(quiet());
     let mut response = Response::new(Bytes::from("made"));
     *response.status_mut() = http::StatusCode::ACCEPTED;
-    response.headers_mut().insert(header::CONTENT_TYPE, "a/b".parse().unwrap());
-    cache.insert("/made", response, Duration::from_secs(10).into()).unwrap();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, "a/b".parse().unwrap());
+    cache
+        .insert("/made", response, Duration::from_secs(10).into())
+        .unwrap();
     let (found, left) = cache.find_with_timeout("/made").unwrap();
-    assert_eq!((found.status().as_u16(), left), (202, Some(Duration::from_secs(10))));
+    assert_eq!(
+        (found.status().as_u16(), left),
+        (202, Some(Duration::from_secs(10)))
+    );
     let running = serve(&cache);
     let answer = ask(&running, "GET", "/made", "").await;
     assert_eq!((answer.status, &*answer.body), (202, &b"made"[..]));
     assert_eq!(answer.field("content-type"), Some("a/b"));
     tokio::time::advance(Duration::from_secs(10)).await;
     assert!(cache.find("/made").is_none());
-    assert_eq!(ask(&running, "GET", "/made", "").await.body, b"application: /made");
+    assert_eq!(
+        ask(&running, "GET", "/made", "").await.body,
+        b"application: /made"
+    );
     cache.expire();
     assert_eq!((cache.len(), cache.bytes()), (0, 0));
     let error = cache.insert("made", Response::default(), None).unwrap_err();
@@ -368,14 +432,27 @@ async fn a_full_cache_reads_files_from_disk_and_refuses_responses() {
     assert!(cache.bytes() <= 10_000, "{}", cache.bytes());
     let running = serve(&cache);
     for path in ["/a.txt", "/b.txt"] {
-        assert!(ask(&running, "GET", path, "").await.body == content, "{path}");
+        assert!(
+            ask(&running, "GET", path, "").await.body == content,
+            "{path}"
+        );
     }
-    let error = cache.insert("/c", Response::new(Bytes::from(content)), None).unwrap_err();
-    assert!(matches!(error, CacheError::Full { len: 6000, .. }), "{error}");
+    let error = cache
+        .insert("/c", Response::new(Bytes::from(content)), None)
+        .unwrap_err();
+    assert!(
+        matches!(error, CacheError::Full { len: 6000, .. }),
+        "{error}"
+    );
     let cache = FileCache::new(quiet().entries_max(1));
     let error = cache.add_directory(www.path(), "/", HOUR).unwrap_err();
-    assert!(matches!(error, CacheError::TooMany { entries_max: 1 }), "{error}");
-    let error = cache.add_directory(www.path().join("nowhere"), "/", HOUR).unwrap_err();
+    assert!(
+        matches!(error, CacheError::TooMany { entries_max: 1 }),
+        "{error}"
+    );
+    let error = cache
+        .add_directory(www.path().join("nowhere"), "/", HOUR)
+        .unwrap_err();
     assert!(matches!(error, CacheError::Unreadable { .. }), "{error}");
 }
 
@@ -384,7 +461,9 @@ fn two_caches_exchange_all_they_have() {
     let www = folder(&[("a.txt", b"a")]);
     let (one, other) = (FileCache::new(quiet()), FileCache::new(quiet()));
     one.add_directory(www.path(), "/", HOUR).unwrap();
-    other.insert("/b", Response::new(Bytes::from("b")), None).unwrap();
+    other
+        .insert("/b", Response::new(Bytes::from("b")), None)
+        .unwrap();
     one.swap(&other);
     one.swap(&one.clone());
     assert!(one.find("/b").is_some() && one.find("/a.txt").is_none());
@@ -400,20 +479,36 @@ async fn cached_answers_never_overtake_those_of_the_application() {
     cache.insert("/file", Response::new(large), None).unwrap();
     let running = serve(&cache);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-    let round: String = ["/file", "/1", "/2", "/file", "/file", "/3"].map(get).concat();
+    let round: String = ["/file", "/1", "/2", "/file", "/file", "/3"]
+        .map(get)
+        .concat();
     let requests = round.repeat(50) + "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let tcp = TcpStream::connect(running.local_addr()).await.unwrap();
     let (mut read, mut write) = tcp.into_split();
     // Written without being read, until the server's answers fill every buffer.
-    let writing = tokio::spawn(async move { write.write_all(requests.as_bytes()).await.map(|()| write) });
+    let writing =
+        tokio::spawn(async move { write.write_all(requests.as_bytes()).await.map(|()| write) });
     let mut answer = Vec::new();
-    timeout(HANG, read.read_to_end(&mut answer)).await.expect("an end").unwrap();
+    timeout(HANG, read.read_to_end(&mut answer))
+        .await
+        .expect("an end")
+        .unwrap();
     writing.await.unwrap().unwrap();
     let text = String::from_utf8(answer).unwrap();
     let bodies: Vec<&str> = text.split("HTTP/1.1 200 OK\r\n").skip(1).collect();
-    let bodies: Vec<&str> = bodies.iter().map(|it| it.split_once("\r\n\r\n").unwrap().1).collect();
+    let bodies: Vec<&str> = bodies
+        .iter()
+        .map(|it| it.split_once("\r\n\r\n").unwrap().1)
+        .collect();
     assert_eq!(bodies.len(), 301);
-    let kind = |body: &&str| if body.len() == 100_000 { "/file" } else { body.trim_start_matches("application: ") }.to_owned();
+    let kind = |body: &&str| {
+        if body.len() == 100_000 {
+            "/file"
+        } else {
+            body.trim_start_matches("application: ")
+        }
+        .to_owned()
+    };
     let kinds: Vec<String> = bodies.iter().map(kind).collect();
     for round in kinds.chunks_exact(6) {
         assert_eq!(round, ["/file", "/1", "/2", "/file", "/file", "/3"]);

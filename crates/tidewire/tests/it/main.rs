@@ -23,7 +23,11 @@ mod http;
 #[cfg(feature = "http")]
 mod http_connections;
 #[cfg(feature = "http")]
+mod http_client;
+#[cfg(feature = "http")]
 mod http_files;
+#[cfg(feature = "http")]
+mod http_hooks;
 #[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]

@@ -275,12 +275,14 @@ async fn a_successor_gets_the_listener_and_the_file() {
     let bare = handed.iter().map(|listener| {
         use std::os::fd::AsFd as _;
         let descriptor = listener.as_fd().try_clone_to_owned().unwrap();
-        Listener::try_from(descriptor).unwrap().own_file()
+        Listener::try_from(descriptor).unwrap()
     });
     let second = server(Address::unix(&path), |_config| {})
         .start_on(bare)
         .unwrap();
+    assert!(handed[0].is_file_owner() && !second.listeners()[0].is_file_owner());
     handed[0].leave_file();
+    second.listeners()[0].own_file();
     drop(handed);
     first.stop_accepting();
     drop(first);

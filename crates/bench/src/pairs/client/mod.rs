@@ -6,7 +6,9 @@
 mod job; // what the clients of a run share
 mod run; // from the first connection to the report
 mod stream; // TCP and TLS, and what is spoken over them
+mod proto; // the FBE simple protocol's requests and responses
 mod trace; // HTTP's requests and answers
+mod udp; // datagrams, and groups of receivers
 mod ws; // WebSocket and WebSocket over TLS
 
 pub use run::{RunError, run};

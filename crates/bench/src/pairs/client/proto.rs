@@ -1,7 +1,7 @@
 //! The FBE simple protocol: requests, and where their responses end.
 
 use bytes::{Bytes, BytesMut};
-use tidewire::proto::fbe::{Frame, Id, MessageRef, MessageType};
+use tidewire::proto::fbe::{Decoder, Id, MessageRef, MessageType};
 
 use super::{
     job::Job,
@@ -11,7 +11,9 @@ use super::{
 /// `SimpleRequest`s with a text of as many NUL characters as a message has bytes, as of the original. All have the same
 /// id: to the server ids are bytes to be sent back.
 #[derive(Debug, Default)]
-pub(super) struct Requests;
+pub(super) struct Requests {
+    decoder: Decoder,
+}
 
 impl Messages for Requests {
     fn message(job: &Job) -> Bytes {
@@ -30,18 +32,14 @@ impl Messages for Requests {
     fn split(&mut self, _job: &Job, bytes: &[u8]) -> Result<Split, String> {
         let mut split = Split::default();
         let mut rest = bytes;
-        while let Some(frame) =
-            Frame::split_first(rest, RESPONSE_BYTES_MAX).map_err(|error| error.to_string())?
-        {
-            if frame.message_type() == Some(MessageType::Response) {
-                split.messages += 1;
-            }
-            rest = rest.get(frame.bytes().len()..).unwrap_or_default();
+        while !rest.is_empty() {
+            let (taken, frame) = self.decoder.receive(rest);
+            let frame = frame.map_err(|error| error.to_string())?;
+            let is_response =
+                frame.is_some_and(|frame| frame.type_number() == MessageType::Response.number());
+            split.messages += u64::from(is_response);
+            rest = rest.get(taken..).unwrap_or_default();
         }
-        split.unread = rest.len();
         Ok(split)
     }
 }
-
-/// A response has 40 bytes; a greeting in between may be longer.
-const RESPONSE_BYTES_MAX: usize = 64 << 10;

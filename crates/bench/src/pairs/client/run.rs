@@ -20,9 +20,10 @@ use super::{
         scenario::{ClientSettings, Transport},
     },
     job::Job,
+    proto::Requests,
     stream::{self, Plain},
     trace::Trace,
-    ws,
+    udp, ws,
 };
 use crate::process::{self, SocketKind, Usage};
 
@@ -339,9 +340,8 @@ async fn serve(job: Arc<Job>, meters: Vec<Meter>) {
                 Transport::Ws | Transport::Wss => ws::run(job, meter).await,
                 Transport::Tcp | Transport::Tls => stream::run::<Plain>(job, meter).await,
                 Transport::Http | Transport::Https => stream::run::<Trace>(job, meter).await,
-                Transport::Udp | Transport::Proto => {
-                    meter.tell(Event::Unreachable("no client yet".to_owned()));
-                }
+                Transport::Udp => udp::run(job, meter).await,
+                Transport::Proto => stream::run::<Requests>(job, meter).await,
             }
         });
     }

@@ -8,7 +8,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidewire::udp::{Client, ConnectError, DatagramRef, Group, Handler, RecvError, Sender, Session, Socket};
+use tidewire::udp::{
+    Client, ConnectError, DatagramRef, Group, Handler, RecvError, Sender, Session, Socket,
+};
 use tokio::time::{sleep, timeout};
 
 use super::{

@@ -20,7 +20,7 @@ pub(super) fn start(
     workers: Workers,
     tls: Option<ServerTls>,
 ) -> Result<Box<dyn Drained>, StartError> {
-    let mut config = service::Config::new(address).workers(workers);
+    let mut config = service::Config::new(address.into()).workers(workers);
     config.tls = tls;
     let mut http = Config::default();
     http.trace = true;

@@ -6,6 +6,8 @@
 mod multicast; // messages at a rate
 mod identity; // the certificate to show
 mod tcp; // bytes over TCP and TLS
+mod udp; // datagrams, and groups of receivers
+mod proto; // the FBE simple protocol
 mod http; // HTTP and HTTPS
 mod ws; // WebSocket and WebSocket over TLS
 
@@ -43,6 +45,9 @@ pub enum ServeError {
     /// It cannot listen.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No socket can be bound.
+    #[error(transparent)]
+    Bind(#[from] tidewire::udp::StartError),
     /// Certificate or key cannot be used.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
@@ -160,9 +165,8 @@ impl PairServer {
             Transport::Ws | Transport::Wss => Box::new(ws::start(settings, address, workers, tls)?),
             Transport::Tcp | Transport::Tls => Box::new(tcp::start(address, workers, tls)?),
             Transport::Http | Transport::Https => http::start(address, workers, tls)?,
-            Transport::Udp | Transport::Proto => {
-                return Err(ServeError::Thread(io::ErrorKind::Unsupported.into()));
-            }
+            Transport::Udp => Box::new(udp::start(settings, address, workers)?),
+            Transport::Proto => Box::new(proto::start(address, workers)?),
         };
         self.address = server.local_addr();
         let multicast = match server.publisher() {

@@ -16,7 +16,7 @@ pub(super) fn start(
     workers: Workers,
     tls: Option<ServerTls>,
 ) -> Result<RunningServer, StartError> {
-    let mut config = ServerConfig::new(address).workers(workers).tls(tls);
+    let mut config = ServerConfig::new(address.into()).workers(workers).tls(tls);
     // As of the original: up to 1 MiB waits for a client; what comes then is dropped for it.
     config.broadcast.backlog_bytes_max = 1 << 20;
     config.broadcast.too_slow = TooSlow::Skip;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tidewire::{
     service::Workers,
     udp::{
-        DatagramRef, Handler, Handlers, Interface, RunningServer, Sender, Server, ServerConfig, Session,
-        Socket, StartError,
+        DatagramRef, Handler, Interface, RunningServer, Sender, Server, ServerConfig, Session,
+        StartError,
     },
 };
 use tokio::runtime::Runtime;
@@ -28,7 +28,7 @@ pub(super) fn start(
     let mut config = ServerConfig::new(listen);
     config.workers = workers;
     config.socket.multicast.interface = Interface::from(settings.interface.as_str());
-    let running = Server::new(config, Handlers(|_socket: &Socket| Echo)).start()?;
+    let running = Server::handlers(config, |_sender| Echo).start()?;
     Ok(UdpServer {
         running,
         group: is_group.then_some(address),

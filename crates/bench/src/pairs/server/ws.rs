@@ -23,7 +23,7 @@ pub(super) fn start(
     workers: Workers,
     tls: Option<ServerTls>,
 ) -> Result<RunningServer, StartError> {
-    let mut config = ServerConfig::new(address);
+    let mut config = ServerConfig::new(address.into());
     config.workers = workers;
     config.tls = tls;
     config.socket = Config::default().into();

@@ -303,7 +303,7 @@ impl BackendSession {
             head,
         } = reached;
         let confirms_by_pong = head.has_token(CONFIRM.0, CONFIRM.1);
-        self.record.served_by(&lease.upstream().url.host_header());
+        self.record.served_by(&lease.upstream().url.server());
         let movable = self.resume.is_some();
         if let Some(health) = &self.target.endpoint().health
             && health.on_unhealthy.leaves(movable)

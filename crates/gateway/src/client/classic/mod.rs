@@ -54,7 +54,7 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Classic,
-        client: client_request.client.ip(),
+        client: client_request.client.node(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     });

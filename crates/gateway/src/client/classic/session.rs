@@ -333,7 +333,7 @@ impl ClassicSession {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Classic,
-            client: self.client_request.client.ip(),
+            client: self.client_request.client.node(),
             request: None,
             trace: self.client_request.trace(),
         });

@@ -59,7 +59,7 @@ pub(crate) async fn open(
         parent: None,
         endpoint: None,
         dialect: Dialect::Mux,
-        client: client_request.client.ip(),
+        client: client_request.client.node(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     });

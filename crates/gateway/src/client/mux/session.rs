@@ -372,7 +372,7 @@ impl MuxSession {
             parent: Some(self.record.id),
             endpoint: Some(endpoint.name.as_str().into()),
             dialect: Dialect::Mux,
-            client: self.client_request.client.ip(),
+            client: self.client_request.client.node(),
             request: None,
             trace: self.client_request.trace(),
         });

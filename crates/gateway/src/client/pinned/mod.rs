@@ -89,7 +89,7 @@ pub(crate) async fn open(
         parent: None,
         endpoint: Some(endpoint.name.as_str().into()),
         dialect: Dialect::Pinned,
-        client: client_request.client.ip(),
+        client: client_request.client.node(),
         request: Some(client_request.request_line()),
         trace: client_request.trace(),
     };

@@ -62,9 +62,7 @@ pub(super) async fn open(admitted: AdmittedClient, opening: Opening) -> Option<E
         .write_timeout(settings.limits.write_timeout)
         .idle_timeout(settings.limits.idle_timeout);
     let session = admitted.gateway.sessions.open(admitted.begin);
-    session
-        .record
-        .served_by(&lease.upstream().url.host_header());
+    session.record.served_by(&lease.upstream().url.server());
     if let Some(health) = &admitted.target.endpoint().health
         && health.on_unhealthy.leaves(false)
     {

@@ -1,9 +1,9 @@
 //! The exchange itself: what predecessor and successor say to each other, and how long they wait.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
 use rustix::net::sockopt::socket_acceptconn;
-use tidewire::net::Listener;
+use tidewire::net::{Address, Listener};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
@@ -39,6 +39,7 @@ async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
                 role,
                 address,
                 sockets,
+                owns_file,
             } => {
                 let mut received = Vec::new();
                 for _ in 0..sockets {
@@ -46,7 +47,9 @@ async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
                     received.push(socket.ok_or(HandoverError::Protocol("a socket is missing"))?);
                 }
                 let sockets: Result<Vec<_>, _> = received.into_iter().map(listening).collect();
-                add(&mut bound, role, address, sockets?);
+                let unknown = |_| HandoverError::Protocol("an address cannot be read");
+                let address = address.parse().map_err(unknown)?;
+                add(&mut bound, role, address, sockets?, owns_file);
             }
             Line::End => return Ok(bound),
             Line::Refused { why } => return Err(HandoverError::Refused(why)),
@@ -59,10 +62,16 @@ async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
 
 /// Sockets of one listener may come with several lines. Two listeners may be called alike (port 0), but
 /// then they listen elsewhere.
-fn add(bound: &mut Vec<Bound>, role: Role, configured: SocketAddr, sockets: Vec<Listener>) {
+fn add(
+    bound: &mut Vec<Bound>,
+    role: Role,
+    configured: Address,
+    sockets: Vec<Listener>,
+    owns_file: bool,
+) {
     let address = |sockets: &[Listener]| sockets.first().and_then(|it| it.local_addr().ok());
     if let Some(last) = bound.last_mut()
-        && (last.role, last.configured) == (role, configured)
+        && (last.role, &last.configured) == (role, &configured)
         && address(&last.sockets) == address(&sockets)
     {
         last.sockets.extend(sockets);
@@ -71,6 +80,7 @@ fn add(bound: &mut Vec<Bound>, role: Role, configured: SocketAddr, sockets: Vec<
             role,
             configured,
             sockets,
+            owns_file,
         });
     }
 }
@@ -166,8 +176,9 @@ impl Successor {
             for sockets in bound.sockets.chunks(wire::ATTACHED_MAX) {
                 let line = Line::Listener {
                     role: bound.role,
-                    address: bound.configured,
+                    address: bound.configured.to_string(),
                     sockets: sockets.len(),
+                    owns_file: bound.owns_file,
                 };
                 self.0.send(&line, sockets).await?;
             }

@@ -23,17 +23,17 @@ pub(crate) use self::{
     socket::{HandoverSocket, ask},
 };
 
-use std::net::SocketAddr;
-
-use tidewire::net::Listener;
+use tidewire::net::{Address, Listener};
 
 /// Sockets that are bound to a listener's address.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) role: Role,
     /// The address in the settings.
-    pub(crate) configured: SocketAddr,
+    pub(crate) configured: Address,
     pub(crate) sockets: Vec<Listener>,
+    /// The file of a Unix socket goes with its listener, not with a service manager's.
+    pub(crate) owns_file: bool,
 }
 
 /// Who connects to a listener.
@@ -51,11 +51,12 @@ impl Bound {
     /// When there is no descriptor left.
     pub(crate) fn of(
         role: Role,
-        configured: SocketAddr,
+        configured: Address,
         listeners: &[Listener],
     ) -> std::io::Result<Self> {
         let sockets = listeners.iter();
         Ok(Self {
+            owns_file: listeners.iter().any(Listener::is_file_owner),
             role,
             configured,
             sockets: sockets.map(Listener::try_clone).collect::<Result<_, _>>()?,

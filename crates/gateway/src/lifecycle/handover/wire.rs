@@ -17,7 +17,6 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -57,8 +56,11 @@ pub(super) enum Line {
     /// So many sockets are attached, which listen at the address that the settings call this.
     Listener {
         role: Role,
-        address: SocketAddr,
+        address: String,
         sockets: usize,
+        /// The file of a Unix socket goes with it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        owns_file: bool,
     },
     /// These were all.
     End,
@@ -66,6 +68,11 @@ pub(super) enum Line {
     Ready,
     /// The predecessor accepts nothing more.
     Released,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 /// A connection between two processes.
@@ -202,8 +209,9 @@ mod tests {
         for sockets in [&sockets[..], &sockets[..1]] {
             let line = Line::Listener {
                 role: Role::Clients,
-                address: sockets[0].socket_addr().unwrap(),
+                address: sockets[0].local_addr().unwrap().to_string(),
                 sockets: sockets.len(),
+                owns_file: false,
             };
             left.send(&line, sockets).await.unwrap();
         }

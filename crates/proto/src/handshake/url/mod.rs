@@ -262,6 +262,14 @@ impl Url {
         self.authority(self.without_zone())
     }
 
+    /// The server as people know it: as [`host_header`](Self::host_header), or the Unix socket.
+    pub fn server(&self) -> String {
+        match &self.unix_socket {
+            Some(path) => format!("unix:{path}"),
+            None => self.host_header(),
+        }
+    }
+
     fn without_zone(&self) -> &str {
         self.host
             .split_once('%')

@@ -17,7 +17,11 @@ use crate::http::{
 
 /// The form of an entry that the client takes.
 pub(super) fn negotiate<'a>(entry: &'a Entry, asked: &Asked<'_>) -> &'a Representation {
-    let Some(list) = asked.accept_encoding.as_deref().filter(|_| !entry.encoded.is_empty()) else {
+    let Some(list) = asked
+        .accept_encoding
+        .as_deref()
+        .filter(|_| !entry.encoded.is_empty())
+    else {
         return &entry.plain;
     };
     let is_taken = |form: &&Representation| form.coding.is_some_and(|coding| accepts(list, coding));
@@ -43,11 +47,19 @@ pub(super) async fn answer(
     match judge(entry, form, asked) {
         Outcome::NotModified => {
             let headers = not_modified(&form.headers);
-            return Ok(build(StatusCode::NOT_MODIFIED, headers, CachedBody::empty()));
+            return Ok(build(
+                StatusCode::NOT_MODIFIED,
+                headers,
+                CachedBody::empty(),
+            ));
         }
         Outcome::Failed => {
             let headers = HeaderMap::new();
-            return Ok(build(StatusCode::PRECONDITION_FAILED, headers, CachedBody::empty()));
+            return Ok(build(
+                StatusCode::PRECONDITION_FAILED,
+                headers,
+                CachedBody::empty(),
+            ));
         }
         Outcome::Send => {}
     }
@@ -65,53 +77,53 @@ pub(super) async fn answer(
         .then(|| asked.valid_range(etag, entry.modified))
         .flatten();
     let wanted = field.map_or(Wanted::Whole, |field| range::parse(field, len));
-    let status = match (&wanted, &entry.content) {
+    let part = match (wanted, &entry.content) {
         (Wanted::Unsatisfiable, _) => {
             let mut headers = HeaderMap::new();
             content_range(&mut headers, &format!("bytes */{len}"));
-            return Ok(build(StatusCode::RANGE_NOT_SATISFIABLE, headers, CachedBody::empty()));
+            return Ok(build(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                headers,
+                CachedBody::empty(),
+            ));
         }
-        (Wanted::Parts(parts), _) if let [part] = parts.as_slice() => {
+        (Wanted::Parts(parts), Content::Memory) if parts.len() > 1 => {
+            let body = several(&mut headers, form, &parts, len);
+            return Ok(build(StatusCode::PARTIAL_CONTENT, headers, body));
+        }
+        (Wanted::Parts(mut parts), _) if parts.len() == 1 => Some(parts.remove(0)),
+        // Several pieces of a file on disk: the whole is an answer too.
+        (Wanted::Parts(_) | Wanted::Whole, _) => None,
+    };
+    let status = match &part {
+        Some(part) => {
             content_range(&mut headers, &one_range(part, len));
             StatusCode::PARTIAL_CONTENT
         }
-        // Several pieces of a file on disk: the whole is an answer too.
-        (Wanted::Parts(_), Content::Memory) => {
-            let body = several(&mut headers, form, &wanted_parts(&wanted), len);
-            return Ok(build(StatusCode::PARTIAL_CONTENT, headers, body));
-        }
-        (Wanted::Parts(_), Content::Disk { .. }) | (Wanted::Whole, _) => entry.status,
+        None => entry.status,
     };
-    let part = match wanted {
-        Wanted::Parts(mut parts) if parts.len() == 1 => parts.remove(0),
-        Wanted::Parts(_) | Wanted::Whole | Wanted::Unsatisfiable => 0..len,
-    };
-    let body = match &entry.content {
-        Content::Memory => CachedBody::whole(slice(&form.body, &part)),
-        Content::Disk { path, len } => {
-            // A link may have taken its place since it was found.
-            if tokio::fs::canonicalize(path).await? != *path {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            let mut file = File::open(path).await?;
-            if file.metadata().await?.len() != *len {
-                // It is being written; what is sent must be of one piece.
-                return Err(io::Error::other("the file has changed"));
-            }
-            if part.start > 0 {
-                file.seek(io::SeekFrom::Start(part.start)).await?;
-            }
-            CachedBody::file(file, part.end - part.start)
-        }
-    };
+    let body = read(entry, form, &part.unwrap_or(0..len)).await?;
     Ok(build(status, headers, body))
 }
 
-fn wanted_parts(wanted: &Wanted) -> Vec<Range<u64>> {
-    match wanted {
-        Wanted::Parts(parts) => parts.clone(),
-        Wanted::Whole | Wanted::Unsatisfiable => Vec::new(),
+async fn read(entry: &Entry, form: &Representation, part: &Range<u64>) -> io::Result<CachedBody> {
+    let (path, len) = match &entry.content {
+        Content::Memory => return Ok(CachedBody::whole(slice(&form.body, part))),
+        Content::Disk { path, len } => (path, *len),
+    };
+    // A link may have taken its place since it was found.
+    if tokio::fs::canonicalize(path).await? != *path {
+        return Err(io::ErrorKind::NotFound.into());
     }
+    let mut file = File::open(path).await?;
+    if file.metadata().await?.len() != len {
+        // It is being written; what is sent must be of one piece.
+        return Err(io::Error::other("the file has changed"));
+    }
+    if part.start > 0 {
+        file.seek(io::SeekFrom::Start(part.start)).await?;
+    }
+    Ok(CachedBody::file(file, part.end - part.start))
 }
 
 fn build(status: StatusCode, headers: HeaderMap, body: CachedBody) -> Response<CachedBody> {
@@ -151,7 +163,10 @@ fn several(
 
 /// A line that nobody can have put into the body, since nobody knew it.
 fn boundary() -> String {
-    format!("tidewire-{:032x}", u128::from_ne_bytes(crate::entropy::random()))
+    format!(
+        "tidewire-{:032x}",
+        u128::from_ne_bytes(crate::entropy::random())
+    )
 }
 
 fn one_range(part: &Range<u64>, len: u64) -> String {

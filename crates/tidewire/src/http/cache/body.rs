@@ -77,7 +77,8 @@ impl Body for CachedBody {
         let piece = match &mut this.source {
             Source::Memory(pieces) => pieces.pop_front().unwrap_or_default(),
             Source::File { file, buffer } => {
-                let len = usize::try_from(this.left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+                let len =
+                    usize::try_from(this.left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
                 buffer.resize(len, 0);
                 let mut space = ReadBuf::new(buffer);
                 if let Err(error) = ready!(Pin::new(file).poll_read(context, &mut space)) {

@@ -1,4 +1,4 @@
-//! What a cache of files may hold, and when it looks again.
+//! Bounds of a cache of files, and when it looks again.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct CacheConfig {
     pub index: Option<String>,
     /// Serve `page.html.gz` or `page.html.br` for `page.html` to clients that take it. Default true.
     pub precompressed: bool,
-    /// Whether files and folders whose name begins with a dot are served. Default false: they are seldom meant to be.
+    /// Serve files and folders whose name begins with a dot, too. Default false: they are seldom meant to be seen.
     pub hidden: bool,
 }
 

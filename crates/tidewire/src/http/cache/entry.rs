@@ -1,4 +1,4 @@
-//! What is known under one path: a file in memory, a file on disk, or a response of the application.
+//! [`Entry`], the thing under one path: a file in memory, a file on disk, or a response of the application.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -53,7 +53,7 @@ pub(super) struct Representation {
     pub(super) not_modified: Bytes,
 }
 
-/// What a file is loaded with.
+/// The circumstances of a file that is loaded.
 pub(super) struct FileOrigin<'a> {
     pub(super) name: &'a str,
     pub(super) modified: Option<SystemTime>,
@@ -90,7 +90,9 @@ impl Entry {
 
     /// A file that stays on disk.
     pub(super) fn on_disk(origin: &FileOrigin<'_>, path: PathBuf, len: u64) -> Self {
-        let stamp = origin.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let stamp = origin
+            .modified
+            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let stamp = stamp.unwrap_or_default().as_nanos();
         let etag = HeaderValue::try_from(format!("\"{stamp:x}-{len:x}\"")).ok();
         let headers = file_headers(origin, etag.clone(), None, false);
@@ -110,7 +112,11 @@ impl Entry {
         let (parts, body) = response.into_parts();
         let mut headers = parts.headers;
         // The server says these by itself.
-        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION] {
+        for name in [
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::CONNECTION,
+        ] {
             headers.remove(name);
         }
         let etag = headers.get(header::ETAG).cloned();
@@ -241,6 +247,8 @@ fn content_tag(body: &[u8], coding: Option<&'static str>) -> Option<HeaderValue>
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     let hash = hasher.finish();
-    let suffix = coding.map(|coding| format!("-{coding}")).unwrap_or_default();
+    let suffix = coding
+        .map(|coding| format!("-{coding}"))
+        .unwrap_or_default();
     HeaderValue::try_from(format!("\"{hash:016x}-{:x}{suffix}\"", body.len())).ok()
 }

@@ -28,8 +28,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use tokio::time::Instant;
 
-pub use self::{body::CachedBody, config::CacheConfig};
 pub(super) use self::ready::Ready;
+pub use self::{body::CachedBody, config::CacheConfig};
 use self::{
     entry::{Content, Entry},
     table::Table,
@@ -165,13 +165,17 @@ impl FileCache {
         }
         let expires = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let entry = Entry::response(response, expires);
-        self.shared.table.write().insert(path, entry, &self.shared.config)
+        self.shared
+            .table
+            .write()
+            .insert(path, entry, &self.shared.config)
     }
 
     /// Returns the response that a request for `path` gets, as a whole. `None`: there is none, it has expired, or its
     /// bytes are on disk.
     pub fn find(&self, path: &str) -> Option<Response<Bytes>> {
-        self.find_with_timeout(path).map(|(response, _left)| response)
+        self.find_with_timeout(path)
+            .map(|(response, _left)| response)
     }
 
     /// As [`find`](Self::find), and how long it is still good; `None` there: for as long as it is not removed.
@@ -181,7 +185,9 @@ impl FileCache {
         if matches!(entry.content, Content::Disk { .. }) {
             return None;
         }
-        let left = entry.expires.map(|expires| expires.saturating_duration_since(now));
+        let left = entry
+            .expires
+            .map(|expires| expires.saturating_duration_since(now));
         Some((entry.to_response(), left))
     }
 
@@ -259,7 +265,9 @@ impl FileCache {
         let answered = answer::answer(&entry, method, &asked).await;
         Some(answered.unwrap_or_else(|error| {
             tracing::warn!(path, error = %crate::ErrorChain(&error), "a file cannot be read");
-            let mut response = Response::new(CachedBody::whole(Bytes::from_static(b"the file cannot be read\n")));
+            let mut response = Response::new(CachedBody::whole(Bytes::from_static(
+                b"the file cannot be read\n",
+            )));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             response
         }))

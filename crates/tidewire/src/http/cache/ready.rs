@@ -9,7 +9,10 @@ use bytes::{Buf as _, Bytes};
 use tidewire_proto::handshake::RequestHead;
 
 use super::{FileCache, answer, entry::Content};
-use crate::http::{conditional::{Asked, Outcome}, date};
+use crate::http::{
+    conditional::{Asked, Outcome},
+    date,
+};
 
 /// An answer to be written as it is.
 #[derive(Debug)]
@@ -33,10 +36,7 @@ impl Ready {
     }
 
     /// Gives the pieces that are left, and their number.
-    pub(in crate::http) fn chunks<'a>(
-        &'a self,
-        slices: &mut [IoSlice<'a>; Self::PIECES],
-    ) -> usize {
+    pub(in crate::http) fn chunks<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::PIECES]) -> usize {
         let pieces = [&self.head, &self.date, &self.body];
         let left = pieces.into_iter().filter(|piece| !piece.is_empty());
         let mut count = 0;
@@ -73,7 +73,8 @@ pub(super) fn find(cache: &FileCache, head: &RequestHead) -> Option<Ready> {
             6 => name.eq_ignore_ascii_case("expect"),
             7 => name.eq_ignore_ascii_case("upgrade"),
             10 => {
-                name.eq_ignore_ascii_case("connection") && !value.eq_ignore_ascii_case(b"keep-alive")
+                name.eq_ignore_ascii_case("connection")
+                    && !value.eq_ignore_ascii_case(b"keep-alive")
             }
             14 => name.eq_ignore_ascii_case("content-length"),
             17 => name.eq_ignore_ascii_case("transfer-encoding"),

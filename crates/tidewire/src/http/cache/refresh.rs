@@ -2,13 +2,7 @@
 //!
 //! Files are read without the table's lock, one after the other, so that requests never wait for a disk.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Weak,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Weak, thread, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -32,7 +26,9 @@ pub(super) fn start(cache: Weak<Shared>, every: Duration) {
             run(&cache);
         }
     };
-    let thread = thread::Builder::new().name("tidewire-files".into()).spawn(looking);
+    let thread = thread::Builder::new()
+        .name("tidewire-files".into())
+        .spawn(looking);
     if let Err(error) = thread {
         tracing::error!(error = %crate::ErrorChain(&error), "changes of files will not be seen");
     }
@@ -72,8 +68,10 @@ pub(super) fn load(cache: &Shared, owner: u64, found: &BTreeMap<String, Found>) 
         let with = |(_, suffix): &(_, &str)| list.get(&format!("{path}{suffix}")).cloned();
         CODINGS.iter().map(with).collect()
     };
-    let known_sorted: BTreeMap<String, Found> =
-        known.iter().map(|(path, file)| (path.clone(), file.clone())).collect();
+    let known_sorted: BTreeMap<String, Found> = known
+        .iter()
+        .map(|(path, file)| (path.clone(), file.clone()))
+        .collect();
     let mut files = known.clone();
     for (path, file) in found {
         let is_same = known.get(path) == Some(file);

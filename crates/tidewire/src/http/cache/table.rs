@@ -53,7 +53,8 @@ impl Table {
     pub(super) fn check_count(&self, more: usize, config: &CacheConfig) -> Result<(), CacheError> {
         let entries_max = config.entries_max;
         let fits = self.entries.len().saturating_add(more) <= entries_max;
-        fits.then_some(()).ok_or(CacheError::TooMany { entries_max })
+        fits.then_some(())
+            .ok_or(CacheError::TooMany { entries_max })
     }
 
     /// Takes what the application gives.
@@ -148,7 +149,9 @@ impl Table {
         // Of what it has covered, other directories have to look again.
         for directory in &mut self.directories {
             let entries = &self.entries;
-            directory.files.retain(|path, _found| entries.contains_key(path));
+            directory
+                .files
+                .retain(|path, _found| entries.contains_key(path));
         }
         true
     }
@@ -178,7 +181,7 @@ impl Table {
     }
 }
 
-/// What became of a file.
+/// The fate of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Loaded {

@@ -51,7 +51,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, entries: fs::ReadDir, prefix: &str, depth: usize) -> Result<(), CacheError> {
+    fn folder(
+        &mut self,
+        entries: fs::ReadDir,
+        prefix: &str,
+        depth: usize,
+    ) -> Result<(), CacheError> {
         for entry in entries.flatten() {
             let name = entry.file_name();
             // Of other names no request can be made.
@@ -67,7 +72,9 @@ impl Walk<'_> {
             };
             let key = format!("{prefix}/{name}");
             if metadata.is_dir() {
-                if depth < DEPTH_MAX && let Ok(entries) = fs::read_dir(&path) {
+                if depth < DEPTH_MAX
+                    && let Ok(entries) = fs::read_dir(&path)
+                {
                     self.folder(entries, &key, depth + 1)?;
                 }
             } else if metadata.is_file() {

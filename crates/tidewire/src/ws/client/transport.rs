@@ -8,14 +8,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::Client;
 #[cfg(feature = "tls")]
 use super::OtherProtocol;
-use super::{Client, proxy};
 #[cfg(feature = "tls")]
 use crate::tls::HandshakeFailure;
 use crate::{
-    net::{Address, Peer, Socket, Stream, dial},
-    ws::{ConnectError, ProxyError},
+    net::{Address, Peer, ProxyError, Socket, Stream, dial, proxy},
+    ws::ConnectError,
 };
 
 impl Client {
@@ -132,7 +132,13 @@ impl Client {
                 .await
                 .map_err(ConnectError::SystemRoots)?,
         };
-        let connected = tls.connect(self.url.server_name(), socket, alpn).await;
+        let connected = tls
+            .connect(
+                self.url.server_name(),
+                socket,
+                alpn.as_ref().map(std::slice::from_ref),
+            )
+            .await;
         let (stream, told) = connected.map_err(tls_error)?;
         peer.tls = Some(Box::new(told));
         Ok(Stream::Tls(Box::new(stream)))

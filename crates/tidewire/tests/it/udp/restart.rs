@@ -68,7 +68,7 @@ async fn dropping_a_server_or_ending_its_function_closes_its_port() {
     assert!(!sender.is_open());
 }
 
-/// What a test can do at random, always the same way.
+/// Numbers at random, always the same.
 struct Random(u64);
 
 impl Random {

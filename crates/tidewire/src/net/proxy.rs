@@ -9,14 +9,12 @@ use tidewire_proto::{
     handshake::Url,
     proxy::{
         Credentials, EnvironmentError, ProxyEnvironment, ProxyUrl, ProxyUrlError, Step, Tunnel,
+        TunnelError,
     },
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{
-    net::{Socket, dial, peek},
-    ws::ProxyError,
-};
+use super::{Socket, dial, peek};
 
 /// The proxy a client goes through: HTTP `CONNECT` or SOCKS5, for `ws://` and `wss://` alike.
 ///
@@ -102,7 +100,7 @@ impl From<ProxyEnvironment> for Proxy {
 ///
 /// # Cancel safety
 /// Cancel safe: when dropped, the attempt is given up.
-pub(super) async fn connect(proxy: &ProxyUrl, host: &str, port: u16) -> Result<Socket, ProxyError> {
+pub(crate) async fn connect(proxy: &ProxyUrl, host: &str, port: u16) -> Result<Socket, ProxyError> {
     let (mut tunnel, first) = Tunnel::new(proxy, host, port)?;
     let mut socket = dial::connect(proxy.host(), proxy.port())
         .await
@@ -122,6 +120,24 @@ pub(super) async fn connect(proxy: &ProxyUrl, host: &str, port: u16) -> Result<S
             None => return Ok(socket),
         }
     }
+}
+
+/// A client found no way through its proxy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// Name resolution of the proxy's host or TCP failed.
+    #[error("cannot reach the proxy")]
+    Unreachable(#[source] io::Error),
+    /// The connection ended before the tunnel was open.
+    #[error("the connection to the proxy was lost")]
+    Lost(#[source] io::Error),
+    /// The proxy refused, cannot reach the server, or is no proxy of this kind.
+    #[error("the proxy opened no tunnel")]
+    Tunnel(#[from] TunnelError),
+    /// No tunnel within the connect deadline.
+    #[error("the proxy opened no tunnel in time")]
+    TimedOut,
 }
 
 impl From<io::Error> for ProxyError {
