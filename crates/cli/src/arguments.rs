@@ -6,9 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::store::StoreArguments;
 use crate::{
     bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
-    check_config::CheckConfigArguments,
-    default_config::DefaultConfigArguments, exit_codes::exit_codes, gateway::GatewayArguments,
-    serve::ServeArguments,
+    check_config::CheckConfigArguments, default_config::DefaultConfigArguments,
+    exit_codes::exit_codes, gateway::GatewayArguments, serve::ServeArguments,
 };
 
 /// WebSocket messaging: a server for durable messages, a gateway in front of many backends, and a

@@ -37,7 +37,12 @@ struct Cache(Mutex<Values>);
 
 impl Cache {
     fn with<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
-        work(&mut self.0.lock().expect("nothing panics while it holds the lock"))
+        work(
+            &mut self
+                .0
+                .lock()
+                .expect("nothing panics while it holds the lock"),
+        )
     }
 
     fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
