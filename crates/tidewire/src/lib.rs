@@ -35,8 +35,8 @@
 //! | `idn` | on | addresses with host names outside of ASCII (IDNA); off, they are refused in words |
 //! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
-//! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
-//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `http` | off | [`http`]: servers of hooks or `tower` services, alone or beside WebSockets, a cache of files, a client |
+//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients; with `http` also requests |
 //! | `udp` | off | [`udp`](crate::udp): UDP servers and clients, multicast, many datagrams per system call |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]

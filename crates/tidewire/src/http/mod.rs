@@ -1,8 +1,8 @@
-//! HTTP/1.1 for requests that are no WebSocket upgrade: listeners of HTTP alone, and the requests that a WebSocket
-//! server has no use for.
+//! HTTP/1.1 and HTTP/2: servers of hooks (`Handler`) or of a `tower` service, with a cache of files; a client; and the
+//! requests that a WebSocket server has no use for (`fallback`, HTTP/1.1).
 //!
 //! In: a connection, whose first request head is read here, bounded and within the deadline of the opening. Out:
-//! answers of a `tower` service (an axum router is one), through hyper. Invariants: every request of a connection is
+//! answers, out of the cache or of a handler or service (an axum router is one), through hyper. Invariants: every request of a connection is
 //! held to the same strictness and the same limits; its head must arrive within a deadline; the last answer arrives,
 //! also at a client that goes on sending; a client that does not read its answer is cut, and what answers hold in memory is bounded;
 //! a draining server finishes the request under way and closes.
@@ -97,3 +97,8 @@ pub use shortcuts::ReceivedHead;
 #[cfg(feature = "http")]
 pub use stats::Stats;
 pub use unrouted::{Fallback, Unrouted};
+
+/// The guide's examples are run.
+#[cfg(all(doctest, feature = "http", feature = "blocking"))]
+#[doc = include_str!("../../../../docs/guide/http.md")]
+struct Guide;
