@@ -38,8 +38,8 @@
 //! | `idn` | on | addresses with host names outside of ASCII (IDNA); off, they are refused in words |
 //! | `blocking` | on | [`blocking`] and [`inbox`]: no further crates |
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
-//! | `http` | off | [`http`]: HTTP/1.1 servers of `tower` services, alone or beside WebSockets |
-//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients |
+//! | `http` | off | [`http`]: servers of hooks or `tower` services, alone or beside WebSockets, a cache of files, a client |
+//! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients; with `http` also requests |
 //! | `udp` | off | [`udp`](crate::udp): UDP servers and clients, multicast, many datagrams per system call |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
@@ -58,6 +58,7 @@ mod queue; // bounded, between threads and tasks
 mod broadcast; // encoded once, sent to many
 mod entropy; // masking keys and nonces from the kernel's CSPRNG
 pub mod tcp; // bytes: servers and clients
+pub mod fbe; // the simple protocol: requests and notifications over tcp
 pub mod http; // request heads, and requests that are no upgrade
 pub mod ws; // servers, clients and the driver
 #[cfg(feature = "udp")]
@@ -74,11 +75,13 @@ pub use service::Drain;
 pub use tidewire_proto as proto;
 pub use tidewire_proto::ErrorChain;
 
-/// The guide's examples run as tests.
+/// The examples of the guides run as tests.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../../../docs/guide/tcp.md")]
     struct Tcp;
     #[doc = include_str!("../../../docs/guide/runtime.md")]
     struct Runtime;
+    #[doc = include_str!("../../../docs/migration-from-cppserver.md")]
+    struct Migration;
 }

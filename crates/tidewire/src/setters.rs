@@ -80,6 +80,16 @@ setters!(crate::tcp::BroadcastConfig {
     too_slow: crate::tcp::TooSlow,
 });
 
+setters!(crate::fbe::Config {
+    message_bytes_max: usize,
+    log: impl Into<Option<crate::fbe::Log>>,
+});
+
+setters!(crate::fbe::ServerConfig {
+    tcp: crate::tcp::ServerConfig,
+    connection: crate::fbe::Config,
+});
+
 setters!(crate::tcp::ServerConfig {
     service: crate::service::Config,
     connection: crate::tcp::Config,
@@ -201,6 +211,7 @@ setters!(crate::http::Config {
     files: impl Into<Option<crate::http::FileCache>>,
     trace: bool,
     trace_date: bool,
+    may_lack_host: bool,
     keep_heads: bool,
     #[cfg(feature = "http2")]
     http2: bool,

@@ -292,6 +292,7 @@ fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static st
         ("TCP_CHAT_CLIENT", "tcp_chat_client"),
         ("SSL_CHAT_SERVER", "ssl_chat_server"),
         ("SSL_CHAT_CLIENT", "ssl_chat_client"),
+        ("PROTO_SERVER", "proto_server"),
         ("UDP_ECHO_SERVER", "udp_echo_server"),
         ("UDP_ECHO_CLIENT", "udp_echo_client"),
         ("UDP_MULTICAST_SERVER", "udp_multicast_server"),

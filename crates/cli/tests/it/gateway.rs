@@ -174,7 +174,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_when_it_is_wrong() {
     });
 }
 
-/// Parity: M-05.
+/// Parity: M-05, M-12.
 #[test]
 fn events_go_to_the_log_file_which_a_hangup_opens_again() {
     run(async {
@@ -182,6 +182,8 @@ fn events_go_to_the_log_file_which_a_hangup_opens_again() {
         let config = section("A", &one) + "Usage\n";
         let gateway = Gateway::start(&config, &["--log", "server.log", "--verbose"]).await;
         gateway.until("server.log", "skipped \"Usage\"").await;
+        assert_eq!(gateway.ask("a").await.as_deref(), Some("one"));
+        gateway.until("server.log", "connection accepted").await;
         let log = gateway.directory.path().join("server.log");
         fs::rename(&log, log.with_extension("old")).expect("movable");
         gateway.signal("HUP");

@@ -1,8 +1,8 @@
-//! HTTP/1.1 for requests that are no WebSocket upgrade: listeners of HTTP alone, and the requests that a WebSocket
-//! server has no use for.
+//! HTTP/1.1 and HTTP/2: servers of hooks (`Handler`) or of a `tower` service, with a cache of files; a client; and the
+//! requests that a WebSocket server has no use for (`fallback`, HTTP/1.1).
 //!
 //! In: a connection, whose first request head is read here, bounded and within the deadline of the opening. Out:
-//! answers of a `tower` service (an axum router is one), through hyper. Invariants: every request of a connection is
+//! answers, out of the cache or of a handler or service (an axum router is one), through hyper. Invariants: every request of a connection is
 //! held to the same strictness and the same limits; its head must arrive within a deadline; the last answer arrives,
 //! also at a client that goes on sending; a client that does not read its answer is cut, and what answers hold in memory is bounded;
 //! a draining server finishes the request under way and closes.
@@ -15,6 +15,8 @@ mod unrouted; // a request on its way to an HTTP server
 mod chunked; // where a chunked body ends
 #[cfg(feature = "http")]
 mod framing; // where each request begins and ends
+#[cfg(feature = "__fuzz")]
+mod passed; // what passes the framing, for fuzz targets
 #[cfg(feature = "http")]
 mod requests; // a client's stream as hyper may read it
 #[cfg(feature = "http")]
@@ -63,9 +65,9 @@ mod access; // host, credentials: what browsers need
 mod origin; // which web pages a request may come from
 
 #[cfg(feature = "http")]
-pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
+pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
-pub use body::{BodyError, BodyLimits, RequestBody, read_body};
+pub use body::{BodyError, BodyLimits, RequestBody, read_body, read_body_counted};
 #[cfg(feature = "http")]
 pub use builder::{
     ALL_METHODS, CookieOptions, Printed, add_cookie, cookies, error_response, get_response,
@@ -88,6 +90,9 @@ pub use handler::{Handler, HandlerService};
 pub use held::AnswerBudget;
 #[cfg(feature = "http")]
 pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_matches};
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub use passed::{Passed, PassedEnd, passed};
 #[cfg(feature = "http")]
 pub use serve::{Http, fallback, fallback_handler};
 #[cfg(feature = "http")]
@@ -97,3 +102,8 @@ pub use shortcuts::ReceivedHead;
 #[cfg(feature = "http")]
 pub use stats::Stats;
 pub use unrouted::{Fallback, Unrouted};
+
+/// The guide's examples are run.
+#[cfg(all(doctest, feature = "http", feature = "blocking"))]
+#[doc = include_str!("../../../../docs/guide/http.md")]
+struct Guide;

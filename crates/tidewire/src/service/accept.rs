@@ -69,6 +69,7 @@ pub(super) async fn accept_loop<P: Protocol>(acceptor: Acceptor, current: Arc<Cu
             biased;
             () = ended.started() => return,
             (socket, address, permit) = accept::accept(&acceptor, admission, busy, options) => {
+                tracing::debug!(%address, "connection accepted");
                 let service = current.get();
                 match &service.config.workers {
                     Workers::On(runtime) => {

@@ -35,7 +35,7 @@ const RECORDS_MAX: usize = 16;
 /// Enough for most.
 const FIRST_READ_BYTES: usize = 2048;
 
-/// What rustls has accepted, and the bytes behind it, which are for the connection that it becomes.
+/// The message that rustls has accepted, and the bytes behind it, which are for the connection that it becomes.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) accepted: Accepted,
@@ -108,7 +108,7 @@ async fn read_more(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// What is to be done about the bytes so far.
+/// The treatment of the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     /// Look again when there are at least so many.
@@ -143,7 +143,7 @@ fn look(bytes: &[u8]) -> Look {
     found
 }
 
-/// Whether rustls takes the name, or has another reason than the name to refuse the extension.
+/// Returns whether rustls takes the name, or has another reason than the name to refuse the extension.
 fn is_usable(content: &[u8]) -> bool {
     // One list, in it one name, of the type `host_name`.
     let name = prefixed_u16(content)

@@ -353,7 +353,7 @@ impl RunningServer {
     /// closed.
     pub fn start_drain(&self) {
         for socket in &self.sockets {
-            socket.closing.start();
+            socket.start_close();
         }
     }
 

@@ -46,7 +46,8 @@ pub enum SendError {
     /// The connection is closing or closed.
     #[error("the connection is closing")]
     Closed,
-    /// The send queue is full and the peer took nothing within the write deadline.
+    /// The send queue is full and the peer took nothing within the write deadline, or, of sending with a time limit,
+    /// there was no room within that.
     #[error("the peer did not read in time")]
     TimedOut,
     /// Only from `try_send`: the send queue is full.

@@ -9,7 +9,7 @@ use std::{
 
 use tidewire::{
     proto::{CloseCode, Config, Message},
-    ws::RecvError,
+    ws::{RecvError, SendError},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex},
@@ -58,6 +58,26 @@ impl AsyncWrite for Flood {
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sending_with_a_limit_gives_up_in_time_and_queues_nothing() {
+    let limit = Duration::from_secs(2);
+    let (a, _does_not_read) = duplex(64);
+    let config = no_pings().send_queue_bytes_max(1000);
+    let mut socket = server(a, config);
+    let sender = socket.sender();
+    let message = || Message::binary(vec![7; 900]);
+    socket.send_timeout(message(), limit).await.unwrap();
+    let queued = socket.queued();
+    let start = Instant::now();
+    let late = socket.send_timeout(message(), limit).await;
+    assert!(matches!(late, Err(SendError::TimedOut)), "{late:?}");
+    let late = sender.send_timeout(message(), limit).await;
+    assert!(matches!(late, Err(SendError::TimedOut)), "{late:?}");
+    assert_eq!(start.elapsed(), 2 * limit);
+    assert_eq!(socket.queued(), queued);
+    assert!(socket.is_open(), "the connection is as it was");
 }
 
 #[tokio::test(start_paused = true)]

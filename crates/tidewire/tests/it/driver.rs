@@ -14,7 +14,10 @@ use tidewire::{
     ws::{Incoming, RecvError, SendError, WebSocket},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufWriter, DuplexStream, ReadBuf, duplex},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufWriter, DuplexStream,
+        ReadBuf, duplex,
+    },
     time::Instant,
 };
 
@@ -244,6 +247,33 @@ async fn both_ends_see_a_proper_close() {
     assert_eq!(server.close_frame().unwrap().code, CloseCode::NORMAL);
     let answer = closing.await.unwrap().unwrap().expect("the code is echoed");
     assert_eq!(answer.code, CloseCode::NORMAL);
+}
+
+/// There are servers that answer a close frame by ending the stream.
+#[tokio::test(start_paused = true)]
+async fn an_end_of_the_stream_answers_our_close_frame_once_that_was_sent() {
+    let (a, mut peer) = duplex(1024);
+    let mut socket = server(a, Config::default());
+    let closing = tokio::spawn(async move {
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        (closed, socket.recv().await)
+    });
+    let mut frame = [0; 4];
+    peer.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame, [0x88, 2, 0x03, 0xe8]);
+    drop(peer);
+    let (closed, later) = closing.await.unwrap();
+    assert_eq!(closed.unwrap(), None, "without a close frame of its own");
+    assert_eq!(later.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_of_the_stream_before_our_close_frame_has_gone_is_a_loss() {
+    let (a, mut peer) = duplex(2);
+    let mut socket = server(a, Config::default());
+    peer.shutdown().await.unwrap();
+    let closed = socket.close(CloseCode::NORMAL, "").await;
+    assert!(matches!(closed, Err(RecvError::Lost)), "{closed:?}");
 }
 
 #[tokio::test(start_paused = true)]

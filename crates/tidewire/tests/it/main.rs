@@ -55,6 +55,7 @@ mod session_counts;
 mod sharing;
 mod runtime;
 mod tcp;
+mod fbe;
 mod topic_order;
 #[cfg(all(unix, feature = "tls"))]
 mod unix_sockets;

@@ -2,7 +2,7 @@
 
 use tidewire::{
     proto::{Config, Kind},
-    ws::{Incoming, IncomingChunk, RecvError},
+    ws::{Incoming, IncomingChunk, RecvError, SendError},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
@@ -32,6 +32,20 @@ async fn a_ping_has_no_pong_before_the_application_sends_it() {
     );
     let second = theirs.recv_any().await.unwrap();
     assert!(matches!(second, Some(Incoming::Pong(payload)) if payload == "read?"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_may_be_sent_unasked() {
+    let (a, b) = duplex(1 << 16);
+    let (mut ours, mut theirs) = (server(a, leaving_pongs()), client(b));
+    ours.pong(b"1").await.unwrap();
+    theirs.sender().pong(b"2").await.unwrap();
+    let first = theirs.recv_any().await.unwrap();
+    assert!(matches!(first, Some(Incoming::Pong(payload)) if payload == "1"));
+    let second = ours.recv_any().await.unwrap();
+    assert!(matches!(second, Some(Incoming::Pong(payload)) if payload == "2"));
+    let long = ours.pong(&[0; 126]).await;
+    assert!(matches!(long, Err(SendError::ControlTooLong)), "{long:?}");
 }
 
 #[tokio::test(start_paused = true)]

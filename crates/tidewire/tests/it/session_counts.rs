@@ -99,7 +99,7 @@ async fn multicast_three_clients_joining_and_leaving() {
                 close(socket).await;
             }
             setup.settle(members.len()).await;
-            setup.server.everyone().publish_text("test");
+            setup.server.broadcast(&Message::text("test"));
             for (number, socket) in &mut members {
                 let message = socket.recv().await.unwrap().unwrap();
                 received[*number] += message.payload().len();

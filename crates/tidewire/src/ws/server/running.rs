@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
-use tidewire_proto::{CloseCode, Stats};
+use tidewire_proto::{CloseCode, Message, Stats};
 
 use super::sockets::{Life, Sockets};
 use crate::{
@@ -115,6 +115,16 @@ impl RunningServer {
     /// The topic that every session is a member of: publish to it to reach them all.
     pub fn everyone(&self) -> &Topic {
         &self.life.everyone
+    }
+
+    /// Sends a message to every session there is now; connections that have not been upgraded are none. Short for
+    /// publishing to [`everyone`](Self::everyone): never waits, and frames the message once. What becomes of sessions
+    /// that do not take it in time is told by [`TopicConfig`](crate::ws::TopicConfig).
+    pub fn broadcast(&self, message: &Message) {
+        match message {
+            Message::Text(text) => self.life.everyone.publish_text(text),
+            Message::Binary(bytes) => self.life.everyone.publish_binary(bytes),
+        }
     }
 
     /// Starts the closing handshake with every session there is now.

@@ -6,12 +6,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tidewire_proto::{CloseCode, Kind, Message, Prepared};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Sleep, sleep_until},
+    time::{Sleep, sleep_until, timeout},
 };
 
 use super::{deferred::SendItem, shared::SharedConnection};
@@ -74,6 +75,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
         self.deliver(SendItem::Message(&message)).await
     }
 
+    /// As [`send`](Self::send), for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::TimedOut`], when there was no room in time.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_timeout(
+        &self,
+        message: impl Into<Message>,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        let sent = timeout(limit, self.send(message)).await;
+        sent.unwrap_or(Err(SendError::TimedOut))
+    }
+
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
     /// next to text that others choose.
     ///
@@ -107,6 +124,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Sender<S> {
     /// As [`send`](Self::send).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.deliver(SendItem::Ping(payload)).await
+    }
+
+    /// Sends a pong of at most 125 bytes: an answer to a ping that
+    /// [`Config::answer_pings`](tidewire_proto::Config::answer_pings) left to the application, or a sign of life that
+    /// asks for nothing (RFC 6455 section 5.5.3). Behind much that is queued only the newest pong is kept.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.deliver(SendItem::Pong(payload)).await
     }
 
     /// Sends a message if there is room, without waiting.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tidewire_proto::{CloseCode, CloseFrame, Connection, Kind, Message, Prepared, Stats};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
 use super::{
     chunks::{Controls, IncomingChunk, MessageChunk, NextChunk},
@@ -219,6 +222,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         poll_fn(move |cx| self.driver.poll_queue(cx, |encoder| encoder.send(&message)))
     }
 
+    /// As [`send`](Self::send), for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::TimedOut`], when there was no room in time.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_timeout(
+        &mut self,
+        message: impl Into<Message>,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        let sent = timeout(limit, self.send(message)).await;
+        sent.unwrap_or(Err(SendError::TimedOut))
+    }
+
     /// As [`send`](Self::send), for a message that is never compressed: one that holds a secret
     /// next to text that others choose, which compression would leak by its size.
     ///
@@ -263,6 +282,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         poll_fn(|cx| self.driver.poll_queue(cx, |encoder| encoder.ping(payload))).await
+    }
+
+    /// Sends a pong of at most 125 bytes: an answer to a ping that
+    /// [`Config::answer_pings`](tidewire_proto::Config::answer_pings) left to the application, or a sign of life that
+    /// asks for nothing (RFC 6455 section 5.5.3). Behind much that is queued only the newest pong is kept.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        poll_fn(|cx| self.driver.poll_queue(cx, |encoder| encoder.pong(payload))).await
     }
 
     /// Queues a message without writing it; [`flush`](Self::flush), any receive or any send

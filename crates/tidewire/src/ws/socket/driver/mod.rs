@@ -270,11 +270,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         }
         let deadline = locked.next_deadline(Waiting::ToReceive);
         let memory = locked.memory();
+        let is_close_sent = locked.is_close_sent();
         drop(locked);
         if self.count_queue(memory) == Room::None {
             return Poll::Ready(Ok(()));
         }
         match read {
+            Poll::Ready(Ok(_ended)) if is_close_sent => {
+                self.begin_end();
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Ok(_ended)) => Poll::Ready(Err(self.fail(RecvError::Lost))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(RecvError::Io(Arc::new(error))))),
             Poll::Pending => {

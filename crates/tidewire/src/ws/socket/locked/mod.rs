@@ -257,6 +257,13 @@ impl<S> LockedConnection<S> {
         self.failed.is_none() && open
     }
 
+    /// Returns whether our close frame has been written. Then the end of the stream is an answer to it: there are peers
+    /// that know no other.
+    pub(super) fn is_close_sent(&self) -> bool {
+        let encoder = self.encoder.as_ref();
+        self.queued() == 0 && encoder.is_some_and(|it| it.started_close().is_some())
+    }
+
     /// See [`Encoder::started_close`].
     pub(super) fn started_close(&self) -> Option<CloseFrame> {
         self.encoder
