@@ -36,7 +36,7 @@ impl Threads {
                     }
                 }
             }
-            // What blocks in it is not waited for.
+            // Work that blocks in it is not waited for.
             Self::Pool(pool) => pool.shutdown_timeout(std::time::Duration::from_secs(1)),
             Self::Foreign => {}
         }

@@ -220,7 +220,7 @@ async fn a_polling_thread_is_told_that_it_is_idle_again_and_again() {
                 runtime.post(|| ()).unwrap(); // wakes one that sleeps
                 told.recv().unwrap();
             }
-            // What is not polled works as before.
+            // Tasks work as before.
             let answer = runtime.spawn(async { 7 });
             assert_eq!(runtime.block_on(answer).unwrap(), 7);
             drop(told);

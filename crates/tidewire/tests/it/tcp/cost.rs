@@ -91,7 +91,7 @@ fn an_idle_session_holds_no_more_than_a_kibibyte() {
         let server = Server::handlers(config(), |_session| Pieces(32))
             .start()
             .unwrap();
-        // What is there once: pools, tables, the first blocks of the runtime.
+        // Allocated once: pools, tables, the first blocks of the runtime.
         let mut clients = Vec::with_capacity(2 * SESSIONS);
         for _ in 0..SESSIONS {
             clients.push(std::net::TcpStream::connect(server.local_addr()).unwrap());

@@ -184,7 +184,7 @@ async fn connections_survive_random_operations() {
                 _ => {}
             }
             for client in &mut clients {
-                // What has come so far, without waiting.
+                // Bytes that have come so far, without waiting.
                 tokio::select! {
                     biased;
                     _received = client.recv() => {}
