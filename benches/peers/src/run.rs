@@ -187,6 +187,7 @@ fn rivals(options: &Options, scenario: Scenario) -> anyhow::Result<Vec<Foreign>>
     let built_in = chosen
         .iter()
         .filter(|rival| !(options.tls && **rival == Rival::Floor))
+        .filter(|rival| rival.is_of_bytes() == scenario.work.is_of_bytes())
         .map(|rival| {
             let name = rival.name();
             let mut command = vec![program.clone(), "serve".to_owned(), name.clone()];

@@ -31,6 +31,7 @@ pub(crate) enum Work {
         receivers: usize,
         in_flight: usize,
         size: usize,
+        kind: Kind,
     },
     /// Connections are opened, upgraded and reset, `at_once` at a time.
     Handshakes { at_once: usize },
@@ -45,12 +46,22 @@ pub(crate) enum Kind {
     Binary,
     /// Text, a third of it outside of ASCII.
     Text,
+    /// Bytes without WebSocket.
+    Bytes,
 }
 
 impl Work {
     /// Whether a server should collect answers before it writes.
     pub(crate) fn pipelined(self) -> bool {
         matches!(self, Self::Echo { in_flight, .. } if in_flight > 1)
+    }
+
+    /// Whether there is no WebSocket.
+    pub(crate) fn is_of_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::Echo { kind: Kind::Bytes, .. } | Self::Broadcast { kind: Kind::Bytes, .. }
+        )
     }
 
     /// What is counted.
@@ -90,6 +101,12 @@ pub(crate) const ALL: &[Scenario] = &[
     echo("echo 1 KiB, 16 x 64", 16, 64, 1024, Kind::Binary),
     echo("echo 1 KiB text, 16 x 64", 16, 64, 1024, Kind::Text),
     echo("echo 16 KiB, 8 x 16", 8, 16, 16 * 1024, Kind::Binary),
+    echo("bytes 32 B, 1 x 1", 1, 1, 32, Kind::Bytes),
+    echo("bytes 32 B, 1 x 1000", 1, 1000, 32, Kind::Bytes),
+    echo("bytes 32 B, 100 x 1", 100, 1, 32, Kind::Bytes),
+    echo("bytes 32 B, 100 x 1000", 100, 1000, 32, Kind::Bytes),
+    fan_out("bytes 32 B to 1, 100 in flight", 1, 100, 32),
+    fan_out("bytes 32 B to 100, 100 in flight", 100, 100, 32),
     broadcast("broadcast 32 B to 100, 100 in flight", 100, 100, 32),
     broadcast("broadcast 1 KiB to 100, 100 in flight", 100, 100, 1024),
     broadcast("broadcast 32 B to 1000, 10 in flight", 1000, 10, 32),
@@ -143,6 +160,23 @@ const fn broadcast(
         receivers,
         in_flight,
         size,
+        kind: Kind::Binary,
+    };
+    Scenario { name, work }
+}
+
+/// A broadcast without WebSocket.
+const fn fan_out(
+    name: &'static str,
+    receivers: usize,
+    in_flight: usize,
+    size: usize,
+) -> Scenario {
+    let work = Work::Broadcast {
+        receivers,
+        in_flight,
+        size,
+        kind: Kind::Bytes,
     };
     Scenario { name, work }
 }

@@ -6,39 +6,52 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 
-use std::{error::Error, thread};
+use std::{
+    error::Error,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
 
 use tidewire::runtime::{Config, PostError, Runtime};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::start(Config::default().threads(1.try_into()?))?;
 
+    let (done, ended) = sync_channel(2);
     say("1 - Dispatch from the main thread");
-    let inner = runtime.clone();
-    runtime.dispatch(move || first(&inner).unwrap_or_else(|error| println!("{error}")))?;
+    let (inner, last) = (runtime.clone(), done.clone());
+    runtime.dispatch(move || first(&inner, last).unwrap_or_else(|error| println!("{error}")))?;
     say("2 - Post from the main thread");
     let inner = runtime.clone();
-    runtime.post(move || second(&inner).unwrap_or_else(|error| println!("{error}")))?;
+    runtime.post(move || second(&inner, done).unwrap_or_else(|error| println!("{error}")))?;
 
-    // What is queued runs before the end.
+    for _both in 0..2 {
+        ended.recv()?;
+    }
     runtime.stop();
     Ok(())
 }
 
-fn first(runtime: &Runtime) -> Result<(), PostError> {
+fn first(runtime: &Runtime, done: SyncSender<()>) -> Result<(), PostError> {
     say("1.1 - Dispatched");
     say("1.2 - Dispatch");
     runtime.dispatch(|| say("1.2.1 - Dispatched"))?;
     say("1.3 - Post");
-    runtime.post(|| say("1.3.1 - Posted"))
+    runtime.post(move || {
+        say("1.3.1 - Posted");
+        done.send(()).ok();
+    })
 }
 
-fn second(runtime: &Runtime) -> Result<(), PostError> {
+fn second(runtime: &Runtime, done: SyncSender<()>) -> Result<(), PostError> {
     say("2.1 - Posted");
     say("2.2 - Dispatch");
     runtime.dispatch(|| say("2.2.1 - Dispatched"))?;
     say("2.3 - Post");
-    runtime.post(|| say("2.3.1 - Posted"))
+    runtime.post(move || {
+        say("2.3.1 - Posted");
+        done.send(()).ok();
+    })
 }
 
 fn say(what: &str) {

@@ -23,6 +23,9 @@
 //! `tidewire_proto`'s state machine), any other request to an HTTP server, with the bytes already read put
 //! back in front.
 //!
+//! [`tcp`] is the same without HTTP and WebSocket: bytes, as they come. [`runtime`] is for programs that have no tokio
+//! runtime, and for servers and clients that share threads.
+//!
 //! Configurations have public fields and, for each, a method of its name that sets it by value:
 //! `ws::Config::default().message_bytes_max(1 << 20)`.
 //!
@@ -72,7 +75,13 @@ pub use service::Drain;
 pub use tidewire_proto as proto;
 pub use tidewire_proto::ErrorChain;
 
-/// Its example compiles.
+/// The examples of the guides run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/migration-from-cppserver.md")]
-struct Migration;
+mod guide {
+    #[doc = include_str!("../../../docs/guide/tcp.md")]
+    struct Tcp;
+    #[doc = include_str!("../../../docs/guide/runtime.md")]
+    struct Runtime;
+    #[doc = include_str!("../../../docs/migration-from-cppserver.md")]
+    struct Migration;
+}

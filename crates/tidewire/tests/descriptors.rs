@@ -24,8 +24,7 @@ struct Errors;
 
 impl tracing::Subscriber for Errors {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR
-            && metadata.target().starts_with("tidewire::net::listener")
+        *metadata.level() == Level::ERROR && metadata.target().starts_with("tidewire::net::accept")
     }
 
     fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {

@@ -1,8 +1,8 @@
 """The library's UDP example programs, with sockets of Python, socat, and tcpdump.
 
-`UDP_ECHO_SERVER`, `UDP_ECHO_CLIENT`, `UDP_MULTICAST_SERVER` and `UDP_MULTICAST_CLIENT` name the binaries. What needs groups of
-IPv6 runs in a network namespace, where the loopback interface is given a route for them; where there may be no
-namespaces, by an interface that has such a route.
+`UDP_ECHO_SERVER`, `UDP_ECHO_CLIENT`, `UDP_MULTICAST_SERVER` and `UDP_MULTICAST_CLIENT` name the binaries. Loopback interfaces carry
+no groups of IPv6: these tests run in a network namespace with a pair of interfaces of its own; where there may be no
+namespaces, by an interface of the machine that has a route for groups.
 """
 
 import asyncio
@@ -288,10 +288,12 @@ class GroupsOfIpv6Inside(Groups, unittest.IsolatedAsyncioTestCase):
 class GroupsOfIpv6(unittest.TestCase):
     def test_in_a_namespace_or_by_an_interface_with_a_route(self):
         inside = [sys.executable, "-m", "unittest", "-v", "test_udp.GroupsOfIpv6Inside"]
-        route = "ip link set lo up && ip -6 route add ff00::/8 dev lo table local"
-        probe = subprocess.run(["unshare", "-n", "sh", "-c", route], capture_output=True, text=True, check=False)
+        # Without a search for duplicates the addresses can be used at once.
+        pair = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad && ip link add ours type veth peer name theirs"
+        pair += " && ip link set ours up && ip link set theirs up"
+        probe = subprocess.run(["unshare", "-n", "sh", "-c", pair], capture_output=True, text=True, check=False)
         if probe.returncode == 0:
-            command, interface = ["unshare", "-n", "sh", "-c", f'{route} && exec "$@"', "sh", *inside], "lo"
+            command, interface = ["unshare", "-n", "sh", "-c", f'{pair} && exec "$@"', "sh", *inside], "ours"
         else:
             command, interface = inside, self.routed(probe.stderr)
         ran = subprocess.run(

@@ -48,11 +48,12 @@ const NEEDS: &[Need] = &[
     Need::any("chromium", &["--version"], "chromium"),
     Need::any("nginx", &["-v"], "nginx"),
     Need::any("haproxy", &["-v"], "haproxy"),
+    Need::any("busybox", &["true"], "busybox"),
     Need::any("strace", &["--version"], "strace"),
     // README's blocks, which are run as they stand there.
     Need::any("openssl", &["version"], "openssl"),
     Need::any("curl", &["--version"], "curl"),
-    // UDP: a foreign peer, a witness, and namespaces in which groups of IPv6 have a way.
+    // UDP: a foreign peer, a witness, and interfaces that carry groups of IPv6.
     Need::any("socat", &["-V"], "socat"),
     Need::any("tcpdump", &["--version"], "tcpdump"),
     Need::any("ip", &["-V"], "iproute2"),

@@ -62,7 +62,13 @@ impl Calls {
         let mut slices: [_; BATCH] =
             array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
         let flags = MsgFlags::MSG_DONTWAIT;
-        match recvmmsg(socket.as_raw_fd(), &mut self.received, slices.iter_mut(), flags, None) {
+        match recvmmsg(
+            socket.as_raw_fd(),
+            &mut self.received,
+            slices.iter_mut(),
+            flags,
+            None,
+        ) {
             Ok(received) => Ok(received.count()),
             Err(Errno::EAGAIN | Errno::ECONNREFUSED) => Ok(0),
             Err(error) => Err(error.into()),
@@ -77,7 +83,14 @@ impl Calls {
             let some = left.min(BATCH);
             let flags = MsgFlags::empty();
             let (slices, addresses) = (&slices[..some], &addresses[..some]);
-            let sent = sendmmsg(socket.as_raw_fd(), &mut self.sent, slices, addresses, [], flags);
+            let sent = sendmmsg(
+                socket.as_raw_fd(),
+                &mut self.sent,
+                slices,
+                addresses,
+                [],
+                flags,
+            );
             match sent {
                 Ok(sent) => left -= sent.count(),
                 Err(Errno::EAGAIN) => return Ok(()), // lost, as the network loses
@@ -101,7 +114,9 @@ pub(super) fn round(server: &Server, work: Work, times: Times) -> anyhow::Result
             in_flight,
             size,
         } => {
-            let sockets = (0..sockets).map(|_| connected(server)).collect::<Result<_, _>>()?;
+            let sockets = (0..sockets)
+                .map(|_| connected(server))
+                .collect::<Result<_, _>>()?;
             let calls = Calls::new(size);
             drive(server, sockets, Vec::new(), in_flight, calls, times)
         }
@@ -151,11 +166,13 @@ fn drive(
     let mut windows = Vec::with_capacity(senders.len());
     let is_multicast = !receivers.is_empty();
     for (number, receiver) in receivers.iter_mut().enumerate() {
-        poll.registry().register(receiver, Token(number), Interest::READABLE)?;
+        poll.registry()
+            .register(receiver, Token(number), Interest::READABLE)?;
     }
     for (number, mut socket) in senders.into_iter().enumerate() {
         if !is_multicast {
-            poll.registry().register(&mut socket, Token(number), Interest::READABLE)?;
+            poll.registry()
+                .register(&mut socket, Token(number), Interest::READABLE)?;
         }
         let last = Instant::now();
         windows.push(Window { socket, last });

@@ -100,7 +100,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             for turn in 0..rivals.len() {
                 // Another one begins each time, so that none always follows the same neighbour.
                 let index = (turn + round) % rivals.len();
-                let mut command: Vec<String> = [&program, "serve-datagrams"].map(str::to_owned).into();
+                let mut command: Vec<String> =
+                    [&program, "serve-datagrams"].map(str::to_owned).into();
                 command.push(name(&rivals[index]));
                 command.extend(["--port", "{port}"].map(str::to_owned));
                 if let Some(group) = group {

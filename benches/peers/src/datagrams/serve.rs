@@ -11,10 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use tidewire::{
     service::Workers,
-    udp::{
-        Config, DatagramRef, Handler, MulticastOptions, Server, ServerConfig, Session,
-        Socket,
-    },
+    udp::{Config, DatagramRef, Handler, MulticastOptions, Server, ServerConfig, Session, Socket},
 };
 
 use super::load::BUFFER_BYTES;
@@ -78,7 +75,9 @@ fn ours(options: &Options) -> anyhow::Result<()> {
         .receive_buffer_bytes(BUFFER_BYTES)
         .multicast(MulticastOptions::default().interface("lo"));
     let address = (Ipv4Addr::LOCALHOST, options.port).into();
-    let config = ServerConfig::new(address).workers(Workers::Pool).socket(socket);
+    let config = ServerConfig::new(address)
+        .workers(Workers::Pool)
+        .socket(socket);
     let server = match options.rival {
         Rival::Tidewire => Server::new(config, move |mut socket: Socket| async move {
             while let Ok(Some(datagram)) = socket.recv().await {
@@ -91,7 +90,9 @@ fn ours(options: &Options) -> anyhow::Result<()> {
         }),
         _ => Server::handlers(config, move |_| Echo { to }),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let _running = server.start()?;
         let _ready = ready(options)?;
@@ -155,7 +156,8 @@ fn single(options: &Options) -> anyhow::Result<()> {
     let mut socket = mio::net::UdpSocket::from_std(socket);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(8);
-    poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
+    poll.registry()
+        .register(&mut socket, Token(0), Interest::READABLE)?;
     let to = options.multicast.map(SocketAddr::from);
     let mut buffer = [0; 2048];
     loop {

@@ -8,7 +8,7 @@ use super::{
     frames::Frames,
     socket::{Sender, Socket, drain},
 };
-use crate::{child::Server, scenario::Kind};
+use crate::child::Server;
 
 struct Receiver {
     socket: Socket,
@@ -61,17 +61,16 @@ pub(super) fn round(
     server: &Server,
     receivers: usize,
     in_flight: usize,
-    size: usize,
+    frames: &Frames,
     times: Times,
     tls: Option<&Tls>,
 ) -> anyhow::Result<Figure> {
-    let frames = Frames::new(size, Kind::Binary, in_flight);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BUFFER];
     let mut open = Vec::with_capacity(receivers);
     for number in 0..receivers {
-        let mut socket = Socket::open(server.address, "/broadcast", tls)?;
+        let mut socket = frames.open(server.address, "/broadcast", tls)?;
         socket.register(poll.registry(), number)?;
         open.push(Receiver {
             socket,
@@ -79,7 +78,7 @@ pub(super) fn round(
             has: 0,
         });
     }
-    let mut publisher = Socket::open(server.address, "/publish", tls)?;
+    let mut publisher = frames.open(server.address, "/publish", tls)?;
     publisher.register(poll.registry(), receivers)?;
     let mut sender = Sender::new();
     let mut window = Window {

@@ -38,7 +38,7 @@ pub(super) fn round(
     let mut buffer = vec![0; READ_BUFFER];
     let mut open = Vec::with_capacity(connections);
     for number in 0..connections {
-        let mut socket = Socket::open(server.address, "/", tls)?;
+        let mut socket = frames.open(server.address, "/", tls)?;
         if number == 0 {
             socket.echo_once(frames)?;
         }

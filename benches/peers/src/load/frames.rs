@@ -1,5 +1,8 @@
 //! Client frames, encoded and masked once, sent over and over.
 
+use std::net::SocketAddr;
+
+use super::{Tls, socket::Socket};
 use crate::scenario::Kind;
 
 /// Frames of one length, back to back.
@@ -12,6 +15,8 @@ pub(super) struct Frames {
     pub(super) server_len: usize,
     /// That server frame.
     pub(super) answer: Vec<u8>,
+    /// There is no WebSocket around them.
+    is_bytes: bool,
 }
 
 /// Most bytes kept; more frames than fit are sent by repeating these.
@@ -24,11 +29,21 @@ impl Frames {
     /// Up to `count` frames, each with a mask of its own.
     pub(super) fn new(size: usize, kind: Kind, count: usize) -> Self {
         let payload: Vec<u8> = match kind {
-            Kind::Binary => (0..=255).cycle().take(size).collect(),
+            Kind::Binary | Kind::Bytes => (0..=255).cycle().take(size).collect(),
             Kind::Text => text(size),
         };
+        if kind == Kind::Bytes {
+            let count = count.min(BYTES_MAX / size).max(1);
+            return Self {
+                bytes: payload.repeat(count),
+                client_len: size,
+                server_len: size,
+                answer: payload,
+                is_bytes: true,
+            };
+        }
         let opcode = match kind {
-            Kind::Binary => 0x82,
+            Kind::Binary | Kind::Bytes => 0x82,
             Kind::Text => 0x81,
         };
         let header = header(opcode, size);
@@ -49,7 +64,26 @@ impl Frames {
             client_len,
             server_len: answer.len(),
             answer,
+            is_bytes: false,
         }
+    }
+
+    /// Opens a connection for these, of the role that has this path.
+    pub(super) fn open(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        tls: Option<&Tls>,
+    ) -> anyhow::Result<Socket> {
+        if !self.is_bytes {
+            return Socket::open(address, path, tls);
+        }
+        let role = match path {
+            "/publish" => b'P',
+            "/broadcast" => b'R',
+            _ => b'E',
+        };
+        Socket::open_bytes(address, role, tls)
     }
 }
 

@@ -73,7 +73,11 @@ pub(crate) fn round(
             receivers,
             in_flight,
             size,
-        } => broadcast::round(server, receivers, in_flight, size, times, tls),
+            kind,
+        } => {
+            let frames = frames::Frames::new(size, kind, in_flight);
+            broadcast::round(server, receivers, in_flight, &frames, times, tls)
+        }
         Work::Handshakes { at_once } => handshakes::round(server, at_once, times, tls),
         Work::Idle {
             connections,

@@ -55,6 +55,21 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Connects without WebSocket, and says its role; non-blocking from then on.
+    pub(super) fn open_bytes(
+        address: SocketAddr,
+        role: u8,
+        tls: Option<&Tls>,
+    ) -> anyhow::Result<Self> {
+        let stream = std::net::TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
+        stream.set_nodelay(true)?;
+        let mut socket = Self::new(TcpStream::from_std(stream), tls)?;
+        socket.write_all(&[role])?;
+        socket.flush()?;
+        socket.set_nonblocking()?;
+        Ok(socket)
+    }
+
     /// Connects and shakes hands; still blocking afterwards, though never without an end.
     pub(super) fn open_blocking(
         address: SocketAddr,

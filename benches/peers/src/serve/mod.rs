@@ -12,6 +12,8 @@ mod tokio_websockets;
 mod sockudo; // sockudo-ws
 mod yawc;
 mod fastwebsockets;
+mod raw; // ours without WebSocket
+mod bare; // epoll and rustls by hand, without WebSocket
 mod floor; // epoll and the least WebSocket that echoes, by hand
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
@@ -45,12 +47,23 @@ pub(crate) enum Rival {
     Yawc,
     /// No library: epoll, a parser without checks.
     Floor,
+    /// Bytes without WebSocket: ours, the plain loop.
+    Bytes,
+    /// Bytes without WebSocket: ours, handlers that borrow.
+    BytesHandlers,
+    /// Bytes without WebSocket and without a library: epoll, rustls by hand.
+    BytesBare,
 }
 
 impl Rival {
     /// All, ours first.
     pub(crate) fn all() -> &'static [Self] {
         Self::value_variants()
+    }
+
+    /// Returns whether it speaks bytes, not WebSocket.
+    pub(crate) fn is_of_bytes(self) -> bool {
+        matches!(self, Self::Bytes | Self::BytesHandlers | Self::BytesBare)
     }
 
     /// As on the command line.
@@ -94,6 +107,15 @@ enum Role {
 }
 
 impl Role {
+    /// By the first byte of a connection without WebSocket.
+    fn of_byte(byte: u8) -> Self {
+        match byte {
+            b'P' => Self::Publish,
+            b'R' => Self::Receive,
+            _ => Self::Echo,
+        }
+    }
+
     fn of(path: &str) -> Self {
         match path {
             "/publish" => Self::Publish,
@@ -127,6 +149,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Rival::Tidewire => tidewire::run_loop(options),
         Rival::TidewireHandlers => tidewire::run_handlers(options),
         Rival::Floor => floor::run(options),
+        Rival::Bytes => raw::run_loop(options),
+        Rival::BytesHandlers => raw::run_handlers(options),
+        Rival::BytesBare => bare::run(options),
         Rival::Tungstenite => accept(options, tungstenite::Tungstenite),
         Rival::TokioWebsockets => accept(options, tokio_websockets::TokioWebsockets),
         Rival::Fastwebsockets => accept(options, fastwebsockets::Fastwebsockets),
@@ -162,6 +187,10 @@ fn accept(options: &Options, library: impl Library) -> anyhow::Result<()> {
 }
 
 fn acceptor(options: &Options) -> anyhow::Result<Option<TlsAcceptor>> {
+    Ok(tls_config(options)?.map(TlsAcceptor::from))
+}
+
+fn tls_config(options: &Options) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
     let (Some(cert), Some(key)) = (&options.cert, &options.key) else {
         return Ok(None);
     };
@@ -172,5 +201,5 @@ fn acceptor(options: &Options) -> anyhow::Result<Option<TlsAcceptor>> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(Some(Arc::new(config)))
 }

@@ -67,6 +67,7 @@ pub(crate) async fn serve(config: ServerConfig, name: &'static str) -> Result<()
                 running.drain(DRAIN).await;
                 running = server.start()?;
                 console::say("Done!");
+                console::say(format_args!("Listening on {}", running.address()));
             }
             Input::Stop => break,
         }
@@ -81,6 +82,6 @@ fn start(server: &Server) -> Result<RunningServer, Box<dyn Error>> {
     console::begin("Server starting...");
     let running = server.start()?;
     console::say("Done!");
-    console::say(format_args!("Listening on {}", running.local_addr()));
+    console::say(format_args!("Listening on {}", running.address()));
     Ok(running)
 }

@@ -14,6 +14,7 @@ pub(crate) mod dial; // resolve, try all addresses
 pub(crate) mod proxy; // the way through HTTP CONNECT and SOCKS5
 pub(crate) mod peek; // read a preamble and not one byte more
 mod resolver; // names of hosts and services
+mod backoff; // how long to wait before connecting again
 mod options; // of the system, for a socket
 mod peer; // who is at the other end
 pub(crate) mod guests; // connections that make room for others
@@ -29,6 +30,7 @@ pub mod relay; // bytes between two streams
 pub use crate::socket::{Socket, UnixPeer};
 pub use address::{Address, AddressError, UnixAddress};
 pub use admission::{ConnectionCounts, Exceeded};
+pub use backoff::Backoff;
 pub use bind::UnixOptions;
 #[cfg(feature = "http2")]
 pub use http2::Http2Stream;

@@ -14,7 +14,7 @@ use std::{
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use super::{
-    Config, Design, Placement, PostError,
+    Config, Design, Hooks, Placement, PostError,
     jobs::Place,
     threads::{self, Threads, Worker, tell},
 };
@@ -69,7 +69,7 @@ impl Runtime {
             Design::PerThread => threads::per_thread(&config, id)?,
             Design::Pool => threads::pool(&config, id)?,
         };
-        tell(config.hooks.as_ref(), |hooks| hooks.started());
+        tell(config.hooks.as_ref(), Hooks::started);
         Ok(Self::new(config, id, workers, threads))
     }
 
@@ -122,7 +122,7 @@ impl Runtime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.spawn_at(&self.place(), task)
+        self.place().spawn(task)
     }
 
     /// Runs a task on the event loop with this number, from 0; beyond the last one they begin again.
@@ -130,17 +130,7 @@ impl Runtime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.spawn_at(&self.slot(worker), task)
-    }
-
-    fn spawn_at<F>(&self, slot: &Slot, task: F) -> JoinHandle<F::Output>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        slot.handle.spawn(Loaded {
-            task: Box::pin(task),
-            _load: Load::new(&slot.load),
-        })
+        self.slot(worker).spawn(task)
     }
 
     /// Queues a function. It runs on a thread of this runtime behind everything queued there before, never at once: on
@@ -242,7 +232,7 @@ impl Runtime {
         let hooks = self.host.config.hooks.clone();
         let join = move || {
             threads.join();
-            tell(hooks.as_ref(), |hooks| hooks.stopped());
+            tell(hooks.as_ref(), Hooks::stopped);
         };
         thread::Builder::new().spawn(join).ok()
     }
@@ -275,6 +265,16 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.handle.spawn(Loaded {
+            task: Box::pin(task),
+            _load: self.load(),
+        })
+    }
+
     /// Counts something there until it is dropped.
     pub(crate) fn load(&self) -> Load {
         Load::new(&self.load)

@@ -108,9 +108,6 @@ impl Jobs {
         if Place::current() != Some(self.place) {
             return self.post(job);
         }
-        if self.queue.is_closed() {
-            return Err(PostError::Stopped);
-        }
         job();
         Ok(())
     }

@@ -16,7 +16,7 @@ pub(super) struct Worker {
     pub(super) jobs: Jobs,
 }
 
-/// Whatever has to be ended with a runtime.
+/// The threads that end with a runtime.
 #[derive(Debug)]
 pub(super) enum Threads {
     PerThread(Vec<thread::JoinHandle<()>>),
@@ -53,16 +53,16 @@ impl Threads {
 
 /// A thread with an event loop of its own for each worker.
 pub(super) fn per_thread(config: &Config, runtime: u64) -> io::Result<(Vec<Worker>, Threads)> {
-    let mut workers = Vec::new();
+    let mut workers: Vec<Worker> = Vec::new();
     let mut threads = Vec::new();
     for number in 0..config.threads.get() {
         let started = start_thread(config, Place { runtime, number });
         let (worker, thread) = match started {
             Ok(started) => started,
             Err(error) => {
-                workers
-                    .iter()
-                    .for_each(|worker: &Worker| worker.jobs.close());
+                for worker in &workers {
+                    worker.jobs.close();
+                }
                 return Err(error);
             }
         };
@@ -88,7 +88,7 @@ fn start_thread(config: &Config, place: Place) -> io::Result<(Worker, thread::Jo
         .name(format!("{}-{}", config.name, place.number))
         .spawn(move || {
             place.enter();
-            tell(hooks.as_ref(), |hooks| hooks.thread_started());
+            tell(hooks.as_ref(), Hooks::thread_started);
             event_loop.block_on(async {
                 if is_polling {
                     tokio::spawn(spin(hooks.clone()));
@@ -96,7 +96,7 @@ fn start_thread(config: &Config, place: Place) -> io::Result<(Worker, thread::Jo
                 jobs.run().await;
             });
             drop(event_loop); // with all tasks
-            tell(hooks.as_ref(), |hooks| hooks.thread_stopped());
+            tell(hooks.as_ref(), Hooks::thread_stopped);
         })?;
     Ok((worker, thread))
 }
@@ -149,7 +149,7 @@ fn tell_idle(builder: &mut Builder, config: &Config) {
 #[expect(clippy::infinite_loop, reason = "ends with its event loop")]
 async fn spin(hooks: Option<Arc<dyn Hooks>>) {
     loop {
-        tell(hooks.as_ref(), |hooks| hooks.idle());
+        tell(hooks.as_ref(), Hooks::idle);
         tokio::task::yield_now().await;
     }
 }

@@ -32,9 +32,8 @@ impl Workers {
     pub(crate) fn listeners(&self) -> usize {
         match self {
             Self::PerCore(count) => count.get(),
-            Self::Pool => 1,
             Self::On(runtime) if runtime.is_spread_by_system() => runtime.workers(),
-            Self::On(_) => 1,
+            Self::Pool | Self::On(_) => 1,
         }
     }
 

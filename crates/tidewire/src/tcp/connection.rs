@@ -266,6 +266,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// When dropped, the connection is aborted.
     pub async fn close(mut self) -> Result<(), RecvError> {
         self.returned = Weak::new();
+        self.finish().await
+    }
+
+    /// As [`close`](Self::close), for who cannot give the connection away.
+    pub(crate) async fn finish(&mut self) -> Result<(), RecvError> {
         let io = self.io_mut();
         let deadline = after(io.config.close_timeout);
         poll_fn(|cx| io.poll_finish(cx, deadline)).await;

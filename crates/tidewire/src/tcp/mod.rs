@@ -41,16 +41,21 @@ mod sender; // sending from anywhere
 mod handler; // callbacks with borrowed bytes
 mod connection; // the async function's end
 mod client; // connect
+mod reconnect; // a client that outlives its connections
 mod protocol; // bytes as the protocol of a service
 mod running; // a running server, seen from outside
 mod server; // listen, serve, start
 
-pub use crate::service::{Observer, ServerStats, StartError};
+pub use crate::{
+    net::Backoff,
+    service::{Observer, ServerStats, StartError},
+};
 pub use client::Client;
 pub use config::{BroadcastConfig, Config, ServerConfig, TooSlow};
 pub use connection::Connection;
 pub use error::{ConnectError, RecvError, SendError};
 pub use handler::{Handler, Session};
+pub use reconnect::{DownReason, Reconnect, Reconnecting};
 pub use running::{RunningServer, Traffic};
 pub use sender::{Broadcaster, Sender};
 pub use server::Server;

@@ -201,9 +201,8 @@ impl Shared {
 
     /// The connection has failed.
     pub(super) fn fail(&self, error: RecvError) {
-        let mut state = self.state.lock();
-        state.is_closed = true;
-        state.failure = Some(error);
+        self.state.lock().failure = Some(error);
+        self.end_now();
     }
 
     /// `count` bytes have been given to the system.
@@ -233,11 +232,14 @@ impl Shared {
 
     /// The connection is over: what is queued is dropped, whoever waits is told.
     pub(super) fn abandon(&self) {
+        self.state.lock().owner = None;
+        self.end_now();
+    }
+
+    fn end_now(&self) {
         let dropped = {
             let mut state = self.state.lock();
             state.is_closed = true;
-            state.end = Some(End::Aborted);
-            state.owner = None;
             mem::take(&mut state.deferred)
         };
         drop(dropped); // outside of the lock

@@ -42,11 +42,11 @@ impl Buffer {
     }
 
     /// The datagrams of a read, of as many as there were.
-    pub(super) fn datagrams<'a>(
-        &'a self,
+    pub(super) fn datagrams(
+        &self,
         reads: usize,
         local: Option<IpAddr>,
-    ) -> impl Iterator<Item = DatagramRef<'a>> {
+    ) -> impl Iterator<Item = DatagramRef<'_>> {
         let reads = self
             .meta
             .iter()

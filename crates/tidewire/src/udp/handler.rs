@@ -130,7 +130,7 @@ impl Session<'_> {
 
     /// Closes the socket when what is queued has been sent.
     pub fn close(&mut self) {
-        self.shared.closing.start();
+        self.shared.start_close();
     }
 
     /// A handle to send from other tasks, and to join groups.
@@ -312,7 +312,7 @@ pub(super) async fn run<H: Handler>(
     running.attend(out);
     running.flush(out).await;
     loop {
-        let is_closing = shared.closing.is_started();
+        let is_closing = shared.is_closing();
         let batches_max = if is_closing {
             LAST_BATCHES_MAX
         } else {

@@ -135,7 +135,7 @@ impl Sender {
 
     /// Ends the socket: its receiver is told that there is nothing more.
     pub fn close(&self) {
-        self.shared.closing.start();
+        self.shared.start_close();
     }
 
     /// Returns whether datagrams can still be sent.

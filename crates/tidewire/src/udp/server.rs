@@ -228,7 +228,7 @@ impl Place {
     fn of(workers: &Workers, number: usize) -> io::Result<Self> {
         Ok(match workers {
             Workers::Pool => Self::Here,
-            Workers::On(runtime) => Self::On(runtime.slot(number).handle.clone()),
+            Workers::On(runtime) => Self::On(runtime.slot(number).handle),
             Workers::PerCore(_) => Self::Own(
                 tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -353,7 +353,7 @@ impl RunningServer {
     /// closed.
     pub fn start_drain(&self) {
         for socket in &self.sockets {
-            socket.closing.start();
+            socket.start_close();
         }
     }
 

@@ -28,7 +28,7 @@ use super::{
     traffic::Traffic,
     turn::Turn,
 };
-use crate::{service::Drain, sync::Mutex};
+use crate::sync::Mutex;
 
 /// Errors that wait for somebody to receive; the oldest are dropped.
 const ERRORS_MAX: usize = 16;
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) system: System,
     pub(super) core: Core,
     /// Told to end.
-    pub(super) closing: Drain,
+    closing: AtomicBool,
     out: Mutex<Outgoing>,
     /// Bytes in the queue of the handler, which is not shared.
     pub(super) handler_queued: AtomicUsize,
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     room: Notify,
     /// The queue was in the way of somebody, and is empty now.
     pub(super) drained: AtomicBool,
-    /// The handler has something to look at.
+    /// The receiver has something to look at: the wish to end, an error, a change of groups.
     pub(super) attention: Notify,
     runtime: Handle,
     /// Groups joined and left, to be told to a handler; `None` without one.
@@ -109,7 +109,7 @@ impl Shared {
         Ok(Arc::new(Self {
             io,
             system,
-            closing: Drain::new(),
+            closing: AtomicBool::new(false),
             out: Mutex::new(Outgoing::new(config.send_queue_bytes_max)),
             handler_queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -130,10 +130,20 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Tells the receiver to end.
+    pub(super) fn start_close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.attention.notify_one();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Nothing is sent any more.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.closing.start();
+        self.start_close();
         self.room.notify_waiters();
     }
 
@@ -361,7 +371,7 @@ impl Shared {
     /// Reads what is there into the buffer of the thread.
     #[inline]
     pub(super) fn recv(&self, buffer: &mut Buffer) -> io::Result<Reads> {
-        if self.closing.is_started() {
+        if self.is_closing() {
             // The runtime may not know yet what has come.
             return self.system.recv(&self.io, buffer);
         }
@@ -390,7 +400,6 @@ impl Shared {
             // An error is told by the next call.
             _ = self.io.ready(Interest::READABLE | Interest::ERROR) => {}
             () = self.attention.notified() => {}
-            () = self.closing.started(), if !self.closing.is_started() => {}
         }
     }
 

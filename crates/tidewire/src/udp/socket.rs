@@ -142,7 +142,7 @@ impl Socket {
             if let Some(error) = self.shared().take_error() {
                 return Ok(Some(Event::Error(error)));
             }
-            let is_closing = self.shared().closing.is_started();
+            let is_closing = self.shared().is_closing();
             if self.batches != 0 && self.batches.is_multiple_of(BATCHES_MAX) {
                 tokio::task::yield_now().await; // others have their turn
             }

@@ -1,12 +1,11 @@
 //! A client that keeps one logical connection.
 //!
 //! [`Reconnect`] holds the settings; [`start`](Reconnect::start) spawns one task, owned by the
-//! [`Reconnecting`] handle, that connects, waits (`backoff`), greets, sends what is in the
+//! [`Reconnecting`] handle, that connects, waits ([`Backoff`]), greets, sends what is in the
 //! `outbox` and tells what happens (`event`). Invariants: one task, which ends with the handle;
 //! both queues are bounded; a message taken into the outbox leaves it as [`Delivery`] promises, or
 //! is given back by [`Reconnecting::close`].
 
-mod backoff; // how long to wait
 mod outbox; // messages on their way out
 mod event; // what the owner is told
 mod shared; // between the task and its owner
@@ -19,12 +18,12 @@ use std::{error::Error, fmt, future::ready, pin::Pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::{
-    backoff::Backoff,
     event::{ClientEvent, DownReason},
     handle::{Closed, Reconnecting},
     outbox::{Delivery, OutboxError, OutboxLimits, OutboxSender},
 };
 use super::{Client, WebSocket};
+pub use crate::net::Backoff;
 use crate::{entropy, net::Stream, queue::Bounds};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

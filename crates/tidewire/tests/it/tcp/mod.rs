@@ -1,7 +1,12 @@
 //! TCP and TLS servers and clients over loopback, connections over streams in memory in virtual time.
 
+#[cfg(feature = "blocking")]
+mod clients;
 mod connection;
+mod cost;
 mod server;
+#[cfg(feature = "tls")]
+mod transports;
 
 use std::time::Duration;
 

@@ -30,8 +30,8 @@ fn server(interface: &str, address: &str, multicast_to: SocketAddr) -> RunningSe
     Server::new(config, echo).start().unwrap()
 }
 
-/// An interface by which the system sends to groups of IPv6: it has a route for `ff00::/8`. The loopback interface has none by
-/// itself.
+/// An interface by which the system sends to groups of IPv6: it has a route for `ff00::/8`. The loopback interface has
+/// none.
 fn ipv6_interface() -> Option<String> {
     let routes = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
     let group = "ff000000000000000000000000000000 08 ";
