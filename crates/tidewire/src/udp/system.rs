@@ -54,6 +54,7 @@ impl System {
         let local = bound.filter(|it| !it.is_unspecified() && !it.is_multicast());
         linux::adjust(socket, local.is_some(), config.fragment)?;
         // Where there is no such queue, the errors of a connected socket are told by its calls.
+        #[cfg(unix)]
         state.enable_transport_errors(UdpSockRef::from(socket))?;
         Ok(Self {
             state,
