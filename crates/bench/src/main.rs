@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a command line program that prints figures"
 )]
 
@@ -14,6 +15,8 @@ mod child; // the server under test as a process: pinned, measured
 mod idle; // memory per idle connection
 mod faults; // what clients of a gateway notice of dying backends
 mod ledger; // whether everything accepted arrives, whatever happens
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -39,8 +42,43 @@ enum Command {
     Backend(faults::backend::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return usage(&answer),
+    };
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the help that was asked for, or one line that says what is wrong with the arguments.
+fn usage(answer: &clap::Error) -> ExitCode {
+    if answer.exit_code() == 0 {
+        return answer
+            .print()
+            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let text = answer.render().to_string();
+    let paragraphs = text.split("\n\n");
+    let told = paragraphs.filter(|text| text.starts_with("error: ") || text.starts_with("  tip: "));
+    let words = told.flat_map(str::split_whitespace).collect::<Vec<_>>();
+    let line = match words.as_slice() {
+        [] => "error: expected a command".to_owned(),
+        words => words.join(" ").replace(" tip: ", "; "),
+    };
+    eprintln!("{line}; --help tells more");
+    ExitCode::from(WRONG_USAGE)
+}
+
+const WRONG_USAGE: u8 = 2;
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Idle(options) => idle::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Faults(options) => faults::run(&options),

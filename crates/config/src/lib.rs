@@ -28,6 +28,8 @@ mod tls; // files of certificates and keys
 mod value; // texts with a grammar of their own: addresses, origins, log filters
 mod activation; // sockets that a service manager has bound
 mod descriptors; // how many connections the process can hold
+#[cfg(feature = "contract")]
+pub mod contract; // what holds for every program, as tests
 
 pub use activation::{Unclaimed, activated_sockets, unclaimed_sockets};
 pub use auth::Auth;

@@ -11,7 +11,7 @@ use std::{
 
 use axum::extract::Request;
 use tidewire::{
-    http::{self, ForeignOrigin, RequestTarget, is_loopback_name},
+    http::{self, ForeignOrigin, RequestTarget, is_behind_proxy, is_loopback_name},
     proto::handshake::RequestHead,
     ws::{Forwarded, Peer, Refusal, TrustedProxies},
 };
@@ -48,7 +48,7 @@ impl Access {
             && is_named
             && !is_loopback_name(host)
             && !self.is_allowed_host(host)
-            && !self.is_proxied(host, &told)
+            && !self.is_behind_proxy(host, &told)
         {
             tracing::info!(host = host_shown(host), "refused a host: {NOT_LOOPBACK}");
             return Err(Refusal::new(421, NOT_LOOPBACK));
@@ -83,6 +83,11 @@ impl Access {
         self.trusted_proxies.forwarded(peer, |name| head.all(name))
     }
 
+    fn is_behind_proxy(&self, host: &str, told: &Forwarded) -> bool {
+        let own = self.port.get();
+        own.is_some_and(|own| is_behind_proxy(host, self.secure, *own, told))
+    }
+
     /// A host whose origin was allowed by name, such as that of a proxy in front.
     fn is_allowed_host(&self, host: &str) -> bool {
         ["http://", "https://"]
@@ -93,23 +98,6 @@ impl Access {
                     .allowed_origins
                     .allows(&format!("{scheme}{host}").to_ascii_lowercase()),
             })
-    }
-
-    /// Returns whether a request comes through a trusted proxy, not from a browser on this machine, which would have the same
-    /// address. A page that rebinds its name can write every field of a proxy, but `Host` has the port that the
-    /// browser connects to: ours.
-    fn is_proxied(&self, host: &str, told: &Forwarded) -> bool {
-        let port = match host.rsplit_once(':') {
-            Some((_name, port)) if !port.ends_with(']') => port.parse().ok(),
-            Some(_) | None => Some(if self.secure { 443 } else { 80 }),
-        };
-        let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
-        // No browser gets at a Unix socket.
-        let is_elsewhere = self
-            .port
-            .get()
-            .is_some_and(|own| own.is_none() || port != *own);
-        told.by_proxy && is_told && is_elsewhere && !host.is_empty()
     }
 }
 

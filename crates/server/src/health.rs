@@ -2,11 +2,21 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    extract::Request,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use tidewire_engine::Mailbox;
+
+/// Where it is on both listeners.
+pub(crate) const PATH: &str = "/health";
+
+/// Returns whether a balancer asks, which does so by any name or address: who is at which of them is told by the server's
+/// answering at all. Pages of other origins are no balancers.
+pub(crate) fn is_probe(request: &Request) -> bool {
+    request.uri().path() == PATH && !request.headers().contains_key(header::ORIGIN)
+}
 
 #[derive(Serialize)]
 struct Health {

@@ -55,6 +55,7 @@ pub struct Running {
     pub(crate) settings: Settings,
     pub(crate) answers: AnswerBudget,
     pub(crate) memory: MemoryBudget,
+    pub(crate) tickets: Arc<Tickets>,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
 }
@@ -93,19 +94,16 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     ports.executor = Arc::<DeliveryThreads>::clone(&threads);
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
-    let stats: ReadServerStats = {
-        let messaging = Arc::downgrade(&messaging);
-        Arc::new(move || {
-            let running = messaging.upgrade();
-            running
-                .and_then(|server| server.get().map(RunningServer::stats))
-                .unwrap_or_default()
-        })
-    };
+    let stats = stats_of(&messaging);
     let mut urls = Vec::new();
     let options = http_config(settings);
     let memory = MemoryBudget::of_machine();
-    let server = messaging_server(settings, &hub, &port, options.clone(), &memory);
+    let tickets = Arc::new(Tickets::new(settings.config.server.limits.tickets_max));
+    let kept = Kept {
+        memory: &memory,
+        tickets: &tickets,
+    };
+    let server = messaging_server(settings, &hub, &port, options.clone(), kept);
     let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
     let server = started("messaging", server.start_on(sockets))?;
@@ -152,6 +150,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         settings: settings.clone(),
         answers,
         memory,
+        tickets,
     })
 }
 
@@ -204,12 +203,30 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
     }
 }
 
+/// Counts of the messaging listener, once there is one.
+fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
+    let messaging = Arc::downgrade(messaging);
+    Arc::new(move || {
+        let running = messaging.upgrade();
+        running
+            .and_then(|server| server.get().map(RunningServer::stats))
+            .unwrap_or_default()
+    })
+}
+
+/// What the messaging listener had before a reload, and keeps.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    pub(crate) memory: &'a MemoryBudget,
+    pub(crate) tickets: &'a Arc<Tickets>,
+}
+
 pub(crate) fn messaging_server(
     settings: &Settings,
     hub: &Arc<Hub>,
     mailbox: &Arc<dyn Mailbox>,
     options: http::Config,
-    memory: &MemoryBudget,
+    kept: Kept<'_>,
 ) -> Server {
     let server = &settings.config.server;
     let listening = &settings.server;
@@ -226,8 +243,8 @@ pub(crate) fn messaging_server(
         (Runtime::PerCore, None) => Workers::per_core(),
     };
     listener.socket = Arc::clone(&config);
-    limit(memory, settings);
-    listener.memory = memory.clone();
+    limit(kept.memory, settings);
+    listener.memory = kept.memory.clone();
     listener.tls.clone_from(&listening.tls);
     limits(settings, &mut listener);
     listener
@@ -239,18 +256,17 @@ pub(crate) fn messaging_server(
     listener.limits.write_timeout = unacknowledged_timeout(settings);
     listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
     listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
-    let tickets = Arc::new(Tickets::new(server.limits.tickets_max));
     let router = web::router(
         Arc::clone(hub),
         Arc::clone(mailbox),
         access.clone(),
-        Arc::clone(&tickets),
+        Arc::clone(kept.tickets),
         server,
     );
     let chat = Arc::new(Chat::<Classic>::new(
         Arc::clone(hub),
         access.clone(),
-        tickets,
+        Arc::clone(kept.tickets),
         config,
         behaviour(settings),
     ));

@@ -11,8 +11,9 @@ use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
 
 use crate::{
     config::{ListenerSettings, Reload, Settings},
-    lifecycle::{Running, messaging_server, rest_server},
+    lifecycle::{Kept, Running, messaging_server, rest_server},
     limits::http_config,
+    tickets::Tickets,
 };
 
 /// What a reload has changed.
@@ -77,10 +78,21 @@ impl Running {
             options.answers = self.answers.clone();
         }
         self.answers = options.answers.clone();
+        let tickets_max = settings.config.server.limits.tickets_max;
+        if settings.server.auth == self.settings.server.auth {
+            self.tickets.bound(tickets_max);
+        } else {
+            // They stand for credentials that are good no more.
+            self.tickets = Arc::new(Tickets::new(tickets_max));
+        }
         if let Some(messaging) = self.messaging.get() {
             let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
             let options = options.clone();
-            let server = messaging_server(&settings, &self.hub, &mailbox, options, &self.memory);
+            let kept = Kept {
+                memory: &self.memory,
+                tickets: &self.tickets,
+            };
+            let server = messaging_server(&settings, &self.hub, &mailbox, options, kept);
             messaging.reconfigure(&server);
             settings.server.bound_to(messaging.address());
         }

@@ -25,12 +25,12 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
 /// The tickets given out.
 #[derive(Debug)]
 pub(crate) struct Tickets {
-    tickets_max: usize,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
+    tickets_max: usize,
     /// The hash of the map has a secret seed, so the time of a look-up tells nothing of the keys.
     open: HashMap<Arc<str>, Arc<Identity>>,
     /// In the order of giving out; those that were taken leave their place behind.
@@ -48,10 +48,20 @@ impl std::fmt::Debug for Table {
 impl Tickets {
     /// At most `tickets_max` are remembered at a time.
     pub(crate) fn new(tickets_max: usize) -> Self {
-        Self {
+        let table = Table {
             tickets_max,
-            table: Mutex::default(),
+            ..Table::default()
+        };
+        Self {
+            table: Mutex::new(table),
         }
+    }
+
+    /// From now on at most `tickets_max` are remembered; the oldest ones above that are forgotten.
+    pub(crate) fn bound(&self, tickets_max: usize) {
+        let mut table = self.table.lock();
+        table.tickets_max = tickets_max;
+        table.make_room(tickets_max);
     }
 
     /// Gives out a ticket for `identity`.
@@ -69,9 +79,8 @@ impl Tickets {
         let now = Instant::now();
         let mut table = self.table.lock();
         table.expire(now);
-        while table.order.len() >= self.tickets_max.max(1) {
-            table.forget_oldest();
-        }
+        let others_max = table.tickets_max.saturating_sub(1);
+        table.make_room(others_max);
         table.order.push_back((now, Arc::clone(&ticket)));
         table.open.insert(Arc::clone(&ticket), identity);
         Ok(ticket)
@@ -92,6 +101,12 @@ impl Table {
         while let Some((issued, _)) = self.order.front()
             && now.duration_since(*issued) >= LIFETIME
         {
+            self.forget_oldest();
+        }
+    }
+
+    fn make_room(&mut self, tickets_max: usize) {
+        while self.order.len() > tickets_max {
             self.forget_oldest();
         }
     }
@@ -164,5 +179,17 @@ mod tests {
             .map(|t| tickets.take(&head(t)).is_some())
             .collect();
         assert_eq!(good, [false, true, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_smaller_bound_forgets_the_oldest_and_keeps_the_others() {
+        let tickets = Tickets::new(3);
+        let given: Vec<String> = (0..3).map(|_| issue(&tickets)).collect();
+        tickets.bound(1);
+        let good: Vec<bool> = given
+            .iter()
+            .map(|t| tickets.take(&head(t)).is_some())
+            .collect();
+        assert_eq!(good, [false, false, true]);
     }
 }

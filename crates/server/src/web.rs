@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use crate::{
     access::{Access, PartsHeaders, peer_of},
     config::ServerConfig,
-    cors,
+    cors, health,
     tickets::Tickets,
 };
 
@@ -97,18 +97,22 @@ pub(crate) fn router(
             .route("/webchat/ticket", post(ticket));
     }
     let guarded = router
+        .fallback(nothing)
         .layer(middleware::from_fn_with_state(web.clone(), credentials))
         .with_state(web.clone());
     Router::new()
-        .route("/health", get(health))
+        .route(health::PATH, get(health))
         .fallback_service(guarded)
         .layer(cors::layer(&web.access.allowed_origins))
         .layer(middleware::from_fn_with_state(web.clone(), origin))
         .with_state(web)
 }
 
-/// Origin and host before anything else.
+/// Origin and host before anything else, but for balancers that ask for the server's health, by whichever name.
 async fn origin(State(web): State<Web>, request: Request, next: Next) -> Response {
+    if health::is_probe(&request) {
+        return next.run(request).await;
+    }
     if let Err(refusal) = web
         .access
         .check_origin(request.headers(), &peer_of(&request))
@@ -132,7 +136,16 @@ async fn credentials(State(web): State<Web>, mut request: Request, next: Next) -
 }
 
 async fn health(State(web): State<Web>) -> Response {
-    crate::health::health(web.mailbox.as_ref())
+    health::health(web.mailbox.as_ref())
+}
+
+/// Who looks here with a browser most often wants the WebSocket.
+async fn nothing(State(web): State<Web>) -> Response {
+    let text = format!(
+        "there is nothing here; the WebSocket is at {}\n",
+        web.endpoint
+    );
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 async fn online(State(web): State<Web>) -> Response {
@@ -182,7 +195,7 @@ async fn ticket(State(web): State<Web>, Extension(identity): Extension<Arc<Ident
     (fields, Json(Ticket { ticket })).into_response()
 }
 
-async fn file(uri: Uri, headers: HeaderMap) -> Response {
+async fn file(State(web): State<Web>, uri: Uri, headers: HeaderMap) -> Response {
     let find = |name: &str| {
         let file = Files::get(name)?;
         Some(File {
@@ -190,8 +203,8 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
             bytes: file.data,
         })
     };
-    file_response(uri.path(), &headers, find).map_or_else(
-        || StatusCode::NOT_FOUND.into_response(),
-        IntoResponse::into_response,
-    )
+    match file_response(uri.path(), &headers, find) {
+        Some(response) => response.into_response(),
+        None => nothing(State(web)).await,
+    }
 }

@@ -10,7 +10,9 @@ mod script; // arbitrary frame streams: valid ones and nearly valid ones
 mod model; // RFC 6455's receiving rules, written slowly
 mod drive; // feeds a connection in pieces and notes what happens
 mod handshake; // target: heads, addresses, accept keys
+mod requests; // target: the requests of an HTTP/1 connection, against hyper
 mod proxy; // target: PROXY headers, answers of proxies
+mod forwarded; // target: what proxies tell of clients
 mod smhandshake; // target: SocketMaster's events, opening, route lines
 mod frames; // target: received bytes against the model, in any cut, within the limits
 mod chunks; // target: messages taken in pieces, against the model
@@ -60,6 +62,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "proxy_tunnel",
         run: proxy::tunnel,
+    },
+    Target {
+        name: "http_requests",
+        run: requests::run,
+    },
+    Target {
+        name: "forwarded",
+        run: forwarded::run,
     },
     Target {
         name: "smhandshake_event",

@@ -31,8 +31,8 @@ test("a query without an id closes 4000", () => checkQuery("?name=1", 4000, "Id 
 test("an empty id closes 4000", () => checkQuery("?id=", 4000, "Id required in query parameter: ?id={id}"));
 
 test("what is no id closes 4000 with the reason, and the server lives", async () => {
-  await checkQuery("?id=%00", 4000, "Passed invalid id: id=%00. an id must not contain control characters");
-  await checkQuery("?id=+4915", 4000, /^Passed invalid id: id=\+4915\. a number must not have white space around it/);
+  await checkQuery("?id=%00", 4000, "Passed invalid id: id=%00. An id must not contain control characters");
+  await checkQuery("?id=+4915", 4000, /^Passed invalid id: id=\+4915\. A number must not have white space around it/);
   const peer = await Peer.connect(server, 1);
   peer.say("alive", 1);
   assert.equal((await peer.text()).text, "alive");

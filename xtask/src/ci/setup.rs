@@ -48,6 +48,7 @@ const NEEDS: &[Need] = &[
     Need::any("chromium", &["--version"], "chromium"),
     Need::any("nginx", &["-v"], "nginx"),
     Need::any("haproxy", &["-v"], "haproxy"),
+    Need::any("busybox", &["true"], "busybox"),
     Need::any("strace", &["--version"], "strace"),
     // README's blocks, which are run as they stand there.
     Need::any("openssl", &["version"], "openssl"),

@@ -27,8 +27,13 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("tidewire-hub", "tidewire-proto", "the hub knows no wire"),
 ];
 
-/// The only crates in which sockets and messaging meet.
-const JOINING: &[&str] = &["tidewire-cli", "tidewire-server", "tidewire-bench"];
+/// The only crates in which sockets and messaging meet, and the one that tries the parsers of both.
+const JOINING: &[&str] = &[
+    "tidewire-cli",
+    "tidewire-server",
+    "tidewire-bench",
+    "tidewire-fuzz",
+];
 
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();

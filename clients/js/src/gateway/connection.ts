@@ -66,6 +66,7 @@ export class Connection implements StreamPort {
 
   /** What the WebSocket told of its failure. */
   #failure = "";
+  #hasFailed = false;
   #wasOpen = false;
   #isPinging = false;
 
@@ -82,6 +83,7 @@ export class Connection implements StreamPort {
     // It is followed by `close`. Outside of browsers it tells why, and with which status the gateway refused.
     socket.onerror = (event) => {
       this.#failure = textOf(event);
+      this.#hasFailed = true;
     };
     this.#lifeTimer = setTimeout(() => this.#lost("no connection to the gateway in time", true), limits.openWithinMs);
   }
@@ -267,7 +269,8 @@ export class Connection implements StreamPort {
     const socket = this.#release();
     if (socket === undefined) return;
     if (abruptly) endNow(socket);
-    const failure = this.#failure === "" || reason.includes(this.#failure) ? "" : ` (${this.#failure})`;
+    const told = this.#failure === "" && this.#hasFailed && !this.#wasOpen ? HIDDEN : this.#failure;
+    const failure = told === "" || reason.includes(told) ? "" : ` (${told})`;
     const status = this.#wasOpen ? 0 : statusIn(this.#failure);
     this.#owner.lost(this, { reason: reason + failure, status });
   }
@@ -288,6 +291,14 @@ export class Connection implements StreamPort {
     return socket;
   }
 }
+
+/**
+ * Browsers hide from pages whether a server refused, and with which status. Asking the same address over HTTP would tell no more: a
+ * gateway answers pages of its `origins` only with WebSockets.
+ */
+const HIDDEN =
+  "not reachable, or refused for this page's origin, the credentials or the path; the platform does not tell which: " +
+  "see the browser's console and the gateway's log";
 
 /** What an error event says, where it says something: npm `ws`, React Native, Node. */
 function textOf(event: { message?: unknown; error?: { message?: unknown } } | undefined): string {

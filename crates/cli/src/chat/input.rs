@@ -39,6 +39,12 @@ pub(super) fn start(asked: Receiver<Prompt>, typed: Sender<Input>) -> io::Result
         drop(ready.send(out));
         answer(&asked, &typed, |prompt| {
             let input = edit(&mut editor, prompt);
+            if let Input::Line(prompt, line) = &input
+                && may_be_kept(*prompt, line)
+            {
+                // A line without a place in the history is not kept, that is all.
+                drop(editor.add_history_entry(line));
+            }
             if let Some(history) = &history {
                 // A chat without history goes on.
                 drop(editor.append_history(history));
@@ -65,7 +71,6 @@ fn answer(asked: &Receiver<Prompt>, typed: &Sender<Input>, read: impl FnMut(Prom
 /// terminals it cannot handle.
 fn editor() -> Option<(DefaultEditor, Option<PathBuf>, Out)> {
     let config = Config::builder()
-        .auto_add_history(true)
         .max_history_size(HISTORY_LEN_MAX)
         .ok()?
         .build();
@@ -105,6 +110,12 @@ fn read_plain(prompt: Prompt) -> Input {
     }
 }
 
+/// Returns whether a line may stay in the history: not a command with an address that may have a password in it.
+fn may_be_kept(prompt: Prompt, line: &str) -> bool {
+    let address = line.split_once("://").map_or("", |(_scheme, rest)| rest);
+    prompt == Prompt::Online || !address.contains('@')
+}
+
 /// Where the desktop's rules (XDG) want a program's state; `None` for users without a home.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| {
@@ -127,3 +138,25 @@ fn history_file() -> Option<PathBuf> {
 /// More than any server takes by default.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 const HISTORY_LEN_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_has_no_passwords_of_addresses() {
+        for (line, kept) in [
+            ("connect wss://user:pa:ss@host/chat?id=1", false),
+            ("connect  WS://user:pass@host", false),
+            ("connect wss://user:p/a@ss@host", false),
+            ("conect wss://user:pass@host", false),
+            ("connect wss://host/?id=1", true),
+            ("connect", true),
+            ("help me@home", true),
+            ("", true),
+        ] {
+            assert_eq!(may_be_kept(Prompt::Offline, line), kept, "{line}");
+        }
+        assert!(may_be_kept(Prompt::Online, "see wss://user:pass@host/"));
+    }
+}

@@ -15,6 +15,10 @@ use std::{
 };
 
 use tidewire::ws::{Client, ConnectError, Message};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     gateway::Gateway,
@@ -211,6 +215,63 @@ fn a_hangup_takes_what_can_change_and_names_what_cannot() {
         Peer::connect_to(&there, 8).await.expect("as before");
         server.stop().await;
     });
+}
+
+/// A page fetches a ticket with its credentials, and then opens its WebSocket: a reload may come between.
+#[test]
+fn a_ticket_outlives_a_reload_unless_the_credentials_are_others() {
+    run(async {
+        let config = |password: &str, rest: &str| {
+            format!(
+                "[server.auth]\ntype = \"basic\"\nuser = \"u\"\npassword = \"{password}\"\n{rest}"
+            )
+        };
+        let home = Home::new(&config("p", ""));
+        let server = home.start().await;
+        let (kept, lost) = (ticket(&server).await, ticket(&server).await);
+
+        home.write_config(&config(
+            "p",
+            "[server.limits]\nmessage_bytes_max = \"1MiB\"\n",
+        ));
+        server.signal("HUP");
+        server.until_logged(READ_AGAIN, 1).await;
+        assert!(opens(&server, &kept).await, "{}", server.log());
+        assert!(!opens(&server, &kept).await, "it was good once");
+
+        home.write_config(&config("other", ""));
+        server.signal("HUP");
+        server.until_logged(READ_AGAIN, 2).await;
+        assert!(!opens(&server, &lost).await, "{}", server.log());
+        server.stop().await;
+    });
+}
+
+async fn ticket(server: &Server) -> String {
+    let address = server.url("messaging").trim_start_matches("ws://");
+    let address = address.trim_end_matches("/chat");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!(
+        "POST /webchat/ticket HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic dTpw\r\n\
+         Connection: close\r\nContent-Length: 0\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (_, ticket) = answer.split_once("\"ticket\":\"").expect("a ticket");
+    ticket.split('"').next().unwrap_or_default().to_owned()
+}
+
+/// Returns whether a WebSocket with this ticket is that of a user.
+async fn opens(server: &Server, ticket: &str) -> bool {
+    let client = Client::new(&format!("{}?id=7", server.url("messaging"))).expect("a URL");
+    let client = client.subprotocol(format!("tidewire.ticket.{ticket}"));
+    let mut socket = client.connect().await.expect("101");
+    socket.send(message(7, &[7], "me")).await.is_ok()
+        && matches!(socket.recv().await, Ok(Some(Message::Text(_))))
 }
 
 /// A pipe stands in for a configuration on a slow disk: who writes waits until somebody reads, and the other way round.

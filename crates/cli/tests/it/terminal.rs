@@ -134,6 +134,34 @@ fn lines_are_remembered_for_the_next_time_and_nobody_else() {
 }
 
 #[test]
+fn an_address_with_a_password_is_not_remembered() {
+    run(async {
+        let home = Home::new("").with_echo();
+        let server = home.start().await;
+        let url = server.url("echo");
+        let mut terminal = Terminal::start(&home, url);
+        terminal.until("msg> ").await;
+        terminal.press("a message\r").await;
+        terminal.until("rcv=> a message").await;
+        terminal.press("__disconnect\r").await;
+        terminal.until("Disconnected successfully!").await;
+        let secret = url.replace("ws://", "ws://user:secret@");
+        terminal.press(&format!("connect {secret}\r")).await;
+        terminal.until("Connected successfully.").await;
+        terminal.press("__disconnect\r").await;
+        terminal.until("Disconnected successfully!").await;
+        terminal.press("exit\r").await;
+        assert_eq!(terminal.end().await, Some(0));
+        let kept = fs::read_to_string(home.path().join("state/tidewire/chat-history"));
+        let kept = kept.expect("a history");
+        assert!(
+            kept.contains("a message") && !kept.contains("secret"),
+            "{kept}"
+        );
+    });
+}
+
+#[test]
 fn a_line_typed_for_a_lost_connection_is_no_command() {
     run(async {
         let home = Home::new("").with_echo();

@@ -4,7 +4,7 @@
 //! nothing by riding on the operator's network position (DNS rebinding) or on credentials the browser
 //! remembers (cross-site request forgery). There are no cookies of ours.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     extract::{Request, State},
@@ -13,8 +13,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tidewire::{
-    http::{challenge, is_loopback_name, is_same_origin, protect_page},
+    http::{
+        ForeignOrigin, RequestTarget, challenge, check_origin, is_behind_proxy, is_loopback_name,
+        protect_page,
+    },
     net::Peer,
+    ws::{Forwarded, TrustedProxies},
 };
 use tidewire_auth::{Authenticator, Headers};
 
@@ -35,6 +39,9 @@ pub(super) struct Access {
     /// Nobody is asked for credentials: only the names of loopback may be asked for. A page that
     /// rebinds its own name to 127.0.0.1 is of the same origin as that name.
     loopback_names_only: bool,
+    proxies: Arc<TrustedProxies>,
+    /// The port it listens on, once that is known.
+    pub(super) port: Arc<OnceLock<Option<u16>>>,
 }
 
 impl Access {
@@ -45,23 +52,54 @@ impl Access {
         (!is_open || settings.address.is_local()).then_some(Self {
             auth,
             loopback_names_only: is_open,
+            proxies: Arc::new(settings.proxies.clone()),
+            port: Arc::default(),
         })
     }
 
-    fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), AdminError> {
+    fn is_behind_proxy(&self, host: &str, told: &Forwarded) -> bool {
+        let own = self.port.get();
+        own.is_some_and(|own| is_behind_proxy(host, false, *own, told))
+    }
+
+    fn check_origin(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<(), AdminError> {
         let host = single(headers, header::HOST).unwrap_or_default();
-        if self.loopback_names_only && !is_loopback_name(host) {
-            return Err(AdminError::new(
-                421,
-                "without authentication only localhost may be asked for; see admin.auth",
-            ));
+        let values = |name: &str| {
+            let values = headers.get_all(name).iter();
+            values.map(HeaderValue::as_bytes).collect()
+        };
+        let told = self.proxies.forwarded(peer, values);
+        // Probes in HTTP/1.0 name no host; browsers do.
+        let is_named = headers.contains_key(header::HOST);
+        if self.loopback_names_only
+            && is_named
+            && !is_loopback_name(host)
+            && !self.is_behind_proxy(host, &told)
+        {
+            tracing::info!(
+                host = host.get(..128).unwrap_or(host),
+                "refused a host on the admin listener: {NOT_LOOPBACK}"
+            );
+            return Err(AdminError::new(421, NOT_LOOPBACK));
         }
-        if headers.contains_key(header::ORIGIN) {
-            let origin = single(headers, header::ORIGIN).unwrap_or_default();
-            if !is_same_origin(origin, host, None) {
-                return Err(AdminError::new(403, "this origin may not call"));
-            }
-        }
+        let target = RequestTarget::new(host, None, &told);
+        check_origin(values("origin"), &target, &[]).map_err(|foreign| {
+            let ForeignOrigin { origin, asked, .. } = &foreign;
+            tracing::info!(
+                origin,
+                asked,
+                "refused a page's origin on the admin listener"
+            );
+            AdminError::new(
+                403,
+                "this origin may not call; behind a proxy see admin.trusted_proxies",
+            )
+        })?;
         if method != Method::GET && method != Method::HEAD && !is_ours(headers) {
             return Err(AdminError::new(
                 403,
@@ -88,12 +126,25 @@ impl Access {
     }
 }
 
+/// The path that tells everybody whether the gateway serves.
+pub(super) const HEALTH: &str = "/health";
+
+const NOT_LOOPBACK: &str = "without authentication only localhost may be asked for; see admin.auth, and behind a \
+    proxy admin.trusted_proxies";
+
 /// Host, origin and kind of request, before anything else.
 pub(super) async fn origin(State(access): State<Access>, request: Request, next: Next) -> Response {
-    if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
-        peer.touch();
-    }
-    let checked = access.check_origin(request.method(), request.headers());
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let peer = peer.cloned().unwrap_or_default();
+    peer.touch();
+    let is_probe =
+        request.uri().path() == HEALTH && !request.headers().contains_key(header::ORIGIN);
+    let checked = if is_probe {
+        // Balancers ask by any name or address.
+        Ok(())
+    } else {
+        access.check_origin(request.method(), request.headers(), &peer)
+    };
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -165,6 +216,7 @@ impl Headers for Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tidewire::ws::ForwardedBy;
     use tidewire_auth::{AuthConfig, NoLookup};
 
     use super::*;
@@ -172,18 +224,28 @@ mod tests {
     fn access(address: &str, auth: &str) -> Option<Access> {
         let auth: AuthConfig = serde_json::from_str(auth).unwrap();
         Access::new(&settings::Admin {
-            address: address.parse().unwrap(),
             auth: Some(auth.resolve(&NoLookup).unwrap()),
+            proxies: TrustedProxies {
+                networks: vec!["192.0.2.1".parse().unwrap()],
+                by: ForwardedBy::Either,
+            },
+            ..settings::Admin::new(address.parse().unwrap())
         })
     }
 
     fn check(access: &Access, method: &Method, fields: &[(&str, &str)]) -> u16 {
+        check_from("192.0.2.2:1", access, method, fields)
+    }
+
+    fn check_from(from: &str, access: &Access, method: &Method, fields: &[(&str, &str)]) -> u16 {
+        let mut peer = Peer::default();
+        peer.address = Some(from.parse().unwrap());
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, value.parse().unwrap());
         }
-        let checked = access.check_origin(method, &headers);
+        let checked = access.check_origin(method, &headers, &peer);
         checked.map_or_else(|error| error.into_response().status().as_u16(), |()| 200)
     }
 
@@ -228,6 +290,7 @@ mod tests {
             ("http://gateway.example:8091", 200),
             ("https://GATEWAY.example:8091", 200),
             ("http://gateway.example", 403),
+            ("http://gateway.example:8091/", 200),
             ("http://evil.example", 403),
             ("http://", 403),
             ("null", 403),
@@ -238,6 +301,49 @@ mod tests {
         }
         let fields = [("host", ""), ("origin", "http://")];
         assert_eq!(check(&closed, &Method::GET, &fields), 403);
+    }
+
+    #[test]
+    fn what_trusted_proxies_tell_counts_and_nobody_elses_word() {
+        let closed = access("127.0.0.1:0", BEARER).unwrap();
+        let open = access("127.0.0.1:0", OPEN).unwrap();
+        open.port.set(Some(8091)).unwrap();
+        let told = [
+            ("host", "127.0.0.1"),
+            ("x-forwarded-host", "admin.example"),
+            ("x-forwarded-proto", "https"),
+            ("origin", "https://admin.example"),
+        ];
+        let forwarded = [
+            ("host", "admin.example"),
+            (
+                "forwarded",
+                "for=198.51.100.1;host=\"admin.example:444\";proto=https",
+            ),
+            ("origin", "https://admin.example:444"),
+        ];
+        let foreign = [
+            ("host", "admin.example"),
+            ("x-forwarded-host", "admin.example"),
+            ("origin", "https://evil.example"),
+        ];
+        let rebound = [("host", "evil.example:8091"), ("x-forwarded-proto", "http")];
+        for (fields, of_proxy, of_others) in [
+            (&told[..], 200, 403),
+            (&forwarded, 200, 403),
+            (&foreign, 403, 403),
+            (&rebound, 200, 200),
+        ] {
+            let status = |from| check_from(from, &closed, &Method::GET, fields);
+            assert_eq!(status("192.0.2.1:1"), of_proxy, "{fields:?}");
+            assert_eq!(status("192.0.2.2:1"), of_others, "{fields:?}");
+        }
+        for (fields, of_proxy) in [(&told[..], 200), (&forwarded, 200), (&rebound, 421)] {
+            let status = check_from("192.0.2.1:1", &open, &Method::GET, fields);
+            assert_eq!(status, of_proxy, "{fields:?}");
+        }
+        assert_eq!(check(&open, &Method::GET, &forwarded), 421);
+        assert_eq!(check(&open, &Method::GET, &[]), 200, "a probe in HTTP/1.0");
     }
 
     #[test]

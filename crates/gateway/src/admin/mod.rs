@@ -75,6 +75,7 @@ pub(crate) fn start(
     sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
     let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address.clone()))?;
+    let write_timeout = gateway.table().settings.limits.write_timeout;
     let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),
         gateway,
@@ -82,19 +83,24 @@ pub(crate) fn start(
         started: Instant::now(),
         draining: Mutex::default(),
     });
+    let port = Arc::clone(&access.port);
     let mut config = Config::new(settings.address.clone());
     config.unix.clone_from(&settings.unix);
     config.workers = Workers::Pool;
+    config.trusted_proxies = settings.proxies.clone();
     config.limits.connections_max = CONNECTIONS_MAX;
     config.limits.guests_max = GUESTS_MAX;
     let mut http = http::Config::default();
     http.idle_timeout = IDLE_TIMEOUT;
+    http.answer_timeout = write_timeout;
     let server = Server::new(config, Http::new(router(state, access), http));
     let sockets = match sockets {
         Some(sockets) => sockets,
         None => activated_or(&settings.address, || server.bind())?,
     };
-    Ok(server.start_on(sockets)?)
+    let server = server.start_on(sockets)?;
+    port.get_or_init(|| server.address().socket_addr().map(|address| address.port()));
+    Ok(server)
 }
 
 /// All that needs credentials, by path.
@@ -141,7 +147,7 @@ fn router(state: Shared, access: Access) -> Router {
     ));
     guarded
         .merge(page)
-        .route("/health", get(status::health))
+        .route(access::HEALTH, get(status::health))
         .fallback(|| async { AdminError::new(404, "there is nothing here") })
         .method_not_allowed_fallback(|| async { AdminError::new(405, "not by this method") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

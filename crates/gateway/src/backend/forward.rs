@@ -47,21 +47,28 @@ fn tells_of_client(name: &str) -> bool {
 
 /// How such names end in proxies of all kinds.
 const CLIENT_ENDINGS: &[&str] = &[
+    "arr-ssl",
     "client-ip",
     "clientip",
     "connecting-ip",
     "forwarded-for",
+    "forwarded-host",
+    "forwarded-port",
+    "forwarded-proto",
     "real-ip",
     "remote-addr",
     "remote-ip",
+    "socketip",
     "src-ip",
 ];
 
 /// Further fields by which proxies tell of the client, besides `Forwarded`. `Proxy` would become `HTTP_PROXY` in a CGI
-/// program, the proxy that its own requests go through (CVE-2016-5385).
+/// program, the proxy that its own requests go through (CVE-2016-5385). Some frameworks take the path from
+/// `X-Original-URL` and `X-Rewrite-URL` (CVE-2018-14773), past the conditions of routes.
 const CLIENT: &[&str] = &[
     "cf-connecting-ipv6",
     "cf-pseudo-ipv4",
+    "cf-visitor",
     "client-address",
     "coming-from",
     "forwarded",
@@ -73,12 +80,18 @@ const CLIENT: &[&str] = &[
     "x-client",
     "x-coming-from",
     "x-envoy-external-address",
+    "x-host",
+    "x-https",
     "x-original-host",
+    "x-original-uri",
+    "x-original-url",
     "x-originating-ip",
     "x-proxyuser-ip",
     "x-remote-address",
     "x-remote-host",
+    "x-rewrite-url",
     "x-scheme",
+    "x-ssl",
     "x-url-scheme",
 ];
 

@@ -4,7 +4,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tidewire::{tls::ServerTls, ws::ProxyProtocol};
+use tidewire::{
+    tls::ServerTls,
+    ws::{ProxyProtocol, TrustedProxies},
+};
 use tidewire_auth::AuthConfig;
 use tidewire_config::{Checker, LIST_LENGTH_MAX, Rule, connections_max, quote};
 use tidewire_table::{SECOND, format_duration};
@@ -109,6 +112,7 @@ impl Config {
     fn admin(&self, check: &mut Checker<'_>) -> Option<Admin> {
         let config = self.admin.as_ref()?;
         let address = check.listen("admin.address", &config.address, "127.0.0.1:8091");
+        let networks = check.networks("admin.trusted_proxies", &config.trusted_proxies);
         let unix = check.socket_options("admin", &config.socket_mode, &config.socket_group);
         let auth = check.auth("admin.auth", &config.auth)?;
         let address = address?;
@@ -127,6 +131,10 @@ impl Config {
             address,
             unix,
             auth: (config.auth != AuthConfig::NoAuth).then_some(auth),
+            proxies: TrustedProxies {
+                networks,
+                by: config.forwarded_fields.into(),
+            },
         })
     }
 }

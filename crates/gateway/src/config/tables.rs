@@ -258,6 +258,10 @@ table! {
         /// Their address, written like that of a listener; beyond loopback, set `admin.auth`. A Unix socket counts as
         /// loopback.
         address: String = "127.0.0.1:8091".to_owned();
+        /// Addresses or networks of HTTP proxies that are believed what was asked for, as for `listeners`.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write, as for `listeners`: `"either"`, `"x-forwarded"` or `"forwarded"`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
         /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
         socket_mode: String = "0660".to_owned();
         /// Group of a Unix socket's file, by name or number; empty = the process's own.

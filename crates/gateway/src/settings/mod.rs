@@ -221,6 +221,8 @@ pub struct Admin {
     pub unix: UnixOptions,
     /// Who may use it; `None`: everybody who reaches it.
     pub auth: Option<Authenticator>,
+    /// HTTP proxies that are believed at which address they are asked for.
+    pub proxies: tidewire::ws::TrustedProxies,
 }
 
 /// Where access records go: one JSON object per connection and logical socket, when it ends.
@@ -276,6 +278,7 @@ impl Admin {
             address,
             unix: UnixOptions::default(),
             auth: None,
+            proxies: tidewire::ws::TrustedProxies::default(),
         }
     }
 }

@@ -406,10 +406,13 @@ async fn names_of_others_foreign_pages_and_plain_forms_are_refused() {
     in_time(async {
         let mut socket = bench.socket("one").await;
         let rebound = [("Host", "rebound.example")];
-        for path in ["/", "/api/v1/endpoints", "/health", "/metrics"] {
+        for path in ["/", "/api/v1/endpoints", "/metrics"] {
             let answer = call(bench.admin, &format!("GET {path}"), &rebound, "").await;
             assert_eq!(answer.status, 421, "{path}");
         }
+        // A balancer asks by whichever name.
+        let probe = call(bench.admin, "GET /health", &rebound, "").await;
+        assert_eq!(probe.status, 200);
         let foreign = [
             ("Origin", "http://evil.example"),
             ("Content-Type", "application/json"),
@@ -680,4 +683,27 @@ async fn who_only_holds_connections_open_keeps_no_operator_out() {
         assert_eq!(crowd[0].read(&mut [0; 99]).await.unwrap_or(0), 0);
     })
     .await;
+}
+
+/// Of every kind of answer of the admin listener, by the limit for writes. Others are answered.
+#[tokio::test]
+async fn a_client_that_reads_no_answer_is_cut() {
+    let backend = telling();
+    let mut settings = with_admin(settings(vec![endpoint("one", &[url(&backend, "/")])]), None);
+    settings.limits.write_timeout = Duration::from_millis(100);
+    let (_gateway, admin) = serve(settings);
+    for path in [
+        "/health",
+        "/api/v1/status",
+        "/metrics",
+        "/openapi.json",
+        "/",
+        "/nope",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(100);
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        // Until the gateway has stopped reading, then until it has cut the connection.
+        in_time(async { while stream.write_all(request.as_bytes()).await.is_ok() {} }).await;
+        assert_eq!(get(admin, "/health").await.status, 200);
+    }
 }

@@ -4,8 +4,13 @@
 //! do: limits per address (WebSockets over HTTP/1.1; connections of one proxy at a time, of two proxies in a row), the
 //! origin of pages, what backends are told. Origins: other pages, pages of the host with another scheme or port.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use tidewire_auth::{AuthConfig, NoLookup};
 use tidewire_gateway::{
     Running,
     settings::{AccessLog, Condition, Origins, Pattern, Route, Settings, Source},
@@ -14,7 +19,7 @@ use tidewire_gateway::{
 
 use crate::{
     support::{endpoint, in_time, settings, telling, url},
-    wire::{Wire, field, upgrade},
+    wire::{Fake, Wire, field, upgrade},
 };
 
 fn trusting(mut settings: Settings) -> Settings {
@@ -422,28 +427,52 @@ async fn a_name_does_not_lead_past_the_conditions_of_a_route() {
     .await;
 }
 
+/// Endpoints that refuse for all kinds of reasons; records go to `file`.
+fn refusing(backend: &str, mute: &str, file: &Path) -> Settings {
+    let mut silent = endpoint("silent", &[mute.to_owned()]);
+    silent.opening.timeout = Duration::from_millis(10);
+    silent.opening.retries = 0;
+    let auth: AuthConfig = serde_json::from_str(r#"{"type": "bearer", "value": "t"}"#).unwrap();
+    let mut guarded = endpoint("guarded", &[backend.to_owned()]);
+    guarded.auth = Some(auth.resolve(&NoLookup).unwrap());
+    let mut few = endpoint("few", &[backend.to_owned()]);
+    few.per_client_max = 1;
+    let mut settings = trusting(settings(vec![
+        endpoint("one", &[backend.to_owned()]),
+        endpoint("down", &["ws://127.0.0.1:1/".to_owned()]),
+        silent,
+        guarded,
+        few,
+    ]));
+    settings.access_log = Some(AccessLog::File(file.to_owned()));
+    settings.limits.per_ip_max = 2;
+    settings.routes = vec![route("one", &[(Source::Path, "/one")])];
+    settings
+}
+
 #[tokio::test]
 async fn every_refused_request_has_one_record_with_the_reason() {
     let backend = telling();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("access.log");
-    let mut settings = trusting(settings(vec![
-        endpoint("one", &[url(&backend, "/")]),
-        endpoint("down", &["ws://127.0.0.1:1/".to_owned()]),
-    ]));
-    settings.access_log = Some(AccessLog::File(file.clone()));
-    settings.limits.per_ip_max = 1;
-    settings.routes = vec![route("one", &[(Source::Path, "/one")])];
+    let mute = Fake::start(|mut wire: Wire| async move { drop(wire.rest().await) });
+    let settings = refusing(&url(&backend, "/"), &mute.url(), &file);
     let gateway = start(settings).unwrap();
     let asked = Mutex::new(Vec::new());
     in_time(async {
         let _open = Wire::open(&gateway, "/one", "X-Real-IP: 203.0.113.1\r\n").await;
+        let _other = Wire::open(&gateway, "/one", "X-Real-IP: 203.0.113.1\r\n").await;
+        let few = "/?ROUTENAME=few";
+        let _few = Wire::open(&gateway, few, "X-Real-IP: 203.0.113.2\r\n").await;
         for (path, fields, status) in [
             ("/nope", "X-Real-IP: 203.0.113.9\r\n", "404"),
             ("/?ROUTENAME=none", "", "404"),
             ("/one", "Origin: https://evil.example\r\n", "403"),
             ("/?ROUTENAME=down", "", "502"),
             ("/one", "X-Real-IP: 203.0.113.1\r\n", "503"),
+            ("/?ROUTENAME=guarded", "Authorization: Bearer x\r\n", "401"),
+            ("/?ROUTENAME=silent", "", "504"),
+            (few, "X-Real-IP: 203.0.113.2\r\n", "429"),
         ] {
             let (_client, answer) = ask(&gateway, path, fields).await;
             assert_eq!(&answer[9..12], status, "{path}");
@@ -466,7 +495,7 @@ async fn every_refused_request_has_one_record_with_the_reason() {
         .map(|line| line["status"].to_string())
         .collect();
     assert_eq!(statuses, *asked.lock().unwrap());
-    assert_eq!(lines.len(), refused.len() + 1, "{lines:?}");
+    assert_eq!(lines.len(), refused.len() + 3, "{lines:?}");
     assert_eq!(refused[0]["client"], "203.0.113.9");
     assert_eq!(refused[0]["request"], "GET /nope");
     assert_eq!(refused[2]["endpoint"], "one");

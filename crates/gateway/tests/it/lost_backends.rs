@@ -4,6 +4,7 @@
 //! frame, behind whole frames and fragments, at every byte of a frame, with bytes of the client under way, after either
 //! side's close frame, with the client's socket on HTTP/2.
 
+use tidewire::ws::{Client, CloseCode, Message};
 use tidewire_gateway::{
     Running,
     settings::{Endpoint, Extensions},
@@ -11,7 +12,7 @@ use tidewire_gateway::{
 };
 
 use crate::{
-    support::{endpoint, in_time, settings},
+    support::{echoing, endpoint, in_time, settings, url},
     wire::{Fake, Wire, frame, masked, switching},
 };
 
@@ -105,6 +106,41 @@ async fn a_backends_own_close_frame_is_its_last_word() {
             let fake = dying(said.clone(), resets);
             let got = read(&gateway(&fake, Extensions::EndToEnd), &said).await;
             assert_eq!(got, said);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_on_http2_gets_the_same_frame_and_the_others_of_its_connection_go_on() {
+    in_time(async {
+        for extensions in [Extensions::EndToEnd, Extensions::PerHop] {
+            for resets in [false, true] {
+                let fake = dying(frame(0x81, "x"), resets);
+                let echoing = echoing();
+                let dies = Endpoint {
+                    extensions,
+                    ..endpoint("one", &[fake.url()])
+                };
+                let mut settings = settings(vec![dies, endpoint("echo", &[url(&echoing, "/")])]);
+                settings.listeners[0].http2 = true;
+                let gateway = start(settings).unwrap();
+                let named = |name| {
+                    let address = gateway.addresses()[0];
+                    Client::new(&format!("ws://{address}/?ROUTENAME={name}")).unwrap()
+                };
+                let shared = named("one").connect_http2().await.unwrap();
+                let mut other = shared.open(&named("echo")).await.unwrap();
+                let mut socket = shared.open(&named("one")).await.unwrap();
+                assert_eq!(socket.recv().await.unwrap(), Some(Message::text("x")));
+                socket.send("go").await.unwrap();
+                assert_eq!(socket.recv().await.unwrap(), None);
+                let close = socket.close_frame().unwrap();
+                assert_eq!(close.code, CloseCode(1014), "resets: {resets}");
+                other.send("still here").await.unwrap();
+                let echo = other.recv().await.unwrap();
+                assert_eq!(echo, Some(Message::text("still here")));
+            }
         }
     })
     .await;

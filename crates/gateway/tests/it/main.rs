@@ -33,6 +33,7 @@ mod support;
 mod upgrade_smuggling;
 mod backend_choice;
 mod behind_proxies;
+mod by_name;
 mod client_address;
 mod bad_backends;
 mod wire;

@@ -74,7 +74,9 @@ impl Forwarded {
             ForwardedBy::Forwarded => None,
             ForwardedBy::XForwardedFor | ForwardedBy::Either => {
                 told.secure = scheme(&values);
-                told.host = first(&values("x-forwarded-host"), host);
+                told.host = ["x-forwarded-host", "x-original-host"]
+                    .iter()
+                    .find_map(|name| first(&values(name), host));
                 told.port = first(&values("x-forwarded-port"), |port| {
                     port.parse().ok().filter(|port| *port != 0)
                 });
@@ -192,19 +194,32 @@ fn scheme<'a>(values: &impl Fn(&str) -> Vec<&'a [u8]>) -> Option<bool> {
         "x-forwarded-protocol",
         "x-forwarded-scheme",
         "x-url-scheme",
+        "x-scheme",
+        "cloudfront-forwarded-proto",
+        "fly-forwarded-proto",
     ];
-    let switched = ["x-forwarded-ssl", "front-end-https"];
+    let switched = ["x-forwarded-ssl", "x-forwarded-https", "front-end-https"];
     let named = named
         .iter()
         .find_map(|name| first(&values(name), is_secure));
-    named.or_else(|| {
-        switched.iter().find_map(|name| {
-            first(&values(name), |word| {
-                let is = |expected: &str| word.eq_ignore_ascii_case(expected);
-                (is("on") || is("off")).then(|| is("on"))
-            })
-        })
-    })
+    let switched = || {
+        let found = |name: &&str| first(&values(name), is_on);
+        switched.iter().find_map(found)
+    };
+    // There only with TLS, and then with words about the certificate.
+    let certificate = || (!values("x-arr-ssl").is_empty()).then_some(true);
+    named.or_else(switched).or_else(certificate)
+}
+
+/// Returns whether a switch is on; `None` for what is no switch.
+fn is_on(word: &str) -> Option<bool> {
+    let is = |words: &[&str]| {
+        words
+            .iter()
+            .any(|expected| word.eq_ignore_ascii_case(expected))
+    };
+    let on = is(&["on", "1", "true", "yes"]);
+    (on || is(&["off", "0", "false", "no"])).then_some(on)
 }
 
 /// Returns whether a scheme is one with TLS; `None` for one that is neither HTTP's nor WebSocket's.
@@ -704,6 +719,16 @@ mod tests {
             (&["X-Forwarded-Ssl: on"], Some(true)),
             (&["X-Forwarded-Ssl: OFF"], Some(false)),
             (&["Front-End-Https: On"], Some(true)),
+            (&["Front-End-Https: 1"], Some(true)),
+            (&["X-Forwarded-Ssl: true"], Some(true)),
+            (&["X-Forwarded-Ssl: 0"], Some(false)),
+            (&["X-Forwarded-Ssl: maybe"], None),
+            (&["X-Forwarded-HTTPS: on"], Some(true)),
+            (&["X-Scheme: https"], Some(true)),
+            (&["CloudFront-Forwarded-Proto: https"], Some(true)),
+            (&["Fly-Forwarded-Proto: http"], Some(false)),
+            (&["X-ARR-SSL: 2048|256|C=US"], Some(true)),
+            (&["X-Forwarded-Proto: http", "X-ARR-SSL: y"], Some(false)),
             (&["X-Forwarded-Port: 443"], Some(true)),
             (&["X-Forwarded-Port: 80"], None),
             (
@@ -756,6 +781,12 @@ mod tests {
                 &["X-Forwarded-Host: a.example", "X-Forwarded-Port: 8443"],
                 Some("a.example"),
                 Some(8443),
+            ),
+            (&["X-Original-Host: a.example"], Some("a.example"), None),
+            (
+                &["X-Original-Host: b.example", "X-Forwarded-Host: a.example"],
+                Some("a.example"),
+                None,
             ),
             (&["X-Forwarded-Port: 8443, 80"], None, Some(8443)),
             (&["X-Forwarded-Port: 0"], None, None),

@@ -69,7 +69,17 @@ fn option(query: &str, name: &str, first: &str, second: &str) -> Result<bool, St
 fn user(query: Option<&str>) -> Result<UserId, String> {
     let value = first_parameter(query.unwrap_or_default(), "id").filter(|value| !value.is_empty());
     let value = value.ok_or("Id required in query parameter: ?id={id}")?;
-    UserId::from_query(value).map_err(|error| format!("Passed invalid id: id={value}. {error}"))
+    UserId::from_query(value).map_err(|error| {
+        let reason = sentence(&error.to_string());
+        format!("Passed invalid id: id={value}. {reason}")
+    })
+}
+
+/// Begins with a capital letter, as it stands behind a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -9,10 +9,15 @@ use axum::{
 };
 use serde::Serialize;
 use tidewire_auth::first_parameter;
-use tidewire_hub::{Stat, UserId};
+use tidewire_hub::UserId;
 use tokio::sync::oneshot;
 
-use super::{Rest, RestError, schema, stats_body::StatsBody};
+use super::{
+    Rest, RestError,
+    ids::{Ids, StatOf},
+    schema,
+    stats_body::StatsBody,
+};
 
 /// `{"data":…,"success":true}`.
 #[derive(Serialize)]
@@ -37,24 +42,33 @@ pub(super) struct Online {
 }
 
 /// Statistics of all known users.
-#[utoipa::path(get, path = "/stats", tag = "statistics", responses(
+#[utoipa::path(get, path = "/stats", tag = "statistics", params(("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "Every user seen, online or not", body = schema::StatsAnswer),
+    (status = 400, description = "Neither numbers nor strings", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError)))]
-pub(super) async fn stats(State(rest): State<Rest>) -> Response {
+pub(super) async fn stats(
+    State(rest): State<Rest>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, RestError> {
+    let ids = Ids::of(query.as_deref())?;
     let fields = [(header::CONTENT_TYPE, "application/json")];
-    (fields, Body::new(StatsBody::new(rest.hub))).into_response()
+    Ok((fields, Body::new(StatsBody::new(rest.hub, ids))).into_response())
 }
 
 /// Statistics of one user.
-#[utoipa::path(get, path = "/stat", tag = "statistics", params(("id" = String, Query, description = "User id")), responses(
+#[utoipa::path(get, path = "/stat", tag = "statistics", params(
+    ("id" = String, Query, description = "User id"),
+    ("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "Statistics; all zero for a user never seen", body = schema::StatAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError)))]
 pub(super) async fn stat(
     State(rest): State<Rest>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Answer<Stat>>, RestError> {
-    Ok(Answer::of(rest.hub.stat(&user(query.as_deref())?)))
+) -> Result<Json<Answer<StatOf>>, RestError> {
+    let ids = Ids::of(query.as_deref())?;
+    let stat = rest.hub.stat(&user(query.as_deref())?);
+    Ok(Answer::of(ids.stat(stat)))
 }
 
 /// Tells whether a user is connected.

@@ -7,6 +7,7 @@
 mod schema; // what goes in and out, for the description
 mod error; // the error body
 mod media_type; // what a body may be
+mod ids; // how answers write ids
 mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message
@@ -37,7 +38,7 @@ use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
 use crate::{
     access::{Access, PartsHeaders, peer_of},
-    cors,
+    cors, health,
     telemetry::Telemetry,
 };
 
@@ -70,7 +71,7 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .layer(middleware::from_fn_with_state(rest.clone(), credentials));
     let open = Router::new()
         .route("/", get(index::index))
-        .route("/health", get(handlers::health))
+        .route(health::PATH, get(handlers::health))
         .merge(description::router(auth))
         .layer(middleware::from_fn(in_time));
     guarded
@@ -104,10 +105,14 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    let mut response = match rest
-        .access
-        .check_origin(request.headers(), &peer_of(&request))
-    {
+    let checked = if health::is_probe(&request) {
+        // Balancers ask by whichever name.
+        Ok(())
+    } else {
+        let headers = request.headers();
+        rest.access.check_origin(headers, &peer_of(&request))
+    };
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             let refusal = RestError::new(refusal.status, refusal.reason);

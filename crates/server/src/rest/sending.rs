@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::{RawQuery, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use tidewire::http::read_body;
+use tidewire::http::read_body_counted;
 use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_hub::{Accepted, ApiError, Command, UserId};
 
@@ -22,6 +22,7 @@ use super::{
     error::SendError,
     handlers::Answer,
     idempotency::{Begun, Submission},
+    ids::{Id, Ids},
     media_type, schema,
 };
 
@@ -35,7 +36,7 @@ struct Sent {
 #[derive(Serialize)]
 struct RefusedRecipient {
     code: &'static str,
-    recipient: UserId,
+    recipient: Id,
 }
 
 /// The answer when the store has not answered.
@@ -56,7 +57,9 @@ struct UnknownData {
 /// Sends a message as any sender, 0 included. 202: it is on disk for every recipient but those
 /// in `refused`; a live-only message was passed on to who is connected.
 #[utoipa::path(post, path = "/send-message", tag = "messages", request_body = schema::Payload,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; a repeated request with the same key and body gets the answer of the first, and sends nothing")),
+    params(
+        ("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; a repeated request with the same key and body gets the answer of the first, and sends nothing")),
     responses(
     (status = 202, description = "Accepted: stored durably for every recipient but those refused", body = schema::SentAnswer),
     (status = 400, description = "Wrong content type, key or payload; the message says what was expected", body = RestError),
@@ -70,11 +73,14 @@ struct UnknownData {
     (status = 504, description = "The outcome is not known: the message may be accepted yet", body = schema::UnknownAnswer)))]
 pub(super) async fn send_message(
     State(rest): State<Rest>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, RestError> {
+    let ids = Ids::of(query.as_deref())?;
     media_type::check(request.headers())?;
     let key = idempotency_key(request.headers())?;
-    let body = read_body(request.into_body(), rest.body).await?;
+    let mut held = rest.telemetry.memory().account().reserve();
+    let body = read_body_counted(request.into_body(), rest.body, &mut held).await?;
     // Some libraries mark UTF-8 in front; readers of JSON may pass over that (RFC 8259 section 8.1).
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body);
     let submission = match &key {
@@ -94,7 +100,7 @@ pub(super) async fn send_message(
         },
     };
     match submission.outcome(rest.answer_timeout).await {
-        Some(outcome) => Ok(answer(outcome?)),
+        Some(outcome) => Ok(answer(outcome?, ids)),
         None => Ok(unknown(&submission)),
     }
 }
@@ -131,13 +137,13 @@ fn submit(rest: &Rest, body: &[u8], submission: &Arc<Submission>, key: Option<St
     }
 }
 
-fn answer(accepted: Accepted) -> Response {
+fn answer(accepted: Accepted, ids: Ids) -> Response {
     let refused = accepted
         .refused
         .into_iter()
         .map(|refused| RefusedRecipient {
             code: refused.refusal.code(),
-            recipient: refused.recipient,
+            recipient: ids.id(refused.recipient),
         });
     let sent = Sent {
         id: accepted.id.to_string(),

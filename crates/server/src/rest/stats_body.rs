@@ -15,6 +15,8 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tidewire_hub::{Hub, Stat, UserId};
 
+use super::ids::Ids;
+
 /// About 64 KiB of JSON.
 const PAGE_USERS: usize = 200;
 
@@ -22,6 +24,7 @@ const PAGE_USERS: usize = 200;
 #[derive(Debug)]
 pub(super) struct StatsBody {
     hub: Arc<Hub>,
+    ids: Ids,
     next: Next,
 }
 
@@ -33,9 +36,10 @@ enum Next {
 }
 
 impl StatsBody {
-    pub(super) fn new(hub: Arc<Hub>) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, ids: Ids) -> Self {
         Self {
             hub,
+            ids,
             next: Next::Begin,
         }
     }
@@ -48,18 +52,19 @@ impl StatsBody {
         };
         let stats: Vec<Stat> = self.hub.stats_page(after, PAGE_USERS);
         let mut is_first = after.is_none();
-        for stat in &stats {
+        let is_last = stats.len() < PAGE_USERS;
+        self.next = match stats.last() {
+            Some(stat) if !is_last => Next::Behind(stat.id.clone()),
+            Some(_) | None => Next::Done,
+        };
+        for stat in stats {
             if !is_first {
                 json.push(b',');
             }
             is_first = false;
-            serde_json::to_writer(&mut json, stat).expect("numbers and a user id are JSON");
+            let stat = self.ids.stat(stat);
+            serde_json::to_writer(&mut json, &stat).expect("numbers and a user id are JSON");
         }
-        let is_last = stats.len() < PAGE_USERS;
-        self.next = match stats.into_iter().next_back() {
-            Some(stat) if !is_last => Next::Behind(stat.id),
-            Some(_) | None => Next::Done,
-        };
         if is_last {
             json.extend_from_slice(br#"],"success":true}"#);
         }

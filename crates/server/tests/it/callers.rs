@@ -45,6 +45,9 @@ async fn a_health_check_of_any_form_is_answered() {
                 "OPTIONS /health HTTP/1.0\r\n\r\n",
                 "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
                 "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                "GET /health HTTP/1.1\r\nHost: 10.244.0.9:8085\r\nUser-Agent: kube-probe/1.27\r\nConnection: close\r\n\r\n",
+                "HEAD /health HTTP/1.1\r\nHost: lb.example\r\n\r\n",
+                "GET /health?probe=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
                 "GET /health HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 0\r\n\r\n",
                 "GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
                 "GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
@@ -64,13 +67,43 @@ async fn a_health_check_of_any_form_is_answered() {
     }
 }
 
+/// nginx as it is without further words, and others that drop what belongs to one connection.
+#[tokio::test]
+async fn a_websocket_whose_upgrade_a_proxy_has_dropped_is_told_so() {
+    let desk = Desk::start("");
+    let rest = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for (version, fields) in [
+        ("1.0", "Connection: close\r\n"),
+        ("1.0", ""),
+        ("1.1", "Connection: keep-alive\r\n"),
+        ("1.1", "Connection: Upgrade\r\n"),
+        ("1.1", "Upgrade: h2c\r\nConnection: Upgrade\r\n"),
+    ] {
+        let request = format!("GET /chat?id=7 HTTP/{version}\r\nHost: localhost\r\n{fields}{rest}");
+        let (status, answer) = raw(&desk, "messaging", &request).await;
+        assert_eq!(status, 426, "{fields}: {answer}");
+        assert!(
+            answer.contains("a proxy in front must be told to pass upgrade"),
+            "{answer}"
+        );
+    }
+    let (status, answer) = raw(
+        &desk,
+        "messaging",
+        "GET /chat HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .await;
+    assert_eq!(status, 404, "{answer}");
+    assert!(answer.contains("the websocket is at /chat"), "{answer}");
+}
+
 /// Rebinding a name needs a page, and pages name the host.
 #[tokio::test]
 async fn a_foreign_host_name_stays_refused_on_an_open_loopback_listener() {
     let desk = Desk::start("");
     for listener in ["rest", "messaging"] {
         for version in ["1.0", "1.1"] {
-            let request = format!("GET /health HTTP/{version}\r\nHost: evil.example\r\n\r\n");
+            let request = format!("GET / HTTP/{version}\r\nHost: evil.example\r\n\r\n");
             let (status, answer) = raw(&desk, listener, &request).await;
             assert_eq!(status, 421, "{answer}");
         }

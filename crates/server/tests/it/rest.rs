@@ -164,18 +164,62 @@ fn unchunked(mut body: &str) -> String {
     }
 }
 
-/// A client that asks for everything again and again and reads nothing: it is cut, and others
-/// are answered meanwhile.
+/// A client that asks again and again and reads nothing: it is cut, and others are answered meanwhile. Kinds of answers:
+/// JSON, pages of the statistics, files, metrics, the description, health, and refusals of every kind but those that end
+/// the connection by themselves.
 #[tokio::test]
 async fn a_client_that_reads_no_answer_is_cut() {
     let desk = Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n");
     let address = desk.url("rest").replace("http://", "");
+    let mut cut = Vec::new();
+    for asked in [
+        "GET /stat?id=1",
+        "GET /stats",
+        "GET /swagger-ui/index.html",
+        "GET /metrics",
+        "GET /openapi.json",
+        "GET /health",
+        "GET /nope",
+        "DELETE /stats",
+        "POST /send-message",
+        "GET /stat",
+    ] {
+        let mut stream = TcpStream::connect(address.trim_end_matches('/'))
+            .await
+            .unwrap();
+        let request = format!("{asked} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(100);
+        cut.push(tokio::spawn(async move {
+            // Until the server has stopped reading, then until it has cut the connection.
+            while stream.write_all(request.as_bytes()).await.is_ok() {}
+        }));
+    }
+    for cut in cut {
+        cut.await.unwrap();
+    }
+    assert_eq!(desk.call("GET", "/health", "", "").await.0, 200);
+}
+
+/// Who asks for what is too large, and reads no answer to it: those before it have to be read first.
+#[tokio::test]
+async fn a_refused_upload_behind_unread_answers_is_cut_too() {
+    let desk =
+        Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n[rest]\nbody_bytes_max = \"2K\"\n");
+    let address = desk.url("rest").replace("http://", "");
     let mut stream = TcpStream::connect(address.trim_end_matches('/'))
         .await
         .unwrap();
-    let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    // Until the server has stopped reading, then until it has cut the connection.
-    while stream.write_all(&request.repeat(100)).await.is_ok() {}
+    let files = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
+    let upload = format!(
+        "POST /send-message HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 1000000000\r\n\r\n"
+    );
+    let cut = async {
+        stream.write_all(files.as_bytes()).await?;
+        stream.write_all(upload.as_bytes()).await?;
+        while stream.write_all(&[b'x'; 10_000]).await.is_ok() {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whichever of the writes it is that ends.
+    drop(cut.await);
     assert_eq!(desk.call("GET", "/health", "", "").await.0, 200);
 }
 
@@ -188,4 +232,52 @@ async fn answers_that_wait_to_be_read_are_bounded_over_all_clients() {
     assert_eq!(status, 503, "it is larger than all answers may be: {page}");
     assert!(page.contains("waiting to be read"), "{page}");
     assert_eq!(desk.call("GET", "/openapi.json", "", "").await.0, 200);
+}
+
+/// For clients whose numbers hold no 64 bits, in every answer that names a user.
+#[tokio::test]
+async fn ids_are_strings_for_who_asks_and_a_wrong_wish_is_told() {
+    let desk = Desk::start("[mailbox]\nuser_messages_max = 1\n");
+    let large = "9007199254740993";
+    let to = |recipients: &str| {
+        format!(r#"{{"type":"text","sender":0,"recipients":[{recipients}],"text":"t"}}"#)
+    };
+    desk.call("POST", "/send-message", JSON, &to(large)).await;
+    for (other, query, recipient) in [
+        (1, "", large.to_owned()),
+        (2, "?ids=numbers", large.to_owned()),
+        (3, "?ids=strings", format!("\"{large}\"")),
+    ] {
+        let body = to(&format!("{large},{other}"));
+        let path = format!("/send-message{query}");
+        let (status, _, body) = desk.call("POST", &path, JSON, &body).await;
+        assert_eq!(status, 202, "{body}");
+        let expected = format!(r#""refused":[{{"code":"mailbox_full","recipient":{recipient}}}]"#);
+        assert!(body.contains(&expected), "{query}: {body}");
+    }
+    let _user = desk.user(large).await;
+    for path in ["/stats?", "/stat?id=9007199254740993&"] {
+        let (_, _, numbers) = desk.call("GET", path, "", "").await;
+        let (_, _, strings) = desk
+            .call("GET", &format!("{path}IDS=strings"), "", "")
+            .await;
+        let [number, string] = [format!("\"id\":{large},"), format!("\"id\":\"{large}\",")];
+        assert!(numbers.contains(&number), "{path}: {numbers}");
+        assert!(strings.contains(&string), "{path}: {strings}");
+        assert_eq!(keys(&numbers), keys(&strings), "in one order");
+        let (status, _, body) = desk.call("GET", &format!("{path}ids=text"), "", "").await;
+        assert_eq!(status, 400, "{path}: {body}");
+        assert!(
+            body.contains("Invalid ids: expected numbers or strings"),
+            "{body}"
+        );
+    }
+}
+
+/// The names of members, in their order.
+fn keys(json: &str) -> Vec<&str> {
+    let parts = json.split('"').skip(1).step_by(2);
+    parts
+        .filter(|part| part.starts_with(char::is_alphabetic))
+        .collect()
 }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tidewire_proto::proxy::Forwarded;
 
 /// Whether a `Host` field names this machine: `localhost` or an address of loopback, with or without a port. A page
 /// that rebinds its own name to 127.0.0.1 (DNS rebinding) is of the same origin as that name, so a server that asks
@@ -17,6 +18,20 @@ pub fn is_loopback_name(host: &str) -> bool {
         || name
             .parse()
             .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Returns whether a request comes through a trusted proxy (`told` by it), not from a browser on this machine, which may
+/// have the same address. A page that rebinds its name can write every field of a proxy, but `host`, the `Host` field,
+/// has the port that the browser connects to: `own_port`, that of the server; `None` at a Unix socket,
+/// which no browser gets at.
+pub fn is_behind_proxy(host: &str, secure: bool, own_port: Option<u16>, told: &Forwarded) -> bool {
+    let port = match host.rsplit_once(':') {
+        Some((_name, port)) if !port.ends_with(']') => port.parse().ok(),
+        Some(_) | None => Some(if secure { 443 } else { 80 }),
+    };
+    let is_told = told.host.is_some() || told.secure.is_some() || !told.is_client_hidden;
+    let is_elsewhere = own_port.is_none() || port != own_port;
+    told.by_proxy && is_told && is_elsewhere && !host.is_empty()
 }
 
 /// Whether `origin` is that of pages from `host`. `secure` tells the scheme; `None` allows either, for servers

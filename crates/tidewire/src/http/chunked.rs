@@ -9,6 +9,8 @@ pub(super) struct Chunked {
     /// Bytes of the line of the chunk's size so far, or of all trailer fields.
     line_len: usize,
     trailers_bytes_max: usize,
+    /// So many trailer fields may come yet.
+    trailers_left: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,9 @@ enum Part {
     DataEnded,
     /// At the beginning of a trailer field, or of the empty line that is the end.
     Trailer,
-    /// Inside of a trailer field.
+    /// In the name of a trailer field.
+    Name,
+    /// In its value.
     Field,
     /// Expects the line feed behind a trailer field.
     FieldEnd,
@@ -46,11 +50,12 @@ const SIZE_LINE_BYTES_MAX: usize = 256;
 const DIGITS_MAX: usize = 15;
 
 impl Chunked {
-    pub(super) fn new(trailers_bytes_max: usize) -> Self {
+    pub(super) fn new(trailers_bytes_max: usize, trailers_max: usize) -> Self {
         Self {
             part: Part::Size(0),
             line_len: 0,
             trailers_bytes_max,
+            trailers_left: trailers_max,
         }
     }
 
@@ -77,6 +82,11 @@ impl Chunked {
             self.part = self.next(*byte).ok_or(Malformed)?;
         }
         Ok((at, false))
+    }
+
+    /// A part of the trailer fields, unless these are too long.
+    fn within(&self, part: Part) -> Option<Part> {
+        (self.line_len < self.trailers_bytes_max).then_some(part)
     }
 
     /// The part that follows a byte, unless that is malformed.
@@ -109,12 +119,22 @@ impl Chunked {
             (Part::Trailer, b'\r') => Some(Part::End),
             (Part::Field, b'\r') => Some(Part::FieldEnd),
             (Part::FieldEnd, b'\n') => Some(Part::Trailer),
-            (Part::Trailer | Part::Field, b'\t' | b' '..=b'~' | 0x80..) => {
-                (self.line_len < self.trailers_bytes_max).then_some(Part::Field)
+            (Part::Trailer, byte) if is_token(byte) => {
+                self.trailers_left = self.trailers_left.checked_sub(1)?;
+                self.within(Part::Name)
+            }
+            (Part::Name, byte) if is_token(byte) => self.within(Part::Name),
+            (Part::Name, b':') | (Part::Field, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.within(Part::Field)
             }
             _ => None,
         }
     }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -125,7 +145,7 @@ mod tests {
     fn len(body: &[u8]) -> Result<Option<usize>, Malformed> {
         let mut told = Vec::new();
         for step in [1, 2, 3, body.len().max(1)] {
-            let mut chunked = Chunked::new(20);
+            let mut chunked = Chunked::new(20, 2);
             let mut at = 0;
             let mut found = None;
             while at < body.len() && found.is_none() {
@@ -184,6 +204,11 @@ mod tests {
             "ffffffffffffffff\r\n",
             "0\r\nA: b\nC: d\r\n\r\n",
             "0\r\nA: \0\r\n\r\n",
+            "0\r\nchunked\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nA: b\r\n folded\r\n\r\n",
+            "0\r\n: b\r\n\r\n",
+            "0\r\nA:\r\nB:\r\nC:\r\n\r\n",
             "0\r\nA: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n\r\n",
             "0\r\n\n",
             &long_extension,

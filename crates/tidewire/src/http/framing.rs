@@ -77,7 +77,8 @@ impl Framing {
                 let len = range.end;
                 let bytes = Bytes::copy_from_slice(input.get(range).unwrap_or_default());
                 let head = RequestHead::parse(bytes, self.limits).map_err(refused)?;
-                self.state = body(&head, self.may_lack_host).map_err(FramingError::Head)?;
+                host(&head, self.may_lack_host).map_err(FramingError::Head)?;
+                self.state = body(&head, self.limits).map_err(FramingError::Head)?;
                 Ok(Step::Head { head, len })
             }
             _ if input.is_empty() => Ok(Step::More),
@@ -109,8 +110,7 @@ fn refused(error: HeadError) -> FramingError {
 }
 
 /// Returns the state behind a head; refuses heads that others may read differently.
-fn body(head: &RequestHead, may_lack_host: bool) -> Result<State, Refusal> {
-    host(head, may_lack_host)?;
+fn body(head: &RequestHead, limits: HeadLimits) -> Result<State, Refusal> {
     let mut codings = head.values("transfer-encoding");
     let lengths = head.values("content-length").count();
     if let Some(coding) = codings.next() {
@@ -125,7 +125,10 @@ fn body(head: &RequestHead, may_lack_host: bool) -> Result<State, Refusal> {
                 "expected no Transfer-Encoding but chunked",
             ));
         }
-        return Ok(State::Chunked(Chunked::new(head_limit(head))));
+        return Ok(State::Chunked(Chunked::new(
+            head_limit(head),
+            limits.fields_max,
+        )));
     }
     match head.single("content-length") {
         None if lengths == 0 => Ok(State::Head(RequestScanner::default())),

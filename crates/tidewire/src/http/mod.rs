@@ -15,6 +15,8 @@ mod unrouted; // a request on its way to an HTTP server
 mod chunked; // where a chunked body ends
 #[cfg(feature = "http")]
 mod framing; // where each request begins and ends
+#[cfg(feature = "__fuzz")]
+mod passed; // what passes the framing, for fuzz targets
 #[cfg(feature = "http")]
 mod requests; // a client's stream as hyper may read it
 #[cfg(feature = "http")]
@@ -63,9 +65,9 @@ mod access; // host, credentials: what browsers need
 mod origin; // which web pages a request may come from
 
 #[cfg(feature = "http")]
-pub use access::{challenge, is_loopback_name, is_same_origin, protect_page};
+pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
-pub use body::{BodyError, BodyLimits, RequestBody, read_body};
+pub use body::{BodyError, BodyLimits, RequestBody, read_body, read_body_counted};
 #[cfg(feature = "http")]
 pub use builder::{
     ALL_METHODS, CookieOptions, Printed, add_cookie, cookies, error_response, get_response,
@@ -88,6 +90,9 @@ pub use handler::{Handler, HandlerService};
 pub use held::AnswerBudget;
 #[cfg(feature = "http")]
 pub use origin::{Difference, ForeignOrigin, RequestTarget, check_origin, origin_matches};
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub use passed::{Passed, PassedEnd, passed};
 #[cfg(feature = "http")]
 pub use serve::{Http, fallback, fallback_handler};
 #[cfg(feature = "http")]

@@ -93,6 +93,10 @@ impl Protocol for Sockets {
             send_last(&mut stream, answer.as_bytes()).await?;
             return Ok(None);
         }
+        if received.head.values("sec-websocket-key").next().is_some() {
+            upgrade_dropped(received, sockets).await?;
+            return Ok(None);
+        }
         let Some(fallback) = &sockets.fallback else {
             let mut stream = received.stream;
             let refusal = Refusal::upgrade_required("this address speaks WebSocket only");
@@ -121,6 +125,29 @@ impl Protocol for Sockets {
         self.life.sessions.drain();
     }
 }
+
+/// Proxies drop `Upgrade` and `Connection`, which belong to one connection (RFC 9110 section 7.6.1), unless they are
+/// told that it is to be a WebSocket: what is left of a handshake comes from there.
+async fn upgrade_dropped(received: Received, sockets: &Sockets) -> io::Result<()> {
+    let Received {
+        mut stream,
+        head,
+        peer,
+        ..
+    } = received;
+    let refusal = Refusal::upgrade_required(UPGRADE_DROPPED);
+    let request = Request::new(head, peer);
+    tracing::info!(
+        address = ?request.peer.address,
+        path = request.head.path(),
+        "refused a WebSocket: {UPGRADE_DROPPED}"
+    );
+    sockets.tell_refused(&request, &refusal);
+    head::refuse(&mut stream, &refusal).await
+}
+
+const UPGRADE_DROPPED: &str = "the request for a WebSocket has no field Upgrade: websocket; a proxy in front must be \
+    told to pass Upgrade and Connection on";
 
 async fn websocket(received: Received, service: &Service<Sockets>) -> io::Result<Option<Opened>> {
     let Received {
