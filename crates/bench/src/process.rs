@@ -57,7 +57,7 @@ fn resident(status: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// What a socket waits for.
+/// The use of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
     /// TCP connections.

@@ -6,7 +6,7 @@ use tidewire::{
     ws::{Message, WebSocket, connect},
 };
 
-/// What comes from the gateway.
+/// A message of the gateway.
 #[derive(Debug)]
 pub(super) enum Received {
     Text(String),

@@ -2,7 +2,7 @@
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What is done to a backend.
+/// The trouble that a backend is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Nothing: how much two phases differ by themselves.

@@ -1,4 +1,4 @@
-//! What clients have seen, added up.
+//! The figures of clients, added up.
 
 use super::latency::Latencies;
 

@@ -152,7 +152,7 @@ impl Probes {
         }
     }
 
-    /// What is under way is lost: nobody waits for it any more.
+    /// All messages under way are lost: nobody waits for it any more.
     pub(super) fn forget(&mut self, received: u64) {
         if let Self::Sampled { sent, waiting, .. } = self {
             waiting.clear();

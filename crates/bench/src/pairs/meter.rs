@@ -1,4 +1,4 @@
-//! What one client counts, and what it is to send next.
+//! The counts of one client, and the messages that it is to send next.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use super::latency::{Probes, Recorder, Schedule};
 
-/// What a client tells the thread that waits for all of them.
+/// Something that a client tells the thread that waits for all of them.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Connected, and about to send.
@@ -34,7 +34,7 @@ pub(super) struct Counts {
     pub(super) last: AtomicU64,
 }
 
-/// What a client does, the same for all clients of a run.
+/// The plan of a client, the same for all clients of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     /// Messages under way; 0 for clients that only receive.
@@ -45,12 +45,12 @@ pub(super) struct Plan {
     pub(super) start: Instant,
 }
 
-/// What a client sends without having received anything.
+/// The messages that a client sends without having received anything.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Opening {
     /// So many messages, now.
     AtOnce(u64),
-    /// What is due, for as long as the run goes on.
+    /// All that is due, for as long as the run goes on.
     Paced(Schedule),
 }
 
@@ -136,7 +136,7 @@ impl Meter {
         self.take(messages)
     }
 
-    /// What is under way will not come any more. Returns how many messages the client is to send for it.
+    /// The messages under way will not come any more. Returns how many messages the client is to send for it.
     #[must_use]
     pub(super) fn lost(&mut self) -> u64 {
         let lost = self.sent.saturating_sub(self.received);
@@ -151,7 +151,7 @@ impl Meter {
         self.received
     }
 
-    /// Whether there is nothing more to receive.
+    /// Returns whether there is nothing more to receive.
     pub(super) fn is_finished(&self) -> bool {
         self.received >= self.share
     }

@@ -1,4 +1,4 @@
-//! What a run says while it goes on.
+//! The steps of a run, told while it goes on.
 
 /// Told of the steps of a run, as they begin and end.
 pub trait Progress {

@@ -1,4 +1,4 @@
-//! What a run found: as text in the form of `CppServer`'s benchmarks, then what those do not tell; and as JSON.
+//! The result of a run: as text in the form of `CppServer`'s benchmarks, then what those do not tell; and as JSON.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::process::Usage;
 
-/// What a client found.
+/// The result of a client.
 #[derive(Clone, Debug)]
 pub struct ClientReport {
-    /// What it did.
+    /// Its task.
     pub settings: ClientSettings,
-    /// What went wrong while measuring: lost connections, wrong answers.
+    /// Errors while measuring: lost connections, wrong answers.
     pub errors: u64,
     /// From before the first connection until the last message.
     pub time: Duration,
@@ -109,7 +109,7 @@ impl ClientReport {
         text
     }
 
-    /// What `CppServer`'s programs do not tell.
+    /// The lines that `CppServer`'s programs do not print.
     fn add_figures(&self, text: &mut String) {
         text.push('\n');
         if self.lost > 0 {

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-/// What a pair measures.
+/// The work that a pair measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Benchmark {
     /// A client sends messages, the server sends each back.
@@ -24,7 +24,7 @@ impl Benchmark {
     }
 }
 
-/// What a pair speaks.
+/// The protocol that a pair speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// TCP.
@@ -84,7 +84,7 @@ impl Transport {
         }
     }
 
-    /// Whether certificates have a meaning.
+    /// Returns whether certificates have a meaning.
     pub fn is_encrypted(self) -> bool {
         matches!(self, Self::Tls | Self::Wss | Self::Https)
     }
@@ -143,12 +143,12 @@ impl Pair {
         })
     }
 
-    /// What it measures.
+    /// The work that it measures.
     pub fn benchmark(self) -> Benchmark {
         self.benchmark
     }
 
-    /// What it speaks.
+    /// The protocol that it speaks.
     pub fn transport(self) -> Transport {
         self.transport
     }
@@ -162,7 +162,7 @@ impl Pair {
         }
     }
 
-    /// Whether the address is that of a multicast group.
+    /// Returns whether the address is that of a multicast group.
     pub fn is_group(self) -> bool {
         self == Self::of(Benchmark::Multicast, Transport::Udp)
     }
@@ -176,7 +176,7 @@ impl Pair {
         }
     }
 
-    /// Whether messages have a size that can be chosen.
+    /// Returns whether messages have a size that can be chosen.
     pub fn has_size(self) -> bool {
         self.benchmark != Benchmark::Trace
     }
@@ -196,7 +196,7 @@ fn transports(benchmark: Benchmark) -> String {
     of_benchmark.collect::<Vec<_>>().join(", ")
 }
 
-/// What a client is to do. The values are checked: no count is zero.
+/// The task of a client. The values are checked: no count is zero.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Which client.
@@ -227,7 +227,7 @@ pub struct ClientSettings {
     pub ca: Option<PathBuf>,
 }
 
-/// What a server is to do. The values are checked: no count is zero.
+/// The task of a server. The values are checked: no count is zero.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// Which server.

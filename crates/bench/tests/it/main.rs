@@ -35,7 +35,7 @@ fn server(benchmark: Benchmark, transport: Transport) -> PairServer {
     PairServer::start(&settings, &mut Silent).expect("the server starts")
 }
 
-/// What a client of a server at `port` does: 3 clients on 2 threads, 1 000 messages in all.
+/// The task of a client of a server at `port`: 3 clients on 2 threads, 1 000 messages in all.
 fn client(benchmark: Benchmark, transport: Transport, port: u16) -> ClientSettings {
     let pair = Pair::new(benchmark, transport).expect("there is such a pair");
     ClientSettings {

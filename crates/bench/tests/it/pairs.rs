@@ -1,4 +1,4 @@
-//! What arrives, and what is said of it.
+//! Messages that arrive, and what is said of them.
 
 use tidewire_bench::pairs::{Benchmark, ClientReport, Silent, Transport};
 

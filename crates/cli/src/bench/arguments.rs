@@ -1,4 +1,4 @@
-//! What can be asked for, in the flags of `CppServer`'s programs.
+//! The arguments of `tidewire bench`, in the flags of `CppServer`'s programs.
 
 use std::{
     env,
@@ -70,7 +70,7 @@ struct TableArguments {
 enum BenchCommand {
     /// Messages there and back: tcp, tls, udp, proto, ws, wss
     Echo {
-        /// What to speak
+        /// The transport
         #[arg(long, global = true, value_name = "NAME", default_value = "tcp", value_parser = transport)]
         transport: Transport,
         #[command(subcommand)]
@@ -78,7 +78,7 @@ enum BenchCommand {
     },
     /// Messages from the server to all clients: tcp, tls, udp, ws, wss
     Multicast {
-        /// What to speak
+        /// The transport
         #[arg(long, global = true, value_name = "NAME", default_value = "tcp", value_parser = transport)]
         transport: Transport,
         #[command(subcommand)]
@@ -86,7 +86,7 @@ enum BenchCommand {
     },
     /// TRACE requests and their answers: http, https
     Trace {
-        /// What to speak
+        /// The transport
         #[arg(long, global = true, value_name = "NAME", default_value = "http", value_parser = transport)]
         transport: Transport,
         #[command(subcommand)]
@@ -228,7 +228,7 @@ pub(super) enum ClientOutput {
     Json,
 }
 
-/// What was asked for.
+/// The work that was asked for.
 #[derive(Debug)]
 pub(super) enum Work {
     /// To serve.
@@ -250,10 +250,10 @@ pub(super) enum Work {
 }
 
 impl BenchArguments {
-    /// What was asked for, checked.
+    /// Returns the work that was asked for, checked.
     ///
     /// # Errors
-    /// What does not go together.
+    /// Arguments that do not go together.
     pub(super) fn work(&self) -> anyhow::Result<Work> {
         let Some(command) = &self.command else {
             ensure!(self.table, "expected echo, multicast, trace or --table");

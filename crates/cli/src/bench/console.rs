@@ -85,7 +85,7 @@ fn bar() -> ProgressBar {
 
 const STEPS: u32 = 1000;
 
-/// What a line means to a server.
+/// The meaning of a line to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Typed {
     /// Start again.

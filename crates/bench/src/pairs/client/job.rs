@@ -1,4 +1,4 @@
-//! What the clients of a run share.
+//! The settings and signals that the clients of a run share.
 
 use std::{fmt::Display, time::Duration};
 

@@ -38,9 +38,9 @@ pub enum RunError {
         address: String,
         /// Its port.
         port: u16,
-        /// What was to be spoken.
+        /// The transport.
         transport: &'static str,
-        /// What the last attempt met.
+        /// The error of the last attempt.
         reason: String,
     },
     /// Nothing came for the time that was allowed.

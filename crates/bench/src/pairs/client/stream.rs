@@ -23,11 +23,11 @@ pub(super) trait Messages: Send + 'static {
     /// Bytes came. Returns how many messages ended in them and how many bytes are of no use before more have come.
     ///
     /// # Errors
-    /// What came is no message, in words.
+    /// The bytes are no message; the reason in words.
     fn split(&mut self, job: &Job, bytes: &[u8]) -> Result<Split, String>;
 }
 
-/// What was found in bytes.
+/// The messages found in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
     pub(super) messages: u64,
@@ -110,7 +110,7 @@ struct Driver<M> {
     meter: Meter,
     /// Messages to send at the beginning.
     first: u64,
-    /// What came and is no message.
+    /// The reason why the bytes that came are no message.
     wrong: Option<String>,
 }
 

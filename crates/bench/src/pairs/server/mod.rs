@@ -1,6 +1,6 @@
 //! The server of each pair.
 //!
-//! What a client sends comes back; or, of a multicast server, everybody is sent messages at a rate (`multicast`). Every
+//! Messages of clients come back; or, of a multicast server, everybody is sent messages at a rate (`multicast`). Every
 //! thread has a runtime and connections of its own.
 
 mod multicast; // messages at a rate
@@ -37,7 +37,7 @@ pub enum ServeError {
     /// The address is none.
     #[error("expected an IP address of this machine, not {address:?}")]
     Address {
-        /// What was given.
+        /// The text that was given.
         address: String,
         /// Why it is none.
         source: AddrParseError,
@@ -69,7 +69,7 @@ pub struct PairServer {
     running: Option<Running>,
 }
 
-/// What was started.
+/// The server that was started, and its multicast.
 struct Running {
     server: Box<dyn Drained>,
     /// Declared behind the server that it sends by, and stopped before it.

@@ -14,7 +14,7 @@ use super::Publish;
 
 /// A thread that sends messages to everybody until this is dropped.
 ///
-/// What is due is sent every millisecond, where `CppServer` sends the messages of a second at once and sleeps for what is
+/// All that is due is sent every millisecond, where `CppServer` sends the messages of a second at once and sleeps for what is
 /// left of it: its clients see the same rate, and here nobody's buffer has to hold a second.
 #[derive(Debug)]
 pub(super) struct Multicast {

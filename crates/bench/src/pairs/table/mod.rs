@@ -46,7 +46,7 @@ pub enum TableError {
     Spawn {
         /// Which.
         program: String,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A server ended before it was ready.
@@ -95,7 +95,7 @@ struct Row {
     ours_under_original: Option<Figures>,
     /// `CppServer`'s server under `CppServer`'s client.
     original_under_original: Option<Figures>,
-    /// What went wrong, in words.
+    /// Errors, in words.
     errors: Vec<String>,
 }
 
@@ -341,7 +341,7 @@ impl Table {
         Value::Array(rows.collect())
     }
 
-    /// Whether something failed.
+    /// Returns whether something failed.
     pub fn has_errors(&self) -> bool {
         self.rows.iter().any(|row| !row.errors.is_empty())
     }
