@@ -52,7 +52,7 @@ impl Checker<'_> {
     pub fn socket_options(&mut self, table: &str, mode: &str, group: &str) -> UnixOptions {
         let mut options = UnixOptions::default();
         let key = |name| match table {
-            "" => format!("{name}"),
+            "" => name.to_owned(),
             table => format!("{table}.{name}"),
         };
         match socket_mode(mode) {

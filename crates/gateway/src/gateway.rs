@@ -22,7 +22,7 @@ use crate::{
         table::Table,
         target::Target,
     },
-    settings::{Limits, Listener, Settings},
+    settings::{Listener, Settings},
 };
 
 /// A gateway at work.
@@ -64,7 +64,7 @@ impl Gateway {
             draining: Drain::new(),
             connections: ConnectionCounts::default(),
             backends: Arc::new(connections::ConnectionCounts::of_backends()),
-            memory: memory(&table.settings.limits),
+            memory: memory(&table.settings),
             processes: Mutex::default(),
             listening: RwLock::default(),
         };
@@ -188,8 +188,23 @@ impl Gateway {
     }
 }
 
-fn memory(limits: &Limits) -> MemoryBudget {
+fn memory(settings: &Settings) -> MemoryBudget {
     let budget = MemoryBudget::of_machine();
+    let limits = &settings.limits;
     budget.set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
+    let classic = settings.classic.enabled.then_some(&settings.classic);
+    let rates = settings.endpoints.iter().map(|it| &it.rates);
+    let largest = rates.map(|rates| rates.message_bytes_max);
+    let largest = largest.chain(classic.map(|classic| classic.message_bytes_max));
+    let (share, message) = (budget.stats().share_bytes_max, largest.max().unwrap_or(0));
+    if share < message {
+        tracing::warn!(
+            share,
+            message,
+            "a connection may hold less than one largest message, so large ones end their connections with 1013: the process \
+             has little memory (see RLIMIT_AS and the control group); lower classic.message_bytes_max and those of the \
+             endpoints' rates, or set limits.memory_per_connection_max"
+        );
+    }
     budget
 }

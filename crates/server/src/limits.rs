@@ -59,6 +59,16 @@ pub(crate) fn limit(memory: &MemoryBudget, settings: &Settings) {
     let [all, one] = [limits.memory_bytes_max, limits.memory_per_connection_max]
         .map(|bytes| (bytes > 0).then_some(bytes));
     memory.set_limits(all, one);
+    let (share, message) = (memory.stats().share_bytes_max, limits.message_bytes_max);
+    if share < message {
+        tracing::warn!(
+            share,
+            message,
+            "a connection may hold less than one largest message, so large ones are closed with 1013 while they arrive: the \
+             process has little memory (see RLIMIT_AS and the control group); lower server.limits.message_bytes_max, or set \
+             server.limits.memory_per_connection_max"
+        );
+    }
 }
 
 pub(crate) fn http_config(settings: &Settings) -> http::Config {

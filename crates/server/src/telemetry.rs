@@ -21,6 +21,7 @@ pub(crate) type ReadServerStats = Arc<dyn Fn() -> ServerStats + Send + Sync>;
 /// Renders the counters.
 pub(crate) struct Telemetry {
     registry: Registry,
+    memory: MemoryBudget,
 }
 
 impl Telemetry {
@@ -35,9 +36,14 @@ impl Telemetry {
             hub,
             mailbox,
             server,
-            memory,
+            memory: memory.clone(),
         }));
-        Self { registry }
+        Self { registry, memory }
+    }
+
+    /// What clients may make the process hold.
+    pub(crate) fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The text of one scrape.

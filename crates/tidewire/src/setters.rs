@@ -211,6 +211,7 @@ setters!(crate::http::Config {
     files: impl Into<Option<crate::http::FileCache>>,
     trace: bool,
     trace_date: bool,
+    may_lack_host: bool,
     keep_heads: bool,
     #[cfg(feature = "http2")]
     http2: bool,

@@ -18,7 +18,7 @@ use tidewire_bench::pairs::{
 use super::cores::Cores;
 use crate::exit_codes::exit_codes;
 
-/// Measure servers and clients of every transport, alone or against those of CppServer.
+/// Measure servers and clients of every transport, alone or against other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = concat!(
     "Start a server in one terminal and its client in another; either may be CppServer's program instead. A server stops ",
@@ -40,7 +40,7 @@ use crate::exit_codes::exit_codes;
 pub(crate) struct BenchArguments {
     #[command(subcommand)]
     command: Option<BenchCommand>,
-    /// Run all scenarios of CppServer's published table, server and client on a core each, beside its figures
+    /// Run all scenarios, server and client on a core each, beside the published figures
     #[arg(long)]
     table: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, clap::Args)]
 struct TableArguments {
-    /// With --table: measure CppServer's programs in this folder in turn with ours
+    /// With --table: measure the original programs (cppserver-performance-...) in this folder in turn with ours
     #[arg(long, value_name = "FOLDER", requires = "table")]
     original: Option<PathBuf>,
     /// With --table: only scenarios whose names hold this, for example "ws echo"; may be repeated

@@ -21,16 +21,11 @@ impl Console {
             bar: None,
         }
     }
-
-    fn print(&self, text: &str) {
-        // The report, which comes last, tells when nothing can be written.
-        output::print(text).ok();
-    }
 }
 
 impl Progress for Console {
     fn begin(&mut self, step: &str) {
-        self.print(&format!("{step}..."));
+        print(&format!("{step}..."));
     }
 
     fn done(&mut self, step: &str) {
@@ -38,14 +33,14 @@ impl Progress for Console {
             // The bar has taken the line.
             Some(bar) => {
                 bar.finish_and_clear();
-                self.print(&format!("{step}...Done!\n"));
+                print(&format!("{step}...Done!\n"));
             }
-            None => self.print("Done!\n"),
+            None => print("Done!\n"),
         }
     }
 
     fn say(&mut self, line: &str) {
-        self.print(&format!("{line}\n"));
+        print(&format!("{line}\n"));
     }
 
     fn advanced(&mut self, part: f64, messages: u64) {
@@ -58,9 +53,14 @@ impl Progress for Console {
             clippy::cast_sign_loss,
             reason = "a part of a bar that has a thousand"
         )]
-        bar.set_position((part.clamp(0.0, 1.0) * STEPS as f64) as u64);
+        bar.set_position((part.clamp(0.0, 1.0) * f64::from(STEPS)) as u64);
         bar.set_message(format!("{messages} messages"));
     }
+}
+
+/// The report, which comes last, tells when nothing can be written.
+fn print(text: &str) {
+    output::print(text).ok();
 }
 
 /// Tells which scenario of a table is measured, on the standard error: the table alone is the result.
@@ -80,10 +80,10 @@ impl Progress for Steps {
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("Benchmarking {wide_bar} {percent:>3} % {msg}")
         .expect("the template is well-formed");
-    ProgressBar::new(STEPS).with_style(style)
+    ProgressBar::new(STEPS.into()).with_style(style)
 }
 
-const STEPS: u64 = 1000;
+const STEPS: u32 = 1000;
 
 /// What a line means to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ mod reload; // renewed certificates and other settings, in both programs
 mod through_gateway; // what a client behind the gateway has not proved comes again
 #[cfg(unix)]
 mod systemd; // what the service manager is told
+mod bench; // load: a server and its client
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted

@@ -29,6 +29,7 @@ fn help_goes_to_the_standard_output_with_examples_and_exit_codes() {
         &["check-config", "-h"],
         &["default-config", "--help"],
         &["certs", "--help"],
+        &["bench", "--help"],
     ] {
         let ended = run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}");

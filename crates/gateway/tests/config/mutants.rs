@@ -91,6 +91,12 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     // texts with a grammar
     ("", "listen = \"8090\"", "listen", &["found \"8090\"", "127.0.0.1:8090"]),
     ("[listeners]", "address = \"gateway:80\"", "listeners[0].address", &["ip:port"]),
+    ("[listeners]", "address = \"unix:\"", "listeners[0].address", &["expected a path behind unix:"]),
+    ("[listeners]", "address = \"/run/a.sock\"", "listeners[0].address", &["unix:/path/of.sock"]),
+    ("[listeners]", "socket_mode = \"0680\"", "listeners[0].socket_mode", &["octal", "0660"]),
+    ("[listeners]", "socket_mode = \"rw\"", "listeners[0].socket_mode", &["found \"rw\""]),
+    ("[listeners]", "socket_group = \"no such group\"", "listeners[0].socket_group", &["a group of this system"]),
+    ("admin", "address = \"unix:\"", "admin.address", &["expected a path"]),
     ("[listeners]", "trusted_proxies = [\"10.0.0.0/33\"]", "listeners[0].trusted_proxies[0]", &["10.0.0.0/8"]),
     ("[listeners]", "proxy_protocol = [\"x\"]", "listeners[0].proxy_protocol[0]", &["a network"]),
     ("*", "aliases = [\"\"]", "endpoints.chat.aliases[0]", &["1 to 255 bytes"]),

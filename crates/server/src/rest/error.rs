@@ -78,6 +78,7 @@ impl From<BodyError> for RestError {
         let (status, key) = match &error {
             BodyError::TooLarge { .. } => (413, "; see rest.body_bytes_max"),
             BodyError::TooSlow { .. } => (408, "; see rest.body_bytes_per_second_min"),
+            BodyError::Exhausted => (503, "; see server.limits.memory_bytes_max"),
             BodyError::Broken(_) | _ => (400, ""),
         };
         Self::new(status, format!("{error}{key}"))

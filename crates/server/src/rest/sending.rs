@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use tidewire::http::read_body;
+use tidewire::http::read_body_counted;
 use tidewire_dialect::{Classic, Dialect as _};
 use tidewire_hub::{Accepted, ApiError, Command, UserId};
 
@@ -79,7 +79,8 @@ pub(super) async fn send_message(
     let ids = Ids::of(query.as_deref())?;
     media_type::check(request.headers())?;
     let key = idempotency_key(request.headers())?;
-    let body = read_body(request.into_body(), rest.body).await?;
+    let mut held = rest.telemetry.memory().account().reserve();
+    let body = read_body_counted(request.into_body(), rest.body, &mut held).await?;
     // Some libraries mark UTF-8 in front; readers of JSON may pass over that (RFC 8259 section 8.1).
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body);
     let submission = match &key {

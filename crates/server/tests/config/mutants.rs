@@ -121,6 +121,9 @@ const IN_FILES: &[(&str, &str, &str, &[&str])] = &[
     ("mailbox", "bytes_max = \"2000000G\"", "mailbox.bytes_max", &["found 2000000GiB"]),
     // texts with a grammar
     ("server", "listen = \"\"", "server.listen", &["ip:port"]),
+    ("server", "listen = \"unix:\"", "server.listen", &["expected a path behind unix:"]),
+    ("server", "socket_mode = \"0999\"", "server.socket_mode", &["octal"]),
+    ("rest", "socket_group = \"no such group\"", "rest.socket_group", &["a group of this system"]),
     ("server", "listen = \"8085\"", "server.listen", &["found \"8085\""]),
     ("server", "listen = \":8085\"", "server.listen", &["found \":8085\""]),
     ("server", "listen = \"127.0.0.1\"", "server.listen", &["127.0.0.1"]),

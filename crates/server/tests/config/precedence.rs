@@ -150,12 +150,14 @@ fn foreign_variables_with_our_prefix_are_left_alone() {
 }
 
 #[test]
-fn listen_addresses_have_three_forms() {
+fn listen_addresses_have_several_forms() {
     for (text, address) in [
         ("localhost:80", "127.0.0.1:80"),
         ("*:80", "0.0.0.0:80"),
         ("[::]:80", "[::]:80"),
         ("10.1.2.3:0", "10.1.2.3:0"),
+        ("unix:/run/chat.sock", "unix:/run/chat.sock"),
+        ("unix:///run/chat.sock", "unix:/run/chat.sock"),
     ] {
         let settings = settings(&format!(
             "[server]\nlisten = \"{text}\"\npublic_without_auth = true"

@@ -15,9 +15,15 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
 
-use crate::sync::Mutex;
+use crate::{
+    memory::{Holder, Reservation},
+    sync::Mutex,
+};
 
 /// The body of a request that came over a connection.
 #[derive(Debug)]
@@ -169,6 +175,10 @@ pub enum BodyError {
         /// [`BodyLimits::bytes_per_second_min`].
         bytes_per_second_min: usize,
     },
+    /// The memory for what clients make the process hold is used up, and this one had to make room: 503. Only from
+    /// [`read_body_counted`].
+    #[error("the memory for connections is used up")]
+    Exhausted,
     /// It is malformed or was cut off: 400, if anybody is there to hear it.
     #[error("the body is malformed or not complete")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
@@ -183,6 +193,56 @@ pub enum BodyError {
 /// # Cancel safety
 /// Not cancel safe: what was read is lost.
 pub async fn read_body<B>(body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    read(body, limits, None).await
+}
+
+/// As [`read_body`], for many clients at once: what is held of the body is counted in `held`, a reservation in a
+/// [`MemoryBudget`](crate::memory::MemoryBudget), as long as the reservation lives. When the budget is used up, the
+/// bodies that hold most for longest are given up.
+///
+/// # Errors
+/// [`BodyError`]; [`BodyError::Exhausted`] for a body that had to make room.
+///
+/// # Cancel safety
+/// Not cancel safe: what was read is lost.
+pub async fn read_body_counted<B>(
+    body: B,
+    limits: BodyLimits,
+    held: &mut Reservation,
+) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let evicted = Arc::new(Evicted::default());
+    let holder = Arc::downgrade(&evicted);
+    held.account().add_holder(holder);
+    tokio::select! {
+        biased;
+        () = evicted.0.notified() => Err(BodyError::Exhausted),
+        body = read(body, limits, Some(held)) => body,
+    }
+}
+
+/// A body that makes room.
+#[derive(Default)]
+struct Evicted(Notify);
+
+impl Holder for Evicted {
+    fn evicted(&self) {
+        self.0.notify_one();
+    }
+}
+
+async fn read<B>(
+    body: B,
+    limits: BodyLimits,
+    mut held: Option<&mut Reservation>,
+) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -220,6 +280,10 @@ where
             return Err(BodyError::TooLarge { bytes_max });
         }
         arrived += data.len();
+        if let Some(held) = &mut held {
+            held.resize(whole.len() + data.len())
+                .map_err(|_exhausted| BodyError::Exhausted)?;
+        }
         whole.extend_from_slice(&data);
     }
 }
@@ -290,6 +354,41 @@ mod tests {
     async fn a_small_body_has_the_whole_period() {
         let len = read(29, 1, Duration::from_secs(1)).await;
         assert_eq!(len.unwrap(), 29);
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_budget_and_the_one_that_holds_most_makes_room() {
+        let budget = crate::memory::MemoryBudget::new(100_000).share_max(80_000);
+        let begin = |len: usize| {
+            let (send, receive) = mpsc::channel(2);
+            send.try_send(Bytes::from(vec![b'x'; len])).unwrap();
+            let mut held = budget.account().reserve();
+            let body = async move {
+                let body = read_body_counted(Sent(receive), BodyLimits::default(), &mut held);
+                let len = body.await?.len();
+                assert_eq!(held.bytes(), len, "counted as long as it is used");
+                Ok::<_, BodyError>(len)
+            };
+            (send, tokio::spawn(body))
+        };
+        let (large, read_large) = begin(70_000);
+        while budget.stats().bytes_used < 70_000 {
+            tokio::task::yield_now().await;
+        }
+        // The large one sends nothing more, and hears of it all the same.
+        let (small, read_small) = begin(40_000);
+        let error = read_large.await.unwrap().expect_err("it made room");
+        assert!(matches!(error, BodyError::Exhausted), "{error}");
+        drop(small);
+        assert_eq!(read_small.await.unwrap().unwrap(), 40_000);
+        assert_eq!(budget.stats().bytes_used, 0);
+        // More than a share is refused, whatever else there is.
+        let (_huge, read_huge) = begin(80_001);
+        assert!(matches!(
+            read_huge.await.unwrap(),
+            Err(BodyError::Exhausted)
+        ));
+        drop(large);
     }
 
     #[tokio::test(start_paused = true)]

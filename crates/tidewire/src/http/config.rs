@@ -42,6 +42,9 @@ pub struct Config {
     /// Give the answers to TRACE that [`trace`](Self::trace) makes a field `Date`, as RFC 9110 wants it of a
     /// server that has a clock. Default true.
     pub trace_date: bool,
+    /// Take requests of HTTP/1.1 that have no `Host`, as simple clients send them, against RFC 9112 section 3.2. Default
+    /// false: they get 400. Only for services whose answers do not depend on the host.
+    pub may_lack_host: bool,
     /// Give requests the extension [`ReceivedHead`](super::ReceivedHead). Default false.
     pub keep_heads: bool,
     /// Speak HTTP/2 too (RFC 9113): over TLS to clients that agree by ALPN, without TLS to those that begin with its
@@ -66,6 +69,7 @@ impl Default for Config {
             files: None,
             trace: false,
             trace_date: true,
+            may_lack_host: false,
             keep_heads: false,
             #[cfg(feature = "http2")]
             http2: true,

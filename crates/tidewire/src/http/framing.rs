@@ -13,6 +13,8 @@ use super::chunked::Chunked;
 #[derive(Debug)]
 pub(super) struct Framing {
     limits: HeadLimits,
+    /// Requests of HTTP/1.1 may lack `Host`.
+    may_lack_host: bool,
     state: State,
 }
 
@@ -48,8 +50,15 @@ impl Framing {
     pub(super) fn new(limits: HeadLimits) -> Self {
         Self {
             limits,
+            may_lack_host: false,
             state: State::Head(RequestScanner::default()),
         }
+    }
+
+    /// Takes requests of HTTP/1.1 without `Host`, or not.
+    pub(super) fn may_lack_host(mut self, may_lack_host: bool) -> Self {
+        self.may_lack_host = may_lack_host;
+        self
     }
 
     /// Returns whether a body is under way.
@@ -68,6 +77,7 @@ impl Framing {
                 let len = range.end;
                 let bytes = Bytes::copy_from_slice(input.get(range).unwrap_or_default());
                 let head = RequestHead::parse(bytes, self.limits).map_err(refused)?;
+                host(&head, self.may_lack_host).map_err(FramingError::Head)?;
                 self.state = body(&head, self.limits).map_err(FramingError::Head)?;
                 Ok(Step::Head { head, len })
             }
@@ -101,7 +111,6 @@ fn refused(error: HeadError) -> FramingError {
 
 /// Returns the state behind a head; refuses heads that others may read differently.
 fn body(head: &RequestHead, limits: HeadLimits) -> Result<State, Refusal> {
-    host(head)?;
     let mut codings = head.values("transfer-encoding");
     let lengths = head.values("content-length").count();
     if let Some(coding) = codings.next() {
@@ -135,9 +144,9 @@ fn body(head: &RequestHead, limits: HeadLimits) -> Result<State, Refusal> {
 }
 
 /// RFC 9112 section 3.2: HTTP/1.1 has exactly one `Host`, HTTP/1.0 at most one.
-fn host(head: &RequestHead) -> Result<(), Refusal> {
+fn host(head: &RequestHead, may_lack_host: bool) -> Result<(), Refusal> {
     let count = head.values("host").count();
-    let may_lack = head.minor_version() == 0;
+    let may_lack = may_lack_host || head.minor_version() == 0;
     if count > 1 || (count == 0 && !may_lack) {
         return Err(Refusal::new(400, "expected exactly one Host field"));
     }
@@ -302,6 +311,17 @@ mod tests {
                 assert_eq!(found.len(), usize::from(!before.is_empty()), "{head:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_request_without_host_is_taken_only_where_that_is_allowed() {
+        let head = b"TRACE / HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+        assert!(Framing::new(LIMITS).step(head).is_err());
+        let mut lenient = Framing::new(LIMITS).may_lack_host(true);
+        let step = lenient.step(head);
+        assert!(matches!(step, Ok(Step::Head { len: 39, .. })), "{step:?}");
+        let two = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+        assert!(lenient.step(two).is_err(), "two are in doubt all the same");
     }
 
     #[test]

@@ -169,6 +169,7 @@ async fn answer<H: Handler>(
             let status = match error {
                 BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 BodyError::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+                BodyError::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
                 BodyError::Broken(_) => StatusCode::BAD_REQUEST,
             };
             handler.request_error(session, &error.to_string());

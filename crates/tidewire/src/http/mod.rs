@@ -67,7 +67,7 @@ mod origin; // which web pages a request may come from
 #[cfg(feature = "http")]
 pub use access::{challenge, is_behind_proxy, is_loopback_name, is_same_origin, protect_page};
 #[cfg(feature = "http")]
-pub use body::{BodyError, BodyLimits, RequestBody, read_body};
+pub use body::{BodyError, BodyLimits, RequestBody, read_body, read_body_counted};
 #[cfg(feature = "http")]
 pub use builder::{
     ALL_METHODS, CookieOptions, Printed, add_cookie, cookies, error_response, get_response,

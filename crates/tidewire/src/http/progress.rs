@@ -20,6 +20,7 @@ pub(super) struct Progress {
 }
 
 /// The state seen at one time, to be compared.
+#[cfg(feature = "http2")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     begun: u64,
@@ -35,6 +36,7 @@ impl Progress {
         Running(Arc::clone(self))
     }
 
+    #[cfg(feature = "http2")]
     pub(super) fn see(&self) -> Seen {
         let running = self.running.load(Ordering::Relaxed);
         let waiting = self.waiting.load(Ordering::Relaxed);

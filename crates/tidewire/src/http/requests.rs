@@ -105,6 +105,12 @@ impl<S> Requests<S> {
         }
     }
 
+    /// Takes requests of HTTP/1.1 without `Host`, or not.
+    pub(super) fn may_lack_host(mut self, may_lack_host: bool) -> Self {
+        self.framing = self.framing.may_lack_host(may_lack_host);
+        self
+    }
+
     /// The stream, why it has ended, and whether bytes may be on their way that nobody has read.
     pub(super) fn into_parts(self) -> (S, Option<End>, bool) {
         let is_unread = self.framing.is_in_body() || !self.input.is_empty();

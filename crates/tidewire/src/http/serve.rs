@@ -267,7 +267,8 @@ where
             head: config.head_timeout,
         };
         let stream = Paced::new(stream, config.answer_timeout);
-        let stream = TokioIo::new(Requests::new(stream, config.head, patience, shortcuts));
+        let requests = Requests::new(stream, config.head, patience, shortcuts);
+        let stream = TokioIo::new(requests.may_lack_host(config.may_lack_host));
         let rules = hyper_rules(config.keep_alive, config.head);
         let mut connection = rules.serve_connection(stream, service);
         let asked = async {

@@ -60,6 +60,8 @@ pub struct MemoryBudget(Arc<Budget>);
 pub struct MemoryStats {
     /// Bytes that may be held.
     pub bytes_max: usize,
+    /// Bytes that one connection may hold.
+    pub share_bytes_max: usize,
     /// Bytes that are held now.
     pub bytes_used: usize,
     /// Accounts that were evicted to make room for others.
@@ -171,6 +173,7 @@ impl MemoryBudget {
         let used = budget.used.load(Ordering::Relaxed);
         MemoryStats {
             bytes_max: budget.bytes_max.load(Ordering::Relaxed),
+            share_bytes_max: budget.share_max.load(Ordering::Relaxed),
             bytes_used: used.saturating_add(budget.leaving.load(Ordering::Relaxed)),
             evicted: budget.evicted.load(Ordering::Relaxed),
             refused: budget.refused.load(Ordering::Relaxed),

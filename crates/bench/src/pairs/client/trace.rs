@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(answer_len(answer), Ok(Some(answer.len())));
         for len in 0..answer.len() - 4 {
             let begun = answer_len(&answer[..len]);
-            assert!(matches!(begun, Ok(None) | Ok(Some(_))), "{len}: {begun:?}");
+            assert!(begun.is_ok(), "{len}: {begun:?}");
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) fn start(
     http.trace = true;
     // The answer has the fields of the original's and no others.
     http.trace_date = false;
+    // The original's client sends none.
+    http.may_lack_host = true;
     let running = Server::new(config, Http::handler(OnlyTrace, http)).start()?;
     Ok(Box::new(running))
 }

@@ -3,13 +3,13 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread,
 };
 
 use super::{
-    super::scenario::{Benchmark, Pair, Transport},
+    super::scenario::{Pair, Transport},
     TableError, TableSettings,
 };
 
@@ -27,6 +27,13 @@ impl Server {
     pub(super) fn ours(settings: &TableSettings, pair: Pair) -> Result<Self, TableError> {
         let mut command = on_core(settings.server_core, &settings.program);
         command.arg("bench").args(names(pair)).arg("server");
+        let certificate = settings.original.as_deref().map(certificate);
+        if let Some(certificate) = certificate.filter(|file| is_encrypted(pair) && file.exists()) {
+            // The one that CppServer's clients trust.
+            command.arg("--certificate").arg(&certificate);
+            command.arg("--key").arg(&certificate);
+            command.args(["--passphrase", "qwerty"]);
+        }
         Self::start(command, port(settings, pair)?, pair)
     }
 
@@ -134,6 +141,15 @@ fn client(
     }
 }
 
+/// Where `CppServer`'s servers have their certificate and its key.
+fn certificate(folder: &Path) -> PathBuf {
+    folder.join("../tools/certificates/server.pem")
+}
+
+fn is_encrypted(pair: Pair) -> bool {
+    pair.transport().is_encrypted()
+}
+
 /// The port to use: one that is free; of a group the usual one, since no program listens there.
 fn port(settings: &TableSettings, pair: Pair) -> Result<u16, TableError> {
     if let Some(port) = settings.port {
@@ -159,15 +175,15 @@ fn names(pair: Pair) -> [&'static str; 3] {
 }
 
 fn original(core: Option<usize>, folder: &Path, pair: Pair, side: &str) -> Command {
-    let transport = match pair.transport() {
-        Transport::Tls => "ssl",
-        other => other.name(),
+    let transport = if pair.transport() == Transport::Tls {
+        "ssl"
+    } else {
+        pair.transport().name()
     };
     let name = if pair.transport() == Transport::Proto {
         format!("proto_{side}")
     } else {
-        let benchmark: Benchmark = pair.benchmark();
-        format!("{transport}_{}_{side}", benchmark.name())
+        format!("{transport}_{}_{side}", pair.benchmark().name())
     };
     on_core(core, &folder.join(format!("cppserver-performance-{name}")))
 }

@@ -284,8 +284,7 @@ impl Table {
                 rate,
             } = row.published;
             let ours = row.ours.unwrap_or_default();
-            let micros =
-                |nanos: Option<u64>| nanos.map_or_else(|| "-".to_owned(), |nanos| thousands(nanos));
+            let micros = |nanos: Option<u64>| nanos.map_or_else(|| "-".to_owned(), thousands);
             let line = format!(
                 "| {} | {} | {} | {} | {} | {} | {} |\n",
                 name(pair, clients),
