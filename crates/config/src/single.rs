@@ -51,7 +51,7 @@ impl Checker<'_> {
     /// Who may connect to a Unix socket: the keys `socket_mode` and `socket_group` of `table`.
     pub fn socket_options(&mut self, table: &str, mode: &str, group: &str) -> UnixOptions {
         let mut options = UnixOptions::default();
-        let key = |name| match table {
+        let key = |name: &str| match table {
             "" => name.to_owned(),
             table => format!("{table}.{name}"),
         };
