@@ -38,6 +38,10 @@ fn misuse(text: &str) -> String {
     let joined = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paragraphs = text.split("\n\n").map(joined);
     let mut line = paragraphs.next().unwrap_or_default();
+    if !line.starts_with("error: ") {
+        // Without a command where one is needed clap shows the help alone.
+        "error: expected a command".clone_into(&mut line);
+    }
     for tip in paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")) {
         line.push_str("; ");
         line.push_str(tip.trim_start_matches("tip: "));
@@ -110,6 +114,13 @@ mod tests {
             misuse(text),
             "error: unexpected argument '--listn' found; a similar argument exists: '--listen'; --help tells more"
         );
+    }
+
+    #[test]
+    fn a_missing_command_is_an_error_too() {
+        let text =
+            "Copy the message store\n\nUsage: tidewire store <COMMAND>\n\nCommands:\n  backup\n";
+        assert_eq!(misuse(text), "error: expected a command; --help tells more");
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(crate) fn start(
     owner: Arc<dyn Owner>,
     sockets: Option<Vec<tidewire::net::Listener>>,
 ) -> Result<AdminServer, StartError> {
-    let access = Access::new(settings).ok_or(StartError::AdminOpen(settings.address.clone()))?;
+    let access =
+        Access::new(settings).ok_or_else(|| StartError::AdminOpen(settings.address.clone()))?;
     let write_timeout = gateway.table().settings.limits.write_timeout;
     let state = Arc::new(AdminState {
         metrics: Metrics::new(&gateway, &owner),

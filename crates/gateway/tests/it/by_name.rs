@@ -60,7 +60,7 @@ fn gateway() -> (Running, RunningServer) {
     (start(settings).unwrap(), backend)
 }
 
-/// Whether each may be asked for with this query.
+/// Each with a query, and `true` where it may be asked for.
 const CASES: &[(&str, &str, bool)] = &[
     ("guarded", "key=k1", true),
     ("GUARDED", "key=k1", true),

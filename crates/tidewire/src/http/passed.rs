@@ -12,7 +12,7 @@ pub struct Passed {
     pub head: Bytes,
     /// So much of its body as has come, in the bytes of the connection (chunks are not decoded).
     pub body: Vec<u8>,
-    /// Whether that is all of it.
+    /// That is all of it.
     pub is_whole: bool,
 }
 
