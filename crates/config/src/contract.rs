@@ -1,4 +1,4 @@
-//! What holds for every program's configuration, as tests for the program's own tests to call: variables that are none
+//! Promises that every program's configuration keeps, as tests for the program's own tests to call: variables that are none
 //! of ours, and files that are made from the keys.
 //!
 //! Kinds of variables that begin with a program's prefix: what Kubernetes sets for Services beside the pod (named like

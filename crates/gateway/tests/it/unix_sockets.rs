@@ -38,8 +38,10 @@ impl Scene {
     /// A backend that tells what it was asked, then echoes.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let _backend = backend(&folder.path().join("backend"));
-        Self { folder, _backend }
+        Self {
+            _backend: backend(&folder.path().join("backend")),
+            folder,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -71,7 +73,7 @@ async fn text(socket: &mut WebSocket) -> String {
     text.to_string()
 }
 
-/// What is asked of an HTTP listener on a Unix socket.
+/// Returns the answer of an HTTP listener on a Unix socket.
 async fn get(path: &Path, target: &str) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -5,7 +5,6 @@
 //! (a client), an empty line or the end of the input stops. Every example uses all of this, so that nothing is dead
 //! code in any.
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     clippy::exit,
     clippy::disallowed_methods,
@@ -39,16 +38,16 @@ where
     })
 }
 
-/// Prints a line, even where the output is a pipe.
+/// Prints a line, even where the output is a pipe. Nobody may read it any more: that ends no server.
 pub(crate) fn say(line: impl Display) {
-    println!("{line}");
-    io::stdout().flush().ok();
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
 /// Prints without a line's end: "Server starting..." before "Done!".
 pub(crate) fn begin(text: impl Display) {
-    print!("{text}");
-    io::stdout().flush().ok();
+    let mut out = io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).ok();
 }
 
 /// The wish of somebody who types.
