@@ -40,7 +40,7 @@ pub(super) struct Options {
     /// From a kill to the start of the next backend at the same address.
     #[arg(long, default_value_t = 0.5)]
     down: f64,
-    /// What a client waits between an echo and its next message.
+    /// The wait of a client between an echo and its next message.
     #[arg(long, default_value_t = 0.1)]
     think: f64,
 }

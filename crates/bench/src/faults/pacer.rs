@@ -54,7 +54,7 @@ pub(super) struct Pacer {
 #[derive(Debug, Default)]
 pub(super) struct Pulse(Mutex<Option<Instant>>);
 
-/// What a client has seen.
+/// The figures of a client.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) tally: Tally,

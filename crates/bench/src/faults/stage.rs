@@ -1,4 +1,4 @@
-//! What is going on in a run of `isolation`, as its clients have to know it.
+//! The state of a run of `isolation`, as its clients have to know it.
 
 use parking_lot::{Mutex, MutexGuard};
 
