@@ -79,7 +79,9 @@ test("a connection that cannot be made fails the sockets that waited for it, lik
   const log = listen(gateway.endpoint("x"));
   const patient = listen(gateway.endpoint("y", { reopen: true }));
   network.last().drop();
-  const reason = "the connection to the gateway was closed: 1006";
+  const reason =
+    "the connection to the gateway was closed: 1006 (not reachable, or refused for this page's origin, the credentials or " +
+    "the path; the platform does not tell which: see the browser's console and the gateway's log)";
   assert.deepEqual([log, patient], [[`error 0 ${reason}`, `close 1006 ${reason} unclean`], []]);
   mock.timers.tick(500);
   accept(network.last(), 1);

@@ -27,6 +27,14 @@ pub fn content_type(name: &str) -> HeaderValue {
     }
     let known = mime_guess::from_ext(extension).first_raw();
     let known = known.unwrap_or("application/octet-stream");
+    // RFC 9239 leaves one name for JavaScript, modules included; RFC 8081 has names for fonts.
+    let known = match known {
+        "application/javascript" => "text/javascript",
+        "application/font-woff" => "font/woff",
+        "application/x-font-ttf" => "font/ttf",
+        "application/vnd.ms-opentype" | "application/x-font-otf" => "font/otf",
+        other => other,
+    };
     if !is_text(known) {
         return HeaderValue::from_static(known);
     }
@@ -36,7 +44,7 @@ pub fn content_type(name: &str) -> HeaderValue {
 
 /// JSON and SVG say what they are by themselves; a charset there has no meaning (RFC 8259 section 11).
 fn is_text(media_type: &str) -> bool {
-    media_type.starts_with("text/") || media_type == "application/javascript"
+    media_type.starts_with("text/")
 }
 
 #[cfg(test)]

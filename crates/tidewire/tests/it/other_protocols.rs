@@ -29,7 +29,11 @@ fn http_server() -> service::RunningServer<Http<Service>> {
     let service = BoxCloneSyncService::new(service_fn(answer));
     let mut config = service::Config::new("127.0.0.1:0".parse().unwrap());
     config.workers = Workers::Pool;
-    service::Server::new(config, Http::new(service, web::Config::default()))
+    // A server that speaks HTTP/2 takes a client with prior knowledge; this one does not.
+    let http = web::Config::default();
+    #[cfg(feature = "http2")]
+    let http = http.http2(false);
+    service::Server::new(config, Http::new(service, http))
         .start()
         .unwrap()
 }
