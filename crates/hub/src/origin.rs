@@ -26,7 +26,7 @@ pub struct RefusedRecipient {
     pub refusal: Refusal,
 }
 
-/// Called once with the outcome of [`Hub::submit_api`].
+/// Called once with the outcome of [`Hub::submit_api`](crate::Hub::submit_api).
 pub type OnSubmitted = Box<dyn FnOnce(Result<Accepted, ApiError>) + Send>;
 
 /// Who submitted a message.

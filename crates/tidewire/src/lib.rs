@@ -40,7 +40,7 @@
 //! | `futures` | off | `ws::MessageStream`: a socket as `Stream` and `Sink` of the futures crates |
 //! | `http` | off | [`http`]: servers of hooks or `tower` services, alone or beside WebSockets, a cache of files, a client |
 //! | `http2` | off | WebSockets over HTTP/2 (RFC 8441), servers and clients; with `http` also requests |
-//! | `udp` | off | [`udp`](crate::udp): UDP servers and clients, multicast, many datagrams per system call |
+//! | `udp` | off | [`udp`]: UDP servers and clients, multicast, many datagrams per system call |
 //! | `self-signed` | off | servers that make a certificate from a bare key: encrypted, unauthenticated |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

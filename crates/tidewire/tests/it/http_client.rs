@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tidewire::{
     http::{
@@ -145,7 +145,7 @@ async fn many_requests_share_a_connection_of_http2() {
         let response = request.await.unwrap();
         assert_eq!(
             (response.version(), response.body().len()),
-            (Version::HTTP_2, 1_000_000)
+            (http::Version::HTTP_2, 1_000_000)
         );
         sessions.insert(response.headers()["session"].clone());
     }
@@ -163,15 +163,18 @@ async fn https_is_verified_and_agrees_on_a_version() {
     let trusting = ClientConfig::default().tls(authority.client());
     let response = Client::new(trusting.clone()).get(&url).await.unwrap();
     let expected = if cfg!(feature = "http2") {
-        Version::HTTP_2
+        http::Version::HTTP_2
     } else {
-        Version::HTTP_11
+        http::Version::HTTP_11
     };
     assert_eq!(response.version(), expected);
     #[cfg(feature = "http2")]
     {
         let older = Client::new(trusting.clone().http2(false));
-        assert_eq!(older.get(&url).await.unwrap().version(), Version::HTTP_11);
+        assert_eq!(
+            older.get(&url).await.unwrap().version(),
+            http::Version::HTTP_11
+        );
     }
     let stranger = crate::tls::Authority::new();
     let error = Client::new(trusting.tls(stranger.client()))
@@ -401,7 +404,7 @@ fn a_thread_without_runtime_sends_requests_too() {
         "{error}"
     );
     let request = Request::builder()
-        .method(Method::PATCH)
+        .method(http::Method::PATCH)
         .uri("/a")
         .body(Bytes::from("1"));
     assert_eq!(

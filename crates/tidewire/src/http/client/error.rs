@@ -57,8 +57,9 @@ impl RequestError {
     }
 }
 
-impl From<hyper_util::client::legacy::Error> for RequestError {
-    fn from(error: hyper_util::client::legacy::Error) -> Self {
+impl RequestError {
+    /// Sorts the pool's error; no `From`, so that the pool's crate stays out of the interface.
+    pub(super) fn of_pool(error: hyper_util::client::legacy::Error) -> Self {
         if error.is_connect() {
             // The pool's own words say nothing; those of the connector do.
             return Self::Connect(below(error));

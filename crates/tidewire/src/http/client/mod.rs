@@ -277,7 +277,9 @@ impl Client {
             // The semaphore lives as long as this client, and is never closed.
             let place = place.map_err(RequestError::invalid)?;
             let response = self.shared.pool.request(request).await;
-            response.map_err(RequestError::from).map(|it| (it, place))
+            response
+                .map_err(RequestError::of_pool)
+                .map(|it| (it, place))
         };
         let (response, place) = within(deadline, exchange, config).await?;
         let response = response
