@@ -23,13 +23,14 @@ const BUDGETS: &[Budget] = &[
     Budget {
         library: "tidewire",
         features: "",
-        // 23 with httpdate, which reads the dates in Retry-After.
-        crates_max: 23,
+        // 23 with httpdate, which reads the dates in Retry-After; three more with rustix: the standard library cannot
+        // look into a Unix socket without taking the bytes out of it.
+        crates_max: 26,
     },
     Budget {
         library: "tidewire",
         features: "deflate",
-        crates_max: 24,
+        crates_max: 27,
     },
 ];
 
