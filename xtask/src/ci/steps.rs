@@ -272,56 +272,58 @@ fn javascript_client(workspace: &Workspace) -> anyhow::Result<()> {
     )
 }
 
-/// Builds the programs that show the library to foreign peers, and the one that kills backends behind the gateway, as
-/// the binary is built; gives the variables that name the former.
+/// Builds the library's programs that foreign peers speak to, and returns where they are, by the variable that names each to the
+/// tests. Those that echo as fast as they can are optimized; those of a console are the ones that step `test` has built.
 fn library_examples(workspace: &Workspace) -> anyhow::Result<HashMap<&'static str, PathBuf>> {
-    let mut cargo = process::cargo();
-    cargo
+    let mut optimized = process::cargo();
+    optimized
         .args(["build", "--release", "--locked", "--package", "tidewire"])
         .args(["--package", "tidewire-bench", "--bin", "tidewire-bench"])
-        .args(["--features", "tidewire/udp"])
         .current_dir(&workspace.root);
-    let mut examples = HashMap::new();
-    for (variable, example) in [
-        ("LIBRARY_SERVER", "conformance_server"),
-        ("LIBRARY_CLIENT", "conformance_client"),
-        ("GATEWAY_CLIENT", "gateway_client"),
-        ("ASIO_SERVICE", "asio_service"),
-        ("ASIO_TIMER", "asio_timer"),
-        ("TCP_CHAT_SERVER", "tcp_chat_server"),
-        ("TCP_CHAT_CLIENT", "tcp_chat_client"),
-        ("SSL_CHAT_SERVER", "ssl_chat_server"),
-        ("SSL_CHAT_CLIENT", "ssl_chat_client"),
-        ("PROTO_SERVER", "proto_server"),
-        ("UDP_ECHO_SERVER", "udp_echo_server"),
-        ("UDP_ECHO_CLIENT", "udp_echo_client"),
-        ("UDP_MULTICAST_SERVER", "udp_multicast_server"),
-        ("UDP_MULTICAST_CLIENT", "udp_multicast_client"),
+    for (_, example) in OPTIMIZED_EXAMPLES {
+        optimized.args(["--example", example]);
+    }
+    process::run(&mut optimized)?;
+    let console = &[
+        "build",
+        "--workspace",
+        "--all-features",
+        "--locked",
+        "--examples",
+    ];
+    cargo(workspace, console)?;
+    let target = &workspace.target_directory;
+    let mut examples = HashMap::from([("HTTP_EXAMPLES", target.join("debug/examples"))]);
+    for (list, folder) in [
+        (OPTIMIZED_EXAMPLES, "release/examples"),
+        (CONSOLE_EXAMPLES, "debug/examples"),
     ] {
-        cargo.args(["--example", example]);
-        let path = workspace.target_directory.join("release/examples");
-        examples.insert(variable, path.join(example));
+        let paths = list
+            .iter()
+            .map(|(variable, example)| (*variable, target.join(folder).join(example)));
+        examples.extend(paths);
     }
-    for example in HTTP_EXAMPLES {
-        cargo.args(["--example", example]);
-    }
-    cargo.args(["--features", "tidewire/http,tidewire/http2"]);
-    let folder = workspace.target_directory.join("release/examples");
-    examples.insert("HTTP_EXAMPLES", folder);
-    process::run(&mut cargo)?;
     Ok(examples)
 }
 
-/// Started and spoken to by `tests/clients/python/test_http.py` and `tests/clients/node/pages.test.mjs`.
-const HTTP_EXAMPLES: &[&str] = &[
-    "http_server",
-    "http_client",
-    "https_server",
-    "https_client",
-    "ws_chat_server",
-    "ws_chat_client",
-    "wss_chat_server",
-    "wss_chat_client",
+const OPTIMIZED_EXAMPLES: &[(&str, &str)] = &[
+    ("LIBRARY_SERVER", "conformance_server"),
+    ("LIBRARY_CLIENT", "conformance_client"),
+    ("GATEWAY_CLIENT", "gateway_client"),
+];
+
+const CONSOLE_EXAMPLES: &[(&str, &str)] = &[
+    ("ASIO_SERVICE", "asio_service"),
+    ("ASIO_TIMER", "asio_timer"),
+    ("TCP_CHAT_SERVER", "tcp_chat_server"),
+    ("TCP_CHAT_CLIENT", "tcp_chat_client"),
+    ("SSL_CHAT_SERVER", "ssl_chat_server"),
+    ("SSL_CHAT_CLIENT", "ssl_chat_client"),
+    ("PROTO_SERVER", "proto_server"),
+    ("UDP_ECHO_SERVER", "udp_echo_server"),
+    ("UDP_ECHO_CLIENT", "udp_echo_client"),
+    ("UDP_MULTICAST_SERVER", "udp_multicast_server"),
+    ("UDP_MULTICAST_CLIENT", "udp_multicast_client"),
 ];
 
 fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<Outcome> {
