@@ -113,13 +113,14 @@ pub(super) fn write(dir: &Path, files: &[File], is_forced: bool) -> anyhow::Resu
     }
     for file in files {
         let path = dir.join(&file.name);
-        write_one(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
+        write_one(&path, file, is_forced)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
 /// Under another name first: nobody ever sees half a key, nor a key with the mode of the file that it replaces.
-fn write_one(path: &Path, file: &File) -> std::io::Result<()> {
+fn write_one(path: &Path, file: &File, is_forced: bool) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = Path::new(&name);
@@ -134,8 +135,21 @@ fn write_one(path: &Path, file: &File) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(if file.is_secret { 0o600 } else { 0o644 });
     }
-    let mut written = options.open(new)?;
-    written.write_all(&file.content)?;
-    written.sync_all()?;
-    fs::rename(new, path)
+    let put = || {
+        let mut written = options.open(new)?;
+        written.write_all(&file.content)?;
+        written.sync_all()?;
+        if is_forced {
+            return fs::rename(new, path);
+        }
+        // Unlike a rename it fails if somebody else has put a file there since it was looked for.
+        match fs::hard_link(new, path) {
+            Ok(()) => fs::remove_file(new),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(error),
+            // The file system has no hard links.
+            Err(_) => fs::rename(new, path),
+        }
+    };
+    // No key is left behind under a name that nobody looks for.
+    put().inspect_err(|_| drop(fs::remove_file(new)))
 }

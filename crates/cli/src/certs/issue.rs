@@ -7,11 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
 };
+use x509_cert::{Certificate, der::Decode as _, ext::pkix};
 
 use super::key::{Algorithm, Key};
 use crate::report::WrongUsage;
@@ -34,6 +35,14 @@ impl Term {
             not_before: now.saturating_sub(DAY),
             not_after: now + DAY * days,
         })
+    }
+
+    /// Cut where the authority's own certificate ends: nobody takes what outlives it.
+    fn until(self, not_after: Duration) -> Self {
+        Self {
+            not_after: self.not_after.min(not_after),
+            ..self
+        }
     }
 
     fn put_into(self, params: &mut CertificateParams) {
@@ -78,6 +87,8 @@ pub(super) struct Issued {
 pub(super) struct Authority {
     issued: Issued,
     issuer: Issuer<'static, rcgen::KeyPair>,
+    /// When its certificate ends, from the start of 1970: what it signs ends no later.
+    not_after: Duration,
 }
 
 impl Authority {
@@ -113,10 +124,15 @@ impl Authority {
         let key = Key::new(algorithm)?;
         let certificate = params.self_signed(&key.pair);
         let certificate = certificate.context("cannot sign a certificate")?;
+        let not_after = authority_end(certificate.der(), false)?;
         let issued = Issued::new(role, name, &certificate, key);
         let signing = Key::from_pem(&issued.key.to_pem()).context("cannot use the new key")?;
         let issuer = Issuer::new(params, signing.pair);
-        Ok(Self { issued, issuer })
+        Ok(Self {
+            issued,
+            issuer,
+            not_after,
+        })
     }
 
     /// The one in these files.
@@ -133,6 +149,11 @@ impl Authority {
             || -> Result<_, rcgen::Error> { Ok((Key::from_pem(&text)?, Key::from_pem(&text)?)) };
         let (key, signing) = both().with_context(|| unusable(key))?;
         let der = der_of(&pem).with_context(|| unusable(certificate))?;
+        let not_after = authority_end(&der, true)?;
+        let public = key.pair.subject_public_key_info();
+        if !der.windows(public.len()).any(|it| it == public) {
+            bail!(WrongUsage("ca.key is not the key of ca.crt"));
+        }
         let issuer = Issuer::from_ca_cert_pem(&pem, signing.pair);
         let issuer = issuer.with_context(|| unusable(certificate))?;
         let issued = Issued {
@@ -142,7 +163,11 @@ impl Authority {
             der,
             key,
         };
-        Ok(Self { issued, issuer })
+        Ok(Self {
+            issued,
+            issuer,
+            not_after,
+        })
     }
 
     pub(super) fn issued(&self) -> &Issued {
@@ -155,7 +180,7 @@ impl Authority {
         algorithm: Algorithm,
         term: Term,
     ) -> anyhow::Result<Issued> {
-        let mut params = params(names, true, term)?;
+        let mut params = params(names, true, term.until(self.not_after))?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(Role::Server, names, params, algorithm)
     }
@@ -167,7 +192,7 @@ impl Authority {
         term: Term,
     ) -> anyhow::Result<Issued> {
         // Whom it is for is up to who reads it: a name need not be one of a host.
-        let mut params = params(names, false, term)?;
+        let mut params = params(names, false, term.until(self.not_after))?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(Role::Client, names, params, algorithm)
     }
@@ -204,6 +229,9 @@ impl Issued {
     }
 }
 
+/// RFC 5280, appendix A.1: `ub-common-name`.
+const COMMON_NAME_BYTES_MAX: usize = 64;
+
 /// The first name is the common name too. Serial numbers are random: browsers refuse a second certificate with the
 /// issuer and number of one they have seen.
 fn params(names: &[String], are_hosts: bool, term: Term) -> anyhow::Result<CertificateParams> {
@@ -212,12 +240,24 @@ fn params(names: &[String], are_hosts: bool, term: Term) -> anyhow::Result<Certi
         let usage = WrongUsage("the name of a server is that of a host, or an address");
         return Err(anyhow::anyhow!("got {other:?}").context(usage));
     }
+    if let Some(other) = names.iter().skip(1).find(|name| others.contains(name)) {
+        let usage = WrongUsage("only the first name of a client may be none of a host");
+        return Err(anyhow::anyhow!("got {other:?}").context(usage));
+    }
     let mut params = CertificateParams::new(hosts).context("cannot use these names")?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    if let Some(first) = names.first() {
-        params
-            .distinguished_name
-            .push(DnType::CommonName, first.as_str());
+    // Hosts stand in the alternative names; one that is too long for a common name does without.
+    match names.first() {
+        Some(first) if first.len() <= COMMON_NAME_BYTES_MAX => {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, first.as_str());
+        }
+        Some(first) if !is_host(first) => {
+            let usage = WrongUsage("a name that is none of a host has at most 64 bytes");
+            return Err(anyhow::anyhow!("got {first:?}").context(usage));
+        }
+        Some(_) | None => {}
     }
     term.put_into(&mut params);
     Ok(params)
@@ -232,6 +272,18 @@ fn is_host(name: &str) -> bool {
     };
     let bare = name.strip_prefix("*.").unwrap_or(name);
     name.parse::<IpAddr>().is_ok() || bare.split('.').all(is_label)
+}
+
+/// Returns when a certificate ends, from the start of 1970; with `must_be_marked` it has to be that of an authority.
+fn authority_end(der: &[u8], must_be_marked: bool) -> anyhow::Result<Duration> {
+    let certificate = Certificate::from_der(der).context("cannot read ca.crt")?;
+    let content = certificate.tbs_certificate();
+    let constraints = content.get_extension::<pkix::BasicConstraints>();
+    let constraints = constraints.context("cannot read ca.crt")?;
+    if must_be_marked && !constraints.is_some_and(|(_critical, it)| it.ca) {
+        bail!(WrongUsage("ca.crt is not the certificate of an authority"));
+    }
+    Ok(content.validity().not_after.to_unix_duration())
 }
 
 fn der_of(pem: &str) -> anyhow::Result<Vec<u8>> {

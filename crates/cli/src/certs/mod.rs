@@ -6,6 +6,7 @@ mod files; // what is written, and what is not overwritten
 
 use std::{
     fs,
+    net::Ipv6Addr,
     path::{self, PathBuf},
     process::ExitCode,
 };
@@ -85,7 +86,7 @@ pub(crate) struct CertsArguments {
 
 /// A name that fits a certificate, and a file name.
 fn name(text: &str) -> Result<String, String> {
-    const BYTES_MAX: usize = 64; // RFC 5280: the longest common name
+    const BYTES_MAX: usize = 253; // the longest name of a host
     if text.is_empty() || text.len() > BYTES_MAX {
         return Err(format!("expected a name of 1 to {BYTES_MAX} bytes"));
     }
@@ -217,7 +218,7 @@ fn file_stem(name: &str) -> anyhow::Result<String> {
         })
         .collect();
     let stem = stem.trim_start_matches(['.', '-']).to_owned();
-    if stem.is_empty() || ["ca", "server", "client"].contains(&stem.as_str()) {
+    if stem.is_empty() || ["ca", "server", "client"].contains(&stem.to_lowercase().as_str()) {
         bail!(WrongUsage("this name cannot name files; expected another"));
     }
     Ok(stem)
@@ -268,11 +269,16 @@ fn usage(arguments: &CertsArguments) -> String {
     };
     let (certificate, key, ca) = (path(certificate), path(key), path(ca));
     let host = arguments.server.first().map_or("localhost", String::as_str);
+    let host = if host.parse::<Ipv6Addr>().is_ok() {
+        format!("[{host}]")
+    } else {
+        host.replacen("*.", "any.", 1)
+    };
     format!(
         "\nin the file of `tidewire serve`; for `tidewire gateway` the same keys under [listeners.tls]:\n\n  \
          [server.tls]\n  enabled = true\n  certificate = {certificate:?}\n  key = {key:?}\n  \
-         client_ca = {ca:?}   # only for clients with a certificate; leave it out to let in everybody\n\n\
+         # client_ca = {ca:?}   # mutual TLS: only clients with a certificate, which `tidewire chat` has not\n\n\
          a client that trusts it:\n\n  \
-         tidewire chat wss://{host}:8085/chat --ca {ca}\n"
+         tidewire chat 'wss://{host}:8085/chat?id=1' --ca '{ca}'\n"
     )
 }

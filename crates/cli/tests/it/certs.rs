@@ -267,13 +267,43 @@ fn an_authority_that_is_there_signs_more() {
     let ended = certs(directory.path(), &arguments);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     openssl_says(&other, "verify -CAfile ca.crt a.example.crt", "OK");
+    // Its own end is that of what it signs.
+    let ends = |name: &str| openssl(&other, &format!("x509 -noout -enddate -in {name}")).stdout;
+    assert_eq!(ends("a.example.crt"), ends("ca.crt"));
+}
+
+#[test]
+fn what_cannot_sign_is_told_before_it_signs() {
+    let (directory, files) = made(&["--dir", "certificates"]);
+    let (_other, others) = made(&["--dir", "certificates"]);
+    let copy = |from: &Path, to: &str| fs::copy(from, files.join(to)).expect("writable");
+    let refused = |client: &str, expected: &str| {
+        let ended = certs(directory.path(), &["--existing-ca", "--client", client]);
+        assert!(
+            ended.code == Some(2) && ended.stderr.contains(expected),
+            "{ended:?}"
+        );
+        assert!(!files.join("bob.key").exists());
+    };
+    refused("CA", "cannot name files");
+    copy(&others.join("ca.key"), "ca.key");
+    refused("bob", "not the key of ca.crt");
+    copy(&files.join("server.crt"), "ca.crt");
+    copy(&files.join("server.key"), "ca.key");
+    refused("bob", "not the certificate of an authority");
 }
 
 #[test]
 fn wrong_wishes_are_told_before_anything_is_written() {
-    let cases: [(&[&str], &str); 8] = [
+    let long = "x y".repeat(22);
+    let cases: [(&[&str], &str); 10] = [
         (&["--days", "0"], "--days"),
-        (&["--server", ""], "1 to 64 bytes"),
+        (&["--server", ""], "1 to 253 bytes"),
+        (&["--client", &long], "at most 64 bytes"),
+        (
+            &["--client", "alice", "--client", "b@example.org"],
+            "only the first name",
+        ),
         (&["--server", "no host"], "that of a host"),
         (&["--passphrase", ""], "passphrase is empty"),
         (&["--passphrase-file", "missing"], "missing"),
