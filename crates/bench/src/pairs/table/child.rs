@@ -5,7 +5,9 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
+    time::Duration,
 };
 
 use super::{
@@ -13,12 +15,17 @@ use super::{
     TableError, TableSettings,
 };
 
+/// How long a process may take beyond its time: `CppServer`'s clients wait for ever where a connection fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A server; it is told to stop, and waited for, on drop.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
     /// Its end stops the server.
     input: Option<ChildStdin>,
+    /// Tells when it is ready, and is disconnected when its output ends.
+    ready: Receiver<()>,
     pub(super) port: u16,
 }
 
@@ -57,16 +64,25 @@ impl Server {
         let mut child = spawn(&mut command)?;
         let input = child.stdin.take();
         let output = child.stdout.take().ok_or_else(broken)?;
-        let mut server = Self { child, input, port };
-        let mut lines = BufReader::new(output).lines();
-        let is_ready = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("Press Enter"));
-        if is_ready {
-            // A server that has more to say must neither wait for a reader nor be ended by its absence. The thread ends
-            // with the server.
-            thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let (told, ready) = mpsc::sync_channel(1);
+        // A server that has more to say must neither wait for a reader nor be ended by its absence. The thread ends
+        // with the server.
+        thread::spawn(move || {
+            let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+            if lines.any(|line| line.starts_with("Press Enter")) {
+                told.send(()).ok();
+            }
+            lines.for_each(drop);
+            // Not before its output has ended.
+            drop(told);
+        });
+        let mut server = Self {
+            child,
+            input,
+            ready,
+            port,
+        };
+        if server.ready.recv_timeout(PATIENCE).is_ok() {
             return Ok(server);
         }
         let status = server.stop()?;
@@ -79,6 +95,9 @@ impl Server {
 
     fn stop(&mut self) -> io::Result<ExitStatus> {
         drop(self.input.take());
+        if self.ready.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Disconnected) {
+            self.child.kill()?;
+        }
         self.child.wait()
     }
 }
@@ -130,10 +149,22 @@ fn client(
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut child = spawn(&mut command)?;
-    let mut text = String::new();
-    let output = child.stdout.take().ok_or_else(broken)?;
-    BufReader::new(output).read_to_string(&mut text)?;
+    let mut output = child.stdout.take().ok_or_else(broken)?;
+    let (told, report) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut text = String::new();
+        told.send(output.read_to_string(&mut text).map(|_len| text))
+            .ok();
+    });
+    let report = report.recv_timeout(Duration::from_secs(settings.seconds) + PATIENCE);
+    if report.is_err() {
+        child.kill()?;
+    }
     let status = child.wait()?;
+    let Ok(text) = report else {
+        return Err(TableError::Silent { pair });
+    };
+    let text = text?;
     if status.success() {
         Ok(text)
     } else {

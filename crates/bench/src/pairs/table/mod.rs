@@ -65,6 +65,12 @@ pub enum TableError {
         /// How it ended.
         status: ExitStatus,
     },
+    /// A client did not end; it was killed.
+    #[error("the client of {pair} did not end in time")]
+    Silent {
+        /// Of which pair.
+        pair: Pair,
+    },
     /// A client's report cannot be read.
     #[error("the client's report cannot be read: {0:?}")]
     Report(String),
@@ -240,6 +246,9 @@ fn of_text(pair: Pair, text: &str) -> Option<(u64, Figures)> {
         let line = text.lines().find_map(|line| line.strip_prefix(label))?;
         line.trim().trim_end_matches(" msg/s").parse::<u64>().ok()
     };
+    if value("Errors:")? > 0 {
+        return None;
+    }
     // It divides bytes by 32, where an answer has 40.
     let true_count = |count: u64| {
         if pair.transport() == super::Transport::Proto {
