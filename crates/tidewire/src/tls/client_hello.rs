@@ -4,8 +4,9 @@
 //! extension `server_name`; there are clients that send `localhost:8082`, which OpenSSL ignores and rustls answers
 //! with a fatal alert. Such an extension is to be treated as absent. It cannot be taken out, because both sides hash
 //! the message as it was sent; so its *type* is replaced by one that means nothing ([`MARKER`]), and where rustls
-//! hashes the message, [`transcript`](super::transcript) puts the right type back. Invariant: nobody but this module
-//! brings the marker to rustls, or somebody between the peers could hide a name from the server without being noticed.
+//! hashes the message, [`transcript`](super::transcript) puts the right type back. Invariant: it does so for those
+//! messages only in which this module has replaced the type, or somebody between the peers, who put the marker there,
+//! could hide a name from the server without being noticed.
 //!
 //! Limit: a client that sends such a name and has to say hello twice (its first key share is of no group that is
 //! spoken here) is refused as before.
@@ -39,6 +40,8 @@ const FIRST_READ_BYTES: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) accepted: Accepted,
+    /// It has the marker in place of an unusable name's type: the handshake is to be hashed as it was sent.
+    pub(super) is_marked: bool,
     pub(super) rest: Vec<u8>,
 }
 
@@ -52,6 +55,7 @@ pub(super) struct Hello {
 pub(super) async fn read(socket: &mut Socket) -> io::Result<Hello> {
     let mut bytes = Vec::with_capacity(FIRST_READ_BYTES);
     let mut needed = 1;
+    let mut is_marked = false;
     while bytes.len() < needed {
         read_more(socket, &mut bytes).await?;
         match look(&bytes) {
@@ -60,6 +64,7 @@ pub(super) async fn read(socket: &mut Socket) -> io::Result<Hello> {
                 for (at, byte) in at.into_iter().zip(MARKER) {
                     bytes[at] = byte;
                 }
+                is_marked = true;
                 break;
             }
             Look::Marked => {
@@ -69,11 +74,16 @@ pub(super) async fn read(socket: &mut Socket) -> io::Result<Hello> {
             Look::Fine => break,
         }
     }
-    accept(socket, bytes).await
+    let (accepted, rest) = accept(socket, bytes).await?;
+    Ok(Hello {
+        accepted,
+        is_marked,
+        rest,
+    })
 }
 
-/// Gives the bytes to rustls, and more if it wants more.
-async fn accept(socket: &mut Socket, mut bytes: Vec<u8>) -> io::Result<Hello> {
+/// Gives the bytes to rustls, and more if it wants more; gives those back that are behind the message.
+async fn accept(socket: &mut Socket, mut bytes: Vec<u8>) -> io::Result<(Accepted, Vec<u8>)> {
     let mut acceptor = Acceptor::default();
     let mut given = 0;
     loop {
@@ -85,8 +95,7 @@ async fn accept(socket: &mut Socket, mut bytes: Vec<u8>) -> io::Result<Hello> {
         given += acceptor.read_tls(&mut &bytes[given..])?;
         match acceptor.accept() {
             Ok(Some(accepted)) => {
-                let rest = bytes.split_off(given);
-                return Ok(Hello { accepted, rest });
+                return Ok((accepted, bytes.split_off(given)));
             }
             Ok(None) => {}
             Err((error, mut alert)) => {

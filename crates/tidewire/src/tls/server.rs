@@ -8,8 +8,11 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore, ServerConfig,
-    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    ConfigBuilder, RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
+    server::{
+        NoServerSessionStorage, WantsServerCert, WebPkiClientVerifier, danger::ClientCertVerifier,
+    },
 };
 use tokio_rustls::{StartHandshake, server};
 
@@ -127,15 +130,20 @@ impl ServerTls {
         socket: Socket,
         first: Option<&[u8]>,
     ) -> io::Result<(TlsStream, TlsPeer)> {
-        let mut config = self.live.for_handshake().await;
+        let configs = self.live.for_handshake().await;
+        let mut socket = socket;
+        let hello = client_hello::read(&mut socket).await.map_err(in_words)?;
+        let mut config = Arc::clone(if hello.is_marked {
+            &configs.as_sent
+        } else {
+            &configs.usual
+        });
         if let Some(first) = first {
             // What handshakes share is behind `Arc`s in it.
             let config = Arc::make_mut(&mut config);
             config.alpn_protocols.retain(|protocol| protocol != first);
             config.alpn_protocols.insert(0, first.to_vec());
         }
-        let mut socket = socket;
-        let hello = client_hello::read(&mut socket).await.map_err(in_words)?;
         let start = StartHandshake::from_parts(hello.accepted, socket);
         let mut rest = hello.rest.as_slice();
         let accepted = start.into_stream_with(config, |connection| {
@@ -253,12 +261,30 @@ impl ServerPlan {
         let verifier = builder
             .build()
             .map_err(|cause| self.revocation.unusable("client CA with lists", cause))?;
-        Ok(Arc::new(AsSentVerifier(verifier)))
+        Ok(verifier)
+    }
+
+    fn begin(
+        &self,
+        provider: Arc<CryptoProvider>,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, TlsError> {
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(self.min_version.and_above())
+            .map_err(|cause| TlsError::unusable("protocol versions", cause))?;
+        Ok(builder.with_client_cert_verifier(verifier))
     }
 }
 
+/// The configuration of a server, twice; tickets of either are good for both.
+pub(super) struct Configs {
+    usual: Arc<ServerConfig>,
+    /// For handshakes whose first message was changed on its way to rustls.
+    as_sent: Arc<ServerConfig>,
+}
+
 impl Plan for ServerPlan {
-    type Config = ServerConfig;
+    type Config = Configs;
 
     fn sources(&self) -> Vec<&Source> {
         let sources = self.identity.sources();
@@ -266,25 +292,35 @@ impl Plan for ServerPlan {
         sources.chain(&self.revocation.lists).collect()
     }
 
-    fn build(&self) -> Result<ServerConfig, TlsError> {
+    fn build(&self) -> Result<Configs, TlsError> {
         let (chain, key) = self.identity.load()?;
-        let mut config = ServerConfig::builder_with_provider(transcript::provider())
-            .with_protocol_versions(self.min_version.and_above())
-            .map_err(|cause| TlsError::unusable("protocol versions", cause))?
-            .with_client_cert_verifier(self.verifier()?)
+        let verifier = self.verifier()?;
+        let mut usual = self
+            .begin(provider(), Arc::clone(&verifier))?
             .with_single_cert(chain, key)
             .map_err(|cause| self.identity.unusable(Explained::from(cause)))?;
-        config.alpn_protocols.clone_from(&self.alpn);
-        config.max_early_data_size = 0;
+        usual.alpn_protocols.clone_from(&self.alpn);
+        usual.max_early_data_size = 0;
         // Ticket keys and remembered sessions are new with every configuration: after a reload
         // nobody resumes what was agreed under the old files.
         if self.is_mutual() {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
+            usual.session_storage = Arc::new(NoServerSessionStorage {});
+            usual.send_tls13_tickets = 0;
         } else {
-            config.ticketer = rustls::crypto::ring::Ticketer::new()
+            usual.ticketer = rustls::crypto::ring::Ticketer::new()
                 .map_err(|cause| TlsError::unusable("session tickets", cause))?;
         }
-        Ok(config)
+        let mut as_sent = self
+            .begin(transcript::provider(), Arc::new(AsSentVerifier(verifier)))?
+            .with_cert_resolver(Arc::clone(&usual.cert_resolver));
+        as_sent.alpn_protocols.clone_from(&usual.alpn_protocols);
+        as_sent.max_early_data_size = usual.max_early_data_size;
+        as_sent.session_storage = Arc::clone(&usual.session_storage);
+        as_sent.send_tls13_tickets = usual.send_tls13_tickets;
+        as_sent.ticketer = Arc::clone(&usual.ticketer);
+        Ok(Configs {
+            usual: Arc::new(usual),
+            as_sent: Arc::new(as_sent),
+        })
     }
 }

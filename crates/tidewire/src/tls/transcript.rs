@@ -17,7 +17,7 @@ use rustls::{
 
 use super::client_hello::as_sent;
 
-/// The provider for servers: ring's, which hashes messages as they were sent.
+/// The provider for a handshake whose first message was changed: ring's, which hashes messages as they were sent.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = rustls::crypto::ring::default_provider();

@@ -22,7 +22,10 @@ use super::{Authority, Served, clients_usage, servers_usage};
 
 /// The settings of a client of our own, for what [`ClientTls`] cannot be made to do. It shows a
 /// certificate when asked.
-fn raw_config(authority: &Authority, version: &'static SupportedProtocolVersion) -> ClientConfig {
+pub(super) fn raw_config(
+    authority: &Authority,
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(authority.ca()).unwrap();
     roots.add(ca).unwrap();
