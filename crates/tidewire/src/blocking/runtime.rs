@@ -9,7 +9,9 @@ use std::{
     thread,
 };
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
+
+use crate::runtime::EventLoop;
 
 fn handle() -> io::Result<Handle> {
     static SHARED: OnceLock<Result<Handle, Arc<io::Error>>> = OnceLock::new();
@@ -20,11 +22,11 @@ fn handle() -> io::Result<Handle> {
 }
 
 fn start() -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
+    let event_loop = EventLoop::new()?;
+    let handle = event_loop.handle().clone();
     thread::Builder::new()
         .name("tidewire-blocking".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        .spawn(move || event_loop.run(std::future::pending::<()>()))?;
     Ok(handle)
 }
 

@@ -35,10 +35,12 @@
 
 mod config; // threads, placement, hooks
 mod jobs; // functions that wait for a thread
+mod event_loop; // tokio's runtime of one thread
 mod threads; // event loops and who runs them
 mod host; // the runtime as its owner holds it
 
 pub use config::{Config, Design, Hooks, Placement};
+pub(crate) use event_loop::EventLoop;
 pub(crate) use host::Load;
 pub use host::Runtime;
 pub use jobs::PostError;

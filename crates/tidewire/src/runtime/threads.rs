@@ -5,7 +5,7 @@ use std::{io, sync::Arc, thread};
 use tokio::runtime::{Builder, Handle};
 
 use super::{
-    Config, Hooks,
+    Config, EventLoop, Hooks,
     jobs::{Jobs, Place},
 };
 
@@ -76,7 +76,7 @@ fn start_thread(config: &Config, place: Place) -> io::Result<(Worker, thread::Jo
     let mut builder = Builder::new_current_thread();
     builder.enable_all();
     tell_idle(&mut builder, config);
-    let event_loop = builder.build()?;
+    let event_loop = EventLoop::build(&mut builder)?;
     let hooks = config.hooks.clone();
     let jobs = Jobs::new(config.jobs_max, place, hooks.clone());
     let worker = Worker {
@@ -89,13 +89,13 @@ fn start_thread(config: &Config, place: Place) -> io::Result<(Worker, thread::Jo
         .spawn(move || {
             place.enter();
             tell(hooks.as_ref(), Hooks::thread_started);
-            event_loop.block_on(async {
+            // All tasks end with it.
+            event_loop.run(async {
                 if is_polling {
                     tokio::spawn(spin(hooks.clone()));
                 }
                 jobs.run().await;
             });
-            drop(event_loop); // with all tasks
             tell(hooks.as_ref(), Hooks::thread_stopped);
         })?;
     Ok((worker, thread))

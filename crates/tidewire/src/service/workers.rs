@@ -7,7 +7,10 @@
 
 use std::{io, num::NonZeroUsize, thread};
 
-use crate::{net::Listener, runtime::Runtime};
+use crate::{
+    net::Listener,
+    runtime::{EventLoop, Runtime},
+};
 
 /// How a server uses the machine's cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +62,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let event_loop = EventLoop::new()?;
     thread::Builder::new()
         .name(name)
-        .spawn(move || runtime.block_on(async move { work().await }))
+        .spawn(move || event_loop.run(async move { work().await }))
 }

@@ -20,7 +20,10 @@ use super::{
     traffic::Traffic,
     turn::Turn,
 };
-use crate::service::{Drain, Observer, Tasks, Workers};
+use crate::{
+    runtime::EventLoop,
+    service::{Drain, Observer, Tasks, Workers},
+};
 
 /// A UDP server to be started, any number of times.
 ///
@@ -171,7 +174,7 @@ impl Server {
         let shared = Arc::clone(&running.sockets[number]);
         let endpoint = Arc::clone(&self.endpoint);
         let serving = Serving::new(shared, endpoint, self.observer.clone());
-        let runtime = match place {
+        let event_loop = match place {
             Place::Here => {
                 running.tasks.spawn(serving);
                 return Ok(());
@@ -180,13 +183,13 @@ impl Server {
                 running.tasks.spawn_on(&handle, serving);
                 return Ok(());
             }
-            Place::Own(runtime) => runtime,
+            Place::Own(event_loop) => event_loop,
         };
         let (tasks, abort) = (running.tasks.clone(), running.abort.clone());
         let thread = thread::Builder::new()
             .name(format!("tidewire-udp-{number}"))
             .spawn(move || {
-                runtime.block_on(async move {
+                event_loop.run(async move {
                     tasks.spawn(serving);
                     abort.started().await;
                 });
@@ -221,7 +224,7 @@ impl Server {
 enum Place {
     Here,
     On(Handle),
-    Own(tokio::runtime::Runtime),
+    Own(EventLoop),
 }
 
 impl Place {
@@ -229,11 +232,7 @@ impl Place {
         Ok(match workers {
             Workers::Pool => Self::Here,
             Workers::On(runtime) => Self::On(runtime.slot(number).handle),
-            Workers::PerCore(_) => Self::Own(
-                tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?,
-            ),
+            Workers::PerCore(_) => Self::Own(EventLoop::new()?),
         })
     }
 
@@ -241,7 +240,7 @@ impl Place {
         match self {
             Self::Here => None,
             Self::On(handle) => Some(handle),
-            Self::Own(runtime) => Some(runtime.handle()),
+            Self::Own(event_loop) => Some(event_loop.handle()),
         }
     }
 }

@@ -9,7 +9,7 @@ use tidewire::{
     service::Workers,
     udp::{
         Client, Config, Group, MulticastOptions, RunningServer, SendError, Server, ServerConfig,
-        Socket,
+        Socket, StartError,
     },
 };
 
@@ -274,4 +274,15 @@ async fn what_is_wrong_about_a_group_is_said_in_words() {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "an IPv4 socket cannot send to [::1]:9");
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_joined_is_an_error_of_the_start_whoever_works() {
+    let two = NonZeroUsize::new(2).unwrap();
+    for workers in [Workers::Pool, Workers::PerCore(two)] {
+        let group = Group::new([239, 255, 0, 1]).interface("no-such-one");
+        let config = config("127.0.0.1:0").workers(workers).group(group);
+        let error = Server::new(config, echo).start().unwrap_err();
+        assert!(matches!(error, StartError::Group(_)), "{error}");
+    }
 }
