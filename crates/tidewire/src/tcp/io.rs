@@ -178,12 +178,15 @@ impl<S> Io<S> {
         }
     }
 
-    /// Nothing is queued from now on; what is goes out, then our direction ends.
+    /// Nothing is queued from now on; what is, and what was broadcast before, goes out, then our direction ends.
     pub(super) fn end_output(&mut self) {
         if self.shared.has_news() {
             self.take_news();
         }
-        if self.output == Output::Open {
+        if self.output != Output::Open || self.failed.is_some() {
+            return;
+        }
+        if self.take_broadcast(None, usize::MAX).is_ok() {
             self.output = Output::Ending;
             self.shared.close();
         }
@@ -218,10 +221,21 @@ impl<S> Io<S> {
         if self.output != Output::Open {
             return Ok(());
         }
+        self.take_broadcast(Some(cx.waker()), WRITE_AT)
+    }
+
+    /// Takes what was broadcast until so many bytes are queued. With a waker, that of the task that owns the
+    /// connection, this is woken by the next broadcast.
+    #[inline]
+    fn take_broadcast(
+        &mut self,
+        waker: Option<&Waker>,
+        queued_max: usize,
+    ) -> Result<(), RecvError> {
         while let Some(cursor) = &mut self.cursor
-            && self.out.len() < WRITE_AT
+            && self.out.len() < queued_max
         {
-            match cursor.take_next(Some(cx.waker())) {
+            match cursor.take_next(waker) {
                 NextSegment::Nothing => break,
                 NextSegment::Messages(bytes, _count) => {
                     self.shared.queued.fetch_add(bytes.len(), Ordering::Relaxed);

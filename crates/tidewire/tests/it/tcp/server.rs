@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use tidewire::tcp::{
-    BroadcastConfig, Config, Handler, Observer, RecvError, SendError, Sender, Server, Session,
-    TooSlow, Traffic,
+use tidewire::{
+    net::SocketOptions,
+    tcp::{
+        BroadcastConfig, Config, Handler, Observer, RecvError, SendError, Sender, Server, Session,
+        TooSlow, Traffic,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{HANG, config, connect, echo, echo_server, receive, soon, until};
@@ -381,4 +384,29 @@ async fn a_peer_that_reads_nothing_makes_the_queue_full_and_is_dropped_in_time()
     );
     until(|| server.stats().sessions == 0).await;
     assert!(matches!(session.failure(), Some(RecvError::WriteTimedOut)));
+}
+
+#[tokio::test]
+async fn what_was_broadcast_before_the_end_reaches_sessions_that_are_behind() {
+    const BROADCAST: usize = 400 << 10;
+    let options = SocketOptions::default().send_buffer_bytes(10_000);
+    for is_drained in [false, true] {
+        let server = Server::new(config().options(options), echo);
+        let mut server = server.start().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(10_000).unwrap();
+        let mut client = socket.connect(server.local_addr()).await.unwrap();
+        until(|| server.stats().sessions == 1).await;
+        server.broadcast(vec![b'x'; BROADCAST]);
+        until(|| server.traffic().bytes_queued > 0).await;
+        server.broadcast(vec![b'x'; BROADCAST]);
+        if is_drained {
+            server.start_drain();
+        } else {
+            server.disconnect_all();
+        }
+        let mut all = Vec::new();
+        soon(client.read_to_end(&mut all)).await.unwrap();
+        assert_eq!(all.len(), 2 * BROADCAST, "drained: {is_drained}");
+    }
 }
