@@ -431,7 +431,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             };
             return match ended {
                 Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => self.timer.poll(cx, deadline, None),
+                Poll::Pending => {
+                    // It may have been set to a time that counts no more.
+                    while Instant::now() < deadline {
+                        ready!(self.timer.poll(cx, deadline, None));
+                    }
+                    Poll::Ready(())
+                }
             };
         }
     }

@@ -170,3 +170,20 @@ async fn a_connection_is_a_stream_for_whoever_brings_codecs() {
     far.write_all(b"and on\n").await.unwrap();
     assert_eq!(talking.await.unwrap(), "and on\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_the_peer_as_long_as_it_may_whatever_was_waited_for_before() {
+    let second = Duration::from_secs(1);
+    let config = Config::default()
+        .write_timeout(2 * second)
+        .close_timeout(10 * second);
+    let (mut near, mut far) = pair(10, config);
+    near.send(vec![0; 100]).await.unwrap();
+    assert!(timeout(second, near.recv()).await.is_err());
+    let mut all = [0; 100];
+    let (read, flushed) = tokio::join!(far.read_exact(&mut all), near.flush());
+    assert_eq!((read.unwrap(), flushed.is_ok()), (100, true));
+    let begun = Instant::now();
+    near.close().await.unwrap();
+    assert_eq!(begun.elapsed(), 10 * second);
+}
