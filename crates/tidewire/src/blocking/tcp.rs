@@ -13,12 +13,15 @@
 //! ```
 //!
 //! Nothing is received before it is asked for: a peer that sends more than the system's buffers hold is slowed down.
-//! Several threads may share a connection; one receives while others send.
+//! Several threads may share a connection; one receives while others send: who receives writes for all others.
 
 use std::{future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, MutexGuard, watch},
+    time::timeout,
+};
 
 use super::runtime::wait;
 use crate::{
@@ -52,16 +55,77 @@ pub enum ReceiveError {
 /// One connection, for threads. Dropping it loses what is queued; [`close`](Self::close) ends it properly.
 #[derive(Debug)]
 pub struct Connection {
-    /// Held by the call that waits for the stream, which writes for all others.
-    driver: Arc<Mutex<tcp::Connection>>,
+    driver: Arc<Driver>,
     sender: Sender,
+}
+
+/// The connection, for the call that waits for its stream. Invariant: who only writes does not keep it from who
+/// receives, since the peer may send before it takes more.
+#[derive(Debug)]
+struct Driver {
+    /// Held by the call that waits for the stream, which writes for all others.
+    connection: Mutex<tcp::Connection>,
+    /// Calls that wait for the connection to receive.
+    receivers: watch::Sender<usize>,
+}
+
+/// A call that waits to receive.
+struct Receiver<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Driver {
+    /// The connection, for who receives.
+    async fn receive(&self) -> MutexGuard<'_, tcp::Connection> {
+        self.receivers.send_modify(|count| *count += 1);
+        let _waiting = Receiver(&self.receivers);
+        self.connection.lock().await
+    }
+
+    /// Waits until somebody waits to receive. Whoever lets the connection go then is behind that call in the line.
+    async fn is_awaited(&self) {
+        let mut receivers = self.receivers.subscribe();
+        // It fails without the sender, which is here.
+        receivers.wait_for(|count| *count > 0).await.ok();
+    }
+
+    /// Writes what is queued; ready when the connection has ended.
+    async fn write(&self) {
+        loop {
+            let mut connection = self.connection.lock().await;
+            tokio::select! {
+                biased;
+                () = connection.drive() => return,
+                () = self.is_awaited() => {}
+            }
+        }
+    }
+
+    /// Ends our direction behind what is queued.
+    async fn finish_sending(&self) -> Result<(), RecvError> {
+        loop {
+            let mut connection = self.connection.lock().await;
+            tokio::select! {
+                biased;
+                finished = connection.finish_sending() => return finished,
+                () = self.is_awaited() => {}
+            }
+        }
+    }
 }
 
 impl Connection {
     fn new(connection: tcp::Connection) -> Self {
         Self {
             sender: connection.sender(),
-            driver: Arc::new(Mutex::new(connection)),
+            driver: Arc::new(Driver {
+                connection: Mutex::new(connection),
+                receivers: watch::Sender::new(0),
+            }),
         }
     }
 
@@ -71,7 +135,7 @@ impl Connection {
     /// [`RecvError`]; the connection is over, later calls return it again.
     pub fn recv(&self) -> Result<Option<Bytes>, RecvError> {
         let driver = Arc::clone(&self.driver);
-        ended(wait(async move { driver.lock().await.recv().await }))
+        ended(wait(async move { driver.receive().await.recv().await }))
     }
 
     /// As [`recv`](Self::recv); blocks for at most `limit`.
@@ -82,7 +146,7 @@ impl Connection {
         let driver = Arc::clone(&self.driver);
         let received = wait(async move {
             // Given up, it has taken nothing.
-            timeout(limit, async { driver.lock().await.recv().await }).await
+            timeout(limit, async { driver.receive().await.recv().await }).await
         });
         match received {
             Ok(Ok(received)) => Ok(received?),
@@ -98,7 +162,7 @@ impl Connection {
     pub fn recv_exact(&self, len: usize) -> Result<Option<Bytes>, RecvError> {
         let driver = Arc::clone(&self.driver);
         ended(wait(
-            async move { driver.lock().await.recv_exact(len).await },
+            async move { driver.receive().await.recv_exact(len).await },
         ))
     }
 
@@ -138,7 +202,7 @@ impl Connection {
         let driver = Arc::clone(&self.driver);
         let driven = wait(async move {
             let writing = async {
-                driver.lock().await.drive().await;
+                driver.write().await;
                 pending::<()>().await; // what has failed is told to `what`
             };
             tokio::select! {
@@ -157,9 +221,7 @@ impl Connection {
     /// [`RecvError`].
     pub fn finish_sending(&self) -> Result<(), RecvError> {
         let driver = Arc::clone(&self.driver);
-        ended(wait(
-            async move { driver.lock().await.finish_sending().await },
-        ))
+        ended(wait(async move { driver.finish_sending().await }))
     }
 
     /// Ends the connection: sends what is queued, ends our direction, and waits for the end of the peer's, at most for
@@ -171,7 +233,7 @@ impl Connection {
         self.sender.close();
         let driver = self.driver;
         ended(wait(async move {
-            let mut connection = driver.lock().await;
+            let mut connection = driver.connection.lock().await;
             connection.finish().await
         }))
     }

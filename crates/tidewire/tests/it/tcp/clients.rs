@@ -261,3 +261,43 @@ async fn a_client_that_does_not_ask_receives_nothing() {
     assert_eq!(client.bytes_received(), 0);
     assert_eq!(receive(&mut client, 8).await, b"greeting");
 }
+
+#[test]
+fn a_thread_receives_while_another_sends_more_than_lies_between_the_peers() {
+    const LEN: usize = 10 << 20;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(async { echo_server() });
+    let connection = blocking::tcp::connect(&Client::to(server.local_addr())).unwrap();
+    thread::scope(|threads| {
+        let sending = threads.spawn(|| connection.send(vec![b'x'; LEN]));
+        let mut received = 0;
+        while received < LEN {
+            let bytes = connection.recv().unwrap().expect("it goes on");
+            received += bytes.len();
+        }
+        sending.join().unwrap().unwrap();
+    });
+    connection.close().unwrap();
+    drop(server);
+}
+
+#[test]
+fn a_thread_ends_its_direction_while_another_receives_what_the_peer_must_send_first() {
+    const LEN: usize = 10 << 20;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(async { echo_server() });
+    let client =
+        Client::to(server.local_addr()).config(Config::default().send_queue_bytes_max(LEN));
+    let connection = blocking::tcp::connect(&client).unwrap();
+    connection.sender().try_send(vec![b'x'; LEN]).unwrap();
+    thread::scope(|threads| {
+        let ending = threads.spawn(|| connection.finish_sending());
+        let mut received = 0;
+        while let Some(bytes) = connection.recv().unwrap() {
+            received += bytes.len();
+        }
+        assert_eq!(received, LEN);
+        ending.join().unwrap().unwrap();
+    });
+    drop(server);
+}
