@@ -32,8 +32,8 @@ pub(super) struct Shared {
     news: AtomicBool,
     /// Somebody waits for bytes to be written.
     is_awaited: AtomicBool,
-    /// Nothing that is queued will be written any more.
-    is_over: AtomicBool,
+    /// The connection has ended, and something was left.
+    has_lost: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -69,7 +69,7 @@ impl Shared {
             received: AtomicU64::new(0),
             news: AtomicBool::new(false),
             is_awaited: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
+            has_lost: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -81,7 +81,7 @@ impl Shared {
             if state.is_closed {
                 return Err((SendError::Closed, bytes));
             }
-            let queued = self.queued.load(Ordering::Relaxed);
+            let queued = self.queued.load(Ordering::SeqCst);
             if queued > 0 && queued.saturating_add(bytes.len()) > self.bytes_max {
                 return Err((SendError::Full, bytes));
             }
@@ -116,10 +116,12 @@ impl Shared {
     /// Waits until nothing is queued.
     pub(super) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         for is_registered in [false, true] {
-            if self.is_over.load(Ordering::SeqCst) {
+            let is_written = self.queued.load(Ordering::SeqCst) == 0;
+            // Behind that: what is dropped is none that was written.
+            if self.has_lost.load(Ordering::SeqCst) {
                 return Poll::Ready(Err(SendError::Closed));
             }
-            if self.queued.load(Ordering::SeqCst) == 0 {
+            if is_written {
                 return Poll::Ready(Ok(()));
             }
             if !is_registered {
@@ -243,8 +245,11 @@ impl Shared {
             mem::take(&mut state.deferred)
         };
         drop(dropped); // outside of the lock
-        self.is_over.store(true, Ordering::SeqCst);
-        self.queued.store(0, Ordering::SeqCst);
+        if self.queued.load(Ordering::SeqCst) > 0 {
+            // First, or who waits for the bytes to be written would see none left.
+            self.has_lost.store(true, Ordering::SeqCst);
+            self.queued.store(0, Ordering::SeqCst);
+        }
         self.wake_waiting();
     }
 }

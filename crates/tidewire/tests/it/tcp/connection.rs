@@ -187,3 +187,15 @@ async fn closing_waits_for_the_peer_as_long_as_it_may_whatever_was_waited_for_be
     near.close().await.unwrap();
     assert_eq!(begun.elapsed(), 10 * second);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_behind_the_end_tells_whether_something_was_left() {
+    for (len, expected) in [(10, Ok(())), (11, Err(SendError::Closed))] {
+        let (mut near, _far) = pair(10, Config::default());
+        let sender = near.sender();
+        near.send(vec![0; len]).await.unwrap();
+        drop(near);
+        assert_eq!(sender.flush().await, expected, "{len} bytes");
+        assert_eq!(sender.try_send("late"), Err(SendError::Closed));
+    }
+}
