@@ -214,9 +214,9 @@ impl<S> Io<S> {
     fn collect(&mut self, cx: &Context<'_>) -> Result<(), RecvError> {
         if self.shared.has_news() {
             self.take_news();
-            if self.end == Some(End::Aborted) {
-                return Err(self.fail(RecvError::Aborted));
-            }
+        }
+        if self.end == Some(End::Aborted) {
+            return Err(self.fail(RecvError::Aborted));
         }
         if self.output != Output::Open {
             return Ok(());

@@ -199,3 +199,14 @@ async fn a_flush_behind_the_end_tells_whether_something_was_left() {
         assert_eq!(sender.try_send("late"), Err(SendError::Closed));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn aborting_ends_at_once_also_behind_a_refused_send() {
+    let (mut near, _far) = pair(10, Config::default());
+    near.send(vec![0; 100]).await.unwrap();
+    near.sender().abort();
+    assert_eq!(near.send("x").await, Err(SendError::Closed));
+    let begun = Instant::now();
+    assert!(matches!(near.recv().await, Err(RecvError::Aborted)));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
