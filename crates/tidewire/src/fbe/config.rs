@@ -13,7 +13,7 @@ pub struct Config {
     /// Longest message that is received, its header included, in bytes; a longer one ends the connection. Default
     /// 16 MiB. Memory is taken as the bytes of a message arrive, not as they are announced.
     pub message_bytes_max: usize,
-    /// Is told of every message that is sent or received. Default `None`.
+    /// Is told of every message that is sent or received, and once of one that is sent to all. Default `None`.
     pub log: Option<Log>,
 }
 

@@ -117,6 +117,12 @@ impl Session<'_, '_> {
         message
             .encode_into(self.scratch)
             .map_err(SendError::Encode)?;
+        // First, so that it stands before the answers.
+        if let Some(log) = self.log
+            && self.id() > 0
+        {
+            log.tell(Direction::Sent, &message);
+        }
         self.tcp.broadcast(self.scratch);
         Ok(())
     }

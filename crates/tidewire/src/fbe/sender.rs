@@ -16,18 +16,22 @@ pub struct Sender {
     log: Option<Log>,
 }
 
-pub(super) fn encode(message: &MessageRef<'_>, log: Option<&Log>) -> Result<Bytes, SendError> {
+pub(super) fn encode(message: &MessageRef<'_>) -> Result<Bytes, SendError> {
     let mut bytes = BytesMut::with_capacity(message.encoded_len());
     message.encode_into(&mut bytes).map_err(SendError::Encode)?;
-    if let Some(log) = log {
-        log.tell(Direction::Sent, message);
-    }
     Ok(bytes.freeze())
 }
 
 impl Sender {
     pub(super) fn new(tcp: tcp::Sender, log: Option<Log>) -> Self {
         Self { tcp, log }
+    }
+
+    /// Tells the log of a message that is queued.
+    fn tell(&self, message: &MessageRef<'_>) {
+        if let Some(log) = &self.log {
+            log.tell(Direction::Sent, message);
+        }
     }
 
     /// Sends a message; waits while the queue is full.
@@ -38,8 +42,10 @@ impl Sender {
     /// # Cancel safety
     /// Cancel safe: when the future is dropped before it is ready, nothing was queued.
     pub async fn send(&self, message: MessageRef<'_>) -> Result<(), SendError> {
-        let bytes = encode(&message, self.log.as_ref())?;
-        Ok(self.tcp.send(bytes).await?)
+        let bytes = encode(&message)?;
+        self.tcp.send(bytes).await?;
+        self.tell(&message);
+        Ok(())
     }
 
     /// As [`send`](Self::send), for at most `limit`.
@@ -54,8 +60,10 @@ impl Sender {
         message: MessageRef<'_>,
         limit: Duration,
     ) -> Result<(), SendError> {
-        let bytes = encode(&message, self.log.as_ref())?;
-        Ok(self.tcp.send_timeout(bytes, limit).await?)
+        let bytes = encode(&message)?;
+        self.tcp.send_timeout(bytes, limit).await?;
+        self.tell(&message);
+        Ok(())
     }
 
     /// Sends a message if there is room, without waiting.
@@ -63,8 +71,10 @@ impl Sender {
     /// # Errors
     /// [`SendError`]; nothing was queued.
     pub fn try_send(&self, message: MessageRef<'_>) -> Result<(), SendError> {
-        let bytes = encode(&message, self.log.as_ref())?;
-        Ok(self.tcp.try_send(bytes)?)
+        let bytes = encode(&message)?;
+        self.tcp.try_send(bytes)?;
+        self.tell(&message);
+        Ok(())
     }
 
     /// Passes a message on as it was received, whatever its type. See [`try_send`](Self::try_send).

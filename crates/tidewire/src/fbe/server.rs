@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use tidewire_proto::fbe::MessageRef;
 
 use super::{
-    Handler, Log, SendError, Sender, ServerConfig, StartError, handler::Adapter, sender::encode,
+    Direction, Handler, Log, SendError, Sender, ServerConfig, StartError, handler::Adapter,
+    sender::encode,
 };
 use crate::tcp;
 
@@ -82,7 +83,11 @@ impl RunningServer {
     /// # Errors
     /// [`SendError::Encode`]; nobody was sent anything.
     pub fn broadcast(&self, message: MessageRef<'_>) -> Result<(), SendError> {
-        let bytes = encode(&message, self.log.as_ref())?;
+        let bytes = encode(&message)?;
+        // First, so that it stands before the answers.
+        if let Some(log) = &self.log {
+            log.tell(Direction::Sent, &message);
+        }
         self.tcp.broadcast(bytes);
         Ok(())
     }

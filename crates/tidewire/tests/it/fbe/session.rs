@@ -145,8 +145,8 @@ async fn a_proxy_passes_messages_of_any_type_on_unread() {
     assert_eq!(back.as_deref(), Some(stream.as_slice()));
 }
 
-#[tokio::test]
-async fn the_log_is_told_of_every_message_in_order() {
+/// Lines as `> SimpleNotify`, and the log that writes them.
+fn log() -> (Log, Arc<Mutex<Vec<String>>>) {
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = Log::new({
         let lines = Arc::clone(&lines);
@@ -155,21 +155,59 @@ async fn the_log_is_told_of_every_message_in_order() {
                 Direction::Received => "<",
                 Direction::Sent => ">",
             };
-            lines.lock().unwrap().push(format!("{way} {message}"));
+            let text = message.to_string();
+            let kind = text.split('(').next().unwrap_or_default();
+            lines.lock().unwrap().push(format!("{way} {kind}"));
         }
     });
+    (log, lines)
+}
+
+#[tokio::test]
+async fn the_log_is_told_of_every_message_in_order() {
+    let (log, lines) = log();
     let config = config().connection(Config::default().log(log));
     let server = Server::new(config, |_session| super::Hashes)
         .start()
         .unwrap();
     let client = connect(&server).await;
     client.request("test").await.unwrap();
-    let lines = lines.lock().unwrap().clone();
-    let kinds: Vec<&str> = lines.iter().filter_map(|it| it.split('(').next()).collect();
     assert_eq!(
-        kinds,
+        *lines.lock().unwrap(),
         ["> SimpleNotify", "< SimpleRequest", "> SimpleResponse"]
     );
+}
+
+#[tokio::test]
+async fn the_log_is_told_of_a_broadcast_once_and_of_nothing_that_was_refused() {
+    /// Passes on to all.
+    struct ToAll;
+
+    impl Handler for ToAll {
+        fn received(&mut self, session: &mut Session<'_, '_>, message: MessageRef<'_>) {
+            session.broadcast(message).unwrap();
+        }
+    }
+
+    let (log, lines) = log();
+    let config = config().connection(Config::default().log(log));
+    let server = Server::new(config, |_session| ToAll).start().unwrap();
+    let (client, other) = (connect(&server).await, connect(&server).await);
+    client.notify("to all").await.unwrap();
+    for client in [&client, &other] {
+        assert!(within(client.recv()).await.is_some());
+    }
+    assert_eq!(*lines.lock().unwrap(), ["< SimpleNotify", "> SimpleNotify"]);
+    lines.lock().unwrap().clear();
+    let session = server.sessions()[0].clone();
+    server.drain(super::GUARD).await;
+    session.try_send(REQUEST).unwrap_err();
+    session.send(REQUEST).await.unwrap_err();
+    session
+        .send_timeout(REQUEST, super::GUARD)
+        .await
+        .unwrap_err();
+    assert!(lines.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
