@@ -15,9 +15,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! They need no runtime: a call here is a call of the system.
+//! They need no runtime: a call here waits in the system. Its time limit is its own, whatever other threads wait for;
+//! only where the system is no Unix do calls of several threads at a time share the limit of the one that began last.
 
 use std::{
+    cell::RefCell,
     io,
     net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -27,10 +29,12 @@ use bytes::Bytes;
 use socket2::SockRef;
 
 pub use crate::udp::{Client, ConnectError, Datagram, Group, GroupError, RecvError, SendError};
-use crate::{
-    sync::Mutex,
-    udp::{Core, DATAGRAM_BYTES_MAX, Origin, SocketError, Traffic, is_about_earlier},
-};
+use crate::udp::{Core, DATAGRAM_BYTES_MAX, Origin, SocketError, Traffic, is_about_earlier};
+
+thread_local! {
+    /// Read into.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Opens a socket for a peer, as in `example.com:3333`.
 ///
@@ -45,8 +49,6 @@ pub fn connect(address: &str) -> Result<Socket, ConnectError> {
 pub struct Socket {
     io: UdpSocket,
     core: Core,
-    /// Read into; one receiver at a time.
-    buffer: Mutex<Vec<u8>>,
 }
 
 impl Socket {
@@ -63,7 +65,6 @@ impl Socket {
         let socket = Self {
             io: socket,
             core: Core::new(config.clone(), local, peer),
-            buffer: Mutex::default(),
         };
         for group in groups {
             socket.join(group)?;
@@ -88,12 +89,21 @@ impl Socket {
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Datagram, RecvError> {
-        let mut buffer = self.buffer.lock();
-        buffer.resize(DATAGRAM_BYTES_MAX, 0);
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(DATAGRAM_BYTES_MAX, 0);
+            self.recv_into(buffer, deadline)
+        })
+    }
+
+    fn recv_into(
+        &self,
+        buffer: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<Datagram, RecvError> {
         loop {
             let left = left(deadline).map_err(|Over| RecvError::Timeout)?;
-            self.io.set_read_timeout(left).map_err(RecvError::Io)?;
-            match self.io.recv_from(&mut buffer) {
+            wait(&self.io, For::Datagram, left).map_err(RecvError::Io)?;
+            match self.io.recv_from(buffer) {
                 Ok((len, from)) => {
                     let origin = Origin::new(from);
                     self.core.counters.received(1, len as u64);
@@ -164,9 +174,7 @@ impl Socket {
         let mut pending_error = false;
         loop {
             let left = left(deadline).map_err(|Over| SendError::Timeout)?;
-            self.io
-                .set_write_timeout(left)
-                .map_err(SendError::Refused)?;
+            wait(&self.io, For::Room, left).map_err(SendError::Refused)?;
             let sent = if is_connected {
                 self.io.send(payload)
             } else {
@@ -242,6 +250,40 @@ fn left(deadline: Option<Instant>) -> Result<Option<Duration>, Over> {
         return Err(Over);
     }
     Ok(Some(left.max(Duration::from_micros(1))))
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy)]
+enum For {
+    Datagram,
+    Room,
+}
+
+/// Waits until the socket may have it, at most for as long as is left. Another thread may be faster.
+#[cfg(unix)]
+fn wait(socket: &UdpSocket, what: For, left: Option<Duration>) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let flags = match what {
+        For::Datagram => PollFlags::IN,
+        For::Room => PollFlags::OUT,
+    };
+    // More than the system can count is for ever.
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    match poll(&mut [PollFd::new(socket, flags)], left.as_ref()) {
+        // The caller looks at its clock.
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Has the next call wait for no longer than is left.
+#[cfg(not(unix))]
+fn wait(socket: &UdpSocket, what: For, left: Option<Duration>) -> io::Result<()> {
+    match what {
+        For::Datagram => socket.set_read_timeout(left),
+        For::Room => socket.set_write_timeout(left),
+    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

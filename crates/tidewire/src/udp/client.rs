@@ -181,7 +181,8 @@ impl Client {
             {
                 socket.connect(&peer.into())?;
             }
-            socket.set_nonblocking(false)?;
+            // On Unix the calls wait by themselves, each with its own time limit.
+            socket.set_nonblocking(cfg!(unix))?;
             Ok((socket.into(), peer))
         })
     }

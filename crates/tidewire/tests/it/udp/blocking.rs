@@ -1,6 +1,12 @@
 //! Calls that block the thread.
 
-use std::{io, net::UdpSocket, time::Duration};
+use std::{
+    io,
+    net::UdpSocket,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::Duration,
+};
 
 use tidewire::blocking::udp::{self, Client, Group, RecvError, SendError};
 
@@ -66,4 +72,28 @@ fn a_blocking_socket_joins_and_leaves_groups() {
     let one_source = Group::new("ff32::1".parse::<std::net::Ipv6Addr>().unwrap());
     let error = socket.join(&one_source.source(std::net::Ipv6Addr::LOCALHOST));
     assert!(error.is_err());
+}
+
+#[test]
+fn a_time_limit_is_kept_while_another_thread_waits_for_as_long_as_it_takes() {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = Arc::new(udp::connect(&peer.local_addr().unwrap().to_string()).unwrap());
+    let waiting = thread::spawn({
+        let socket = Arc::clone(&socket);
+        move || socket.recv().unwrap()
+    });
+    let (sender, timed_out) = sync_channel(0);
+    let limited = Arc::clone(&socket);
+    thread::spawn(move || {
+        // Often enough that the other thread waits meanwhile.
+        for _ in 0..100 {
+            let error = limited.recv_timeout(Duration::from_millis(1)).unwrap_err();
+            assert!(matches!(error, RecvError::Timeout), "{error}");
+            limited.send_timeout(b"?", HANG_GUARD).unwrap();
+        }
+        sender.send(()).unwrap();
+    });
+    timed_out.recv_timeout(HANG_GUARD).unwrap();
+    peer.send_to(b"!", socket.local_addr()).unwrap();
+    assert_eq!(&waiting.join().unwrap().payload[..], b"!");
 }
