@@ -29,6 +29,8 @@ mod http_files;
 #[cfg(feature = "http")]
 mod http_hooks;
 #[cfg(feature = "http")]
+mod http_slow_clients;
+#[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]
 mod http2;
