@@ -69,3 +69,12 @@ async fn a_client_that_never_reads_a_cached_answer_is_cut() {
     let len = rest(tcp).await;
     assert!(len < LARGE, "the answer went on: {len}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_a_cached_answer_reach_its_end() {
+    let running = start();
+    let tcp = ask(&running).await;
+    let (drained, len) = tokio::join!(running.drain(LATE), rest(tcp));
+    assert!(drained);
+    assert!(len > LARGE, "the answer was cut: {len}");
+}
