@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
+use tidewire_proto::handshake;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{cache::CachedBody, progress::Answered};
@@ -87,6 +88,20 @@ impl AnswerBudget {
 pub(crate) fn refused<B>(text: &'static str) -> Response<HeldBody<B>> {
     let content_type = "text/plain; charset=utf-8";
     Refusal { content_type, text }.response()
+}
+
+/// The answer to a request that breaks a rule.
+pub(super) fn malformed<B>(refusal: &handshake::Refusal) -> Response<HeldBody<B>> {
+    let (content_type, content) = refusal.content();
+    let content = Bytes::from(content.into_owned());
+    let mut response = Response::new(HeldBody::new(Kind::Refused(Full::new(content))));
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    response
 }
 
 impl Refusal {
