@@ -1,6 +1,6 @@
 //! From a request as hyper read it to an answer as hyper sends it, whatever the version of HTTP: [`Answering`].
 //!
-//! Order: a place of the client that a trusted proxy tells, the cache of files, the service; then the answer holds its
+//! Order: the host that HTTP/2 names, a place of the client that a trusted proxy tells, the cache of files, the service; then the answer holds its
 //! share of the budget.
 
 use std::{convert::Infallible, error::Error, pin::Pin, sync::Arc};
@@ -12,12 +12,14 @@ use hyper::{
     service::Service as _,
 };
 use hyper_util::service::TowerToHyperService;
+use tidewire_proto::handshake::Refusal;
 use tower_service::Service as Tower;
 
 use super::{
     body::{RequestBody, Unread},
     cache::{CachedBody, FileCache},
     held::{self, AnswerBudget, HeldBody},
+    host,
     progress::Progress,
     session::{Listen, Session},
     shortcuts::{HeadSlot, ReceivedHead},
@@ -52,7 +54,12 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answered<B> {
+    pub(super) fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Answered<B> {
+        let named = match self.progress {
+            Some(_) => host::complete(&mut request),
+            // It has been checked with the rest of its head.
+            None => Ok(()),
+        };
         let headers = request.headers();
         let values = |name: &str| {
             headers
@@ -67,13 +74,14 @@ where
         let this = Arc::clone(self);
         let running = self.progress.as_ref().map(Progress::run);
         Box::pin(async move {
-            let mut response = match place {
-                Ok(place) => {
+            let mut response = match (named, place) {
+                (Err(refusal), _) => this.refuse(&refusal),
+                (Ok(()), Ok(place)) => {
                     let response = this.respond(request).await;
                     drop(place);
                     response
                 }
-                Err(_exceeded) => held::refused("too many requests from this address\n"),
+                (Ok(()), Err(_exceeded)) => held::refused("too many requests from this address\n"),
             };
             let is_cleared = unread.is_cleared(is_awaited).await;
             match (running, is_cleared) {
@@ -130,6 +138,14 @@ where
             Ok(response) => self.answers.hold(response),
             Err(never) => match never {},
         }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<HeldBody<B>> {
+        self.counters.refused();
+        if let Some((listener, session)) = &self.listening {
+            listener.request_error(session, &refusal.reason);
+        }
+        held::malformed(refusal)
     }
 
     fn tell_cached(&self, parts: &Parts, response: &mut Response<CachedBody>) {

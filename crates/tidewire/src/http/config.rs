@@ -28,8 +28,8 @@ pub struct Config {
     /// keep theirs by default (60 s): who keeps it shorter now and then closes it while a request is on its way, and
     /// the proxy's client gets 502. Over HTTP/2 it is closed after one to two times as long.
     pub idle_timeout: Duration,
-    /// A client that keeps an answer waiting has to take 16 KiB of it within. Default 30 s. Over HTTP/2, when only
-    /// answers are under way: one of them has to move within.
+    /// A client that keeps an answer waiting has to take 16 KiB of it within; else its connection ends. Default 30 s.
+    /// Over HTTP/2 this goes for each answer that is under way, and the connection ends after one to two times as long.
     pub answer_timeout: Duration,
     /// What answers hold in memory, together with those of all listeners that share it. Default 64 MiB.
     pub answers: AnswerBudget,

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use tidewire_proto::handshake::{HeadError, HeadLimits, Refusal, RequestHead, RequestScanner};
 
-use super::chunked::Chunked;
+use super::{chunked::Chunked, host};
 
 /// Follows the requests of a connection.
 #[derive(Debug)]
@@ -77,7 +77,9 @@ impl Framing {
                 let len = range.end;
                 let bytes = Bytes::copy_from_slice(input.get(range).unwrap_or_default());
                 let head = RequestHead::parse(bytes, self.limits).map_err(refused)?;
-                host(&head, self.may_lack_host).map_err(FramingError::Head)?;
+                let may_lack_host = self.may_lack_host || head.minor_version() == 0;
+                host::check(head.values("host"), head.target_authority(), may_lack_host)
+                    .map_err(FramingError::Head)?;
                 self.state = body(&head, self.limits).map_err(FramingError::Head)?;
                 Ok(Step::Head { head, len })
             }
@@ -142,34 +144,6 @@ fn body(head: &RequestHead, limits: HeadLimits) -> Result<State, Refusal> {
         _ => Err(Refusal::new(400, "expected one Content-Length, in digits")),
     }
 }
-
-/// RFC 9112 section 3.2: HTTP/1.1 has exactly one `Host`, HTTP/1.0 at most one.
-fn host(head: &RequestHead, may_lack_host: bool) -> Result<(), Refusal> {
-    let count = head.values("host").count();
-    let may_lack = may_lack_host || head.minor_version() == 0;
-    if count > 1 || (count == 0 && !may_lack) {
-        return Err(Refusal::new(400, "expected exactly one Host field"));
-    }
-    let host = head.single("host").unwrap_or_default();
-    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || HOST_BYTES.contains(byte);
-    if !host.iter().all(is_host_byte) {
-        return Err(Refusal::new(
-            400,
-            "expected a host and perhaps a port in Host",
-        ));
-    }
-    //= rfc9112#3.2.2: the authority in the target counts; one that differs is meant to deceive
-    if let Some(authority) = head.target_authority()
-        && count == 1
-        && !host.eq_ignore_ascii_case(authority.as_bytes())
-    {
-        return Err(Refusal::new(400, "expected a Host field as in the target"));
-    }
-    Ok(())
-}
-
-/// Besides letters and digits (RFC 3986 section 3.2.2).
-const HOST_BYTES: &[u8] = b"-._~!$&'()*+,;=%:[]";
 
 /// `None`: larger than anything that will ever be sent.
 fn length(digits: &[u8]) -> Option<u64> {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
+use tidewire_proto::handshake;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{cache::CachedBody, progress::Answered};
@@ -23,8 +24,9 @@ use super::{cache::CachedBody, progress::Answered};
 const SMALL: u64 = 4 << 10;
 /// What a connection buffers of an answer made page by page, at most.
 const STREAMED: u64 = 256 << 10;
-/// Of an answer over HTTP/2 at a time: so much has to move for it to be seen moving.
-const PIECE_BYTES: usize = 64 << 10;
+/// Of an answer over HTTP/2 at a time: so much has to move for it to be seen moving. A frame as large as any client
+/// takes.
+const PIECE_BYTES: usize = 16 << 10;
 /// The budget is counted in these.
 const UNIT: u64 = 1 << 10;
 
@@ -87,6 +89,20 @@ impl AnswerBudget {
 pub(crate) fn refused<B>(text: &'static str) -> Response<HeldBody<B>> {
     let content_type = "text/plain; charset=utf-8";
     Refusal { content_type, text }.response()
+}
+
+/// The answer to a request that breaks a rule.
+pub(super) fn malformed<B>(refusal: &handshake::Refusal) -> Response<HeldBody<B>> {
+    let (content_type, content) = refusal.content();
+    let content = Bytes::from(content.into_owned());
+    let mut response = Response::new(HeldBody::new(Kind::Refused(Full::new(content))));
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    response
 }
 
 impl Refusal {
@@ -165,7 +181,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Some(answered) = &mut this.answered else {
+        let Some(answered) = &this.answered else {
             return this.kind.poll_frame(context);
         };
         if this.rest.is_empty() {
@@ -180,7 +196,8 @@ where
             answered.polled(false);
         }
         let len = this.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(len)))))
+        let piece = answered.piece(this.rest.split_to(len));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! In: a connection that speaks HTTP/2. Out: each of its requests as a call of the service, in a task of its own.
 //! Invariants: requests, resets, header lists and what waits for the client are bounded; floods of frames that carry
-//! nothing end the connection; a client that takes none of its answers is cut; a connection without requests ends.
+//! nothing end the connection; a client that takes nothing of an answer is cut, whatever else it does; a connection without requests ends.
 
 use std::{error::Error, future::poll_fn, pin::pin, sync::Arc};
 
@@ -105,13 +105,14 @@ pub(super) async fn serve<P, S, B>(
             () = sleep_until(look_at) => {
                 let (now, sees) = (Instant::now(), progress.see());
                 look_at = now + patience;
-                let (saw, since) = seen;
-                if sees != saw {
-                    seen = (sees, now);
-                } else if sees.is_client_waited_for && now >= since + config.answer_timeout {
-                    tracing::debug!("the client takes none of its answers");
+                if sees.waited_since.is_some_and(|since| since.elapsed() >= config.answer_timeout) {
+                    tracing::debug!("the client does not take an answer");
                     return;
-                } else if sees.is_idle && now >= since + config.idle_timeout {
+                }
+                let (saw, since) = seen;
+                if sees != saw || !sees.is_idle {
+                    seen = (sees, now);
+                } else if since.elapsed() >= config.idle_timeout {
                     if ending {
                         return;
                     }

@@ -48,6 +48,8 @@ mod deadline; // a client has to read
 #[cfg(feature = "http")]
 mod held; // what answers hold in memory
 #[cfg(feature = "http")]
+mod host; // whom a request asks
+#[cfg(feature = "http")]
 mod content_type; // by the name of a file
 #[cfg(feature = "http")]
 mod conditional; // what a client already has

@@ -1,106 +1,126 @@
 //! Requests of a connection that are under way at a time: [`Progress`].
 //!
-//! In: beginnings and ends of requests, and pieces of answers. Out: whether anything is under way, and whether it stands
-//! still because the client takes nothing. An answer whose own source has nothing to give does not stand still.
+//! In: beginnings and ends of requests, and pieces of answers. Out: whether anything is under way, and since when the
+//! client has taken nothing of the answer that has waited longest for it. An answer whose own source has nothing to
+//! give does not wait for the client. Invariant: an answer is under way until its last piece has left the connection's
+//! buffer, and what other requests do is nothing that it can be excused by.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Requests that were begun.
     begun: AtomicU64,
-    /// Requests whose answer is being made, and answers that wait for their source.
+    /// Requests whose answer is being made, and answers that are on their way.
     running: AtomicUsize,
-    /// Answers that the client has to take.
-    waiting: AtomicUsize,
-    moved: AtomicU64,
+    /// Answers that the client has to take, by the number of their request: when each has moved last.
+    waiting: Mutex<BTreeMap<u64, Instant>>,
 }
 
-/// The state seen at one time, to be compared.
+/// The state seen at one time.
 #[cfg(feature = "http2")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    begun: u64,
-    moved: u64,
+    pub(super) begun: u64,
     pub(super) is_idle: bool,
-    pub(super) is_client_waited_for: bool,
+    /// When the answer that has stood still for longest has moved last.
+    pub(super) waited_since: Option<Instant>,
 }
 
 impl Progress {
     pub(super) fn run(self: &Arc<Self>) -> Running {
-        self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(self))
+        Running {
+            progress: Arc::clone(self),
+            number: self.begun.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     #[cfg(feature = "http2")]
     pub(super) fn see(&self) -> Seen {
-        let running = self.running.load(Ordering::Relaxed);
-        let waiting = self.waiting.load(Ordering::Relaxed);
         Seen {
             begun: self.begun.load(Ordering::Relaxed),
-            moved: self.moved.load(Ordering::Relaxed),
-            is_idle: running == 0 && waiting == 0,
-            is_client_waited_for: running == 0 && waiting > 0,
+            is_idle: self.running.load(Ordering::Relaxed) == 0,
+            waited_since: self.waiting.lock().values().min().copied(),
         }
     }
 }
 
-/// A request whose answer is being made.
+/// A request under way: its answer is being made, or on its way.
 #[derive(Debug)]
-pub(super) struct Running(Arc<Progress>);
+pub(super) struct Running {
+    progress: Arc<Progress>,
+    number: u64,
+}
 
 impl Running {
     pub(super) fn answered(self) -> Answered {
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        Answered {
-            progress: Arc::clone(&self.0),
-            awaits_source: false,
-        }
+        self.moved();
+        Answered(Arc::new(self))
+    }
+
+    fn moved(&self) {
+        let mut waiting = self.progress.waiting.lock();
+        waiting.insert(self.number, Instant::now());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.progress.waiting.lock().remove(&self.number);
+        self.progress.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// An answer on its way.
 #[derive(Debug)]
-pub(super) struct Answered {
-    progress: Arc<Progress>,
-    awaits_source: bool,
-}
+pub(super) struct Answered(Arc<Running>);
 
 impl Answered {
     /// The client has taken what was there before, and this is what its source has now.
-    pub(super) fn polled(&mut self, is_pending: bool) {
-        self.progress.moved.fetch_add(1, Ordering::Relaxed);
-        if self.awaits_source == is_pending {
-            return;
-        }
-        self.awaits_source = is_pending;
-        let (from, to) = if is_pending {
-            (&self.progress.waiting, &self.progress.running)
+    pub(super) fn polled(&self, is_pending: bool) {
+        if is_pending {
+            self.0.progress.waiting.lock().remove(&self.0.number);
         } else {
-            (&self.progress.running, &self.progress.waiting)
-        };
-        to.fetch_add(1, Ordering::Relaxed);
-        from.fetch_sub(1, Ordering::Relaxed);
+            self.0.moved();
+        }
+    }
+
+    /// The same bytes, which tell when they have left the connection's buffer.
+    pub(super) fn piece(&self, bytes: Bytes) -> Bytes {
+        let running = Arc::clone(&self.0);
+        Bytes::from_owner(Piece { bytes, running })
     }
 }
 
-impl Drop for Answered {
+/// A piece of an answer in the connection's buffer.
+struct Piece {
+    bytes: Bytes,
+    running: Arc<Running>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
     fn drop(&mut self) {
-        let count = if self.awaits_source {
-            &self.progress.running
-        } else {
-            &self.progress.waiting
-        };
-        count.fetch_sub(1, Ordering::Relaxed);
+        let mut waiting = self.running.progress.waiting.lock();
+        if let Some(moved) = waiting.get_mut(&self.running.number) {
+            *moved = Instant::now();
+        }
     }
 }

@@ -272,6 +272,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper has nothing to flush while an answer of our own is on its way, which flushes at its end. A flush in its
+        // middle would be taken for a client that has read.
+        if self.answer.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         // hyper flushes when it has nothing left of its own.
         self.is_flushed = true;

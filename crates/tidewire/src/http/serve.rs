@@ -284,9 +284,13 @@ where
                 poll_fn(|context| connection.poll_without_shutdown(context)).await
             }
         };
-        let requests = connection.into_parts().io.into_inner();
+        let mut requests = connection.into_parts().io.into_inner();
+        let answered = match ended {
+            Ok(()) => requests.finish_answer().await,
+            Err(error) => Err(io::Error::other(error)),
+        };
         let finished = async {
-            ended.map_err(io::Error::other)?;
+            answered?;
             finish(requests, &told, &self.counters).await
         };
         tokio::select! {
@@ -316,13 +320,12 @@ fn hyper_rules(keep_alive: bool, head: HeadLimits) -> hyper::server::conn::http1
     rules
 }
 
-/// Ends a connection so that its last answer arrives.
+/// Ends a connection whose answers are on their way, so that the last one arrives.
 async fn finish(
-    mut requests: Requests<Paced<Rewind<Stream>>>,
+    requests: Requests<Paced<Rewind<Stream>>>,
     told: &Listened,
     counters: &Counters,
 ) -> io::Result<()> {
-    requests.finish_answer().await?;
     let (mut stream, end, is_unread) = requests.into_parts();
     match end {
         Some(End::Refused(refusal)) => {

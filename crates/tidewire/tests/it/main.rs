@@ -28,6 +28,10 @@ mod http_client;
 mod http_files;
 #[cfg(feature = "http")]
 mod http_hooks;
+#[cfg(all(feature = "http", feature = "http2"))]
+mod http_over_http2;
+#[cfg(feature = "http")]
+mod http_slow_clients;
 #[cfg(feature = "http")]
 mod other_protocols;
 #[cfg(feature = "http2")]

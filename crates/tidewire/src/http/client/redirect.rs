@@ -82,17 +82,19 @@ impl Redirect {
     }
 }
 
-/// An absolute URL, a host, a path, or a path beside the one of before.
+/// An absolute URL, a host, a path, a query, or a path beside the one of before (RFC 3986 section 4.2).
 fn resolve(base: &Uri, location: &str) -> Result<Uri, RequestError> {
     let location = location.split('#').next().unwrap_or_default();
     let scheme = base.scheme_str().unwrap_or("http");
     let authority = base.authority().map_or("", |authority| authority.as_str());
-    let text = if location.contains("://") {
-        location.to_owned()
-    } else if let Some(rest) = location.strip_prefix("//") {
+    let text = if let Some(rest) = location.strip_prefix("//") {
         format!("{scheme}://{rest}")
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
+    } else if location.starts_with('?') {
+        format!("{scheme}://{authority}{}{location}", base.path())
+    } else if has_scheme(location) {
+        location.to_owned()
     } else {
         let folder = base
             .path()
@@ -102,6 +104,17 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri, RequestError> {
     };
     text.parse()
         .map_err(|error: http::uri::InvalidUri| RequestError::Response(error.into()))
+}
+
+/// A colon behind the first `/` or `?` belongs to a path or query.
+fn has_scheme(location: &str) -> bool {
+    let Some((scheme, _rest)) = location.split_once(':') else {
+        return false;
+    };
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -132,10 +145,22 @@ mod tests {
             ("https://b:8443/c?d#e", "https://b:8443/c?d"),
             ("//b/c", "https://b/c"),
             ("/c", "https://a/c"),
+            ("/c?next=https://b/d", "https://a/c?next=https://b/d"),
+            ("//b/c?next=https://d/", "https://b/c?next=https://d/"),
             ("c/d", "https://a/x/c/d"),
+            ("c?next=https://b/d", "https://a/x/c?next=https://b/d"),
+            ("?next=https://b/d", "https://a/x/y?next=https://b/d"),
+            ("./c:d", "https://a/x/./c:d"),
         ] {
             let next = follow(Method::GET, 302, location).unwrap().unwrap();
             assert_eq!(next.uri().to_string(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_location_that_is_no_address_of_http_is_not_followed() {
+        for location in ["mailto:c", "c:d", "ftp://b/c", "https:", "https:/c"] {
+            follow(Method::GET, 302, location).expect_err(location);
         }
     }
 
