@@ -38,6 +38,12 @@ pub enum SendError {
     Tcp(#[from] tcp::SendError),
 }
 
+impl SendError {
+    pub(crate) fn closed() -> Self {
+        Self::Tcp(tcp::SendError::Closed)
+    }
+}
+
 /// A request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
