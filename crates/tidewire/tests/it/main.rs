@@ -17,6 +17,8 @@ mod driver;
 mod futures;
 mod mux;
 mod handler;
+#[cfg(all(unix, feature = "http", feature = "tls", feature = "udp"))]
+mod hooks;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
