@@ -69,13 +69,14 @@ pub(super) async fn serve<P, S, B>(
         .as_ref()
         .map(|(_, session)| session.end.clone());
     let counters = Arc::clone(&answering.counters);
+    let counted = Arc::clone(&counters);
     let answering = Arc::new(answering);
     let requests = service_fn(move |request: Request<Incoming>| {
         counters.request();
         answering.answer(request)
     });
     let (stream, flood) = CountedFrames::new(stream, Some(ControlRate::default()));
-    let stream = TokioIo::new(Paced::new(stream, config.answer_timeout));
+    let stream = TokioIo::new(Paced::new(stream, config.answer_timeout, counted));
     let rules = rules(&config, Arc::clone(&service));
     let mut connection = pin!(rules.serve_connection(stream, requests));
     let patience = config.idle_timeout.min(config.answer_timeout);

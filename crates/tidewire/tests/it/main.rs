@@ -24,6 +24,8 @@ mod hostile;
 mod http;
 #[cfg(feature = "http")]
 mod http_connections;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod http_counts;
 #[cfg(feature = "http")]
 mod http_client;
 #[cfg(feature = "http")]
