@@ -138,6 +138,10 @@ where
         head::without_tls()
     }
 
+    fn is_http(&self) -> bool {
+        true
+    }
+
     #[cfg(feature = "http2")]
     fn preferred_alpn(&self) -> Option<&[u8]> {
         self.config.http2.then_some(b"h2")
