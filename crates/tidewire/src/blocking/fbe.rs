@@ -91,7 +91,7 @@ impl Connection {
     pub fn send(&self, message: MessageRef<'_>) -> Result<(), SendError> {
         let (sender, message) = (self.sender(), message.to_message());
         let sent = wait(async move { sender.send(message.as_ref()).await });
-        sent.unwrap_or(Err(SendError::closed()))
+        sent.unwrap_or(Err(SendError::CLOSED))
     }
 
     /// As [`send`](Self::send); blocks for at most `limit`.
@@ -101,7 +101,7 @@ impl Connection {
     pub fn send_timeout(&self, message: MessageRef<'_>, limit: Duration) -> Result<(), SendError> {
         let (sender, message) = (self.sender(), message.to_message());
         let sent = wait(async move { sender.send_timeout(message.as_ref(), limit).await });
-        sent.unwrap_or(Err(SendError::closed()))
+        sent.unwrap_or(Err(SendError::CLOSED))
     }
 
     /// Sends a notification; blocks while the queue is full.
@@ -119,7 +119,7 @@ impl Connection {
     /// [`SessionError`]: it ended otherwise.
     pub fn recv(&self) -> Result<Option<Message>, SessionError> {
         let connection = Arc::clone(&self.0);
-        wait(async move { next(&connection).await }).unwrap_or(Err(aborted()))
+        wait(async move { next(&connection).await }).unwrap_or(Err(ABORTED))
     }
 
     /// As [`recv`](Self::recv); blocks for at most `limit`.
@@ -129,7 +129,7 @@ impl Connection {
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<Message>, ReceiveError> {
         let connection = Arc::clone(&self.0);
         let received = wait(async move { timeout(limit, next(&connection)).await });
-        match received.unwrap_or(Ok(Err(aborted()))) {
+        match received.unwrap_or(Ok(Err(ABORTED))) {
             Ok(message) => Ok(message?),
             Err(_elapsed) => Err(ReceiveError::Nothing),
         }
@@ -152,7 +152,7 @@ impl Connection {
             connection.sender().close();
             sent
         });
-        sent.unwrap_or(Err(SendError::closed()))
+        sent.unwrap_or(Err(SendError::CLOSED))
     }
 
     /// A handle to send by without blocking, from anywhere.
@@ -179,6 +179,4 @@ async fn next(connection: &fbe::Connection) -> Result<Option<Message>, SessionEr
 }
 
 /// The task that was waited for has panicked.
-fn aborted() -> SessionError {
-    SessionError::Tcp(tcp::RecvError::Aborted)
-}
+const ABORTED: SessionError = SessionError::Tcp(tcp::RecvError::Aborted);

@@ -39,9 +39,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    pub(crate) fn closed() -> Self {
-        Self::Tcp(tcp::SendError::Closed)
-    }
+    pub(crate) const CLOSED: Self = Self::Tcp(tcp::SendError::Closed);
 }
 
 /// A request has no response.

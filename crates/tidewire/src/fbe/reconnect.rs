@@ -199,7 +199,7 @@ impl Reconnecting {
         limit: impl Into<Option<Duration>>,
     ) -> Result<Response, RequestError> {
         let answered = async {
-            let sender = self.connected().await.ok_or(SendError::closed())?;
+            let sender = self.connected().await.ok_or(SendError::CLOSED)?;
             ask(&self.requests, &sender, message).await
         };
         within(limit.into(), answered).await
@@ -213,7 +213,7 @@ impl Reconnecting {
     /// # Cancel safety
     /// As [`Sender::send`].
     pub async fn notify(&self, notification: &str) -> Result<(), SendError> {
-        let sender = self.sender().ok_or(SendError::closed())?;
+        let sender = self.sender().ok_or(SendError::CLOSED)?;
         sender.send(MessageRef::Notify { notification }).await
     }
 
@@ -222,7 +222,7 @@ impl Reconnecting {
     /// # Errors
     /// [`SendError`], also while there is no connection; nothing was queued.
     pub fn try_send(&self, message: MessageRef<'_>) -> Result<(), SendError> {
-        self.sender().ok_or(SendError::closed())?.try_send(message)
+        self.sender().ok_or(SendError::CLOSED)?.try_send(message)
     }
 
     /// The next message that is no answer to a request, of whatever connection, in order; `None` when the client has
