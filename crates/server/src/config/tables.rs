@@ -45,7 +45,7 @@ table! {
         chat: tidewire_hub::Config as Nested;
         mailbox: tidewire_engine::embedded::Config as Nested;
         events: tidewire_notify::EventsConfig as Nested;
-        targets: Vec<tidewire_notify::TargetConfig> as Tables;
+        targets: Vec<tidewire_notify::TargetConfig> as Tables, example "[[targets]]";
         log: LogConfig as Nested;
     }
 }
