@@ -17,11 +17,15 @@ mod driver;
 mod futures;
 mod mux;
 mod handler;
+#[cfg(all(unix, feature = "http", feature = "tls", feature = "udp"))]
+mod hooks;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
 mod http_connections;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod http_counts;
 #[cfg(feature = "http")]
 mod http_client;
 #[cfg(feature = "http")]
@@ -30,6 +34,8 @@ mod http_files;
 mod http_hooks;
 #[cfg(all(feature = "http", feature = "http2"))]
 mod http_over_http2;
+#[cfg(feature = "http")]
+mod http_pipelining;
 #[cfg(feature = "http")]
 mod http_slow_clients;
 #[cfg(feature = "http")]
