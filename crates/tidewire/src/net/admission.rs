@@ -57,7 +57,7 @@ pub fn limited_as(ip: IpAddr) -> IpAddr {
         IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
             Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into()
         }
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     }
 }
 
