@@ -28,7 +28,7 @@ impl Outgoing {
 }
 
 impl Authenticator {
-    /// What a request of ours carries so that somebody with the same table lets it pass: the credentials of every member,
+    /// Returns what a request of ours carries so that somebody with the same table lets it pass: the credentials of every member,
     /// of `oneOf` as of `allOf`. `noauth` carries nothing.
     ///
     /// # Errors

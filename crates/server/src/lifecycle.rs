@@ -178,7 +178,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
 }
 
 impl Running {
-    /// What is served where, in the order to be shown.
+    /// Returns what is served where, in the order to be shown.
     pub fn urls(&self) -> &[(&'static str, String)] {
         &self.urls
     }

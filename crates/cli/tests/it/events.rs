@@ -28,7 +28,7 @@ use crate::{
 const LIVES: u64 = 20;
 const WRITERS: [u64; 3] = [1, 2, 3];
 
-/// What the backend has taken.
+/// The events that the backend has taken.
 #[derive(Default)]
 struct Ledger {
     texts: HashSet<String>,

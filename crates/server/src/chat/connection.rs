@@ -300,10 +300,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn closing(&mut self, frame: Option<&CloseFrame>) {
         let ours = self.socket.started_close();
         if let (Some(session), Some(frame)) = (&self.session, ours.as_ref().or(frame)) {
-            session.ends_with(SessionEnd {
-                code: frame.code.0,
-                reason: frame.reason.clone(),
-            });
+            session.ends_with(SessionEnd::new(frame.code.0, &*frame.reason));
         }
         self.end_session();
         if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
@@ -391,10 +388,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn end(&mut self, ending: &Ending<'_, D::Error>) {
         let close = D::close(ending);
         if let Some(session) = &self.session {
-            session.ends_with(SessionEnd {
-                code: close.code,
-                reason: close.reason.to_string(),
-            });
+            session.ends_with(SessionEnd::new(close.code, &*close.reason));
         }
         self.taken = Vec::new();
         self.end_session();
@@ -412,10 +406,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn over(&mut self, error: &SendError) -> Turn {
         tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
         if let (Some(session), Some(ours)) = (&self.session, self.socket.started_close()) {
-            session.ends_with(SessionEnd {
-                code: ours.code.0,
-                reason: ours.reason.clone(),
-            });
+            session.ends_with(SessionEnd::new(ours.code.0, ours.reason));
         }
         self.session = None;
         Turn::Over

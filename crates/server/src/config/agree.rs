@@ -153,6 +153,11 @@ impl Settings {
         let any_origin = self.allowed_origins == AllowedOrigins::Any;
         let server_secret = config.server.auth.has_inline_secret();
         let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
+        let mut postbacks = config
+            .targets
+            .iter()
+            .filter_map(|target| target.postback.as_ref());
+        let target_secret = postbacks.any(|postback| postback.auth.has_inline_secret());
         let key = |key| Warning::InlineSecret { key };
         let mut dangers: Vec<Warning> = [
             (!config.chat.check_sender).then_some(Warning::SenderUnchecked),
@@ -161,6 +166,7 @@ impl Settings {
             any_origin.then_some(Warning::AnyOrigin),
             server_secret.then_some(key("server.auth")),
             rest_secret.then_some(key("rest.auth")),
+            target_secret.then_some(key("targets.postback.auth")),
         ]
         .into_iter()
         .flatten()
