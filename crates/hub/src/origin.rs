@@ -13,11 +13,12 @@ use crate::{ApiError, MessageId, Refusal, UserId, live::Live, user_stats::UserCo
 pub struct Accepted {
     /// The id it was given.
     pub id: MessageId,
-    /// Who could not take it, in the order of the recipients; never all of them.
+    /// Who does not get it: first those whom the sender may not send to, then those who could not take it, each in the
+    /// order of the recipients; never all of them.
     pub refused: Vec<RefusedRecipient>,
 }
 
-/// A recipient who could not take a message that others took.
+/// A recipient who does not get a message that others get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecipient {
     /// Who.

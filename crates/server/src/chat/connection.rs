@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
@@ -59,6 +59,8 @@ pub(super) struct ChatConnection<D> {
     timer: Option<Pin<Box<Sleep>>>,
     inactive_timeout: Option<Duration>,
     last_message: Instant,
+    /// When the credentials are good no more.
+    expires: Option<Instant>,
     dialect: PhantomData<fn() -> D>,
 }
 
@@ -111,6 +113,10 @@ impl<D: Dialect> ChatConnection<D> {
     ) -> Self {
         let now = Instant::now();
         let (messages_max, bytes_max) = session.window_max();
+        let expires = session.identity().expires().and_then(|expires| {
+            let left = expires.duration_since(SystemTime::now());
+            now.checked_add(left.unwrap_or_default())
+        });
         let beginning = Beginning {
             by_pong: behaviour.confirm == Confirm::Pong,
             timing: Arc::clone(&behaviour.timing),
@@ -138,6 +144,7 @@ impl<D: Dialect> ChatConnection<D> {
             timer: None,
             inactive_timeout: behaviour.inactive_timeout,
             last_message: now,
+            expires,
             dialect: PhantomData,
         };
         this.act();
@@ -427,6 +434,10 @@ impl<D: Dialect> ChatConnection<D> {
                 self.act();
                 return Poll::Ready(());
             }
+            if self.session.is_some() && self.expires.is_some_and(|expires| now >= expires) {
+                self.end(&Ending::Expired);
+                return Poll::Ready(());
+            }
             if let Some(within) = self.inactive_timeout
                 && self.session.is_some()
                 && now >= self.last_message + within
@@ -447,6 +458,7 @@ impl<D: Dialect> ChatConnection<D> {
             .deadline()
             .into_iter()
             .chain(inactive)
+            .chain(self.expires)
             .min()
     }
 }

@@ -34,7 +34,10 @@ impl From<String> for RequestError {
 
 /// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
 pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked, RequestError> {
-    let user = user(query)?;
+    let user = match bound_user(query, &identity) {
+        Some(user) => user,
+        None => user(query)?,
+    };
     if identity
         .user()
         .is_some_and(|bound| bound.parse().as_ref() != Ok(&user))
@@ -52,6 +55,15 @@ pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked
         },
         string_ids,
     })
+}
+
+/// The user of the credentials, where the query names none.
+fn bound_user(query: Option<&str>, identity: &Identity) -> Option<UserId> {
+    let named = first_parameter(query.unwrap_or_default(), "id");
+    identity
+        .user()
+        .filter(|_| named.is_none())
+        .and_then(|bound| bound.parse().ok())
 }
 
 /// Returns whether an option has its second value; the first is the default.
