@@ -20,6 +20,8 @@ mod passed; // what passes the framing, for fuzz targets
 #[cfg(feature = "http")]
 mod requests; // a client's stream as hyper may read it
 #[cfg(feature = "http")]
+mod batch; // small answers that leave together
+#[cfg(feature = "http")]
 mod body; // a request's body, within limits
 #[cfg(feature = "http")]
 mod config; // how HTTP is spoken

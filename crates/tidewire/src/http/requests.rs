@@ -7,6 +7,10 @@
 //! hyper reads on only when it has answered what came before, so that what is waited for here is the client's to send.
 //! A request that needs no service ([`Shortcuts`]) is answered here at once: when hyper asks for the next request and all that it
 //! has written has gone out, nothing is under way that such an answer could overtake.
+//!
+//! While further requests lie in the input (pipelining), small answers are [held](Batch) and leave with one write: before
+//! the client is waited for, and at the latest with the next turn of the connection's task, so that no answer waits for
+//! a request that takes its time.
 
 use std::{
     future::poll_fn,
@@ -25,6 +29,7 @@ use tokio::{
 };
 
 use super::{
+    batch::Batch,
     cache::Ready,
     framing::{Framing, FramingError, Step},
     shortcuts::Shortcuts,
@@ -57,8 +62,10 @@ pub(super) struct Requests<S> {
     shortcuts: Shortcuts,
     /// An answer on its way that hyper knows nothing of.
     answer: Option<Ready>,
-    /// All that hyper has written is out of its hands and ours.
+    /// All that hyper has written has left it: for the system, or for what is held.
     is_flushed: bool,
+    /// Small answers that leave together.
+    held: Batch,
 }
 
 /// The wait that the timer bounds.
@@ -102,6 +109,7 @@ impl<S> Requests<S> {
             shortcuts,
             answer: None,
             is_flushed: true,
+            held: Batch::default(),
         }
     }
 
@@ -147,6 +155,8 @@ impl<S> Requests<S> {
                 if self.answer.is_none() {
                     self.shortcuts.keep(&head);
                     self.head = head.as_bytes().clone();
+                } else {
+                    self.hold_answer();
                 }
             }
             Ok(Step::Body(len)) => self.body = len,
@@ -159,6 +169,29 @@ impl<S> Requests<S> {
             }
         }
         Ok(true)
+    }
+
+    /// Returns whether the next request follows what was passed on, so that an answer need not leave alone.
+    fn is_pipelined(&self) -> bool {
+        !self.input.is_empty()
+            && self.head.is_empty()
+            && self.body == 0
+            && !self.framing.is_in_body()
+    }
+
+    /// Lets an answer of our own wait for that to the next request.
+    fn hold_answer(&mut self) {
+        if !self.is_pipelined() {
+            return;
+        }
+        if let Some(answer) = &self.answer {
+            let mut pieces = [IoSlice::new(&[]); Ready::PIECES];
+            let count = answer.chunks(&mut pieces);
+            let pieces = pieces.get(..count).unwrap_or_default();
+            if self.held.take(pieces).is_some() {
+                self.answer = None;
+            }
+        }
     }
 
     /// While the client sends nothing: looks at the time. `Ready`: it has ended.
@@ -190,11 +223,17 @@ impl<S> Requests<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Requests<S> {
-    /// Sends what is on its way of an answer of our own.
+    /// Sends what is held, and leaves nothing in the stream.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.held.poll_flush(context, &mut self.stream)
+    }
+
+    /// Sends what is on its way of an answer of our own, behind what is held.
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(answer) = &mut self.answer else {
             return Poll::Ready(Ok(()));
         };
+        ready!(self.held.poll_write_out(context, &mut self.stream))?;
         while answer.has_remaining() {
             let mut slices = [IoSlice::new(&[]); Ready::PIECES];
             let count = answer.chunks(&mut slices);
@@ -211,9 +250,10 @@ impl<S: AsyncWrite + Unpin> Requests<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends the rest of an answer of our own, which hyper would leave where it is.
+    /// Sends what is held, and the rest of an answer of our own, which hyper would leave where it is.
     pub(super) async fn finish_answer(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.poll_answer(context)).await
+        poll_fn(|context| self.poll_answer(context)).await?;
+        poll_fn(|context| self.poll_held(context)).await
     }
 }
 
@@ -232,6 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Requests<S> {
             if this.step()? {
                 continue;
             }
+            // Nobody waits for a client that waits for its answers.
+            ready!(this.poll_held(context))?;
             let mut chunk = [MaybeUninit::uninit(); READ_BYTES];
             let mut chunk = ReadBuf::uninit(&mut chunk);
             match Pin::new(&mut this.stream).poll_read(context, &mut chunk) {
@@ -247,43 +289,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Requests<S> {
 /// Bytes read at a time.
 const READ_BYTES: usize = 8 << 10;
 
-/// Writes are none of its business.
+/// Small writes wait for those that follow at once; everything else passes.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.is_flushed = false;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.is_flushed = false;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let this = self.get_mut();
+        this.is_flushed = false;
+        if this.is_pipelined()
+            && let Some(count) = this.held.take(slices)
+        {
+            return Poll::Ready(Ok(count));
+        }
+        ready!(this.held.poll_write_out(context, &mut this.stream))?;
+        Pin::new(&mut this.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         // hyper has nothing to flush while an answer of our own is on its way, which flushes at its end. A flush in its
         // middle would be taken for a client that has read.
-        if self.answer.is_some() {
+        if this.answer.is_some() {
             return Poll::Ready(Ok(()));
         }
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        // hyper flushes when it has nothing left of its own.
-        self.is_flushed = true;
+        // hyper flushes when it has nothing left of its own. What it has just written may wait for the next answer
+        // until the task's next turn, which has nothing new to say if that answer takes longer.
+        if this.held.was_fresh() && this.is_pipelined() {
+            this.is_flushed = true;
+            context.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.held.poll_write_out(context, &mut this.stream))?;
+        ready!(Pin::new(&mut this.stream).poll_flush(context))?;
+        this.is_flushed = true;
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.held.poll_write_out(context, &mut this.stream))?;
+        Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }

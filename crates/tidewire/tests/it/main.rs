@@ -31,6 +31,8 @@ mod http_hooks;
 #[cfg(all(feature = "http", feature = "http2"))]
 mod http_over_http2;
 #[cfg(feature = "http")]
+mod http_pipelining;
+#[cfg(feature = "http")]
 mod http_slow_clients;
 #[cfg(feature = "http")]
 mod other_protocols;
