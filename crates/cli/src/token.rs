@@ -49,7 +49,7 @@ struct Make {
     /// File with the secret, or with the private key in PEM (PKCS#8); one line end at its end is no part of it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA
+    /// HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or `EdDSA`
     #[arg(long, default_value = "HS256", value_name = "NAME")]
     algorithm: Algorithm,
     /// The key's name in the header (`kid`)

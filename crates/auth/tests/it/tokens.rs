@@ -70,9 +70,10 @@ fn claims() -> Value {
 fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     let members = claims.as_object_mut().unwrap();
-    match value {
-        Value::Null => drop(members.remove(name)),
-        value => drop(members.insert(name.to_owned(), value)),
+    if value.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.to_owned(), value);
     }
     claims
 }
@@ -84,9 +85,12 @@ fn check(authenticator: &Authenticator, token: &str) -> Result<Identity, Denied>
 }
 
 fn strict(token: &str) -> Result<Identity, BadToken> {
-    check(&STRICT, token).map_err(|denied| match denied {
-        Denied::Token(bad) => bad,
-        other => panic!("{other:?} for {token}"),
+    check(&STRICT, token).map_err(|denied| {
+        if let Denied::Token(bad) = denied {
+            bad
+        } else {
+            panic!("{denied:?} for {token}")
+        }
     })
 }
 
@@ -497,9 +501,12 @@ fn keys_of_a_server_are_asked_for_when_a_token_names_an_unknown_one() {
     assert_eq!(jwt.check(&with_id("a")).map(drop), Err(Denied::Unavailable));
     let asked = |id: &str| {
         let inquiries = jwt.inquiries(&with_id(id));
-        inquiries.into_iter().find_map(|inquiry| match inquiry {
-            Inquiry::Keys { server, key_id } => Some((server, key_id)),
-            _ => None,
+        inquiries.into_iter().find_map(|inquiry| {
+            if let Inquiry::Keys { server, key_id } = inquiry {
+                Some((server, key_id))
+            } else {
+                None
+            }
         })
     };
     let (server, key_id) = asked("a").unwrap();
@@ -540,6 +547,7 @@ fn keys_of_a_server_are_asked_for_when_a_token_names_an_unknown_one() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of mistakes")]
 fn a_configuration_that_would_let_nobody_or_anybody_in_is_an_error() {
     let refused = |table: &Value, path: &str| {
         let config = crate::config(&table.to_string());
