@@ -55,7 +55,7 @@ pub use jwt::{
 };
 pub use outgoing::{Outgoing, OutgoingError};
 pub use query::{MalformedParameter, decode_parameter, first_parameter, raw_parameters};
-pub use reference::{Lookup, LookupError, NoLookup};
+pub use reference::{Lookup, LookupError, NoLookup, resolve_text};
 pub use remote::{Remote, RemoteLimits, RemoteRequest};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;

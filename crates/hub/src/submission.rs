@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidewire_auth::Scope;
-use tidewire_engine::{Append, AppendError, Appended, Placed};
+use tidewire_engine::{Append, AppendError, Appended, OutboxError, Placed};
 
 use crate::{
     ApiError, Draft, Event, Hub, JsonText, MessageId, Notice, Publication, Refusal, UserId,
@@ -63,12 +63,10 @@ impl Hub {
             return self.refuse(origin, Refusal::Stopping);
         }
         if draft.is_for_bot() {
-            self.counters.for_bot.add(1);
-            acknowledge(origin, id);
-            return self.settle(origin, &draft.sender, id, Vec::new());
+            return self.accept_for_bot(draft, origin, id, now);
         }
         let not_allowed = not_allowed(&mut draft, send_to);
-        if draft.recipients.as_slice().is_empty() {
+        if !not_allowed.is_empty() && draft.is_for_bot() {
             return self.refuse(origin, Refusal::NotAllowed);
         }
         let kind = draft.kind.decode().unwrap_or_default();
@@ -108,6 +106,7 @@ impl Hub {
             body: message.publication.body().clone(),
             sender: Some(origin.sender(message.publication.sender())),
             ttl_ms: None,
+            events: self.message_events(&message.publication),
         };
         let hub = Arc::clone(self);
         let completed_for = origin.clone();
@@ -116,6 +115,39 @@ impl Hub {
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
             self.refuse(origin, Refusal::from(error));
+        }
+    }
+
+    /// A message for the administrator alone goes to those who are told of events, and nowhere else (S-25). It is
+    /// accepted when it is on disk for them.
+    fn accept_for_bot(
+        self: &Arc<Self>,
+        draft: Draft<'_>,
+        origin: &Origin,
+        id: MessageId,
+        now: Timestamp,
+    ) {
+        let publication = self.publication(draft, id, now);
+        let accepted = {
+            let (hub, origin) = (Arc::clone(self), origin.clone());
+            let sender = publication.sender().clone();
+            move |result: Result<(), OutboxError>| match result {
+                Ok(()) => {
+                    hub.counters.for_bot.add(1);
+                    acknowledge(&origin, id);
+                    hub.settle(&origin, &sender, id, Vec::new());
+                }
+                Err(error) => hub.refuse(&origin, Refusal::from(error)),
+            }
+        };
+        match self.tell_bot_message(&publication, accepted) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => self.refuse(origin, Refusal::from(error)),
+            None => {
+                self.counters.for_bot.add(1);
+                acknowledge(origin, id);
+                self.settle(origin, publication.sender(), id, Vec::new());
+            }
         }
     }
 
@@ -147,6 +179,7 @@ impl Hub {
     fn pass_on(&self, message: Message, origin: &Origin) {
         self.counters.live_only.add(1);
         let publication = &message.publication;
+        self.tell_message(publication);
         acknowledge(origin, publication.id());
         if message.sends_back {
             self.offer_copies(&message, origin);
@@ -155,7 +188,7 @@ impl Hub {
         for recipient in message.recipients() {
             self.offer_all(recipient, &event);
         }
-        self.notify_refused_in_part(origin, publication.id(), &message.not_allowed);
+        self.notify_refused_in_part(origin, publication, &message.not_allowed);
         let publication = Arc::clone(publication);
         self.settle(
             origin,
@@ -184,6 +217,7 @@ impl Hub {
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
+                self.tell_refused(&message.publication, &error);
                 self.refuse(&origin, Refusal::from(error));
                 self.command_completed();
             }
@@ -239,10 +273,10 @@ impl Hub {
             for (_, sessions, placed) in &targets {
                 self.deliver_to(sessions, &message.publication, message.epoch, *placed);
             }
-            self.notify_refused_in_part(&message.origin, message.id(), &message.refused);
+            self.notify_refused_in_part(&message.origin, &message.publication, &message.refused);
             return self.delivered(message);
         }
-        self.notify_refused_in_part(&message.origin, message.id(), &message.refused);
+        self.notify_refused_in_part(&message.origin, &message.publication, &message.refused);
         let message = Arc::new(message);
         self.hand_over(targets.into_iter().map(|(shard, sessions, placed)| {
             let message = Arc::clone(&message);
@@ -287,21 +321,43 @@ impl Hub {
     }
 
     /// Tells the session that submitted a message who misses it, if anybody does.
-    fn notify_refused_in_part(&self, origin: &Origin, id: MessageId, refused: &[RefusedRecipient]) {
+    fn notify_refused_in_part(
+        &self,
+        origin: &Origin,
+        publication: &Publication,
+        refused: &[RefusedRecipient],
+    ) {
         if refused.is_empty() {
             return;
         }
         self.counters.refused_recipients.add(refused.len() as u64);
+        self.tell_undeliverable(publication, refused);
         if let Origin::Session {
             live, reference, ..
         } = origin
         {
             live.offer_outcome(Notice::RefusedInPart {
-                id,
+                id: publication.id(),
                 recipients: refused.to_vec(),
                 reference: reference.clone(),
             });
         }
+    }
+
+    /// Tells others that nobody gets a message.
+    fn tell_refused(&self, publication: &Publication, error: &AppendError) {
+        let AppendError::NoMailbox { refusals } = error else {
+            return;
+        };
+        let recipients = publication.recipients().iter().filter(|id| !id.is_bot());
+        let refused: Vec<_> = recipients
+            .zip(refusals)
+            .map(|(recipient, refusal)| RefusedRecipient {
+                recipient: recipient.clone(),
+                refusal: Refusal::from(*refusal),
+            })
+            .collect();
+        self.tell_undeliverable(publication, &refused);
     }
 
     fn settle(

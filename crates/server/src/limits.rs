@@ -63,7 +63,7 @@ pub(crate) fn limit(memory: &MemoryBudget, settings: &Settings) {
     if share < message {
         tracing::warn!(
             share,
-            message,
+            largest = message,
             "a connection may hold less than one largest message, so large ones are closed with 1013 while they arrive: the \
              process has little memory (see RLIMIT_AS and the control group); lower server.limits.message_bytes_max, or set \
              server.limits.memory_per_connection_max"
@@ -114,6 +114,7 @@ pub(crate) fn hub_config(settings: &Settings) -> HubConfig {
     let mailbox = &settings.config.mailbox;
     let mut config = settings.config.chat.clone();
     config.stores = mailbox.stores();
+    config.events = settings.events.selection.clone();
     config.mailbox_messages_max = usize::try_from(mailbox.user_messages_max).unwrap_or(usize::MAX);
     config
 }
@@ -121,6 +122,7 @@ pub(crate) fn hub_config(settings: &Settings) -> HubConfig {
 pub(crate) fn store_config(settings: &Settings) -> StoreConfig {
     let mut config = settings.config.mailbox.clone().opened();
     config.dir = PathBuf::from(&settings.config.data_dir);
+    config.outbox = settings.events.outbox.clone();
     config
 }
 

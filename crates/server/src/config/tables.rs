@@ -1,6 +1,7 @@
 //! [`Config`]: the keys of the server's file, each declared once with default, range and documentation.
 //!
-//! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's and `[mailbox]` the store's.
+//! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's, `[mailbox]`
+//! the store's, `[events]` and `[[targets]]` those of the events out.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tidewire::ws::ControlRate;
 use tidewire_auth::AuthConfig;
 use tidewire_config::{Auth, ForwardedFields, IdentityFiles, LogFormat};
 use tidewire_table::{
-    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, ZeroIsNone, choice, table,
+    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, Tables, ZeroIsNone, choice, table,
 };
 
 choice! {
@@ -43,6 +44,8 @@ table! {
         rest: RestConfig as Switched;
         chat: tidewire_hub::Config as Nested;
         mailbox: tidewire_engine::embedded::Config as Nested;
+        events: tidewire_notify::EventsConfig as Nested;
+        targets: Vec<tidewire_notify::TargetConfig> as Tables, example "[[targets]]";
         log: LogConfig as Nested;
     }
 }
@@ -132,7 +135,7 @@ table! {
         /// Open connections; 0 = as many as the limit of file descriptors allows. Their memory together is bounded by
         /// `memory_bytes_max`.
         connections_max: u32 = 0;
-        /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one that is not
+        /// Open connections per client address (IPv6: /64 network); 0 = unlimited, because all clients behind a proxy share one that is not
         /// among `trusted_proxies`.
         connections_per_ip_max: u32 = 0;
         /// Time for TLS handshake and request head together.
