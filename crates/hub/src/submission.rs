@@ -17,7 +17,7 @@ use crate::{
     delivery::Followed,
     fan_out::{Stored, Work},
     live::Live,
-    origin::{Accepted, OnSubmitted, Origin, RefusedRecipient},
+    origin::{Accepted, OnSubmitted, Origin, RefusedRecipient, not_allowed},
     send_queue::Item,
     session_table::Sessions,
 };
@@ -428,20 +428,6 @@ impl Message {
         let recipients = self.publication.recipients().iter();
         recipients.filter(|id| !id.is_bot())
     }
-}
-
-/// Takes out of a draft whom its author may not send to.
-fn not_allowed(draft: &mut Draft<'_>, send_to: &Scope) -> Vec<RefusedRecipient> {
-    if send_to.is_all() {
-        return Vec::new();
-    }
-    let may_get_it = |user: &UserId| user.is_bot() || user.with_key(|name| send_to.covers(name));
-    let out = draft.recipients.take_out(may_get_it).into_iter();
-    let refused = out.map(|recipient| RefusedRecipient {
-        recipient,
-        refusal: Refusal::NotAllowed,
-    });
-    refused.collect()
 }
 
 /// The author's name for a message, to be given back.

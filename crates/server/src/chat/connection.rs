@@ -7,12 +7,11 @@
 //! `confirmation` to say, and for the peer's answer to our close frame.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
@@ -22,8 +21,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Behaviour, Confirm,
-    confirmation::{Action, Beginning, Confirmation, Queued, Window},
-    frames::frame,
+    confirmation::{Action, Beginning, Confirmation, Queued, Window, seed},
+    frames::{frame, is_answer},
+    identity::expiry,
 };
 
 /// Queued bytes above which no further messages are taken from the session.
@@ -113,10 +113,7 @@ impl<D: Dialect> ChatConnection<D> {
     ) -> Self {
         let now = Instant::now();
         let (messages_max, bytes_max) = session.window_max();
-        let expires = session.identity().expires().and_then(|expires| {
-            let left = expires.duration_since(SystemTime::now());
-            now.checked_add(left.unwrap_or_default())
-        });
+        let expires = expiry(session.identity(), now);
         let beginning = Beginning {
             by_pong: behaviour.confirm == Confirm::Pong,
             timing: Arc::clone(&behaviour.timing),
@@ -473,18 +470,4 @@ impl<D: Dialect> ChatConnection<D> {
             .chain(self.expires)
             .min()
     }
-}
-
-/// Whether the peer's close frame answers ours, and is not one that crossed it: most libraries echo
-/// code and reason, some the code alone. Codes of our own nobody sends by himself.
-fn is_answer(frame: &CloseFrame, ours: &CloseFrame) -> bool {
-    let own_code = (4000..5000).contains(&ours.code.0);
-    let same_reason = frame.reason == ours.reason && !ours.reason.is_empty();
-    frame.code == ours.code && (same_reason || own_code)
-}
-
-/// A number that the pings of other connections do not have.
-fn seed() -> u32 {
-    let hash = RandomState::new().hash_one(());
-    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }

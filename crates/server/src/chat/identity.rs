@@ -3,10 +3,11 @@
 //! A parameter's name is case-insensitive, the first one counts, others are ignored, and values are decoded as browsers
 //! encode forms (`docs/ids.md`). Numbers of old clients are what they always were.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tidewire_auth::{Identity, first_parameter};
 use tidewire_hub::{Connect, UserId};
+use tokio::time::Instant;
 
 /// The wishes of a request.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked
         },
         string_ids,
     })
+}
+
+/// When a session that begins now has to end for its credentials.
+pub(super) fn expiry(identity: &Identity, now: Instant) -> Option<Instant> {
+    let left = identity.expires()?.duration_since(SystemTime::now());
+    now.checked_add(left.unwrap_or_default())
 }
 
 /// The user of the credentials, where the query names none.
