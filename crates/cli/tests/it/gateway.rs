@@ -175,7 +175,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_when_it_is_wrong() {
 }
 
 /// Parity: M-05, M-12.
-/// Of the kinds of messages that are held whole: of SMHandshake, of an endpoint with resume, of one with rates.
+/// Of the kinds of messages that are held whole: of `SMHandshake`, of an endpoint with resume, of one with rates.
 #[test]
 fn a_share_of_memory_that_holds_no_largest_message_is_told_at_the_start_and_at_a_reload() {
     const TOLD: &str = "a connection may hold less than one largest message";

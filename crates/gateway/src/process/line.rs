@@ -34,7 +34,7 @@ impl Lines {
         (!self.line.is_empty()).then(|| self.take())
     }
 
-    /// What is kept of a line that has become too long and goes on.
+    /// Takes the part that is kept of a line that has become too long and goes on.
     pub(super) fn cut(&mut self) -> Option<String> {
         self.is_too_long().then(|| self.take())
     }

@@ -63,7 +63,7 @@ async fn is_served(socket: &mut WebSocket) {
     assert_eq!(answer.as_text(), Some("hello"));
 }
 
-/// A client that speaks SMHandshake.
+/// A client that speaks `SMHandshake`.
 async fn classic(gateway: &Running) -> WebSocket {
     let mut socket = connect(&address(gateway)).await.unwrap();
     for text in ["SYN", "ACK"] {

@@ -44,9 +44,9 @@ pub(super) struct Account {
 
 /// Who waits for the eviction.
 #[derive(Default)]
-struct Told(Notify);
+struct EvictionWaiter(Notify);
 
-impl Holder for Told {
+impl Holder for EvictionWaiter {
     fn evicted(&self) {
         self.0.notify_one();
     }
@@ -107,8 +107,8 @@ impl MemoryAccount {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn evicted(&self) {
-        let told = Arc::new(Told::default());
-        let holder: Weak<dyn Holder> = Arc::<Told>::downgrade(&told);
+        let told = Arc::new(EvictionWaiter::default());
+        let holder: Weak<dyn Holder> = Arc::<EvictionWaiter>::downgrade(&told);
         self.add_holder(holder);
         told.0.notified().await;
     }

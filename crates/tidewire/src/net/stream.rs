@@ -192,7 +192,7 @@ pub(crate) const DISCARDED_MAX: u64 = 256 << 20;
 /// A peer that has sent nothing for this long behind its last answer has read it, or never will.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What a peer has to send behind its last answer in each [`PACE_WINDOW`]: who still sends a body is faster, and who sends a
+/// Bytes that a peer has to send behind its last answer in each [`PACE_WINDOW`]: who still sends a body is faster, and who sends a
 /// byte now and then only keeps a place.
 const PACE_BYTES: u64 = 10 << 10;
 

@@ -38,11 +38,11 @@ impl Handler for Responses {
 
 impl Drained for RunningServer {
     fn local_addr(&self) -> SocketAddr {
-        RunningServer::local_addr(self)
+        Self::local_addr(self)
     }
 
     fn drain(self: Box<Self>, runtime: &Runtime) {
-        runtime.block_on(RunningServer::drain(*self, DRAINING));
+        let _all_have_gone = runtime.block_on(Self::drain(*self, DRAINING));
     }
 
     fn publisher(&self) -> Option<Box<dyn Publish>> {

@@ -218,7 +218,7 @@ async fn a_close_ends_also_with_a_peer_that_writes_before_it_reads() {
     near.try_send(vec![b'n'; LEN]).unwrap();
     let begun = Instant::now();
     let peer = async {
-        far.write_all(&[b'f'; LEN]).await.unwrap();
+        far.write_all(&vec![b'f'; LEN]).await.unwrap();
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
         far.shutdown().await.unwrap();
