@@ -6,7 +6,7 @@
 //! disk.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -36,7 +36,7 @@ struct Ledger {
     began: HashSet<String>,
     ended: HashSet<String>,
     /// By user: the numbers seen, in the order in which they were first seen.
-    numbers: HashMap<String, Vec<u64>>,
+    numbers: BTreeMap<String, Vec<u64>>,
 }
 
 #[test]
