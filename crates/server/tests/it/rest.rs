@@ -73,7 +73,10 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
             "/send-message",
             "/stat",
             "/stats",
-            "/status"
+            "/status",
+            "/v1/events",
+            "/v1/events/dead-letters",
+            "/v1/events/dead-letters/replay"
         ]
     );
     for path in paths {
