@@ -4,6 +4,10 @@
 
 mod file; // lines of a file
 mod postback; // HTTP requests
+#[cfg_attr(
+    not(all(feature = "redis", feature = "sql", feature = "amqp", feature = "nats")),
+    expect(dead_code, reason = "tables are checked alike without the clients")
+)]
 pub mod services; // systems with a protocol of their own
 mod socket; // lines and datagrams of sockets
 

@@ -188,10 +188,6 @@ impl Template {
     }
 
     /// Returns whether it is the same name for all events.
-    #[cfg_attr(
-        not(any(feature = "nats", feature = "amqp")),
-        expect(dead_code, reason = "clients of these alone ask")
-    )]
     pub(crate) fn is_fixed(&self) -> bool {
         !self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
     }

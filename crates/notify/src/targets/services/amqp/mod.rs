@@ -45,10 +45,6 @@ table! {
 
 /// What an AMQP target runs by.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "amqp"),
-    expect(dead_code, reason = "checked alike without the client")
-)]
 pub(crate) struct AmqpSettings {
     pub(super) address: String,
     pub(super) port: u16,

@@ -38,10 +38,6 @@ table! {
 
 /// What a NATS target runs by.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "nats"),
-    expect(dead_code, reason = "checked alike without the client")
-)]
 pub(crate) struct NatsSettings {
     pub(super) servers: Vec<String>,
     pub(super) subject: Template,

@@ -55,10 +55,6 @@ table! {
 
 /// What a Redis target runs by.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "redis"),
-    expect(dead_code, reason = "checked alike without the client")
-)]
 pub(crate) struct RedisSettings {
     pub(super) endpoint: Endpoint,
     pub(super) tls: Option<TlsFiles>,

@@ -74,10 +74,6 @@ table! {
 
 /// What a target in a database runs by.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "sql"),
-    expect(dead_code, reason = "checked alike without the client")
-)]
 pub(crate) struct SqlSettings {
     pub(super) endpoint: Endpoint,
     pub(super) tls: Option<TlsFiles>,
