@@ -44,7 +44,7 @@ fn no_event_is_lost_when_the_server_is_killed() {
     run_within(Duration::from_mins(5), async {
         let (url, ledger, mut news) = backend().await;
         let home = Home::new(&format!(
-            "[[targets]]\nname = \"backend\"\nretry_interval = \"5ms\"\nretry_interval_max = \"20ms\"\n\
+            "[mailbox]\nuser_messages_max = 1000000\n[[targets]]\nname = \"backend\"\nretry_interval = \"5ms\"\nretry_interval_max = \"20ms\"\n\
              kinds = [\"message\", \"connected\", \"disconnected\"]\nparallel = 3\nbatch_max = 5\n\
              [targets.postback]\nurl = \"{url}\"\n"
         ));
