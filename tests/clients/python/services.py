@@ -7,6 +7,7 @@ that refuses to run as root is started as the user of its Debian package.
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,9 +23,15 @@ WRONG = "canary-wrong-91c2"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Not one of those that the system gives to clients: it has to be free too while the server is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def postgres_program(name: str) -> str:

@@ -7,7 +7,7 @@ use amqprs::{
     connection::Connection,
     error::Error,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 /// An answer.
 #[derive(Debug)]
@@ -22,13 +22,13 @@ pub(super) enum Answer {
     Ended { reason: String },
 }
 
-/// Passes answers on. They are at most two for each message of a batch.
-pub(super) struct Answers(pub(super) UnboundedSender<Answer>);
+/// Passes answers on.
+pub(super) struct Answers(pub(super) Sender<Answer>);
 
 impl Answers {
-    fn tell(&self, answer: Answer) {
+    async fn tell(&self, answer: Answer) {
         // Nobody asks any more when a delivery was cut off.
-        let (Ok(()) | Err(_)) = self.0.send(answer);
+        let (Ok(()) | Err(_)) = self.0.send(answer).await;
     }
 }
 
@@ -36,7 +36,7 @@ impl Answers {
 impl ChannelCallback for Answers {
     async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), Error> {
         let reason = close.to_string();
-        self.tell(Answer::Ended { reason });
+        self.tell(Answer::Ended { reason }).await;
         Ok(())
     }
 
@@ -52,14 +52,16 @@ impl ChannelCallback for Answers {
         self.tell(Answer::Taken {
             tag: ack.delivery_tag(),
             and_before: ack.mutiple(),
-        });
+        })
+        .await;
     }
 
     async fn publish_nack(&mut self, _: &Channel, nack: Nack) {
         self.tell(Answer::Refused {
             tag: nack.delivery_tag(),
             and_before: nack.multiple(),
-        });
+        })
+        .await;
     }
 
     async fn publish_return(
@@ -71,7 +73,7 @@ impl ChannelCallback for Answers {
     ) {
         let id = properties.message_id().cloned().unwrap_or_default();
         let reason = format!("{} {}", returned.reply_code(), returned.reply_text());
-        self.tell(Answer::Returned { id, reason });
+        self.tell(Answer::Returned { id, reason }).await;
     }
 }
 
@@ -79,13 +81,13 @@ impl ChannelCallback for Answers {
 impl ConnectionCallback for Answers {
     async fn close(&mut self, _: &Connection, close: Close) -> Result<(), Error> {
         let reason = close.to_string();
-        self.tell(Answer::Ended { reason });
+        self.tell(Answer::Ended { reason }).await;
         Ok(())
     }
 
     async fn blocked(&mut self, _: &Connection, reason: String) {
         let reason = format!("the server takes nothing for now: {reason}");
-        self.tell(Answer::Ended { reason });
+        self.tell(Answer::Ended { reason }).await;
     }
 
     async fn unblocked(&mut self, _: &Connection) {}

@@ -1,7 +1,7 @@
 //! Deliveries to RabbitMQ: all messages of a batch are on their way at once, and each is taken once the server has confirmed
 //! it.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use amqprs::{
     BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT,
@@ -12,7 +12,7 @@ use amqprs::{
 };
 use tokio::{
     select,
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    sync::mpsc::{Receiver, channel},
 };
 use tokio_rustls::TlsConnector;
 
@@ -33,7 +33,7 @@ struct Open {
     // Dropped before the connection.
     channel: Channel,
     connection: Connection,
-    answers: UnboundedReceiver<Answer>,
+    answers: Receiver<Answer>,
     /// Number of the last message on the channel.
     tag: u64,
 }
@@ -136,12 +136,15 @@ impl AmqpTarget {
             .virtual_host(&settings.virtual_host)
             .connection_name("tidewire");
         if let Some(tls) = &settings.tls {
-            let config = tls.client().await.map_err(unavailable)?;
+            let config = tls.client().await;
+            let config = config.map_err(|error| DeliveryError::unavailable(error.to_string()))?;
             let connector = TlsConnector::from(config);
             arguments.tls_adaptor(TlsAdaptor::new(connector, tls.server_name.clone()));
         }
-        let connection = Connection::open(&arguments).await.map_err(not_opened)?;
-        let (answer, answers) = unbounded_channel();
+        let connection = Connection::open(&arguments)
+            .await
+            .map_err(|error| not_opened(&error))?;
+        let (answer, answers) = channel(ANSWERS_WAITING);
         let opened = async {
             connection
                 .register_callback(Answers(answer.clone()))
@@ -152,7 +155,7 @@ impl AmqpTarget {
             channel.confirm_select(select).await?;
             Ok::<_, Error>(channel)
         };
-        let channel = opened.await.map_err(not_opened)?;
+        let channel = opened.await.map_err(|error| not_opened(&error))?;
         Ok(Open {
             channel,
             connection,
@@ -215,20 +218,17 @@ fn decide(fates: &mut [Fate], first: u64, tag: u64, and_before: bool, answer: &F
 }
 
 /// RabbitMQ closes the connection of those whom it does not know without a word, unless the client has asked for one.
-fn not_opened(error: Error) -> DeliveryError {
-    let reason = match error {
-        Error::NetworkError(reason) if reason.contains("shutdown") => {
-            format!(
-                "the server has ended the connection while logging in, as it does when user, password or virtual host are wrong: {reason}"
-            )
-        }
-        error => error.to_string(),
-    };
+fn not_opened(error: &Error) -> DeliveryError {
+    let mut reason = error.to_string();
+    let ends = ["reset", "shutdown", "broken pipe", "closed"];
+    let said = reason.to_lowercase();
+    if matches!(error, Error::NetworkError(_)) && ends.iter().any(|end| said.contains(end)) {
+        reason = format!(
+            "the server has ended the connection while logging in, as it does when user, password or \
+             virtual host are wrong: {reason}"
+        );
+    }
     DeliveryError::unavailable(reason)
-}
-
-fn unavailable(error: io::Error) -> DeliveryError {
-    DeliveryError::unavailable(error.to_string())
 }
 
 impl Target for AmqpTarget {
@@ -244,3 +244,6 @@ impl fmt::Debug for AmqpTarget {
             .finish_non_exhaustive()
     }
 }
+
+/// Beyond it the connection's tasks wait until the delivery has looked at what there is.
+const ANSWERS_WAITING: usize = 1024;

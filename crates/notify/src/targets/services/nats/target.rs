@@ -149,7 +149,12 @@ impl NatsTarget {
                     DeliveryError::refused(reason)
                 }
             }
-            _ => DeliveryError::unavailable(reason),
+            PublishErrorKind::WrongLastMessageId
+            | PublishErrorKind::WrongLastSequence
+            | PublishErrorKind::TimedOut
+            | PublishErrorKind::BrokenPipe
+            | PublishErrorKind::MaxAckPending
+            | PublishErrorKind::Other => DeliveryError::unavailable(reason),
         }
     }
 
@@ -204,7 +209,7 @@ impl NatsTarget {
         Ok(Open {
             context: jetstream::context::ContextBuilder::new()
                 // The worker's limit is the one that counts.
-                .timeout(Duration::from_secs(3600))
+                .timeout(Duration::from_hours(1))
                 .max_ack_inflight(ACKS_AT_A_TIME)
                 .build(client.clone()),
             client,
