@@ -13,6 +13,7 @@ mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
 mod certs; // certificates to begin with
+mod token; // tokens made, and looked into
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
 mod signals; // what a running program is told
@@ -51,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         #[cfg(unix)]
         Command::Store(arguments) => store::run(&arguments),
     }
