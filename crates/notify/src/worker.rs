@@ -227,7 +227,8 @@ impl Worker {
         match outcome {
             Outcome::Read(Ok(read)) => {
                 self.is_reading = false;
-                self.has_more = read.more;
+                // News that came while the store was read may be of events behind what was read.
+                self.has_more |= read.more;
                 for (sequence, event) in read.events {
                     self.window.push(sequence, event);
                 }

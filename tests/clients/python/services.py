@@ -279,6 +279,7 @@ class RabbitMq(Service):
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "HOME": str(self.folder),
+            "ERL_CRASH_DUMP": str(self.folder / "crash"),
             # One thread is enough for a test, and starts sooner.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
         }

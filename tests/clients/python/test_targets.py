@@ -62,16 +62,18 @@ class Case:
         while text.lower() not in self.log().lower():
             await asyncio.sleep(0.02)
 
-    async def pending(self) -> int:
+    async def delivered(self) -> int:
+        """How many events the service has taken, as the server knows."""
+
         def ask():
             with urllib.request.urlopen(f"{self.server.urls['rest'].rstrip('/')}/v1/events") as answer:
-                return json.load(answer)["data"]["pending"]
+                return json.load(answer)["data"]["targets"][0]["delivered"]
 
         return await asyncio.to_thread(ask)
 
     async def arrived(self, each: int) -> list:
         """All events, once the server says that the target has them."""
-        while await self.pending() > 0:
+        while await self.delivered() < each * len(USERS):
             await asyncio.sleep(0.02)
         events = await self.peer.events()
         for user in USERS:

@@ -21,21 +21,29 @@ pub(crate) struct Feed {
 impl Feed {
     /// `target` is a target as JSON, without its name.
     pub(crate) fn start(target: &str) -> Self {
+        Self::start_with(target, |store| store)
+    }
+
+    /// The same with an outbox around that of the store.
+    pub(crate) fn start_with(
+        target: &str,
+        around: impl FnOnce(Arc<dyn Outbox>) -> Arc<dyn Outbox>,
+    ) -> Self {
         let mut target: TargetConfig = serde_json::from_str(target).unwrap();
         "target".clone_into(&mut target.name);
         let mut checker = Checker::new(&NoLookup, &|_| vec![Source::Default]);
         let settings = check(&mut checker, &EventsConfig::default(), &[target]);
         let settings = checker.finish(settings).unwrap();
-        Self::of(&settings)
+        Self::of(&settings, around)
     }
 
-    fn of(settings: &Settings) -> Self {
+    fn of(settings: &Settings, around: impl FnOnce(Arc<dyn Outbox>) -> Arc<dyn Outbox>) -> Self {
         let dir = TempDir::new().unwrap();
         let mut config = Config::new(dir.path());
         config.reserve_bytes = 0;
         config.outbox = settings.outbox.clone();
         let store = SqliteMailbox::open(config).unwrap();
-        let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(&store);
+        let outbox = around(Arc::<SqliteMailbox>::clone(&store));
         let render = Arc::new(|message: &Publication| message.text_json().to_owned());
         let notifier = Notifier::start(settings, &outbox, render).unwrap();
         let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&store);

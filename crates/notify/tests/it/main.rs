@@ -5,4 +5,5 @@
 mod feed; // a store with events and their targets
 
 mod files; // lines of a file
+mod held_reads; // events that come while the store is read
 mod sockets; // lines and datagrams of sockets

@@ -167,6 +167,9 @@ impl Template {
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('{') {
             let (place, behind) = behind.split_once('}')?;
+            if before.contains('}') {
+                return None;
+            }
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
@@ -238,8 +241,8 @@ mod tests {
     fn what_is_filled_in_cannot_change_the_form_of_a_name() {
         let mut name = String::from("chat.");
         push_clean(&mut name, "a.b > *#\r\nc", '.');
-        assert_eq!(name, "chat.a_b______c");
+        assert_eq!(name, "chat.a_b_______c");
         push_clean(&mut name, "", '.');
-        assert_eq!(name, "chat.a_b______c_");
+        assert_eq!(name, "chat.a_b_______c_");
     }
 }
