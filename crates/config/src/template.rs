@@ -56,8 +56,14 @@ fn within(text: &mut String, at: &str, key: &Key) {
             table(text, &path, description, *presence);
         }
         Shape::Tables(description) => {
-            head(text, &format!("[[{path}]]"));
-            table(text, &path, description, Presence::Always);
+            let mut list = String::new();
+            head(&mut list, &format!("[[{path}]]"));
+            table(&mut list, &path, description, Presence::Always);
+            if key.example.is_some() && !key.is_shown {
+                // By default there is none.
+                list = commented_out(&list);
+            }
+            text.push_str(&list);
         }
         Shape::Named(description) => {
             let path = format!("{path}.{}", key.example.unwrap_or("NAME"));
@@ -86,6 +92,19 @@ fn within(text: &mut String, at: &str, key: &Key) {
         | Shape::Mixed(_)
         | Shape::MixedList(_) => {}
     }
+}
+
+/// The same text with every line a comment.
+fn commented_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for line in text.lines() {
+        if !line.is_empty() && !line.starts_with('#') {
+            out.push_str("# ");
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
 }
 
 /// Returns true for what stands under a header of its own.

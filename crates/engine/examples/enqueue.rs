@@ -125,6 +125,7 @@ fn submit(
             body: payload.clone(),
             sender: None,
             ttl_ms: None,
+            events: Vec::new(),
         };
         let started = Instant::now();
         let done = Box::new(move |result| {

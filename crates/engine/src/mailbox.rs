@@ -10,6 +10,8 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+use crate::NewEvent;
+
 /// The user a mailbox belongs to: 1 to 128 bytes, compared byte by byte.
 ///
 /// The engine does not interpret it; the hub makes it from a user id.
@@ -44,6 +46,9 @@ pub struct Append {
     /// How long the message is kept, in milliseconds from the moment it is stored;
     /// `None` takes the store's default. The store caps it at its maximum.
     pub ttl_ms: Option<u64>,
+    /// The events of it for other systems, stored when and only when the message is. Empty in a store that is no
+    /// [`Outbox`](crate::Outbox).
+    pub events: Vec<NewEvent>,
 }
 
 /// Who answers for a message until it has left every mailbox.
@@ -145,6 +150,9 @@ pub enum AppendError {
     /// The store as a whole is at its limit of messages or bytes.
     #[error("the store is at its limit")]
     StoreFull,
+    /// The outbox has no room for the events, and a target of them may miss nothing.
+    #[error("the outbox of events is full")]
+    OutboxFull,
     /// The disk is full. Later appends succeed again as soon as there is room.
     #[error("the disk is full")]
     DiskFull,

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use tidewire_table::{Size, Table as _, table};
 
-use crate::Recipients;
+use crate::{EventSelection, Recipients};
 
 table! {
     /// What happens to messages.
@@ -79,6 +79,8 @@ table! {
         /// Messages that a mailbox holds. A full one would take nothing new, so no more than half of it is kept for a
         /// redelivery. Default: unlimited.
         mailbox_messages_max: usize = usize::MAX;
+        /// Which events for other systems are made. Default: none.
+        events: EventSelection = EventSelection::default();
     }
 }
 

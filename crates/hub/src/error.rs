@@ -4,7 +4,7 @@
 //! [`Refusal`] is about messages that keep the rules of their dialect, and never ends a connection; its codes and texts
 //! are part of `notification_refused` and plain ASCII without quotes.
 
-use tidewire_engine::{AppendError, MailboxRefusal, SubmitError};
+use tidewire_engine::{AppendError, MailboxRefusal, OutboxError, SubmitError};
 
 /// A session was not begun. All of it may be tried again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,9 +107,20 @@ impl From<AppendError> for Refusal {
                 .map_or(Self::MailboxFull, |first| Self::from(*first)),
             AppendError::SenderFull => Self::SenderQuota,
             AppendError::StoreFull => Self::StoreFull,
+            AppendError::OutboxFull => Self::Busy,
             AppendError::DiskFull => Self::DiskFull,
             // Whatever a later store may say, the message is not known to be on disk.
             AppendError::Failed { .. } | _ => Self::StoreFailed,
+        }
+    }
+}
+
+impl From<OutboxError> for Refusal {
+    fn from(error: OutboxError) -> Self {
+        match error {
+            OutboxError::Full => Self::Busy,
+            OutboxError::DiskFull => Self::DiskFull,
+            OutboxError::Failed { .. } | _ => Self::StoreFailed,
         }
     }
 }

@@ -20,11 +20,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidewire_engine::{Mailbox, Purge, Registry, RegistryError, UserKey, embedded::LocalRegistry};
+use tidewire_engine::{
+    Mailbox, Outbox, Purge, Registry, RegistryError, UserKey, embedded::LocalRegistry,
+};
 
 use crate::{
     Clock, Event, Executor, HubStats, Inline, Mark, MessageId, Notice, Refusal, Settings, Stat,
     SystemClock, UserId,
+    events_out::EventsOut,
     fan_out::FanOut,
     gate::Gate,
     live::Live,
@@ -50,6 +53,7 @@ pub struct Hub {
     pub(crate) gate: Gate,
     pub(crate) fan_out: FanOut,
     pub(crate) user_stats: UserStats,
+    pub(crate) events_out: EventsOut,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
     pub(crate) receipt_sessions: ReceiptSessions,
@@ -60,6 +64,8 @@ pub struct Hub {
 pub struct Ports {
     /// Where messages are kept.
     pub mailbox: Arc<dyn Mailbox>,
+    /// Where events for other systems are kept. Default: nowhere, and none are made.
+    pub outbox: Option<Arc<dyn Outbox>>,
     /// Who is online. Default: the sessions of this process.
     pub registry: Arc<dyn Registry>,
     /// The time of day. Default: the system's.
@@ -73,6 +79,7 @@ impl Ports {
     pub fn new(mailbox: Arc<dyn Mailbox>) -> Self {
         Self {
             mailbox,
+            outbox: None,
             registry: Arc::new(LocalRegistry::default()),
             clock: Arc::new(SystemClock),
             executor: Arc::new(Inline),
@@ -136,6 +143,7 @@ impl Hub {
     pub fn with_ports(settings: Settings, ports: Ports) -> Arc<Self> {
         let Ports {
             mailbox,
+            outbox,
             registry,
             clock,
             executor,
@@ -150,6 +158,7 @@ impl Hub {
                 config.unproven_users_max,
             ),
             user_stats: UserStats::new(config.stats_users_max),
+            events_out: EventsOut::new(outbox, config.events.clone()),
             mailbox,
             online: registry,
             clock,
@@ -250,6 +259,11 @@ impl Hub {
         self.counters.snapshot(self.session_table.len())
     }
 
+    /// Events for other systems that were not stored because the outbox, the store's queue or the disk was full.
+    pub fn events_lost(&self) -> u64 {
+        self.events_out.lost()
+    }
+
     /// The settings it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -281,8 +295,8 @@ impl Hub {
     /// Whether the sender of a message is told that it has arrived.
     pub(crate) fn tells_delivery(&self, receipt: &Receipt) -> bool {
         let wanted = self.settings.config().delivery_status || self.receipt_sessions.any();
-        // A status for the administrator has nowhere to go (S-29).
-        wanted && !receipt.sender.is_bot()
+        // A status for the administrator goes nowhere but to other systems (S-29).
+        (wanted && !receipt.sender.is_bot()) || self.tells_deliveries()
     }
 
     /// `count` messages of the user, the last at offset `up_to`, were received.
@@ -292,7 +306,14 @@ impl Hub {
             tracing::debug!(%error, "not acknowledged: delivered again after the restart");
         }
         let status = self.settings.config().delivery_status;
+        let tells = self.tells_deliveries();
         for receipt in receipts {
+            if tells {
+                self.tell_delivered(receipt.id, &receipt.sender, &live.user);
+            }
+            if receipt.sender.is_bot() {
+                continue;
+            }
             let notice = Event::Notice(Box::new(Notice::Received {
                 id: receipt.id,
                 recipient: live.user.clone(),

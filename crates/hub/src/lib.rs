@@ -22,6 +22,7 @@ mod body;
 mod command;
 mod event;
 mod publication;
+mod record; // an event of the outbox, and its bytes
 // A session: its queue, how it is fed, its lock and wakers.
 mod delivery;
 mod live;
@@ -29,6 +30,7 @@ mod redelivery;
 mod send_queue;
 // All of them together.
 mod error;
+mod events_out; // what other systems are told
 mod executor;
 mod fan_out;
 mod gate;
@@ -47,12 +49,14 @@ pub use command::{Command, CommandError, Draft, JsonText, Recipients, Recipients
 pub use config::{Config, ConfigError, Settings};
 pub use error::{ApiError, ConnectError, Refusal};
 pub use event::{Event, Notice, Reason};
+pub use events_out::EventSelection;
 pub use executor::{Executor, Inline, Job};
 pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use origin::{Accepted, OnSubmitted, RefusedRecipient};
 pub use publication::Publication;
+pub use record::{EventRecord, EventRecordError, SessionEnd, SessionRecord};
 pub use send_queue::Mark;
 pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;

@@ -55,6 +55,14 @@ impl Publication {
 
     /// What a mailbox of `recipient` has kept: it names no other recipients.
     pub(crate) fn from_body(body: Bytes, recipient: &UserId) -> Result<Self, BodyError> {
+        Self::with_recipients(body, Box::new([recipient.clone()]))
+    }
+
+    /// A message of which the recipients are known from elsewhere.
+    pub(crate) fn with_recipients(
+        body: Bytes,
+        recipients: Box<[UserId]>,
+    ) -> Result<Self, BodyError> {
         let body::Decoded {
             id,
             sender,
@@ -64,7 +72,7 @@ impl Publication {
         Ok(Self {
             id,
             sender,
-            recipients: Box::new([recipient.clone()]),
+            recipients,
             body,
             parts,
             rendered: Rendered::default(),

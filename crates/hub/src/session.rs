@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -14,8 +14,9 @@ use tidewire_auth::Identity;
 use tidewire_engine::SubmitError;
 
 use crate::{
-    Command, CommandError, ConnectError, Draft, Event, Hub, Mark, Outgoing, Refusal, Settings,
-    UserId,
+    Command, CommandError, ConnectError, Draft, Event, Hub, Mark, Outgoing, Refusal, SessionEnd,
+    Settings, UserId,
+    events_out::ToldSession,
     live::{Live, NotBegun, Polled},
     origin::Origin,
     publication::Receipt,
@@ -30,6 +31,8 @@ pub struct Session {
     live: Arc<Live>,
     identity: Arc<Identity>,
     counters: Arc<UserCounters>,
+    told: Option<ToldSession>,
+    end: OnceLock<SessionEnd>,
 }
 
 /// Who connects, and what the connection asks for. An id alone asks for nothing.
@@ -73,7 +76,15 @@ impl Hub {
             .user_stats
             .connected(&live.user, self.now().as_second());
         let hub = Arc::clone(self);
-        let session = Session::new(hub, Arc::clone(&live), connect.identity, counters);
+        let told = self.tell_connected(&live.user, connect.identity.device());
+        let session = Session {
+            hub,
+            live: Arc::clone(&live),
+            identity: connect.identity,
+            counters,
+            told,
+            end: OnceLock::new(),
+        };
         // Registered first, read second: what is stored in between is found by the read, what
         // is stored later finds the session.
         match self.try_read(&live) {
@@ -87,20 +98,6 @@ impl Hub {
 }
 
 impl Session {
-    fn new(
-        hub: Arc<Hub>,
-        live: Arc<Live>,
-        identity: Arc<Identity>,
-        counters: Arc<UserCounters>,
-    ) -> Self {
-        Self {
-            hub,
-            live,
-            identity,
-            counters,
-        }
-    }
-
     /// Whose session it is.
     pub fn user(&self) -> &UserId {
         &self.live.user
@@ -109,6 +106,12 @@ impl Session {
     /// Returns what authentication found when the session began.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Says how the session ends, for those who are told of it; the first word counts. Without one the connection
+    /// was lost ([`SessionEnd::lost`]).
+    pub fn ends_with(&self, end: SessionEnd) {
+        self.end.get_or_init(|| end);
     }
 
     /// Takes a command of the client, which came in as a message of `payload_len` bytes.
@@ -362,6 +365,10 @@ const RECIPIENT_BYTES: usize = 128;
 impl Drop for Session {
     fn drop(&mut self) {
         self.hub.disconnect(&self.live);
+        if let Some(told) = &self.told {
+            let end = self.end.take().unwrap_or_else(SessionEnd::lost);
+            self.hub.tell_disconnected(&self.live.user, told, &end);
+        }
     }
 }
 

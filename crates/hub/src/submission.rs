@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidewire_engine::{Append, AppendError, Appended, Placed};
+use tidewire_engine::{Append, AppendError, Appended, OutboxError, Placed};
 
 use crate::{
     ApiError, Draft, Event, Hub, JsonText, MessageId, Notice, Publication, Refusal, UserId,
@@ -51,9 +51,7 @@ impl Hub {
             return self.refuse(origin, Refusal::Stopping);
         }
         if draft.is_for_bot() {
-            self.counters.for_bot.add(1);
-            acknowledge(origin, id);
-            return self.settle(origin, &draft.sender, id, Vec::new());
+            return self.accept_for_bot(draft, origin, id, now);
         }
         let kind = draft.kind.decode().unwrap_or_default();
         let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
@@ -90,6 +88,7 @@ impl Hub {
             body: message.publication.body().clone(),
             sender: Some(origin.sender(message.publication.sender())),
             ttl_ms: None,
+            events: self.message_events(&message.publication),
         };
         let hub = Arc::clone(self);
         let completed_for = origin.clone();
@@ -98,6 +97,39 @@ impl Hub {
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
             self.refuse(origin, Refusal::from(error));
+        }
+    }
+
+    /// A message for the administrator alone goes to those who are told of events, and nowhere else (S-25). It is
+    /// accepted when it is on disk for them.
+    fn accept_for_bot(
+        self: &Arc<Self>,
+        draft: Draft<'_>,
+        origin: &Origin,
+        id: MessageId,
+        now: Timestamp,
+    ) {
+        let publication = self.publication(draft, id, now);
+        let accepted = {
+            let (hub, origin) = (Arc::clone(self), origin.clone());
+            let sender = publication.sender().clone();
+            move |result: Result<(), OutboxError>| match result {
+                Ok(()) => {
+                    hub.counters.for_bot.add(1);
+                    acknowledge(&origin, id);
+                    hub.settle(&origin, &sender, id, Vec::new());
+                }
+                Err(error) => hub.refuse(&origin, Refusal::from(error)),
+            }
+        };
+        match self.tell_bot_message(&publication, accepted) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => self.refuse(origin, Refusal::from(error)),
+            None => {
+                self.counters.for_bot.add(1);
+                acknowledge(origin, id);
+                self.settle(origin, publication.sender(), id, Vec::new());
+            }
         }
     }
 
@@ -129,6 +161,7 @@ impl Hub {
     fn pass_on(&self, message: &Message, origin: &Origin) {
         self.counters.live_only.add(1);
         let publication = &message.publication;
+        self.tell_message(publication);
         acknowledge(origin, publication.id());
         if message.sends_back {
             self.offer_copies(message, origin);
@@ -159,6 +192,7 @@ impl Hub {
             }
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
+                self.tell_refused(&message.publication, &error);
                 self.refuse(&origin, Refusal::from(error));
                 self.command_completed();
             }
@@ -268,6 +302,7 @@ impl Hub {
         }
         let refused = &message.refused;
         self.counters.refused_recipients.add(refused.len() as u64);
+        self.tell_undeliverable(&message.publication, refused);
         if let Origin::Session {
             live, reference, ..
         } = &message.origin
@@ -278,6 +313,22 @@ impl Hub {
                 reference: reference.clone(),
             });
         }
+    }
+
+    /// Tells others that nobody gets a message.
+    fn tell_refused(&self, publication: &Publication, error: &AppendError) {
+        let AppendError::NoMailbox { refusals } = error else {
+            return;
+        };
+        let recipients = publication.recipients().iter().filter(|id| !id.is_bot());
+        let refused: Vec<_> = recipients
+            .zip(refusals)
+            .map(|(recipient, refusal)| RefusedRecipient {
+                recipient: recipient.clone(),
+                refusal: Refusal::from(*refusal),
+            })
+            .collect();
+        self.tell_undeliverable(publication, &refused);
     }
 
     fn settle(

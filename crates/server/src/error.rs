@@ -23,6 +23,9 @@ pub enum StartError {
     /// The system has no threads for deliveries.
     #[error("cannot start the threads that deliver messages")]
     Threads(#[source] io::Error),
+    /// The events out cannot be started.
+    #[error("cannot start the events")]
+    Events(#[from] tidewire_notify::StartError),
     /// The messaging limits contradict each other.
     #[error("invalid messaging settings")]
     Hub(#[from] ConfigError),

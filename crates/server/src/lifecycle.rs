@@ -19,9 +19,10 @@ use tidewire::{
     service::{self, Workers},
     ws::{ProxyProtocol, RunningServer, Server, ServerConfig},
 };
-use tidewire_dialect::Classic;
-use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
-use tidewire_hub::{Hub, Ports, UserId};
+use tidewire_dialect::{Classic, Dialect as _, Payload};
+use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
+use tidewire_hub::{Hub, Ports, Publication, UserId};
+use tidewire_notify::Notifier;
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
@@ -49,6 +50,7 @@ pub struct Running {
     pub(crate) hub: Arc<Hub>,
     pub(crate) mailbox: Arc<SqliteMailbox>,
     threads: Arc<DeliveryThreads>,
+    notifier: Notifier,
     pub(crate) messaging: Arc<OnceLock<RunningServer>>,
     pub(crate) rest: Option<(RestServer, Served)>,
     urls: Vec<(&'static str, String)>,
@@ -92,6 +94,9 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
     ports.executor = Arc::<DeliveryThreads>::clone(&threads);
+    let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(&mailbox);
+    let notifier = Notifier::start(&settings.events, &outbox, Arc::new(message_json))?;
+    ports.outbox = (!settings.events.targets.is_empty()).then_some(outbox);
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
     let stats = stats_of(&messaging);
@@ -144,6 +149,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         hub,
         mailbox,
         threads,
+        notifier,
         messaging,
         rest,
         urls,
@@ -182,6 +188,7 @@ impl Running {
             finished(messaging.map(|server| server.drain(drain))),
             finished(self.rest.map(|(server, _served)| server.drain(drain)))
         );
+        self.notifier.stop().await;
         let (mailbox, threads) = (self.mailbox, self.threads);
         let stopped = tokio::task::spawn_blocking(move || {
             mailbox.stop();
@@ -192,6 +199,14 @@ impl Running {
             tracing::error!(%error, "the store was not closed properly");
         }
         messaging && rest
+    }
+}
+
+/// A message as events have it: as classic clients get it.
+fn message_json(publication: &Publication) -> String {
+    match Classic::publication(publication) {
+        Some(Payload::Text(text)) => text,
+        Some(_) | None => "null".to_owned(),
     }
 }
 

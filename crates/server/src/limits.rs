@@ -114,6 +114,7 @@ pub(crate) fn hub_config(settings: &Settings) -> HubConfig {
     let mailbox = &settings.config.mailbox;
     let mut config = settings.config.chat.clone();
     config.stores = mailbox.stores();
+    config.events = settings.events.selection.clone();
     config.mailbox_messages_max = usize::try_from(mailbox.user_messages_max).unwrap_or(usize::MAX);
     config
 }
@@ -121,6 +122,7 @@ pub(crate) fn hub_config(settings: &Settings) -> HubConfig {
 pub(crate) fn store_config(settings: &Settings) -> StoreConfig {
     let mut config = settings.config.mailbox.clone().opened();
     config.dir = PathBuf::from(&settings.config.data_dir);
+    config.outbox = settings.events.outbox.clone();
     config
 }
 

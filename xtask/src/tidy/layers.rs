@@ -27,10 +27,12 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("tidewire-hub", "tidewire-proto", "the hub knows no wire"),
 ];
 
-/// The only crates in which sockets and messaging meet, and the one that tries the parsers of both.
+/// The only crates in which sockets and messaging meet, the one that tries the parsers of both, and the one that passes
+/// events on, which knows no sockets of clients.
 const JOINING: &[&str] = &[
     "tidewire-cli",
     "tidewire-server",
+    "tidewire-notify",
     "tidewire-bench",
     "tidewire-fuzz",
 ];

@@ -20,6 +20,7 @@ pub fn message(users: &[&str], payload: &[u8], ttl_ms: Option<u64>) -> Append {
         body: Bytes::copy_from_slice(payload),
         sender: None,
         ttl_ms,
+        events: Vec::new(),
     }
 }
 

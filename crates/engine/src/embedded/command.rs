@@ -3,8 +3,8 @@
 //! In: a caller's request with its completion. Out: its size, whose turn it belongs to, and room
 //! for what is planned for it.
 
-use super::{plan::Plan, snapshot::OnSnapshot};
-use crate::{Append, OnAppend, OnPurge, OnRead, Purge, UserKey};
+use super::{outbox::OutboxCommand, plan::Plan, snapshot::OnSnapshot};
+use crate::{Append, OnAppend, OnPurge, OnRead, OutboxError, Purge, UserKey};
 
 /// A request with its completion.
 pub(super) enum Command {
@@ -23,6 +23,10 @@ pub(super) enum Command {
     },
     Snapshot {
         done: OnSnapshot,
+    },
+    Outbox {
+        request: OutboxCommand,
+        plan: Result<(), OutboxError>,
     },
 }
 
@@ -54,7 +58,11 @@ impl Command {
         match self {
             Self::Append { append, .. } => Size {
                 messages: append.recipients.len().max(1),
-                bytes: append.body.len(),
+                bytes: append_bytes(append),
+            },
+            Self::Outbox { request, .. } => Size {
+                messages: 1,
+                bytes: request.payload_bytes(),
             },
             Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => Size {
                 messages: 1,
@@ -66,7 +74,8 @@ impl Command {
     /// Payload this command holds in memory.
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
-            Self::Append { append, .. } => append.body.len(),
+            Self::Append { append, .. } => append_bytes(append),
+            Self::Outbox { request, .. } => request.payload_bytes(),
             Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => 0,
         }
     }
@@ -77,9 +86,27 @@ impl Command {
         match self {
             Self::Append { append, .. } => append.sender.as_ref().map(|sender| &sender.user),
             Self::Read { read, .. } => Some(&read.user),
+            Self::Outbox { request, .. } => request.submitter(),
             Self::Purge { .. } | Self::Snapshot { .. } => None,
         }
     }
+
+    /// Returns whether it is an event that nobody can take back, such as the end of a session. Such commands may wait beyond
+    /// the bound of the others.
+    pub(super) fn is_event(&self) -> bool {
+        matches!(
+            self,
+            Self::Outbox {
+                request: OutboxCommand::Append { .. },
+                ..
+            }
+        )
+    }
+}
+
+fn append_bytes(append: &Append) -> usize {
+    let events = append.events.iter().map(|event| event.body.len());
+    append.body.len() + events.sum::<usize>()
 }
 
 impl Size {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use tidewire_table::{DAY, HOUR, MILLISECOND, SECOND, Size, Table as _, table};
 
 use super::{error::OpenError, senders::Amount};
+use crate::OutboxConfig;
 
 table! {
     /// What is kept for absent users. All of it is disk, not memory, unless said otherwise. The limits are checked
@@ -70,6 +71,8 @@ table! {
         /// Directory of the store. It is created (mode 0700) if absent and belongs to one process
         /// at a time. It must be on a local file system whose fsync can be trusted.
         dir: PathBuf = PathBuf::new();
+        /// The room for events for other systems.
+        outbox: OutboxConfig = OutboxConfig::default();
     }
 }
 

@@ -386,6 +386,11 @@ impl Database {
         sort(error, || files::has_no_room(&self.dir))
     }
 
+    /// For the tables that stand beside those of the mailboxes.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())

@@ -107,6 +107,7 @@ mod tests {
                     limited: true,
                 }),
                 ttl_ms: None,
+                events: Vec::new(),
             },
             done: Box::new(|_| {}),
             plan: Ok(Vec::new()),

@@ -32,6 +32,7 @@ mod index; // what is pending, in memory
 mod load; // from the file to the index
 mod rename; // keys that are spelt otherwise now
 mod mark; // how many commits there were
+mod outbox; // events for other systems
 mod meta; // the store's row about itself
 mod plan; // does it fit, and where
 mod fair; // whose turn it is
@@ -52,8 +53,12 @@ mod writer; // the thread
 mod tests;
 
 use std::{
+    cell::Cell,
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle, ThreadId},
 };
 
@@ -74,6 +79,7 @@ use self::{
     database::{Database, Fault},
     files::DirLock,
     mark::Mark,
+    outbox::{OutboxCommand, OutboxShared, OutboxState},
     queue::Queue,
     rename::Respell,
     stats::Counters,
@@ -81,7 +87,9 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    Append, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Purge, SubmitError, UserKey,
+    Append, DeadLetter, EventBatch, Mailbox, MailboxStats, NewEvent, OnAppend, OnNewEvents,
+    OnOutbox, OnPurge, OnRead, Outbox, OutboxStats, Purge, SubmitError, TargetCursor, TargetName,
+    TargetRegistration, UserKey,
 };
 
 /// Durable mailboxes in one SQLite file.
@@ -92,6 +100,7 @@ pub struct SqliteMailbox {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     thread_id: ThreadId,
+    has_registered: AtomicBool,
 }
 
 /// What the callers and the store's thread share.
@@ -99,6 +108,7 @@ pub struct SqliteMailbox {
 struct Shared {
     queue: Queue,
     counters: Counters,
+    outbox: OutboxShared,
 }
 
 impl SqliteMailbox {
@@ -169,6 +179,7 @@ impl SqliteMailbox {
             shared,
             thread: Mutex::new(Some(thread)),
             thread_id,
+            has_registered: AtomicBool::new(false),
         }))
     }
 }
@@ -211,14 +222,17 @@ fn load(
     let shared = Arc::new(Shared {
         queue: Queue::new(config.queue_max, config.queue_bytes_max),
         counters: Counters::default(),
+        outbox: OutboxShared::default(),
     });
     let dir = config.dir.clone();
+    let outbox = OutboxState::load(&database, config.outbox.clone()).map_err(failed)?;
     let opened = Opened {
         database,
         meta,
         mark,
         marked_commits,
         loaded,
+        outbox,
     };
     let mut store = Store::new(Arc::clone(&shared), config, opened, clock);
     match store.write(std::iter::empty()) {
@@ -288,6 +302,85 @@ impl Mailbox for SqliteMailbox {
         {
             tracing::error!("the store's thread panicked while failing");
         }
+    }
+}
+
+impl SqliteMailbox {
+    fn request(&self, request: OutboxCommand) -> Result<(), SubmitError> {
+        let plan = Ok(());
+        self.shared.queue.push(Command::Outbox { request, plan })
+    }
+}
+
+impl Outbox for SqliteMailbox {
+    fn append_events(&self, events: Vec<NewEvent>, done: OnOutbox<()>) -> Result<(), SubmitError> {
+        self.request(OutboxCommand::Append { events, done })
+    }
+
+    fn read_events(
+        &self,
+        after: u64,
+        events_max: usize,
+        bytes_max: usize,
+        done: OnOutbox<EventBatch>,
+    ) -> Result<(), SubmitError> {
+        self.request(OutboxCommand::Read {
+            after,
+            events_max,
+            bytes_max,
+            done,
+        })
+    }
+
+    fn advance(&self, target: &TargetName, up_to: u64) -> Result<(), SubmitError> {
+        self.shared.queue.advance(target, up_to)
+    }
+
+    fn register_targets(
+        &self,
+        targets: Vec<TargetRegistration>,
+        done: OnOutbox<Vec<TargetCursor>>,
+    ) -> Result<(), SubmitError> {
+        let is_first = !self.has_registered.swap(true, Ordering::Relaxed);
+        let request = OutboxCommand::Register {
+            targets,
+            is_first,
+            done,
+        };
+        self.request(request)
+    }
+
+    fn bury(&self, letter: DeadLetter, done: OnOutbox<()>) -> Result<(), SubmitError> {
+        self.request(OutboxCommand::Bury { letter, done })
+    }
+
+    fn dead_letters(
+        &self,
+        after: u64,
+        letters_max: usize,
+        done: OnOutbox<Vec<DeadLetter>>,
+    ) -> Result<(), SubmitError> {
+        self.request(OutboxCommand::DeadLetters {
+            after,
+            letters_max,
+            done,
+        })
+    }
+
+    fn remove_dead_letters(&self, ids: Vec<u64>, done: OnOutbox<u64>) -> Result<(), SubmitError> {
+        self.request(OutboxCommand::RemoveDead {
+            ids,
+            done,
+            removed: Cell::new(0),
+        })
+    }
+
+    fn on_new_events(&self, told: OnNewEvents) {
+        self.shared.outbox.on_new_events(told);
+    }
+
+    fn outbox_stats(&self) -> OutboxStats {
+        self.shared.outbox.stats()
     }
 }
 

@@ -17,13 +17,14 @@ use super::{
     command::{BatchBounds, Command, Size},
     fair::Turns,
 };
-use crate::{SubmitError, UserKey};
+use crate::{SubmitError, TargetName, UserKey};
 
 /// What one take has found.
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) commands: VecDeque<Command>,
     pub(super) acks: HashMap<UserKey, u64>,
+    pub(super) advances: HashMap<TargetName, u64>,
     /// No more commands will come, and these are the last ones.
     pub(super) finished: bool,
 }
@@ -46,6 +47,7 @@ struct State {
     /// Payload bytes of both, each payload counted once.
     payload_bytes: usize,
     acks: HashMap<UserKey, u64>,
+    advances: HashMap<TargetName, u64>,
     closed: bool,
     /// Whether the store's thread waits: a wake-up costs a system call, so none is sent to a
     /// thread that is awake.
@@ -81,7 +83,12 @@ impl Queue {
         // Only payloads count against the bytes, so reads go on while they are used up.
         let bytes = state.payload_bytes.saturating_add(payload_bytes);
         let is_too_much = payload_bytes > 0 && state.payload_bytes > 0 && bytes > self.bytes_max;
-        if state.commands.len() + state.turns_len >= self.commands_max || is_too_much {
+        let commands_max = if command.is_event() {
+            self.commands_max.saturating_mul(EVENTS_FACTOR)
+        } else {
+            self.commands_max
+        };
+        if state.commands.len() + state.turns_len >= commands_max || is_too_much {
             return Err(SubmitError::Busy);
         }
         state.payload_bytes = bytes;
@@ -101,6 +108,21 @@ impl Queue {
             return Ok(());
         }
         state.acks.insert(UserKey::clone(user), up_to);
+        self.wake(state);
+        Ok(())
+    }
+
+    /// The same for the cursor of a target.
+    pub(super) fn advance(&self, target: &TargetName, up_to: u64) -> Result<(), SubmitError> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(SubmitError::Closed);
+        }
+        if let Some(merged) = state.advances.get_mut(target) {
+            *merged = up_to.max(*merged);
+            return Ok(());
+        }
+        state.advances.insert(TargetName::clone(target), up_to);
         self.wake(state);
         Ok(())
     }
@@ -133,6 +155,7 @@ impl Queue {
             state.waiting = false;
         }
         let acks = std::mem::take(&mut state.acks);
+        let advances = std::mem::take(&mut state.advances);
         let commands = std::mem::take(&mut state.commands);
         let size = std::mem::take(&mut state.size);
         let closed = state.closed;
@@ -141,6 +164,7 @@ impl Queue {
             return Taken {
                 commands,
                 acks,
+                advances,
                 finished: closed,
             };
         }
@@ -156,6 +180,7 @@ impl Queue {
         Taken {
             commands,
             acks,
+            advances,
             finished: state.closed && state.commands.is_empty() && state.turns_len == 0,
         }
     }
@@ -171,6 +196,13 @@ impl Queue {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.commands.is_empty() && self.turns_len == 0 && self.acks.is_empty() && !self.closed
+        self.commands.is_empty()
+            && self.turns_len == 0
+            && self.acks.is_empty()
+            && self.advances.is_empty()
+            && !self.closed
     }
 }
+
+/// How many times as many events may wait as other commands.
+const EVENTS_FACTOR: usize = 8;

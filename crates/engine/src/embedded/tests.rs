@@ -40,6 +40,7 @@ fn append(store: &SqliteMailbox, payload: &str) -> Result<Appended, AppendError>
         body,
         sender: None,
         ttl_ms: None,
+        events: Vec::new(),
     };
     let done = Box::new(move |result| drop(sender.send(result)));
     store.append(append, done).expect("taken");

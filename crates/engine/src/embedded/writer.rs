@@ -22,7 +22,7 @@ use super::{
     stats,
     store::Store,
 };
-use crate::{AppendError, Appended, ReadError};
+use crate::{AppendError, Appended, OutboxError, ReadError};
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -102,6 +102,7 @@ impl Writer {
         self.in_flight = taken.commands;
         self.store.expire();
         self.store.ack(taken.acks.iter());
+        self.store.outbox.advance(taken.advances.iter());
         let due = self.flush_at.is_some_and(|at| at <= Instant::now());
         if self.plan()? || due || self.store.owes_clock() {
             self.commit()?;
@@ -150,10 +151,18 @@ impl Writer {
     fn plan(&mut self) -> rusqlite::Result<bool> {
         let mut reserved = Reserved::default();
         let mut any = false;
+        self.store.outbox.begin_batch();
         for command in &mut self.in_flight {
-            if let Command::Append { append, plan, .. } = command {
-                *plan = self.store.plan(append, &mut reserved)?;
-                any |= plan.is_ok();
+            match command {
+                Command::Append { append, plan, .. } => {
+                    *plan = self.store.plan(append, &mut reserved)?;
+                    any |= plan.is_ok();
+                }
+                Command::Outbox { request, plan } => {
+                    *plan = self.store.plan_outbox(request);
+                    any |= plan.is_ok() && request.writes();
+                }
+                Command::Read { .. } | Command::Purge { .. } | Command::Snapshot { .. } => {}
             }
         }
         Ok(any)
@@ -165,6 +174,8 @@ impl Writer {
         self.store.retake_reserve()?;
         let mut result = self.store.write(self.in_flight.iter());
         if matches!(result, Err(Fault::DiskFull)) && self.store.owes_write() {
+            // Deleting their rows makes room, telling of them takes some.
+            self.store.outbox.lose_expired();
             result = self.store.write(std::iter::empty());
             if matches!(result, Err(Fault::DiskFull)) {
                 let freed = self.store.write_shared_rows();
@@ -219,10 +230,19 @@ impl Writer {
             .disk_full
             .store(true, Ordering::Relaxed);
         for command in &mut self.in_flight {
-            if let Command::Append { plan, .. } = command
-                && plan.is_ok()
-            {
-                *plan = Err(AppendError::DiskFull);
+            match command {
+                Command::Append { plan, .. } if plan.is_ok() => {
+                    *plan = Err(AppendError::DiskFull);
+                }
+                Command::Outbox { request, plan } if plan.is_ok() && request.writes() => {
+                    *plan = Err(OutboxError::DiskFull);
+                    self.store.outbox.lose(request.events_len());
+                }
+                Command::Append { .. }
+                | Command::Outbox { .. }
+                | Command::Read { .. }
+                | Command::Purge { .. }
+                | Command::Snapshot { .. } => {}
             }
         }
         let now = Instant::now();
@@ -264,6 +284,7 @@ impl Writer {
                         return Err(error);
                     }
                 },
+                Command::Outbox { request, plan } => self.store.complete_outbox(request, plan)?,
                 Command::Read { read, done } => match self.store.read(&read) {
                     Ok(batch) => done(Ok(batch)),
                     Err(error) => {
@@ -273,6 +294,7 @@ impl Writer {
                 },
             }
         }
+        self.store.tell_new_events();
         Ok(())
     }
 
@@ -303,6 +325,7 @@ impl Writer {
                     Command::Read { done, .. } => done(Err(ReadError::Failed { reason })),
                     Command::Purge { done, .. } => done(Err(ReadError::Failed { reason })),
                     Command::Snapshot { done } => done(Err(SnapshotError::Failed { reason })),
+                    Command::Outbox { request, .. } => request.store_failed(reason),
                 }));
                 if told.is_err() {
                     tracing::error!("a completion panicked");

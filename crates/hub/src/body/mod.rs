@@ -157,7 +157,7 @@ fn read(body: &[u8]) -> Result<(MessageId, UserId, Parts), BodyError> {
 }
 
 /// LEB128: seven bits per byte, the lowest first.
-fn push_len(mut len: usize, out: &mut Vec<u8>) {
+pub(crate) fn push_len(mut len: usize, out: &mut Vec<u8>) {
     loop {
         let [low, ..] = len.to_le_bytes();
         len >>= 7;
@@ -169,7 +169,7 @@ fn push_len(mut len: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn take_len(rest: &mut &[u8]) -> Option<usize> {
+pub(crate) fn take_len(rest: &mut &[u8]) -> Option<usize> {
     let mut len = 0_usize;
     for index in 0..LEN_BYTES_MAX {
         let (byte, tail) = rest.split_first()?;

@@ -17,7 +17,7 @@ use std::{
 
 use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
 use tidewire_dialect::{Dialect, Ending};
-use tidewire_hub::{Begin, CommandError, Event, Mark, Outgoing, Session, Unproven};
+use tidewire_hub::{Begin, CommandError, Event, Mark, Outgoing, Session, SessionEnd, Unproven};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
@@ -299,6 +299,12 @@ impl<D: Dialect> ChatConnection<D> {
     /// frame of its own proves nothing: the peer may have left without reading.
     fn closing(&mut self, frame: Option<&CloseFrame>) {
         let ours = self.socket.started_close();
+        if let (Some(session), Some(frame)) = (&self.session, ours.as_ref().or(frame)) {
+            session.ends_with(SessionEnd {
+                code: frame.code.0,
+                reason: frame.reason.clone(),
+            });
+        }
         self.end_session();
         if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
             && self.close_proves
@@ -384,6 +390,12 @@ impl<D: Dialect> ChatConnection<D> {
     /// Ends the session at once and the connection with a closing handshake.
     fn end(&mut self, ending: &Ending<'_, D::Error>) {
         let close = D::close(ending);
+        if let Some(session) = &self.session {
+            session.ends_with(SessionEnd {
+                code: close.code,
+                reason: close.reason.to_string(),
+            });
+        }
         self.taken = Vec::new();
         self.end_session();
         self.socket

@@ -68,6 +68,7 @@ impl Config {
         );
         types(check, "chat.live_only_types", &chat.live_only_types);
         time_zone(check, &chat.time_zone);
+        let events = tidewire_notify::check(check, &self.events, &self.targets);
         check.log_level("log.level", &self.log.level);
         agreement(
             check,
@@ -80,6 +81,7 @@ impl Config {
             config: self.clone(),
             server: messaging?,
             rest,
+            events: events?,
             allowed_origins,
             warnings: Vec::new(),
         };

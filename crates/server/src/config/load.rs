@@ -117,12 +117,14 @@ fn reload_with(
 
 impl Config {
     /// Returns this configuration with the values that `running` has for what a running server cannot change: the
-    /// store, the sockets it listens on, the threads, and what is told to the hub and the log at the start.
+    /// store, the events and their targets, the sockets it listens on, the threads, and what is told to the hub and the log at the start.
     fn with_fixed_keys_of(&self, running: &Self) -> Self {
         let mut effective = self.clone();
         effective.data_dir.clone_from(&running.data_dir);
         effective.chat.clone_from(&running.chat);
         effective.mailbox.clone_from(&running.mailbox);
+        effective.events.clone_from(&running.events);
+        effective.targets.clone_from(&running.targets);
         effective.log.clone_from(&running.log);
         let (server, rest) = (&mut effective.server, &mut effective.rest);
         server.listen.clone_from(&running.server.listen);

@@ -29,6 +29,8 @@ pub struct Settings {
     pub server: ListenerSettings,
     /// The listener of the REST API; `None` when it is not served.
     pub rest: Option<ListenerSettings>,
+    /// The events out.
+    pub events: tidewire_notify::Settings,
     /// Origins besides the server's own.
     pub allowed_origins: AllowedOrigins,
     /// Settings that are allowed but deserve a line in the log at every start.

@@ -1,6 +1,7 @@
 //! [`Config`]: the keys of the server's file, each declared once with default, range and documentation.
 //!
-//! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's and `[mailbox]` the store's.
+//! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's, `[mailbox]`
+//! the store's, `[events]` and `[[targets]]` those of the events out.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tidewire::ws::ControlRate;
 use tidewire_auth::AuthConfig;
 use tidewire_config::{Auth, ForwardedFields, IdentityFiles, LogFormat};
 use tidewire_table::{
-    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, ZeroIsNone, choice, table,
+    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, Tables, ZeroIsNone, choice, table,
 };
 
 choice! {
@@ -43,6 +44,8 @@ table! {
         rest: RestConfig as Switched;
         chat: tidewire_hub::Config as Nested;
         mailbox: tidewire_engine::embedded::Config as Nested;
+        events: tidewire_notify::EventsConfig as Nested;
+        targets: Vec<tidewire_notify::TargetConfig> as Tables, example "[[targets]]";
         log: LogConfig as Nested;
     }
 }

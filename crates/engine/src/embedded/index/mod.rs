@@ -23,6 +23,14 @@ pub(in crate::embedded) struct Totals {
     pub(in crate::embedded) users: u64,
 }
 
+/// A message that has expired; its row is in the file until the next transaction that deletes rows.
+#[derive(Debug)]
+pub(in crate::embedded) struct ExpiredEntry {
+    pub(in crate::embedded) user: UserKey,
+    pub(in crate::embedded) row: i64,
+    pub(in crate::embedded) offset: u64,
+}
+
 #[derive(Debug)]
 pub(in crate::embedded) struct Index {
     users: HashMap<UserKey, User>,
@@ -35,6 +43,8 @@ pub(in crate::embedded) struct Index {
     totals: Totals,
     senders: Senders,
     shared: SharedRows,
+    /// Messages that have expired, while that is noted.
+    expired: Option<Vec<ExpiredEntry>>,
     /// Shared rows that the user in hand has just left.
     left_rows: Vec<(i64, Leaving)>,
 }
@@ -50,6 +60,7 @@ impl Index {
             totals: Totals::default(),
             senders: Senders::default(),
             shared: SharedRows::default(),
+            expired: None,
             left_rows: Vec::new(),
         }
     }
@@ -151,9 +162,22 @@ impl Index {
             if let Some(state) = self.users.get_mut(&user) {
                 state.due_ms = None;
             }
-            expired += self.drop_where(&user, |slot| slot.expiry_ms <= now_ms);
+            expired += self.drop_where(&user, true, |slot| slot.expiry_ms <= now_ms);
         }
         expired
+    }
+
+    /// From now on notes what expires, or does not.
+    pub(in crate::embedded) fn note_expired(&mut self, noted: bool) {
+        self.expired = noted.then(Vec::new);
+    }
+
+    /// Takes what has expired since the last call, if that is noted.
+    pub(in crate::embedded) fn take_expired(&mut self) -> Vec<ExpiredEntry> {
+        self.expired
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Drops what `purge` selects; returns how many messages left.
@@ -172,18 +196,30 @@ impl Index {
         };
         users
             .iter()
-            .map(|user| self.drop_where(user, |slot| slot.sender == Some(sender)))
+            .map(|user| self.drop_where(user, false, |slot| slot.sender == Some(sender)))
             .sum()
     }
 
     /// Drops the messages of one mailbox for which `drops` holds; returns how many.
-    fn drop_where(&mut self, user: &UserKey, drops: impl Fn(&Slot) -> bool) -> u64 {
+    fn drop_where(
+        &mut self,
+        user: &UserKey,
+        is_expiry: bool,
+        drops: impl Fn(&Slot) -> bool,
+    ) -> u64 {
         let Some(state) = self.users.get_mut(user) else {
             return 0;
         };
         let before = state.pending.len();
         for slot in std::mem::take(&mut state.pending) {
             if drops(&slot) {
+                if is_expiry && let Some(expired) = &mut self.expired {
+                    expired.push(ExpiredEntry {
+                        user: UserKey::clone(user),
+                        row: slot.row.seq(),
+                        offset: slot.offset,
+                    });
+                }
                 if slot.row.is_shared() {
                     self.left_rows.push((slot.row.seq(), Leaving::Anywhere));
                 }
@@ -215,7 +251,7 @@ impl Index {
             .collect();
         users
             .iter()
-            .map(|user| self.drop_where(user, is_over))
+            .map(|user| self.drop_where(user, true, is_over))
             .sum()
     }
 

@@ -4,6 +4,7 @@
 //! once; its row follows with a later transaction. So a transaction that fails for want of
 //! room needs nothing undone in memory, and what has left is never handed out again.
 
+mod events; // what the outbox is asked
 mod read; // handing out what is pending
 mod room; // what the disk has room for
 mod write; // one transaction
@@ -20,6 +21,7 @@ use super::{
     load::{Damage, Loaded},
     mark::Mark,
     meta::Meta,
+    outbox::OutboxState,
     plan::{Plan, Planned, Reserved, Room},
     reserve::Reserve,
     snapshot::Held,
@@ -36,6 +38,7 @@ pub(super) struct Opened {
     /// The commits there have been at least.
     pub(super) marked_commits: u64,
     pub(super) loaded: Loaded,
+    pub(super) outbox: OutboxState,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,9 @@ pub(super) struct Store {
     log_pages: u64,
     /// Somebody copies the file.
     held: Held,
+    pub(super) outbox: OutboxState,
+    /// Events have been stored since those who wait for them were told.
+    has_new_events: bool,
 }
 
 impl Store {
@@ -75,6 +81,7 @@ impl Store {
             mark,
             marked_commits,
             loaded,
+            outbox,
         } = opened;
         let reserve = Reserve::take(&config.dir, config.reserve_bytes);
         let is_meta_sound = meta.is_some();
@@ -99,6 +106,8 @@ impl Store {
             reserve,
             log_pages: 0,
             held: Held::default(),
+            outbox,
+            has_new_events: false,
         };
         if !is_meta_sound {
             stats::add(&store.shared.counters.corrupt, 1);
@@ -132,6 +141,7 @@ impl Store {
         }
         if expired > 0 {
             self.shared.counters.set_store_full(false);
+            self.outbox.note_expired(self.index.take_expired());
             // Who sees that something has expired sees that it does not wait any more.
             self.gauge();
             stats::add(&self.shared.counters.expired, expired);
@@ -164,6 +174,9 @@ impl Store {
         append: &Append,
         reserved: &mut Reserved,
     ) -> rusqlite::Result<Plan> {
+        if self.outbox.admit(&append.events, true).is_err() {
+            return Ok(Err(AppendError::OutboxFull));
+        }
         let mut last_offsets = Vec::with_capacity(append.recipients.len());
         for user in &append.recipients {
             last_offsets.push(self.last_offset(user)?);
@@ -302,7 +315,10 @@ impl Store {
 
     /// Whether memory is ahead of the file.
     pub(super) fn owes_write(&self) -> bool {
-        self.index.is_dirty() || !self.damage.is_empty() || !self.epoch_saved
+        self.index.is_dirty()
+            || self.outbox.is_dirty()
+            || !self.damage.is_empty()
+            || !self.epoch_saved
     }
 
     /// Whether the store's time has to be written although nothing else has.

@@ -25,6 +25,11 @@ impl Store {
         commands: impl Iterator<Item = &'a Command>,
     ) -> Result<(), Fault> {
         let rows_max = self.rows_max();
+        let rows_max = if self.outbox.holds_rows() {
+            0
+        } else {
+            rows_max
+        };
         let owed = self.index.owed_rows(rows_max);
         // A user's row may go only with or after the rows that it tells about.
         let dirty = if owed.len() == self.index.owed_rows_len() {
@@ -53,7 +58,11 @@ impl Store {
     ) -> Result<(), Fault> {
         let mut meta = self.next_meta();
         let mut pages = 3 + owed.len() as u64;
+        let mut events = self.outbox.write();
         self.database.transact(|database| {
+            let expired = self
+                .outbox
+                .expired_events(database, meta.wall_ms, &mut events)?;
             self.write_damage(database, meta.clock_ms)?;
             for seq in owed {
                 self.write_shared(database, *seq)?;
@@ -61,9 +70,13 @@ impl Store {
             for user in dirty {
                 pages += self.write_user(database, user, &mut meta)?;
             }
+            self.outbox.write_events(database, &expired, &mut events)?;
             for command in commands {
                 pages += write_append(database, command)?;
+                self.outbox
+                    .write_command(database, command, meta.wall_ms, &mut events)?;
             }
+            self.outbox.finish(database, &mut events)?;
             database.put_meta(&meta)
         })?;
         self.damage = Damage::default();
@@ -71,6 +84,9 @@ impl Store {
         // What was written, first: then who is not listed any more may give up his row.
         self.index.settle(dirty.len());
         self.index.settle_rows(owed.len());
+        self.has_new_events |= events.has_events();
+        pages += events.pages();
+        self.outbox.written(events);
         self.committed(meta, pages);
         Ok(())
     }
