@@ -43,6 +43,10 @@ impl Authenticator {
         }
     }
 
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Decides about a request by its header fields; returns who it is.
     ///
     /// A field that a kind looks at and that occurs twice does not count for that kind, even if one of the two, or

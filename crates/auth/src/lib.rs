@@ -27,6 +27,7 @@ mod credentials; // header bytes → credentials
 mod error; // what can be wrong with it
 mod headers; // the header fields of a request
 mod identity; // who passed, and what it may do
+mod outgoing; // the same tables for requests of ours
 mod query; // parameters of a request's query
 mod reference; // `${env:…}` and `${file:…}`
 mod resolve; // config → authenticator
@@ -39,8 +40,9 @@ pub use credentials::BEARER_SUBPROTOCOL;
 pub use error::{AuthError, AuthRule};
 pub use headers::Headers;
 pub use identity::{Grants, Identity, Scope};
+pub use outgoing::{Outgoing, OutgoingError};
 pub use query::{MalformedParameter, decode_parameter, first_parameter, raw_parameters};
-pub use reference::{Lookup, LookupError, NoLookup};
+pub use reference::{Lookup, LookupError, NoLookup, resolve_text};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;
 pub use user_name::{USER_NAME_BYTES_MAX, UserNameError, composed, user_name};

@@ -51,7 +51,10 @@ impl Lookup for NoLookup {
 /// A text with `${` that is not one whole reference is an error: the author meant a
 /// reference, and taking the text literally would set a password nobody knows of. A secret
 /// that really contains `${` belongs in a file; what a reference yields is never looked at again.
-pub(crate) fn resolve_text(text: &Secret, lookup: &dyn Lookup) -> Result<Secret, AuthRule> {
+///
+/// # Errors
+/// [`AuthRule::BadReference`] and [`AuthRule::Unresolved`].
+pub fn resolve_text(text: &Secret, lookup: &dyn Lookup) -> Result<Secret, AuthRule> {
     let raw = text.expose();
     if !raw.contains("${") {
         return Ok(text.clone());

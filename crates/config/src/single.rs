@@ -8,7 +8,7 @@ use std::{
 };
 
 use tidewire::net::{Address, AddressError, UnixOptions};
-use tidewire_auth::{AuthConfig, Authenticator};
+use tidewire_auth::{AuthConfig, Authenticator, Secret, resolve_text};
 use tidewire_proto::proxy::Network;
 
 use crate::{
@@ -157,6 +157,17 @@ impl Checker<'_> {
                     format!("{table}.{}", error.path)
                 };
                 self.complain(&key, Rule::Auth(error.rule));
+                None
+            }
+        }
+    }
+
+    /// A secret, of which a reference is looked up.
+    pub fn secret(&mut self, key: &str, text: &Secret) -> Option<Secret> {
+        match resolve_text(text, self.lookup) {
+            Ok(secret) => Some(secret),
+            Err(rule) => {
+                self.complain(key, Rule::Auth(rule));
                 None
             }
         }

@@ -6,7 +6,7 @@ use tidewire_table::{
     DAY, HOUR, MILLISECOND, MINUTE, OnceThere, SECOND, Size, Tables, choice, table,
 };
 
-use crate::targets::FileConfig;
+use crate::targets::{FileConfig, PostbackConfig, SocketConfig};
 
 table! {
     /// Tells what other systems are told: messages, and what becomes of users and messages. Off while there are no targets.
@@ -54,7 +54,7 @@ choice! {
 }
 
 table! {
-    /// A system that gets events. One of the tables `targets.file` … says of which type it is. Up to 64.
+    /// A system that gets events. One of the tables `[targets.postback]`, `[targets.file]` or `[targets.socket]` says of which type it is. Up to 64.
     pub struct TargetConfig {
         /// Its name in logs, metrics and `fallback`, unlike any other: letters, digits, `-`, `_` and `.`, at most 64.
         /// Tells what it has taken is remembered under this name.
@@ -93,7 +93,9 @@ table! {
         breaker_failures: u32 = 5, in 1..=1_000_000;
         /// Names of targets that get what this one does not take, in turn.
         fallback: Vec<String>;
+        postback: Option<PostbackConfig> as OnceThere = None;
         file: Option<FileConfig> as OnceThere = None;
+        socket: Option<SocketConfig> as OnceThere = None;
     }
 }
 

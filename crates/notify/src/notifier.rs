@@ -17,7 +17,6 @@ use crate::{
     BreakerState, Event, RenderMessage, Settings, StoreError, TargetCounts,
     stats::Counters,
     store::Store,
-    targets::{self, MakeError},
     worker::{Destination, Phase, Worker},
 };
 
@@ -25,9 +24,6 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A target cannot be made.
-    #[error(transparent)]
-    Target(#[from] MakeError),
     /// The store does not answer.
     #[error("the store does not take the targets of events")]
     Store(#[from] StoreError),
@@ -106,7 +102,7 @@ impl Notifier {
         for target in &settings.targets {
             destinations.push(Arc::new(Destination {
                 name: TargetName::from(&*target.config.name),
-                target: targets::make(&target.config)?,
+                target: target.kind.make(&target.config),
                 settings: target.clone(),
                 counters: Counters::default(),
             }));
@@ -185,10 +181,7 @@ impl Targets {
                 .find(|stats| stats.name == destination.name);
             TargetStatus {
                 name: TargetName::clone(&destination.name),
-                kind: targets::types_of(&destination.settings.config)
-                    .first()
-                    .copied()
-                    .unwrap_or_default(),
+                kind: destination.settings.kind.name(),
                 counts: destination.counters.snapshot(),
                 breaker: destination.counters.breaker(),
                 pending: stats.map_or(0, |stats| stats.pending),

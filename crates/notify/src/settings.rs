@@ -10,7 +10,7 @@ use crate::{
     Backoff, EventsConfig, Filter, TargetConfig,
     config::{BackoffConfig, OnFullConfig},
     event::KINDS,
-    targets,
+    targets::{self, Kind},
 };
 
 /// Tells what the events run by; made by [`check`].
@@ -33,6 +33,8 @@ pub struct Settings {
 pub struct TargetSettings {
     /// As it was written.
     pub config: TargetConfig,
+    /// Its type.
+    pub(crate) kind: Kind,
     /// Which events it gets.
     pub filter: Filter,
     /// Tells what happens when the outbox is full and it lags.
@@ -136,9 +138,7 @@ fn target(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<Ta
             is_sound = false;
         }
     }
-    if !one_type(check, at, config) {
-        return None;
-    }
+    let kind = one_type(check, at, config)?;
     let backoff = match config.backoff {
         BackoffConfig::Fixed => Backoff::Fixed(config.retry_interval),
         BackoffConfig::Exponential => Backoff::Exponential {
@@ -157,7 +157,8 @@ fn target(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<Ta
             OnFullConfig::DropOldest => OnFull::DropOldest,
             OnFullConfig::Refuse => OnFull::Refuse,
         },
-        batch_max: config.batch_max,
+        batch_max: config.batch_max.min(kind.batch_max()),
+        kind,
         batch_bytes_max: config.batch_max_size,
         parallel: config.parallel,
         timeout: config.timeout,
@@ -169,8 +170,8 @@ fn target(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<Ta
     })
 }
 
-/// Returns whether exactly one table says of which type a target is, and that one is right.
-fn one_type(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> bool {
+/// The table that says of which type a target is, if it is one and right.
+fn one_type(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<Kind> {
     let types = targets::types_of(config);
     match types.as_slice() {
         [_] => targets::check(check, at, config),
@@ -184,12 +185,12 @@ fn one_type(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> bool {
                 tables.join(", ")
             );
             check.complain(at, Rule::Missing { what });
-            false
+            None
         }
         [_, _, ..] => {
             let what = format!("has several types ({}): expected one", types.join(", "));
             check.complain(at, Rule::Missing { what });
-            false
+            None
         }
     }
 }

@@ -234,6 +234,8 @@ setters!(crate::http::ClientConfig {
     #[cfg(feature = "tls")]
     tls: impl Into<Option<crate::tls::ClientTls>>,
     address: impl Into<Option<Address>>,
+    allow_address: impl Into<Option<crate::http::AllowAddress>>,
+    title_case: bool,
     proxy: impl Into<Option<crate::net::Proxy>>,
     #[cfg(feature = "http2")]
     http2: bool,

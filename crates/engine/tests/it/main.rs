@@ -8,6 +8,7 @@ mod sqlite_copies; // copies of it, also while it works
 mod sqlite_damage; // what it does with a damaged file
 mod sqlite_files; // what it does when its files go away
 mod sqlite_formats; // what it does with stores of earlier programs
+mod sqlite_events; // its outbox of events
 mod sqlite_log; // what it does with a damaged log
 mod sqlite_respelt; // mailboxes under earlier spellings of their users' keys
 mod sqlite_shared; // messages to several users as one row

@@ -1,57 +1,98 @@
-//! The kinds of targets there are.
+//! The types of targets there are.
+//!
+//! A type has a table of keys, which becomes a member of [`TargetConfig`] and of [`Kind`] once it is checked, and a [`Target`].
 
 mod file; // lines of a file
+mod postback; // HTTP requests
+mod socket; // lines and datagrams of sockets
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use tidewire_config::{Checker, quote};
 
-pub use self::file::{FileConfig, FileTarget};
+pub use self::{
+    file::{FileConfig, FileTarget},
+    postback::{PostbackConfig, PostbackFormat, PostbackMethod, PostbackTarget},
+    socket::{SocketConfig, SocketTarget},
+};
+use self::{postback::PostbackSettings, socket::SocketAddress};
 use crate::{Target, TargetConfig};
 
-/// A target could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("the target {name} cannot be used")]
-pub struct MakeError {
-    /// Its name.
-    pub name: String,
-    /// Why.
-    pub source: io::Error,
+/// A checked target of some type.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Postback(Box<PostbackSettings>),
+    File(FileConfig),
+    Socket(SocketAddress),
 }
 
-/// The names of the tables that say of which type a target is.
+/// The names of the tables that say of which type a target is, and are there.
 pub(crate) fn types_of(config: &TargetConfig) -> Vec<&'static str> {
-    let mut types = Vec::new();
-    if config.file.as_ref().is_some_and(|file| file.enabled) {
-        types.push("file");
-    }
-    types
+    let there = [
+        config.postback.as_ref().is_some_and(|table| table.enabled),
+        config.file.as_ref().is_some_and(|table| table.enabled),
+        config.socket.as_ref().is_some_and(|table| table.enabled),
+    ];
+    let named = TYPES.iter().zip(there);
+    named
+        .filter_map(|(name, is_there)| is_there.then_some(*name))
+        .collect()
 }
 
 /// The names of all such tables.
-pub(crate) const TYPES: &[&str] = &["file"];
+pub(crate) const TYPES: &[&str] = &["postback", "file", "socket"];
 
-/// Checks the table of its type. Returns whether it is right.
-pub(crate) fn check(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> bool {
-    match &config.file {
-        Some(file) if file.path.is_empty() => {
-            check.value(&format!("{at}.file.path"), &quote(""), "the path of a file");
-            false
-        }
-        Some(_) | None => true,
+/// Checks the table of the type. `None` only when something was noted.
+pub(crate) fn check(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<Kind> {
+    if let Some(table) = config.postback.as_ref().filter(|table| table.enabled) {
+        let settings = postback::check(check, &format!("{at}.postback"), table)?;
+        return Some(Kind::Postback(Box::new(settings)));
     }
+    if let Some(table) = config.file.as_ref().filter(|table| table.enabled) {
+        if table.path.is_empty() {
+            let key = format!("{at}.file.path");
+            check.value(&key, &quote(""), "the path of a file");
+            return None;
+        }
+        return Some(Kind::File(table.clone()));
+    }
+    let table = config.socket.as_ref().filter(|table| table.enabled)?;
+    let key = format!("{at}.socket.address");
+    let address = socket::check(check, &key, table)?;
+    Some(Kind::Socket(address))
 }
 
-/// Makes the target that a checked configuration means.
-///
-/// # Errors
-/// [`MakeError`]: what it needs of this machine is not there.
-pub(crate) fn make(config: &TargetConfig) -> Result<Arc<dyn Target>, MakeError> {
-    if let Some(file) = &config.file {
-        return Ok(Arc::new(FileTarget::new(file.clone())));
+impl Kind {
+    /// The name of the type.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Postback(_) => "postback",
+            Self::File(_) => "file",
+            Self::Socket(_) => "socket",
+        }
     }
-    Err(MakeError {
-        name: config.name.clone(),
-        source: io::Error::new(io::ErrorKind::InvalidInput, "it has no type"),
-    })
+
+    /// How many events one delivery takes at most.
+    pub(crate) fn batch_max(&self) -> usize {
+        match self {
+            Self::Postback(settings) => settings.batch_max(),
+            Self::File(_) | Self::Socket(_) => usize::MAX,
+        }
+    }
+
+    /// Makes the target. Nothing is connected or opened yet.
+    pub(crate) fn make(&self, config: &TargetConfig) -> Arc<dyn Target> {
+        match self {
+            Self::Postback(settings) => {
+                let settings = PostbackSettings::clone(settings);
+                Arc::new(PostbackTarget::new(
+                    settings,
+                    config.timeout,
+                    config.parallel,
+                ))
+            }
+            Self::File(table) => Arc::new(FileTarget::new(table.clone())),
+            Self::Socket(address) => Arc::new(SocketTarget::new(address.clone())),
+        }
+    }
 }

@@ -81,7 +81,7 @@ pub use builder::{
 #[cfg(feature = "http")]
 pub use cache::{CacheConfig, CacheError, CachedBody, FileCache};
 #[cfg(feature = "http")]
-pub use client::{Client, ClientConfig, ClientHooks, RequestError, ResponseBody};
+pub use client::{AllowAddress, Client, ClientConfig, ClientHooks, RequestError, ResponseBody};
 #[cfg(feature = "http")]
 pub use config::Config;
 #[cfg(feature = "http")]

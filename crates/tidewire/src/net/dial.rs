@@ -67,7 +67,7 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 ///
 /// # Cancel safety
 /// Cancel safe.
-pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found = lookup_host((without_idle_zone(host), port)).await?;
     Ok(alternate(found.collect()))
 }

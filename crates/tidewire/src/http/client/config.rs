@@ -1,6 +1,6 @@
 //! Limits and deadlines of a client, and the way it takes.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, response::Parts};
@@ -39,6 +39,12 @@ pub struct ClientConfig {
     /// Connect here, whatever host the URL names: a Unix socket, or an address that no name resolves to. Goes before
     /// [`proxy`](Self::proxy). Default: none.
     pub address: Option<Address>,
+    /// Decides for each address of a host name whether it may be connected to: the one that is looked at is the one that
+    /// is taken. Not asked with [`address`](Self::address) or a proxy. Default: all may.
+    pub allow_address: Option<AllowAddress>,
+    /// Write the names of header fields as `Content-Type` instead of `content-type`, as old programs expect them. HTTP/2
+    /// knows small letters only. Default false.
+    pub title_case: bool,
     /// The way out: HTTP `CONNECT` or SOCKS5, for http and https alike. Default: none.
     pub proxy: Option<Proxy>,
     /// Offer HTTP/2 to servers of https. Default true.
@@ -50,6 +56,9 @@ pub struct ClientConfig {
     /// Who is told of responses and errors. Default: nobody.
     pub hooks: Option<Arc<dyn ClientHooks>>,
 }
+
+/// Decides whether an address, which a name resolves to, may be connected to.
+pub type AllowAddress = Arc<dyn Fn(&str, IpAddr) -> bool + Send + Sync>;
 
 /// Hooks of a client's requests, besides their results.
 pub trait ClientHooks: Send + Sync {
@@ -85,6 +94,8 @@ impl Default for ClientConfig {
             #[cfg(feature = "tls")]
             tls: None,
             address: None,
+            allow_address: None,
+            title_case: false,
             proxy: None,
             #[cfg(feature = "http2")]
             http2: true,

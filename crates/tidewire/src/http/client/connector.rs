@@ -16,10 +16,10 @@ use hyper_util::{
     rt::TokioIo,
 };
 use tidewire_proto::handshake::Url;
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service as Tower;
 
-use super::ClientConfig;
+use super::{AllowAddress, ClientConfig};
 use crate::net::{Address, Proxy, Socket, Stream, dial, proxy};
 
 /// Makes connections for the pool.
@@ -29,6 +29,7 @@ pub(super) struct Connector(Arc<Settings>);
 struct Settings {
     within: Duration,
     address: Option<Address>,
+    allow_address: Option<AllowAddress>,
     proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ClientTls>,
@@ -77,6 +78,7 @@ impl Connector {
         Self(Arc::new(Settings {
             within: config.connect_timeout,
             address: config.address.clone(),
+            allow_address: config.allow_address.clone(),
             proxy: config.proxy.clone(),
             #[cfg(feature = "tls")]
             tls: config.tls.clone(),
@@ -145,7 +147,7 @@ impl Settings {
             (None, None) => {
                 let failed =
                     |error| ConnectFailure::because(format!("cannot reach {host}:{port}"), error);
-                dial::connect(host, port)
+                self.dial(host, port)
                     .await
                     .map(Socket::from)
                     .map_err(failed)?
@@ -155,6 +157,19 @@ impl Settings {
             return Ok(Link::new(Stream::Plain(stream), false));
         }
         self.secure(host, stream).await
+    }
+
+    /// Connects to one of the addresses of `host` that may be.
+    async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let mut addresses = dial::resolve(host, port).await?;
+        if let Some(allow) = &self.allow_address {
+            addresses.retain(|address| allow(host, address.ip()));
+            if addresses.is_empty() {
+                let text = "no address of this host may be connected to";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
+        }
+        dial::connect_to(addresses).await
     }
 
     #[cfg(feature = "tls")]

@@ -27,7 +27,7 @@ use tokio::{
 
 pub use self::{
     body::ResponseBody,
-    config::{ClientConfig, ClientHooks},
+    config::{AllowAddress, ClientConfig, ClientHooks},
     error::RequestError,
 };
 use self::{connector::Connector, redirect::Redirect};
@@ -72,6 +72,7 @@ impl Client {
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.idle_per_host_max)
             .http1_max_buf_size(config.head_bytes_max.max(BUFFER_BYTES_MIN))
+            .http1_title_case_headers(config.title_case)
             .http1_max_headers(config.head_fields_max);
         #[cfg(feature = "http2")]
         {
