@@ -69,12 +69,12 @@ impl GatewayArguments {
 
 pub(crate) fn run(arguments: &GatewayArguments) -> anyhow::Result<ExitCode> {
     let Some(file) = &arguments.config else {
-        // SocketMaster's words and exit code, which its users' scripts may know.
+        // SocketMaster's words, which its users' scripts may know; the exit code is that of wrong usage everywhere.
         drop(writeln!(
             io::stderr(),
-            "Error: Configuration file not specified"
+            "Error: Configuration file not specified; give it with --config FILE"
         ));
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::from(2));
     };
     // Of everything but the connections, whose threads have runtimes of their own.
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

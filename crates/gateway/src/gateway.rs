@@ -64,10 +64,11 @@ impl Gateway {
             draining: Drain::new(),
             connections: ConnectionCounts::default(),
             backends: Arc::new(connections::ConnectionCounts::of_backends()),
-            memory: memory(&table.settings),
+            memory: MemoryBudget::of_machine(),
             processes: Mutex::default(),
             listening: RwLock::default(),
         };
+        limit(&gateway.memory, &table.settings);
         table.targets().iter().for_each(|it| gateway.begin(it));
         gateway
     }
@@ -146,9 +147,7 @@ impl Gateway {
         new.for_each(|target| self.begin(target));
         let gone = before.targets().iter().filter(|it| !is_in(&table, it));
         let gone: Vec<_> = gone.cloned().collect();
-        let limits = &table.settings.limits;
-        self.memory
-            .set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
+        limit(&self.memory, &table.settings);
         *self.table.write() = table;
         for target in &gone {
             target.retire();
@@ -188,23 +187,27 @@ impl Gateway {
     }
 }
 
-fn memory(settings: &Settings) -> MemoryBudget {
-    let budget = MemoryBudget::of_machine();
+/// Bounds the memory that all clients may hold together.
+fn limit(memory: &MemoryBudget, settings: &Settings) {
     let limits = &settings.limits;
-    budget.set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
+    memory.set_limits(limits.memory_bytes_max, limits.memory_per_connection_max);
     let classic = settings.classic.enabled.then_some(&settings.classic);
-    let rates = settings.endpoints.iter().map(|it| &it.rates);
-    let largest = rates.map(|rates| rates.message_bytes_max);
+    let largest = settings.endpoints.iter().flat_map(|it| {
+        let resume = it.resume.as_ref();
+        [
+            it.rates.message_bytes_max,
+            resume.map_or(0, |resume| resume.bytes_max),
+        ]
+    });
     let largest = largest.chain(classic.map(|classic| classic.message_bytes_max));
-    let (share, message) = (budget.stats().share_bytes_max, largest.max().unwrap_or(0));
+    let (share, message) = (memory.stats().share_bytes_max, largest.max().unwrap_or(0));
     if share < message {
         tracing::warn!(
             share,
-            message,
+            largest = message,
             "a connection may hold less than one largest message, so large ones end their connections with 1013: the process \
              has little memory (see RLIMIT_AS and the control group); lower classic.message_bytes_max and those of the \
-             endpoints' rates, or set limits.memory_per_connection_max"
+             endpoints' rates and resume, or set limits.memory_per_connection_max"
         );
     }
-    budget
 }

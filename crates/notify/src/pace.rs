@@ -138,3 +138,51 @@ impl Breaker {
         self.open_until = Some(now + self.pause.pause(self.openings, random));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S-72.
+    #[test]
+    fn pauses_are_fixed_or_grow_to_a_maximum_with_a_random_part() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Backoff::Fixed(second * 10).pause(7, 5), second * 10);
+        let growing = Backoff::Exponential {
+            first: second,
+            max: second * 60,
+        };
+        for (attempt, full) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (1000, 60)] {
+            let full = second * full;
+            assert_eq!(growing.pause(attempt, u32::MAX), full, "{attempt}");
+            assert_eq!(growing.pause(attempt, 0), full / 2, "{attempt}");
+        }
+    }
+
+    #[test]
+    fn a_breaker_opens_after_failures_in_a_row_and_closes_with_one_delivery() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut breaker = Breaker::new(2, Backoff::Fixed(second));
+        assert!(breaker.failed(now, 0));
+        breaker.works();
+        assert!(breaker.failed(now, 0));
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert!(breaker.failed(now, 0), "it counts for the events");
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(!breaker.failed(now, 0), "one that was under way");
+        assert!(!breaker.allows(now));
+        let later = now + second;
+        assert!(breaker.allows(later));
+        breaker.begin();
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert!(!breaker.allows(later), "one at a time");
+        assert!(!breaker.failed(later, 0));
+        assert!(!breaker.allows(later), "open again");
+        let later = later + second;
+        breaker.begin();
+        breaker.works();
+        assert!(breaker.allows(later));
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+}

@@ -94,6 +94,7 @@ pub enum ProtocolError {
     #[error("compressed message is corrupt")]
     CorruptDeflate,
     /// A compressed message that inflates to more than
+    /// [`DeflateConfig::ratio_floor`](crate::DeflateConfig::ratio_floor) bytes and
     /// [`DeflateConfig::ratio_max`](crate::DeflateConfig::ratio_max) times its size.
     #[error("compressed message inflates to more than {max} times its size")]
     InflateRatio {

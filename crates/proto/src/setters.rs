@@ -46,6 +46,7 @@ setters!(DeflateConfig {
     peer_context_takeover: bool,
     threshold: usize,
     ratio_max: u32,
+    ratio_floor: usize,
     memory_level: u8,
     pool: DeflatePool,
 });

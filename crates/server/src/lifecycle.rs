@@ -22,7 +22,7 @@ use tidewire::{
 use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
-use tidewire_notify::Notifier;
+use tidewire_notify::{Notifier, Targets};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
@@ -68,7 +68,28 @@ pub(crate) struct Served {
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
     telemetry: Arc<Telemetry>,
+    targets: Targets,
     idempotency: Arc<Idempotency>,
+}
+
+impl Served {
+    fn new(
+        settings: &Settings,
+        hub: &Arc<Hub>,
+        mailbox: Arc<dyn Mailbox>,
+        telemetry: Telemetry,
+        targets: Targets,
+    ) -> Self {
+        let rest = &settings.config.rest;
+        let idempotency = Idempotency::new(rest.idempotency_ttl, rest.idempotency_keys_max);
+        Self {
+            hub: Arc::clone(hub),
+            mailbox,
+            telemetry: Arc::new(telemetry),
+            targets,
+            idempotency: Arc::new(idempotency),
+        }
+    }
 }
 
 impl fmt::Debug for Served {
@@ -94,9 +115,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
     ports.executor = Arc::<DeliveryThreads>::clone(&threads);
-    let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(&mailbox);
-    let notifier = Notifier::start(&settings.events, &outbox, Arc::new(message_json))?;
-    ports.outbox = (!settings.events.targets.is_empty()).then_some(outbox);
+    let notifier = events_out(settings, &mailbox, &mut ports)?;
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
     let stats = stats_of(&messaging);
@@ -118,17 +137,15 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
-            let telemetry =
-                Telemetry::new(Arc::clone(&hub), Arc::clone(&port), stats, memory.clone());
-            let served = Served {
-                hub: Arc::clone(&hub),
-                mailbox: port,
-                telemetry: Arc::new(telemetry),
-                idempotency: Arc::new(Idempotency::new(
-                    settings.config.rest.idempotency_ttl,
-                    settings.config.rest.idempotency_keys_max,
-                )),
-            };
+            let targets = notifier.targets();
+            let telemetry = Telemetry::new(
+                Arc::clone(&hub),
+                Arc::clone(&port),
+                stats,
+                memory.clone(),
+                targets.clone(),
+            );
+            let served = Served::new(settings, &hub, port, telemetry, targets);
             let scheme = if rest.tls.is_some() { "https" } else { "http" };
             let server = rest_server(rest, settings, options, served.clone());
             let sockets = activated_or("REST", &rest.listen, || server.bind())?;
@@ -200,6 +217,18 @@ impl Running {
         }
         messaging && rest
     }
+}
+
+/// Starts the workers of the targets, and has the hub make events if there are any.
+fn events_out(
+    settings: &Settings,
+    mailbox: &Arc<SqliteMailbox>,
+    ports: &mut Ports,
+) -> Result<Notifier, StartError> {
+    let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(mailbox);
+    let notifier = Notifier::start(&settings.events, &outbox, Arc::new(message_json))?;
+    ports.outbox = (!settings.events.targets.is_empty()).then_some(outbox);
+    Ok(notifier)
 }
 
 /// A message as events have it: as classic clients get it.
@@ -345,6 +374,7 @@ pub(crate) fn rest_server(
         hub: served.hub,
         mailbox: served.mailbox,
         telemetry: served.telemetry,
+        targets: served.targets,
         idempotency: served.idempotency,
         access,
         body: BodyLimits::default()

@@ -63,7 +63,7 @@ pub(crate) fn limit(memory: &MemoryBudget, settings: &Settings) {
     if share < message {
         tracing::warn!(
             share,
-            message,
+            largest = message,
             "a connection may hold less than one largest message, so large ones are closed with 1013 while they arrive: the \
              process has little memory (see RLIMIT_AS and the control group); lower server.limits.message_bytes_max, or set \
              server.limits.memory_per_connection_max"

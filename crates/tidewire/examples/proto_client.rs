@@ -1,5 +1,5 @@
 //! Talks to `proto_server`: what is typed is a request, whose answer is shown, as are notifications; `!` reconnects, an
-//! empty line stops. A lost connection is made again after a second.
+//! empty line stops. A lost connection is made again within a second.
 //!
 //! ```sh
 //! cargo run -p tidewire --example proto_client -- 127.0.0.1 4444
@@ -12,15 +12,17 @@ use std::time::Duration;
 use console::{Console, Input};
 use tidewire::{
     ErrorChain,
-    fbe::{Client, Connection, RequestError},
+    fbe::{Backoff, Client, DownReason, RequestError, Response},
 };
-use tokio::time::sleep;
 
-/// How long to wait before connecting again.
+/// The longest wait before connecting again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// How long a request waits for its answer.
 const REQUEST: Duration = Duration::from_secs(10);
+
+/// How long the last bytes have on their way.
+const CLOSE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() {
@@ -30,68 +32,37 @@ async fn main() {
     console::say(format_args!("Server port: {port}\n"));
     let client = Client::new(format!("{address}:{port}")).request_timeout(REQUEST);
     console::say("Press Enter to stop the client or '!' to reconnect the client...");
+    console::begin("Client connecting...");
+    console::say("Done!");
+    let client = client
+        .reconnect(Backoff::new(RECONNECT, RECONNECT))
+        .on_down(|reason, _retry_in| {
+            if !matches!(reason, DownReason::Connect(_)) {
+                console::say("Simple protocol client disconnected a session");
+            }
+            let reason = ErrorChain(reason);
+            console::say(format_args!("Simple protocol client: {reason}"));
+        })
+        .start();
     let mut console = Console::new();
     loop {
-        console::begin("Client connecting...");
-        let connected = client.connect().await;
-        console::say("Done!");
-        let next = match connected {
-            Ok(connection) => {
-                console::say("Simple protocol client connected a new session");
-                let next = talk(connection, &mut console).await;
-                console::say("Simple protocol client disconnected a session");
-                next
-            }
-            Err(error) => {
-                let error = ErrorChain(&error);
-                console::say(format_args!("Simple protocol client: {error}"));
-                Next::Later
-            }
-        };
-        match next {
-            Next::Stop => break,
-            Next::AtOnce => {}
-            Next::Later => tokio::select! {
-                () = sleep(RECONNECT) => {}
-                // Whoever wants to stop need not wait.
-                input = console.next() => if input == Input::Stop { break },
+        tokio::select! {
+            received = client.recv() => match received {
+                Some(message) => console::say(format_args!("Received: {}", message.as_ref())),
+                None => break, // it has given up
+            },
+            input = console.next() => match input {
+                Input::Line(line) => tell(client.request(&line).await),
+                Input::Exclamation => client.reconnect(),
+                Input::Stop => break,
             },
         }
     }
+    client.close(CLOSE).await;
     console::say("Client disconnecting...Done!");
 }
 
-/// The step that follows a connection.
-enum Next {
-    Stop,
-    AtOnce,
-    Later,
-}
-
-async fn talk(connection: Connection, console: &mut Console) -> Next {
-    loop {
-        tokio::select! {
-            received = connection.recv() => match received {
-                Some(message) => console::say(format_args!("Received: {}", message.as_ref())),
-                None => return Next::Later,
-            },
-            input = console.next() => {
-                let next = match input {
-                    Input::Line(line) => {
-                        tell(connection.request(&line).await);
-                        continue;
-                    }
-                    Input::Exclamation => Next::AtOnce,
-                    Input::Stop => Next::Stop,
-                };
-                connection.disconnect().await.ok();
-                return next;
-            }
-        }
-    }
-}
-
-fn tell(answer: Result<tidewire::fbe::Response, RequestError>) {
+fn tell(answer: Result<Response, RequestError>) {
     match answer {
         Ok(response) => console::say(format_args!(
             "Length: {}, Hash: 0x{:08X}",

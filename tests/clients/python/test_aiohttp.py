@@ -119,9 +119,10 @@ class Behind(unittest.IsolatedAsyncioTestCase):
     async def test_messages_and_closes_pass_both_ways(self):
         for name in ("bytes", "hop"):
             async with self.session.ws_connect(f"{self.gateway.url}{name}/x", compress=15, max_msg_size=0) as socket:
-                for length in (0, 1, 125, 126, 65_536, 400_000):
-                    # What shrinks too well is taken for a bomb.
-                    text = "".join(f"é{number} " for number in range(length // 6 + 1))[:length]
+                texts = ["".join(f"é{number} " for number in range(length // 6 + 1))[:length] for length in (0, 1, 125, 126, 65_536, 400_000)]
+                # Text of one line shrinks as well as a bomb does.
+                texts += [("tide and wire, " * 70_000)[:length] for length in (65_537, 400_000, 1_000_000)]
+                for text in texts:
                     await socket.send_bytes(text.encode())
                     self.assertEqual(await socket.receive_bytes(), text.encode())
                     await socket.send_str(text)

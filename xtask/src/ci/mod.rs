@@ -5,6 +5,7 @@ mod examples; // all build, some run
 mod fresh; // as on a new machine
 mod features; // the libraries with every set of features
 mod msrv; // the stated oldest compiler
+mod platforms; // macOS and Windows
 mod public_types; // whose types the libraries show
 mod readme; // what README tells newcomers to type
 mod setup; // programs that are not Rust's

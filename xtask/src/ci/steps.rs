@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
-use super::{examples, features, msrv, public_types, readme, setup};
+use super::{examples, features, msrv, platforms, public_types, readme, setup};
 use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::outcome::Outcome;
@@ -65,6 +65,11 @@ pub(super) const STEPS: &[Step] = &[
         name: "features",
         purpose: "the libraries with no, each and all features; how many crates they bring",
         run: features::run,
+    },
+    Step {
+        name: "platforms",
+        purpose: "the libraries for macOS and Windows, where their standard libraries can be had",
+        run: platforms::run,
     },
     Step {
         name: "test",

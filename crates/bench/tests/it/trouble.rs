@@ -44,3 +44,16 @@ fn a_server_that_closes_every_connection_is_an_error() {
     settings.timeout = Duration::from_millis(100);
     assert!(measured(&settings).is_err());
 }
+
+#[test]
+fn more_clients_than_descriptors_are_refused_before_any_connects() {
+    let mut settings = client(Benchmark::Echo, Transport::Tcp, free_port());
+    // More than any system lets a process have.
+    settings.clients = 1 << 40;
+    let error = measured(&settings).expect_err("nobody can have so many");
+    let text = error.to_string();
+    assert!(
+        text.contains("descriptors") && text.contains("-c"),
+        "{text}"
+    );
+}

@@ -175,6 +175,57 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_when_it_is_wrong() {
 }
 
 /// Parity: M-05, M-12.
+/// Of the kinds of messages that are held whole: of `SMHandshake`, of an endpoint with resume, of one with rates.
+#[test]
+fn a_share_of_memory_that_holds_no_largest_message_is_told_at_the_start_and_at_a_reload() {
+    const TOLD: &str = "a connection may hold less than one largest message";
+    let of = |memory: &str, rest: &str| {
+        format!(
+            "[limits]\nmemory_bytes_max = \"{memory}\"\n[endpoints.a]\nupstreams = [\"ws://127.0.0.1:1/\"]\n{rest}"
+        )
+    };
+    let off = "[classic]\nenabled = false\n";
+    let write = |directory: &Path, config: &str| {
+        fs::write(directory.join("gateway.toml"), config).expect("writable");
+    };
+    run(async {
+        for (rest, message) in [
+            (String::new(), "largest=1048576"),
+            (
+                format!("[endpoints.a.resume]\nbytes_max = \"2MiB\"\n{off}"),
+                "largest=2097152",
+            ),
+            (
+                format!("[endpoints.a.rates]\nmessage_bytes_max = \"3MiB\"\n{off}"),
+                "largest=3145728",
+            ),
+        ] {
+            let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+            write(directory.path(), &of("2MiB", &rest));
+            let gateway = Gateway::start_in(Arc::clone(&directory), "gateway.toml", &[]).await;
+            let log = gateway.text_of("errors");
+            let line = log
+                .lines()
+                .find(|line| line.contains(TOLD))
+                .expect("a line");
+            assert!(
+                line.contains("share=524288") && line.contains(message),
+                "{line}"
+            );
+            gateway.stop().await;
+
+            let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+            write(directory.path(), &of("16MiB", &rest));
+            let gateway = Gateway::start_in(Arc::clone(&directory), "gateway.toml", &[]).await;
+            assert!(!gateway.text_of("errors").contains(TOLD));
+            write(directory.path(), &of("3MiB", &rest));
+            gateway.signal("HUP");
+            gateway.until("errors", TOLD).await;
+            gateway.stop().await;
+        }
+    });
+}
+
 #[test]
 fn events_go_to_the_log_file_which_a_hangup_opens_again() {
     run(async {

@@ -32,6 +32,7 @@ mod bench; // load: a server and its client
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted
+mod events; // nor an event of it
 mod disk_failure; // a failed fsync is the end of accepting
 mod file_systems; // data directories on file systems that lack something
 mod store; // copies and looks beside a server

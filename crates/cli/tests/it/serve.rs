@@ -245,3 +245,26 @@ fn the_data_directory_is_created_where_it_was_asked_for() {
         assert!(fs::metadata(home.data_dir()).expect("created").is_dir());
     });
 }
+
+#[test]
+fn a_share_of_memory_that_holds_no_largest_message_is_told_at_the_start() {
+    const TOLD: &str = "a connection may hold less than one largest message";
+    let of = |memory: &str| {
+        format!("[server.limits]\nmemory_bytes_max = \"{memory}\"\nmessage_bytes_max = \"1MiB\"\n")
+    };
+    run(async {
+        for (memory, is_told) in [("2MiB", true), ("4MiB", false)] {
+            let home = Home::new(&of(memory));
+            let server = home.start().await;
+            let log = server.log();
+            assert_eq!(log.contains(TOLD), is_told, "{log}");
+            if is_told {
+                assert!(
+                    log.contains("share=524288") && log.contains("largest=1048576"),
+                    "{log}"
+                );
+            }
+            server.stop().await;
+        }
+    });
+}

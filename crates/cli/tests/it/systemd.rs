@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UnixDatagram, UnixStream},
     process::{Child, Command},
 };
@@ -206,17 +206,24 @@ fn activated(manager: &Manager, address: &str, arguments: &[&str]) -> (SocketAdd
     let bound = socket.local_addr().expect("an address");
     // Connections come before the program is there.
     socket.set_nonblocking(true).expect("a socket");
-    (bound, start_with(manager, socket.into(), arguments))
+    (bound, start_with(manager, [socket.into()], arguments))
 }
 
-fn start_with(manager: &Manager, socket: OwnedFd, arguments: &[&str]) -> Child {
-    let script = "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+/// Starts the program with one socket or two.
+fn start_with<const N: usize>(
+    manager: &Manager,
+    sockets: [OwnedFd; N],
+    arguments: &[&str],
+) -> Child {
+    let script =
+        format!("exec 3<&0 4>&1 >/dev/null; LISTEN_PID=$$ LISTEN_FDS={N} exec \"$0\" \"$@\"");
     let mut command = command("sh", manager.path());
-    command.args(["-c", script, BINARY]).args(arguments);
+    command.args(["-c", &script, BINARY]).args(arguments);
     manager.listens_to(&mut command);
+    let mut sockets = sockets.into_iter().map(Stdio::from);
     command
-        .stdin(Stdio::from(socket))
-        .stdout(Stdio::null())
+        .stdin(sockets.next().expect("a socket"))
+        .stdout(sockets.next().unwrap_or_else(Stdio::null))
         .stderr(fs::File::create(manager.path().join("errors")).expect("writable"));
     let child = Command::from(command).kill_on_drop(true).spawn();
     child.expect("the program starts")
@@ -271,7 +278,7 @@ fn a_gateway_takes_a_unix_socket_that_was_bound_for_it_and_leaves_its_file() {
         // A connection waits before the program is there.
         let mut early = UnixStream::connect(&path).await.expect("connectable");
         let arguments = ["gateway", "--config", "gateway.toml"];
-        let mut gateway = start_with(&manager, socket.into(), &arguments);
+        let mut gateway = start_with(&manager, [socket.into()], &arguments);
         manager.is_told("READY=1", "serving unix:").await;
         early
             .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
@@ -284,6 +291,51 @@ fn a_gateway_takes_a_unix_socket_that_was_bound_for_it_and_leaves_its_file() {
         manager.is_told("STOPPING=1", "stopping").await;
         assert_eq!(gateway.wait().await.expect("a child").code(), Some(0));
         assert!(path.exists(), "the service manager's");
+    });
+}
+
+async fn is_healthy(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
+    let probe = b"GET /health HTTP/1.0\r\n\r\n";
+    socket.write_all(probe).await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+}
+
+#[test]
+fn a_server_takes_a_unix_socket_and_a_port_that_were_bound_for_it() {
+    run(async {
+        let manager = Manager::new();
+        let path = manager.path().join("chat.sock");
+        let chat = UnixListener::bind(&path).expect("bindable");
+        chat.set_nonblocking(true).expect("a socket");
+        let rest = TcpListener::bind("127.0.0.1:0").expect("bindable");
+        rest.set_nonblocking(true).expect("a socket");
+        let port = rest.local_addr().expect("an address");
+        // Connections wait before the program is there.
+        let over_unix = UnixStream::connect(&path).await.expect("connectable");
+        let over_tcp = TcpStream::connect(port).await.expect("connectable");
+        let (unix, port) = (format!("unix:{}", path.display()), port.to_string());
+        let data = manager.path().join("data").display().to_string();
+        let arguments = [
+            "serve",
+            "--data-dir",
+            &data,
+            "--listen",
+            &unix,
+            "--rest-listen",
+            &port,
+        ];
+        let mut server = start_with(&manager, [chat.into(), rest.into()], &arguments);
+        manager.is_told("READY=1", "unix:").await;
+        is_healthy(over_unix).await;
+        is_healthy(over_tcp).await;
+        signal("TERM", server.id().expect("it runs"));
+        manager.is_told("STOPPING=1", "stopping").await;
+        assert_eq!(server.wait().await.expect("a child").code(), Some(0));
+        assert!(path.exists(), "the service manager's");
+        let errors = fs::read_to_string(manager.path().join("errors")).expect("readable");
+        assert!(!errors.contains("WARN"), "{errors}");
     });
 }
 

@@ -265,8 +265,11 @@ fn the_variables_of_the_gateway_are_not_the_servers() {
 #[test]
 fn a_gateway_without_a_configuration_says_what_socketmaster_says() {
     let ended = run(&["gateway"]);
-    assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stderr, "Error: Configuration file not specified\n");
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.stderr,
+        "Error: Configuration file not specified; give it with --config FILE\n"
+    );
     assert_eq!(ended.stdout, "");
 }
 

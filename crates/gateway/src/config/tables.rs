@@ -118,7 +118,7 @@ table! {
         origins: OriginsConfig;
         /// Connections at a time; 0 = no limit.
         connections_max: u32 = 0;
-        /// Connections of one client address at a time; 0 = no limit.
+        /// Connections of one client address (IPv6: of one /64 network) at a time; 0 = no limit.
         per_client_max: u32 = 0;
         /// Who negotiates compression: `"end-to-end"` (client and upstream) or `"per-hop"` (each with the gateway).
         /// With resume or rates it is per hop in any case, for the gateway has to read the messages.

@@ -34,6 +34,15 @@ impl Lines {
         (!self.line.is_empty()).then(|| self.take())
     }
 
+    /// Takes the part that is kept of a line that has become too long and goes on.
+    pub(super) fn cut(&mut self) -> Option<String> {
+        self.is_too_long().then(|| self.take())
+    }
+
+    pub(super) fn is_too_long(&self) -> bool {
+        self.left_out > 0
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         let room = LINE_MAX - self.line.len();
         let (kept, left_out) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -178,6 +187,25 @@ mod tests {
             assert_eq!(lines([&input[..]]), expected);
             assert_eq!(lines(input.chunks(7)), expected);
         }
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_in_pieces_that_tell_what_they_left_out() {
+        let mut lines = Lines::default();
+        let mut none = |line| panic!("not ended: {line}");
+        lines.push(&[b'x'; LINE_MAX], &mut none);
+        assert_eq!(lines.cut(), None, "it may end here");
+        for _ in 0..3 {
+            lines.push(&[b'x'; LINE_MAX + 5], &mut none);
+            lines.cut().expect("it goes on");
+            assert_eq!(lines.cut(), None);
+        }
+        lines.push(&[b'x'; LINE_MAX + 5], &mut none);
+        let expected = "x".repeat(LINE_MAX) + " … (5 bytes left out)";
+        assert_eq!(lines.cut(), Some(expected));
+        let mut ended = Vec::new();
+        lines.push(b"rest\n", |line| ended.push(line));
+        assert_eq!(ended, ["rest"]);
     }
 
     #[test]

@@ -46,10 +46,18 @@ pub(super) async fn log(mut pipe: impl AsyncRead + Unpin, source: Source) {
     let mut lines = Lines::default();
     let mut quota = Quota::new(Instant::now());
     loop {
-        let count = match pipe.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) => {
+        // What was left out is told in time also of who writes no more, or never ends a line.
+        let due = quota.left_out().is_some() || lines.is_too_long();
+        let read = tokio::select! {
+            biased;
+            read = pipe.read(&mut buffer) => Some(read),
+            () = tokio::time::sleep_until(quota.renewed + PERIOD), if due => None,
+        };
+        let count = match read {
+            None => 0,
+            Some(Ok(0)) => break,
+            Some(Ok(count)) => count,
+            Some(Err(error)) => {
                 let Source {
                     endpoint, stream, ..
                 } = &source;
@@ -57,8 +65,16 @@ pub(super) async fn log(mut pipe: impl AsyncRead + Unpin, source: Source) {
                 break;
             }
         };
-        if let Some(left_out) = quota.renew(Instant::now()) {
-            source.left_out(left_out);
+        if quota.is_over(Instant::now()) {
+            if let Some(left_out) = quota.left_out() {
+                source.left_out(left_out);
+            }
+            quota = Quota::new(Instant::now());
+            if let Some(line) = lines.cut()
+                && quota.take(line.len()) == Taken::Logged
+            {
+                source.line(&line);
+            }
         }
         let bytes = buffer.get(..count).unwrap_or_default();
         lines.push(bytes, |line| {
@@ -120,14 +136,8 @@ impl Quota {
         Taken::LeftOut
     }
 
-    /// Every second anew. Gives what was left out in the last one, if anything.
-    fn renew(&mut self, now: Instant) -> Option<LeftOut> {
-        if now.saturating_duration_since(self.renewed) < PERIOD {
-            return None;
-        }
-        let left_out = self.left_out();
-        *self = Self::new(now);
-        left_out
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.renewed) >= PERIOD
     }
 
     fn left_out(&self) -> Option<LeftOut> {
@@ -149,25 +159,51 @@ const BUFFER: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::{super::tests::Log, *};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_out_is_told_of_who_is_silent_afterwards_or_ends_no_line() {
+        for (written, told) in [
+            ("x\n".repeat(2000), "lines were left out"),
+            ("\0".repeat(20_000), " bytes left out)"),
+        ] {
+            let logged = Log::default();
+            let _guard = logged.capture();
+            let (mut process, pipe) = tokio::io::duplex(BUFFER);
+            let source = Source {
+                endpoint: "chat".into(),
+                pid: 1,
+                stream: "stdout",
+            };
+            let log = tokio::spawn(log(pipe, source));
+            process.write_all(written.as_bytes()).await.unwrap();
+            tokio::time::sleep(PERIOD * 2).await;
+            let text = logged.text();
+            assert!(text.contains(told), "{text}");
+            tokio::time::sleep(PERIOD * 10).await;
+            assert_eq!(logged.text(), text, "it is told once");
+            drop(process);
+            log.await.unwrap();
+        }
+    }
 
     #[test]
-    fn a_quota_is_renewed_every_second_and_tells_what_it_left_out() {
+    fn a_quota_is_for_a_second_and_tells_what_it_left_out() {
         let start = Instant::now();
         let mut quota = Quota::new(start);
         let taken = (0..LINES_MAX + 7).filter(|_| quota.take(10) == Taken::Logged);
         assert_eq!(taken.count(), LINES_MAX as usize);
         let just_before = start + Duration::from_millis(999);
-        assert_eq!(quota.renew(just_before), None);
+        assert!(!quota.is_over(just_before));
         assert_eq!(quota.take(30), Taken::LeftOut);
         let left_out = LeftOut {
             lines: 8,
             bytes: 100,
         };
-        assert_eq!(quota.renew(start + PERIOD), Some(left_out));
-        assert_eq!(quota.take(10), Taken::Logged);
-        assert_eq!(quota.renew(start + PERIOD * 2), None);
-        assert_eq!(quota.left_out(), None);
+        assert!(quota.is_over(start + PERIOD));
+        assert_eq!(quota.left_out(), Some(left_out));
     }
 
     #[test]

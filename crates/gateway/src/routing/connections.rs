@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use tidewire::ws::Refusal;
+use tidewire::{net::limited_as, ws::Refusal};
 
 /// Counts connections, those of an endpoint or all to backends, in all and per client address.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl ConnectionCounts {
         if counts.all >= all_max {
             return Err(busy(503, self.full));
         }
-        let counted = ip.filter(|_| per_ip_max != usize::MAX);
+        let counted = ip.filter(|_| per_ip_max != usize::MAX).map(limited_as);
         if let Some(ip) = counted {
             let count = counts.by_ip.entry(ip).or_default();
             if *count >= per_ip_max {
@@ -126,6 +126,10 @@ mod tests {
         let counts = Arc::new(ConnectionCounts::default());
         let one = Some("192.0.2.1".parse().unwrap());
         let two = Some("192.0.2.2".parse().unwrap());
+        let network = ["2001:db8::1", "2001:db8::2"].map(|ip| Some(ip.parse().unwrap()));
+        let of_network = counts.take(network[0], 2, 1).unwrap();
+        assert_eq!(counts.take(network[1], 2, 1).unwrap_err().status, 429);
+        drop(of_network);
         let first = counts.take(one, 2, 1).unwrap();
         assert_eq!(counts.take(one, 2, 1).unwrap_err().status, 429);
         let second = counts.take(two, 2, 1).unwrap();

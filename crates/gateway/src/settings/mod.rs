@@ -127,7 +127,7 @@ table! {
         /// Connections of clients to all listeners together; 0 = as many as the limit of file descriptors allows, if
         /// each needs a second one to its backend.
         connections_max: u32 = 0;
-        /// Connections of one client address, to all listeners together; 0 = no limit.
+        /// Connections of one client address (IPv6: of one /64 network), to all listeners together; 0 = no limit.
         per_ip_max: u32 = 1024;
         /// Connections to backends, of all endpoints together, where a client may have many: each logical socket takes a
         /// place, more are refused with 503; 0 = as many as `connections_max`.

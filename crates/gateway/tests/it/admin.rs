@@ -30,7 +30,7 @@ use crate::support::{endpoint, in_time, settings, telling, url};
 pub(crate) struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {

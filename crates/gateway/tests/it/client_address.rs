@@ -68,20 +68,33 @@ async fn a_trusted_proxys_chain_is_continued() {
     .await;
 }
 
-/// Fields by which clients are told to a backend, besides those that the gateway writes itself.
-const TELL_CLIENT: [&str; 24] = [
+/// Fields by which clients, and what they have asked for, are told to a backend, besides those that the gateway writes
+/// itself.
+const TELL_CLIENT: [&str; 43] = [
     "CF-Connecting-IP",
     "CF-Connecting-IPv6",
     "CF-Pseudo-IPv4",
+    "CF-Visitor",
+    "Client-Address",
     "Client-IP",
+    "Coming-From",
     "Fastly-Client-IP",
     "Fly-Client-IP",
     "Forwarded-For",
+    "Front-End-Https",
+    "HTTP_CLIENT_IP",
+    "Proxy",
+    "Proxy-Client-IP",
+    "Remote-Address",
+    "Remote-Host",
     "True-Client-IP",
+    "WL-Proxy-Client-IP",
     "X-AppEngine-User-IP",
     "X-Azure-ClientIP",
+    "X-Client",
     "X-Client-IP",
     "X-Cluster-Client-IP",
+    "X-Coming-From",
     "X-Envoy-External-Address",
     "X-Forwarded",
     "X-Forwarded-By",
@@ -89,11 +102,18 @@ const TELL_CLIENT: [&str; 24] = [
     "X-Forwarded-Server",
     "X-Forwarded-Ssl",
     "X-Original-Forwarded-For",
+    "X-Original-Host",
+    "X-Original-URI",
+    "X-Original-URL",
     "X-Originating-IP",
     "X-ProxyUser-IP",
     "X-Real-IP",
     "X-Remote-Addr",
+    "X-Remote-Host",
     "X-Remote-IP",
+    "X-Rewrite-URL",
+    "X-Scheme",
+    "X-Url-Scheme",
 ];
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod resume;
 mod secure;
 mod smhandshake_bytes;
 mod support;
+mod unread_answers;
 mod upgrade_smuggling;
 mod backend_choice;
 mod behind_proxies;

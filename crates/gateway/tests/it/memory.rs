@@ -1,7 +1,9 @@
 //! The memory that clients make the gateway hold together has one budget, and so have connections to backends.
 //!
 //! Kinds of memory that is held: queues to backends that are away or read nothing, for each dialect; the copies of messages for a
-//! resume; messages that clients have begun. Those of a single socket are tested with the library.
+//! resume; messages that clients have begun. Each is let go of with its client, when that had to make room. Those of a single socket are tested with the library.
+
+use std::net::SocketAddr;
 
 use tidewire::{
     mux::{self, OpenError},
@@ -13,7 +15,10 @@ use tidewire_gateway::{
     start,
 };
 
-use crate::support::{echoing, endpoint, in_time, settings, stuck_and_echo, url};
+use crate::{
+    admin::{get, serve, with_admin},
+    support::{echoing, endpoint, in_time, settings, stuck_and_echo, url},
+};
 
 const BUDGET: usize = 8 << 20;
 
@@ -58,6 +63,40 @@ async fn is_served(socket: &mut WebSocket) {
     assert_eq!(answer.as_text(), Some("hello"));
 }
 
+/// A client that speaks `SMHandshake`.
+async fn classic(gateway: &Running) -> WebSocket {
+    let mut socket = connect(&address(gateway)).await.unwrap();
+    for text in ["SYN", "ACK"] {
+        let message = format!(r#"{{"event":"SMHandshake","data":"{text}"}}"#);
+        socket.send(message).await.unwrap();
+    }
+    socket.recv().await.unwrap().unwrap();
+    socket.send(r#"{"event":"SMHandshakeEnd"}"#).await.unwrap();
+    socket.recv().await.unwrap().unwrap();
+    socket
+}
+
+/// A large message to one of 64 backends that are away.
+fn to_all(number: usize) -> Message {
+    let text = "x".repeat(400_000);
+    Message::from(format!("ROUTENAME=away{}\n{text}", number % 64))
+}
+
+/// Bytes that the budget counts.
+async fn held(admin: SocketAddr) -> usize {
+    let metrics = get(admin, "/metrics").await.body;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("tidewire_gateway_memory_held_bytes "));
+    line.expect("a figure").parse().unwrap()
+}
+
+async fn until_nothing_is_held(admin: SocketAddr) {
+    while held(admin).await > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Sends until it is closed; the code.
 async fn closed(socket: &mut WebSocket, message: impl Fn(usize) -> Message) -> CloseCode {
     for number in 0..400 {
@@ -73,27 +112,43 @@ async fn closed(socket: &mut WebSocket, message: impl Fn(usize) -> Message) -> C
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_whose_backends_are_away_hold_no_more_than_a_share() {
     let (_backend, endpoints) = away(64);
-    let gateway = start(with_budget(endpoints)).unwrap();
+    let (gateway, admin) = serve(with_admin(with_budget(endpoints), None));
     in_time(async {
         let mut other = innocent(&gateway).await;
-        let mut socket = connect(&address(&gateway)).await.unwrap();
-        for text in ["SYN", "ACK"] {
-            let message = format!(r#"{{"event":"SMHandshake","data":"{text}"}}"#);
-            socket.send(message).await.unwrap();
+        // More together than the budget: what each held is free again when it is closed.
+        for _ in 0..4 {
+            let mut socket = classic(&gateway).await;
+            let code = closed(&mut socket, to_all).await;
+            assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
+            until_nothing_is_held(admin).await;
         }
-        socket.recv().await.unwrap().unwrap();
-        socket.send(r#"{"event":"SMHandshakeEnd"}"#).await.unwrap();
-        socket.recv().await.unwrap().unwrap();
-        let text = "x".repeat(400_000);
-        let code = closed(&mut socket, |number| {
-            Message::from(format!("ROUTENAME=away{}\n{text}", number % 64))
-        })
-        .await;
-        assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
         is_served(&mut other).await;
     })
     .await;
     assert!(gateway.stop().await);
+}
+
+/// What clients have left for backends that are away is still delivered, as long as nobody else needs the room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_that_have_gone_left_behind_makes_room() {
+    let (_backend, endpoints) = away(64);
+    let (gateway, admin) = serve(with_admin(with_budget(endpoints), None));
+    in_time(async {
+        let mut other = innocent(&gateway).await;
+        for _ in 0..6 {
+            let mut socket = classic(&gateway).await;
+            for number in 0..8 {
+                socket.send(to_all(number)).await.unwrap();
+            }
+            // Its answer tells that all were taken.
+            let frame = socket.close(CloseCode::NORMAL, "").await.unwrap();
+            assert_eq!(frame.expect("an answer").code, CloseCode::NORMAL);
+            let held = held(admin).await;
+            assert!(held <= BUDGET + BUDGET / 4, "{held}");
+        }
+        is_served(&mut other).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

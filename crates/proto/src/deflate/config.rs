@@ -31,10 +31,14 @@ pub struct DeflateConfig {
     /// little to win.
     pub threshold: usize,
     /// Most bytes a compressed byte may stand for, counted from the message's beginning, once
-    /// 64 KiB have come out; 1009 above it. Default 100; DEFLATE can reach 1030, text rarely
-    /// passes 20. It bounds the work a peer can cause with few bytes;
-    /// [`crate::Config::message_bytes_max`] bounds the memory.
+    /// [`ratio_floor`](Self::ratio_floor) bytes have come out; 1009 above it. Default 100; DEFLATE can
+    /// reach 1030, text rarely passes 20. It makes a peer send something for what it makes this end
+    /// hold; [`crate::Config::message_bytes_max`] bounds how much that is, whatever the ratio.
     pub ratio_max: u32,
+    /// Bytes that a message may inflate to before [`ratio_max`](Self::ratio_max) counts. Default 1 MiB:
+    /// logs, tables and text of one repeated line pass the ratio in honest messages of some hundred
+    /// KiB. 0 = the ratio counts from the first byte.
+    pub ratio_floor: usize,
     /// Memory for symbols not yet written, 1 to 9: 448 bytes × 2^level per compressor. Default 6;
     /// less compresses long messages worse at levels above 1.
     pub memory_level: u8,
@@ -54,6 +58,7 @@ impl Default for DeflateConfig {
             peer_context_takeover: false,
             threshold: 512,
             ratio_max: 100,
+            ratio_floor: 1 << 20,
             memory_level: 6,
             pool: DeflatePool::default(),
         }

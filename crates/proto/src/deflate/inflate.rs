@@ -21,6 +21,7 @@ use crate::{ProtocolError, Role};
 pub(crate) struct Inflater {
     pool: DeflatePool,
     ratio_max: u32,
+    ratio_floor: u64,
     /// While a message is under way.
     engine: Option<Box<Engine>>,
     /// End of the messages before, oldest first; what the peer may refer to. A ring: a message
@@ -48,10 +49,6 @@ const SCRATCH: usize = 16 << 10;
 /// A decompressor with its window, tables and scratch.
 const ENGINE_BYTES: usize = SCRATCH + (48 << 10);
 
-/// The ratio is looked at from this many bytes on: short messages of one repeated byte are
-/// harmless.
-const RATIO_FREE: u64 = 64 << 10;
-
 /// The bytes that a sender removes from a message's end (section 7.2.1), and an empty last block: the
 /// stream ends exactly behind it if the message ended where it must.
 const TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
@@ -65,6 +62,7 @@ impl Inflater {
         Self {
             pool: config.pool.clone(),
             ratio_max: config.ratio_max,
+            ratio_floor: u64::try_from(config.ratio_floor).unwrap_or(u64::MAX),
             engine: None,
             history: VecDeque::new(),
             history_max: if takeover { window } else { 0 },
@@ -117,6 +115,7 @@ impl Inflater {
         Limits {
             bytes_max,
             ratio_max: self.ratio_max,
+            ratio_floor: self.ratio_floor,
         }
     }
 
@@ -188,6 +187,7 @@ impl Inflater {
 struct Limits {
     bytes_max: usize,
     ratio_max: u32,
+    ratio_floor: u64,
 }
 
 impl Limits {
@@ -199,7 +199,7 @@ impl Limits {
                 max: self.bytes_max,
             });
         }
-        if made > RATIO_FREE && made > taken.saturating_mul(u64::from(self.ratio_max)) {
+        if made > self.ratio_floor && made > taken.saturating_mul(u64::from(self.ratio_max)) {
             return Err(ProtocolError::InflateRatio {
                 max: self.ratio_max,
             });

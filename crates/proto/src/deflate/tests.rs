@@ -264,7 +264,7 @@ fn cve_2026_1526_a_bomb_is_stopped_by_the_limit_and_before_by_the_ratio() {
     let gigabyte = gigabyte.repeat(1 << 10);
     for step in [1, 1000, usize::MAX] {
         assert_eq!(
-            inflate_in(&mut inflater(false), &gigabyte, step, MAX),
+            inflate_in(&mut inflater(false), &gigabyte, step, 2 * MAX),
             Err(ProtocolError::InflateRatio { max: 100 }),
         );
     }
@@ -282,16 +282,38 @@ fn cve_2026_1526_a_bomb_is_stopped_by_the_limit_and_before_by_the_ratio() {
 }
 
 #[test]
-fn the_ratio_counts_from_64_kib_on() {
-    let len = 64 << 10;
-    assert_eq!(
-        inflate(&mut inflater(false), &bomb(len)).map(|message| message.len()),
-        Ok(len)
-    );
-    assert_eq!(
-        inflate(&mut inflater(false), &bomb(len + 1)),
-        Err(ProtocolError::InflateRatio { max: 100 })
-    );
+fn the_ratio_counts_above_its_floor_alone_which_is_a_mib_by_default() {
+    assert_eq!(DeflateConfig::default().ratio_floor, 1 << 20);
+    let inflate_above = |floor: usize, message_bytes: usize| {
+        let config = DeflateConfig {
+            ratio_floor: floor,
+            ..config(15, false)
+        };
+        let mut inflater = Inflater::new(agreed(15, false), Role::Server, &config);
+        inflate_in(&mut inflater, &bomb(message_bytes), 1000, 2 * MAX).map(|message| message.len())
+    };
+    let refused = Err(ProtocolError::InflateRatio { max: 100 });
+    assert_eq!(inflate_above(0, 64 << 10), refused);
+    for floor in [64 << 10, 1 << 20] {
+        assert_eq!(inflate_above(floor, floor), Ok(floor));
+        assert_eq!(inflate_above(floor, floor + 1), refused);
+    }
+}
+
+#[test]
+fn text_of_one_repeated_line_passes_up_to_the_floor() {
+    let line = b"tide and wire, ";
+    let text = line.repeat((1 << 20) / line.len());
+    // As zlib's default of other implementations.
+    let thorough = DeflateConfig {
+        level: 9,
+        ..config(15, false)
+    };
+    let mut deflater = Deflater::new(agreed(15, false), Role::Client, &thorough).unwrap();
+    let compressed = compress(&mut deflater, &text).unwrap();
+    assert!(compressed.len() * 100 < text.len(), "{}", compressed.len());
+    let mut inflater = pair(Role::Client, 15, false).1;
+    assert_eq!(inflate(&mut inflater, &compressed), Ok(text));
 }
 
 #[test]

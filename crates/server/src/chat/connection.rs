@@ -411,6 +411,12 @@ impl<D: Dialect> ChatConnection<D> {
 
     fn over(&mut self, error: &SendError) -> Turn {
         tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
+        if let (Some(session), Some(ours)) = (&self.session, self.socket.started_close()) {
+            session.ends_with(SessionEnd {
+                code: ours.code.0,
+                reason: ours.reason.clone(),
+            });
+        }
         self.session = None;
         Turn::Over
     }

@@ -140,7 +140,7 @@ table! {
         /// Open connections; 0 = as many as the limit of file descriptors allows. Their memory together is bounded by
         /// `memory_bytes_max`.
         connections_max: u32 = 0;
-        /// Open connections per client address; 0 = unlimited, because all clients behind a proxy share one that is not
+        /// Open connections per client address (IPv6: /64 network); 0 = unlimited, because all clients behind a proxy share one that is not
         /// among `trusted_proxies`.
         connections_per_ip_max: u32 = 0;
         /// Time for TLS handshake and request head together.

@@ -26,7 +26,7 @@ use utoipa_swagger_ui::Config;
 use super::{
     Rest,
     error::RestError,
-    handlers, purging,
+    events, handlers, purging,
     schema::{
         Health, OnlineAnswer, Payload, PurgedAnswer, SentAnswer, StatAnswer, StatsAnswer,
         UnknownAnswer,
@@ -46,6 +46,10 @@ use super::{
         handlers::check_online,
         sending::send_message,
         purging::delete_messages,
+        events::events,
+        events::list,
+        events::forget,
+        events::replay,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -57,6 +61,12 @@ use super::{
         SentAnswer,
         UnknownAnswer,
         PurgedAnswer,
+        events::EventsStatus,
+        events::TargetState,
+        events::Letters,
+        events::Letter,
+        events::Removed,
+        events::Replayed,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer

@@ -11,6 +11,7 @@ mod ids; // how answers write ids
 mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message
+mod events; // how the events out do, and their dead letters
 mod purging; // removing what waits
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
@@ -33,6 +34,7 @@ use tidewire::http::{BodyLimits, challenge};
 use tidewire_auth::AuthConfig;
 use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
+use tidewire_notify::Targets;
 
 use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
@@ -48,6 +50,7 @@ pub(crate) struct Rest {
     pub(crate) hub: Arc<Hub>,
     pub(crate) mailbox: Arc<dyn Mailbox>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) targets: Targets,
     pub(crate) access: Access,
     /// Bounds of a request's body.
     pub(crate) body: BodyLimits,
@@ -63,9 +66,16 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .route("/stat", get(handlers::stat))
         .route("/check-online", get(handlers::check_online))
         .route("/messages", delete(purging::delete_messages))
+        .route("/v1/events", get(events::events))
+        .route(
+            "/v1/events/dead-letters",
+            get(events::list).delete(events::forget),
+        )
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
         .layer(middleware::from_fn(in_time))
+        // Each delivery has a deadline, but there may be many.
+        .route("/v1/events/dead-letters/replay", post(events::replay))
         // It has deadlines of its own: a request whose message is on its way is not cut.
         .route("/send-message", post(sending::send_message))
         .layer(middleware::from_fn_with_state(rest.clone(), credentials));

@@ -21,10 +21,11 @@ use hyper::body::Frame;
 use tidewire::http::BodyLimits;
 use tidewire_auth::AuthConfig;
 use tidewire_engine::{
-    Append, Appended, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Placed, Purge, SubmitError,
-    UserKey,
+    Append, Appended, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Outbox, Placed, Purge,
+    SqliteMailbox, SubmitError, UserKey,
 };
-use tidewire_hub::{Config as HubConfig, Hub, Settings as HubSettings};
+use tidewire_hub::{Config as HubConfig, Hub, Publication, Settings as HubSettings};
+use tidewire_notify::{Notifier, Targets};
 use tower::ServiceExt as _;
 
 use super::{Idempotency, Rest, router};
@@ -94,16 +95,19 @@ fn api() -> (Router, Arc<Stuck>) {
     let hub_settings = HubSettings::try_from(HubConfig::default()).unwrap();
     let hub = Hub::new(hub_settings, Arc::clone(&mailbox));
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
+    let targets = no_targets();
     let telemetry = Telemetry::new(
         Arc::clone(&hub),
         Arc::clone(&mailbox),
         Arc::new(Default::default),
         tidewire::memory::MemoryBudget::unlimited(),
+        targets.clone(),
     );
     let rest = Rest {
         hub,
         mailbox,
         telemetry: Arc::new(telemetry),
+        targets,
         access: Access {
             trusted_proxies: Arc::default(),
             port: Arc::default(),
@@ -117,6 +121,16 @@ fn api() -> (Router, Arc<Stuck>) {
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
     (router(rest, &AuthConfig::NoAuth), store)
+}
+
+fn no_targets() -> Targets {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = tidewire_engine::embedded::Config::new(dir.path());
+    config.reserve_bytes = 0;
+    let outbox: Arc<dyn Outbox> = SqliteMailbox::open(config).unwrap();
+    let render = Arc::new(|_: &Publication| String::new());
+    let notifier = Notifier::start(&tidewire_notify::Settings::default(), &outbox, render);
+    notifier.unwrap().targets()
 }
 
 fn request(key: Option<&str>, body: Body) -> Request<Body> {

@@ -73,7 +73,10 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
             "/send-message",
             "/stat",
             "/stats",
-            "/status"
+            "/status",
+            "/v1/events",
+            "/v1/events/dead-letters",
+            "/v1/events/dead-letters/replay"
         ]
     );
     for path in paths {
@@ -166,24 +169,33 @@ fn unchunked(mut body: &str) -> String {
 
 /// A client that asks again and again and reads nothing: it is cut, and others are answered meanwhile. Kinds of answers:
 /// JSON, pages of the statistics, files, metrics, the description, health, and refusals of every kind but those that end
-/// the connection by themselves.
+/// the connection by themselves; on the port of the WebSockets the page, what it asks for, and what is no WebSocket.
 #[tokio::test]
 async fn a_client_that_reads_no_answer_is_cut() {
     let desk = Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n");
-    let address = desk.url("rest").replace("http://", "");
     let mut cut = Vec::new();
-    for asked in [
-        "GET /stat?id=1",
-        "GET /stats",
-        "GET /swagger-ui/index.html",
-        "GET /metrics",
-        "GET /openapi.json",
-        "GET /health",
-        "GET /nope",
-        "DELETE /stats",
-        "POST /send-message",
-        "GET /stat",
+    for (listener, asked) in [
+        ("rest", "GET /stat?id=1"),
+        ("rest", "GET /stats"),
+        ("rest", "GET /swagger-ui/index.html"),
+        ("rest", "GET /metrics"),
+        ("rest", "GET /openapi.json"),
+        ("rest", "GET /health"),
+        ("rest", "GET /nope"),
+        ("rest", "DELETE /stats"),
+        ("rest", "POST /send-message"),
+        ("rest", "GET /stat"),
+        ("web chat", "GET /"),
+        ("web chat", "GET /chat.js"),
+        ("web chat", "GET /webchat/online"),
+        ("web chat", "GET /webchat/limits"),
+        ("web chat", "POST /webchat/ticket"),
+        ("web chat", "GET /health"),
+        ("web chat", "GET /nope"),
+        ("web chat", "GET /chat"),
+        ("web chat", "DELETE /"),
     ] {
+        let address = desk.url(listener).replace("http://", "");
         let mut stream = TcpStream::connect(address.trim_end_matches('/'))
             .await
             .unwrap();

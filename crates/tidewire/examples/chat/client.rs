@@ -4,81 +4,77 @@ use std::time::Duration;
 
 use tidewire::{
     ErrorChain,
-    tcp::{Client, Connection},
+    tcp::{Backoff, Client, DownReason, Handler, RecvError, Session},
 };
-use tokio::time::sleep;
 
 use crate::console::{self, Console, Input};
 
-/// How long to wait before connecting again.
+/// The longest wait before connecting again.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// How long the last bytes have on their way.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Talks to the chat until an empty line is typed; connects again whenever the connection ends.
 pub(crate) async fn talk(client: Client, name: &'static str) {
     let mut console = Console::new();
     console::say("Press Enter to stop the client or '!' to reconnect the client...");
+    console::begin("Client connecting...");
+    console::say("Done!");
+    let client = client
+        .reconnect(Backoff::new(RECONNECT, RECONNECT))
+        .on_down(move |reason, retry_in| {
+            if let DownReason::Connect(error) = reason {
+                console::say(format_args!("Chat {name} client: {}", ErrorChain(error)));
+            }
+            if retry_in.is_none() {
+                console::say(format_args!("Chat {name} client gives up"));
+            }
+        })
+        .start(move |_session| Shown(name));
     loop {
-        console::begin("Client connecting...");
-        let connected = client.connect().await;
-        console::say("Done!");
-        let again = match connected {
-            Ok(connection) => {
-                console::say(format_args!("Chat {name} client connected a new session"));
-                let again = session(connection, &mut console).await;
-                console::say(format_args!("Chat {name} client disconnected a session"));
-                again
-            }
-            Err(error) => {
-                console::say(format_args!("Chat {name} client: {}", ErrorChain(&error)));
-                Next::Later
-            }
-        };
-        match again {
-            Next::Stop => break,
-            Next::AtOnce => {}
-            Next::Later => {
-                // Whoever wants to stop need not wait.
-                tokio::select! {
-                    () = sleep(RECONNECT) => {}
-                    input = console.next() => if input == Input::Stop { break },
+        match console.next().await {
+            Input::Line(line) => {
+                if let Err(error) = client.try_send(line) {
+                    console::say(format_args!("Chat {name} client: {}", ErrorChain(&error)));
                 }
             }
+            Input::Exclamation => client.reconnect(),
+            Input::Stop => break,
         }
     }
+    client.close(CLOSE).await;
     console::say("Client disconnecting...Done!");
 }
 
-/// The step that follows a connection.
-enum Next {
-    Stop,
-    AtOnce,
-    Later,
-}
+/// Shows what comes.
+struct Shown(&'static str);
 
-async fn session(mut connection: Connection, console: &mut Console) -> Next {
-    loop {
-        tokio::select! {
-            received = connection.recv() => match received {
-                Ok(Some(bytes)) => console::say(format_args!("{}", String::from_utf8_lossy(&bytes))),
-                Ok(None) => return Next::Later,
-                Err(error) => {
-                    if !error.is_disconnect() {
-                        console::say(format_args!("Chat client caught an error: {}", ErrorChain(&error)));
-                    }
-                    return Next::Later;
-                }
-            },
-            input = console.next() => match input {
-                Input::Line(line) => if connection.send(line).await.is_err() { return Next::Later },
-                Input::Exclamation => {
-                    connection.close().await.ok();
-                    return Next::AtOnce;
-                }
-                Input::Stop => {
-                    connection.close().await.ok();
-                    return Next::Stop;
-                }
-            },
+impl Handler for Shown {
+    fn opened(&mut self, _session: &mut Session<'_>) {
+        console::say(format_args!(
+            "Chat {} client connected a new session",
+            self.0
+        ));
+    }
+
+    fn received(&mut self, _session: &mut Session<'_>, bytes: &[u8]) {
+        console::say(String::from_utf8_lossy(bytes));
+    }
+
+    fn closed(&mut self, outcome: Result<(), &RecvError>) {
+        if let Err(error) = outcome
+            && !error.is_disconnect()
+        {
+            let error = ErrorChain(error);
+            console::say(format_args!(
+                "Chat {} client caught an error: {error}",
+                self.0
+            ));
         }
+        console::say(format_args!(
+            "Chat {} client disconnected a session",
+            self.0
+        ));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod runtime; // the thread that drives everything
 pub(crate) mod pump; // from a socket into a queue
 mod connection; // the calls
 pub mod tcp; // the same for bytes
+pub mod fbe; // requests of the simple protocol
 #[cfg(feature = "http")]
 pub mod http; // requests
 #[cfg(feature = "udp")]

@@ -26,9 +26,9 @@ use crate::{net::Address, tcp};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    tcp: tcp::Client,
-    config: Config,
-    request_timeout: Option<Duration>,
+    pub(super) tcp: tcp::Client,
+    pub(super) config: Config,
+    pub(super) request_timeout: Option<Duration>,
     requests_max: usize,
     unread_bytes_max: usize,
 }
@@ -95,12 +95,20 @@ impl Client {
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         let tcp = self.tcp.connect().await?;
         let sender = super::Sender::new(tcp.sender(), self.config.log.clone());
-        let requests = Arc::new(Requests::new(self.requests_max, self.unread_bytes_max));
-        let handler = Adapter::new(Answers(Arc::clone(&requests)), &self.config);
+        let requests = Arc::new(self.requests());
+        let handler = self.handler(&requests);
         tokio::spawn(async move {
             // The handler is told how it ended.
             tcp.run(handler).await.ok();
         });
         Ok(Connection::new(sender, requests, self.request_timeout))
+    }
+
+    pub(super) fn requests(&self) -> Requests {
+        Requests::new(self.requests_max, self.unread_bytes_max)
+    }
+
+    pub(super) fn handler(&self, requests: &Arc<Requests>) -> Adapter<Answers> {
+        Adapter::new(Answers(Arc::clone(requests)), &self.config, None)
     }
 }

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tidewire_proto::fbe::{Id, Message, MessageRef};
-use tokio::time::timeout;
 
-use super::{RequestError, SendError, Sender, SessionError, requests::Requests};
+use super::{
+    RequestError, SendError, Sender, SessionError,
+    requests::{Requests, ask, within},
+};
 
 /// A server's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +25,8 @@ pub struct Response {
 #[derive(Debug)]
 pub struct Connection {
     sender: Sender,
-    requests: Shared,
+    requests: Arc<Requests>,
     request_timeout: Option<Duration>,
-}
-
-struct Shared(Arc<Requests>);
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Requests")
-    }
 }
 
 impl Connection {
@@ -43,7 +37,7 @@ impl Connection {
     ) -> Self {
         Self {
             sender,
-            requests: Shared(requests),
+            requests,
             request_timeout,
         }
     }
@@ -73,20 +67,7 @@ impl Connection {
         message: &str,
         limit: impl Into<Option<Duration>>,
     ) -> Result<Response, RequestError> {
-        let mut waiting = self.requests.0.begin()?;
-        let id = waiting.id;
-        let answered = async {
-            self.sender
-                .send(MessageRef::Request { id, message })
-                .await?;
-            waiting.answered().await
-        };
-        match limit.into() {
-            None => answered.await,
-            Some(limit) => timeout(limit, answered)
-                .await
-                .unwrap_or(Err(RequestError::TimedOut)),
-        }
+        within(limit.into(), ask(&self.requests, &self.sender, message)).await
     }
 
     /// Sends a notification; waits while the queue is full.
@@ -106,12 +87,12 @@ impl Connection {
     /// # Cancel safety
     /// Cancel safe: no message is lost when the future is dropped.
     pub async fn recv(&self) -> Option<Message> {
-        self.requests.0.next().await
+        self.requests.next().await
     }
 
     /// Returns how many messages were dropped because they were not [received](Self::recv) in time.
     pub fn missed(&self) -> u64 {
-        self.requests.0.missed()
+        self.requests.missed()
     }
 
     /// Asks the server to disconnect, and closes the connection when the wish has been sent.
@@ -122,6 +103,10 @@ impl Connection {
     /// # Cancel safety
     /// When dropped, the connection is closed behind what is queued.
     pub async fn disconnect(self) -> Result<(), SendError> {
+        self.ask_to_disconnect().await
+    }
+
+    pub(crate) async fn ask_to_disconnect(&self) -> Result<(), SendError> {
         let id = Id::from_random(crate::entropy::random());
         self.sender.send(MessageRef::Disconnect { id }).await?;
         self.sender.flush().await
@@ -135,7 +120,7 @@ impl Connection {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn closed(&self) -> Result<(), SessionError> {
-        self.requests.0.ended().await
+        self.requests.ended().await
     }
 
     /// A handle to send any message from other tasks and threads.

@@ -38,6 +38,10 @@ pub enum SendError {
     Tcp(#[from] tcp::SendError),
 }
 
+impl SendError {
+    pub(crate) const CLOSED: Self = Self::Tcp(tcp::SendError::Closed);
+}
+
 /// A request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

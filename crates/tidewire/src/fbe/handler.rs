@@ -4,12 +4,12 @@
 //! whole in what was read is not copied; after warm-up nothing is allocated per message; after the first error nothing
 //! more is handed out.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use tidewire_proto::fbe::{DecodeError, Decoder, Frame, MessageRef};
 
 use super::{Config, Direction, Log, SendError, Sender, SessionError};
-use crate::{net::Peer, tcp};
+use crate::{net::Peer, service::Observer, tcp};
 
 /// Bytes of the buffer for encoding that a quiet connection keeps.
 const KEPT_BYTES_MAX: usize = 256;
@@ -168,10 +168,15 @@ pub(super) struct Adapter<H> {
     log: Option<Log>,
     failed: Option<DecodeError>,
     is_ended: bool,
+    observer: Option<Arc<dyn Observer<Sender>>>,
 }
 
 impl<H: Handler> Adapter<H> {
-    pub(super) fn new(handler: H, config: &Config) -> Self {
+    pub(super) fn new(
+        handler: H,
+        config: &Config,
+        observer: Option<Arc<dyn Observer<Sender>>>,
+    ) -> Self {
         Self {
             handler,
             decoder: Decoder::new(config.message_bytes_max),
@@ -179,6 +184,7 @@ impl<H: Handler> Adapter<H> {
             log: config.log.clone(),
             failed: None,
             is_ended: false,
+            observer,
         }
     }
 
@@ -268,6 +274,11 @@ impl<H: Handler> tcp::Handler for Adapter<H> {
         match &outcome {
             Ok(()) => self.handler.closed(Ok(())),
             Err(error) => self.handler.closed(Err(error)),
+        }
+        // Those of the connection below are told by it.
+        if let (Err(error @ SessionError::Protocol(_)), Some(observer)) = (&outcome, &self.observer)
+        {
+            observer.error(error);
         }
     }
 }

@@ -38,12 +38,15 @@ mod server; // listen, serve, start
 mod requests; // what waits for its answer, and what came unasked
 mod client; // connect
 mod connection; // the client's end
+mod reconnect; // a client that outlives its connections
 
 pub use crate::{
+    net::Backoff,
     proto::fbe::{
         DEFAULT_PORT, DecodeError, EncodeError, Frame, Id, Message, MessageRef, MessageType,
         PROTOCOL_VERSION, hash_of_text,
     },
+    service::Observer,
     tcp::{ConnectError, StartError},
 };
 pub use client::Client;
@@ -51,6 +54,7 @@ pub use config::{Config, Direction, Log, ServerConfig};
 pub use connection::{Connection, Response};
 pub use error::{RequestError, SendError, SessionError};
 pub use handler::{Handler, Next, Session};
+pub use reconnect::{DownReason, Reconnect, Reconnecting};
 pub use sender::Sender;
 pub use server::{RunningServer, Server};
 

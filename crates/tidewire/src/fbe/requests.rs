@@ -2,13 +2,18 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use tidewire_proto::fbe::{Id, Message, MessageRef};
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
-use super::{Handler, RequestError, Response, Session, SessionError};
+use super::{Handler, RequestError, Response, Sender, Session, SessionError};
 use crate::sync::Mutex;
 
 type Answer = Result<Response, RequestError>;
@@ -22,6 +27,12 @@ pub(super) struct Requests {
     changed: Notify,
 }
 
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Requests")
+    }
+}
+
 struct State {
     waiting: BTreeMap<Id, oneshot::Sender<Answer>>,
     unread: VecDeque<Message>,
@@ -29,6 +40,8 @@ struct State {
     missed: u64,
     /// How the connection ended.
     outcome: Option<Result<(), SessionError>>,
+    /// Another connection follows the one that ended: who receives waits for it.
+    is_lasting: bool,
 }
 
 impl Requests {
@@ -40,6 +53,7 @@ impl Requests {
                 unread_bytes: 0,
                 missed: 0,
                 outcome: None,
+                is_lasting: false,
             }),
             waiting_max,
             unread_bytes_max,
@@ -47,8 +61,24 @@ impl Requests {
         }
     }
 
+    /// From now on other connections follow the one that ends, until [`finish`](Self::finish).
+    pub(super) fn last(&self) {
+        self.state.lock().is_lasting = true;
+    }
+
+    /// Gives how the last connection ended, and is ready for the next.
+    pub(super) fn restart(&self) -> Option<Result<(), SessionError>> {
+        self.state.lock().outcome.take()
+    }
+
+    /// No connection follows.
+    pub(super) fn finish(&self) {
+        self.state.lock().is_lasting = false;
+        self.end(Ok(()));
+    }
+
     /// A request with a new id is about to be sent; it is forgotten when what is returned is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> Result<Waiting, RequestError> {
+    fn begin(self: &Arc<Self>) -> Result<Waiting, RequestError> {
         let (sender, answer) = oneshot::channel();
         let id = Id::from_random(crate::entropy::random());
         let mut state = self.state.lock();
@@ -97,7 +127,7 @@ impl Requests {
                 if let Some(message) = state.take_oldest() {
                     return Some(message);
                 }
-                if state.outcome.is_some() {
+                if state.outcome.is_some() && !state.is_lasting {
                     return None;
                 }
             }
@@ -139,15 +169,36 @@ impl State {
     }
 }
 
+/// Sends a request and waits for its answer, as long as the connection lasts.
+pub(super) async fn ask(requests: &Arc<Requests>, sender: &Sender, message: &str) -> Answer {
+    let mut waiting = requests.begin()?;
+    let id = waiting.id;
+    sender.send(MessageRef::Request { id, message }).await?;
+    waiting.answered().await
+}
+
+/// Holds a request's answer to its time limit.
+pub(super) async fn within(
+    limit: Option<Duration>,
+    answered: impl Future<Output = Answer>,
+) -> Answer {
+    match limit {
+        None => answered.await,
+        Some(limit) => timeout(limit, answered)
+            .await
+            .unwrap_or(Err(RequestError::TimedOut)),
+    }
+}
+
 /// A request that waits for its answer.
-pub(super) struct Waiting {
-    pub(super) id: Id,
+struct Waiting {
+    id: Id,
     answer: oneshot::Receiver<Answer>,
     requests: Arc<Requests>,
 }
 
 impl Waiting {
-    pub(super) async fn answered(&mut self) -> Answer {
+    async fn answered(&mut self) -> Answer {
         let answer = (&mut self.answer).await;
         answer.unwrap_or(Err(RequestError::Reset))
     }

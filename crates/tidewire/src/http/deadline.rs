@@ -1,4 +1,4 @@
-//! A stream whose peer has to read: [`Paced`].
+//! A stream whose peer has to read, and whose bytes are counted: [`Paced`].
 //!
 //! In: hyper's writes. Out: the same writes, or an error once the peer has taken too little for
 //! too long. Without it an answer is held for as long as a client likes that never reads.
@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,6 +15,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
+
+use super::stats::Counters;
 
 /// Bytes a peer has to take in each period in which it keeps the writer waiting, so that one
 /// byte now and then does not count as reading. Slower lines than 16 KiB in a period carry no
@@ -30,12 +33,14 @@ pub(super) struct Paced<S> {
     waiting: bool,
     /// Bytes taken since the timer was set.
     taken: usize,
+    counters: Arc<Counters>,
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, timeout: Duration) -> Self {
+    pub(super) fn new(stream: S, timeout: Duration, counters: Arc<Counters>) -> Self {
         Self {
             stream,
+            counters,
             timeout,
             timer: Box::pin(sleep(timeout)),
             waiting: false,
@@ -51,7 +56,11 @@ impl<S> Paced<S> {
         taken: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(result) = polled {
-            self.taken += result.as_ref().map_or(0, taken);
+            let count = result.as_ref().map_or(0, taken);
+            if count > 0 {
+                self.taken += count;
+                self.counters.sent(count);
+            }
             if self.taken >= TAKEN_MIN {
                 self.waiting = false;
             }
@@ -85,7 +94,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = buffer.filled().len() - before;
+        if count > 0 {
+            self.counters.received(count);
+        }
+        polled
     }
 }
 
@@ -137,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_never_reads_is_given_up_in_time() {
         let (near, _far) = duplex(100);
-        let mut paced = Paced::new(near, WITHIN);
+        let mut paced = Paced::new(near, WITHIN, Arc::default());
         let started = Instant::now();
         let error = paced.write_all(&[0; 101]).await.expect_err("given up");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -147,7 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_a_byte_now_and_then_is_given_up_too() {
         let (near, mut far) = duplex(100);
-        let mut paced = Paced::new(near, WITHIN);
+        let mut paced = Paced::new(near, WITHIN, Arc::default());
         tokio::spawn(async move {
             while far.read_u8().await.is_ok() {
                 sleep(Duration::from_secs(1)).await;
@@ -161,7 +176,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_that_reads_gets_everything() {
         let (near, mut far) = duplex(4096);
-        let mut paced = Paced::new(near, WITHIN);
+        let mut paced = Paced::new(near, WITHIN, Arc::default());
         let reader = tokio::spawn(async move {
             let mut bytes = vec![0; 4096];
             let mut count = 0;

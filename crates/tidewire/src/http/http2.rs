@@ -4,7 +4,7 @@
 //! Invariants: requests, resets, header lists and what waits for the client are bounded; floods of frames that carry
 //! nothing end the connection; a client that takes nothing of an answer is cut, whatever else it does; a connection without requests ends.
 
-use std::{error::Error, future::poll_fn, pin::pin, sync::Arc};
+use std::{error::Error, future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
@@ -19,7 +19,11 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service as Tower;
 
 use super::{
-    answering::Answering, body::RequestBody, config::Config, deadline::Paced, progress::Progress,
+    answering::Answering,
+    body::RequestBody,
+    config::Config,
+    deadline::Paced,
+    progress::{Progress, Seen},
 };
 use crate::{
     net::{
@@ -69,18 +73,17 @@ pub(super) async fn serve<P, S, B>(
         .as_ref()
         .map(|(_, session)| session.end.clone());
     let counters = Arc::clone(&answering.counters);
+    let counted = Arc::clone(&counters);
     let answering = Arc::new(answering);
     let requests = service_fn(move |request: Request<Incoming>| {
         counters.request();
         answering.answer(request)
     });
     let (stream, flood) = CountedFrames::new(stream, Some(ControlRate::default()));
-    let stream = TokioIo::new(Paced::new(stream, config.answer_timeout));
+    let stream = TokioIo::new(Paced::new(stream, config.answer_timeout, counted));
     let rules = rules(&config, Arc::clone(&service));
     let mut connection = pin!(rules.serve_connection(stream, requests));
-    let patience = config.idle_timeout.min(config.answer_timeout);
-    let mut seen = (progress.see(), Instant::now());
-    let mut look_at = Instant::now() + patience;
+    let mut watch = Watch::new(&config, progress);
     let mut ending = false;
     loop {
         tokio::select! {
@@ -102,25 +105,73 @@ pub(super) async fn serve<P, S, B>(
                 tracing::debug!("HTTP/2 flood");
                 return;
             }
-            () = sleep_until(look_at) => {
-                let (now, sees) = (Instant::now(), progress.see());
-                look_at = now + patience;
-                if sees.waited_since.is_some_and(|since| since.elapsed() >= config.answer_timeout) {
+            () = sleep_until(watch.look_at) => match watch.look() {
+                Verdict::AtWork => {}
+                Verdict::Stuck => {
                     tracing::debug!("the client does not take an answer");
                     return;
                 }
-                let (saw, since) = seen;
-                if sees != saw || !sees.is_idle {
-                    seen = (sees, now);
-                } else if since.elapsed() >= config.idle_timeout {
-                    if ending {
-                        return;
-                    }
+                Verdict::Idle if ending => return,
+                Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
-                    (ending, seen) = (true, (sees, now));
+                    (ending, watch.since) = (true, Instant::now());
                 }
-            }
+            },
         }
+    }
+}
+
+/// Looks now and then at what a connection does.
+struct Watch {
+    progress: Arc<Progress>,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    /// The state seen last, and since when it is so.
+    sees: Seen,
+    since: Instant,
+    look_at: Instant,
+}
+
+/// The judgement of a look at a connection.
+enum Verdict {
+    AtWork,
+    /// It has had no requests for the time that is allowed.
+    Idle,
+    /// The client takes nothing of an answer.
+    Stuck,
+}
+
+impl Watch {
+    fn new(config: &Config, progress: Arc<Progress>) -> Self {
+        let mut watch = Self {
+            sees: progress.see(),
+            progress,
+            idle_timeout: config.idle_timeout,
+            answer_timeout: config.answer_timeout,
+            since: Instant::now(),
+            look_at: Instant::now(),
+        };
+        watch.look_at += watch.patience();
+        watch
+    }
+
+    fn patience(&self) -> Duration {
+        self.idle_timeout.min(self.answer_timeout)
+    }
+
+    fn look(&mut self) -> Verdict {
+        let (now, sees) = (Instant::now(), self.progress.see());
+        self.look_at = now + self.patience();
+        let waits = sees.waited_since.map(|since| since.elapsed());
+        if waits.is_some_and(|time| time >= self.answer_timeout) {
+            return Verdict::Stuck;
+        }
+        if sees != self.sees || !sees.is_idle {
+            (self.sees, self.since) = (sees, now);
+        } else if self.since.elapsed() >= self.idle_timeout {
+            return Verdict::Idle;
+        }
+        Verdict::AtWork
     }
 }
 

@@ -138,6 +138,10 @@ where
         head::without_tls()
     }
 
+    fn is_http(&self) -> bool {
+        true
+    }
+
     #[cfg(feature = "http2")]
     fn preferred_alpn(&self) -> Option<&[u8]> {
         self.config.http2.then_some(b"h2")
@@ -266,7 +270,7 @@ where
             idle: config.idle_timeout,
             head: config.head_timeout,
         };
-        let stream = Paced::new(stream, config.answer_timeout);
+        let stream = Paced::new(stream, config.answer_timeout, Arc::clone(&self.counters));
         let requests = Requests::new(stream, config.head, patience, shortcuts);
         let stream = TokioIo::new(requests.may_lack_host(config.may_lack_host));
         let rules = hyper_rules(config.keep_alive, config.head);

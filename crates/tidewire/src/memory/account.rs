@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
+
 use super::{Budget, Holder};
 use crate::sync::Mutex;
 
@@ -38,6 +40,16 @@ pub(super) struct Account {
     since: AtomicU64,
     evicted: AtomicBool,
     inner: Mutex<Inner>,
+}
+
+/// Who waits for the eviction.
+#[derive(Default)]
+struct EvictionWaiter(Notify);
+
+impl Holder for EvictionWaiter {
+    fn evicted(&self) {
+        self.0.notify_one();
+    }
 }
 
 #[derive(Default)]
@@ -88,6 +100,17 @@ impl MemoryAccount {
     /// Returns whether it had to make room for others: what it holds is to be let go, and it gets nothing more.
     pub fn is_evicted(&self) -> bool {
         self.0.evicted.load(Ordering::Acquire)
+    }
+
+    /// Waits until it had to make room for others: for who holds something of it after its connection has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn evicted(&self) {
+        let told = Arc::new(EvictionWaiter::default());
+        let holder: Weak<dyn Holder> = Arc::<EvictionWaiter>::downgrade(&told);
+        self.add_holder(holder);
+        told.0.notified().await;
     }
 
     /// Evicts it, as if it had to make room: for who was refused, and cannot go on without.

@@ -147,6 +147,7 @@ impl UnixAddress {
     }
 
     /// The name as the system's functions take it: one in the abstract namespace begins with a NUL byte.
+    #[cfg(unix)]
     pub(crate) fn for_system(&self) -> io::Result<PathBuf> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         self.check().map_err(invalid)?;

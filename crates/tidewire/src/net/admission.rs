@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -39,6 +39,26 @@ pub struct ConnectionCounts(Arc<Counts>);
 struct Counts {
     connections: AtomicUsize,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Returns the address that stands for a client in limits per address: of IPv6 the network of its first 64 bits, because
+/// whoever has one address has them all; of link-local ones (`fe80::/10`), where they are everybody's, and of IPv4 the
+/// address itself.
+///
+/// ```
+/// use tidewire::net::limited_as;
+///
+/// let ip = |text: &str| text.parse().unwrap();
+/// assert_eq!(limited_as(ip("2001:db8::7")), limited_as(ip("2001:db8::dead:beef")));
+/// assert_ne!(limited_as(ip("192.0.2.1")), limited_as(ip("192.0.2.2")));
+/// ```
+pub fn limited_as(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
+            Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into()
+        }
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    }
 }
 
 /// Which limit leaves no place for a connection.
@@ -134,7 +154,7 @@ impl Admission {
         if self.per_ip_max == usize::MAX {
             return Ok(None);
         }
-        let ip = ip.to_canonical();
+        let ip = limited_as(ip);
         let counts = &self.counts.0;
         let mut per_ip = counts.per_ip.lock();
         // Zero connections are no entry: the table must not grow by refusals.
@@ -184,6 +204,30 @@ impl Drop for AddressPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of the kinds of addresses that a client may have: IPv4, the same mapped into IPv6, IPv6 of one network and of
+    /// another, link-local, loopback.
+    #[test]
+    fn all_addresses_of_a_clients_network_have_one_limit() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let admission = Admission::new(usize::MAX, 1, &[], ConnectionCounts::default());
+        for (first, second, is_one) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("2001:db8::1", "2001:db8::2", true),
+            ("2001:db8::1", "2001:db8:0:0:ffff::", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("fe80::1", "fe80::2", false),
+            ("::1", "2001:db8::1", false),
+            ("::1", "::1", true),
+        ] {
+            let _place = admission.admit(ip(first)).unwrap();
+            let next = admission.admit(ip(second));
+            assert_eq!(next.is_err(), is_one, "{first} and {second}");
+        }
+        assert!(admission.counts.0.per_ip.lock().is_empty());
+    }
 
     #[test]
     fn a_place_is_taken_and_given_back_in_all_and_per_address() {

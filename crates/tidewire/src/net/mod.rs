@@ -29,7 +29,7 @@ pub mod relay; // bytes between two streams
 
 pub use crate::socket::{Socket, UnixPeer};
 pub use address::{Address, AddressError, UnixAddress};
-pub use admission::{ConnectionCounts, Exceeded};
+pub use admission::{ConnectionCounts, Exceeded, limited_as};
 pub use backoff::Backoff;
 pub use bind::UnixOptions;
 #[cfg(feature = "http2")]

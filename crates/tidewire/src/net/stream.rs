@@ -14,7 +14,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 #[cfg(feature = "http2")]
@@ -192,8 +192,14 @@ pub(crate) const DISCARDED_MAX: u64 = 256 << 20;
 /// A peer that has sent nothing for this long behind its last answer has read it, or never will.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// Bytes that a peer has to send behind its last answer in each [`PACE_WINDOW`]: who still sends a body is faster, and who sends a
+/// byte now and then only keeps a place.
+const PACE_BYTES: u64 = 10 << 10;
+
+const PACE_WINDOW: Duration = Duration::from_secs(10);
+
 /// Says that nothing more will be sent, and reads on until the peer has ended its direction too, has been silent for
-/// five seconds, or has sent `discarded_max` bytes. Unread bytes would make the system reset the connection and drop
+/// five seconds, is slower than [`PACE_BYTES`] in a [`PACE_WINDOW`], or has sent `discarded_max` bytes. Unread bytes would make the system reset the connection and drop
 /// what was sent.
 ///
 /// # Cancel safety
@@ -205,11 +211,18 @@ pub(crate) async fn linger(
     stream.shutdown().await?;
     let mut sink = vec![0; 16 << 10];
     let mut discarded = 0;
+    let (mut since, mut before) = (Instant::now(), 0);
     while discarded < discarded_max {
         match timeout(SILENCE, stream.read(&mut sink)).await {
             Ok(Ok(count @ 1..)) => discarded += count as u64,
             Ok(Ok(0)) | Err(_) => break,
             Ok(Err(error)) => return Err(error),
+        }
+        if since.elapsed() >= PACE_WINDOW {
+            if discarded - before < PACE_BYTES {
+                break;
+            }
+            (since, before) = (Instant::now(), discarded);
         }
     }
     Ok(())
@@ -217,10 +230,7 @@ pub(crate) async fn linger(
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::duplex,
-        time::{Instant, sleep},
-    };
+    use tokio::{io::duplex, time::sleep};
 
     use super::*;
 
@@ -248,10 +258,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_stops_is_left_at_the_bound() {
         let (mut near, far) = duplex(4096);
-        let client = tokio::spawn(slow_client(far, u64::MAX, 1000));
+        let client = tokio::spawn(slow_client(far, u64::MAX, 2000));
         let begun = Instant::now();
-        linger(&mut near, 50_000).await.unwrap();
+        linger(&mut near, 100_000).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 50);
+        client.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_a_byte_now_and_then_keeps_no_place() {
+        for len in [1, 1000] {
+            let (mut near, far) = duplex(4096);
+            let client = tokio::spawn(slow_client(far, u64::MAX, len));
+            let begun = Instant::now();
+            linger(&mut near, DISCARDED_MAX).await.unwrap();
+            assert_eq!(begun.elapsed(), PACE_WINDOW);
+            client.abort();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_slows_down_after_a_flood_keeps_no_place_either() {
+        let (mut near, mut far) = duplex(4096);
+        let client = tokio::spawn(async move {
+            far.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+            slow_client(far, u64::MAX, 1).await;
+        });
+        let begun = Instant::now();
+        linger(&mut near, DISCARDED_MAX).await.unwrap();
+        assert_eq!(begun.elapsed(), PACE_WINDOW * 2);
         client.abort();
     }
 

@@ -246,7 +246,8 @@ async fn secure<P: Protocol>(
             |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake not done in time");
         let handshake = async {
             expect_tls(&mut socket, service).await?;
-            tls.accept(socket, preferred).await
+            tls.accept(socket, preferred, service.protocol.is_http())
+                .await
         };
         let accepted = timeout(deadline, handshake).await;
         let (stream, told) = accepted.map_err(too_slow)??;

@@ -57,7 +57,7 @@ pub struct Limits {
     /// Most connections at a time; more are [refused](super::Protocol::busy). See
     /// [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
-    /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
+    /// Most connections per remote address ([`limited_as`](crate::net::limited_as): of IPv6 a /64 network), as told by a trusted balancer or proxy if there is one; more
     /// are refused. Clients of a Unix socket of whom none is told have no limit of their own. Default: no limit.
     pub per_ip_max: usize,
     /// Most connections of guests: of nobody of whom the protocol has said that it [trusts](crate::net::Peer::trust) them. One

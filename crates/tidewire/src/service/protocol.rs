@@ -48,6 +48,12 @@ pub trait Protocol: Sized + Send + Sync + 'static {
         None
     }
 
+    /// Returns whether connections begin with a request of HTTP: then the application protocol (ALPN) `http/1.1` is
+    /// agreed on where the TLS configuration sets none. Default: no, and clients may offer what they like.
+    fn is_http(&self) -> bool {
+        false
+    }
+
     /// An opening came to nothing: the TLS handshake failed, the peer went away or was too slow, or
     /// [`open`](Self::open) failed. For hooks; it is logged and counted anyway.
     fn opening_failed(&self, error: &io::Error) {

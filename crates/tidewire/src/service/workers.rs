@@ -13,6 +13,13 @@ use crate::{
 };
 
 /// How a server uses the machine's cores.
+///
+/// All three run the same code on tokio; they differ in whose the threads are. `PerCore` makes threads for this server
+/// alone, which begin and end with it: like a [`Runtime`] of so many threads in the design
+/// [`PerThread`](crate::runtime::Design::PerThread) whose connections the system
+/// [places](crate::runtime::Placement::System), but without what only matters where threads are shared: jobs, placement by
+/// load, hooks, tasks of others. `On` is for threads that servers and clients share, or that live longer than a server;
+/// `Pool` for programs that have a tokio runtime anyway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Workers {
     /// One runtime and one listener per thread, joined by `SO_REUSEPORT`; the number of threads. Of a Unix socket all

@@ -148,7 +148,7 @@ impl Client {
         let Some(tls) = &self.tls else {
             return Ok((Stream::Plain(socket), peer));
         };
-        let connected = tls.connect(&self.host(), socket, None).await;
+        let connected = tls.connect_bare(&self.host(), socket).await;
         let (stream, told) = connected.map_err(|failure| ConnectError::Tls {
             name: self.name(),
             source: failure.error,

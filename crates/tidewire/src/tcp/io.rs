@@ -418,32 +418,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         self.end_output();
         loop {
-            let ended = match self.poll_write_out(cx) {
-                Poll::Ready(Ok(())) => match self.poll_fill(cx) {
-                    Poll::Ready(Ok(true)) => {
-                        self.input = None;
-                        // A peer that floods is not waited for.
-                        if Instant::now() < deadline {
-                            continue;
-                        }
-                        Poll::Ready(())
+            let written = self.poll_write_out(cx);
+            if matches!(written, Poll::Ready(Err(_))) {
+                return Poll::Ready(());
+            }
+            // Also while our bytes wait: the peer may want to write before it reads.
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(true)) => {
+                    self.input = None;
+                    // A peer that floods is not waited for.
+                    if Instant::now() < deadline {
+                        continue;
                     }
-                    Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(()),
-                    Poll::Pending => Poll::Pending,
-                },
-                Poll::Ready(Err(_)) => Poll::Ready(()),
-                Poll::Pending => self.poll_deadlines(cx).map(|_failed| ()),
-            };
-            return match ended {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => {
-                    // It may have been set to a time that counts no more.
-                    while Instant::now() < deadline {
-                        ready!(self.timer.poll(cx, deadline, None));
-                    }
-                    Poll::Ready(())
+                    return Poll::Ready(());
                 }
-            };
+                Poll::Ready(Ok(false)) if written.is_pending() => {}
+                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            if written.is_pending() && self.poll_deadlines(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // It may have been set to a time that counts no more.
+            while Instant::now() < deadline {
+                ready!(self.timer.poll(cx, deadline, None));
+            }
+            return Poll::Ready(());
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum DownReason {
 }
 
 /// Is told that there is no connection, and when the next attempt begins; `None` when there is none.
-type Down = Box<dyn FnMut(&DownReason, Option<Duration>) + Send>;
+type Down = Box<dyn FnMut(DownReason, Option<Duration>) + Send>;
 
 /// Settings of a [`Reconnecting`] client.
 ///
@@ -98,8 +98,16 @@ impl Reconnect {
     /// `None` when there is none.
     #[must_use]
     pub fn on_down(
+        self,
+        mut down: impl FnMut(&DownReason, Option<Duration>) + Send + 'static,
+    ) -> Self {
+        self.on_down_owned(move |reason, retry_in| down(&reason, retry_in))
+    }
+
+    /// As [`on_down`](Self::on_down), for whoever has a reason of their own to make of it.
+    pub(crate) fn on_down_owned(
         mut self,
-        down: impl FnMut(&DownReason, Option<Duration>) + Send + 'static,
+        down: impl FnMut(DownReason, Option<Duration>) + Send + 'static,
     ) -> Self {
         self.down = Box::new(down);
         self
@@ -201,7 +209,7 @@ where
         }
         let retry_in = settings.retry_in(&reason, failures);
         failures = failures.saturating_add(1);
-        (settings.down)(&reason, retry_in);
+        (settings.down)(reason, retry_in);
         let Some(wait) = retry_in else { return };
         tokio::select! {
             () = sleep(wait) => {}

@@ -26,6 +26,7 @@ use super::{
     source::Source,
     trust::{self, Revocation},
     unverified::AnyServer,
+    usual_alpn,
     verified::Verified,
 };
 use crate::socket::Socket;
@@ -59,7 +60,8 @@ struct ClientPlan {
     /// Instead of the address's host.
     server_name: Option<String>,
     min_version: TlsVersion,
-    alpn: Vec<Vec<u8>>,
+    /// `None` is what is usual.
+    alpn: Option<Vec<Vec<u8>>>,
 }
 
 impl ClientTls {
@@ -116,7 +118,7 @@ impl ClientTls {
                 identity: None,
                 server_name: None,
                 min_version: TlsVersion::V1_2,
-                alpn: vec![b"http/1.1".to_vec()],
+                alpn: None,
             },
             reload_every: None,
         }
@@ -129,6 +131,17 @@ impl ClientTls {
     /// [`TlsError`]; what was read before stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.live.reload()
+    }
+
+    /// As [`connect`](Self::connect), for a protocol other than HTTP: what was not set is not offered.
+    pub(crate) async fn connect_bare(
+        &self,
+        host: &str,
+        socket: Socket,
+    ) -> Result<(TlsStream, TlsPeer), HandshakeFailure> {
+        let none: &[&[u8]] = &[];
+        let offered = self.live.plan().alpn.is_none().then_some(none);
+        self.connect(host, socket, offered).await
     }
 
     /// `host` is who the server has to be, unless a name was set; `offered` are the
@@ -282,9 +295,10 @@ impl ClientTlsBuilder {
         self
     }
 
-    /// Application protocols (ALPN) to offer, best first; default `http/1.1`.
+    /// Application protocols (ALPN) to offer, best first; default `http/1.1` for WebSocket and HTTP, none for other
+    /// protocols.
     pub fn alpn<T: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = T>) -> Self {
-        self.plan.alpn = protocols.into_iter().map(Into::into).collect();
+        self.plan.alpn = Some(protocols.into_iter().map(Into::into).collect());
         self
     }
 
@@ -370,7 +384,7 @@ impl Plan for ClientPlan {
                     .map_err(|cause| identity.unusable(Explained::from(cause)))?
             }
         };
-        config.alpn_protocols.clone_from(&self.alpn);
+        config.alpn_protocols = self.alpn.clone().unwrap_or_else(usual_alpn);
         config.enable_early_data = false;
         Ok(config)
     }

@@ -229,6 +229,10 @@ fn advice(error: &Rustls) -> Option<&'static str> {
             CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
                 "add this certificate to those that are trusted, or give the server one of an authority"
             }
+            // Of a crate that is not named here; its name is all that it prints.
+            CertificateError::Other(other) if other.to_string() == "UnsupportedCertVersion" => {
+                "make a certificate of version 3, as `tidewire certs` does; openssl x509 does with extensions (-extfile)"
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "connect by a name that the certificate has, or set that name as the one to verify"
             }
@@ -328,12 +332,19 @@ mod tests {
                 "CaUsedAsEndEntity",
                 "it is the certificate of an authority (basicConstraints CA:TRUE), expected one of a server or client (CA:FALSE)",
             ),
+            (
+                "UnsupportedCertVersion",
+                "it is of an old version, expected X.509 version 3",
+            ),
             ("PathLenConstraintViolated", "path len constraint violated"),
             ("a text of its own", "a text of its own"),
         ] {
             let other = CertificateError::Other(OtherError(Arc::new(Named(name))));
             check(other, &format!("{prefix}{expected}"));
         }
+        let other = OtherError(Arc::new(Named("UnsupportedCertVersion")));
+        let advice = advice(&CertificateError::Other(other).into()).unwrap();
+        assert!(advice.contains("tidewire certs"), "{advice}");
     }
 
     #[test]

@@ -96,6 +96,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// The application protocols (ALPN) where none were set.
+fn usual_alpn() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec()]
+}
+
 fn is_self_signed(reason: &rustls::CertificateError) -> bool {
     if let rustls::CertificateError::Other(other) = reason {
         other.0.is::<SelfSigned>()

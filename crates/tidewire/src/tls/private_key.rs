@@ -18,6 +18,11 @@ const EXPECTED: &str = "a private key";
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
+/// The object identifier of PBES2, 1.2.840.113549.1.5.13, in DER.
+const PBES2_OID: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d,
+];
+
 /// Permission bits that no key file may have: more than 0640.
 #[cfg(unix)]
 const EXPOSING_BITS: u32 = 0o037;
@@ -88,7 +93,12 @@ fn decrypt(
     let malformed = |cause: pkcs8::der::Error| TlsError::pem(path, EXPECTED, cause);
     let (_label, document) = pkcs8::SecretDocument::from_pem(block).map_err(malformed)?;
     let Ok(info) = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()) else {
-        return Err(convert(path, "an encryption that is not PBES2"));
+        let reason = if contains(document.as_bytes(), PBES2_OID) {
+            "an encryption with another cipher than AES (3DES, perhaps)"
+        } else {
+            "an encryption that is not PBES2"
+        };
+        return Err(convert(path, reason));
     };
     let Some(passphrase) = passphrase else {
         return Err(TlsError::PassphraseMissing { path: path.into() });

@@ -24,6 +24,7 @@ use super::{
     source::Source,
     transcript::{self, AsSentVerifier},
     trust::{self, Revocation},
+    usual_alpn,
 };
 use crate::socket::Socket;
 
@@ -53,7 +54,8 @@ struct ServerPlan {
     client_ca: Vec<Source>,
     revocation: Revocation,
     min_version: TlsVersion,
-    alpn: Vec<Vec<u8>>,
+    /// `None` is what is usual.
+    alpn: Option<Vec<Vec<u8>>>,
 }
 
 impl ServerTls {
@@ -89,7 +91,7 @@ impl ServerTls {
                 client_ca: Vec::new(),
                 revocation: Revocation::default(),
                 min_version: TlsVersion::V1_2,
-                alpn: vec![b"http/1.1".to_vec()],
+                alpn: None,
             },
             reload_every: None,
         }
@@ -124,11 +126,12 @@ impl ServerTls {
         self.live.plan().is_mutual()
     }
 
-    /// `first` is preferred to the application protocols that were set.
+    /// `first` is preferred to the application protocols that were set; those that were not are for HTTP only.
     pub(crate) async fn accept(
         &self,
         socket: Socket,
         first: Option<&[u8]>,
+        is_http: bool,
     ) -> io::Result<(TlsStream, TlsPeer)> {
         let configs = self.live.for_handshake().await;
         let mut socket = socket;
@@ -138,6 +141,9 @@ impl ServerTls {
         } else {
             &configs.usual
         });
+        if !is_http && self.live.plan().alpn.is_none() {
+            Arc::make_mut(&mut config).alpn_protocols.clear();
+        }
         if let Some(first) = first {
             // What handshakes share is behind `Arc`s in it.
             let config = Arc::make_mut(&mut config);
@@ -209,10 +215,10 @@ impl ServerTlsBuilder {
         self
     }
 
-    /// Application protocols (ALPN), best first; default `http/1.1`. A client that offers only
-    /// others is refused, one that offers none is not.
+    /// Application protocols (ALPN), best first; default `http/1.1` where WebSocket or HTTP is spoken: a client that
+    /// offers only others is refused, one that offers none is not. By default another protocol takes every client.
     pub fn alpn<T: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = T>) -> Self {
-        self.plan.alpn = protocols.into_iter().map(Into::into).collect();
+        self.plan.alpn = Some(protocols.into_iter().map(Into::into).collect());
         self
     }
 
@@ -299,7 +305,7 @@ impl Plan for ServerPlan {
             .begin(provider(), Arc::clone(&verifier))?
             .with_single_cert(chain, key)
             .map_err(|cause| self.identity.unusable(Explained::from(cause)))?;
-        usual.alpn_protocols.clone_from(&self.alpn);
+        usual.alpn_protocols = self.alpn.clone().unwrap_or_else(usual_alpn);
         usual.max_early_data_size = 0;
         // Ticket keys and remembered sessions are new with every configuration: after a reload
         // nobody resumes what was agreed under the old files.

@@ -117,3 +117,28 @@ async fn a_drain_ends_idle_connections() {
     let ended = timeout(HANG, tcp.read(&mut [0])).await.expect("an end");
     assert_eq!(ended.unwrap_or(0), 0);
 }
+
+#[path = "../../examples/axum_server/server.rs"]
+mod axum_server;
+
+#[tokio::test]
+async fn an_axum_router_answers_beside_websockets_on_one_port() {
+    let config = crate::server::config();
+    let server = axum_server::server(config).start().unwrap();
+    let address = server.local_addr();
+    let client = tidewire::http::Client::default().base(&format!("http://{address}"));
+    let client = client.unwrap();
+    let hello = client.get("/hello/you").await.unwrap();
+    assert_eq!(hello.body(), "hello you at 127.0.0.1\n");
+    let shout = client.post("/shout", "quiet").await.unwrap();
+    assert_eq!(shout.body(), "QUIET");
+    assert_eq!(client.get("/").await.unwrap().status(), 404);
+    assert_eq!(client.get("/shout").await.unwrap().status(), 405);
+    let url = format!("ws://{address}/echo");
+    let mut socket = tidewire::ws::connect(&url).await.unwrap();
+    socket.send("same port").await.unwrap();
+    let echo = socket.recv().await.unwrap();
+    assert_eq!(echo, Some(tidewire::ws::Message::text("same port")));
+    drop((socket, client));
+    assert!(server.drain(Duration::from_secs(30)).await);
+}

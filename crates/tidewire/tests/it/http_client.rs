@@ -420,3 +420,37 @@ fn a_thread_without_runtime_sends_requests_too() {
         "Timeout!"
     );
 }
+
+/// The address that is looked at is the one that is taken, so that a name which changes its meaning gains nothing.
+#[tokio::test]
+async fn addresses_of_a_name_are_connected_to_only_if_they_may_be() {
+    let server = serve(|config| config);
+    let port = server.local_addr().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    let allow: web::AllowAddress = Arc::new(move |host, address| {
+        notes.lock().unwrap().push((host.to_owned(), address));
+        host != "localhost"
+    });
+    let client = Client::new(ClientConfig::default().allow_address(allow));
+    let error = client.get(&format!("http://localhost:{port}/")).await;
+    let Err(error @ RequestError::Connect(_)) = error else {
+        panic!("{error:?}");
+    };
+    let text = tidewire::ErrorChain(&error).to_string();
+    assert!(
+        text.contains("no address of this host may be connected to"),
+        "{text}"
+    );
+    let response = client.get(&format!("http://127.0.0.1:{port}/")).await;
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
+    let asked = asked.lock().unwrap();
+    assert!(
+        asked.iter().all(|(_, address)| address.is_loopback()),
+        "{asked:?}"
+    );
+    assert!(
+        asked.iter().any(|(host, _)| host == "127.0.0.1"),
+        "{asked:?}"
+    );
+}

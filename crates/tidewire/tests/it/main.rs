@@ -17,11 +17,15 @@ mod driver;
 mod futures;
 mod mux;
 mod handler;
+#[cfg(all(unix, feature = "http", feature = "tls", feature = "udp"))]
+mod hooks;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
 mod http_connections;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod http_counts;
 #[cfg(feature = "http")]
 mod http_client;
 #[cfg(feature = "http")]

@@ -58,6 +58,19 @@ pub enum RunError {
     /// Every connection was lost.
     #[error("all connections were lost: {0}")]
     Lost(String),
+    /// The process may not open so many sockets.
+    #[error(
+        "{clients} clients need {needed} file descriptors, and this process may open {limit}: raise the limit \
+         (ulimit -n, as root prlimit or limits.conf), or give fewer clients (-c)"
+    )]
+    Descriptors {
+        /// Clients that were asked for.
+        clients: usize,
+        /// Descriptors that are needed for them.
+        needed: u64,
+        /// Descriptors that can be had.
+        limit: u64,
+    },
     /// The certificate authorities cannot be used.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
@@ -74,6 +87,7 @@ pub fn run(
     settings: &ClientSettings,
     progress: &mut dyn Progress,
 ) -> Result<ClientReport, RunError> {
+    raise_descriptors(settings.clients)?;
     let (stop, stopped) = watch::channel(false);
     let job = Arc::new(Job::new(settings, stopped)?);
     let own_before = Usage::own();
@@ -100,6 +114,24 @@ pub fn run(
     progress.done(DISCONNECTING);
     progress.say("All clients disconnected!");
     Ok(run.report(stopped_after, client, server))
+}
+
+/// Descriptors that a process has besides its sockets: runtimes, files, pipes.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Makes sure that every client may have a socket, as far as the system lets us raise the limit.
+fn raise_descriptors(clients: usize) -> Result<(), RunError> {
+    let needed = (clients as u64).saturating_add(OTHER_DESCRIPTORS);
+    // Where the limit is unknown, there may be none.
+    let limit = rlimit::increase_nofile_limit(needed).unwrap_or(u64::MAX);
+    if limit < needed {
+        return Err(RunError::Descriptors {
+            clients,
+            needed,
+            limit,
+        });
+    }
+    Ok(())
 }
 
 const STARTING: &str = "Service starting";

@@ -2,58 +2,50 @@
 
 use std::net::SocketAddr;
 
-use bytes::BytesMut;
 use tidewire::{
-    proto::fbe::{Decoder, MessageRef},
+    fbe::{Handler, MessageRef, RunningServer, Server, ServerConfig, Session},
     service::{StartError, Workers},
-    tcp::{Handler, RunningServer, Server, ServerConfig, Session},
+    tcp,
 };
+use tokio::runtime::Runtime;
+
+use super::{DRAINING, Drained, Publish};
 
 pub(super) fn start(address: SocketAddr, workers: Workers) -> Result<RunningServer, StartError> {
-    let config = ServerConfig::new(address.into()).workers(workers);
-    Server::handlers(config, |_session| Responses::default()).start()
+    let config = tcp::ServerConfig::new(address.into()).workers(workers);
+    Server::new(ServerConfig::with(config), |_session| Responses).start()
 }
 
 /// Answers requests with the length of their text and the hash 0, as the original's server does.
-#[derive(Default)]
-struct Responses {
-    decoder: Decoder,
-    /// Responses to what came with one read.
-    out: BytesMut,
-}
+struct Responses;
 
-impl Responses {
-    fn answer(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (taken, frame) = self.decoder.receive(rest);
-            rest = rest.get(taken..).unwrap_or_default();
-            let Some(frame) = frame.map_err(|error| error.to_string())? else {
-                continue;
-            };
-            let message = frame.message().map_err(|error| error.to_string())?;
-            let Some(MessageRef::Request { id, message }) = message else {
-                continue;
-            };
-            let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-            let response = MessageRef::Response {
-                id,
-                length,
-                hash: 0,
-            };
-            let encoded = response.encode_into(&mut self.out);
-            encoded.map_err(|error| error.to_string())?;
+impl Handler for Responses {
+    fn received(&mut self, session: &mut Session<'_, '_>, message: MessageRef<'_>) {
+        let MessageRef::Request { id, message } = message else {
+            return;
+        };
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        let response = MessageRef::Response {
+            id,
+            length,
+            hash: 0,
+        };
+        if session.send(response).is_err() {
+            session.abort();
         }
-        Ok(())
     }
 }
 
-impl Handler for Responses {
-    fn received(&mut self, session: &mut Session<'_>, bytes: &[u8]) {
-        let is_answered = self.answer(bytes).is_ok() && session.send(&self.out).is_ok();
-        self.out.clear();
-        if !is_answered {
-            session.abort();
-        }
+impl Drained for RunningServer {
+    fn local_addr(&self) -> SocketAddr {
+        Self::local_addr(self)
+    }
+
+    fn drain(self: Box<Self>, runtime: &Runtime) {
+        let _all_have_gone = runtime.block_on(Self::drain(*self, DRAINING));
+    }
+
+    fn publisher(&self) -> Option<Box<dyn Publish>> {
+        None
     }
 }

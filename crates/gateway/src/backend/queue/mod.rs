@@ -241,6 +241,21 @@ impl<T: Item> PieceQueue<T> {
         Poll::Ready(Some(item))
     }
 
+    /// Waits until nothing is in it and nothing more comes.
+    pub(crate) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.is_over() {
+            return Poll::Ready(());
+        }
+        register(&mut state.consumer, cx);
+        Poll::Pending
+    }
+
+    /// Returns whether nothing is in it and nothing more comes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().is_over()
+    }
+
     /// Puts something back in front that was taken out and could not be used. It is not counted again.
     pub(crate) fn put_back(&self, item: T) {
         let mut state = self.state.lock();
@@ -310,6 +325,10 @@ impl PieceQueue<Down> {
 }
 
 impl<T: Item> State<T> {
+    fn is_over(&self) -> bool {
+        self.producer_gone && self.items == 0
+    }
+
     /// Changes what is charged, in steps.
     fn charge(&mut self) -> Charge {
         let memory = self.bytes + self.slots.len() * SLOT_BYTES;

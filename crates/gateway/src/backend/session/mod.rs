@@ -89,8 +89,11 @@ impl Queues {
 }
 
 impl Drop for Queues {
-    /// The client's task lets go.
+    /// The client's task lets go. What the client has sent is still delivered, unless it had to make room for others.
     fn drop(&mut self) {
+        if self.account.is_evicted() {
+            self.up.abandon();
+        }
         self.up.end();
         self.down.abandon();
     }
@@ -191,6 +194,9 @@ impl BackendSession {
             frame = self.record.asked_to_end() => {
                 return Err(Refusal::new(503, frame.reason));
             }
+            () = self.account.evicted() => {
+                return Err(Refusal::new(503, "the memory for connections is used up"));
+            }
         };
         match opened {
             Ok(reached) => {
@@ -277,6 +283,7 @@ impl BackendSession {
             add(&self.target.counters.lost, 1);
             backend = match self.search().await {
                 Ok(found) => found,
+                Err(_frame) if self.up.is_over() => return (None, "client lost"),
                 Err(frame) => {
                     let code = frame.code;
                     self.down.push(Down::Closed(Some(frame)));

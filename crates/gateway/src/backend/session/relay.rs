@@ -99,7 +99,7 @@ impl BackendSession {
             }
             let full = matches!(up, Step::Full) || matches!(answers, Step::Full);
             match flushed {
-                Poll::Ready(Err(_error)) => return Poll::Ready(Outcome::BackendLost),
+                Poll::Ready(Err(_error)) => return Poll::Ready(self.broken()),
                 // There is room again.
                 Poll::Ready(Ok(())) if full => {}
                 Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
@@ -223,11 +223,20 @@ impl BackendSession {
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(error = %tidewire::ErrorChain(&error), "backend lost");
-                    return Step::Ended(Outcome::BackendLost);
+                    return Step::Ended(self.broken());
                 }
             }
         }
         Step::Waits
+    }
+
+    /// The backend's socket has failed, or was ended here, together with the client's, to make room for others.
+    fn broken(&self) -> Outcome {
+        if self.account.is_evicted() {
+            let why = "the memory for connections is used up";
+            return Outcome::Ended(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, why));
+        }
+        Outcome::BackendLost
     }
 
     fn control(

@@ -2,9 +2,9 @@
 //!
 //! The client's messages wait in the upward queue meanwhile; whoever fills it has an answer to "full".
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
-use tidewire::ws::CloseFrame;
+use tidewire::ws::{CloseCode, CloseFrame};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{BAD_GATEWAY, Backend, BackendSession, Return};
@@ -20,7 +20,8 @@ use crate::{
 };
 
 impl BackendSession {
-    /// Looks for the backend until it is found; the error is what the client is closed with.
+    /// Looks for the backend until it is found; the error is what the client is closed with. Nobody is looked for for a
+    /// client that has gone and has left nothing to be delivered, or had to make room for others.
     pub(super) async fn search(&mut self) -> Result<Backend, CloseFrame> {
         let Some(resume) = self.resume.clone() else {
             return Err(CloseFrame::new(BAD_GATEWAY, "the backend is gone"));
@@ -30,12 +31,17 @@ impl BackendSession {
         let deadline = self.deadline(&resume);
         let mut wait = self.first_wait(&resume);
         let mut changed = self.target.pool.usable_changed();
+        let (record, up, account) = (
+            Arc::clone(&self.record),
+            Arc::clone(&self.up),
+            self.account.clone(),
+        );
+        let mut evicted = pin!(account.evicted());
         loop {
             let pause = jittered(wait).min(deadline.saturating_duration_since(Instant::now()));
             let milliseconds = u32::try_from(pause.as_millis()).unwrap_or(u32::MAX);
             self.down.push(Down::Lost(milliseconds));
             let until = Instant::now() + pause;
-            let record = std::sync::Arc::clone(&self.record);
             let attempt = async {
                 tokio::select! {
                     () = sleep_until(until) => {}
@@ -48,6 +54,14 @@ impl BackendSession {
             let reached = tokio::select! {
                 reached = attempt => reached,
                 frame = record.asked_to_end() => return Err(frame),
+                () = poll_fn(|cx| up.poll_over(cx)) => {
+                    return Err(CloseFrame::new(CloseCode::GOING_AWAY, "the client has gone"));
+                }
+                () = &mut evicted => {
+                    up.abandon();
+                    let why = "the memory for connections is used up";
+                    return Err(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, why));
+                }
             };
             if let Ok(Ok(reached)) = reached {
                 self.last_return = Some(Return {

@@ -3,8 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use parking_lot::Mutex;
-
 use tidewire::ws::{Client, CloseCode};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -482,36 +480,4 @@ while True:
     call.say("answer").await; // until now the kernel accepts, and nobody answers
     until(&supervised, Status::is_ready).await;
     guard(supervised.stop()).await;
-}
-
-/// What is logged on the thread of the test, where all its tasks run.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        let bytes = self.0.lock();
-        String::from_utf8(bytes.clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = self.0.lock();
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -18,7 +18,7 @@ pub struct Limits {
     /// Most connections at a time; more get 503. Of an HTTP/2 connection every session counts
     /// as one. See [`Server::count_with`](super::Server::count_with) for several servers. Default: no limit.
     pub connections_max: usize,
-    /// Most connections per remote address, as told by a trusted balancer or proxy if there is one; more
+    /// Most connections per remote address ([`limited_as`](crate::net::limited_as): of IPv6 a /64 network), as told by a trusted balancer or proxy if there is one; more
     /// get 503. Clients of a Unix socket of whom none is told have no limit of their own. Default: no limit.
     pub per_ip_max: usize,
     /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in

@@ -116,6 +116,10 @@ impl Protocol for Sockets {
         head::without_tls()
     }
 
+    fn is_http(&self) -> bool {
+        true
+    }
+
     #[cfg(feature = "http2")]
     fn preferred_alpn(&self) -> Option<&[u8]> {
         self.config.http2.then_some(b"h2")

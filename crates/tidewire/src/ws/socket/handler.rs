@@ -31,6 +31,10 @@ use crate::{
 
 /// The events of one connection. Every call returns quickly; work that takes time goes into a
 /// task of its own, with a [`Session::sender`] to answer by.
+///
+/// Order of the calls: [`opened`](Self::opened) once, when the client has been answered (TLS is done long before);
+/// then [`message`](Self::message), [`ping`](Self::ping), [`pong`](Self::pong) as they come, and
+/// [`drained`](Self::drained) as it happens; at last [`closed`](Self::closed), once, after which nothing is called.
 pub trait Handler<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = Stream>:
     Send + 'static
 {

@@ -1,6 +1,7 @@
 //! The simple protocol over TCP: exact bytes, requests and their ends, notifications, hostile peers, the examples.
 
 mod session; // a server against a peer that writes bytes by hand
+mod kept; // clients that keep a connection, and for threads
 mod client; // requests, timeouts, notifications
 #[cfg(unix)]
 mod programs; // the examples, started and spoken to

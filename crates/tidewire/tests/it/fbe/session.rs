@@ -193,6 +193,10 @@ async fn the_log_is_told_of_a_broadcast_once_and_of_nothing_that_was_refused() {
     let config = config().connection(Config::default().log(log));
     let server = Server::new(config, |_session| ToAll).start().unwrap();
     let (client, other) = (connect(&server).await, connect(&server).await);
+    // Only those that are served are sent it.
+    while server.sessions().len() < 2 {
+        tokio::task::yield_now().await;
+    }
     client.notify("to all").await.unwrap();
     for client in [&client, &other] {
         assert!(within(client.recv()).await.is_some());

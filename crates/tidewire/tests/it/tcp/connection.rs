@@ -210,3 +210,21 @@ async fn aborting_ends_at_once_also_behind_a_refused_send() {
     assert!(matches!(near.recv().await, Err(RecvError::Aborted)));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_also_with_a_peer_that_writes_before_it_reads() {
+    const LEN: usize = 100_000;
+    let (mut near, mut far) = pair(1024, Config::default());
+    near.try_send(vec![b'n'; LEN]).unwrap();
+    let begun = Instant::now();
+    let peer = async {
+        far.write_all(&vec![b'f'; LEN]).await.unwrap();
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.unwrap();
+        far.shutdown().await.unwrap();
+        all.len()
+    };
+    let (closed, received) = tokio::join!(near.close(), peer);
+    closed.unwrap();
+    assert_eq!((received, begun.elapsed()), (LEN, Duration::ZERO));
+}

@@ -11,7 +11,7 @@ use std::{
 use tidewire::{
     net::Address,
     tcp::{Client, Connection, Observer, RunningServer, Sender, Server, ServerConfig},
-    tls::ServerTls,
+    tls::{ClientTls, ServerTls},
 };
 
 use super::{HANG, config, echo, receive, soon, until};
@@ -272,4 +272,35 @@ async fn tls_is_done_before_a_session_opens_and_ends_with_its_own_end() {
     assert!(!matches!(soon(plain.recv()).await, Ok(Some(_))));
     until(|| errors.0.load(Ordering::SeqCst) == 1).await;
     assert_eq!(server.stats().refused, 1);
+}
+
+#[tokio::test]
+async fn bytes_agree_on_no_application_protocol_unless_one_is_set() {
+    let authority = Authority::new();
+    let identity = || authority.identity("server", &crate::tls::authority::servers_usage());
+    let (none, own) = (None, Some(["own"]));
+    for (servers, clients, agreed) in [
+        (none, none, None),
+        (none, own, None),
+        (own, none, None),
+        (own, own, Some(b"own".to_vec())),
+    ] {
+        let mut server = ServerTls::builder(identity());
+        let mut client = ClientTls::builder().ca_file(authority.ca());
+        if let Some(protocols) = servers {
+            server = server.alpn(protocols);
+        }
+        if let Some(protocols) = clients {
+            client = client.alpn(protocols);
+        }
+        let server = Server::new(config().tls(server.build().unwrap()), echo);
+        let server = server.start().unwrap();
+        let client = Client::new(format!("localhost:{}", server.local_addr().port()))
+            .tls(client.build().unwrap());
+        let mut connection = soon(client.connect()).await.unwrap();
+        connection.send("test").await.unwrap();
+        assert_eq!(receive(&mut connection, 4).await, b"test");
+        let tls = connection.peer().tls.as_ref().unwrap();
+        assert_eq!(tls.alpn, agreed, "{servers:?} {clients:?}");
+    }
 }

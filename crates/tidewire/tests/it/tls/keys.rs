@@ -70,7 +70,11 @@ fn a_wrong_or_missing_passphrase_is_told() {
 #[test]
 fn an_encryption_of_old_gives_the_command_that_converts_it() {
     let authority = Authority::new();
-    for form in ["legacy.pem", "pbes1.pem", "pbes2_3des.pem"] {
+    for (form, reason) in [
+        ("legacy.pem", "legacy encryption"),
+        ("pbes1.pem", "not PBES2"),
+        ("pbes2_3des.pem", "another cipher than AES"),
+    ] {
         let (certificate, key) = files(&authority, form);
         let error =
             build(Identity::from_files(certificate, &key).passphrase("qwerty")).unwrap_err();
@@ -80,6 +84,7 @@ fn an_encryption_of_old_gives_the_command_that_converts_it() {
         );
         let command = format!("openssl pkcs8 -topk8 -v2 aes-256-cbc -in {}", key.display());
         assert!(error.to_string().contains(&command), "{error}");
+        assert!(error.to_string().contains(reason), "{form}: {error}");
     }
 }
 

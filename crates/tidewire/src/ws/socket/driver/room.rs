@@ -21,6 +21,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     /// Ends the connection although its peer broke no rule of the protocol.
     #[cold]
     pub(super) fn give_up(&mut self, error: ProtocolError) {
+        if error == ProtocolError::MemoryExhausted {
+            // Whatever else is held for this peer is let go of, too.
+            self.shared.account().evict();
+        }
         if let Some(error) = self.receiver.decoder.give_up(error) {
             self.shared.lock().keep(DeferredItem::Failed(error));
             self.begin_end();

@@ -3,6 +3,8 @@
 //! In: snapshots of the plain counters that hub, store and listeners keep. Out: one text per
 //! scrape. Invariant: names stand here only, labels are a fixed set; no user id becomes a label.
 
+mod events; // the outbox and its targets
+
 use std::{fmt, sync::Arc};
 
 use prometheus_client::{
@@ -14,6 +16,7 @@ use prometheus_client::{
 use tidewire::{memory::MemoryBudget, ws::ServerStats};
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, HubStats};
+use tidewire_notify::Targets;
 
 /// Gives the listeners' counters.
 pub(crate) type ReadServerStats = Arc<dyn Fn() -> ServerStats + Send + Sync>;
@@ -30,6 +33,7 @@ impl Telemetry {
         mailbox: Arc<dyn Mailbox>,
         server: ReadServerStats,
         memory: MemoryBudget,
+        targets: Targets,
     ) -> Self {
         let mut registry = Registry::with_prefix("tidewire");
         registry.register_collector(Box::new(Snapshot {
@@ -37,6 +41,7 @@ impl Telemetry {
             mailbox,
             server,
             memory: memory.clone(),
+            targets,
         }));
         Self { registry, memory }
     }
@@ -59,6 +64,7 @@ struct Snapshot {
     mailbox: Arc<dyn Mailbox>,
     server: ReadServerStats,
     memory: MemoryBudget,
+    targets: Targets,
 }
 
 impl fmt::Debug for Snapshot {
@@ -72,7 +78,8 @@ impl Collector for Snapshot {
         self.encode_connections(&mut encoder)?;
         self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
-        self.encode_store(&mut encoder)
+        self.encode_store(&mut encoder)?;
+        events::encode(&mut encoder, &self.targets, self.hub.events_lost())
     }
 }
 

@@ -268,3 +268,6 @@ impl Window {
         self.entries.get_mut(index)
     }
 }
+
+#[cfg(test)]
+mod tests;
