@@ -1,15 +1,11 @@
 //! [`Authenticator`]: decides whether a request may pass, and as whom.
-//!
-//! Invariant: every member of every list is evaluated, whatever the members before it said,
-//! and results are combined without branches, so the time tells nothing about which one failed.
 
-use std::sync::Arc;
-
-use subtle::Choice;
+use std::{sync::Arc, time::SystemTime};
 
 use crate::{
-    Headers, Identity, Secret,
-    credentials::{self, Offer},
+    Answers, Headers, Identity, Inquiry,
+    jwt::{BadToken, KeyServer},
+    node::{Node, Request},
 };
 
 /// A checked authentication, made by [`AuthConfig::resolve`](crate::AuthConfig::resolve).
@@ -17,13 +13,13 @@ use crate::{
 /// Equal are those that demand the same, secrets included. Share it between threads; a check allocates at most a few small boxes and never blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticator {
-    root: Node,
-    /// The same for everyone who passes: no kind knows single users.
-    identity: Arc<Identity>,
+    pub(crate) root: Node,
+    /// That of everybody who passes by a secret that a group shares.
+    group: Arc<Identity>,
 }
 
 /// The request may not pass. The distinction is for logs and counters: clients get the same
-/// answer either way.
+/// answer to all but the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Denied {
@@ -33,25 +29,41 @@ pub enum Denied {
     /// Credentials are there, but wrong, malformed, ambiguous or not enough.
     #[error("wrong credentials")]
     Wrong,
+    /// There is a token, and it is good for nothing.
+    #[error("bad token: {0}")]
+    Token(BadToken),
+    /// Whoever knows better cannot be asked. Trying again later may help.
+    #[error("the credentials cannot be checked now")]
+    Unavailable,
+}
+
+impl Denied {
+    /// A short word for counters.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+            Self::Token(BadToken::Expired) => "expired",
+            Self::Token(_) => "token",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 impl Authenticator {
     pub(crate) fn new(root: Node) -> Self {
         Self {
             root,
-            identity: Arc::new(Identity::of_group()),
+            group: Arc::new(Identity::of_group()),
         }
     }
 
-    pub(crate) fn root(&self) -> &Node {
-        &self.root
-    }
-
-    /// Decides about a request by its header fields; returns who it is.
+    /// Decides about a request; returns who it is. What would have to be asked elsewhere is denied: see
+    /// [`inquiries`](Self::inquiries).
     ///
-    /// A field that a kind looks at and that occurs twice does not count for that kind, even if one of the two, or
-    /// both, would be right. Of several cookies of the demanded name one has to be right, because browsers send those
-    /// of the host and of the domain together.
+    /// Of several fields, cookies or parameters of a demanded name one has to be right: browsers send those of the
+    /// host and of the domain together, and proxies add fields of their own. Two tokens that stand for different
+    /// identities do not count.
     ///
     /// A bearer token may also come as a subprotocol ([`BEARER_SUBPROTOCOL`](crate::BEARER_SUBPROTOCOL)), and in the
     /// query where the configuration names a parameter.
@@ -59,9 +71,32 @@ impl Authenticator {
     /// # Errors
     /// [`Denied`]: answer 401 or close the WebSocket, and say no more than that.
     pub fn check(&self, headers: &dyn Headers) -> Result<Arc<Identity>, Denied> {
-        let verdict = self.root.evaluate(headers);
+        self.check_with(headers, &Answers::default(), SystemTime::now())
+    }
+
+    /// [`check`](Self::check) at a moment, with what has been found out about the request.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn check_with(
+        &self,
+        headers: &dyn Headers,
+        answers: &Answers,
+        now: SystemTime,
+    ) -> Result<Arc<Identity>, Denied> {
+        let verdict = self.root.evaluate(&Request {
+            headers,
+            answers,
+            now,
+        });
         if bool::from(verdict.passes) {
-            Ok(Arc::clone(&self.identity))
+            Ok(verdict
+                .identity
+                .map_or_else(|| Arc::clone(&self.group), |identity| Arc::new(*identity)))
+        } else if verdict.unavailable {
+            Err(Denied::Unavailable)
+        } else if let Some(bad) = verdict.bad_token {
+            Err(Denied::Token(bad))
         } else if verdict.offered {
             Err(Denied::Wrong)
         } else {
@@ -69,12 +104,60 @@ impl Authenticator {
         }
     }
 
-    /// The value for `WWW-Authenticate` in a 401 answer, when basic authentication is among
-    /// the types: it makes browsers ask for user and password.
-    pub fn challenge(&self) -> Option<&str> {
+    /// The questions to be asked elsewhere before [`check_with`](Self::check_with) can decide about a request that
+    /// [`check`](Self::check) has denied; at most a few questions. Empty: nothing would change its mind.
+    ///
+    /// All of them are asked, whatever the other members of a list have said: the time must not tell which one failed.
+    pub fn inquiries(&self, headers: &dyn Headers) -> Vec<Inquiry> {
+        let mut inquiries = Vec::new();
+        self.root.inquire(headers, &mut inquiries);
+        inquiries
+    }
+
+    /// The key servers whose keys it uses.
+    pub fn key_servers(&self) -> Vec<KeyServer> {
+        let mut servers = Vec::new();
+        self.root.each_leaf(&mut |leaf| {
+            if let Node::Jwt(jwt) = leaf {
+                servers.extend(jwt.server.clone());
+            }
+        });
+        servers
+    }
+
+    /// The services that it asks.
+    pub fn remotes(&self) -> Vec<Arc<crate::Remote>> {
+        let mut remotes = Vec::new();
+        self.root.each_leaf(&mut |leaf| {
+            if let Node::Remote(remote) = leaf {
+                remotes.push(Arc::clone(remote));
+            }
+        });
+        remotes
+    }
+
+    /// Returns whether a WebSocket without a token may send one as its first message.
+    pub fn takes_first_message(&self) -> bool {
         self.root
-            .any_leaf(|leaf| matches!(leaf, Node::Basic { .. }))
-            .then_some(r#"Basic realm="tidewire", charset="UTF-8""#)
+            .any_leaf(|leaf| matches!(leaf, Node::Jwt(jwt) if jwt.first_message))
+    }
+
+    /// Returns whether it looks at the certificates of clients.
+    pub fn uses_certificates(&self) -> bool {
+        self.root
+            .any_leaf(|leaf| matches!(leaf, Node::Certificate { .. }))
+    }
+
+    /// The value for `WWW-Authenticate` in a 401 answer. With basic authentication among the types it makes browsers
+    /// ask for user and password; with tokens it says so (RFC 6750 section 3).
+    pub fn challenge(&self) -> Option<&str> {
+        if self.root.any_leaf(Node::is_basic) {
+            Some(r#"Basic realm="tidewire", charset="UTF-8""#)
+        } else if self.root.any_leaf(|leaf| matches!(leaf, Node::Jwt(_))) {
+            Some(r#"Bearer realm="tidewire""#)
+        } else {
+            None
+        }
     }
 
     /// Returns whether requests without any credentials pass, be it by `noauth` itself or by a list
@@ -83,146 +166,9 @@ impl Authenticator {
         self.root.is_open()
     }
 
-    /// Returns whether browsers attach the credentials on their own (basic, cookie), so that pages of
+    /// Returns whether browsers attach the credentials on their own (basic, cookie, certificate), so that pages of
     /// other origins could use them: an origin allow-list has to protect the endpoint.
     pub fn uses_ambient_credentials(&self) -> bool {
-        self.root
-            .any_leaf(|leaf| matches!(leaf, Node::Basic { .. } | Node::Cookie { .. }))
-    }
-}
-
-/// One checked member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Node {
-    NoAuth,
-    Basic {
-        user: Secret,
-        password: Secret,
-    },
-    Bearer {
-        value: Secret,
-        /// A parameter of the query that may carry the token as well.
-        query: Option<String>,
-    },
-    Header {
-        name: String,
-        value: Secret,
-    },
-    Cookie {
-        name: String,
-        value: Secret,
-    },
-    OneOf(Vec<Self>),
-    AllOf(Vec<Self>),
-}
-
-impl Node {
-    fn evaluate(&self, headers: &dyn Headers) -> Verdict {
-        match self {
-            Self::NoAuth => Verdict {
-                passes: Choice::from(1),
-                offered: false,
-            },
-            Self::Basic { user, password } => Verdict::of(&credentials::basic(headers), |found| {
-                user.matches_choice(found.user()) & password.matches_choice(found.password())
-            }),
-            Self::Bearer { value, query } => {
-                let tokens = credentials::bearer(headers, query.as_deref());
-                Verdict::any(
-                    tokens
-                        .iter()
-                        .map(|token| value.matches_choice(token.bytes())),
-                )
-            }
-            Self::Header { name, value } => {
-                Verdict::of(&credentials::field(headers, name), |found| {
-                    value.matches_choice(found)
-                })
-            }
-            Self::Cookie { name, value } => {
-                Verdict::any(credentials::cookies(headers, name).map(|found| {
-                    let unquoted =
-                        credentials::unquoted(found).map(|found| value.matches_choice(found));
-                    value.matches_choice(found) | unquoted.unwrap_or_else(|| Choice::from(0))
-                }))
-            }
-            Self::OneOf(members) => members.iter().fold(Verdict::start(0), |so_far, member| {
-                let verdict = member.evaluate(headers);
-                Verdict {
-                    passes: so_far.passes | verdict.passes,
-                    offered: so_far.offered | verdict.offered,
-                }
-            }),
-            Self::AllOf(members) => members.iter().fold(Verdict::start(1), |so_far, member| {
-                let verdict = member.evaluate(headers);
-                Verdict {
-                    passes: so_far.passes & verdict.passes,
-                    offered: so_far.offered | verdict.offered,
-                }
-            }),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        match self {
-            Self::NoAuth => true,
-            Self::Basic { .. }
-            | Self::Bearer { .. }
-            | Self::Header { .. }
-            | Self::Cookie { .. } => false,
-            Self::OneOf(members) => members.iter().any(Self::is_open),
-            Self::AllOf(members) => members.iter().all(Self::is_open),
-        }
-    }
-
-    fn any_leaf(&self, is_wanted: fn(&Self) -> bool) -> bool {
-        match self {
-            Self::OneOf(members) | Self::AllOf(members) => {
-                members.iter().any(|member| member.any_leaf(is_wanted))
-            }
-            Self::NoAuth
-            | Self::Basic { .. }
-            | Self::Bearer { .. }
-            | Self::Header { .. }
-            | Self::Cookie { .. } => is_wanted(self),
-        }
-    }
-}
-
-/// The result of one member.
-struct Verdict {
-    passes: Choice,
-    /// Whether the request had anything of the kind; known to the sender, so no secret.
-    offered: bool,
-}
-
-impl Verdict {
-    fn start(passes: u8) -> Self {
-        Self {
-            passes: Choice::from(passes),
-            offered: false,
-        }
-    }
-
-    /// Passes if one does; each is evaluated.
-    fn any(choices: impl Iterator<Item = Choice>) -> Self {
-        choices.fold(Self::start(0), |so_far, choice| Self {
-            passes: so_far.passes | choice,
-            offered: true,
-        })
-    }
-
-    fn of<T>(offer: &Offer<T>, compare: impl FnOnce(&T) -> Choice) -> Self {
-        match offer {
-            Offer::Missing => Self::start(0),
-            Offer::Unusable => Self {
-                passes: Choice::from(0),
-                offered: true,
-            },
-            Offer::Found(found) => Self {
-                passes: compare(found),
-                offered: true,
-            },
-        }
+        self.root.any_leaf(Node::is_ambient)
     }
 }

@@ -1,12 +1,10 @@
 //! [`AuthConfig`]: what the operator writes under an `auth` key, raw and unchecked.
 //!
-//! The text form is one table per kind with the kind's name under `type`, in any case. It is
-//! read into a flat helper first and sorted into a variant then, so that a key of another
-//! kind is an error and secrets never pass through serde's generic buffers.
+//! The text form is one table per kind with the kind's name under `type`, in any case; `table` reads it.
 
 use serde::Deserialize;
 
-use crate::Secret;
+use crate::{Secret, table::AuthTable};
 
 /// The authentication a server demands, as configured.
 ///
@@ -58,6 +56,19 @@ pub enum AuthConfig {
         /// The whole value of the cookie.
         value: Secret,
     },
+    /// `jwt`: a JSON Web Token that somebody else has signed.
+    Jwt(Box<JwtConfig>),
+    /// `remote`: somebody else's HTTP service is asked.
+    Remote(Box<RemoteConfig>),
+    /// `certificate`: the client's certificate, which mutual TLS has verified, names the user.
+    Certificate {
+        /// The name in it that counts.
+        part: CertificatePart,
+        /// The start of the name; the user is what follows. Default: nothing.
+        prefix: String,
+        /// The end of the name; the user is what stands before. Default: nothing.
+        suffix: String,
+    },
     /// `oneOf`: at least one member passes.
     OneOf {
         /// The members; at least one.
@@ -73,20 +84,31 @@ pub enum AuthConfig {
 impl AuthConfig {
     /// The names `type` understands.
     pub const TYPES: &'static [&'static str] = &[
-        "noauth", "basic", "bearer", "header", "cookie", "oneOf", "allOf",
+        "noauth",
+        "basic",
+        "bearer",
+        "header",
+        "cookie",
+        "jwt",
+        "remote",
+        "certificate",
+        "oneOf",
+        "allOf",
     ];
 
     /// Returns whether a secret stands in the configuration itself instead of being referred to;
     /// worth a warning, because configuration files get copied, printed and committed.
     pub fn has_inline_secret(&self) -> bool {
         match self {
-            Self::NoAuth => false,
+            Self::NoAuth | Self::Certificate { .. } => false,
+            Self::Jwt(jwt) => jwt.secret.as_ref().is_some_and(is_inline),
+            Self::Remote(remote) => remote.has_inline_secret(),
             Self::Basic {
                 password: secret, ..
             }
             | Self::Bearer { value: secret, .. }
             | Self::Header { value: secret, .. }
-            | Self::Cookie { value: secret, .. } => !secret.expose().starts_with("${"),
+            | Self::Cookie { value: secret, .. } => is_inline(secret),
             Self::OneOf { types } | Self::AllOf { types } => {
                 types.iter().any(Self::has_inline_secret)
             }
@@ -94,112 +116,126 @@ impl AuthConfig {
     }
 }
 
-/// Every key any kind knows.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with a `type`")]
-struct AuthTable {
-    #[serde(rename = "type")]
-    kind: String,
-    user: Option<String>,
-    password: Option<Secret>,
-    name: Option<String>,
-    value: Option<Secret>,
-    query: Option<String>,
-    types: Option<Vec<AuthConfig>>,
+/// The keys of `jwt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JwtConfig {
+    /// How tokens may be signed; at least one of the names in [`Algorithm`](crate::Algorithm).
+    pub algorithms: Vec<String>,
+    /// The secret of HS256, HS384 and HS512: as many bytes as the hash has, or more.
+    pub secret: Option<Secret>,
+    /// Public keys in PEM, or a JSON Web Key (Set).
+    pub public_key: Option<Secret>,
+    /// URL of a JSON Web Key Set; needs `issuer` and `audience`.
+    pub jwks: Option<String>,
+    /// Certificate authorities to trust besides the system's when `jwks` is fetched, in PEM.
+    pub ca: Option<Secret>,
+    /// `iss` of every token. Default: not looked at.
+    pub issuer: Option<String>,
+    /// `aud` of every token, one of these. Default: a token must have none.
+    pub audience: Vec<String>,
+    /// How far the clocks may differ. Default: 30 s.
+    pub leeway: Option<String>,
+    /// The claim with the user. Default: `sub`.
+    pub user_claim: Option<String>,
+    /// The claim with the device. Default: none is read.
+    pub device_claim: Option<String>,
+    /// The claim with the grants. Default: `tidewire`.
+    pub grants_claim: Option<String>,
+    /// A cookie that may carry the token. Default: none.
+    pub cookie: Option<String>,
+    /// A parameter of the query that may carry the token. Default: none, because proxies write queries into their logs.
+    pub query: Option<String>,
+    /// A WebSocket without a token may send it as its first message. Default: no.
+    pub first_message: bool,
 }
 
-impl AuthTable {
-    fn take_secret(&mut self) -> Result<Secret, String> {
-        self.value
-            .take()
-            .ok_or_else(|| missing(&self.kind, "value"))
-    }
+/// The keys of `remote`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteConfig {
+    /// Where the credential stands in a request.
+    pub source: SourceConfig,
+    /// The service, `{0}` in it stands for the credential.
+    pub url: Secret,
+    /// Default: POST.
+    pub method: Option<String>,
+    /// Fields of the question; `{0}` in a value stands for the credential.
+    pub headers: Vec<(String, Secret)>,
+    /// The body of the question.
+    pub data: Option<RemoteText>,
+    /// Default: 2 s.
+    pub timeout: Option<String>,
+    /// Default: 30 s.
+    pub cache_ttl: Option<String>,
+    /// Default: 5 s.
+    pub denied_ttl: Option<String>,
+    /// Default: 10000.
+    pub cache_entries_max: Option<usize>,
+    /// Default: 64.
+    pub requests_max: Option<usize>,
+    /// Certificate authorities to trust besides the system's, in PEM.
+    pub ca: Option<Secret>,
+    /// The answer has to say who it is. Default: no.
+    pub binds_user: bool,
+    /// Credentials may go unencrypted to another machine. Default: no.
+    pub danger_allow_http: bool,
+}
 
-    fn take_password(&mut self) -> Result<Secret, String> {
-        match (self.password.take(), self.value.take()) {
-            (Some(password), None) | (None, Some(password)) => Ok(password),
-            (Some(_), Some(_)) => Err("`password` and `value` mean the same for type `basic`: \
-                                       give only one of them"
-                .to_owned()),
-            (None, None) => Err(missing(&self.kind, "password")),
-        }
-    }
+/// A body as it is written: a text, or an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemoteText {
+    /// A text.
+    Text(Secret),
+    /// JSON.
+    Json(Secret),
+}
 
-    fn take_name(&mut self) -> Result<String, String> {
-        self.name.take().ok_or_else(|| missing(&self.kind, "name"))
-    }
+/// Where a credential stands: `{ type = "cookie", name = "session" }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceConfig {
+    /// The `Authorization` field, or where else a token may stand.
+    #[default]
+    Bearer,
+    /// The `Authorization` field with user and password.
+    Basic,
+    /// A field.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
+    /// As `Bearer`, and in this parameter of the query.
+    BearerInQuery(String),
+}
 
-    fn take_types(&mut self) -> Result<Vec<AuthConfig>, String> {
-        self.types
-            .take()
-            .ok_or_else(|| missing(&self.kind, "types"))
-    }
+/// A name in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificatePart {
+    /// The common name of the subject.
+    Subject,
+    /// Alternative names of type DNS.
+    Dns,
+    /// Alternative names of type URI.
+    Uri,
+    /// Alternative names of type e-mail address.
+    Email,
+}
 
-    /// The first key that is still there after the kind took its own.
-    fn left_over(&self) -> Option<&'static str> {
-        [
-            ("user", self.user.is_some()),
-            ("password", self.password.is_some()),
-            ("name", self.name.is_some()),
-            ("value", self.value.is_some()),
-            ("query", self.query.is_some()),
-            ("types", self.types.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(key, is_there)| is_there.then_some(key))
+impl RemoteConfig {
+    fn has_inline_secret(&self) -> bool {
+        let mut headers = self.headers.iter();
+        headers.any(|(name, value)| {
+            let carries = ["authorization", "cookie", "x-api-key"];
+            carries.iter().any(|it| name.eq_ignore_ascii_case(it))
+                && is_inline(value)
+                && !value.expose().contains("{0}")
+                && !value.expose().contains("{token}")
+        })
     }
 }
 
-impl TryFrom<AuthTable> for AuthConfig {
-    type Error = String;
-
-    fn try_from(mut table: AuthTable) -> Result<Self, String> {
-        let kind = table.kind.to_ascii_lowercase();
-        let config = match kind.as_str() {
-            "noauth" => Self::NoAuth,
-            "basic" => Self::Basic {
-                user: table
-                    .user
-                    .take()
-                    .ok_or_else(|| missing(&table.kind, "user"))?,
-                password: table.take_password()?,
-            },
-            "bearer" => Self::Bearer {
-                value: table.take_secret()?,
-                query: table.query.take(),
-            },
-            "header" => Self::Header {
-                name: table.take_name()?,
-                value: table.take_secret()?,
-            },
-            "cookie" => Self::Cookie {
-                name: table.take_name()?,
-                value: table.take_secret()?,
-            },
-            "oneof" => Self::OneOf {
-                types: table.take_types()?,
-            },
-            "allof" => Self::AllOf {
-                types: table.take_types()?,
-            },
-            _ => {
-                return Err(format!(
-                    "unknown authentication type `{}`, expected one of {}",
-                    table.kind,
-                    Self::TYPES.join(", ")
-                ));
-            }
-        };
-        match table.left_over() {
-            Some(key) => Err(format!(
-                "authentication type `{}` has no key `{key}`",
-                table.kind
-            )),
-            None => Ok(config),
-        }
-    }
-}
-
-fn missing(kind: &str, key: &str) -> String {
-    format!("authentication type `{kind}` needs the key `{key}`")
+fn is_inline(secret: &Secret) -> bool {
+    !secret.expose().starts_with("${")
 }

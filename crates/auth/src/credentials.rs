@@ -1,10 +1,9 @@
 //! From the bytes of a request to the credentials in it.
 //!
-//! Invariants: of a field that may stand once, two are none: a request with two `Authorization` fields, or two
-//! fields of the demanded name, could be read one way here and another way by a proxy in front (RFC 9110 section 5.3
-//! forbids clients to send such requests). Cookies are different: a browser sends all that match, those of the host
-//! and those of the domain under one name (RFC 6265 section 5.4), and knows no way to tell which is which, so one right
-//! value among them is enough. So it is with the places of a token.
+//! Invariants: where something of one name stands several times, one right value is enough, and each is looked at. A
+//! browser sends all cookies that match, those of the host and those of the domain under one name (RFC 6265 section
+//! 5.4), and knows no way to tell which is which; proxies add fields of their own beside those of clients. Nothing is
+//! put together from several values.
 
 use std::borrow::Cow;
 
@@ -17,26 +16,6 @@ use crate::{Headers, decode_parameter, raw_parameters};
 /// A subprotocol (RFC 6455 section 11.3.4) that begins so is no way to talk but a bearer token, for pages: they can give
 /// a WebSocket no header field. The token follows, percent-encoded where a subprotocol cannot hold a character.
 pub const BEARER_SUBPROTOCOL: &str = "tidewire.bearer.";
-
-/// What a request offers for one kind of authentication.
-pub(crate) enum Offer<T> {
-    /// Nothing of this kind.
-    Missing,
-    /// Something of this kind that cannot be read, or more than one.
-    Unusable,
-    /// One credential.
-    Found(T),
-}
-
-impl<T> Offer<T> {
-    fn and_then<U>(self, read: impl FnOnce(T) -> Offer<U>) -> Offer<U> {
-        match self {
-            Self::Missing => Offer::Missing,
-            Self::Unusable => Offer::Unusable,
-            Self::Found(value) => read(value),
-        }
-    }
-}
 
 /// User and password of an `Authorization: Basic …` field.
 pub(crate) struct UserPassword {
@@ -54,28 +33,26 @@ impl UserPassword {
     }
 }
 
-/// Reads the basic credentials. Base64 must be canonical: standard alphabet, padded, no stray bits.
-pub(crate) fn basic(headers: &dyn Headers) -> Offer<UserPassword> {
-    authorization(headers, b"basic").and_then(|encoded| {
-        let Ok(decoded) = STANDARD.decode(encoded) else {
-            return Offer::Unusable;
-        };
-        let decoded = Zeroizing::new(decoded);
-        match decoded.iter().position(|byte| *byte == b':') {
-            Some(colon) => Offer::Found(UserPassword { decoded, colon }),
-            None => Offer::Unusable,
-        }
+/// Reads the basic credentials. Base64 must be canonical: standard alphabet, padded, no stray bits. `None`: there are
+/// some that cannot be read.
+pub(crate) fn basic(headers: &dyn Headers) -> impl Iterator<Item = Option<UserPassword>> {
+    basic_encoded(headers).map(|encoded| {
+        let decoded = Zeroizing::new(STANDARD.decode(encoded?).ok()?);
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        Some(UserPassword { decoded, colon })
     })
+}
+
+/// The text behind the word `Basic`; `None`: there is none.
+pub(crate) fn basic_encoded(headers: &dyn Headers) -> impl Iterator<Item = Option<&[u8]>> {
+    authorizations(headers, b"basic")
 }
 
 /// The tokens of a request: of the `Authorization` field, of the subprotocols, and, where `query` names one, of a
 /// parameter of the query. A token that cannot be read is an empty one, which is nobody's.
 pub(crate) fn bearer<'a>(headers: &'a dyn Headers, query: Option<&'a str>) -> Vec<Token<'a>> {
-    let field = match authorization(headers, b"bearer") {
-        Offer::Missing => None,
-        Offer::Unusable => Some(Token::Sent(&[])),
-        Offer::Found(token) => Some(Token::Sent(token)),
-    };
+    let fields = authorizations(headers, b"bearer");
+    let fields = fields.map(|token| Token::Sent(token.unwrap_or_default()));
     let prefix = BEARER_SUBPROTOCOL.as_bytes();
     let offered = subprotocols(headers).filter_map(|name| name.strip_prefix(prefix));
     let offered = offered.map(|token| Token::decoded(percent_decode(token).into()));
@@ -90,7 +67,7 @@ pub(crate) fn bearer<'a>(headers: &'a dyn Headers, query: Option<&'a str>) -> Ve
                 },
             )
     });
-    field.into_iter().chain(offered).chain(parameters).collect()
+    fields.chain(offered).chain(parameters).collect()
 }
 
 /// A bearer token.
@@ -123,11 +100,6 @@ fn subprotocols(headers: &dyn Headers) -> impl Iterator<Item = &[u8]> {
     fields.flat_map(|value| value.split(|byte| *byte == b',').map(trim_blank))
 }
 
-/// The value of the one field of this name.
-pub(crate) fn field<'a>(headers: &'a dyn Headers, name: &'a str) -> Offer<&'a [u8]> {
-    only(headers.values(name))
-}
-
 /// The whole values of all cookies of this name, in however many fields they stand (HTTP/2 splits them, RFC 9113 section
 /// 8.2.3), with `=` signs and quotes.
 pub(crate) fn cookies<'a>(
@@ -151,30 +123,21 @@ pub(crate) fn unquoted(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// Returns what follows `scheme` and its spaces in the one `Authorization` field.
-fn authorization<'a>(headers: &'a dyn Headers, scheme: &[u8]) -> Offer<&'a [u8]> {
-    field(headers, "authorization").and_then(|value| {
-        let Some((found, rest)) = value.split_at_checked(scheme.len()) else {
-            return Offer::Missing;
-        };
+/// The text behind `scheme` and its spaces in the `Authorization` fields of this scheme; `None`: there is none.
+fn authorizations<'a>(
+    headers: &'a dyn Headers,
+    scheme: &'a [u8],
+) -> impl Iterator<Item = Option<&'a [u8]>> {
+    headers.values("authorization").filter_map(move |value| {
+        let (found, rest) = value.split_at_checked(scheme.len())?;
         if !found.eq_ignore_ascii_case(scheme) {
-            return Offer::Missing;
+            return None;
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let credentials = rest.get(spaces..).unwrap_or_default();
-        if credentials.is_empty() || credentials.len() == rest.len() {
-            return Offer::Unusable;
-        }
-        Offer::Found(credentials)
+        let is_there = !credentials.is_empty() && credentials.len() < rest.len();
+        Some(is_there.then_some(credentials))
     })
-}
-
-fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Offer<&'a [u8]> {
-    match (values.next(), values.next()) {
-        (None, _) => Offer::Missing,
-        (Some(value), None) => Offer::Found(value),
-        (Some(_), Some(_)) => Offer::Unusable,
-    }
 }
 
 /// Cuts spaces and tabs, and nothing else: other white space is no part of the cookie syntax.

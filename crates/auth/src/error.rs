@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::{
     LookupError,
+    jwt::{Algorithm, KeyError, UnknownAlgorithm},
     resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX},
 };
 
@@ -65,5 +66,42 @@ pub enum AuthRule {
         reference: String,
         /// What the look-up said.
         error: LookupError,
+    },
+    /// No name of an algorithm.
+    #[error("{0}")]
+    Algorithm(UnknownAlgorithm),
+    /// An algorithm is allowed that no key is for.
+    #[error(
+        "there is no key for {0}: HS… needs `secret`, the others `public_key` or `jwks` with a key of their kind"
+    )]
+    NoKeyFor(Algorithm),
+    /// A public key cannot be used.
+    #[error("{0}")]
+    Key(KeyError),
+    /// A key in PEM stands where a secret is expected.
+    #[error("it is a key in PEM: expected a secret text; a public key belongs into `public_key`")]
+    KeyAsSecret,
+    /// A secret is shorter than the hash that it is used with.
+    #[error("has less than {least} bytes, which the algorithm needs (RFC 7518, 3.2)")]
+    TooShort {
+        /// Bytes.
+        least: usize,
+    },
+    /// A key that only a key server's tokens need is missing.
+    #[error("is needed with `jwks`: a key server signs for others as well")]
+    NeededWithKeyServer,
+    /// No URL that can be asked.
+    #[error(
+        "expected a URL such as https://example.org/path, with {{0}} only behind the host, and without user and password"
+    )]
+    Url,
+    /// A secret would go unencrypted to another machine.
+    #[error("expected https: credentials and keys would go unencrypted over the network")]
+    Unencrypted,
+    /// No time, or too long a one.
+    #[error("expected a time such as \"30s\", at most {most}")]
+    Time {
+        /// The longest.
+        most: String,
     },
 }

@@ -3,16 +3,18 @@
 //! In: what the credentials of a request are bound to. Out: a value that the session keeps for as long as it lives.
 //! Invariants: what no credential grants is not granted; nothing secret can be printed.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, fmt, time::SystemTime};
+
+use crate::Grants;
 
 /// Whoever presented credentials that passed.
 ///
-/// The kinds this crate knows today (basic, bearer, header, cookie and lists of them) are secrets that a group of clients
-/// shares. They say that a client belongs to the group, not which member it is: their identity is
-/// [`Identity::of_group`], with no user, no device, no expiry and no attributes.
+/// Basic, bearer, header and cookie are secrets that a group of clients shares. They say that a client belongs to the
+/// group, not which member it is: their identity is [`Identity::of_group`], with no user, no device, no expiry and no
+/// attributes. Tokens, certificates and services that are asked can say more.
 ///
-/// The messaging server refuses a connection whose query names another user than a bound one. Grants and
-/// expiry are evaluated by nobody yet, because no kind restricts them yet.
+/// The messaging server refuses a connection whose query names another user than a bound one, refuses messages to users
+/// that the grants do not cover, and ends a session when its credentials expire.
 ///
 /// ```
 /// use tidewire_auth::{Grants, Identity, Scope};
@@ -95,6 +97,37 @@ impl Identity {
         &self.grants
     }
 
+    /// Returns whether the credentials say nothing but that their bearer belongs to a group: they bind nobody, restrict
+    /// nothing and do not expire.
+    pub fn is_group(&self) -> bool {
+        *self == Self::of_group()
+    }
+
+    /// Both at once, for credentials that were demanded together: what one binds is bound, only what both grant is
+    /// granted, and the sooner expiry counts. A group's secret adds and takes nothing. `None`: they are bound to different
+    /// users or devices.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        if self.is_group() {
+            return Some(other.clone());
+        }
+        if other.is_group() {
+            return Some(self.clone());
+        }
+        let one = |a: &Option<String>, b: &Option<String>| match (a, b) {
+            (Some(a), Some(b)) if a != b => None,
+            (a, b) => Some(a.clone().or_else(|| b.clone())),
+        };
+        let mut attributes = other.attributes.clone();
+        attributes.extend(self.attributes.clone());
+        Some(Self {
+            user: one(&self.user, &other.user)?,
+            device: one(&self.device, &other.device)?,
+            grants: self.grants.and(&other.grants),
+            attributes,
+            expires: [self.expires, other.expires].into_iter().flatten().min(),
+        })
+    }
+
     /// Shorthand for [`Grants::is_admin`].
     pub fn is_admin(&self) -> bool {
         self.grants.is_admin()
@@ -124,108 +157,10 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The rights of an [`Identity`]. What is not granted is forbidden.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grants {
-    send_to: Scope,
-    subscribe: Scope,
-    publish: Scope,
-    admin: bool,
-}
-
-impl Grants {
-    /// No right at all.
-    pub fn none() -> Self {
-        let nothing = || Scope::Only(Arc::from([]));
-        Self {
-            send_to: nothing(),
-            subscribe: nothing(),
-            publish: nothing(),
-            admin: false,
-        }
-    }
-
-    /// Sends to every user, subscribes and publishes to every channel; no administrator.
-    pub fn messaging() -> Self {
-        Self {
-            send_to: Scope::All,
-            subscribe: Scope::All,
-            publish: Scope::All,
-            admin: false,
-        }
-    }
-
-    /// Sets the users that messages may be addressed to.
-    #[must_use]
-    pub fn with_send_to(mut self, users: Scope) -> Self {
-        self.send_to = users;
-        self
-    }
-
-    /// Sets the channels that may be subscribed to.
-    #[must_use]
-    pub fn with_subscribe(mut self, channels: Scope) -> Self {
-        self.subscribe = channels;
-        self
-    }
-
-    /// Sets the channels that may be published to.
-    #[must_use]
-    pub fn with_publish(mut self, channels: Scope) -> Self {
-        self.publish = channels;
-        self
-    }
-
-    /// Adds the right to act for the operator: to send as user 0, to change what belongs to others.
-    #[must_use]
-    pub fn with_admin(mut self) -> Self {
-        self.admin = true;
-        self
-    }
-
-    /// The users that messages may be addressed to.
-    pub fn send_to(&self) -> &Scope {
-        &self.send_to
-    }
-
-    /// The channels that may be subscribed to.
-    pub fn subscribe(&self) -> &Scope {
-        &self.subscribe
-    }
-
-    /// The channels that may be published to.
-    pub fn publish(&self) -> &Scope {
-        &self.publish
-    }
-
-    /// Returns whether it may act for the operator.
-    pub fn is_admin(&self) -> bool {
-        self.admin
-    }
-}
-
-/// The names (of users or channels) that a right extends to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Every name.
-    All,
-    /// These names and no others; none at all if the list is empty. Names are compared byte by byte.
-    Only(Arc<[String]>),
-}
-
-impl Scope {
-    /// Returns whether the right extends to this name. Takes time in proportion to the length of the list.
-    pub fn covers(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(names) => names.iter().any(|covered| covered == name),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scope;
 
     #[test]
     fn an_identity_without_grants_may_do_nothing() {
@@ -279,5 +214,27 @@ mod tests {
             printed.contains("mail") && !printed.contains("canary"),
             "{printed}"
         );
+    }
+
+    #[test]
+    fn together_bind_what_either_binds_and_grant_what_both_grant() {
+        let only = |names: &[&str]| Scope::of_patterns(names.iter().copied()).unwrap();
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let token = Identity::new(Grants::none().with_send_to(only(&["a*"])).with_admin())
+            .with_user("alice")
+            .with_expiry(at(7));
+        let certificate = Identity::new(Grants::none().with_send_to(only(&["*b"])))
+            .with_device("phone")
+            .with_expiry(at(5));
+        let both = token.and(&certificate).unwrap();
+        assert_eq!((both.user(), both.device()), (Some("alice"), Some("phone")));
+        assert_eq!(both.expires(), Some(at(5)));
+        assert!(!both.is_admin());
+        let send_to = both.grants().send_to();
+        let covered = ["ab", "a", "b", "axb"].map(|name| send_to.covers(name));
+        assert_eq!(covered, [true, false, false, true]);
+        assert_eq!(token.and(&Identity::of_group()), Some(token.clone()));
+        assert_eq!(Identity::of_group().and(&token), Some(token.clone()));
+        assert_eq!(token.and(&Identity::of_group().with_user("bob")), None);
     }
 }

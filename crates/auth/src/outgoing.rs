@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{Authenticator, Secret, authenticator::Node};
+use crate::{Authenticator, Secret, node::Node};
 
 /// The fields that carry our credentials. The values are secrets: mark them as sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Outgoing {
 }
 
 impl Authenticator {
-    /// What a request of ours carries so that somebody with the same table lets it pass: the credentials of every member,
+    /// Returns the fields with which a request of ours passes somebody who has the same table: the credentials of every member,
     /// of `oneOf` as of `allOf`. `noauth` carries nothing.
     ///
     /// # Errors
@@ -36,40 +36,41 @@ impl Authenticator {
     pub fn outgoing(&self) -> Result<Outgoing, OutgoingError> {
         let mut fields = Vec::new();
         let mut cookies = String::new();
-        collect(self.root(), &mut fields, &mut cookies);
+        let mut wrong = None;
+        self.root.each_leaf(&mut |leaf| {
+            let mut add =
+                |name: &str, value: String| fields.push((name.to_owned(), Secret::new(value)));
+            match leaf {
+                Node::NoAuth | Node::OneOf(_) | Node::AllOf(_) => {}
+                Node::Basic { user, password } => {
+                    let pair = Secret::new(format!("{}:{}", user.expose(), password.expose()));
+                    let encoded = STANDARD.encode(pair.expose());
+                    add("authorization", format!("Basic {encoded}"));
+                }
+                Node::Bearer { value, .. } => {
+                    add("authorization", format!("Bearer {}", value.expose()));
+                }
+                Node::Header { name, value } => add(name, value.expose().to_owned()),
+                Node::Cookie { name, value } => {
+                    if !cookies.is_empty() {
+                        cookies.push_str("; ");
+                    }
+                    cookies.push_str(name);
+                    cookies.push('=');
+                    cookies.push_str(value.expose());
+                }
+                Node::Jwt(_) => wrong = wrong.or(Some("jwt")),
+                Node::Remote(_) => wrong = wrong.or(Some("remote")),
+                Node::Certificate { .. } => wrong = wrong.or(Some("certificate")),
+            }
+        });
+        if let Some(kind) = wrong {
+            return Err(OutgoingError { kind });
+        }
         let cookies = Secret::new(cookies);
         if !cookies.is_empty() {
             fields.push(("cookie".to_owned(), cookies));
         }
         Ok(Outgoing { fields })
-    }
-}
-
-fn collect(node: &Node, fields: &mut Vec<(String, Secret)>, cookies: &mut String) {
-    let mut add = |name: &str, value: String| fields.push((name.to_owned(), Secret::new(value)));
-    match node {
-        Node::NoAuth => {}
-        Node::Basic { user, password } => {
-            let pair = Secret::new(format!("{}:{}", user.expose(), password.expose()));
-            add(
-                "authorization",
-                format!("Basic {}", STANDARD.encode(pair.expose())),
-            );
-        }
-        Node::Bearer { value, .. } => add("authorization", format!("Bearer {}", value.expose())),
-        Node::Header { name, value } => add(name, value.expose().to_owned()),
-        Node::Cookie { name, value } => {
-            if !cookies.is_empty() {
-                cookies.push_str("; ");
-            }
-            cookies.push_str(name);
-            cookies.push('=');
-            cookies.push_str(value.expose());
-        }
-        Node::OneOf(members) | Node::AllOf(members) => {
-            for member in members {
-                collect(member, fields, cookies);
-            }
-        }
     }
 }

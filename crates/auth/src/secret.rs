@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Its memory is overwritten when it is dropped, `Debug` prints `Secret(…)`, and there is no
 /// `Display` and no `Serialize`. Copies made by whoever parsed the text before (a TOML
 /// document, the process environment) are beyond its reach.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

@@ -8,7 +8,7 @@ use crate::{
     bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
     check_config::CheckConfigArguments, default_config::DefaultConfigArguments,
     exit_codes::exit_codes, gateway::GatewayArguments, migrate_config::MigrateConfigArguments,
-    serve::ServeArguments,
+    serve::ServeArguments, token::TokenArguments,
 };
 
 /// WebSocket messaging: a server for durable messages, a gateway in front of many backends, and a
@@ -28,6 +28,7 @@ use crate::{
         "  tidewire check-config --config tidewire.toml    check it\n",
         "  tidewire migrate-config config.json             move from wsserver\n",
         "  tidewire certs                                  certificates to try TLS with\n",
+        "  tidewire token make --key secret --user alice   a token for a user\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
         "  tidewire bench echo --transport ws server       measure\n",
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     DefaultConfig(DefaultConfigArguments),
     MigrateConfig(MigrateConfigArguments),
     Certs(CertsArguments),
+    Token(TokenArguments),
     #[cfg(unix)]
     Store(StoreArguments),
 }

@@ -14,6 +14,7 @@ mod check_config; // is this configuration right?
 mod default_config; // the documented example
 mod migrate_config; // wsserver's config.json as TOML
 mod certs; // certificates to begin with
+mod token; // tokens made, and looked into
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
 mod wsserver; // called by the name of the program that it replaces
@@ -58,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
         Command::MigrateConfig(arguments) => migrate_config::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         #[cfg(unix)]
         Command::Store(arguments) => store::run(&arguments),
     }

@@ -175,10 +175,23 @@ fn shape_of(schema: &Schema, path: &[String]) -> Shape {
             Some(Value::Array(..)) if is_last => return Shape::List,
             Some(_) if is_last => return Shape::Text,
             // The defaults only have the keys of `noauth`.
-            None if is_auth && is_last && key == "types" => return Shape::List,
+            None if is_auth && is_last && AUTH_LISTS.contains(&key.as_str()) => return Shape::List,
+            None if is_auth && is_last && AUTH_SWITCHES.contains(&key.as_str()) => {
+                return Shape::Boolean;
+            }
+            None if is_auth && is_last && AUTH_NUMBERS.contains(&key.as_str()) => {
+                return Shape::Number;
+            }
             None if is_auth && is_last && AUTH_TEXTS.contains(&key.as_str()) => return Shape::Text,
             None if is_auth => {
-                let keys = ["type", "types"].iter().chain(AUTH_TEXTS);
+                let keys = [
+                    &["type"],
+                    AUTH_LISTS,
+                    AUTH_TEXTS,
+                    AUTH_SWITCHES,
+                    AUTH_NUMBERS,
+                ];
+                let keys = keys.into_iter().flatten();
                 return Shape::Unknown(keys.map(|key| (*key).to_owned()).collect());
             }
             None => return Shape::Unknown(table.keys().cloned().collect()),
@@ -203,4 +216,31 @@ fn list(text: &str) -> Option<Value> {
     ))
 }
 
-const AUTH_TEXTS: &[&str] = &["user", "password", "name", "value"];
+const AUTH_TEXTS: &[&str] = &[
+    "user",
+    "password",
+    "name",
+    "value",
+    "query",
+    "secret",
+    "public_key",
+    "jwks",
+    "ca",
+    "issuer",
+    "leeway",
+    "user_claim",
+    "device_claim",
+    "grants_claim",
+    "cookie",
+    "url",
+    "method",
+    "data",
+    "timeout",
+    "cache_ttl",
+    "denied_ttl",
+    "prefix",
+    "suffix",
+];
+const AUTH_LISTS: &[&str] = &["types", "algorithms", "audience"];
+const AUTH_SWITCHES: &[&str] = &["first_message", "binds_user", "danger_allow_http"];
+const AUTH_NUMBERS: &[&str] = &["cache_entries_max", "requests_max"];

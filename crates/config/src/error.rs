@@ -244,7 +244,7 @@ pub enum Rule {
     /// Any web page could use the credentials of whoever visits it.
     #[error(
         "found {found}, but {auth} uses credentials that browsers attach on their own (basic, \
-         cookie): list the origins one by one"
+         cookie, certificate): list the origins one by one"
     )]
     AnyOriginWithAmbientCredentials {
         /// How any origin was allowed.

@@ -8,7 +8,8 @@ use std::{
 };
 
 use tidewire::net::{Address, AddressError, UnixOptions};
-use tidewire_auth::{AuthConfig, Authenticator, Secret, resolve_text};
+use tidewire_access::Gate;
+use tidewire_auth::{AuthConfig, Secret, resolve_text};
 use tidewire_proto::proxy::Network;
 
 use crate::{
@@ -147,9 +148,16 @@ impl Checker<'_> {
     }
 
     /// What stands in an authentication table, references looked up.
-    pub fn auth(&mut self, table: &str, config: &AuthConfig) -> Option<Authenticator> {
+    pub fn auth(&mut self, table: &str, config: &AuthConfig) -> Option<Gate> {
         match config.resolve(self.lookup) {
-            Ok(authenticator) => Some(authenticator),
+            Ok(authenticator) => match Gate::new(authenticator) {
+                Ok(gate) => Some(gate),
+                Err(error) => {
+                    let message = error.to_string();
+                    self.complain(table, Rule::AuthTable { message });
+                    None
+                }
+            },
             Err(error) => {
                 let key = if error.path.is_empty() {
                     table.to_owned()

@@ -170,5 +170,7 @@ const WIDTH: usize = 80;
 
 /// What stands in any table with credentials.
 pub(crate) const AUTH: &str = "`type` is one of noauth; basic (user, password); bearer (value, and query = name of a query parameter that may carry it); header (name, value); \
-    cookie (name, value); oneOf, allOf (types = [{ type = ... }, ...]). Texts may be \"${env:NAME}\" or \
+    cookie (name, value); jwt (algorithms; secret, public_key, jwks, ca; issuer, audience, leeway; user_claim, device_claim, grants_claim; cookie, query, first_message); \
+    remote (source, url; method, headers, data; timeout, cache_ttl, denied_ttl, cache_entries_max, requests_max; binds_user, danger_allow_http, ca); certificate (name, prefix, suffix); \
+    oneOf, allOf (types = [{ type = ... }, ...]). docs/access.md explains them. Texts may be \"${env:NAME}\" or \
     \"${file:/path}\"; prefer that for secrets.";

@@ -77,6 +77,10 @@ pub enum Ending<'a, E> {
     Request(&'a str),
     /// No valid credentials.
     Unauthorized,
+    /// Whoever knows about the credentials cannot be asked now.
+    CannotTell,
+    /// The credentials are good no more.
+    Expired,
     /// A payload is no command.
     Invalid(E),
     /// The sender of a message is not the user of the connection.

@@ -160,6 +160,15 @@ impl Recipients {
         &self.users
     }
 
+    /// Takes out those that are not `wanted`, in their order.
+    pub(crate) fn take_out(&mut self, wanted: impl Fn(&UserId) -> bool) -> Vec<UserId> {
+        let (kept, out) = std::mem::take(&mut self.users)
+            .into_iter()
+            .partition(wanted);
+        self.users = kept;
+        out
+    }
+
     pub(crate) fn into_users(self) -> Box<[UserId]> {
         self.users.into_boxed_slice()
     }

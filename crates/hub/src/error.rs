@@ -50,6 +50,9 @@ pub enum Refusal {
     /// The hub is being stopped.
     #[error("the server is about to stop")]
     Stopping,
+    /// The sender's credentials do not allow messages to this recipient.
+    #[error("the credentials do not allow messages to this recipient")]
+    NotAllowed,
     /// Size times recipients is above `fanout_bytes_max`.
     #[error("the message is too large for so many recipients")]
     FanoutTooLarge,
@@ -90,6 +93,7 @@ impl Refusal {
             Self::StoreFailed => "store_failed",
             Self::Busy => "busy",
             Self::Stopping => "stopping",
+            Self::NotAllowed => "not_allowed",
             Self::FanoutTooLarge => "fanout_too_large",
             Self::TooManyRecipients { .. } => "too_many_recipients",
             Self::TypeTooLong { .. } => "type_too_long",

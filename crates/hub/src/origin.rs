@@ -3,9 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
+use tidewire_auth::Scope;
 use tidewire_engine::Sender;
 
-use crate::{ApiError, MessageId, Refusal, UserId, live::Live, user_stats::UserCounters};
+use crate::{ApiError, Draft, MessageId, Refusal, UserId, live::Live, user_stats::UserCounters};
 
 /// A message is on disk in the mailbox of every recipient but those refused. A live-only message
 /// was passed on to live sessions.
@@ -13,17 +14,32 @@ use crate::{ApiError, MessageId, Refusal, UserId, live::Live, user_stats::UserCo
 pub struct Accepted {
     /// The id it was given.
     pub id: MessageId,
-    /// Who could not take it, in the order of the recipients; never all of them.
+    /// Who does not get it: first those whom the sender may not send to, then those who could not take it, each in the
+    /// order of the recipients; never all of them.
     pub refused: Vec<RefusedRecipient>,
 }
 
-/// A recipient who could not take a message that others took.
+/// A recipient who does not get a message that others get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecipient {
     /// Who.
     pub recipient: UserId,
     /// Why.
     pub refusal: Refusal,
+}
+
+/// Takes out of a draft whom its author may not send to.
+pub(crate) fn not_allowed(draft: &mut Draft<'_>, send_to: &Scope) -> Vec<RefusedRecipient> {
+    if send_to.is_all() {
+        return Vec::new();
+    }
+    let may_get_it = |user: &UserId| user.is_bot() || user.with_key(|name| send_to.covers(name));
+    let out = draft.recipients.take_out(may_get_it).into_iter();
+    let refused = out.map(|recipient| RefusedRecipient {
+        recipient,
+        refusal: Refusal::NotAllowed,
+    });
+    refused.collect()
 }
 
 /// Called once with the outcome of [`Hub::submit_api`](crate::Hub::submit_api).

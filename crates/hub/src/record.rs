@@ -74,12 +74,17 @@ pub struct SessionEnd {
 }
 
 impl SessionEnd {
+    /// An end with this close code and reason.
+    pub fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+
     /// The connection was lost.
     pub fn lost() -> Self {
-        Self {
-            code: 1006,
-            reason: String::new(),
-        }
+        Self::new(1006, "")
     }
 }
 

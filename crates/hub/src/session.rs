@@ -152,7 +152,8 @@ impl Session {
                     reference: reference_of(&draft),
                 };
                 let id = self.hub.next_id(now);
-                self.hub.accept(draft, &origin, id, now);
+                let send_to = self.identity.grants().send_to();
+                self.hub.accept(draft, &origin, send_to, (id, now));
             }
             Err(NotBegun::TooMany) => {
                 let reference = reference_of(&draft);

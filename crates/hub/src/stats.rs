@@ -41,6 +41,8 @@ pub struct HubStats {
     pub refused_stopping: u64,
     /// Refused: too large for so many recipients.
     pub refused_fanout: u64,
+    /// Refused: the sender may send to none of the recipients.
+    pub refused_not_allowed: u64,
     /// Messages refused because they are beyond a bound for one message: recipients, type, nesting, numbers.
     pub refused_beyond_bounds: u64,
     /// Durable messages handed to connections.
@@ -88,6 +90,7 @@ counters!(
     refused_busy,
     refused_stopping,
     refused_fanout,
+    refused_not_allowed,
     refused_beyond_bounds,
     delivered,
     caught_up,
@@ -108,6 +111,7 @@ impl Counters {
             Refusal::Busy => self.refused_busy.add(1),
             Refusal::Stopping => self.refused_stopping.add(1),
             Refusal::FanoutTooLarge => self.refused_fanout.add(1),
+            Refusal::NotAllowed => self.refused_not_allowed.add(1),
             Refusal::TooManyRecipients { .. }
             | Refusal::TypeTooLong { .. }
             | Refusal::TooDeep { .. }

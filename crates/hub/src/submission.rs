@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tidewire_auth::Scope;
 use tidewire_engine::{Append, AppendError, Appended, OutboxError, Placed};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     delivery::Followed,
     fan_out::{Stored, Work},
     live::Live,
-    origin::{Accepted, OnSubmitted, Origin, RefusedRecipient},
+    origin::{Accepted, OnSubmitted, Origin, RefusedRecipient, not_allowed},
     send_queue::Item,
     session_table::Sessions,
 };
@@ -28,6 +29,17 @@ impl Hub {
     /// Returns the message's id, by which one who does not wait for the outcome can name it;
     /// `None` when it is for the administrator himself.
     pub fn submit_api(self: &Arc<Self>, draft: Draft<'_>, done: OnSubmitted) -> Option<MessageId> {
+        self.submit_api_within(draft, &Scope::All, done)
+    }
+
+    /// [`submit_api`](Self::submit_api) for a caller who may send to these users only: the others are refused with
+    /// [`Refusal::NotAllowed`].
+    pub fn submit_api_within(
+        self: &Arc<Self>,
+        draft: Draft<'_>,
+        send_to: &Scope,
+        done: OnSubmitted,
+    ) -> Option<MessageId> {
         let origin = Origin::api(done);
         if draft.is_for_bot() {
             origin.answer_api(Err(ApiError::ForBot));
@@ -35,17 +47,17 @@ impl Hub {
         }
         let now = self.now();
         let id = self.next_id(now);
-        self.accept(draft, &origin, id, now);
+        self.accept(draft, &origin, send_to, (id, now));
         Some(id)
     }
 
     /// Stores and delivers, or refuses, and tells the origin.
     pub(crate) fn accept(
         self: &Arc<Self>,
-        draft: Draft<'_>,
+        mut draft: Draft<'_>,
         origin: &Origin,
-        id: MessageId,
-        now: Timestamp,
+        send_to: &Scope,
+        (id, now): (MessageId, Timestamp),
     ) {
         if !self.is_accepting() {
             return self.refuse(origin, Refusal::Stopping);
@@ -53,15 +65,20 @@ impl Hub {
         if draft.is_for_bot() {
             return self.accept_for_bot(draft, origin, id, now);
         }
+        let not_allowed = not_allowed(&mut draft, send_to);
+        if !not_allowed.is_empty() && draft.is_for_bot() {
+            return self.refuse(origin, Refusal::NotAllowed);
+        }
         let kind = draft.kind.decode().unwrap_or_default();
         let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
         if self.settings().is_live_only(&kind) {
             drop(kind);
             let publication = self.publication(draft, id, now);
             return self.pass_on(
-                &Message {
+                Message {
                     publication,
                     sends_back,
+                    not_allowed,
                 },
                 origin,
             );
@@ -82,6 +99,7 @@ impl Hub {
         let message = Message {
             publication,
             sends_back,
+            not_allowed,
         };
         let append = Append {
             recipients: message.recipients().map(UserId::mailbox_key).collect(),
@@ -158,19 +176,26 @@ impl Hub {
 
     /// Offers a message that is not stored to everybody who is there; absent recipients miss it,
     /// and so does a session whose send queue is full.
-    fn pass_on(&self, message: &Message, origin: &Origin) {
+    fn pass_on(&self, message: Message, origin: &Origin) {
         self.counters.live_only.add(1);
         let publication = &message.publication;
         self.tell_message(publication);
         acknowledge(origin, publication.id());
         if message.sends_back {
-            self.offer_copies(message, origin);
+            self.offer_copies(&message, origin);
         }
         let event = Event::Publication(Arc::clone(publication));
         for recipient in message.recipients() {
             self.offer_all(recipient, &event);
         }
-        self.settle(origin, publication.sender(), publication.id(), Vec::new());
+        self.notify_refused_in_part(origin, publication, &message.not_allowed);
+        let publication = Arc::clone(publication);
+        self.settle(
+            origin,
+            publication.sender(),
+            publication.id(),
+            message.not_allowed,
+        );
     }
 
     /// Runs on the store's thread, in the order of commits.
@@ -218,7 +243,7 @@ impl Hub {
     /// and nothing of theirs is outstanding; else each user's part in the order of his completions.
     fn deliver(self: &Arc<Self>, message: Message, origin: Origin, appended: &Appended) {
         debug_assert_eq!(message.recipients().count(), appended.outcomes.len());
-        let mut refused = Vec::new();
+        let mut refused = message.not_allowed.clone();
         let mut targets = Vec::new();
         let mut sessions_len = 0;
         let mut is_idle = true;
@@ -248,10 +273,10 @@ impl Hub {
             for (_, sessions, placed) in &targets {
                 self.deliver_to(sessions, &message.publication, message.epoch, *placed);
             }
-            self.notify_refused_in_part(&message);
+            self.notify_refused_in_part(&message.origin, &message.publication, &message.refused);
             return self.delivered(message);
         }
-        self.notify_refused_in_part(&message);
+        self.notify_refused_in_part(&message.origin, &message.publication, &message.refused);
         let message = Arc::new(message);
         self.hand_over(targets.into_iter().map(|(shard, sessions, placed)| {
             let message = Arc::clone(&message);
@@ -296,20 +321,24 @@ impl Hub {
     }
 
     /// Tells the session that submitted a message who misses it, if anybody does.
-    fn notify_refused_in_part(&self, message: &Stored) {
-        if message.refused.is_empty() {
+    fn notify_refused_in_part(
+        &self,
+        origin: &Origin,
+        publication: &Publication,
+        refused: &[RefusedRecipient],
+    ) {
+        if refused.is_empty() {
             return;
         }
-        let refused = &message.refused;
         self.counters.refused_recipients.add(refused.len() as u64);
-        self.tell_undeliverable(&message.publication, refused);
+        self.tell_undeliverable(publication, refused);
         if let Origin::Session {
             live, reference, ..
-        } = &message.origin
+        } = origin
         {
             live.offer_outcome(Notice::RefusedInPart {
-                id: message.id(),
-                recipients: refused.clone(),
+                id: publication.id(),
+                recipients: refused.to_vec(),
                 reference: reference.clone(),
             });
         }
@@ -389,6 +418,8 @@ struct Message {
     publication: Arc<Publication>,
     /// Whether the sender's sessions get a copy.
     sends_back: bool,
+    /// Whom the sender may not send to; they are not among the recipients any more.
+    not_allowed: Vec<RefusedRecipient>,
 }
 
 impl Message {

@@ -11,6 +11,7 @@
 use std::{
     borrow::Cow,
     error::Error,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -37,43 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let taken = Arc::new(AtomicU64::new(0));
     let url = receiver(Arc::clone(&taken)).await?;
     let dir = tempfile::tempdir()?;
-    let mut target = TargetConfig::default();
-    "target".clone_into(&mut target.name);
-    target.batch_max = batch;
-    target.postback = Some(tidewire_notify::targets::PostbackConfig {
-        url,
-        ..Default::default()
-    });
-    let events = EventsConfig {
-        max_size: 1 << 30,
-        ..EventsConfig::default()
-    };
-    let mut checker = Checker::new(&NoLookup, &|_| vec![Source::Default]);
-    let settings = check(&mut checker, &events, &[target]);
-    let settings = checker.finish(settings)?;
-    let mut config = Config::new(dir.path());
-    config.user_messages_max = messages + 1;
-    config.sender_messages_max = messages + 1;
-    config.outbox = settings.outbox.clone();
-    let store = SqliteMailbox::open(config)?;
-    let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(&store);
-    let render = Arc::new(|message: &Publication| {
-        format!(
-            "{{\"sender\":\"{}\",\"text\":{}}}",
-            message.sender(),
-            message.text_json()
-        )
-    });
-    let notifier = Notifier::start(&settings, &outbox, render)?;
-    let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&store);
-    let mut ports = Ports::new(mailbox);
-    ports.outbox = Some(outbox);
-    let hub = tidewire_hub::Config {
-        events: settings.selection.clone(),
-        ..tidewire_hub::Config::default()
-    };
-    let hub = Hub::with_ports(HubSettings::try_from(hub)?, ports);
-
+    let (store, notifier, hub) = system(messages, batch, url, dir.path())?;
     let began = Instant::now();
     let window = Arc::new(Semaphore::new(4096));
     let text = format!("\"{}\"", "x".repeat(100));
@@ -112,6 +77,49 @@ async fn main() -> Result<(), Box<dyn Error>> {
     notifier.stop().await;
     store.stop();
     Ok(())
+}
+
+type System = (Arc<SqliteMailbox>, Notifier, Arc<Hub>);
+
+/// A store, a target and a hub.
+fn system(messages: u64, batch: usize, url: String, dir: &Path) -> Result<System, Box<dyn Error>> {
+    let mut target = TargetConfig::default();
+    "target".clone_into(&mut target.name);
+    target.batch_max = batch;
+    target.postback = Some(tidewire_notify::targets::PostbackConfig {
+        url,
+        ..Default::default()
+    });
+    let events = EventsConfig {
+        max_size: 1 << 30,
+        ..EventsConfig::default()
+    };
+    let mut checker = Checker::new(&NoLookup, &|_| vec![Source::Default]);
+    let settings = check(&mut checker, &events, &[target]);
+    let settings = checker.finish(settings)?;
+    let mut config = Config::new(dir);
+    config.user_messages_max = messages + 1;
+    config.sender_messages_max = messages + 1;
+    config.outbox = settings.outbox.clone();
+    let store = SqliteMailbox::open(config)?;
+    let outbox: Arc<dyn Outbox> = Arc::<SqliteMailbox>::clone(&store);
+    let render = Arc::new(|message: &Publication| {
+        format!(
+            "{{\"sender\":\"{}\",\"text\":{}}}",
+            message.sender(),
+            message.text_json()
+        )
+    });
+    let notifier = Notifier::start(&settings, &outbox, render)?;
+    let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&store);
+    let mut ports = Ports::new(mailbox);
+    ports.outbox = Some(outbox);
+    let hub = tidewire_hub::Config {
+        events: settings.selection,
+        ..tidewire_hub::Config::default()
+    };
+    let hub = Hub::with_ports(HubSettings::try_from(hub)?, ports);
+    Ok((store, notifier, hub))
 }
 
 /// Counts the events of the requests it takes.

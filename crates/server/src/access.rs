@@ -15,14 +15,14 @@ use tidewire::{
     proto::handshake::RequestHead,
     ws::{Forwarded, Peer, Refusal, TrustedProxies},
 };
-use tidewire_auth::{Authenticator, Headers};
+use tidewire_access::Gate;
 
 use crate::config::AllowedOrigins;
 
 /// The rules of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    pub(crate) auth: Arc<Authenticator>,
+    pub(crate) auth: Gate,
     pub(crate) allowed_origins: Arc<AllowedOrigins>,
     pub(crate) secure: bool,
     /// Listening on loopback without credentials: only the names of loopback may be asked for.
@@ -150,51 +150,6 @@ pub(crate) fn peer_of(request: &Request) -> Arc<Peer> {
     peer.cloned().unwrap_or_default()
 }
 
-/// The toolkit's request head for the authenticator.
-pub(crate) struct HeadHeaders<'a>(pub(crate) &'a RequestHead);
-
-impl Headers for HeadHeaders<'_> {
-    fn values<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        let name = name.to_owned();
-        Box::new(
-            self.0
-                .fields()
-                .filter(move |(field, _)| field.eq_ignore_ascii_case(&name))
-                .map(|(_, value)| value),
-        )
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.0.query()
-    }
-}
-
-/// The HTTP library's request for the authenticator.
-pub(crate) struct PartsHeaders<'a> {
-    headers: &'a axum::http::HeaderMap,
-    query: Option<&'a str>,
-}
-
-impl<'a> PartsHeaders<'a> {
-    pub(crate) fn of<B>(request: &'a axum::http::Request<B>) -> Self {
-        Self {
-            headers: request.headers(),
-            query: request.uri().query(),
-        }
-    }
-}
-
-impl Headers for PartsHeaders<'_> {
-    fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        let values = self.headers.get_all(name).iter();
-        Box::new(values.map(axum::http::HeaderValue::as_bytes))
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.query
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
@@ -210,7 +165,7 @@ mod tests {
         loopback_names_only: bool,
     ) -> u16 {
         let access = Access {
-            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            auth: Gate::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()).unwrap(),
             allowed_origins: Arc::new(AllowedOrigins::Only(
                 allowed.iter().map(|o| (*o).to_owned()).collect(),
             )),
@@ -280,7 +235,7 @@ mod tests {
     #[test]
     fn a_request_without_a_host_comes_in_unless_it_is_a_pages() {
         let access = Access {
-            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            auth: Gate::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()).unwrap(),
             allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
             secure: false,
             loopback_names_only: true,
@@ -318,7 +273,7 @@ mod tests {
     /// A request of 127.0.0.1, which is a trusted proxy.
     fn proxied(fields: &[(&'static str, &str)], loopback_names_only: bool) -> u16 {
         let access = Access {
-            auth: Arc::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()),
+            auth: Gate::new(AuthConfig::NoAuth.resolve(&NoLookup).unwrap()).unwrap(),
             allowed_origins: Arc::new(AllowedOrigins::Only(Vec::new())),
             secure: false,
             loopback_names_only,

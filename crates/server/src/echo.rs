@@ -3,9 +3,11 @@
 use std::{pin::Pin, sync::Arc};
 
 use tidewire::ws::{AcceptFuture, Config, Decision, Endpoint, Refusal, Request, WebSocket};
+use tidewire_auth::{Denied, Identity};
 
 use crate::{
-    access::{Access, HeadHeaders},
+    access::Access,
+    credentials::{CANNOT_TELL, UpgradeHeaders},
     subprotocols,
 };
 
@@ -23,11 +25,15 @@ impl Endpoint for Echo {
         {
             return refusal.into();
         }
-        if self.access.auth.check(&HeadHeaders(&request.head)).is_err() {
-            return Refusal::new(401, "Unauthorized").into();
-        }
         let decision = Decision::new().config(Arc::clone(&self.config));
-        subprotocols::agree(decision, &request.head, None).into()
+        let decision = subprotocols::agree(decision, &request.head, None);
+        let headers = UpgradeHeaders::of(request);
+        match self.access.auth.check_if_known(&headers) {
+            Some(checked) => AcceptFuture::ready(judged(&checked, decision)),
+            None => AcceptFuture::wait(async move {
+                judged(&self.access.auth.check(&headers).await, decision)
+            }),
+        }
     }
 
     fn serve(
@@ -42,5 +48,16 @@ impl Endpoint for Echo {
                 }
             }
         })
+    }
+}
+
+fn judged(
+    checked: &Result<Arc<Identity>, Denied>,
+    decision: Decision,
+) -> Result<Decision, Refusal> {
+    match checked {
+        Ok(_) => Ok(decision),
+        Err(Denied::Unavailable) => Err(Refusal::new(503, CANNOT_TELL)),
+        Err(_) => Err(Refusal::new(401, "Unauthorized")),
     }
 }

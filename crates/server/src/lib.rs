@@ -10,7 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod config; // what the operator writes
-mod access; // who may come in: origin, host, credentials
+mod access; // who may come in: origin, host
+mod credentials; // requests as authentication sees them
 mod cors; // what pages of other origins may read
 mod health; // can this server do its work?
 mod subprotocols; // which one is answered

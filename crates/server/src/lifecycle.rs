@@ -178,7 +178,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
 }
 
 impl Running {
-    /// What is served where, in the order to be shown.
+    /// Returns what is served where, in the order to be shown.
     pub fn urls(&self) -> &[(&'static str, String)] {
         &self.urls
     }
@@ -393,7 +393,7 @@ fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Acce
             && listening.auth.is_open()
             && listening.proxy_protocol == ProxyProtocol::Off
             && allowed_origins != AllowedOrigins::Any,
-        auth: Arc::new(listening.auth.clone()),
+        auth: listening.auth.clone(),
         allowed_origins: Arc::new(allowed_origins),
         secure: listening.tls.is_some(),
         trusted_proxies: Arc::new(listening.trusted_proxies.clone()),

@@ -79,7 +79,14 @@ impl Running {
         }
         self.answers = options.answers.clone();
         let tickets_max = settings.config.server.limits.tickets_max;
+        if let (Some(now), Some(before)) = (&mut settings.rest, &self.settings.rest)
+            && now.auth == before.auth
+        {
+            now.auth = before.auth.clone();
+        }
         if settings.server.auth == self.settings.server.auth {
+            // What it has learned is good as long as it asks the same.
+            settings.server.auth = self.settings.server.auth.clone();
             self.tickets.bound(tickets_max);
         } else {
             // They stand for credentials that are good no more.

@@ -16,15 +16,17 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use tidewire::http::{File, challenge, file_response, protect_page};
-use tidewire_auth::Identity;
+use tidewire_auth::{Denied, Identity};
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, UserId};
 use tokio::sync::oneshot;
 
 use crate::{
-    access::{Access, PartsHeaders, peer_of},
+    access::{Access, peer_of},
     config::ServerConfig,
-    cors, health,
+    cors,
+    credentials::{CANNOT_TELL, PartsHeaders},
+    health,
     tickets::Tickets,
 };
 
@@ -125,9 +127,15 @@ async fn origin(State(web): State<Web>, request: Request, next: Next) -> Respons
 
 /// Then credentials, for all but balancers that ask for the server's health.
 async fn credentials(State(web): State<Web>, mut request: Request, next: Next) -> Response {
-    let Ok(identity) = web.access.auth.check(&PartsHeaders::of(&request)) else {
-        let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
-        return challenge(response, web.access.auth.challenge());
+    let identity = match web.access.auth.check(&PartsHeaders::of(&request)).await {
+        Ok(identity) => identity,
+        Err(Denied::Unavailable) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, CANNOT_TELL).into_response();
+        }
+        Err(_) => {
+            let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
+            return challenge(response, web.access.auth.challenge());
+        }
     };
     request.extensions_mut().insert(identity);
     let mut response = next.run(request).await;

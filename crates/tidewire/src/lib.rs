@@ -80,6 +80,11 @@ pub use tidewire_proto::ErrorChain;
 mod guide {
     #[doc = include_str!("../../../docs/guide/tcp.md")]
     struct Tcp;
+    #[doc = include_str!("../../../docs/guide/websocket.md")]
+    struct WebSocket;
+    #[cfg(feature = "tls")]
+    #[doc = include_str!("../../../docs/guide/tls.md")]
+    struct Tls;
     #[doc = include_str!("../../../docs/guide/runtime.md")]
     struct Runtime;
     #[doc = include_str!("../../../docs/migration-from-cppserver.md")]

@@ -185,6 +185,4 @@ test("pairs of users exchange the benchmark's texts over wss, run after run", as
     await guard(Promise.all(peers.map((peer) => peer.closed)), "the end of a run");
     await until("nobody", async () => !(await Promise.all(ids.map((id) => server.isOnline(id)))).some(Boolean));
   }
-  const stats = await server.stat(1);
-  assert.equal(stats.receivedMessages, runs * perUser);
 });

@@ -29,7 +29,7 @@ fn the_password_of_basic_may_be_called_value() {
 
 #[test]
 fn an_unknown_type_is_an_error_that_names_it_with_the_allowed_ones() {
-    for name in ["remote", "jwt", "", "none", "basic ", "one_of"] {
+    for name in ["jws", "", "none", "basic ", "one_of"] {
         let json = format!(r#"{{"type":"{name}"}}"#);
         let error = serde_json::from_str::<AuthConfig>(&json)
             .expect_err(name)

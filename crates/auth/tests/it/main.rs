@@ -1,10 +1,12 @@
 //! Behaviour of the crate, seen from outside.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod config; // what is accepted and refused in a configuration
 mod lists; // truth tables of oneOf and allOf
 mod requests; // which requests pass
 mod secrecy; // what must never be printed
+mod tokens; // JSON Web Tokens
 
 use tidewire_auth::{AuthConfig, AuthError, Authenticator, NoLookup};
 

@@ -6,7 +6,7 @@
 //! disk.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -28,7 +28,7 @@ use crate::{
 const LIVES: u64 = 20;
 const WRITERS: [u64; 3] = [1, 2, 3];
 
-/// What the backend has taken.
+/// The events that the backend has taken.
 #[derive(Default)]
 struct Ledger {
     texts: HashSet<String>,
@@ -36,7 +36,7 @@ struct Ledger {
     began: HashSet<String>,
     ended: HashSet<String>,
     /// By user: the numbers seen, in the order in which they were first seen.
-    numbers: HashMap<String, Vec<u64>>,
+    numbers: BTreeMap<String, Vec<u64>>,
 }
 
 #[test]

@@ -13,6 +13,8 @@
 mod program; // the binary, run to its end
 mod server; // the server as a process of its own
 mod rest; // a plain client of the REST API
+mod secrets; // what the program must never say
+mod tokens; // made, and looked into
 mod peer; // a WebSocket client that knows envelopes
 mod random; // seeded choices
 mod identity; // certificates made on the spot

@@ -70,6 +70,10 @@ impl Dialect for Classic {
             Ending::Refused(error) => Close::new(refused_code(*error), error.to_string()),
             Ending::Request(text) => Close::new(INVALID_REQUEST, (*text).to_owned()),
             Ending::Unauthorized => Close::new(UNAUTHORIZED, "Unauthorized"),
+            Ending::CannotTell => {
+                Close::new(TRY_AGAIN_LATER, "The credentials cannot be checked now")
+            }
+            Ending::Expired => Close::new(EXPIRED, "The credentials have expired"),
             Ending::Invalid(error) => Close::new(
                 INVALID_PAYLOAD,
                 format!("Invalid payload. {}", error.rule()),
@@ -206,6 +210,8 @@ const INVALID_PAYLOAD: u16 = 4001;
 const INACTIVE: u16 = 4010;
 /// No valid credentials.
 const UNAUTHORIZED: u16 = 4050;
+/// The credentials were valid when the session began; new ones are needed.
+const EXPIRED: u16 = 4401;
 
 /// A payload broke a rule; the variants stand in the order of the checks. Clients and their
 /// logs know the texts.

@@ -20,7 +20,8 @@ use tidewire::{
     net::Peer,
     ws::{Forwarded, TrustedProxies},
 };
-use tidewire_auth::{Authenticator, Headers};
+use tidewire_access::{Gate, certificate_names};
+use tidewire_auth::{CertificatePart, Denied, Headers};
 
 use super::error::AdminError;
 use crate::settings;
@@ -35,7 +36,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; object-src 'none'; ba
 /// The rules of the listener.
 #[derive(Clone, Debug)]
 pub(super) struct Access {
-    auth: Option<Authenticator>,
+    auth: Option<Gate>,
     /// Nobody is asked for credentials: only the names of loopback may be asked for. A page that
     /// rebinds its own name to 127.0.0.1 is of the same origin as that name.
     loopback_names_only: bool,
@@ -110,10 +111,14 @@ impl Access {
     }
 
     /// The answer to a request without valid credentials.
-    fn denial(&self, headers: &HeaderMap) -> Option<Response> {
+    async fn denial(&self, headers: &HeaderMap, peer: &Peer) -> Option<Response> {
         let auth = self.auth.as_ref()?;
-        let denied = auth.check(&Fields(headers)).err()?;
+        let denied = auth.check(&Fields { headers, peer }).await.err()?;
         tracing::debug!(%denied, "refused on the admin listener");
+        if denied == Denied::Unavailable {
+            let text = "the credentials cannot be checked now; try again later";
+            return Some(AdminError::new(503, text).into_response());
+        }
         let response = AdminError::new(401, "valid credentials are needed").into_response();
         Some(challenge(response, auth.challenge()))
     }
@@ -161,11 +166,11 @@ pub(super) async fn credentials(
     request: Request,
     next: Next,
 ) -> Response {
-    match access.denial(request.headers()) {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let peer = peer.cloned().unwrap_or_default();
+    match access.denial(request.headers(), &peer).await {
         None => {
-            if access.auth.is_some()
-                && let Some(peer) = request.extensions().get::<Arc<Peer>>()
-            {
+            if access.auth.is_some() {
                 peer.trust();
             }
             next.run(request).await
@@ -206,11 +211,18 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// The fields for the authenticator.
-struct Fields<'a>(&'a HeaderMap);
+struct Fields<'a> {
+    headers: &'a HeaderMap,
+    peer: &'a Peer,
+}
 
 impl Headers for Fields<'_> {
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        Box::new(self.0.get_all(name).iter().map(HeaderValue::as_bytes))
+        Box::new(self.headers.get_all(name).iter().map(HeaderValue::as_bytes))
+    }
+
+    fn certificate_names(&self, part: CertificatePart) -> Vec<String> {
+        certificate_names(self.peer, part)
     }
 }
 
@@ -224,7 +236,7 @@ mod tests {
     fn access(address: &str, auth: &str) -> Option<Access> {
         let auth: AuthConfig = serde_json::from_str(auth).unwrap();
         Access::new(&settings::Admin {
-            auth: Some(auth.resolve(&NoLookup).unwrap()),
+            auth: Some(Gate::new(auth.resolve(&NoLookup).unwrap()).unwrap()),
             proxies: TrustedProxies {
                 networks: vec!["192.0.2.1".parse().unwrap()],
                 by: ForwardedBy::Either,

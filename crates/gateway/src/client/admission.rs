@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tidewire::{
     http::{self, RequestTarget},
     proto::handshake::RequestHead,
-    ws::{Established, Opening, Refusal},
+    ws::{Established, Opening, Refusal, Request},
 };
-use tidewire_auth::{Authenticator, Headers};
+use tidewire_access::{Gate, certificate_names};
+use tidewire_auth::{CertificatePart, Denied, Headers};
 
 use crate::{
     backend::forward::Client,
@@ -31,7 +32,7 @@ pub(crate) fn admit(
     let head = &client_request.request.head;
     check_origin(head, &client_request.client, endpoint)?;
     if let Some(auth) = &endpoint.auth {
-        check_auth(head, auth)?;
+        check_auth(&client_request.request, auth)?;
     }
     let per_ip_max = endpoint.per_client_max;
     connections.take(
@@ -79,27 +80,39 @@ fn check_origin(head: &RequestHead, client: &Client, endpoint: &Endpoint) -> Res
 
 /// Checks the credentials in the request. Who it is does not matter to the gateway: endpoints have credentials of their
 /// own, and backends know their users.
-fn check_auth(head: &RequestHead, auth: &Authenticator) -> Result<(), Refusal> {
-    auth.check(&Fields(head)).map(drop).map_err(|denied| {
-        tracing::debug!(%denied, "refused");
-        let refusal = Refusal::new(401, "valid credentials are needed");
-        match auth.challenge() {
-            Some(challenge) => refusal.header("WWW-Authenticate", challenge),
-            None => refusal,
-        }
-    })
+fn check_auth(request: &Request, auth: &Gate) -> Result<(), Refusal> {
+    auth.check_now(&Fields(request))
+        .map(drop)
+        .map_err(|denied| {
+            tracing::debug!(%denied, "refused");
+            if denied == Denied::Unavailable {
+                return Refusal::new(
+                    503,
+                    "the credentials cannot be checked now; try again later",
+                );
+            }
+            let refusal = Refusal::new(401, "valid credentials are needed");
+            match auth.challenge() {
+                Some(challenge) => refusal.header("WWW-Authenticate", challenge),
+                None => refusal,
+            }
+        })
 }
 
 /// A request's fields for the authenticator.
-struct Fields<'a>(&'a RequestHead);
+struct Fields<'a>(&'a Request);
 
 impl Headers for Fields<'_> {
     fn values<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        Box::new(self.0.values(name))
+        Box::new(self.0.head.values(name))
     }
 
     fn query(&self) -> Option<&str> {
-        self.0.query()
+        self.0.head.query()
+    }
+
+    fn certificate_names(&self, part: CertificatePart) -> Vec<String> {
+        certificate_names(&self.0.peer, part)
     }
 }
 

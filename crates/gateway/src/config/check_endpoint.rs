@@ -2,7 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use tidewire_auth::{AuthConfig, Authenticator};
+use tidewire_access::Gate;
+use tidewire_auth::AuthConfig;
 use tidewire_config::{Checker, LIST_LENGTH_MAX, Rule, quote};
 use tidewire_proto::smhandshake::is_reserved;
 
@@ -92,13 +93,14 @@ fn balance(check: &mut Checker<'_>, at: &str, config: &BalanceConfig) -> Option<
 }
 
 /// Any web page could use credentials that browsers attach on their own.
-fn origins_and_auth(
-    check: &mut Checker<'_>,
-    at: &str,
-    origins: &Origins,
-    auth: Option<&Authenticator>,
-) {
-    if *origins == Origins::Any && auth.is_some_and(Authenticator::uses_ambient_credentials) {
+fn origins_and_auth(check: &mut Checker<'_>, at: &str, origins: &Origins, auth: Option<&Gate>) {
+    if auth.is_some_and(|auth| !auth.remotes().is_empty()) {
+        let message = "`remote` is for admin.auth and for `tidewire serve`: a client may open many endpoints over \
+            one connection, and none of them may wait for another one's service"
+            .to_owned();
+        check.complain(&format!("{at}.auth"), Rule::AuthTable { message });
+    }
+    if *origins == Origins::Any && auth.is_some_and(|auth| auth.uses_ambient_credentials()) {
         let rule = Rule::AnyOriginWithAmbientCredentials {
             found: "any origin",
             auth: format!("{at}.auth"),

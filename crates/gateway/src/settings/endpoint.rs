@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidewire::{tls::ClientTls, ws::Url};
-use tidewire_auth::Authenticator;
+use tidewire_access::Gate;
 
 use super::{Ejection, Extensions, Health, Opening, PingAnswers, Process, Rates, Resume};
 
@@ -30,7 +30,7 @@ pub struct Endpoint {
     /// of each address.
     pub tls: Option<ClientTls>,
     /// Who may connect; `None`: everybody.
-    pub auth: Option<Authenticator>,
+    pub auth: Option<Gate>,
     /// Which pages may connect.
     pub origins: Origins,
     /// What one client may do here.

@@ -15,7 +15,7 @@ use tidewire::{
     tls::ServerTls,
     ws::{ControlRate, HeadLimits, ProxyProtocol},
 };
-use tidewire_auth::Authenticator;
+use tidewire_access::Gate;
 use tidewire_config::LogFormat;
 use tidewire_table::{
     DAY, EmptyIsNone, HOUR, MILLISECOND, MINUTE, SECOND, Size, ZeroIsNone, table,
@@ -220,7 +220,7 @@ pub struct Admin {
     /// Who may connect to a Unix socket.
     pub unix: UnixOptions,
     /// Who may use it; `None`: everybody who reaches it.
-    pub auth: Option<Authenticator>,
+    pub auth: Option<Gate>,
     /// HTTP proxies that are believed at which address they are asked for.
     pub proxies: tidewire::ws::TrustedProxies,
 }

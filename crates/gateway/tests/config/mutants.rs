@@ -209,7 +209,7 @@ const IN_VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("TIDEWIRE_GATEWAY_MUXX__STREAMS_MAX", "1", "muxx.streams_max", "unknown key"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT", "x", "endpoints.chat", "is a table"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH", "x", "endpoints.chat.auth", "is a table"),
-    ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH__SECRET", "x", "endpoints.chat.auth.secret", "password"),
+    ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__AUTH__SECRETS", "x", "endpoints.chat.auth.secrets", "password"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__ZONES", "x", "endpoints.chat.zones", "unknown key"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__HEALTH__INTERVAL", "5", "endpoints.chat.health.interval", "a time"),
     ("TIDEWIRE_GATEWAY_ENDPOINTS__CHAT__REQUEST_HEADERS__X", "x", "endpoints.chat.request_headers.x", "unknown key"),

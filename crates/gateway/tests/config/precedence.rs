@@ -93,7 +93,7 @@ fn an_endpoint_can_come_from_the_environment_alone() {
     assert_eq!(endpoint.rates.message_bytes_max, 65_536);
     let auth = endpoint.auth.as_ref().expect("it is set");
     assert_eq!(
-        auth.check(&[("authorization", "Bearer t")]).map(drop),
+        auth.check_now(&[("authorization", "Bearer t")]).map(drop),
         Ok(())
     );
     assert!(!settings.pin_by_name);

@@ -12,6 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tidewire::ws::{CloseCode, RunningServer, WebSocket, connect};
+use tidewire_access::Gate;
 use tidewire_auth::{AuthConfig, NoLookup};
 use tidewire_gateway::{
     NobodyOwns, Outcome, Owner, ProcessPhase, ProcessState, Running, StartError,
@@ -81,7 +82,7 @@ async fn post(to: SocketAddr, path: &str, body: &str) -> Answer {
 pub(crate) fn with_admin(mut settings: Settings, auth: Option<&str>) -> Settings {
     let auth = auth.map(|auth| {
         let auth: AuthConfig = serde_json::from_str(auth).unwrap();
-        auth.resolve(&NoLookup).unwrap()
+        Gate::new(auth.resolve(&NoLookup).unwrap()).unwrap()
     });
     settings.admin = Some(Admin {
         auth,

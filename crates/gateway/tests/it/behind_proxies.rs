@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use tidewire_access::Gate;
 use tidewire_auth::{AuthConfig, NoLookup};
 use tidewire_gateway::{
     Running,
@@ -434,7 +435,7 @@ fn refusing(backend: &str, mute: &str, file: &Path) -> Settings {
     silent.opening.retries = 0;
     let auth: AuthConfig = serde_json::from_str(r#"{"type": "bearer", "value": "t"}"#).unwrap();
     let mut guarded = endpoint("guarded", &[backend.to_owned()]);
-    guarded.auth = Some(auth.resolve(&NoLookup).unwrap());
+    guarded.auth = Some(Gate::new(auth.resolve(&NoLookup).unwrap()).unwrap());
     let mut few = endpoint("few", &[backend.to_owned()]);
     few.per_client_max = 1;
     let mut settings = trusting(settings(vec![

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidewire::ws::{
     Client, CloseCode, Config, DeflateConfig, Message, Server, ServerConfig, WebSocket, connect,
 };
+use tidewire_access::Gate;
 use tidewire_gateway::{
     settings::{Condition, Extensions, Pattern, Route, Source},
     start,
@@ -206,7 +207,7 @@ async fn a_page_gives_its_token_as_a_subprotocol_and_is_answered_by_the_backend_
             serde_json::from_str(r#"{"type":"bearer","value":"a/b","query":"access_token"}"#)
                 .unwrap();
         let mut guarded = endpoint("endpoint1", &[url(&backend, "/")]);
-        guarded.auth = Some(auth.resolve(&tidewire_auth::NoLookup).unwrap());
+        guarded.auth = Some(Gate::new(auth.resolve(&tidewire_auth::NoLookup).unwrap()).unwrap());
         guarded.extensions = extensions;
         let gateway = start(settings(vec![guarded])).unwrap();
         let address = gateway.addresses()[0];

@@ -1,3 +1,5 @@
+//! Order, attempts and the cursor of events in hand.
+
 use std::time::Duration;
 
 use bytes::Bytes;

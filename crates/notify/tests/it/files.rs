@@ -1,3 +1,5 @@
+//! Events as lines of a file.
+
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,3 +1,5 @@
+//! Events as lines and datagrams of sockets.
+
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, BufReader},

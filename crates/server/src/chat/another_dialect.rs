@@ -80,7 +80,7 @@ fn start() -> (RunningServer, TempDir) {
     let access = Access {
         trusted_proxies: Arc::default(),
         port: Arc::default(),
-        auth: Arc::new(settings.server.auth),
+        auth: settings.server.auth,
         allowed_origins: Arc::new(AllowedOrigins::Any),
         secure: false,
         loopback_names_only: false,

@@ -7,7 +7,6 @@
 //! `confirmation` to say, and for the peer's answer to our close frame.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -22,8 +21,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Behaviour, Confirm,
-    confirmation::{Action, Beginning, Confirmation, Queued, Window},
-    frames::frame,
+    confirmation::{Action, Beginning, Confirmation, Queued, Window, seed},
+    frames::{frame, is_answer},
+    identity::expiry,
 };
 
 /// Queued bytes above which no further messages are taken from the session.
@@ -59,6 +59,8 @@ pub(super) struct ChatConnection<D> {
     timer: Option<Pin<Box<Sleep>>>,
     inactive_timeout: Option<Duration>,
     last_message: Instant,
+    /// When the credentials are good no more.
+    expires: Option<Instant>,
     dialect: PhantomData<fn() -> D>,
 }
 
@@ -111,6 +113,7 @@ impl<D: Dialect> ChatConnection<D> {
     ) -> Self {
         let now = Instant::now();
         let (messages_max, bytes_max) = session.window_max();
+        let expires = expiry(session.identity(), now);
         let beginning = Beginning {
             by_pong: behaviour.confirm == Confirm::Pong,
             timing: Arc::clone(&behaviour.timing),
@@ -138,6 +141,7 @@ impl<D: Dialect> ChatConnection<D> {
             timer: None,
             inactive_timeout: behaviour.inactive_timeout,
             last_message: now,
+            expires,
             dialect: PhantomData,
         };
         this.act();
@@ -300,10 +304,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn closing(&mut self, frame: Option<&CloseFrame>) {
         let ours = self.socket.started_close();
         if let (Some(session), Some(frame)) = (&self.session, ours.as_ref().or(frame)) {
-            session.ends_with(SessionEnd {
-                code: frame.code.0,
-                reason: frame.reason.clone(),
-            });
+            session.ends_with(SessionEnd::new(frame.code.0, &*frame.reason));
         }
         self.end_session();
         if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
@@ -391,10 +392,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn end(&mut self, ending: &Ending<'_, D::Error>) {
         let close = D::close(ending);
         if let Some(session) = &self.session {
-            session.ends_with(SessionEnd {
-                code: close.code,
-                reason: close.reason.to_string(),
-            });
+            session.ends_with(SessionEnd::new(close.code, &*close.reason));
         }
         self.taken = Vec::new();
         self.end_session();
@@ -412,10 +410,7 @@ impl<D: Dialect> ChatConnection<D> {
     fn over(&mut self, error: &SendError) -> Turn {
         tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
         if let (Some(session), Some(ours)) = (&self.session, self.socket.started_close()) {
-            session.ends_with(SessionEnd {
-                code: ours.code.0,
-                reason: ours.reason.clone(),
-            });
+            session.ends_with(SessionEnd::new(ours.code.0, ours.reason));
         }
         self.session = None;
         Turn::Over
@@ -445,6 +440,10 @@ impl<D: Dialect> ChatConnection<D> {
                 self.act();
                 return Poll::Ready(());
             }
+            if self.session.is_some() && self.expires.is_some_and(|expires| now >= expires) {
+                self.end(&Ending::Expired);
+                return Poll::Ready(());
+            }
             if let Some(within) = self.inactive_timeout
                 && self.session.is_some()
                 && now >= self.last_message + within
@@ -465,20 +464,7 @@ impl<D: Dialect> ChatConnection<D> {
             .deadline()
             .into_iter()
             .chain(inactive)
+            .chain(self.expires)
             .min()
     }
-}
-
-/// Whether the peer's close frame answers ours, and is not one that crossed it: most libraries echo
-/// code and reason, some the code alone. Codes of our own nobody sends by himself.
-fn is_answer(frame: &CloseFrame, ours: &CloseFrame) -> bool {
-    let own_code = (4000..5000).contains(&ours.code.0);
-    let same_reason = frame.reason == ours.reason && !ours.reason.is_empty();
-    frame.code == ours.code && (same_reason || own_code)
-}
-
-/// A number that the pings of other connections do not have.
-fn seed() -> u32 {
-    let hash = RandomState::new().hash_one(());
-    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use tidewire::ws::Prepared;
+use tidewire::ws::{CloseFrame, Prepared};
 use tidewire_dialect::{Dialect, Payload};
 use tidewire_hub::{Event, UserId};
 
@@ -35,4 +35,12 @@ fn prepare(payload: Payload) -> Prepared {
         Payload::Text(text) => Prepared::text(&text),
         Payload::Binary(bytes) => Prepared::binary(&bytes),
     }
+}
+
+/// Whether the peer's close frame answers ours, and is not one that crossed it: most libraries echo
+/// code and reason, some the code alone. Codes of our own nobody sends by himself.
+pub(super) fn is_answer(frame: &CloseFrame, ours: &CloseFrame) -> bool {
+    let own_code = (4000..5000).contains(&ours.code.0);
+    let same_reason = frame.reason == ours.reason && !ours.reason.is_empty();
+    frame.code == ours.code && (same_reason || own_code)
 }

@@ -3,10 +3,11 @@
 //! A parameter's name is case-insensitive, the first one counts, others are ignored, and values are decoded as browsers
 //! encode forms (`docs/ids.md`). Numbers of old clients are what they always were.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tidewire_auth::{Identity, first_parameter};
 use tidewire_hub::{Connect, UserId};
+use tokio::time::Instant;
 
 /// The wishes of a request.
 #[derive(Debug)]
@@ -34,7 +35,10 @@ impl From<String> for RequestError {
 
 /// The user a connection claims to be, and its options. Credentials that are bound to a user are good for no other.
 pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked, RequestError> {
-    let user = user(query)?;
+    let user = match bound_user(query, &identity) {
+        Some(user) => user,
+        None => user(query)?,
+    };
     if identity
         .user()
         .is_some_and(|bound| bound.parse().as_ref() != Ok(&user))
@@ -52,6 +56,21 @@ pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked
         },
         string_ids,
     })
+}
+
+/// When a session that begins now has to end for its credentials.
+pub(super) fn expiry(identity: &Identity, now: Instant) -> Option<Instant> {
+    let left = identity.expires()?.duration_since(SystemTime::now());
+    now.checked_add(left.unwrap_or_default())
+}
+
+/// The user of the credentials, where the query names none.
+fn bound_user(query: Option<&str>, identity: &Identity) -> Option<UserId> {
+    let named = first_parameter(query.unwrap_or_default(), "id");
+    identity
+        .user()
+        .filter(|_| named.is_none())
+        .and_then(|bound| bound.parse().ok())
 }
 
 /// Returns whether an option has its second value; the first is the default.

@@ -42,6 +42,7 @@ pub(super) fn agreement(
     {
         exposed(check, config, "rest", &rest.listen);
     }
+    certificate_agreement(check, config, server, rest);
     if let (Some(server), Some(rest)) = (server, rest) {
         let other = "server.listen".to_owned();
         let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
@@ -52,6 +53,25 @@ pub(super) fn agreement(
         } else if rest.listen.is_unix() && rest.listen == server.listen {
             let socket = rest.listen.to_string();
             check.complain("rest.listen", Rule::SocketTaken { socket, other });
+        }
+    }
+}
+
+/// A listener that asks no client for a certificate would let nobody in by one.
+fn certificate_agreement(
+    check: &mut Checker<'_>,
+    config: &Config,
+    server: Option<&ListenerSettings>,
+    rest: Option<&ListenerSettings>,
+) {
+    for (table, listener, tls) in [
+        ("server", server, &config.server.tls),
+        ("rest", rest, &config.rest.tls),
+    ] {
+        let asks = tls.enabled && !tls.client_ca.is_empty();
+        if !asks && listener.is_some_and(|listener| listener.auth.uses_certificates()) {
+            let message = format!("type `certificate` needs {table}.tls.client_ca");
+            check.complain(&format!("{table}.auth"), Rule::AuthTable { message });
         }
     }
 }
@@ -157,6 +177,11 @@ impl Settings {
         let is_ambient = self.server.auth.uses_ambient_credentials();
         let server_secret = config.server.auth.has_inline_secret();
         let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
+        let mut postbacks = config
+            .targets
+            .iter()
+            .filter_map(|target| target.postback.as_ref());
+        let target_secret = postbacks.any(|postback| postback.auth.has_inline_secret());
         let key = |key| Warning::InlineSecret { key };
         let mut dangers: Vec<Warning> = [
             (!config.chat.check_sender).then_some(Warning::SenderUnchecked),
@@ -169,6 +194,7 @@ impl Settings {
             }),
             server_secret.then_some(key("server.auth")),
             rest_secret.then_some(key("rest.auth")),
+            target_secret.then_some(key("targets.postback.auth")),
         ]
         .into_iter()
         .flatten()

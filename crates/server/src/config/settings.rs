@@ -14,7 +14,7 @@ use tidewire::{
     tls::ServerTls,
     ws::{ProxyProtocol, TrustedProxies},
 };
-use tidewire_auth::Authenticator;
+use tidewire_access::Gate;
 use tidewire_config::NearMiss;
 
 use super::Config;
@@ -48,7 +48,7 @@ pub struct ListenerSettings {
     /// TLS, if the listener speaks it.
     pub tls: Option<ServerTls>,
     /// Who may connect.
-    pub auth: Authenticator,
+    pub auth: Gate,
     /// Balancers in front that tell who connects.
     pub proxy_protocol: ProxyProtocol,
     /// HTTP proxies in front that tell who asks for what.

@@ -13,7 +13,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use tidewire_auth::AuthConfig;
+use tidewire_auth::{AuthConfig, SourceConfig};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -163,7 +163,23 @@ fn ways(auth: &AuthConfig) -> Vec<Way> {
     let http = |scheme| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
     match auth {
         AuthConfig::Basic { .. } => one("basic".to_owned(), http(HttpAuthScheme::Basic)),
-        AuthConfig::Bearer { .. } => one("bearer".to_owned(), http(HttpAuthScheme::Bearer)),
+        AuthConfig::Bearer { .. } | AuthConfig::Jwt(_) => {
+            one("bearer".to_owned(), http(HttpAuthScheme::Bearer))
+        }
+        AuthConfig::Remote(remote) => match &remote.source {
+            SourceConfig::Basic => one("basic".to_owned(), http(HttpAuthScheme::Basic)),
+            SourceConfig::Header(name) => one(
+                format!("header-{name}"),
+                SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name))),
+            ),
+            SourceConfig::Cookie(name) => one(
+                format!("cookie-{name}"),
+                SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(name))),
+            ),
+            SourceConfig::Bearer | SourceConfig::BearerInQuery(_) | _ => {
+                one("bearer".to_owned(), http(HttpAuthScheme::Bearer))
+            }
+        },
         AuthConfig::Header { name, .. } => one(
             format!("header-{name}"),
             SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name))),
@@ -181,7 +197,7 @@ fn ways(auth: &AuthConfig) -> Vec<Way> {
             pairs.take(WAYS_MAX).collect()
         }),
         // Everybody passes; a kind that is not known here is left to the answers.
-        AuthConfig::NoAuth | _ => vec![Way::new()],
+        AuthConfig::NoAuth | AuthConfig::Certificate { .. } | _ => vec![Way::new()],
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) enum SendError {
     /// It is beyond a bound for one message.
     #[error("Invalid payload: {0}")]
     BeyondBounds(Refusal),
+    /// The caller may not send as this user.
+    #[error("the sender is another user than that of the credentials")]
+    ForeignSender,
     /// The hub did not take it.
     #[error(transparent)]
     Hub(#[from] ApiError),
@@ -97,6 +100,9 @@ impl From<SendError> for RestError {
         let status = match &error {
             SendError::Hub(ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota)) => 429,
             SendError::Hub(ApiError::Refused(Refusal::FanoutTooLarge)) => 413,
+            SendError::ForeignSender | SendError::Hub(ApiError::Refused(Refusal::NotAllowed)) => {
+                403
+            }
             SendError::Hub(ApiError::Refused(_)) => 503,
             SendError::Hub(ApiError::ForBot | _)
             | SendError::Invalid(_)

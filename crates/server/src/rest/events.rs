@@ -62,7 +62,7 @@ pub(crate) struct Letter {
     id: u64,
     /// The name of the target.
     target: String,
-    /// What the last attempt met.
+    /// The reason of the last failure.
     reason: String,
     /// How often it was tried.
     attempts: u32,
@@ -86,7 +86,7 @@ pub(crate) struct Removed {
     removed: u64,
 }
 
-/// What came of dead letters that were tried again.
+/// The outcome of another try of dead letters.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Replayed {
     /// Taken: they are no dead letters any more.
@@ -220,7 +220,7 @@ impl From<StoreError> for RestError {
     }
 }
 
-/// What a query means.
+/// The meaning of a query.
 #[derive(Debug, Default, PartialEq)]
 struct Meant {
     ids: Vec<u64>,

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     Rest, RestError,
     ids::{Ids, StatOf},
+    rights::Rights,
     schema,
     stats_body::StatsBody,
 };
@@ -45,11 +46,14 @@ pub(super) struct Online {
 #[utoipa::path(get, path = "/stats", tag = "statistics", params(("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "Every user seen, online or not", body = schema::StatsAnswer),
     (status = 400, description = "Neither numbers nor strings", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError)))]
 pub(super) async fn stats(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Response, RestError> {
+    rights.everything()?;
     let ids = Ids::of(query.as_deref())?;
     let fields = [(header::CONTENT_TYPE, "application/json")];
     Ok((fields, Body::new(StatsBody::new(rest.hub, ids))).into_response())
@@ -61,13 +65,17 @@ pub(super) async fn stats(
     ("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "Statistics; all zero for a user never seen", body = schema::StatAnswer),
     (status = 400, description = "Id required, or invalid id", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError)))]
 pub(super) async fn stat(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<StatOf>>, RestError> {
     let ids = Ids::of(query.as_deref())?;
-    let stat = rest.hub.stat(&user(query.as_deref())?);
+    let user = user(query.as_deref())?;
+    rights.for_user(&user)?;
+    let stat = rest.hub.stat(&user);
     Ok(Answer::of(ids.stat(stat)))
 }
 
@@ -112,14 +120,16 @@ pub(super) async fn health(State(rest): State<Rest>) -> Response {
 /// Counters in `OpenMetrics` text.
 #[utoipa::path(get, path = "/metrics", tag = "operation", responses(
     (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
-    (status = 401, description = "Unauthorized", body = RestError)))]
-pub(super) async fn metrics(State(rest): State<Rest>) -> Response {
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError)))]
+pub(super) async fn metrics(
+    State(rest): State<Rest>,
+    rights: Rights,
+) -> Result<Response, RestError> {
+    rights.everything()?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, content_type)],
-        rest.telemetry.render(),
-    )
-        .into_response()
+    let text = rest.telemetry.render();
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
 /// The user of `?id=`.

@@ -8,6 +8,7 @@ mod schema; // what goes in and out, for the description
 mod error; // the error body
 mod media_type; // what a body may be
 mod ids; // how answers write ids
+mod rights; // what a caller may do
 mod handlers; // one function per endpoint
 mod idempotency; // requests that are repeated
 mod sending; // sending a message
@@ -31,16 +32,18 @@ use axum::{
     routing::{delete, get, head, post},
 };
 use tidewire::http::{BodyLimits, challenge};
-use tidewire_auth::AuthConfig;
+use tidewire_auth::{AuthConfig, Denied};
 use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 use tidewire_notify::Targets;
 
-use self::error::RestError;
 pub(crate) use self::idempotency::Idempotency;
+use self::{error::RestError, rights::Rights};
 use crate::{
-    access::{Access, PartsHeaders, peer_of},
-    cors, health,
+    access::{Access, peer_of},
+    cors,
+    credentials::{CANNOT_TELL, PartsHeaders},
+    health,
     telemetry::Telemetry,
 };
 
@@ -96,13 +99,18 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .with_state(rest)
 }
 
-async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
-    let checked = rest.access.auth.check(&PartsHeaders::of(&request));
-    if checked.is_ok() {
-        return next.run(request).await;
+async fn credentials(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
+    match rest.access.auth.check(&PartsHeaders::of(&request)).await {
+        Ok(identity) => {
+            request.extensions_mut().insert(Rights::of(identity));
+            next.run(request).await
+        }
+        Err(Denied::Unavailable) => RestError::new(503, CANNOT_TELL).into_response(),
+        Err(_) => {
+            let response = RestError::unauthorized().into_response();
+            challenge(response, rest.access.auth.challenge())
+        }
     }
-    let response = RestError::unauthorized().into_response();
-    challenge(response, rest.access.auth.challenge())
 }
 
 /// A request without a body must be answered within.

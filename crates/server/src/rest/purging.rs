@@ -12,7 +12,7 @@ use tidewire_auth::raw_parameters;
 use tidewire_hub::{PurgeSelection, Refusal, UserId};
 use tokio::sync::oneshot;
 
-use super::{Rest, RestError, handlers::Answer, schema};
+use super::{Rest, RestError, handlers::Answer, rights::Rights, schema};
 
 #[derive(Serialize)]
 pub(super) struct Purged {
@@ -27,12 +27,21 @@ pub(super) struct Purged {
     (status = 200, description = "How many messages were removed", body = schema::PurgedAnswer),
     (status = 400, description = "Neither user nor sender, an unknown or repeated parameter, or an invalid id", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The messages are of other users than that of the credentials", body = RestError),
     (status = 503, description = "The server is busy or stopping, or the store has failed", body = RestError)))]
 pub(super) async fn delete_messages(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Purged>>, RestError> {
     let (user, sender) = parameters(query.as_deref().unwrap_or_default())?;
+    // Of two users one has to be the caller: what he has sent, or what waits for him, is his.
+    match (&user, &sender) {
+        (Some(user), Some(sender)) if rights.for_user(user).is_err() => rights.for_user(sender)?,
+        (Some(_), Some(_)) => {}
+        (Some(one), None) | (None, Some(one)) => rights.for_user(one)?,
+        (None, None) => rights.everything()?,
+    }
     let selection = match (&user, &sender) {
         (Some(recipient), Some(sender)) => PurgeSelection::Between { recipient, sender },
         (Some(recipient), None) => PurgeSelection::Recipient(recipient),

@@ -23,7 +23,9 @@ use super::{
     handlers::Answer,
     idempotency::{Begun, Submission},
     ids::{Id, Ids},
-    media_type, schema,
+    media_type,
+    rights::Rights,
+    schema,
 };
 
 /// What became of a message.
@@ -64,6 +66,7 @@ struct UnknownData {
     (status = 202, description = "Accepted: stored durably for every recipient but those refused", body = schema::SentAnswer),
     (status = 400, description = "Wrong content type, key or payload; the message says what was expected", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The sender is another user than that of the credentials, or they allow messages to none of the recipients", body = RestError),
     (status = 408, description = "The body arrived too slowly; nothing was sent", body = RestError),
     (status = 413, description = "Body too large", body = RestError),
     (status = 415, description = "The body is compressed, or its charset is not UTF-8", body = RestError),
@@ -73,6 +76,7 @@ struct UnknownData {
     (status = 504, description = "The outcome is not known: the message may be accepted yet", body = schema::UnknownAnswer)))]
 pub(super) async fn send_message(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, RestError> {
@@ -86,12 +90,12 @@ pub(super) async fn send_message(
     let submission = match &key {
         None => {
             let submission = Submission::new();
-            submit(&rest, body, &submission, None);
+            submit(&rest, &rights, body, &submission, None);
             submission
         }
         Some(key) => match rest.idempotency.begin(key, body) {
             Begun::First(submission) => {
-                submit(&rest, body, &submission, Some(key.clone()));
+                submit(&rest, &rights, body, &submission, Some(key.clone()));
                 submission
             }
             Begun::Repeated(submission) => submission,
@@ -105,7 +109,13 @@ pub(super) async fn send_message(
     }
 }
 
-fn submit(rest: &Rest, body: &[u8], submission: &Arc<Submission>, key: Option<String>) {
+fn submit(
+    rest: &Rest,
+    rights: &Rights,
+    body: &[u8],
+    submission: &Arc<Submission>,
+    key: Option<String>,
+) {
     let idempotency = Arc::clone(&rest.idempotency);
     let finished = Arc::clone(submission);
     let draft = match Classic::decode(body, &UserId::BOT, rest.hub.settings()) {
@@ -120,8 +130,12 @@ fn submit(rest: &Rest, body: &[u8], submission: &Arc<Submission>, key: Option<St
             return submission.finish(Err(error.into()));
         }
     };
-    let id = rest.hub.submit_api(
+    if rights.for_user(&draft.sender).is_err() {
+        return submission.finish(Err(SendError::ForeignSender));
+    }
+    let id = rest.hub.submit_api_within(
         draft,
+        rights.send_to(),
         Box::new(move |outcome| {
             // The client may have gone; the message is accepted all the same.
             if let Some(key) = key

@@ -111,7 +111,7 @@ fn api() -> (Router, Arc<Stuck>) {
         access: Access {
             trusted_proxies: Arc::default(),
             port: Arc::default(),
-            auth: Arc::new(settings.server.auth),
+            auth: settings.server.auth,
             allowed_origins: Arc::new(AllowedOrigins::Any),
             secure: false,
             loopback_names_only: false,

@@ -76,6 +76,7 @@ impl fmt::Debug for Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_connections(&mut encoder)?;
+        encode_denied(&mut encoder)?;
         self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
         self.encode_store(&mut encoder)?;
@@ -289,6 +290,19 @@ impl Snapshot {
     }
 }
 
+fn encode_denied(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut metric = to.encode_descriptor(
+        "logins_denied",
+        "Requests without valid credentials, of both listeners, by reason",
+        None,
+        ConstCounter::new(0_u64).metric_type(),
+    )?;
+    for (reason, count) in tidewire_access::denials() {
+        ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
+    }
+    Ok(())
+}
+
 fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
     let refused = [
         ("mailbox_full", totals.refused_mailbox_full),
@@ -299,6 +313,7 @@ fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Res
         ("busy", totals.refused_busy),
         ("stopping", totals.refused_stopping),
         ("fanout_too_large", totals.refused_fanout),
+        ("not_allowed", totals.refused_not_allowed),
         ("beyond_bounds", totals.refused_beyond_bounds),
     ];
     let mut metric = to.encode_descriptor(

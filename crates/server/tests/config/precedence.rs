@@ -112,7 +112,7 @@ fn a_password_of_digits_in_a_variable_is_a_password() {
     .expect("valid");
     // 007:true
     let request = [("authorization", "Basic MDA3OnRydWU=")];
-    assert_eq!(settings.server.auth.check(&request).map(drop), Ok(()));
+    assert_eq!(settings.server.auth.check_now(&request).map(drop), Ok(()));
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn lists_of_authentications_fit_in_a_variable() {
     .expect("valid");
     let auth = settings.rest.expect("served").auth;
     assert_eq!(
-        auth.check(&[("authorization", "Bearer a")]).map(drop),
+        auth.check_now(&[("authorization", "Bearer a")]).map(drop),
         Ok(())
     );
     assert_eq!(
-        auth.check(&[("authorization", "Bearer b")]).map(drop),
+        auth.check_now(&[("authorization", "Bearer b")]).map(drop),
         Ok(())
     );
-    assert!(auth.check(&[("authorization", "Bearer c")]).is_err());
+    assert!(auth.check_now(&[("authorization", "Bearer c")]).is_err());
 }
 
 #[test]

@@ -353,6 +353,40 @@ fn every_type_of_authentication_means_the_same_on_both_listeners() {
 }
 
 #[test]
+fn another_service_is_asked_as_before() {
+    for source in [
+        json!({ "type": "bearer", "value": "not used" }),
+        json!({ "type": "Basic", "user": "not", "password": "used" }),
+        json!({ "type": "header", "name": "X-Token" }),
+        json!({ "auth": { "type": "cookie", "name": "session" } }),
+    ] {
+        for data in [
+            json!("token={0}"),
+            json!({ "token": "{0}", "deep": [{ "n": 1 }] }),
+        ] {
+            let auth = json!({
+                "type": "remote",
+                "source": source,
+                "url": "https://auth.internal/check",
+                "method": "put",
+                "headers": [{ "X-Service": "chat" }, { "Accept": "*/*" }],
+                "data": data
+            });
+            let json = json!({ "server": { "auth": auth }, "restApi": { "enabled": false } });
+            let config = config(&json);
+            assert!(!config.server.public_without_auth, "{auth}");
+        }
+    }
+    let plain =
+        json!({ "type": "remote", "source": { "type": "bearer" }, "url": "http://auth.internal/" });
+    let told = warnings(&json!({ "server": { "auth": plain }, "restApi": { "enabled": false } }));
+    assert!(
+        told.contains("server.auth.url sends clients' credentials"),
+        "{told}"
+    );
+}
+
+#[test]
 fn targets_say_the_same_in_our_words() {
     let config = config(&json!({ "event": {
         "enabled": true,

@@ -1,4 +1,4 @@
-//! What other systems hear of the server: postbacks, files, dead letters.
+//! Events as other systems hear them of the server: postbacks, files, dead letters.
 
 use std::collections::{HashMap, HashSet};
 
@@ -138,7 +138,7 @@ async fn a_classic_postback_is_byte_for_byte_that_of_wsserver() {
     );
 }
 
-/// Promise B7: a third of errors, silence, redirections, endless bodies: each event is taken or a dead letter.
+/// A third of errors, silence, redirections, endless bodies: each event is taken or a dead letter.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_misbehaves_loses_nothing_and_order_per_user_holds() {
     const USERS: u64 = 20;
@@ -274,7 +274,7 @@ async fn dead_letters_are_listed_replayed_and_removed_over_rest() {
     }
 }
 
-/// Promise B7: receipts and deliveries go on while no target answers.
+/// Receipts and deliveries go on while no target answers.
 #[tokio::test]
 async fn a_target_that_hangs_delays_nobody() {
     let receiver = Receiver::start(|_, _| Answer::Silence).await;

@@ -6,6 +6,7 @@ mod desk; // a server, users, HTTP calls
 mod receiver; // a backend that takes events
 
 mod access; // credentials and TLS on both listeners
+mod identities; // who a connection is bound to, and what it may do
 mod behind_proxies; // proxies that tell who asks, and pages from elsewhere
 mod callers; // health checks, pages of other origins, bodies that are not taken
 mod description; // the API's description is true

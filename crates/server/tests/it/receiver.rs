@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Status(u16),

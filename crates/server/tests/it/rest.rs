@@ -169,7 +169,8 @@ fn unchunked(mut body: &str) -> String {
 
 /// A client that asks again and again and reads nothing: it is cut, and others are answered meanwhile. Kinds of answers:
 /// JSON, pages of the statistics, files, metrics, the description, health, and refusals of every kind but those that end
-/// the connection by themselves; on the port of the WebSockets the page, what it asks for, and what is no WebSocket.
+/// the connection by themselves. On the port of the WebSockets each answer ends its connection and fits the buffers: there the
+/// client is left when it has sent more than is dropped behind a last answer.
 #[tokio::test]
 async fn a_client_that_reads_no_answer_is_cut() {
     let desk = Desk::start("[server.limits]\nanswer_timeout = \"1s\"\n");
@@ -185,15 +186,7 @@ async fn a_client_that_reads_no_answer_is_cut() {
         ("rest", "DELETE /stats"),
         ("rest", "POST /send-message"),
         ("rest", "GET /stat"),
-        ("web chat", "GET /"),
         ("web chat", "GET /chat.js"),
-        ("web chat", "GET /webchat/online"),
-        ("web chat", "GET /webchat/limits"),
-        ("web chat", "POST /webchat/ticket"),
-        ("web chat", "GET /health"),
-        ("web chat", "GET /nope"),
-        ("web chat", "GET /chat"),
-        ("web chat", "DELETE /"),
     ] {
         let address = desk.url(listener).replace("http://", "");
         let mut stream = TcpStream::connect(address.trim_end_matches('/'))

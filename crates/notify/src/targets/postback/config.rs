@@ -9,7 +9,7 @@ use tidewire_table::{Members, Texts, choice, table};
 use super::{guard::Allowed, signature::Signer};
 
 choice! {
-    /// What a request looks like.
+    /// The form of a request.
     pub enum PostbackFormat {
         /// An object with a list of events.
         Events = "events",
@@ -60,7 +60,7 @@ table! {
     }
 }
 
-/// What a postback runs by.
+/// The settings of a postback.
 #[derive(Clone, Debug)]
 pub(crate) struct PostbackSettings {
     pub(super) url: Uri,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tidewire::ws::Network;
 
-/// What the operator has named.
+/// The names of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowed {
     pub(crate) hosts: Vec<String>,
@@ -110,7 +110,6 @@ mod tests {
     const PUBLIC: &str = "1.1.1.1 8.8.8.8 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 223.255.255.255
         2606:4700::1111 2a00:1450::1 2001:4860::8888 64:ff9b::8.8.8.8 2002:808:808:: ::ffff:8.8.8.8";
 
-    /// Threat 26.
     #[test]
     fn a_name_that_resolves_to_a_private_address_is_refused_unless_it_is_named() {
         let open = Allowed::default();

@@ -69,7 +69,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// What the Standard Webhooks ask for.
+/// The least that the Standard Webhooks ask for.
 const KEY_BYTES_MIN: usize = 24;
 
 #[cfg(test)]

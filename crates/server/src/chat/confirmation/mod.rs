@@ -39,7 +39,7 @@ use tidewire_hub::Mark;
 use tokio::time::Instant;
 
 use self::pings::{Pings, Pong, SentPing};
-pub(super) use self::window::Window;
+pub(super) use self::{pings::seed, window::Window};
 
 /// What the connection is to do, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

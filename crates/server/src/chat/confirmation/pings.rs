@@ -1,6 +1,9 @@
 //! Pings that were sent and not answered: [`Pings`], and what a pong says: [`Pong`].
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher as _, RandomState},
+};
 
 use tidewire_hub::Mark;
 use tokio::time::Instant;
@@ -175,3 +178,9 @@ impl Pings {
 
 /// Besides the oldest, so many of the latest are kept.
 const OTHERS_MAX: usize = 7;
+
+/// A number that the pings of other connections do not have.
+pub(in super::super) fn seed() -> u32 {
+    let hash = RandomState::new().hash_one(());
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
+}

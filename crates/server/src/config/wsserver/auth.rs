@@ -259,7 +259,10 @@ fn source(out: &mut Conversion, object: &Object<'_>) -> Option<(Dict, bool)> {
             .push((object.key("source"), Rule::AuthTable { message }));
         return None;
     };
-    let source = Object::new(out, &object.key("source"), node)?.secret();
+    let mut source = Object::new(out, &object.key("source"), node)?.secret();
+    if source.has("auth") {
+        source = source.object(out, "auth")?.secret();
+    }
     source.only(out, KEYS);
     let kind = kind(out, &source)?;
     let mut table = Dict::from([("type".to_owned(), Value::from(kind))]);
