@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::composed;
 
-/// The rights of an [`Identity`]. What is not granted is forbidden.
+/// The rights of an [`Identity`](crate::Identity). What is not granted is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grants {
     send_to: Scope,

@@ -39,6 +39,10 @@ impl Service {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of the answers that a service may give"
+)]
 pub(crate) fn ok(status: &str, body: &str) -> Option<String> {
     let length = body.len();
     Some(format!(
@@ -67,7 +71,7 @@ async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(read).into_owned();
         if let Some(end) = text.find("\r\n\r\n") {
-            let head = text[..end].to_ascii_lowercase();
+            let head = text.get(..end).unwrap_or_default().to_ascii_lowercase();
             let length = head.split("content-length: ").nth(1);
             let length = length.map_or(0, |it| it.split("\r\n").next().unwrap().parse().unwrap());
             let whole: usize = end + 4 + length;

@@ -16,13 +16,13 @@ use std::{
 
 use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
 use tidewire_dialect::{Dialect, Ending};
-use tidewire_hub::{Begin, CommandError, Event, Mark, Outgoing, Session, SessionEnd, Unproven};
+use tidewire_hub::{Begin, Event, Mark, Outgoing, Session, SessionEnd, Unproven};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Behaviour, Confirm,
     confirmation::{Action, Beginning, Confirmation, Queued, Window, seed},
-    frames::{frame, is_answer},
+    frames::{frame, is_answer, submit},
     identity::expiry,
 };
 
@@ -274,7 +274,7 @@ impl<D: Dialect> ChatConnection<D> {
                     Message::Text(text) => text.as_bytes(),
                     Message::Binary(bytes) => bytes,
                 };
-                if let Err(ending) = Self::submit(session, payload) {
+                if let Err(ending) = submit::<D>(session, payload) {
                     self.end(&ending);
                 }
             }
@@ -285,18 +285,6 @@ impl<D: Dialect> ChatConnection<D> {
             Incoming::Closing(frame) => self.closing(frame.as_ref()),
             Incoming::Ping(_) | _ => {}
         }
-    }
-
-    fn submit<'a>(session: &Session, payload: &[u8]) -> Result<(), Ending<'a, D::Error>> {
-        let command = D::decode(payload, session.user(), session.settings()).map_err(|error| {
-            session.count_invalid();
-            Ending::Invalid(error)
-        })?;
-        let submitted = session.submit(command, payload.len());
-        submitted.map_err(|error| match error {
-            CommandError::Ended(reason) => Ending::Session(reason),
-            CommandError::ForeignSender | _ => Ending::ForeignSender,
-        })
     }
 
     /// The peer's close frame came. If it answers ours, the peer has read what was sent before that. A close

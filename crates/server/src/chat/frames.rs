@@ -1,4 +1,4 @@
-//! Events of the hub as frames for the wire.
+//! Events of the hub as frames for the wire, and payloads as commands for the hub.
 //!
 //! In: events, and the dialect of a connection. Out: one ready frame each, or none where the dialect tells nothing.
 //! Invariant: a publication is encoded by the first connection of a dialect that sends it; all others of that
@@ -7,8 +7,8 @@
 use std::{borrow::Cow, marker::PhantomData};
 
 use tidewire::ws::{CloseFrame, Prepared};
-use tidewire_dialect::{Dialect, Payload};
-use tidewire_hub::{Event, UserId};
+use tidewire_dialect::{Dialect, Ending, Payload};
+use tidewire_hub::{CommandError, Event, Session, UserId};
 
 /// A publication as one dialect sends it. The dialect is in the type, so that each has a place of its own.
 struct Frame<D> {
@@ -43,4 +43,20 @@ pub(super) fn is_answer(frame: &CloseFrame, ours: &CloseFrame) -> bool {
     let own_code = (4000..5000).contains(&ours.code.0);
     let same_reason = frame.reason == ours.reason && !ours.reason.is_empty();
     frame.code == ours.code && (same_reason || own_code)
+}
+
+/// Gives the hub the command in a payload; the error is the end of the connection.
+pub(super) fn submit<'a, D: Dialect>(
+    session: &Session,
+    payload: &[u8],
+) -> Result<(), Ending<'a, D::Error>> {
+    let command = D::decode(payload, session.user(), session.settings()).map_err(|error| {
+        session.count_invalid();
+        Ending::Invalid(error)
+    })?;
+    let submitted = session.submit(command, payload.len());
+    submitted.map_err(|error| match error {
+        CommandError::Ended(reason) => Ending::Session(reason),
+        CommandError::ForeignSender | _ => Ending::ForeignSender,
+    })
 }
