@@ -197,7 +197,7 @@ fn add_file(loader: &mut Loader<'_>, path: &Path) -> Option<Converted> {
 pub struct Migrated {
     /// The TOML, with what is different as comments.
     pub toml: String,
-    /// What is different, a sentence each.
+    /// The differences, a sentence each.
     pub differences: Vec<String>,
 }
 

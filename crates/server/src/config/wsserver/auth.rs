@@ -65,9 +65,7 @@ pub(super) fn auth(out: &mut Conversion, at: &str, node: &Node, purpose: Purpose
         return auth(out, &object.key("auth"), inner, purpose);
     }
     object.only(out, KEYS);
-    let Some(kind) = kind(out, &object) else {
-        return None;
-    };
+    let kind = kind(out, &object)?;
     let (used, auth): (&[&str], _) = match kind {
         "noauth" => (&[], Some(Auth::open())),
         "basic" => (&["user", "password", "value"], basic(out, &object)),
@@ -112,10 +110,9 @@ fn kind(out: &mut Conversion, object: &Object<'_>) -> Option<&'static str> {
         out.problems.push((key, Rule::AuthTable { message }));
         return None;
     };
-    let kind = match node {
-        Node::Text(text) => TYPES.iter().find(|known| known.eq_ignore_ascii_case(text)),
-        _ => None,
-    };
+    let text = node.text().unwrap_or_default();
+    let mut types = TYPES.iter();
+    let kind = types.find(|known| known.eq_ignore_ascii_case(text));
     if kind.is_none() {
         // A type is no secret.
         let found = node.described(false);
@@ -244,11 +241,10 @@ fn remote(out: &mut Conversion, object: &Object<'_>, purpose: Purpose) -> Option
     if !headers.is_empty() {
         auth = auth.with("headers", headers);
     }
-    match data {
-        Some(Some(data)) => Some(auth.with("data", data)),
-        Some(None) => Some(auth),
-        None => None,
+    if let Some(data) = data {
+        auth = auth.with("data", data);
     }
+    Some(auth)
 }
 
 /// Where the client's value stands, and whether browsers attach it on their own.
@@ -314,30 +310,20 @@ fn headers(out: &mut Conversion, object: &Object<'_>) -> Option<Vec<Value>> {
     is_sound.then_some(headers)
 }
 
-/// The body; `Some(None)`: there is none.
-fn data(out: &mut Conversion, object: &Object<'_>) -> Option<Option<Value>> {
-    match object.get("data") {
-        None => Some(None),
-        Some(node @ (Node::Text(_) | Node::Object(_))) => {
-            let value = node.value();
-            if value.is_none() {
-                out.wrong(
-                    object.key("data"),
-                    "a null within".to_owned(),
-                    "an object without null",
-                );
-            }
-            value.map(Some)
-        }
-        Some(other) => {
-            out.wrong(
-                object.key("data"),
-                other.described(true),
-                "a text or an object",
-            );
-            None
-        }
+/// The body, if there is one; a wrong one is noted.
+fn data(out: &mut Conversion, object: &Object<'_>) -> Option<Value> {
+    let node = object.get("data")?;
+    if !matches!(node, Node::Text(_) | Node::Object(_)) {
+        let found = node.described(true);
+        out.wrong(object.key("data"), found, "a text or an object");
+        return None;
     }
+    let value = node.value();
+    if value.is_none() {
+        let found = "a null within".to_owned();
+        out.wrong(object.key("data"), found, "an object without null");
+    }
+    value
 }
 
 fn is_plain_elsewhere(url: &str) -> bool {

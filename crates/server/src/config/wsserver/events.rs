@@ -55,7 +55,7 @@ pub(super) fn event(out: &mut Conversion, object: &Object<'_>) {
     out.set("targets", targets.tables, "event.targets");
 }
 
-/// What all targets have in common here, and each has for itself in our file.
+/// The keys that all targets have in common here, and each has for itself in our file.
 struct Common {
     attempts: u32,
     retry_interval: String,

@@ -235,7 +235,7 @@ fn listen(out: &mut Conversion, object: &Object<'_>, ours: &str, port: u32, is_s
     out.set(ours, format!("{host}:{port}"), &theirs);
 }
 
-/// What the addresses and the credentials mean together.
+/// Decides what follows from addresses and credentials together.
 pub(super) fn exposure(out: &mut Conversion, server: Option<&Auth>, rest: Option<&Auth>) {
     let is_rest_served = out.text("rest.listen").is_some();
     let mut open: Vec<&str> = Vec::new();

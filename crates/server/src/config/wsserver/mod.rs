@@ -32,7 +32,7 @@ pub(super) fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
-/// What a file has become.
+/// The keys that a file has become, and what is to be said of it.
 #[derive(Debug, Default)]
 pub(super) struct Converted(Conversion);
 
@@ -54,7 +54,7 @@ impl Converted {
         loader.file(path, self.0.keys.clone());
     }
 
-    /// What is different here.
+    /// Says what is different here.
     pub(super) fn warnings(&self, path: &Path) -> impl Iterator<Item = Warning> {
         self.0.notes.iter().map(move |(key, text)| {
             Warning::Converted(format!("file {}: {key} {text}", path.display()))

@@ -32,7 +32,36 @@ impl Node {
             Self::Fraction(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
                 Some(*number as i128)
             }
-            _ => None,
+            Self::Null
+            | Self::Boolean(_)
+            | Self::Fraction(_)
+            | Self::Text(_)
+            | Self::List(_)
+            | Self::Object(_) => None,
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let Self::Boolean(value) = self {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self {
+            Some(items)
+        } else {
+            None
         }
     }
 

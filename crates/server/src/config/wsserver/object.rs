@@ -157,31 +157,31 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn boolean(&self, out: &mut Conversion, name: &str) -> Option<bool> {
-        match self.get(name)? {
-            Node::Boolean(value) => Some(*value),
-            other => {
-                out.wrong(
-                    self.key(name),
-                    other.described(self.is_secret),
-                    "true or false",
-                );
-                None
-            }
-        }
+        self.of_type(out, name, Node::boolean, "true or false")
     }
 
     pub(super) fn text(&self, out: &mut Conversion, name: &str) -> Option<&'a str> {
-        match self.get(name)? {
-            Node::Text(text) => Some(text),
-            other => {
-                out.wrong(
-                    self.key(name),
-                    other.described(self.is_secret),
-                    "a text in quotes",
-                );
-                None
-            }
+        self.of_type(out, name, Node::text, "a text in quotes")
+    }
+
+    pub(super) fn list(&self, out: &mut Conversion, name: &str) -> Option<&'a [Node]> {
+        self.of_type(out, name, Node::list, "a list")
+    }
+
+    /// The member of this name, if it is there; another type is noted.
+    fn of_type<T>(
+        &self,
+        out: &mut Conversion,
+        name: &str,
+        read: impl FnOnce(&'a Node) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let node = self.get(name)?;
+        let value = read(node);
+        if value.is_none() {
+            out.wrong(self.key(name), node.described(self.is_secret), expected);
         }
+        value
     }
 
     /// The whole number within, if it is one of `range`.
@@ -201,27 +201,16 @@ impl<'a> Object<'a> {
         number
     }
 
-    pub(super) fn list(&self, out: &mut Conversion, name: &str) -> Option<&'a [Node]> {
-        match self.get(name)? {
-            Node::List(items) => Some(items),
-            other => {
-                out.wrong(self.key(name), other.described(self.is_secret), "a list");
-                None
-            }
-        }
-    }
-
     pub(super) fn texts(&self, out: &mut Conversion, name: &str) -> Option<Vec<&'a str>> {
         let items = self.list(out, name)?;
         let mut texts = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            match item {
-                Node::Text(text) => texts.push(text.as_str()),
-                other => {
-                    let key = format!("{}[{index}]", self.key(name));
-                    out.wrong(key, other.described(self.is_secret), "a text in quotes");
-                }
-            }
+            let Some(text) = item.text() else {
+                let key = format!("{}[{index}]", self.key(name));
+                out.wrong(key, item.described(self.is_secret), "a text in quotes");
+                continue;
+            };
+            texts.push(text);
         }
         Some(texts)
     }

@@ -53,20 +53,18 @@ fn table(text: &mut String, at: &str, keys: &Dict, conversion: &Conversion) {
     }
     for (key, value) in keys {
         let path = path(key);
-        match value {
-            Value::Dict(_, inner) => {
-                head(text, &format!("[{path}]"));
-                table(text, &path, inner, conversion);
-            }
-            Value::Array(_, items) if is_tables(value) => {
-                for item in items {
-                    head(text, &format!("[[{path}]]"));
-                    if let Value::Dict(_, inner) = item {
-                        table(text, &path, inner, conversion);
-                    }
+        if let Value::Dict(_, inner) = value {
+            head(text, &format!("[{path}]"));
+            table(text, &path, inner, conversion);
+        } else if let Value::Array(_, items) = value
+            && is_tables(value)
+        {
+            for item in items {
+                head(text, &format!("[[{path}]]"));
+                if let Value::Dict(_, inner) = item {
+                    table(text, &path, inner, conversion);
                 }
             }
-            _ => {}
         }
     }
 }
