@@ -6,7 +6,10 @@ use tidewire_table::{
     DAY, HOUR, MILLISECOND, MINUTE, OnceThere, SECOND, Size, Tables, choice, table,
 };
 
-use crate::targets::{FileConfig, PostbackConfig, SocketConfig};
+use crate::targets::{
+    FileConfig, PostbackConfig, SocketConfig,
+    services::{AmqpConfig, MysqlConfig, NatsConfig, PostgresConfig, RedisConfig},
+};
 
 table! {
     /// Tells what other systems are told: messages, and what becomes of users and messages. Off while there are no targets.
@@ -54,7 +57,7 @@ choice! {
 }
 
 table! {
-    /// A system that gets events. One of the tables `[targets.postback]`, `[targets.file]` or `[targets.socket]` says of which type it is. Up to 64.
+    /// A system that gets events. One of the tables behind it, such as `[targets.postback]`, says of which type it is. Up to 64.
     pub struct TargetConfig {
         /// Its name in logs, metrics and `fallback`, unlike any other: letters, digits, `-`, `_` and `.`, at most 64.
         /// Tells what it has taken is remembered under this name.
@@ -96,6 +99,11 @@ table! {
         postback: Option<PostbackConfig> as OnceThere = None;
         file: Option<FileConfig> as OnceThere = None;
         socket: Option<SocketConfig> as OnceThere = None;
+        redis: Option<RedisConfig> as OnceThere = None;
+        postgres: Option<PostgresConfig> as OnceThere = None;
+        mysql: Option<MysqlConfig> as OnceThere = None;
+        amqp: Option<AmqpConfig> as OnceThere = None;
+        nats: Option<NatsConfig> as OnceThere = None;
     }
 }
 

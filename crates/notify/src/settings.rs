@@ -178,6 +178,7 @@ fn one_type(check: &mut Checker<'_>, at: &str, config: &TargetConfig) -> Option<
         [] => {
             let tables: Vec<String> = targets::TYPES
                 .iter()
+                .chain(&targets::services::TYPES)
                 .map(|name| format!("[targets.{name}]"))
                 .collect();
             let what = format!(

@@ -57,6 +57,17 @@ const NEEDS: &[Need] = &[
     Need::any("socat", &["-V"], "socat"),
     Need::any("tcpdump", &["--version"], "tcpdump"),
     Need::any("ip", &["-V"], "iproute2"),
+    // Systems that events are passed on to.
+    Need::any("redis-server", &["--version"], "redis-server"),
+    // Debian keeps the server itself off the path.
+    Need::any(
+        "sh",
+        &["-c", "ls /usr/lib/postgresql/*/bin/postgres"],
+        "postgresql",
+    ),
+    Need::any("mariadbd", &["--version"], "mariadb-server"),
+    Need::any("rabbitmqctl", &["version"], "rabbitmq-server"),
+    Need::any("nats-server", &["--version"], "nats-server"),
     // Tests of stops and reloads send signals by it.
     Need::any("kill", &["-l"], "procps"),
 ];

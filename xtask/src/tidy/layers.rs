@@ -165,7 +165,11 @@ mod tests {
     #[test]
     fn few_crates_join_toolkit_and_hub() {
         let both: &[&str] = &["tidewire", "tidewire-hub"];
-        for (from, count) in [("tidewire-bench", 0), ("tidewire-notify", 1)] {
+        for (from, count) in [
+            ("tidewire-bench", 0),
+            ("tidewire-notify", 0),
+            ("tidewire-dialect", 1),
+        ] {
             let found = check_edges(&[(from, both), ("tidewire", &[]), ("tidewire-hub", &[])]);
             assert_eq!(found.len(), count, "{from}: {found:?}");
         }

@@ -4,6 +4,11 @@
 
 mod file; // lines of a file
 mod postback; // HTTP requests
+#[cfg_attr(
+    not(all(feature = "redis", feature = "sql", feature = "amqp", feature = "nats")),
+    expect(dead_code, reason = "tables are checked alike without the clients")
+)]
+pub mod services; // systems with a protocol of their own
 mod socket; // lines and datagrams of sockets
 
 use std::sync::Arc;
@@ -15,7 +20,7 @@ pub use self::{
     postback::{PostbackConfig, PostbackFormat, PostbackMethod, PostbackTarget},
     socket::{SocketConfig, SocketTarget},
 };
-use self::{postback::PostbackSettings, socket::SocketAddress};
+use self::{postback::PostbackSettings, services::Service, socket::SocketAddress};
 use crate::{Target, TargetConfig};
 
 /// A checked target of some type.
@@ -24,6 +29,7 @@ pub(crate) enum Kind {
     Postback(Box<PostbackSettings>),
     File(FileConfig),
     Socket(SocketAddress),
+    Service(Box<Service>),
 }
 
 /// The names of the tables that say of which type a target is, and are there.
@@ -33,7 +39,8 @@ pub(crate) fn types_of(config: &TargetConfig) -> Vec<&'static str> {
         config.file.as_ref().is_some_and(|table| table.enabled),
         config.socket.as_ref().is_some_and(|table| table.enabled),
     ];
-    let named = TYPES.iter().zip(there);
+    let services = services::TYPES.iter().zip(services::there(config));
+    let named = TYPES.iter().zip(there).chain(services);
     named
         .filter_map(|(name, is_there)| is_there.then_some(*name))
         .collect()
@@ -56,10 +63,13 @@ pub(crate) fn check(check: &mut Checker<'_>, at: &str, config: &TargetConfig) ->
         }
         return Some(Kind::File(table.clone()));
     }
-    let table = config.socket.as_ref().filter(|table| table.enabled)?;
-    let key = format!("{at}.socket.address");
-    let address = socket::check(check, &key, table)?;
-    Some(Kind::Socket(address))
+    if let Some(table) = config.socket.as_ref().filter(|table| table.enabled) {
+        let key = format!("{at}.socket.address");
+        let address = socket::check(check, &key, table)?;
+        return Some(Kind::Socket(address));
+    }
+    let service = services::check(check, at, config)?;
+    Some(Kind::Service(Box::new(service)))
 }
 
 impl Kind {
@@ -69,6 +79,7 @@ impl Kind {
             Self::Postback(_) => "postback",
             Self::File(_) => "file",
             Self::Socket(_) => "socket",
+            Self::Service(service) => service.name(),
         }
     }
 
@@ -76,7 +87,7 @@ impl Kind {
     pub(crate) fn batch_max(&self) -> usize {
         match self {
             Self::Postback(settings) => settings.batch_max(),
-            Self::File(_) | Self::Socket(_) => usize::MAX,
+            Self::File(_) | Self::Socket(_) | Self::Service(_) => usize::MAX,
         }
     }
 
@@ -93,6 +104,7 @@ impl Kind {
             }
             Self::File(table) => Arc::new(FileTarget::new(table.clone())),
             Self::Socket(address) => Arc::new(SocketTarget::new(address.clone())),
+            Self::Service(service) => service.make(),
         }
     }
 }

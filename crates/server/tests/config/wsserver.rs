@@ -426,6 +426,46 @@ fn targets_say_the_same_in_our_words() {
 }
 
 #[test]
+fn redis_is_found_and_named_as_before() {
+    let config = config(&json!({ "event": { "enabled": true, "targets": [
+        { "type": "redis" },
+        {
+            "type": "Redis", "address": "10.0.0.9", "port": 6380, "database": 2, "password": "canary-84",
+            "mode": { "type": "Channel", "name": "mine" }
+        },
+        {
+            "type": "postback", "url": "http://127.0.0.1/", "method": "POST",
+            "fallback": [{ "type": "redis", "address": "x", "unixSocket": "/run/redis.sock", "mode": { "type": "queue" } }]
+        }
+    ] } }));
+    let redis: Vec<_> = config
+        .targets
+        .iter()
+        .filter_map(|target| target.redis.as_ref())
+        .collect();
+    let [plain, other, fallback] = redis.as_slice() else {
+        panic!("{:?}", config.targets);
+    };
+    assert_eq!(
+        (plain.address.as_str(), plain.port, plain.name.as_str()),
+        ("127.0.0.1", 6379, "")
+    );
+    assert_eq!(
+        (other.address.as_str(), other.port, other.database),
+        ("10.0.0.9", 6380, 2)
+    );
+    assert_eq!(
+        (other.name.as_str(), other.password.as_str()),
+        ("mine", "canary-84")
+    );
+    assert_eq!(format!("{:?}", other.mode), "Channel");
+    assert_eq!(
+        (fallback.unix_socket.as_str(), fallback.address.as_str()),
+        ("/run/redis.sock", "127.0.0.1")
+    );
+}
+
+#[test]
 fn without_retries_there_is_one_attempt_and_no_fallback() {
     let config = config(&json!({ "event": {
         "enabled": true,

@@ -291,7 +291,7 @@ fn limits_count_what_a_message_inflates_to() {
 #[test]
 fn corrupt_or_truncated_data_and_bombs_end_the_connection_with_their_code() {
     let (_, mut server) = pair(|_| ());
-    server.send_ref(Kind::Binary, &vec![0; 1 << 20]).unwrap();
+    server.send_ref(Kind::Binary, &vec![0; 4 << 20]).unwrap();
     let bomb = sent(&mut server);
     for (bytes, code) in [
         (frame(0xc1, b"\x06"), CloseCode::INVALID_PAYLOAD),
