@@ -204,7 +204,7 @@ pub struct Migrated {
 /// Converts wsserver's `config.json`. What it names, such as certificates, is not looked at; [`load`] does that.
 ///
 /// # Errors
-/// What cannot be converted, by the keys of the file.
+/// Everything that cannot be converted, by the keys of the file.
 pub fn migrate(file: &Path) -> Result<Migrated, ConfigError> {
     let schema = schema();
     let mut loader = Loader::new(&schema, Surroundings::new(std::iter::empty()));

@@ -1,4 +1,4 @@
-//! What the tables of all services share: where a server is, TLS towards it, secrets, and names that an event fills in.
+//! Parts that the tables of all services share: where a server is, TLS towards it, secrets, and names that an event fills in.
 
 use tidewire_auth::Secret;
 use tidewire_config::{Checker, quote};

@@ -1,4 +1,4 @@
-//! What a server answers about what was published, in order of its coming: confirms, refusals, returns, ends.
+//! Answers of a server about messages, in order of their coming: confirms, refusals, returns, ends.
 
 use amqprs::{
     Ack, BasicProperties, Cancel, Close, CloseChannel, Nack, Return,

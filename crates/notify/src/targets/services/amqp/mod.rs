@@ -43,7 +43,7 @@ table! {
     }
 }
 
-/// What an AMQP target runs by.
+/// The checked settings of an AMQP target.
 #[derive(Clone, Debug)]
 pub(crate) struct AmqpSettings {
     pub(super) address: String,

@@ -38,7 +38,7 @@ struct Open {
     tag: u64,
 }
 
-/// What has become of a message.
+/// The fate of a message.
 #[derive(Clone, Debug)]
 enum Fate {
     Open,

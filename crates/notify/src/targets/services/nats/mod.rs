@@ -36,7 +36,7 @@ table! {
     }
 }
 
-/// What a NATS target runs by.
+/// The checked settings of a NATS target.
 #[derive(Clone, Debug)]
 pub(crate) struct NatsSettings {
     pub(super) servers: Vec<String>,

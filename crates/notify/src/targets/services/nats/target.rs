@@ -28,7 +28,7 @@ pub struct NatsTarget {
 
 struct Open {
     client: Client,
-    /// What it says about the connection as a whole, once something is wrong.
+    /// Its last word about the connection as a whole, once something is wrong.
     trouble: watch::Receiver<Option<String>>,
     /// Gets what the connection sends itself.
     echo: Option<Subscriber>,

@@ -12,7 +12,7 @@ pub use self::target::RedisTarget;
 use super::access::{self, Endpoint, ServiceTlsConfig, TlsFiles};
 
 choice! {
-    /// What events become in Redis.
+    /// The form of events in Redis.
     pub enum RedisMode {
         /// Elements of a list, put in on the right (RPUSH).
         Queue = "queue",
@@ -53,7 +53,7 @@ table! {
     }
 }
 
-/// What a Redis target runs by.
+/// The checked settings of a Redis target.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisSettings {
     pub(super) endpoint: Endpoint,

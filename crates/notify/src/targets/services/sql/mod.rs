@@ -72,7 +72,7 @@ table! {
     }
 }
 
-/// What a target in a database runs by.
+/// The checked settings of a target in a database.
 #[derive(Clone, Debug)]
 pub(crate) struct SqlSettings {
     pub(super) endpoint: Endpoint,

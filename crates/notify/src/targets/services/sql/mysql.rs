@@ -103,7 +103,7 @@ fn ssl(tls: &TlsFiles) -> SslOpts {
     ssl.with_danger_tls_hostname_override(Some(tls.server_name.clone()))
 }
 
-/// What an error says about server and events.
+/// Tells the fault behind an error: the server or the events.
 fn explained(error: &Error, events: usize) -> DeliveryError {
     let Error::Server(said) = error else {
         return DeliveryError::unavailable(error.to_string());

@@ -153,7 +153,7 @@ impl ToSql for Text {
     to_sql_checked!();
 }
 
-/// What an error says about server and events. Values are in its detail, which is left out.
+/// Tells the fault behind an error: the server or the events. Values are in its detail, which is left out.
 fn explained(error: &tokio_postgres::Error, events: usize) -> DeliveryError {
     let Some(said) = error.as_db_error() else {
         let source = error.source().map(|source| format!(": {source}"));

@@ -11,11 +11,11 @@ use crate::Event;
 pub(crate) struct Statement {
     /// With the places as the server names them.
     pub(crate) text: String,
-    /// What stands there, in this order.
+    /// The parameters that stand there, in this order.
     pub(crate) parameters: Vec<Parameter>,
 }
 
-/// What an event has.
+/// A member of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Id,
