@@ -7,8 +7,8 @@ use crate::store::StoreArguments;
 use crate::{
     bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
     check_config::CheckConfigArguments, default_config::DefaultConfigArguments,
-    exit_codes::exit_codes, gateway::GatewayArguments, serve::ServeArguments,
-    token::TokenArguments,
+    exit_codes::exit_codes, gateway::GatewayArguments, migrate_config::MigrateConfigArguments,
+    serve::ServeArguments, token::TokenArguments,
 };
 
 /// WebSocket messaging: a server for durable messages, a gateway in front of many backends, and a
@@ -26,6 +26,7 @@ use crate::{
         "  tidewire gateway --config config.ini            one address for many backends\n",
         "  tidewire default-config > tidewire.toml         begin a configuration\n",
         "  tidewire check-config --config tidewire.toml    check it\n",
+        "  tidewire migrate-config config.json             move from wsserver\n",
         "  tidewire certs                                  certificates to try TLS with\n",
         "  tidewire token make --key secret --user alice   a token for a user\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     CheckConfig(CheckConfigArguments),
     DefaultConfig(DefaultConfigArguments),
+    MigrateConfig(MigrateConfigArguments),
     Certs(CertsArguments),
     Token(TokenArguments),
     #[cfg(unix)]
@@ -93,9 +95,10 @@ mod tests {
                 let name = match (argument.get_long(), argument.get_value_names()) {
                     (Some("help" | "version"), _) => continue,
                     (Some(long), _) => format!("--{long}"),
-                    (None, Some([name])) if name == "FILE" => {
-                        "check-config gateway.toml".to_owned()
-                    }
+                    (None, Some([name])) if name == "FILE" => match command.get_name() {
+                        "check-config" => "check-config gateway.toml".to_owned(),
+                        name => format!("{name} /etc"),
+                    },
                     (None, Some([_])) => "ws".to_owned(),
                     (None, other) => panic!("{other:?}"),
                 };

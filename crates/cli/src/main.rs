@@ -12,10 +12,12 @@ mod bench; // load, and what it costs
 mod chat; // talk to a server from a terminal
 mod check_config; // is this configuration right?
 mod default_config; // the documented example
+mod migrate_config; // wsserver's config.json as TOML
 mod certs; // certificates to begin with
 mod token; // tokens made, and looked into
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
+mod wsserver; // called by the name of the program that it replaces
 mod signals; // what a running program is told
 mod logs; // events → standard error or a file
 mod sampling; // lines that strangers cause, bounded
@@ -36,6 +38,10 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    let mut given = std::env::args_os();
+    if wsserver::is_called(given.next().as_ref()) {
+        return wsserver::main(&given.collect::<Vec<_>>());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => return report::usage(&answer),
@@ -51,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::DefaultConfig(arguments) => default_config::run(&arguments),
+        Command::MigrateConfig(arguments) => migrate_config::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         #[cfg(unix)]

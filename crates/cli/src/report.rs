@@ -50,6 +50,11 @@ fn misuse(text: &str) -> String {
     line
 }
 
+/// Says something on the standard error; who has closed it does not want to know.
+pub(crate) fn tell(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
 /// Shows an error with all its causes.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     // Who has closed the standard error does not want to know.

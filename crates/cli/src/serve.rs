@@ -36,6 +36,7 @@ use crate::{
     "  tidewire serve --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0 --data-dir /tmp/trial\n",
     "  tidewire serve -c tidewire.toml\n",
     "  tidewire serve --config tidewire.toml --echo\n",
+    "  tidewire serve --config config.json --test --verbosity 1\n",
     "  RUST_LOG=tidewire=debug tidewire serve\n\n",
     exit_codes!()
 ))]
@@ -49,9 +50,28 @@ pub(crate) struct ServeArguments {
     /// Directory of the message store; created when missing
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// TOML file with the configuration
-    #[arg(short, long, value_name = "FILE", env = "TIDEWIRE_CONFIG")]
+    /// File with the configuration: TOML, or config.json of wsserver
+    #[arg(
+        short,
+        long,
+        visible_short_alias = 'C',
+        value_name = "FILE",
+        env = "TIDEWIRE_CONFIG"
+    )]
     config: Option<PathBuf>,
+    /// Check the configuration and end: `check-config` under the name that it has in wsserver
+    #[arg(
+        short = 'T',
+        long,
+        value_name = "0|1",
+        num_args = 0..=1,
+        default_missing_value = "1",
+        value_parser = switch
+    )]
+    test: Option<bool>,
+    /// Log level as in wsserver: 0 = error, 1 = info, 2 = debug
+    #[arg(short = 'l', long, short_alias = 'v', value_name = "LEVEL")]
+    verbosity: Option<u16>,
     /// Serve /echo, which sends every message back: for tests and benchmarks
     #[arg(long)]
     echo: bool,
@@ -67,11 +87,35 @@ impl ServeArguments {
             rest_listen: self.rest_listen.clone(),
             data_dir: self.data_dir.clone(),
             echo: self.echo.then_some(true),
+            log_level: self.verbosity.map(|level| {
+                let name = match level {
+                    0 => "error",
+                    1 => "info",
+                    _ => "debug",
+                };
+                name.to_owned()
+            }),
         }
+    }
+
+    /// Returns whether a file is named, here or by the environment.
+    pub(crate) fn has_config(&self) -> bool {
+        self.config.is_some()
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err("expected 0 or 1".to_owned()),
     }
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    if arguments.test == Some(true) {
+        return test(arguments);
+    }
     // Signals are listened to on a thread of their own, from the first moment to the last.
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,6 +125,17 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     // A file that is still being read is not waited for.
     control.shutdown_background();
     code
+}
+
+/// Checks the configuration, and says so in wsserver's words.
+fn test(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    let settings = load(arguments)?;
+    for warning in &settings.warnings {
+        report::tell(&format!("warning: {warning}"));
+    }
+    output::print("Configuration verified - everything is ok!\n")
+        .context("cannot write the result")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {

@@ -22,6 +22,20 @@ impl ConfigError {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+
+    /// The same with other names for keys that come from files: those for which `name` has one.
+    #[must_use]
+    pub fn with_keys_of_files(mut self, name: impl Fn(&str) -> Option<String>) -> Self {
+        for problem in &mut self.problems {
+            let is_of_file = |source: &Source| matches!(source, Source::File(_));
+            if problem.sources.iter().any(is_of_file)
+                && let Some(name) = name(&problem.key)
+            {
+                problem.key = name;
+            }
+        }
+        self
+    }
 }
 
 impl From<Problem> for ConfigError {

@@ -22,6 +22,7 @@ mod ledger; // what was promised, what arrived
 
 // What is tested.
 mod usage; // help, version, exit codes, configuration commands
+mod wsserver; // in the place of wsserver
 mod certs; // certificates that others take
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop

@@ -21,7 +21,10 @@ pub(super) fn agreement(
     keep_alive_agreement(check, config);
     mailbox_agreement(check, config);
     if let Some(server) = server {
-        if *allowed_origins == AllowedOrigins::Any && server.auth.uses_ambient_credentials() {
+        if *allowed_origins == AllowedOrigins::Any
+            && server.auth.uses_ambient_credentials()
+            && !config.server.danger_any_origin_with_credentials
+        {
             check.complain(
                 "server.allowed_origins",
                 Rule::AnyOriginWithAmbientCredentials {
@@ -171,6 +174,7 @@ impl Settings {
         let exposed = is_exposed(&self.server.listen, self.server.auth.is_open())
             || rest.is_some_and(|rest| is_exposed(&rest.listen, rest.auth.is_open()));
         let any_origin = self.allowed_origins == AllowedOrigins::Any;
+        let is_ambient = self.server.auth.uses_ambient_credentials();
         let server_secret = config.server.auth.has_inline_secret();
         let rest_secret = rest.is_some() && config.rest.auth.has_inline_secret();
         let mut postbacks = config
@@ -183,7 +187,11 @@ impl Settings {
             (!config.chat.check_sender).then_some(Warning::SenderUnchecked),
             (!config.mailbox.stores()).then_some(Warning::NothingStored),
             exposed.then_some(Warning::PublicWithoutAuth),
-            any_origin.then_some(Warning::AnyOrigin),
+            any_origin.then_some(if is_ambient {
+                Warning::AnyOriginWithCredentials
+            } else {
+                Warning::AnyOrigin
+            }),
             server_secret.then_some(key("server.auth")),
             rest_secret.then_some(key("rest.auth")),
             target_secret.then_some(key("targets.postback.auth")),

@@ -2,10 +2,16 @@
 
 use std::path::Path;
 
-use tidewire_config::{Checker, ConfigError, Flag, Loader, Schema, Surroundings, Value, template};
+use serde::de::IgnoredAny;
+use tidewire_config::{
+    Checker, ConfigError, Flag, Loader, Rule, Schema, Surroundings, Value, template,
+};
 use tidewire_table::Table as _;
 
-use super::{Config, Settings, Warning};
+use super::{
+    Config, Settings, Warning,
+    wsserver::{self, Converted},
+};
 
 /// What command line flags set; `None` leaves a key to the other layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub struct Overrides {
     pub data_dir: Option<String>,
     /// `--echo`: `server.echo`.
     pub echo: Option<bool>,
+    /// `--verbosity`: `log.level`.
+    pub log_level: Option<String>,
 }
 
 /// Reads the configuration: defaults, then `file`, then the variables of `env` that start
@@ -155,16 +163,65 @@ fn load_checked(
     check: impl FnOnce(&Config, &mut Checker<'_>) -> Option<Settings>,
 ) -> Result<Settings, ConfigError> {
     let mut loader = Loader::new(schema, surroundings);
-    if let Some(path) = file {
-        loader.toml_file(path);
-    }
+    let converted = file.and_then(|path| add_file(&mut loader, path));
     loader.environment();
     let near_misses = loader.near_misses();
     loader.flags(overrides.flags());
-    let mut settings = loader.settings(check)?;
+    let settings = loader.settings(check);
+    let mut settings = settings.map_err(|error| match &converted {
+        Some(converted) => converted.in_its_words(error),
+        None => error,
+    })?;
+    let converted = converted.iter().zip(file);
+    let notes = converted.flat_map(|(converted, path)| converted.warnings(path));
     let near_misses = near_misses.into_iter().map(Warning::NearMiss);
-    settings.warnings.splice(..0, near_misses);
+    settings.warnings.splice(..0, near_misses.chain(notes));
     Ok(settings)
+}
+
+/// Adds a file, TOML or wsserver's `config.json`; returns what became of the latter.
+fn add_file(loader: &mut Loader<'_>, path: &Path) -> Option<Converted> {
+    let text = loader.text_of(path)?;
+    if !wsserver::is_json(&text) {
+        loader.toml(path, &text);
+        return None;
+    }
+    let converted = Converted::of(&text);
+    converted.add_to(loader, path);
+    Some(converted)
+}
+
+/// A `config.json` of wsserver as a file of ours.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// The TOML, with what is different as comments.
+    pub toml: String,
+    /// The differences, a sentence each.
+    pub differences: Vec<String>,
+}
+
+/// Converts wsserver's `config.json`. What it names, such as certificates, is not looked at; [`load`] does that.
+///
+/// # Errors
+/// Everything that cannot be converted, by the keys of the file.
+pub fn migrate(file: &Path) -> Result<Migrated, ConfigError> {
+    let schema = schema();
+    let mut loader = Loader::new(&schema, Surroundings::new(std::iter::empty()));
+    let text = loader.text_of(file);
+    let is_json = text.as_deref().is_none_or(wsserver::is_json);
+    if !is_json {
+        let what = "is no JSON: expected the config.json of wsserver".to_owned();
+        loader.complain(file, "", Rule::Missing { what });
+    }
+    let converted = Converted::of(text.as_deref().filter(|_| is_json).unwrap_or("{}"));
+    converted.add_to(&mut loader, file);
+    loader.settings(|_: &IgnoredAny, _| Some(()))?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    Ok(Migrated {
+        toml: converted.toml(&name),
+        differences: converted.warnings(file).map(|it| it.to_string()).collect(),
+    })
 }
 
 impl Overrides {
@@ -175,6 +232,7 @@ impl Overrides {
             ("server.echo", "--echo", self.echo.map(Value::from)),
             ("rest.listen", "--rest-listen", text(&self.rest_listen)),
             ("data_dir", "--data-dir", text(&self.data_dir)),
+            ("log.level", "--verbosity", text(&self.log_level)),
         ]
         .into_iter()
         .filter_map(|(key, flag, value)| Some((key, flag, value?)))

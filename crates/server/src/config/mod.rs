@@ -8,6 +8,7 @@
 //! repeats what stands under an `auth` key; everything behind this module takes [`Settings`].
 
 mod tables; // the keys, each declared once
+mod wsserver; // config.json of wsserver → keys
 mod load; // layers → config → settings; what is generated from the keys
 mod check; // config → settings
 mod single; // the rules for one value each that only this server has
@@ -15,8 +16,8 @@ mod agree; // the rules between keys
 mod settings; // the checked result
 
 pub use load::{
-    Overrides, Reload, default_toml, json_schema, load, load_from_process, reference, reload,
-    reload_from_process,
+    Migrated, Overrides, Reload, default_toml, json_schema, load, load_from_process, migrate,
+    reference, reload, reload_from_process,
 };
 pub use settings::{AllowedOrigins, ListenerSettings, Settings, Warning};
 pub use tables::{

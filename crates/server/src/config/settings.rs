@@ -112,6 +112,10 @@ pub enum Warning {
         /// The key of the authentication.
         key: &'static str,
     },
+    /// Any web page may connect although browsers attach credentials on their own.
+    AnyOriginWithCredentials,
+    /// The file is wsserver's, and says something that is different here.
+    Converted(String),
     /// Something about the files of TLS.
     Tls(String),
     /// A variable is almost a key.
@@ -134,7 +138,11 @@ impl fmt::Display for Warning {
             Self::AnyOrigin => {
                 f.write_str("server.allowed_origins is [\"*\"]: every web page may connect")
             }
-            Self::Tls(text) => f.write_str(text),
+            Self::AnyOriginWithCredentials => f.write_str(
+                "server.danger_any_origin_with_credentials is true: every web page that a user visits can talk in the \
+                 user's name",
+            ),
+            Self::Tls(text) | Self::Converted(text) => f.write_str(text),
             Self::NearMiss(near_miss) => near_miss.fmt(f),
             Self::InlineSecret { key } => write!(
                 f,

@@ -75,8 +75,13 @@ table! {
         /// Origins of web pages that may connect besides the server's own, such as
         /// `["https://example.org","https://*.example.net","capacitor://localhost"]`; at most 256. `*` stands for
         /// sub-domains, a part of the first label, or any port; "null" and "file://" are those of local files. `["*"]`
-        /// allows any; refused with basic or cookie authentication. For the REST API too.
+        /// allows any; refused with basic or cookie
+        /// authentication. For the REST API too.
         allowed_origins: Vec<String>;
+        /// Takes `allowed_origins = ["*"]` together with credentials that browsers attach on their own (basic, cookie):
+        /// every page that a user visits can then talk in the user's name. For installations that come from wsserver,
+        /// which asked no origin, until their origins are listed.
+        danger_any_origin_with_credentials: bool = false;
         /// Addresses or networks of balancers that send a PROXY protocol header; `"unix"` = all on a Unix socket. If
         /// there is one, nobody else is let in. For example `["10.0.0.0/8"]`.
         proxy_protocol: Vec<String>;

@@ -9,6 +9,7 @@ mod precedence; // which layer wins
 mod reload; // what a running server takes
 mod rules; // what is checked beyond types
 mod tls; // certificates and keys as they are found
+mod wsserver; // config.json of wsserver
 
 use std::{fs, path::PathBuf};
 

@@ -252,6 +252,7 @@ fn mistakes_in_flags_are_refused_by_flag_and_key() {
         rest_listen: Some(rest_listen.to_owned()),
         data_dir: Some(data_dir.to_owned()),
         echo: None,
+        log_level: None,
     };
     let good = "127.0.0.1:0";
     for (overrides, named) in [

@@ -38,6 +38,7 @@ fn every_flag_reaches_its_key() {
         rest_listen: Some("[::1]:0".to_owned()),
         data_dir: Some("/flag".to_owned()),
         echo: Some(true),
+        log_level: None,
     };
     let settings = Fixture::new("data_dir = \"/file\"")
         .load(&[("TIDEWIRE_DATA_DIR", "/env")], &flags)

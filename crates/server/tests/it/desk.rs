@@ -32,6 +32,7 @@ impl Desk {
             rest_listen: Some("127.0.0.1:0".into()),
             data_dir: Some(dir.path().join("data").display().to_string()),
             echo: None,
+            log_level: None,
         };
         let settings = load(Some(Path::new(&file)), std::iter::empty(), &overrides).unwrap();
         Self {
