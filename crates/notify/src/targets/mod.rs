@@ -1,6 +1,6 @@
 //! The types of targets there are.
 //!
-//! A type has a table of keys, which becomes a member of [`TargetConfig`] and of [`Kind`] once it is checked, and a [`Target`].
+//! A type has a table of keys, which becomes a member of [`TargetConfig`] and of `Kind` once it is checked, and a [`Target`].
 
 mod file; // lines of a file
 mod postback; // HTTP requests
