@@ -152,21 +152,11 @@ async fn a_graceful_stop_keeps_what_was_accepted_and_refuses_newcomers() {
 async fn a_reset_makes_the_user_offline() {
     let desk = Desk::start("");
     let stream = raw(&desk, 42).await;
-    let online = || async {
-        desk.call("GET", "/check-online?id=42", "", "")
-            .await
-            .2
-            .contains("\"isOnline\":true")
-    };
-    while !online().await {
-        tokio::task::yield_now().await;
-    }
+    desk.until_online("42", true).await;
     #[expect(deprecated, reason = "a reset is what is wanted")]
     stream.set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(stream);
-    while online().await {
-        tokio::task::yield_now().await;
-    }
+    desk.until_online("42", false).await;
 }
 
 #[tokio::test]

@@ -59,6 +59,23 @@ impl Desk {
         self.client(id).connect().await.unwrap()
     }
 
+    /// A user whose session has begun, which it has not when the handshake is answered: from here on he gets what nobody
+    /// keeps for him, and is counted.
+    pub(crate) async fn user_online(&self, id: &str) -> WebSocket {
+        let socket = self.user(id).await;
+        self.until_online(id, true).await;
+        socket
+    }
+
+    /// Waits until the user has a session, or until he has none any more.
+    pub(crate) async fn until_online(&self, id: &str, expected: bool) {
+        let path = format!("/check-online?id={id}");
+        let expected = format!("\"isOnline\":{expected}");
+        while !self.call("GET", &path, "", "").await.2.contains(&expected) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Calls the REST API; `head` are further header lines. Gives status, head and body.
     pub(crate) async fn call(
         &self,

@@ -15,22 +15,9 @@ type Answer = fn(&[u8]) -> Vec<u8>;
 
 const QUICK: &str = "[server.keep_alive]\nping_interval = \"1h\"\npong_timeout = \"1s\"\n";
 
-/// Waits until the user has no session any more.
-async fn offline(desk: &Desk, id: u64) {
-    let path = format!("/check-online?id={id}");
-    while desk
-        .call("GET", &path, "", "")
-        .await
-        .2
-        .contains("\"isOnline\":true")
-    {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// The texts a well-behaved client of the user gets, up to a last one that is sent for it.
 async fn redelivered(desk: &Desk, id: u64) -> Vec<String> {
-    offline(desk, id).await;
+    desk.until_online(&id.to_string(), false).await;
     desk.post(id, "the last one").await;
     let mut client = desk.user(&id.to_string()).await;
     let mut texts = Vec::new();
@@ -89,7 +76,7 @@ async fn a_listener_that_never_pongs_gets_the_same_a_few_times_and_whoever_pongs
         let mut listener = RawClient::connect(&desk, 42).await;
         listener.until("the old one", |_| None).await;
         drop(listener);
-        offline(&desk, 42).await;
+        desk.until_online("42", false).await;
     }
     desk.post(42, "the new one").await;
     let mut listener = RawClient::connect(&desk, 42).await;

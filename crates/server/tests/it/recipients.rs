@@ -149,16 +149,7 @@ async fn live_only_types_reach_who_is_there_and_fill_nothing() {
     let desk = Desk::start(
         "[chat]\nlive_only_types = [\"user_typing\"]\n[mailbox]\nuser_messages_max = 1\n",
     );
-    let mut bob = desk.user("2").await;
-    // The session begins behind the handshake, and nobody keeps such a message for it.
-    while !desk
-        .call("GET", "/check-online?id=2", "", "")
-        .await
-        .2
-        .contains("\"isOnline\":true")
-    {
-        tokio::task::yield_now().await;
-    }
+    let mut bob = desk.user_online("2").await;
     let typing = r#"{"type":"User_Typing","sender":0,"recipients":[2,901]}"#;
     for _ in 0..3 {
         let (status, answer) = send(&desk, "", typing).await;
@@ -187,14 +178,7 @@ async fn a_queue_that_is_off_keeps_nothing_and_still_hands_out_what_it_had() {
     assert_eq!(received(&mut seven).await["text"], "kept");
     desk.post(7, "live").await;
     assert_eq!(received(&mut seven).await["text"], "live");
-    let mut eight = desk.user("8").await;
-    // The session begins behind the handshake's answer, and nothing is kept for it before.
-    while !desk
-        .call("GET", "/check-online?id=8", "", "")
-        .await
-        .2
-        .contains("true")
-    {}
+    let mut eight = desk.user_online("8").await;
     desk.post(8, "first").await;
     assert_eq!(received(&mut eight).await["text"], "first");
 }

@@ -103,7 +103,7 @@ async fn counters_move() {
     let (_, head, before) = desk.call("GET", "/metrics", "", "").await;
     assert!(head.contains("application/openmetrics-text"), "{head}");
     assert!(before.ends_with("# EOF\n"));
-    let _user = desk.user("1").await;
+    let _user = desk.user_online("1").await;
     desk.post(42, "waiting").await;
     let (_, _, after) = desk.call("GET", "/metrics", "", "").await;
     for (name, by) in [
@@ -260,7 +260,7 @@ async fn ids_are_strings_for_who_asks_and_a_wrong_wish_is_told() {
         let expected = format!(r#""refused":[{{"code":"mailbox_full","recipient":{recipient}}}]"#);
         assert!(body.contains(&expected), "{query}: {body}");
     }
-    let _user = desk.user(large).await;
+    let _user = desk.user_online(large).await;
     for path in ["/stats?", "/stat?id=9007199254740993&"] {
         let (_, _, numbers) = desk.call("GET", path, "", "").await;
         let (_, _, strings) = desk
