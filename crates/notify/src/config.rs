@@ -37,6 +37,16 @@ table! {
 }
 
 choice! {
+    /// The form in which a target gets events.
+    pub enum EventFormat {
+        /// As docs/events.md describes them.
+        Events = "events",
+        /// Messages alone, as wsserver's event notifier makes them.
+        Classic = "classic",
+    }
+}
+
+choice! {
     /// The answer when the outbox is full and a target lags.
     pub enum OnFullConfig {
         /// It misses the oldest events.

@@ -103,6 +103,12 @@ impl Event {
         })
     }
 
+    /// The message alone, as wsserver's event notifier makes it (S-70). `None`: it is of a kind that wsserver does not tell.
+    pub fn classic(&self) -> Option<&Bytes> {
+        let is_told = self.kind == "message";
+        self.content.message.as_ref().filter(|_message| is_told)
+    }
+
     /// When it happened, as RFC 3339 in UTC with milliseconds.
     pub fn time(&self) -> String {
         time(self.time_ms)

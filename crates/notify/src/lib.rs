@@ -26,7 +26,7 @@ mod worker; // one target's task
 mod stats; // counters of a target
 mod notifier; // all of them together
 
-pub use config::{EventsConfig, TargetConfig};
+pub use config::{EventFormat, EventsConfig, TargetConfig};
 pub use event::{Event, EventContent, RenderMessage};
 pub use filter::Filter;
 pub use notifier::{Notifier, Replayed, StartError, TargetStatus, Targets};

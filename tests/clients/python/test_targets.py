@@ -143,6 +143,25 @@ class RedisList(Case, unittest.IsolatedAsyncioTestCase):
         return Redis()
 
 
+class RedisAsWsserverFillsIt(unittest.IsolatedAsyncioTestCase):
+    async def test_a_list_has_the_messages_alone_and_no_other_kinds(self):
+        peer = Redis()
+        self.addCleanup(peer.remove)
+        async with asyncio.timeout(GUARD_SECONDS):
+            await peer.start()
+            config = '[[targets]]\nname = "old"\nkinds = ["message", "connected", "disconnected"]\n' + peer.table() + 'format = "classic"\n'
+            async with Server(config) as server:
+                async with connect(f"{server.messaging}?id=1") as client:
+                    for text in ["first", "second"]:
+                        await client.send(json.dumps({"type": "text", "sender": 1, "recipients": [0, 7], "text": text, "data": {"a": 1}}))
+                while len(values := await peer.events()) < 2:
+                    await asyncio.sleep(0.02)
+        self.assertEqual([value["text"] for value in values], ["first", "second"])
+        for value in values:
+            self.assertEqual(list(value), ["data", "id", "recipients", "sender", "text", "timestamp", "type"])
+            self.assertEqual((value["sender"], value["recipients"], value["data"]), (1, [0, 7], {"a": 1}))
+
+
 class RedisStream(Case, unittest.IsolatedAsyncioTestCase):
     def service(self):
         return Redis("stream")

@@ -17,7 +17,7 @@ use tidewire_config::{Checker, quote};
 
 pub use self::{
     file::{FileConfig, FileTarget},
-    postback::{PostbackConfig, PostbackFormat, PostbackMethod, PostbackTarget},
+    postback::{PostbackConfig, PostbackMethod, PostbackTarget},
     socket::{SocketConfig, SocketTarget},
 };
 use self::{postback::PostbackSettings, services::Service, socket::SocketAddress};

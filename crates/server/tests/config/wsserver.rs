@@ -302,6 +302,14 @@ fn warnings_name_what_the_original_silently_did_otherwise() {
 }
 
 #[test]
+fn a_status_of_messages_that_are_not_kept_is_a_warning() {
+    let part = "chat.enableDeliveryStatus has no effect without chat.enableUndeliveredQueue";
+    let chat = |is_kept: bool| json!({ "chat": { "enableDeliveryStatus": true, "enableUndeliveredQueue": is_kept } });
+    assert!(warnings(&chat(false)).contains(part));
+    assert!(!warnings(&chat(true)).contains(part));
+}
+
+#[test]
 fn what_nobody_opened_is_not_opened_to_others() {
     // The README's default is a REST API, the program's was none.
     let settings = settings("{}");
@@ -459,6 +467,9 @@ fn redis_is_found_and_named_as_before() {
         ("mine", "canary-84")
     );
     assert_eq!(format!("{:?}", other.mode), "Channel");
+    for redis in [plain, other, fallback] {
+        assert_eq!(format!("{:?}", redis.format), "Classic");
+    }
     assert_eq!(
         (fallback.unix_socket.as_str(), fallback.address.as_str()),
         ("/run/redis.sock", "127.0.0.1")

@@ -7,16 +7,7 @@ use tidewire_config::{Auth, Checker, FILES_LOOKED_AT_EVERY, LIST_LENGTH_MAX, Rul
 use tidewire_table::{Members, Texts, choice, table};
 
 use super::{guard::Allowed, signature::Signer};
-
-choice! {
-    /// The form of a request.
-    pub enum PostbackFormat {
-        /// An object with a list of events.
-        Events = "events",
-        /// A message each, byte for byte as wsserver sends it.
-        Classic = "classic",
-    }
-}
+use crate::EventFormat;
 
 choice! {
     /// The method of a request.
@@ -41,7 +32,7 @@ table! {
         method: PostbackMethod = PostbackMethod::Post;
         /// `"events"` = `{"events":[…]}` with up to `batch_max` events; `"classic"` = a request per message with the message as
         /// its body, byte for byte as wsserver sends it, 2xx and 3xx = taken, no other kinds and no signature.
-        format: PostbackFormat = PostbackFormat::Events;
+        format: EventFormat = EventFormat::Events;
         /// References to keys that sign every request (docs/events.md), such as `["${env:WEBHOOK_KEY}"]`; each makes a
         /// signature, so that keys can be changed. Up to 4, of at least 24 bytes.
         signing_keys: Vec<String>;
@@ -65,7 +56,7 @@ table! {
 pub(crate) struct PostbackSettings {
     pub(super) url: Uri,
     pub(super) method: Method,
-    pub(super) format: PostbackFormat,
+    pub(super) format: EventFormat,
     pub(super) signer: Signer,
     /// Credentials among them, which are marked as sensitive.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -105,8 +96,8 @@ impl PostbackSettings {
     /// How many events a request takes.
     pub(crate) fn batch_max(&self) -> usize {
         match self.format {
-            PostbackFormat::Events => usize::MAX,
-            PostbackFormat::Classic => 1,
+            EventFormat::Events => usize::MAX,
+            EventFormat::Classic => 1,
         }
     }
 }
@@ -133,7 +124,7 @@ fn signer(check: &mut Checker<'_>, key: &str, config: &PostbackConfig) -> Option
     if config.signing_keys.len() > SIGNING_KEYS_MAX {
         check.value(key, &config.signing_keys.len(), "at most 4 keys");
     }
-    if config.format == PostbackFormat::Classic && !config.signing_keys.is_empty() {
+    if config.format == EventFormat::Classic && !config.signing_keys.is_empty() {
         let what = "contradicts the format \"classic\", which has no signature".to_owned();
         check.complain(key, Rule::Missing { what });
         return None;

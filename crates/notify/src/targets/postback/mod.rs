@@ -19,9 +19,9 @@ use http_body_util::Full;
 use tidewire::http::{AllowAddress, Client, ClientConfig, RequestError};
 use tokio::time::timeout;
 
-pub use self::config::{PostbackConfig, PostbackFormat, PostbackMethod};
+pub use self::config::{PostbackConfig, PostbackMethod};
 pub(crate) use self::config::{PostbackSettings, check};
-use crate::{Delivery, DeliveryError, Event, Target};
+use crate::{Delivery, DeliveryError, Event, EventFormat, Target};
 
 /// Sends events to a URL.
 pub struct PostbackTarget {
@@ -48,7 +48,7 @@ impl PostbackTarget {
         config.allow_address = Some(allow);
         config.tls.clone_from(&settings.tls);
         config.http2_prior_knowledge = settings.http2_prior_knowledge;
-        if settings.format == PostbackFormat::Classic {
+        if settings.format == EventFormat::Classic {
             config.title_case = true;
             config.http2 = false;
         }
@@ -63,9 +63,9 @@ impl PostbackTarget {
 
     async fn send(&self, events: &[Arc<Event>]) -> Result<(), DeliveryError> {
         let request = match self.settings.format {
-            PostbackFormat::Events => self.events(events),
-            PostbackFormat::Classic => match events {
-                [event] => match &event.content.message {
+            EventFormat::Events => self.events(events),
+            EventFormat::Classic => match events {
+                [event] => match event.classic() {
                     Some(message) => self.classic(message.clone()),
                     None => return Ok(()),
                 },
@@ -88,7 +88,7 @@ impl PostbackTarget {
         headers: &http::HeaderMap,
         events_len: usize,
     ) -> Result<(), DeliveryError> {
-        let is_classic = self.settings.format == PostbackFormat::Classic;
+        let is_classic = self.settings.format == EventFormat::Classic;
         if status.is_success() || (is_classic && status.is_redirection()) {
             return Ok(());
         }

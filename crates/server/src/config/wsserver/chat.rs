@@ -30,7 +30,7 @@ pub(super) fn chat(out: &mut Conversion, object: Option<&Object<'_>>) {
     }
     let (chat, message) = (object, message.as_ref());
     let is_kept = undelivered(out, chat, message);
-    delivery_status(out, chat, message);
+    delivery_status(out, chat, message, is_kept);
     max_size(out, chat, message, is_kept);
     if let Some(message) = message {
         if let Some(is_on) = message.boolean(out, "enableSendBack") {
@@ -85,7 +85,12 @@ fn undelivered(
     is_kept
 }
 
-fn delivery_status(out: &mut Conversion, chat: Option<&Object<'_>>, message: Option<&Object<'_>>) {
+fn delivery_status(
+    out: &mut Conversion,
+    chat: Option<&Object<'_>>,
+    message: Option<&Object<'_>>,
+    is_kept: bool,
+) {
     const KEY: &str = "enableDeliveryStatus";
     let documented = message.and_then(|message| message.boolean(out, KEY));
     let elsewhere = chat.and_then(|chat| chat.boolean(out, KEY));
@@ -111,6 +116,10 @@ fn delivery_status(out: &mut Conversion, chat: Option<&Object<'_>>, message: Opt
     } else {
         "chat.enableDeliveryStatus"
     };
+    if is_on && !is_kept {
+        let text = "has no effect without chat.enableUndeliveredQueue: only what is kept is confirmed; wsserver sent a status once a message was written";
+        out.note(theirs, text);
+    }
     out.set("chat.delivery_status", is_on, theirs);
 }
 

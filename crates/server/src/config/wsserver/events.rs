@@ -321,7 +321,7 @@ fn redis(out: &mut Conversion, object: &Object<'_>) -> Dict {
             "fallback",
         ],
     );
-    let mut table = Dict::new();
+    let mut table = Dict::from([("format".to_owned(), Value::from("classic"))]);
     let mut set = |key: &str, value: Value| table.insert(key.to_owned(), value);
     if let Some(path) = object
         .text(out, "unixSocket")

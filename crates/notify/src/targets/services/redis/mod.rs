@@ -4,12 +4,13 @@
 mod target; // the deliveries
 
 use tidewire_auth::Secret;
-use tidewire_config::Checker;
+use tidewire_config::{Checker, Rule};
 use tidewire_table::{OnceThere, choice, table};
 
 #[cfg(feature = "redis")]
 pub use self::target::RedisTarget;
 use super::access::{self, Endpoint, ServiceTlsConfig, TlsFiles};
+use crate::EventFormat;
 
 choice! {
     /// The form of events in Redis.
@@ -42,6 +43,9 @@ table! {
         password: String;
         /// `"queue"` = a list (RPUSH), `"channel"` = PUBLISH: who does not listen misses it, `"stream"` = XADD.
         mode: RedisMode = RedisMode::Queue;
+        /// The form of the values of a list or channel: `"events"`, or `"classic"` = messages alone, as wsserver writes
+        /// them, and no other kinds.
+        format: EventFormat = EventFormat::Events;
         /// Name of the list, channel or stream; empty = `wsserver_events_queue`, `wsserver_events_channel` or
         /// `tidewire_events`.
         name: String;
@@ -62,6 +66,7 @@ pub(crate) struct RedisSettings {
     pub(super) user: String,
     pub(super) password: Option<Secret>,
     pub(super) mode: RedisMode,
+    pub(super) format: EventFormat,
     pub(super) name: String,
     pub(super) stream_length_max: u64,
     pub(super) connections: usize,
@@ -76,6 +81,11 @@ pub(crate) fn check(
     let endpoint = access::endpoint(check, at, &config.address, config.port, &config.unix_socket);
     let tls = access::tls(check, at, config.tls.as_ref(), &config.address);
     let password = access::password(check, at, &config.password);
+    if config.format == EventFormat::Classic && config.mode == RedisMode::Stream {
+        let what = "contradicts the mode \"stream\", which wsserver does not have".to_owned();
+        check.complain(&format!("{at}.format"), Rule::Missing { what });
+        return None;
+    }
     let name = match (&*config.name, config.mode) {
         ("", RedisMode::Queue) => "wsserver_events_queue",
         ("", RedisMode::Channel) => "wsserver_events_channel",
@@ -89,6 +99,7 @@ pub(crate) fn check(
         user: config.user.clone(),
         password: password.ok()?,
         mode: config.mode,
+        format: config.format,
         name: name.to_owned(),
         stream_length_max: config.stream_length_max,
         connections: config.connections,

@@ -11,7 +11,7 @@ use super::{
     super::wire::{Pool, Task, Wire},
     RedisMode, RedisSettings,
 };
-use crate::{Delivery, DeliveryError, Event, Target};
+use crate::{Delivery, DeliveryError, Event, EventFormat, Target};
 
 /// Passes events on to Redis.
 pub struct RedisTarget {
@@ -34,13 +34,23 @@ impl RedisTarget {
     }
 
     async fn send(&self, events: &[Arc<Event>]) -> Result<(), DeliveryError> {
+        let values: Vec<_> = events
+            .iter()
+            .filter_map(|event| self.value(event))
+            .collect();
+        if values.is_empty() {
+            return Ok(());
+        }
         let _permit = self.pool.permit().await;
         let kept = self.pool.take(|open| !open.driver.is_finished());
         let mut open = match kept {
             Some(open) => open,
             None => self.connect().await?,
         };
-        let sent = self.commands(events).exec_async(&mut open.connection).await;
+        let sent = self
+            .commands(&values)
+            .exec_async(&mut open.connection)
+            .await;
         match sent {
             Ok(()) => {
                 self.pool.put(open);
@@ -53,25 +63,34 @@ impl RedisTarget {
         }
     }
 
-    fn commands(&self, events: &[Arc<Event>]) -> Pipeline {
+    /// What is written of an event, if anything is.
+    fn value<'a>(&self, event: &'a Event) -> Option<(&'a Event, &'a [u8])> {
+        let value = match self.settings.format {
+            EventFormat::Events => &event.json,
+            EventFormat::Classic => event.classic()?,
+        };
+        Some((event, value))
+    }
+
+    fn commands(&self, events: &[(&Event, &[u8])]) -> Pipeline {
         let name = &self.settings.name;
         let mut pipe = pipe();
         match self.settings.mode {
             RedisMode::Queue => {
                 pipe.cmd("RPUSH").arg(name);
-                for event in events {
-                    pipe.arg(&event.json[..]);
+                for (_event, value) in events {
+                    pipe.arg(*value);
                 }
             }
             RedisMode::Channel => {
                 pipe.atomic();
-                for event in events {
-                    pipe.cmd("PUBLISH").arg(name).arg(&event.json[..]);
+                for (_event, value) in events {
+                    pipe.cmd("PUBLISH").arg(name).arg(*value);
                 }
             }
             RedisMode::Stream => {
                 pipe.atomic();
-                for event in events {
+                for (event, value) in events {
                     pipe.cmd("XADD").arg(name);
                     if self.settings.stream_length_max > 0 {
                         let length = self.settings.stream_length_max;
@@ -80,7 +99,7 @@ impl RedisTarget {
                     pipe.arg("*").arg("id").arg(event.id());
                     pipe.arg("kind").arg(event.kind);
                     pipe.arg("user").arg(&*event.user);
-                    pipe.arg("event").arg(&event.json[..]);
+                    pipe.arg("event").arg(*value);
                 }
             }
         }
