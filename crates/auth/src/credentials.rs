@@ -43,6 +43,14 @@ pub(crate) fn basic(headers: &dyn Headers) -> impl Iterator<Item = Option<UserPa
     })
 }
 
+/// The user that the basic credentials of a request name, whether they are right or not: for counting failures by
+/// account. `None` when there are none, or none that can be read.
+pub fn claimed_user(headers: &dyn Headers) -> Option<String> {
+    basic(headers)
+        .flatten()
+        .find_map(|found| String::from_utf8(found.user().to_vec()).ok())
+}
+
 /// The text behind the word `Basic`; `None`: there is none.
 pub(crate) fn basic_encoded(headers: &dyn Headers) -> impl Iterator<Item = Option<&[u8]>> {
     authorizations(headers, b"basic")

@@ -81,7 +81,8 @@ impl Grants {
     }
 
     /// The rights that both grant.
-    pub(crate) fn and(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
         Self {
             send_to: self.send_to.and(&other.send_to),
             subscribe: self.subscribe.and(&other.subscribe),

@@ -54,6 +54,13 @@ impl Identity {
         Self::new(Grants::messaging())
     }
 
+    /// Replaces its grants.
+    #[must_use]
+    pub fn with_grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
+        self
+    }
+
     /// Binds it to a user: it may act as nobody else. Default: any user the client names.
     #[must_use]
     pub fn with_user(mut self, user: impl Into<String>) -> Self {

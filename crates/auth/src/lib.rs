@@ -43,7 +43,7 @@ mod user_name; // the spelling of a user's id
 
 pub use authenticator::{Authenticator, Denied};
 pub use config::{AuthConfig, CertificatePart, JwtConfig, RemoteConfig, RemoteText, SourceConfig};
-pub use credentials::BEARER_SUBPROTOCOL;
+pub use credentials::{BEARER_SUBPROTOCOL, claimed_user};
 pub use error::{AuthError, AuthRule};
 pub use grants::{Grants, PATTERN_BYTES_MAX, PATTERNS_MAX, PatternsError, Scope};
 pub use headers::Headers;
@@ -55,7 +55,7 @@ pub use jwt::{
 };
 pub use outgoing::{Outgoing, OutgoingError};
 pub use query::{MalformedParameter, decode_parameter, first_parameter, raw_parameters};
-pub use reference::{Lookup, LookupError, NoLookup, resolve_text};
+pub use reference::{Lookup, LookupError, NoLookup, resolve_reference, resolve_text};
 pub use remote::{Remote, RemoteLimits, RemoteRequest};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;

@@ -338,13 +338,17 @@ impl Verdict {
         }
     }
 
-    /// Passes if one does; each is evaluated.
+    /// Passes if one does; each is evaluated. More than [`OFFERS_MAX`] are nobody's: a request is one guess, not many.
     fn any(choices: impl Iterator<Item = Choice>) -> Self {
-        choices.fold(Self::start(0), |so_far, choice| Self {
-            passes: so_far.passes | choice,
-            offered: true,
-            ..so_far
-        })
+        let mut verdict = Self::start(0);
+        let mut count = 0;
+        for choice in choices.take(OFFERS_MAX + 1) {
+            verdict.passes |= choice;
+            count += 1;
+        }
+        verdict.offered = count > 0;
+        verdict.passes &= Choice::from(u8::from(count <= OFFERS_MAX));
+        verdict
     }
 
     fn pass_as(&mut self, identity: Option<Identity>) {

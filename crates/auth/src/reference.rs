@@ -46,6 +46,18 @@ impl Lookup for NoLookup {
     }
 }
 
+/// Looks up a secret that the configuration refers to, `${env:NAME}` or `${file:/path}`. A text that is no reference is
+/// an error: where this is used, no secret may stand in the configuration itself.
+///
+/// # Errors
+/// [`AuthRule::BadReference`], [`AuthRule::Unresolved`].
+pub fn resolve_reference(text: &str, lookup: &dyn Lookup) -> Result<Secret, AuthRule> {
+    if !text.contains("${") {
+        return Err(AuthRule::BadReference);
+    }
+    resolve_text(&Secret::from(text), lookup)
+}
+
 /// Replaces a reference by what it points to; other texts are returned as they are.
 ///
 /// A text with `${` that is not one whole reference is an error: the author meant a

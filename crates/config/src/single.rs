@@ -9,7 +9,7 @@ use std::{
 
 use tidewire::net::{Address, AddressError, UnixOptions};
 use tidewire_access::Gate;
-use tidewire_auth::{AuthConfig, Secret, resolve_text};
+use tidewire_auth::{AuthConfig, Secret, resolve_reference, resolve_text};
 use tidewire_proto::proxy::Network;
 
 use crate::{
@@ -165,6 +165,27 @@ impl Checker<'_> {
                     format!("{table}.{}", error.path)
                 };
                 self.complain(&key, Rule::Auth(error.rule));
+                None
+            }
+        }
+    }
+
+    /// A secret that the configuration refers to, of at least `bytes_min`.
+    pub fn secret_reference(
+        &mut self,
+        key: &str,
+        reference: &str,
+        bytes_min: usize,
+    ) -> Option<Secret> {
+        match resolve_reference(reference, self.lookup) {
+            Ok(secret) if secret.expose().len() >= bytes_min => Some(secret),
+            Ok(_) => {
+                let expected = format_args!("a secret of at least {bytes_min} bytes").to_string();
+                self.value(key, &"a shorter one", &expected);
+                None
+            }
+            Err(rule) => {
+                self.complain(key, Rule::Auth(rule));
                 None
             }
         }

@@ -16,7 +16,9 @@ mod classic; // JSON envelopes
 
 use std::{error::Error, fmt};
 
-use tidewire_hub::{Command, ConnectError, Notice, Publication, Reason, Settings, UserId};
+use tidewire_hub::{
+    Command, ConnectError, Dismissal, Notice, Publication, Reason, Settings, UserId,
+};
 
 pub use self::{
     classic::{Classic, ClassicStringIds, EnvelopeError},
@@ -77,6 +79,24 @@ pub enum Ending<'a, E> {
     Request(&'a str),
     /// No valid credentials.
     Unauthorized,
+    /// The user is blocked, with the operator's words for it.
+    Blocked(&'a str),
+    /// The operator's backend does not let the client in.
+    Denied {
+        /// The code it chose; `None`: the dialect's own.
+        code: Option<u16>,
+        /// Its words.
+        reason: &'a str,
+    },
+    /// The operator has ended the session.
+    Dismissed(&'a Dismissal),
+    /// More messages or connections than there may be in this time, or too many wrong credentials.
+    TooMany {
+        /// Of what.
+        what: &'a str,
+        /// Seconds after which the client may try again.
+        retry_after: u64,
+    },
     /// Whoever knows about the credentials cannot be asked now.
     CannotTell,
     /// The credentials are good no more.

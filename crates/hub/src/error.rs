@@ -47,6 +47,9 @@ pub enum Refusal {
     /// Too much is pending; may be tried again at once.
     #[error("the server is busy, try again")]
     Busy,
+    /// Its sender sends more than may be sent in this time.
+    #[error("too many messages in a short time, try again later")]
+    RateLimited,
     /// The hub is being stopped.
     #[error("the server is about to stop")]
     Stopping,
@@ -92,6 +95,7 @@ impl Refusal {
             Self::DiskFull => "disk_full",
             Self::StoreFailed => "store_failed",
             Self::Busy => "busy",
+            Self::RateLimited => "rate_limited",
             Self::Stopping => "stopping",
             Self::NotAllowed => "not_allowed",
             Self::FanoutTooLarge => "fanout_too_large",

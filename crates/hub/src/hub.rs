@@ -15,7 +15,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -56,6 +56,7 @@ pub struct Hub {
     pub(crate) events_out: EventsOut,
     pub(crate) counters: Counters,
     accepting: AtomicBool,
+    sessions_begun: AtomicU64,
     pub(crate) receipt_sessions: ReceiptSessions,
 }
 
@@ -167,6 +168,7 @@ impl Hub {
             fan_out,
             counters: Counters::default(),
             accepting: AtomicBool::new(true),
+            sessions_begun: AtomicU64::new(0),
             receipt_sessions: ReceiptSessions::default(),
             settings,
         })
@@ -363,6 +365,11 @@ impl Hub {
 
     pub(crate) fn next_id(&self, now: Timestamp) -> MessageId {
         self.ids.next(now.as_second())
+    }
+
+    /// The number of one more session.
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions_begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -30,6 +30,7 @@ mod redelivery;
 mod send_queue;
 // All of them together.
 mod error;
+mod dismissal; // live sessions seen, and ended, from outside
 mod events_out; // what other systems are told
 mod executor;
 mod fan_out;
@@ -47,6 +48,7 @@ mod session;
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, Draft, JsonText, Recipients, RecipientsError};
 pub use config::{Config, ConfigError, Settings};
+pub use dismissal::{Dismissal, DismissalCause, SessionInfo};
 pub use error::{ApiError, ConnectError, Refusal};
 pub use event::{Event, Notice, Reason};
 pub use events_out::EventSelection;

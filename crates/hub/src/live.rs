@@ -5,14 +5,19 @@
 //! any waker or the mailbox is called; a waker is taken when used, so a batch of messages wakes
 //! once.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
+};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use tidewire_engine::{Placed, UserKey};
 
 use crate::{
-    Connect, Event, Notice, Reason, UserId,
+    Connect, Dismissal, Event, Notice, Reason, UserId,
     delivery::{CaughtUp, Delivery, Followed, ReadRequest},
     publication::Receipt,
     redelivery::Past,
@@ -23,11 +28,15 @@ use crate::{
 pub(crate) struct Live {
     pub(crate) user: UserId,
     pub(crate) key: UserKey,
+    pub(crate) id: u64,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) since: Timestamp,
     /// Sessions of this user in a row that ended without any proof, before this one.
     pub(crate) unproven_sessions: u32,
     /// Whether it has asked to hear what becomes of messages.
     pub(crate) receipts: bool,
     limits: Limits,
+    dismissal: OnceLock<Arc<Dismissal>>,
     state: Mutex<State>,
 }
 
@@ -42,6 +51,8 @@ struct State {
     submit_waker: Option<Waker>,
     /// Who waits to submit does not wait for room in the send queue.
     submits_beside: bool,
+    /// Of a consumer that waits for its client, not for us.
+    dismissal_waker: Option<Waker>,
 }
 
 /// What [`Session::poll_outgoing`](crate::Session::poll_outgoing) brought.
@@ -73,14 +84,23 @@ pub(crate) enum NotBegun {
 }
 
 impl Live {
-    pub(crate) fn new(connect: &Connect, limits: Limits, past: Past) -> Self {
+    pub(crate) fn new(
+        connect: &Connect,
+        (id, since): (u64, Timestamp),
+        limits: Limits,
+        past: Past,
+    ) -> Self {
         let user = connect.user.clone();
         Self {
             key: user.mailbox_key(),
             user,
+            id,
+            address: connect.address,
+            since,
             unproven_sessions: past.unproven_sessions,
             receipts: connect.receipts,
             limits,
+            dismissal: OnceLock::new(),
             state: Mutex::new(State {
                 delivery: Delivery::new(limits, past.skip),
                 submissions_pending: 0,
@@ -89,6 +109,7 @@ impl Live {
                 outgoing_waker: None,
                 submit_waker: None,
                 submits_beside: false,
+                dismissal_waker: None,
             }),
         }
     }
@@ -145,6 +166,38 @@ impl Live {
         self.update(|state| state.delivery.end(reason));
     }
 
+    /// Tells the connection to end; returns whether it was told for the first time.
+    pub(crate) fn dismiss(&self, dismissal: &Dismissal) -> bool {
+        if self.dismissal.set(Arc::new(dismissal.clone())).is_err() {
+            return false;
+        }
+        let wakers = {
+            let mut state = self.state.lock();
+            [
+                state.outgoing_waker.take(),
+                state.submit_waker.take(),
+                state.dismissal_waker.take(),
+            ]
+        };
+        wakers.into_iter().for_each(wake);
+        true
+    }
+
+    /// How the session was dismissed, if it was.
+    pub(crate) fn dismissal(&self) -> Option<&Arc<Dismissal>> {
+        self.dismissal.get()
+    }
+
+    /// The consumer waits for its client, and is to be woken when the session is dismissed.
+    pub(crate) fn poll_dismissed(&self, cx: &Context<'_>) -> Poll<()> {
+        store_waker(&mut self.state.lock().dismissal_waker, cx);
+        // It may have come before the waker was there.
+        match self.dismissal.get() {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    }
+
     /// Ends the session from the connection's side. Returns the epoch, if it is known, and what the
     /// session has come to.
     pub(crate) fn close(&self) -> (Option<u64>, Outcome) {
@@ -152,7 +205,11 @@ impl Live {
         let (result, _wakers) = self.update(|state| {
             let result = (state.delivery.epoch(), state.delivery.send_queue.outcome());
             state.delivery.close();
-            let wakers = (state.outgoing_waker.take(), state.submit_waker.take());
+            let wakers = [
+                state.outgoing_waker.take(),
+                state.submit_waker.take(),
+                state.dismissal_waker.take(),
+            ];
             (result, wakers)
         });
         result
@@ -242,6 +299,10 @@ impl Live {
                 }
                 Some(_) | None => {
                     store_waker(&mut state.outgoing_waker, cx);
+                    if self.dismissal.get().is_some() {
+                        // It came before the waker was there: the caller asks again.
+                        cx.waker().wake_by_ref();
+                    }
                     Poll::Pending
                 }
             };
@@ -344,6 +405,7 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         let size = size_of::<Live>();
-        assert!(size <= 400, "{size} bytes");
+        // Of these, 76 are for the operator: number, address, begin, and the way to end it.
+        assert!(size <= 464, "{size} bytes");
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
@@ -14,8 +15,8 @@ use tidewire_auth::Identity;
 use tidewire_engine::SubmitError;
 
 use crate::{
-    Command, CommandError, ConnectError, Draft, Event, Hub, Mark, Outgoing, Refusal, SessionEnd,
-    Settings, UserId,
+    Command, CommandError, ConnectError, Dismissal, Draft, Event, Hub, Mark, Outgoing, Refusal,
+    SessionEnd, Settings, UserId,
     events_out::ToldSession,
     live::{Live, NotBegun, Polled},
     origin::Origin,
@@ -47,6 +48,8 @@ pub struct Connect {
     /// [`Notice::Accepted`](crate::Notice::Accepted) for each message of its own, and
     /// [`Notice::Received`](crate::Notice::Received) for messages of its user that a connection has proved to have. Default: no.
     pub receipts: bool,
+    /// Where the client is, to be shown to the operator. Default: not known.
+    pub address: Option<IpAddr>,
 }
 
 impl From<UserId> for Connect {
@@ -55,6 +58,7 @@ impl From<UserId> for Connect {
             user,
             identity: Arc::new(Identity::of_group()),
             receipts: false,
+            address: None,
         }
     }
 }
@@ -67,7 +71,8 @@ impl Hub {
         }
         let connect = connect.into();
         let past = self.redeliveries.past(&connect.user);
-        let live = Arc::new(Live::new(&connect, self.limits, past));
+        let begun = (self.next_session(), self.now());
+        let live = Arc::new(Live::new(&connect, begun, self.limits, past));
         self.session_table.insert(&live)?;
         self.online.enter(&live.key);
         // Before the handle is there, so that dropping it takes back what was counted.
@@ -106,6 +111,19 @@ impl Session {
     /// Returns what authentication found when the session began.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Returns how the session was ended from outside, if it was: the connection is to be closed so, whatever is still
+    /// queued.
+    pub fn dismissal(&self) -> Option<&Dismissal> {
+        self.live.dismissal().map(|dismissal| &**dismissal)
+    }
+
+    /// Ready when the session was ended from outside. For a connection that waits for its client; one that waits in
+    /// [`Session::poll_outgoing`] or [`Session::poll_ready_to_submit`] is woken anyway, and asks
+    /// [`Session::dismissal`].
+    pub fn poll_dismissed(&self, cx: &Context<'_>) -> Poll<()> {
+        self.live.poll_dismissed(cx)
     }
 
     /// Says how the session ends, for those who are told of it; the first word counts. Without one the connection

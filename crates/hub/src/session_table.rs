@@ -81,6 +81,19 @@ impl SessionTable {
         self.shard(user).lock().get(user).cloned()
     }
 
+    /// All sessions for which the answer is yes, in no order.
+    pub(crate) fn matching(&self, is_meant: impl Fn(&Live) -> bool) -> Vec<Arc<Live>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            #[expect(clippy::iter_over_hash_type, reason = "the caller sorts what it shows")]
+            for sessions in shard.values() {
+                found.extend(sessions.iter().filter(|live| is_meant(live)).cloned());
+            }
+        }
+        found
+    }
+
     /// The same with the shard of the user.
     pub(crate) fn look_up(&self, user: &UserId) -> Option<(usize, Sessions)> {
         let at = self.shard_of(user);

@@ -37,6 +37,8 @@ pub struct HubStats {
     pub refused_store_failed: u64,
     /// Refused: too much is pending.
     pub refused_busy: u64,
+    /// Refused: more than the sender may send in this time.
+    pub refused_rate_limited: u64,
     /// Refused: the hub accepts nothing any more.
     pub refused_stopping: u64,
     /// Refused: too large for so many recipients.
@@ -88,6 +90,7 @@ counters!(
     refused_disk_full,
     refused_store_failed,
     refused_busy,
+    refused_rate_limited,
     refused_stopping,
     refused_fanout,
     refused_not_allowed,
@@ -109,6 +112,7 @@ impl Counters {
             Refusal::DiskFull => self.refused_disk_full.add(1),
             Refusal::StoreFailed => self.refused_store_failed.add(1),
             Refusal::Busy => self.refused_busy.add(1),
+            Refusal::RateLimited => self.refused_rate_limited.add(1),
             Refusal::Stopping => self.refused_stopping.add(1),
             Refusal::FanoutTooLarge => self.refused_fanout.add(1),
             Refusal::NotAllowed => self.refused_not_allowed.add(1),

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use axum::extract::Request;
+use axum::http::Request;
 use tidewire::{
     http::{self, ForeignOrigin, RequestTarget, is_behind_proxy, is_loopback_name},
     proto::handshake::RequestHead,
@@ -145,7 +145,7 @@ impl Fields for axum::http::HeaderMap {
 }
 
 /// Who sent a request, as the toolkit's HTTP server notes it.
-pub(crate) fn peer_of(request: &Request) -> Arc<Peer> {
+pub(crate) fn peer_of<B>(request: &Request<B>) -> Arc<Peer> {
     let peer = request.extensions().get::<Arc<Peer>>();
     peer.cloned().unwrap_or_default()
 }

@@ -3,17 +3,19 @@
 use std::{pin::Pin, sync::Arc};
 
 use tidewire::ws::{AcceptFuture, Config, Decision, Endpoint, Refusal, Request, WebSocket};
-use tidewire_auth::{Denied, Identity};
+use tidewire_auth::{Denied, Identity, claimed_user};
 
 use crate::{
     access::Access,
     credentials::{CANNOT_TELL, UpgradeHeaders},
+    shaping::{CloseReason, Login, NotIdentified, Shaping, TOO_MANY_LOGINS, Tally},
     subprotocols,
 };
 
 /// Serves `/echo` with limits of its own.
 pub(crate) struct Echo {
     pub(crate) access: Access,
+    pub(crate) shaping: Arc<Shaping>,
     pub(crate) config: Arc<Config>,
 }
 
@@ -28,10 +30,15 @@ impl Endpoint for Echo {
         let decision = Decision::new().config(Arc::clone(&self.config));
         let decision = subprotocols::agree(decision, &request.head, None);
         let headers = UpgradeHeaders::of(request);
-        match self.access.auth.check_if_known(&headers) {
-            Some(checked) => AcceptFuture::ready(judged(&checked, decision)),
+        let login = Login {
+            address: self.access.client(request.head.as_ref(), &request.peer),
+            account: claimed_user(&headers),
+        };
+        let (shaping, gate) = (&self.shaping, &self.access.auth);
+        match shaping.identify_if_known(gate, &headers, &login) {
+            Some(identified) => AcceptFuture::ready(judged(&identified, decision)),
             None => AcceptFuture::wait(async move {
-                judged(&self.access.auth.check(&headers).await, decision)
+                judged(&shaping.identify(gate, &headers, &login).await, decision)
             }),
         }
     }
@@ -39,25 +46,38 @@ impl Endpoint for Echo {
     fn serve(
         &self,
         mut socket: WebSocket,
-        _request: Request,
+        request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let client = self.access.client(request.head.as_ref(), &request.peer);
+        let mut tally = Tally::new(&self.shaping.reasons, client);
         Box::pin(async move {
-            while let Ok(Some(message)) = socket.recv().await {
-                if socket.send(message).await.is_err() {
-                    break;
+            let otherwise = loop {
+                match socket.recv().await {
+                    Ok(Some(message)) => {
+                        if socket.send(message).await.is_err() {
+                            break CloseReason::Lost;
+                        }
+                    }
+                    Ok(None) => break CloseReason::Client,
+                    Err(error) => break CloseReason::of_error(&error),
                 }
-            }
+            };
+            tally.note(match socket.started_close() {
+                Some(ours) => CloseReason::of_close(&ours),
+                None => otherwise,
+            });
         })
     }
 }
 
 fn judged(
-    checked: &Result<Arc<Identity>, Denied>,
+    identified: &Result<Arc<Identity>, NotIdentified>,
     decision: Decision,
 ) -> Result<Decision, Refusal> {
-    match checked {
+    match identified {
         Ok(_) => Ok(decision),
-        Err(Denied::Unavailable) => Err(Refusal::new(503, CANNOT_TELL)),
-        Err(_) => Err(Refusal::new(401, "Unauthorized")),
+        Err(NotIdentified::Denied(Denied::Unavailable)) => Err(Refusal::new(503, CANNOT_TELL)),
+        Err(NotIdentified::Wait(_)) => Err(Refusal::new(429, TOO_MANY_LOGINS)),
+        Err(NotIdentified::Denied(_)) => Err(Refusal::new(401, "Unauthorized")),
     }
 }

@@ -12,6 +12,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("cannot open the message store")]
     Store(#[from] OpenError),
+    /// The list of blocked users cannot be read.
+    #[error("cannot read the list of blocked users")]
+    Blocks(#[source] io::Error),
     /// A listener cannot be started.
     #[error("cannot start the {listener} listener")]
     Listener {

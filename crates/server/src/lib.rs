@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config; // what the operator writes
+mod shaping; // rates, blocks, the connect hook, reasons
 mod access; // who may come in: origin, host
 mod credentials; // requests as authentication sees them
 mod cors; // what pages of other origins may read

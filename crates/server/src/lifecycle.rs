@@ -17,7 +17,7 @@ use tidewire::{
     memory::MemoryBudget,
     net::Address,
     service::{self, Workers},
-    ws::{ProxyProtocol, RunningServer, Server, ServerConfig},
+    ws::{ProxyProtocol, RefusalObserver, RunningServer, Server, ServerConfig},
 };
 use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
@@ -28,7 +28,7 @@ use tidewire_notify::{Notifier, Targets};
 use crate::store::StoreSocket;
 use crate::{
     access::Access,
-    chat::Chat,
+    chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
     echo::Echo,
@@ -39,6 +39,7 @@ use crate::{
     },
     listening::{activated_or, started},
     rest::{self, Idempotency, Rest},
+    shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
     telemetry::{ReadServerStats, Telemetry},
     tickets::Tickets,
     web,
@@ -58,6 +59,7 @@ pub struct Running {
     pub(crate) answers: AnswerBudget,
     pub(crate) memory: MemoryBudget,
     pub(crate) tickets: Arc<Tickets>,
+    pub(crate) shaping: Arc<Shaping>,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
 }
@@ -70,15 +72,16 @@ pub(crate) struct Served {
     telemetry: Arc<Telemetry>,
     targets: Targets,
     idempotency: Arc<Idempotency>,
+    shaping: Arc<Shaping>,
 }
 
 impl Served {
     fn new(
         settings: &Settings,
-        hub: &Arc<Hub>,
-        mailbox: Arc<dyn Mailbox>,
+        (hub, mailbox): (&Arc<Hub>, Arc<dyn Mailbox>),
         telemetry: Telemetry,
         targets: Targets,
+        shaping: &Arc<Shaping>,
     ) -> Self {
         let rest = &settings.config.rest;
         let idempotency = Idempotency::new(rest.idempotency_ttl, rest.idempotency_keys_max);
@@ -88,6 +91,7 @@ impl Served {
             telemetry: Arc::new(telemetry),
             targets,
             idempotency: Arc::new(idempotency),
+            shaping: Arc::clone(shaping),
         }
     }
 }
@@ -111,6 +115,9 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
+    let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
+        .map_err(StartError::Blocks)?;
+    let shaping = Arc::new(shaping);
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
@@ -126,6 +133,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let kept = Kept {
         memory: &memory,
         tickets: &tickets,
+        shaping: &shaping,
     };
     let server = messaging_server(settings, &hub, &port, options.clone(), kept);
     let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
@@ -137,21 +145,19 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
+            let reasons = Arc::clone(&shaping.reasons);
             let targets = notifier.targets();
             let telemetry = Telemetry::new(
                 Arc::clone(&hub),
                 Arc::clone(&port),
                 stats,
                 memory.clone(),
+                reasons,
                 targets.clone(),
             );
-            let served = Served::new(settings, &hub, port, telemetry, targets);
-            let scheme = if rest.tls.is_some() { "https" } else { "http" };
-            let server = rest_server(rest, settings, options, served.clone());
-            let sockets = activated_or("REST", &rest.listen, || server.bind())?;
-            let server = started("REST", server.start_on(sockets))?;
-            rest.bound_to(server.address());
-            urls.insert(1, ("rest", server.address().url(scheme, "/")));
+            let served = Served::new(settings, (&hub, port), telemetry, targets, &shaping);
+            let (server, url) = start_rest(rest, settings, options, served.clone())?;
+            urls.insert(1, ("rest", url));
             Some((server, served))
         }
     };
@@ -174,7 +180,24 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         answers,
         memory,
         tickets,
+        shaping,
     })
+}
+
+/// Starts the REST listener; the text is its URL.
+fn start_rest(
+    rest: &ListenerSettings,
+    settings: &Settings,
+    options: http::Config,
+    served: Served,
+) -> Result<(RestServer, String), StartError> {
+    let scheme = if rest.tls.is_some() { "https" } else { "http" };
+    let server = rest_server(rest, settings, options, served);
+    let sockets = activated_or("REST", &rest.listen, || server.bind())?;
+    let server = started("REST", server.start_on(sockets))?;
+    rest.bound_to(server.address());
+    let url = server.address().url(scheme, "/");
+    Ok((server, url))
 }
 
 impl Running {
@@ -253,7 +276,10 @@ fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
     Arc::new(move || {
         let running = messaging.upgrade();
         running
-            .and_then(|server| server.get().map(RunningServer::stats))
+            .and_then(|server| {
+                let server = server.get()?;
+                Some((server.stats(), server.turned_away()))
+            })
             .unwrap_or_default()
     })
 }
@@ -263,6 +289,7 @@ fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
 pub(crate) struct Kept<'a> {
     pub(crate) memory: &'a MemoryBudget,
     pub(crate) tickets: &'a Arc<Tickets>,
+    pub(crate) shaping: &'a Arc<Shaping>,
 }
 
 pub(crate) fn messaging_server(
@@ -305,29 +332,54 @@ pub(crate) fn messaging_server(
         Arc::clone(mailbox),
         access.clone(),
         Arc::clone(kept.tickets),
+        Arc::clone(kept.shaping),
         server,
     );
     let chat = Arc::new(Chat::<Classic>::new(
         Arc::clone(hub),
-        access.clone(),
-        Arc::clone(kept.tickets),
+        Admission {
+            access: access.clone(),
+            tickets: Arc::clone(kept.tickets),
+            shaping: Arc::clone(kept.shaping),
+            hook: hook(settings),
+        },
         config,
         behaviour(settings),
     ));
     let mut builder = Server::new(listener)
         .route_shared(server.endpoint.clone(), chat.clone())
         .route_shared(format!("{}/", server.endpoint), chat)
+        .on_refused(tell_refused(kept.shaping, &access))
         .fallback(http::fallback(router, options));
     if server.echo {
         builder = builder.route(
             "/echo",
             Echo {
                 access,
+                shaping: Arc::clone(kept.shaping),
                 config: Arc::new(echo_config(settings)),
             },
         );
     }
     builder
+}
+
+/// The backend that is asked about connections; it is made anew with every reload, its secrets may have changed.
+fn hook(settings: &Settings) -> Option<Arc<Hook>> {
+    let checked = settings.shaping.hook.clone()?;
+    let config = &settings.config.server.connect_hook;
+    let hook = Hook::new(config, checked.url, &checked.secrets, checked.tls);
+    Some(Arc::new(hook))
+}
+
+/// Counts WebSocket requests that are refused before they become one.
+fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
+    let (reasons, access) = (Arc::clone(&shaping.reasons), access.clone());
+    Arc::new(move |refused| {
+        let request = refused.request;
+        let client = access.client(request.head.as_ref(), &request.peer);
+        reasons.refused_with(refused.refusal.status, &client);
+    })
 }
 
 fn messaging_urls(settings: &Settings, address: &Address, urls: &mut Vec<(&'static str, String)>) {
@@ -369,6 +421,9 @@ pub(crate) fn rest_server(
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
+    let rates = &settings.config.server.rates;
+    listener.limits.half_open_max = half_open_max(rates, connections_max);
+    listener.limits.accept_rate = accept_rate(rates);
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
     let state = Rest {
         hub: served.hub,
@@ -376,6 +431,8 @@ pub(crate) fn rest_server(
         telemetry: served.telemetry,
         targets: served.targets,
         idempotency: served.idempotency,
+        shaping: served.shaping,
+        blocked_users_max: settings.config.server.limits.blocked_users_max,
         access,
         body: BodyLimits::default()
             .bytes_max(rest.body_bytes_max)

@@ -15,6 +15,7 @@ use tidewire_hub::Config as HubConfig;
 use crate::{
     chat::{Behaviour, Timing},
     config::Settings,
+    shaping::{accept_rate, half_open_max},
 };
 
 pub(crate) fn limits(settings: &Settings, listener: &mut ServerConfig) {
@@ -22,6 +23,9 @@ pub(crate) fn limits(settings: &Settings, listener: &mut ServerConfig) {
     let (connections_max, per_ip_max) = connection_limits(settings);
     listener.limits.connections_max = connections_max;
     listener.limits.per_ip_max = per_ip_max;
+    let rates = &settings.config.server.rates;
+    listener.limits.half_open_max = half_open_max(rates, connections_max);
+    listener.limits.accept_rate = accept_rate(rates);
     listener.limits.handshake_timeout = from.handshake_timeout;
     listener.limits.head = head_limits(settings);
 }

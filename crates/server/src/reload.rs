@@ -13,6 +13,7 @@ use crate::{
     config::{ListenerSettings, Reload, Settings},
     lifecycle::{Kept, Running, messaging_server, rest_server},
     limits::http_config,
+    shaping::Rules,
     tickets::Tickets,
 };
 
@@ -92,12 +93,14 @@ impl Running {
             // They stand for credentials that are good no more.
             self.tickets = Arc::new(Tickets::new(tickets_max));
         }
+        self.shaping.reload(Rules::of(&settings));
         if let Some(messaging) = self.messaging.get() {
             let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
             let options = options.clone();
             let kept = Kept {
                 memory: &self.memory,
                 tickets: &self.tickets,
+                shaping: &self.shaping,
             };
             let server = messaging_server(&settings, &self.hub, &mailbox, options, kept);
             messaging.reconfigure(&server);

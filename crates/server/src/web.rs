@@ -25,8 +25,9 @@ use crate::{
     access::{Access, peer_of},
     config::ServerConfig,
     cors,
-    credentials::{CANNOT_TELL, PartsHeaders},
+    credentials::CANNOT_TELL,
     health,
+    shaping::{NotIdentified, Shaping, TOO_MANY_LOGINS, retry_after},
     tickets::Tickets,
 };
 
@@ -47,6 +48,7 @@ struct Web {
     mailbox: Arc<dyn Mailbox>,
     access: Access,
     tickets: Arc<Tickets>,
+    shaping: Arc<Shaping>,
     /// Path of the messaging endpoint.
     endpoint: Arc<str>,
     message_bytes_max: usize,
@@ -79,6 +81,7 @@ pub(crate) fn router(
     mailbox: Arc<dyn Mailbox>,
     access: Access,
     tickets: Arc<Tickets>,
+    shaping: Arc<Shaping>,
     config: &ServerConfig,
 ) -> Router {
     let web = Web {
@@ -86,6 +89,7 @@ pub(crate) fn router(
         mailbox,
         access,
         tickets,
+        shaping,
         endpoint: config.endpoint.as_str().into(),
         message_bytes_max: config.limits.message_bytes_max,
     };
@@ -119,6 +123,9 @@ async fn origin(State(web): State<Web>, request: Request, next: Next) -> Respons
         .access
         .check_origin(request.headers(), &peer_of(&request))
     {
+        web.shaping
+            .reasons
+            .refused_with(refusal.status, &peer_of(&request).client_address());
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
         return (status, [(header::VARY, "origin")], refusal.reason).into_response();
     }
@@ -127,12 +134,17 @@ async fn origin(State(web): State<Web>, request: Request, next: Next) -> Respons
 
 /// Then credentials, for all but balancers that ask for the server's health.
 async fn credentials(State(web): State<Web>, mut request: Request, next: Next) -> Response {
-    let identity = match web.access.auth.check(&PartsHeaders::of(&request)).await {
+    let checked = web.shaping.check_request(&web.access, &request).await;
+    let identity = match checked {
         Ok(identity) => identity,
-        Err(Denied::Unavailable) => {
+        Err(NotIdentified::Wait(wait)) => {
+            let fields = [(header::RETRY_AFTER, retry_after(wait).to_string())];
+            return (StatusCode::TOO_MANY_REQUESTS, fields, TOO_MANY_LOGINS).into_response();
+        }
+        Err(NotIdentified::Denied(Denied::Unavailable)) => {
             return (StatusCode::SERVICE_UNAVAILABLE, CANNOT_TELL).into_response();
         }
-        Err(_) => {
+        Err(NotIdentified::Denied(_)) => {
             let response = (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
             return challenge(response, web.access.auth.challenge());
         }

@@ -41,6 +41,8 @@ setters!(crate::service::Limits {
     connections_max: usize,
     per_ip_max: usize,
     guests_max: usize,
+    half_open_max: usize,
+    accept_rate: impl Into<Option<crate::service::Rate>>,
     handshake_timeout: Duration,
     tls_timeout: Duration,
     unsent_bytes_max: impl Into<Option<u32>>,
@@ -115,6 +117,8 @@ setters!(crate::ws::ServerConfig {
 setters!(crate::ws::Limits {
     connections_max: usize,
     per_ip_max: usize,
+    half_open_max: usize,
+    accept_rate: impl Into<Option<crate::service::Rate>>,
     handshake_timeout: Duration,
     tls_timeout: Duration,
     head: crate::ws::HeadLimits,

@@ -11,7 +11,7 @@ mod parse; // bytes → draft
 mod scan; // what the JSON reader does not check
 
 use tidewire_hub::{
-    Command, ConnectError, MessageId, Notice, Publication, Reason, Settings, UserId,
+    Command, ConnectError, DismissalCause, MessageId, Notice, Publication, Reason, Settings, UserId,
 };
 
 use crate::{Close, Dialect, Ending, Payload};
@@ -70,6 +70,22 @@ impl Dialect for Classic {
             Ending::Refused(error) => Close::new(refused_code(*error), error.to_string()),
             Ending::Request(text) => Close::new(INVALID_REQUEST, (*text).to_owned()),
             Ending::Unauthorized => Close::new(UNAUTHORIZED, "Unauthorized"),
+            Ending::Blocked(reason) => Close::new(FORBIDDEN, (*reason).to_owned()),
+            Ending::Denied { code, reason } => {
+                Close::new(code.unwrap_or(FORBIDDEN), (*reason).to_owned())
+            }
+            Ending::Dismissed(dismissal) => {
+                let code = match dismissal.cause {
+                    DismissalCause::Blocked => FORBIDDEN,
+                    DismissalCause::Operator | _ => DISMISSED,
+                };
+                let reason = dismissal.reason.as_ref().to_owned();
+                Close::new(dismissal.code.unwrap_or(code), reason)
+            }
+            Ending::TooMany { what, retry_after } => Close::new(
+                TOO_MANY,
+                format!("Too many {what}, try again in {retry_after} seconds"),
+            ),
             Ending::CannotTell => {
                 Close::new(TRY_AGAIN_LATER, "The credentials cannot be checked now")
             }
@@ -208,8 +224,14 @@ const INVALID_REQUEST: u16 = 4000;
 const INVALID_PAYLOAD: u16 = 4001;
 /// The client gives no sign of life, or does nothing.
 const INACTIVE: u16 = 4010;
+/// The operator has ended the session; the client may come back.
+const DISMISSED: u16 = 4020;
 /// No valid credentials.
 const UNAUTHORIZED: u16 = 4050;
+/// The user is blocked, or the operator's backend says no: coming back does not help.
+const FORBIDDEN: u16 = 4403;
+/// Too much in a short time; the reason says when to try again.
+const TOO_MANY: u16 = 4429;
 /// The credentials were valid when the session began; new ones are needed.
 const EXPIRED: u16 = 4401;
 

@@ -14,10 +14,11 @@ use tidewire_hub::{
     Command, Config as HubConfig, Draft, Hub, JsonText, Notice, Publication, Settings, UserId,
 };
 
-use super::{Behaviour, Chat, Timing};
+use super::{Admission, Behaviour, Chat, Timing};
 use crate::{
     access::Access,
     config::{AllowedOrigins, Confirm, Overrides, load},
+    shaping::{Rules, Shaping},
     tickets::Tickets,
 };
 
@@ -77,6 +78,7 @@ fn start() -> (RunningServer, TempDir) {
     };
     let hub = Hub::new(config.try_into().unwrap(), mailbox);
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
+    let rules = Rules::of(&settings);
     let access = Access {
         trusted_proxies: Arc::default(),
         port: Arc::default(),
@@ -97,15 +99,20 @@ fn start() -> (RunningServer, TempDir) {
         inactive_timeout: None,
     };
     let socket = Arc::new(SocketConfig::default());
+    let admission = Admission {
+        access,
+        tickets: Arc::new(Tickets::new(1)),
+        shaping: Arc::new(Shaping::open(dir.path(), rules).unwrap()),
+        hook: None,
+    };
     let (words, classic) = (
         Chat::<Words>::new(
             hub.clone(),
-            access.clone(),
-            Arc::new(Tickets::new(1)),
+            admission.clone(),
             socket.clone(),
             behaviour.clone(),
         ),
-        Chat::<Classic>::new(hub, access, Arc::new(Tickets::new(1)), socket, behaviour),
+        Chat::<Classic>::new(hub, admission, socket, behaviour),
     );
     let server = Server::new(ServerConfig::new("127.0.0.1:0".parse().unwrap()))
         .route("/words", words)

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tidewire::ws::{Message, Request, WebSocket};
-use tidewire_auth::{Denied, Secret, TOKEN_BYTES_MAX};
+use tidewire_auth::{Secret, TOKEN_BYTES_MAX};
 use tidewire_dialect::Dialect;
 
 use super::{Chat, close};
-use crate::credentials::UpgradeHeaders;
+use crate::shaping::{CloseReason, Tally};
 
 /// The time that a client has for its token.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -27,27 +27,45 @@ struct Authenticate {
 }
 
 /// Waits for the token, and serves whomever it stands for.
-pub(super) async fn serve<D: Dialect>(chat: Chat<D>, mut socket: WebSocket, request: Request) {
+pub(super) async fn serve<D: Dialect>(
+    chat: Chat<D>,
+    mut socket: WebSocket,
+    request: Request,
+    mut tally: Tally,
+) {
     let received = tokio::time::timeout(WITHIN, socket.recv()).await;
     let token = match &received {
         Ok(Ok(Some(message))) => token(message),
-        // The connection has ended.
-        Ok(Ok(None) | Err(_)) => return,
+        Ok(ended) => {
+            let otherwise = match ended {
+                Err(error) => CloseReason::of_error(error),
+                Ok(_) => CloseReason::Client,
+            };
+            drop(received);
+            tally.note(match socket.started_close() {
+                Some(ours) => CloseReason::of_close(&ours),
+                None => otherwise,
+            });
+            return;
+        }
         Err(_elapsed) => None,
     };
     drop(received);
     let checked = match &token {
-        None => Err(Denied::Missing),
+        None => Err(chat.admission.no_credentials::<D>(&request)),
         Some(token) => {
-            let headers = UpgradeHeaders::of(&request);
-            let headers = headers.with_first_message(token.expose().as_bytes());
-            chat.access.auth.check(&headers).await
+            let token = token.expose().as_bytes();
+            let admission = &chat.admission;
+            admission.check_first_message::<D>(&request, token).await
         }
     };
     drop(token);
     match checked {
-        Ok(identity) => chat.serve_as(socket, &request, identity).await,
-        Err(denied) => close(socket, chat.deny(&request, denied)).await,
+        Ok(identity) => chat.serve_as(socket, &request, identity, tally).await,
+        Err(refused) => {
+            tally.note(refused.reason);
+            close(socket, refused.close, tally).await;
+        }
     }
 }
 

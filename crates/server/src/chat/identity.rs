@@ -53,6 +53,7 @@ pub(super) fn read(query: Option<&str>, identity: Arc<Identity>) -> Result<Asked
             user,
             identity,
             receipts,
+            address: None,
         },
         string_ids,
     })

@@ -8,6 +8,7 @@
 //! Identity and credentials are answered behind the handshake, by close codes: a browser shows
 //! its page nothing of an HTTP refusal (S-05).
 
+mod admission; // credentials, the connect hook, blocks, rates
 mod first_message; // a token that comes behind the handshake
 mod identity; // ?id= → user, and what the connection asks for
 mod frames; // events → frames
@@ -20,15 +21,20 @@ mod another_dialect; // one that exists in tests only
 use std::{marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
 use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
-use tidewire_auth::{Denied, Identity};
+use tidewire_auth::Identity;
 use tidewire_dialect::{Close, Dialect, Ending};
 use tidewire_hub::{Hub, Session};
 
-pub(crate) use self::confirmation::Timing;
-use self::connection::ChatConnection;
-use self::identity::RequestError;
+pub(crate) use self::{admission::Admission, confirmation::Timing};
+use self::{
+    admission::{Found, Refused},
+    connection::{ChatConnection, Shaped},
+    identity::RequestError,
+};
 use crate::{
-    access::Access, config::Confirm, credentials::UpgradeHeaders, subprotocols, tickets::Tickets,
+    config::Confirm,
+    shaping::{Pace, Tally},
+    subprotocols,
 };
 
 /// Tells a gateway that a pong must be its client's; in the request it says that nothing but a pong proves.
@@ -45,31 +51,33 @@ pub(crate) struct Behaviour {
     pub(crate) inactive_timeout: Option<Duration>,
 }
 
-/// The decision about a request's credentials, made before the handshake was answered.
-struct Checked(Result<Arc<Identity>, Denied>);
-
 /// Serves a path of clients that speak `D`.
 pub(crate) struct Chat<D> {
     hub: Arc<Hub>,
-    access: Access,
-    tickets: Arc<Tickets>,
+    admission: Admission,
     config: Arc<Config>,
     behaviour: Behaviour,
     dialect: PhantomData<fn() -> D>,
 }
 
+/// A session that has begun, and how its client is to be served.
+struct Begun {
+    session: Session,
+    /// Ids are to be strings.
+    string_ids: bool,
+    pace: Option<Box<Pace>>,
+}
+
 impl<D: Dialect> Chat<D> {
     pub(crate) fn new(
         hub: Arc<Hub>,
-        access: Access,
-        tickets: Arc<Tickets>,
+        admission: Admission,
         config: Arc<Config>,
         behaviour: Behaviour,
     ) -> Self {
         Self {
             hub,
-            access,
-            tickets,
+            admission,
             config,
             behaviour,
             dialect: PhantomData,
@@ -80,50 +88,36 @@ impl<D: Dialect> Chat<D> {
     fn shared(&self) -> Self {
         Self {
             hub: Arc::clone(&self.hub),
-            access: self.access.clone(),
-            tickets: Arc::clone(&self.tickets),
+            admission: self.admission.clone(),
             config: Arc::clone(&self.config),
             behaviour: self.behaviour.clone(),
             dialect: PhantomData,
         }
     }
 
-    /// Attaches to the decision who it is; waits where somebody has to be asked.
-    fn check<'a>(&'a self, request: &'a Request, decision: Decision) -> AcceptFuture<'a> {
-        if let Some(identity) = self.tickets.take(&request.head) {
-            return decision.extension(Checked(Ok(identity))).into();
-        }
-        let headers = UpgradeHeaders::of(request);
-        match self.access.auth.check_if_known(&headers) {
-            Some(checked) => decision.extension(Checked(checked)).into(),
-            None => AcceptFuture::wait(async move {
-                let checked = self.access.auth.check(&headers).await;
-                Ok(decision.extension(Checked(checked)))
-            }),
-        }
-    }
-
-    /// Begins the session, or says how to close. The flag says that ids are to be strings.
-    fn begin(&self, request: &Request, identity: Arc<Identity>) -> Result<(Session, bool), Close> {
+    /// Begins the session, or says how to close.
+    fn begin(&self, request: &Request, identity: Arc<Identity>) -> Result<Begun, Refused> {
         let asked = identity::read(request.head.query(), identity).map_err(|error| {
-            D::close(&match &error {
+            Refused::new::<D>(&match &error {
                 RequestError::Invalid(text) => Ending::Request(text),
                 RequestError::ForeignUser => Ending::Unauthorized,
             })
         })?;
-        let session = self.hub.connect(asked.connect);
-        let session = session.map_err(|error| D::close(&Ending::Refused(error)))?;
-        Ok((session, asked.string_ids))
-    }
-
-    /// How a connection without valid credentials is closed.
-    fn deny(&self, request: &Request, denied: Denied) -> Close {
-        let client = self.access.client(request.head.as_ref(), &request.peer);
-        tracing::info!(?client, %denied, "connection without valid credentials");
-        D::close(&if denied == Denied::Unavailable {
-            Ending::CannotTell
-        } else {
-            Ending::Unauthorized
+        let mut connect = asked.connect;
+        let (user, identity) = (connect.user.clone(), Arc::clone(&connect.identity));
+        connect.address = self.admission.client(request);
+        self.admission.admit::<D>(request, &user, &identity)?;
+        let pace = self
+            .admission
+            .shaping
+            .pace(connect.address, &user, &identity);
+        let session = self.hub.connect(connect);
+        let session = session.map_err(|error| Refused::new::<D>(&Ending::Refused(error)))?;
+        self.admission.check_block::<D>(&user)?;
+        Ok(Begun {
+            session,
+            string_ids: asked.string_ids,
+            pace,
         })
     }
 
@@ -133,40 +127,47 @@ impl<D: Dialect> Chat<D> {
         socket: WebSocket,
         request: &Request,
         identity: Arc<Identity>,
+        mut tally: Tally,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(request, identity) {
-            Ok((session, string_ids)) => {
+            Ok(begun) => {
                 // A gateway answers close frames by itself, and says so.
-                let proves = !request.head.has_token(CONFIRM, "pong");
-                let behaviour = &self.behaviour;
-                if string_ids {
+                let shaped = Shaped {
+                    close_proves: !request.head.has_token(CONFIRM, "pong"),
+                    pace: begun.pace,
+                    tally,
+                };
+                let (session, behaviour) = (begun.session, &self.behaviour);
+                if begun.string_ids {
                     Box::pin(ChatConnection::<D::StringIds>::new(
-                        socket, session, behaviour, proves,
+                        socket, session, behaviour, shaped,
                     ))
                 } else {
-                    Box::pin(ChatConnection::<D>::new(socket, session, behaviour, proves))
+                    Box::pin(ChatConnection::<D>::new(socket, session, behaviour, shaped))
                 }
             }
-            Err(ending) => Box::pin(close(socket, ending)),
+            Err(refused) => {
+                tally.note(refused.reason);
+                Box::pin(close(socket, refused.close, tally))
+            }
         }
     }
 }
 
 impl<D: Dialect> Endpoint for Chat<D> {
     fn accept<'a>(&'a self, request: &'a Request) -> AcceptFuture<'a> {
-        if let Err(refusal) = self
-            .access
-            .check_origin(request.head.as_ref(), &request.peer)
-        {
+        let access = &self.admission.access;
+        if let Err(refusal) = access.check_origin(request.head.as_ref(), &request.peer) {
             return refusal.into();
         }
         let decision = Decision::new().config(Arc::clone(&self.config));
         let decision = subprotocols::agree(decision, &request.head, Some(D::SUBPROTOCOL));
-        match self.behaviour.confirm {
+        let decision = match self.behaviour.confirm {
             // There are clients that take no answer above 512 bytes.
-            Confirm::Pong => self.check(request, decision.header(CONFIRM, "pong")),
-            Confirm::Written => self.check(request, decision),
-        }
+            Confirm::Pong => decision.header(CONFIRM, "pong"),
+            Confirm::Written => decision,
+        };
+        self.admission.check::<D>(request, decision)
     }
 
     fn serve(
@@ -174,19 +175,25 @@ impl<D: Dialect> Endpoint for Chat<D> {
         socket: WebSocket,
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let checked = request.extension::<Checked>();
-        match checked.map_or(Err(Denied::Missing), |checked| checked.0.clone()) {
-            Ok(identity) => self.serve_as(socket, &request, identity),
-            Err(Denied::Missing) if self.access.auth.takes_first_message() => {
-                Box::pin(first_message::serve(self.shared(), socket, request))
+        let client = self.admission.client(&request);
+        let mut tally = Tally::new(&self.admission.shaping.reasons, client);
+        let refused = match request.extension::<Found>() {
+            Some(Found::Identity(identity)) => {
+                return self.serve_as(socket, &request, Arc::clone(identity), tally);
             }
-            Err(denied) => Box::pin(close(socket, self.deny(&request, denied))),
-        }
+            Some(Found::FirstMessage) => {
+                return Box::pin(first_message::serve(self.shared(), socket, request, tally));
+            }
+            Some(Found::Refused(refused)) => refused.clone(),
+            None => self.admission.no_credentials::<D>(&request),
+        };
+        tally.note(refused.reason);
+        Box::pin(close(socket, refused.close, tally))
     }
 }
 
 /// Ends a connection that never became a session. Its messages are discarded unread.
-async fn close(mut socket: WebSocket, close: Close) {
+async fn close(mut socket: WebSocket, close: Close, _tally: Tally) {
     if let Err(error) = socket.close(CloseCode(close.code), &close.reason).await {
         tracing::debug!(error = %tidewire::ErrorChain(&error), "peer did not take part in the close");
     }

@@ -14,7 +14,7 @@ use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, So
 use super::{
     AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig,
     agree::agreement,
-    single::{endpoint, time_zone, tls},
+    single::{endpoint, shaping, time_zone, tls},
 };
 
 impl Config {
@@ -60,6 +60,7 @@ impl Config {
             let keys = (&*rest.listen, unix, &rest.tls, &rest.auth);
             listener(check, "rest", keys, proxies)
         });
+        let shaping = shaping(check, server);
         let chat = &self.chat;
         types(
             check,
@@ -83,6 +84,7 @@ impl Config {
             rest,
             events: events?,
             allowed_origins,
+            shaping: shaping?,
             warnings: Vec::new(),
         };
         settings.warnings = settings.dangers();

@@ -8,6 +8,7 @@
 //! repeats what stands under an `auth` key; everything behind this module takes [`Settings`].
 
 mod tables; // the keys, each declared once
+mod shaping; // the keys of rates and of the connect hook
 mod wsserver; // config.json of wsserver → keys
 mod load; // layers → config → settings; what is generated from the keys
 mod check; // config → settings
@@ -19,7 +20,9 @@ pub use load::{
     Migrated, Overrides, Reload, default_toml, json_schema, load, load_from_process, migrate,
     reference, reload, reload_from_process,
 };
+pub(crate) use settings::HookSettings;
 pub use settings::{AllowedOrigins, ListenerSettings, Settings, Warning};
+pub use shaping::{ConnectHookConfig, IfUnavailable, RatesConfig, WhenExceeded};
 pub use tables::{
     Config, Confirm, EchoLimitsConfig, KeepAliveConfig, LimitsConfig, LogConfig, RestConfig,
     Runtime, ServerConfig, TlsConfig,

@@ -4,18 +4,23 @@
 //! nothing again. Meaning, default and cost of a key stand where it is declared.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, OnceLock},
 };
 
+use axum::http::Uri;
 use tidewire::{
     http::origin_matches,
     net::{Address, UnixOptions},
-    tls::ServerTls,
+    proto::proxy::Network,
+    tls::{ClientTls, ServerTls},
     ws::{ProxyProtocol, TrustedProxies},
 };
 use tidewire_access::Gate;
+use tidewire_auth::Secret;
 use tidewire_config::NearMiss;
+use tidewire_hub::UserId;
 
 use super::Config;
 
@@ -33,8 +38,26 @@ pub struct Settings {
     pub events: tidewire_notify::Settings,
     /// Origins besides the server's own.
     pub allowed_origins: AllowedOrigins,
+    /// Who has no limits of rates, and the backend that is asked.
+    pub(crate) shaping: ShapingSettings,
     /// Settings that are allowed but deserve a line in the log at every start.
     pub warnings: Vec<Warning>,
+}
+
+/// The checked part of `server.rates` and `server.connect_hook`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShapingSettings {
+    pub(crate) exempt_users: BTreeSet<UserId>,
+    pub(crate) exempt_networks: Vec<Network>,
+    pub(crate) hook: Option<HookSettings>,
+}
+
+/// The backend that is asked about connections.
+#[derive(Clone, Debug)]
+pub(crate) struct HookSettings {
+    pub(crate) url: Uri,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// A listener.

@@ -12,6 +12,8 @@ use tidewire_table::{
     DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, Tables, ZeroIsNone, choice, table,
 };
 
+use super::{ConnectHookConfig, RatesConfig};
+
 choice! {
     /// How the server's threads share the connections.
     #[non_exhaustive]
@@ -109,6 +111,8 @@ table! {
         /// Who may connect.
         auth: AuthConfig as Auth;
         limits: LimitsConfig as Nested;
+        rates: RatesConfig as Nested;
+        connect_hook: ConnectHookConfig as Nested;
         keep_alive: KeepAliveConfig as Nested, was "chat.keep_alive";
         echo_limits: EchoLimitsConfig as Nested;
     }
@@ -179,6 +183,8 @@ table! {
         /// Tickets of the web chat's page at a time, about 150 bytes each: a page takes one for its credentials before
         /// it connects, and it is good for one connection within 30 s. The oldest are forgotten for new ones.
         tickets_max: usize = 10_000, in 1..=1_000_000;
+        /// Users who may be blocked at a time (`POST /blocks`), about 200 bytes each; the list is written as a whole.
+        blocked_users_max: usize = 10_000, in 0..=1_000_000;
     }
 }
 

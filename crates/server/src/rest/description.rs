@@ -24,14 +24,14 @@ use utoipa::{
 use utoipa_swagger_ui::Config;
 
 use super::{
-    Rest,
+    Rest, blocks,
     error::RestError,
     events, handlers, purging,
     schema::{
-        Health, OnlineAnswer, Payload, PurgedAnswer, SentAnswer, StatAnswer, StatsAnswer,
-        UnknownAnswer,
+        BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
+        Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
     },
-    sending,
+    sending, sessions,
 };
 
 #[derive(OpenApi)]
@@ -46,6 +46,11 @@ use super::{
         handlers::check_online,
         sending::send_message,
         purging::delete_messages,
+        sessions::sessions,
+        sessions::disconnect,
+        blocks::blocks,
+        blocks::block,
+        blocks::lift,
         events::events,
         events::list,
         events::forget,
@@ -61,6 +66,11 @@ use super::{
         SentAnswer,
         UnknownAnswer,
         PurgedAnswer,
+        SessionsAnswer,
+        DisconnectedAnswer,
+        BlocksAnswer,
+        BlockedAnswer,
+        LiftedAnswer,
         events::EventsStatus,
         events::TargetState,
         events::Letters,

@@ -1,5 +1,7 @@
 //! The error body of every endpoint (S-50): `{"message":…,"status":…,"success":false}`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -9,6 +11,8 @@ use serde::Serialize;
 use tidewire::http::BodyError;
 use tidewire_dialect::EnvelopeError;
 use tidewire_hub::{ApiError, Refusal};
+
+use crate::shaping::retry_after;
 
 /// A message was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +43,9 @@ pub(crate) struct RestError {
     /// Always false.
     #[schema(example = false)]
     success: bool,
+    /// Seconds after which to try again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl RestError {
@@ -47,6 +54,15 @@ impl RestError {
             message: message.into(),
             status,
             success: false,
+            retry_after: None,
+        }
+    }
+
+    /// More of something than may be in this time.
+    pub(crate) fn too_many(message: &str, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(429, message)
         }
     }
 
@@ -98,7 +114,9 @@ impl From<SendError> for RestError {
     /// What the caller did wrong is 4xx, what may be tried again later is 429 or 503.
     fn from(error: SendError) -> Self {
         let status = match &error {
-            SendError::Hub(ApiError::Refused(Refusal::MailboxFull | Refusal::SenderQuota)) => 429,
+            SendError::Hub(ApiError::Refused(
+                Refusal::MailboxFull | Refusal::SenderQuota | Refusal::RateLimited,
+            )) => 429,
             SendError::Hub(ApiError::Refused(Refusal::FanoutTooLarge)) => 413,
             SendError::ForeignSender | SendError::Hub(ApiError::Refused(Refusal::NotAllowed)) => {
                 403
@@ -108,14 +126,23 @@ impl From<SendError> for RestError {
             | SendError::Invalid(_)
             | SendError::BeyondBounds(_) => 400,
         };
-        Self::new(status, error.to_string())
+        let is_short = matches!(&error, SendError::Hub(ApiError::Refused(Refusal::Busy)));
+        Self {
+            retry_after: is_short.then(|| retry_after(Duration::ZERO)),
+            ..Self::new(status, error.to_string())
+        }
     }
 }
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
+        if let Some(seconds) = retry_after {
+            let fields = response.headers_mut();
+            fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             //= rfc9110#15.5.16: who refuses a content coding says which ones are understood
             let identity = HeaderValue::from_static("identity");

@@ -14,6 +14,9 @@ mod idempotency; // requests that are repeated
 mod sending; // sending a message
 mod events; // how the events out do, and their dead letters
 mod purging; // removing what waits
+mod parameters; // queries of requests that change something
+mod sessions; // who is connected, and their end
+mod blocks; // users who may not connect
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 mod index; // where to find what
@@ -42,8 +45,9 @@ use self::{error::RestError, rights::Rights};
 use crate::{
     access::{Access, peer_of},
     cors,
-    credentials::{CANNOT_TELL, PartsHeaders},
+    credentials::CANNOT_TELL,
     health,
+    shaping::{NotIdentified, Shaping, TOO_MANY_LOGINS, retry_after},
     telemetry::Telemetry,
 };
 
@@ -60,6 +64,9 @@ pub(crate) struct Rest {
     /// How long a sent message may take to be stored.
     pub(crate) answer_timeout: Duration,
     pub(crate) idempotency: Arc<Idempotency>,
+    pub(crate) shaping: Arc<Shaping>,
+    /// Users who may be blocked at a time.
+    pub(crate) blocked_users_max: usize,
 }
 
 /// All routes of the REST listener; its description tells how `auth` asks for credentials.
@@ -69,6 +76,14 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .route("/stat", get(handlers::stat))
         .route("/check-online", get(handlers::check_online))
         .route("/messages", delete(purging::delete_messages))
+        .route(
+            "/sessions",
+            get(sessions::sessions).delete(sessions::disconnect),
+        )
+        .route(
+            "/blocks",
+            get(blocks::blocks).post(blocks::block).delete(blocks::lift),
+        )
         .route("/v1/events", get(events::events))
         .route(
             "/v1/events/dead-letters",
@@ -100,18 +115,26 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
 }
 
 async fn credentials(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
-    match rest.access.auth.check(&PartsHeaders::of(&request)).await {
+    let checked = rest.shaping.check_request(&rest.access, &request).await;
+    match checked {
         Ok(identity) => {
             request.extensions_mut().insert(Rights::of(identity));
             next.run(request).await
         }
-        Err(Denied::Unavailable) => RestError::new(503, CANNOT_TELL).into_response(),
-        Err(_) => {
+        Err(NotIdentified::Wait(wait)) => {
+            RestError::too_many(TOO_MANY_LOGINS, retry_after(wait)).into_response()
+        }
+        Err(NotIdentified::Denied(Denied::Unavailable)) => {
+            RestError::new(503, CANNOT_TELL).into_response()
+        }
+        Err(NotIdentified::Denied(_)) => {
             let response = RestError::unauthorized().into_response();
             challenge(response, rest.access.auth.challenge())
         }
     }
 }
+
+const TOO_MANY_REQUESTS: &str = "too many requests, try again later";
 
 /// A request without a body must be answered within.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -130,8 +153,19 @@ async fn origin_and_server(State(rest): State<Rest>, request: Request, next: Nex
         let headers = request.headers();
         rest.access.check_origin(headers, &peer_of(&request))
     };
+    let counted = match &checked {
+        Ok(()) if !health::is_probe(&request) => rest.shaping.count_request(&rest.access, &request),
+        _ => Ok(()),
+    };
+    if let Err(refusal) = &checked {
+        let client = rest.access.client(request.headers(), &peer_of(&request));
+        rest.shaping.reasons.refused_with(refusal.status, &client);
+    }
     let mut response = match checked {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match counted {
+            Ok(()) => next.run(request).await,
+            Err(seconds) => RestError::too_many(TOO_MANY_REQUESTS, seconds).into_response(),
+        },
         Err(refusal) => {
             let refusal = RestError::new(refusal.status, refusal.reason);
             ([(header::VARY, "origin")], refusal).into_response()

@@ -67,6 +67,93 @@ pub(super) struct Payload {
     timestamp: serde_json::Value,
 }
 
+/// A live session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionData {
+    /// Where the client is; missing when that is not known.
+    #[schema(required = false, example = "192.0.2.7")]
+    address: String,
+    /// Its number.
+    session: u64,
+    /// When it began.
+    #[schema(example = "2026-11-27T22:53:30.123456Z")]
+    since: String,
+    user: Id,
+}
+
+/// Sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionsAnswer {
+    data: Vec<SessionData>,
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DisconnectedData {
+    disconnected: u64,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DisconnectedAnswer {
+    data: DisconnectedData,
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// A user who may not connect.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BlockData {
+    /// Told to the client.
+    reason: String,
+    /// When it was made.
+    #[schema(example = "2026-11-27T22:53:30.123456Z")]
+    since: String,
+    /// When it is over; `null`: not before it is lifted.
+    until: Option<String>,
+    user: Id,
+}
+
+/// All blocks.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BlocksAnswer {
+    data: Vec<BlockData>,
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// A new block.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BlockedData {
+    block: BlockData,
+    /// Sessions that were ended.
+    disconnected: u64,
+}
+
+/// A new block.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BlockedAnswer {
+    data: BlockedData,
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// Tells if there was a block.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LiftedData {
+    lifted: bool,
+}
+
+/// Tells if there was a block.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LiftedAnswer {
+    data: LiftedData,
+    #[schema(example = true)]
+    success: bool,
+}
+
 /// Statistics of one user. Times are unix seconds, spans are seconds.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -32,6 +32,7 @@ use super::{Idempotency, Rest, router};
 use crate::{
     access::Access,
     config::{AllowedOrigins, Overrides, load},
+    shaping::{Rules, Shaping},
     telemetry::Telemetry,
 };
 
@@ -101,8 +102,11 @@ fn api() -> (Router, Arc<Stuck>) {
         Arc::clone(&mailbox),
         Arc::new(Default::default),
         tidewire::memory::MemoryBudget::unlimited(),
+        Arc::default(),
         targets.clone(),
     );
+    let dir = tempfile::tempdir().unwrap();
+    let shaping = Shaping::open(dir.path(), Rules::of(&settings)).unwrap();
     let rest = Rest {
         hub,
         mailbox,
@@ -118,6 +122,8 @@ fn api() -> (Router, Arc<Stuck>) {
         },
         body: BodyLimits::default().bytes_max(1000),
         answer_timeout: Duration::from_secs(30),
+        shaping: Arc::new(shaping),
+        blocked_users_max: 9,
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
     (router(rest, &AuthConfig::NoAuth), store)

@@ -13,13 +13,15 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tidewire::{memory::MemoryBudget, ws::ServerStats};
+use tidewire::{memory::MemoryBudget, net::TurnedAway, ws::ServerStats};
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, HubStats};
 use tidewire_notify::Targets;
 
+use crate::shaping::Reasons;
+
 /// Gives the listeners' counters.
-pub(crate) type ReadServerStats = Arc<dyn Fn() -> ServerStats + Send + Sync>;
+pub(crate) type ReadServerStats = Arc<dyn Fn() -> (ServerStats, TurnedAway) + Send + Sync>;
 
 /// Renders the counters.
 pub(crate) struct Telemetry {
@@ -33,6 +35,7 @@ impl Telemetry {
         mailbox: Arc<dyn Mailbox>,
         server: ReadServerStats,
         memory: MemoryBudget,
+        reasons: Arc<Reasons>,
         targets: Targets,
     ) -> Self {
         let mut registry = Registry::with_prefix("tidewire");
@@ -41,6 +44,7 @@ impl Telemetry {
             mailbox,
             server,
             memory: memory.clone(),
+            reasons,
             targets,
         }));
         Self { registry, memory }
@@ -64,6 +68,7 @@ struct Snapshot {
     mailbox: Arc<dyn Mailbox>,
     server: ReadServerStats,
     memory: MemoryBudget,
+    reasons: Arc<Reasons>,
     targets: Targets,
 }
 
@@ -86,7 +91,7 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = (self.server)();
+        let (stats, turned_away) = (self.server)();
         gauge(
             to,
             "connections",
@@ -100,11 +105,44 @@ impl Snapshot {
             "Handshakes refused, malformed or too slow",
             stats.refused,
         )?;
+        self.encode_reasons(to, turned_away)?;
         gauge(
             to,
             "sessions",
             "Live sessions of users",
             self.hub.totals().sessions,
+        )
+    }
+
+    fn encode_reasons(
+        &self,
+        to: &mut DescriptorEncoder<'_>,
+        turned_away: TurnedAway,
+    ) -> fmt::Result {
+        by_reason(
+            to,
+            "connections_turned_away",
+            "Connections that ended before there was a request, by reason",
+            [
+                ("connections_max", turned_away.connections),
+                ("address_connections_max", turned_away.address),
+                ("accept_rate", turned_away.rate),
+                ("handshake_timeout", turned_away.late),
+                ("half_open_max", turned_away.displaced),
+            ]
+            .into_iter(),
+        )?;
+        by_reason(
+            to,
+            "requests_refused",
+            "Requests that were refused, over HTTP and before a WebSocket was opened, by reason",
+            self.reasons.refusals(),
+        )?;
+        by_reason(
+            to,
+            "websockets_closed",
+            "WebSockets that have ended, by reason",
+            self.reasons.closes(),
         )
     }
 
@@ -311,18 +349,29 @@ fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Res
         ("disk_full", totals.refused_disk_full),
         ("store_failed", totals.refused_store_failed),
         ("busy", totals.refused_busy),
+        ("rate_limited", totals.refused_rate_limited),
         ("stopping", totals.refused_stopping),
         ("fanout_too_large", totals.refused_fanout),
         ("not_allowed", totals.refused_not_allowed),
         ("beyond_bounds", totals.refused_beyond_bounds),
     ];
-    let mut metric = to.encode_descriptor(
+    by_reason(
+        to,
         "messages_refused",
         "Well-formed messages that were not accepted, by reason",
-        None,
-        ConstCounter::new(0_u64).metric_type(),
-    )?;
-    for (reason, count) in refused {
+        refused.into_iter(),
+    )
+}
+
+fn by_reason(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    counts: impl Iterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let kind = ConstCounter::new(0_u64).metric_type();
+    let mut metric = to.encode_descriptor(name, help, None, kind)?;
+    for (reason, count) in counts {
         ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
     }
     Ok(())

@@ -21,18 +21,18 @@ use crate::{
 
 const SECRET: &str = "a secret of thirty-two bytes or more";
 
-fn jwt(table: &str, more: &str) -> String {
+pub(crate) fn jwt(table: &str, more: &str) -> String {
     format!(
         "[{table}.auth]\ntype = \"jwt\"\nalgorithms = [\"HS256\"]\nsecret = \"{SECRET}\"\nleeway = \"0s\"\n{more}\n"
     )
 }
 
-fn seconds_from_now(seconds: u64) -> u64 {
+pub(crate) fn seconds_from_now(seconds: u64) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap().as_secs() + seconds
 }
 
-fn token_of(user: &str, more: &Value) -> String {
+pub(crate) fn token_of(user: &str, more: &Value) -> String {
     let mut claims = json!({"sub": user, "exp": seconds_from_now(3600)});
     let members = more.as_object().unwrap().clone();
     claims.as_object_mut().unwrap().extend(members);
@@ -40,11 +40,11 @@ fn token_of(user: &str, more: &Value) -> String {
     key.sign(&claims).unwrap()
 }
 
-fn token(user: &str) -> String {
+pub(crate) fn token(user: &str) -> String {
     token_of(user, &json!({}))
 }
 
-fn bearer(client: Client, token: &str) -> Client {
+pub(crate) fn bearer(client: Client, token: &str) -> Client {
     client.header("Authorization", format!("Bearer {token}"))
 }
 

@@ -8,6 +8,8 @@ mod receiver; // a backend that takes events
 mod access; // credentials and TLS on both listeners
 mod identities; // who a connection is bound to, and what it may do
 mod behind_proxies; // proxies that tell who asks, and pages from elsewhere
+mod connect_hook; // a backend that decides who may connect
+mod admission; // credentials, failed logins and the connect hook together
 mod callers; // health checks, pages of other origins, bodies that are not taken
 mod description; // the API's description is true
 mod delivery; // what happens to messages when connections misbehave
@@ -17,4 +19,5 @@ mod proof; // what proves that a message has arrived
 mod raw; // a client frame by frame
 mod recipients; // one recipient's, one sender's trouble is his own
 mod rest; // the REST API beyond what foreign clients check
+mod shaping; // rates, blocks, reasons
 mod transcript; // every byte of the classic dialect

@@ -66,11 +66,13 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
     assert_eq!(
         paths,
         [
+            "/blocks",
             "/check-online",
             "/health",
             "/messages",
             "/metrics",
             "/send-message",
+            "/sessions",
             "/stat",
             "/stats",
             "/status",

@@ -3,7 +3,12 @@
 //! In: a stream. Out: the head of its first request and what was read behind it, or a refusal. Invariant: no more
 //! bytes are kept than the limits allow.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tidewire_proto::handshake::{HeadError, HeadLimits, Refusal, RequestHead, RequestScanner};
@@ -124,7 +129,8 @@ pub(crate) async fn refuse(
 /// What a client is told for whom there is no place.
 pub(crate) fn busy(exceeded: Exceeded) -> Cow<'static, [u8]> {
     match exceeded {
-        Exceeded::Connections => Cow::Borrowed(BUSY),
+        Exceeded::Connections => Cow::Owned(come_again("too many connections").to_bytes()),
+        Exceeded::Rate => Cow::Owned(come_again("too many connections at once").to_bytes()),
         Exceeded::Address => Cow::Owned(too_many_of_address().to_bytes()),
     }
 }
@@ -150,7 +156,19 @@ pub(crate) fn healthy(method: &str) -> Option<String> {
 
 /// The answer to a client whose address has no place.
 pub(crate) fn too_many_of_address() -> Refusal {
-    Refusal::new(503, "too many connections from this address").header("Retry-After", "5")
+    Refusal::new(503, "too many connections from this address")
+        .header("Retry-After", retry_after().to_string())
 }
 
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+/// Clients that were refused together are not to come back together.
+fn come_again(reason: &str) -> Refusal {
+    Refusal::new(503, reason).header("Retry-After", retry_after().to_string())
+}
+
+/// Seconds after which a client that was refused may try again: each another number from 1 to 10.
+pub(crate) fn retry_after() -> u64 {
+    1 + RandomState::new().hash_one(()) % RETRY_WITHIN
+}
+
+/// Over so many seconds a crowd comes back.
+const RETRY_WITHIN: u64 = 10;

@@ -16,6 +16,7 @@ use super::{
     address::Address,
     admission::{Admission, Exceeded, Permit},
     listener::{Listener, ListenerSocket},
+    sampled::Sampled,
 };
 use crate::socket::Socket;
 
@@ -80,6 +81,9 @@ impl Acceptor {
     }
 }
 
+/// They come by the thousand when clients reconnect.
+static REFUSED: Sampled = Sampled::new();
+
 /// The next connection that is admitted, by the limits as they are when it comes. One above them gets
 /// the bytes that `busy` has for it and is dropped.
 ///
@@ -104,7 +108,9 @@ pub(crate) async fn accept(
                     }
                     Err(exceeded) => exceeded,
                 };
-                tracing::info!(%address, ?exceeded, "connection refused: limit reached");
+                if let Some(left_out) = REFUSED.admit() {
+                    tracing::info!(%address, ?exceeded, left_out, "connection refused: limit reached");
+                }
                 // The socket is new, its buffer empty: a few bytes fit or the peer is gone.
                 if stream.try_write(&busy(exceeded)).is_err() {
                     tracing::trace!(%address, "refused peer did not take the answer");

@@ -8,12 +8,14 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use tidewire_proto::proxy::Network;
+use tokio::time::Instant;
 
+use super::rate::{Pace, Rate};
 use crate::sync::Mutex;
 
 /// Counts connections, in all and per address.
@@ -27,6 +29,34 @@ pub(crate) struct Admission {
     connections: Arc<AtomicUsize>,
     /// Of all servers for which the limits hold together.
     counts: ConnectionCounts,
+    rate: Option<Rate>,
+    /// Of this server, whatever the rate was when they came.
+    pace: Arc<Pace>,
+    refused: Arc<Refused>,
+}
+
+/// Connections for which there was no place.
+#[derive(Debug, Default)]
+struct Refused {
+    connections: AtomicU64,
+    address: AtomicU64,
+    rate: AtomicU64,
+}
+
+/// How many connections were turned away before they were open, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnedAway {
+    /// There were as many as there may be.
+    pub connections: u64,
+    /// Of their address there were as many as there may be.
+    pub address: u64,
+    /// They came faster than they may.
+    pub rate: u64,
+    /// Their handshake took too long.
+    pub late: u64,
+    /// They made room for others, because too many were not open yet.
+    pub displaced: u64,
 }
 
 /// Counts of connections, in all and per address, to which limits are applied. Servers that
@@ -63,11 +93,14 @@ pub fn limited_as(ip: IpAddr) -> IpAddr {
 
 /// Which limit leaves no place for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Exceeded {
     /// That of all connections.
     Connections,
     /// That of one address.
     Address,
+    /// The rate at which they may come.
+    Rate,
 }
 
 /// A counted connection.
@@ -100,7 +133,44 @@ impl Admission {
             uncounted: uncounted.to_vec(),
             connections: Arc::default(),
             counts,
+            rate: None,
+            pace: Arc::default(),
+            refused: Arc::default(),
         })
+    }
+
+    /// The same with a bound of how often a connection may come.
+    pub(crate) fn with_rate(self: Arc<Self>, rate: Option<Rate>) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max: self.connections_max,
+            per_ip_max: self.per_ip_max,
+            uncounted: self.uncounted.clone(),
+            connections: Arc::clone(&self.connections),
+            counts: self.counts.clone(),
+            rate,
+            pace: Arc::clone(&self.pace),
+            refused: Arc::clone(&self.refused),
+        })
+    }
+
+    /// How many found no place, by the limit.
+    pub(crate) fn turned_away(&self) -> TurnedAway {
+        TurnedAway {
+            connections: self.refused.connections.load(Ordering::Relaxed),
+            address: self.refused.address.load(Ordering::Relaxed),
+            rate: self.refused.rate.load(Ordering::Relaxed),
+            ..TurnedAway::default()
+        }
+    }
+
+    fn refuse(&self, exceeded: Exceeded) -> Exceeded {
+        let count = match exceeded {
+            Exceeded::Connections => &self.refused.connections,
+            Exceeded::Address => &self.refused.address,
+            Exceeded::Rate => &self.refused.rate,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        exceeded
     }
 
     /// Other limits for what comes; what there is counts for them, and per address if it did before.
@@ -116,6 +186,9 @@ impl Admission {
             uncounted: uncounted.to_vec(),
             connections: Arc::clone(&self.connections),
             counts: self.counts.clone(),
+            rate: self.rate,
+            pace: Arc::clone(&self.pace),
+            refused: Arc::clone(&self.refused),
         })
     }
 
@@ -138,7 +211,12 @@ impl Admission {
             place: None,
         };
         if count >= self.connections_max {
-            return Err(Exceeded::Connections);
+            return Err(self.refuse(Exceeded::Connections));
+        }
+        if let Some(rate) = self.rate
+            && !self.pace.admit(rate, Instant::now())
+        {
+            return Err(self.refuse(Exceeded::Rate));
         }
         if let Some(ip) = ip.into()
             && !self.uncounted.iter().any(|network| network.contains(ip))
@@ -159,7 +237,7 @@ impl Admission {
         let mut per_ip = counts.per_ip.lock();
         // Zero connections are no entry: the table must not grow by refusals.
         if per_ip.get(&ip).copied().unwrap_or(0) >= self.per_ip_max {
-            return Err(Exceeded::Address);
+            return Err(self.refuse(Exceeded::Address));
         }
         *per_ip.entry(ip).or_default() += 1;
         drop(per_ip);
@@ -242,6 +320,24 @@ mod tests {
         assert_eq!(admission.connections(), 2);
         assert!(admission.admit(a).is_ok());
         assert_eq!(admission.counts.0.per_ip.lock().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_is_admitted_at_the_rate_and_who_is_refused_is_counted() {
+        let rate = Rate::new(10, 20);
+        let admission = Admission::new(usize::MAX, usize::MAX, &[], ConnectionCounts::default());
+        let admission = admission.with_rate(Some(rate));
+        let admitted = |admission: &Arc<Admission>| {
+            let tries = (0..100).map(|_| admission.admit(None));
+            tries.flatten().count()
+        };
+        assert_eq!(admitted(&admission), 20);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        let reloaded = admission.with_limits(usize::MAX, usize::MAX, &[]);
+        assert_eq!(admitted(&reloaded), 10, "a reload gives nothing away");
+        assert_eq!(admission.turned_away().rate, 80 + 90);
+        assert_eq!(admission.connections(), 0);
+        assert_eq!(admitted(&admission.with_rate(None)), 100);
     }
 
     #[test]

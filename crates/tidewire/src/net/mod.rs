@@ -17,6 +17,8 @@ mod resolver; // names of hosts and services
 mod backoff; // how long to wait before connecting again
 mod options; // of the system, for a socket
 mod peer; // who is at the other end
+pub(crate) mod sampled; // log lines that strangers cause
+pub(crate) mod rate; // how often something may happen
 pub(crate) mod guests; // connections that make room for others
 pub(crate) mod stream; // plain, TLS or HTTP/2, with bytes put back in front
 #[cfg(feature = "http2")]
@@ -29,7 +31,7 @@ pub mod relay; // bytes between two streams
 
 pub use crate::socket::{Socket, UnixPeer};
 pub use address::{Address, AddressError, UnixAddress};
-pub use admission::{ConnectionCounts, Exceeded, limited_as};
+pub use admission::{ConnectionCounts, Exceeded, TurnedAway, limited_as};
 pub use backoff::Backoff;
 pub use bind::UnixOptions;
 #[cfg(feature = "http2")]

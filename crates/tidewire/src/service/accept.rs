@@ -17,7 +17,6 @@ use super::{
     drain::Drain,
     protocol::Protocol,
     proxied,
-    sampled::Sampled,
     shared::{Current, Service},
     workers::Workers,
 };
@@ -27,6 +26,7 @@ use crate::{
         accept::{self, Acceptor},
         admission::Permit,
         guests::{Guest, Guests},
+        sampled::Sampled,
         stream::send_last,
     },
     runtime::{Load, Runtime},
@@ -121,9 +121,23 @@ async fn connection<P: Protocol>(
     load: Option<Load>,
 ) {
     let guest = service.guests.as_ref().map(Guests::enter);
-    if let Some(connection) =
-        open_in_time(socket, address, &mut permit, &service, guest.as_ref()).await
-    {
+    let opened = {
+        // What an opening holds is given back as soon as it is over.
+        let half_open = service.half_open().map(Guests::enter);
+        let opening = open_in_time(socket, address, &mut permit, &service, guest.as_ref());
+        match &half_open {
+            None => opening.await,
+            Some(place) => tokio::select! {
+                biased;
+                opened = opening => opened,
+                () = place.displaced() => {
+                    service.count_displaced();
+                    None
+                }
+            },
+        }
+    };
+    if let Some(connection) = opened {
         let counted = Counted {
             connection,
             _permit: permit,
@@ -197,6 +211,7 @@ async fn open_in_time<P: Protocol>(
         }
         Err(elapsed) => {
             tracing::debug!(%address, "handshake not done in time");
+            service.count_late();
             let error = io::Error::new(io::ErrorKind::TimedOut, elapsed);
             service.protocol.opening_failed(&error);
         }

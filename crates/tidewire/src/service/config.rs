@@ -6,7 +6,7 @@ use super::{
     proxied::{ProxyProtocol, TrustedProxies},
     workers::Workers,
 };
-use crate::net::{Address, SocketOptions, UnixOptions};
+use crate::net::{Address, SocketOptions, UnixOptions, rate::Rate};
 
 /// Where and how a server listens, whatever it speaks.
 #[derive(Clone, Debug)]
@@ -65,6 +65,13 @@ pub struct Limits {
     /// open keeps nobody out; what is left of `connections_max` is for those who are trusted. Default: no limit, nobody
     /// makes room.
     pub guests_max: usize,
+    /// Most connections at a time that are not [open](super::Protocol::open) yet: one more ends the one that has
+    /// been at it for longest, so that who begins handshakes and does not go on keeps nobody out. Should be
+    /// far above what comes within a round trip of slow clients. Default: no limit of its own.
+    pub half_open_max: usize,
+    /// How often a connection may come; more are [refused](super::Protocol::busy), so that a storm of clients who come back
+    /// after a failure does not leave those who are there without processor time. Default: no limit.
+    pub accept_rate: Option<Rate>,
     /// Everything before a connection is [open](super::Protocol::open) must be done within: PROXY header, TLS
     /// handshake, and the protocol's part. Default 10 s in all, so that dripping bytes gains nothing.
     pub handshake_timeout: Duration,
@@ -87,6 +94,8 @@ impl Default for Limits {
             connections_max: usize::MAX,
             per_ip_max: usize::MAX,
             guests_max: usize::MAX,
+            half_open_max: usize::MAX,
+            accept_rate: None,
             handshake_timeout: Duration::from_secs(10),
             tls_timeout: Duration::from_secs(5),
             unsent_bytes_max: None,

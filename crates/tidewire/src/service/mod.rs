@@ -49,7 +49,6 @@
 mod workers; // a runtime per core, or one pool
 mod drain; // the wish to end
 mod tasks; // tasks whose end is waited for
-mod sampled; // log lines that strangers cause
 mod proxied; // servers behind balancers: who is really there
 mod config; // where to listen, how many, how long
 mod observer; // hooks of a server
@@ -60,6 +59,8 @@ mod accept; // from an accepted socket to an open connection
 mod running; // a running server, seen from outside
 mod server; // bind, start, reload
 
+pub use crate::net::rate::Rate;
+pub use crate::net::sampled::Sampled;
 pub use config::{Config, Limits};
 pub use drain::Drain;
 #[cfg(feature = "http2")]
@@ -69,7 +70,6 @@ pub use protocol::Protocol;
 pub use proxied::{ProxyProtocol, TrustedProxies, client_ip};
 pub(crate) use registry::{Entry, Registered, Registry};
 pub use running::{RunningServer, ServerStats};
-pub(crate) use sampled::Sampled;
 pub use server::{Server, StartError};
 pub(crate) use shared::ProxiedClients;
 pub use shared::Service;

@@ -15,7 +15,7 @@ use super::{
     protocol::Protocol,
     shared::{Current, Service},
 };
-use crate::net::{Address, Listener};
+use crate::net::{Address, Listener, TurnedAway};
 
 /// Counters of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,11 @@ impl<P: Protocol> RunningServer<P> {
     /// How many openings came to nothing: refused, malformed, TLS errors, too slow.
     pub fn refused(&self) -> u64 {
         self.current.get().refused.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were turned away before they were open, by reason.
+    pub fn turned_away(&self) -> TurnedAway {
+        self.current.get().turned_away()
     }
 
     /// Accepts nothing more and lets go of the listeners, the file of a Unix socket included; what was accepted goes on, openings too.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     net::{
         ConnectionCounts, Exceeded, Peer,
-        admission::{AddressPlace, Admission},
+        admission::{AddressPlace, Admission, TurnedAway},
         guests::Guests,
     },
     sync::RwLock,
@@ -35,6 +35,22 @@ pub struct Service<P> {
     pub(super) refused: Arc<AtomicU64>,
     /// Their number does not change with a reload.
     pub(super) guests: Option<Arc<Guests>>,
+    /// Connections that are not open yet, and how they ended.
+    openings: Openings,
+}
+
+/// Connections that are not open yet.
+#[derive(Clone)]
+struct Openings {
+    places: Option<Arc<Guests>>,
+    ended: Arc<EndedOpenings>,
+}
+
+/// How many openings were ended by the server.
+#[derive(Default)]
+struct EndedOpenings {
+    late: AtomicU64,
+    displaced: AtomicU64,
 }
 
 impl<P> fmt::Debug for Service<P> {
@@ -57,12 +73,17 @@ impl<P> Service<P> {
                 limits.per_ip_max,
                 &uncounted,
                 counts,
-            ),
+            )
+            .with_rate(limits.accept_rate),
             stop_accepting: Drain::new(),
             drain: Drain::new(),
             tasks: Tasks::new(own_runtime),
             refused: Arc::default(),
             guests: Guests::new(limits.guests_max),
+            openings: Openings {
+                places: Guests::new(limits.half_open_max),
+                ended: Arc::default(),
+            },
             config,
             protocol,
         }
@@ -73,16 +94,24 @@ impl<P> Service<P> {
         let limits = &config.limits;
         let uncounted = uncounted(&config);
         Self {
-            admission: self.admission.with_limits(
-                limits.connections_max,
-                limits.per_ip_max,
-                &uncounted,
-            ),
+            admission: self
+                .admission
+                .with_limits(limits.connections_max, limits.per_ip_max, &uncounted)
+                .with_rate(limits.accept_rate),
             stop_accepting: self.stop_accepting.clone(),
             drain: self.drain.clone(),
             tasks: self.tasks.clone(),
             refused: Arc::clone(&self.refused),
             guests: self.guests.clone(),
+            openings: Openings {
+                // Those that have begun have a deadline anyway.
+                places: if limits.half_open_max == self.config.limits.half_open_max {
+                    self.openings.places.clone()
+                } else {
+                    Guests::new(limits.half_open_max)
+                },
+                ended: Arc::clone(&self.openings.ended),
+            },
             config,
             protocol,
         }
@@ -119,6 +148,35 @@ impl<P> Service<P> {
     /// Counts an opening that came to nothing, on a connection that goes on.
     pub fn count_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that are not open yet, if their number has a limit.
+    pub(super) fn half_open(&self) -> Option<&Arc<Guests>> {
+        self.openings.places.as_ref()
+    }
+
+    /// Counts an opening that took too long; it counts as refused besides.
+    pub(super) fn count_late(&self) {
+        self.openings.ended.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an opening that made room for another one.
+    pub(super) fn count_displaced(&self) {
+        self.openings
+            .ended
+            .displaced
+            .fetch_add(1, Ordering::Relaxed);
+        self.count_refused();
+    }
+
+    /// How many connections were turned away, by reason.
+    pub fn turned_away(&self) -> TurnedAway {
+        let ended = &self.openings.ended;
+        TurnedAway {
+            late: ended.late.load(Ordering::Relaxed),
+            displaced: ended.displaced.load(Ordering::Relaxed),
+            ..self.admission.turned_away()
+        }
     }
 
     /// As [`ProxiedClients::place`].

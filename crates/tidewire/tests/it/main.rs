@@ -64,6 +64,7 @@ mod service;
 mod session_counts;
 mod sharing;
 mod runtime;
+mod storms; // many connections at once
 mod tcp;
 mod fbe;
 mod topic_order;

@@ -7,7 +7,7 @@ use tidewire_proto::{Config, handshake::HeadLimits};
 use crate::{
     memory::MemoryBudget,
     net::{Address, UnixOptions},
-    service::{self, ProxyProtocol, TrustedProxies, Workers},
+    service::{self, ProxyProtocol, Rate, TrustedProxies, Workers},
     ws::TopicConfig,
 };
 
@@ -21,6 +21,11 @@ pub struct Limits {
     /// Most connections per remote address ([`limited_as`](crate::net::limited_as): of IPv6 a /64 network), as told by a trusted balancer or proxy if there is one; more
     /// get 503. Clients of a Unix socket of whom none is told have no limit of their own. Default: no limit.
     pub per_ip_max: usize,
+    /// Most connections at a time whose handshakes are not over: one more ends the one that has been at it for
+    /// longest, so that who begins and does not go on keeps nobody out. Default: no limit of its own.
+    pub half_open_max: usize,
+    /// How often a connection may come; more get 503 and a time after which to try again, another one each. Default: no limit.
+    pub accept_rate: Option<Rate>,
     /// TLS handshake, request head, the endpoint's decision and the answer must be done within. Default 10 s in
     /// all, so that dripping bytes gains nothing.
     pub handshake_timeout: Duration,
@@ -51,6 +56,8 @@ impl Default for Limits {
         Self {
             connections_max: usize::MAX,
             per_ip_max: usize::MAX,
+            half_open_max: usize::MAX,
+            accept_rate: None,
             handshake_timeout: Duration::from_secs(10),
             tls_timeout: Duration::from_secs(5),
             head: HeadLimits::default(),
@@ -132,6 +139,8 @@ impl ServerConfig {
         let limits = &self.limits;
         config.limits.connections_max = limits.connections_max;
         config.limits.per_ip_max = limits.per_ip_max;
+        config.limits.half_open_max = limits.half_open_max;
+        config.limits.accept_rate = limits.accept_rate;
         config.limits.handshake_timeout = limits.handshake_timeout;
         config.limits.tls_timeout = limits.tls_timeout;
         config.limits.unsent_bytes_max = limits.unsent_bytes_max;

@@ -6,7 +6,7 @@ use tidewire_proto::{CloseCode, Message, Stats};
 
 use super::sockets::{Life, Sockets};
 use crate::{
-    net::{Address, Listener},
+    net::{Address, Listener, TurnedAway},
     service::{self, ServerStats},
     ws::{Sender, Topic},
 };
@@ -61,6 +61,11 @@ impl RunningServer {
     /// [left](Listener::leave_file) to it besides.
     pub fn listeners(&self) -> &[Listener] {
         self.service.listeners()
+    }
+
+    /// How many connections were turned away before they were open, by reason.
+    pub fn turned_away(&self) -> TurnedAway {
+        self.service.turned_away()
     }
 
     /// Accepts nothing more and lets go of the listeners, the file of a Unix socket included; what was accepted goes on, handshakes too.

@@ -6,6 +6,9 @@
 //! not read from either; the session ends as soon as the connection does. What the peer has read is for
 //! `confirmation` to say, and for the peer's answer to our close frame.
 
+mod incoming; // socket → session
+mod due; // deadlines
+
 use std::{
     marker::PhantomData,
     pin::Pin,
@@ -14,17 +17,19 @@ use std::{
     time::Duration,
 };
 
-use tidewire::ws::{CloseCode, CloseFrame, Incoming, Message, RecvError, SendError, WebSocket};
+use tidewire::ws::{CloseCode, SendError, WebSocket};
 use tidewire_dialect::{Dialect, Ending};
 use tidewire_hub::{Begin, Event, Mark, Outgoing, Session, SessionEnd, Unproven};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
+use self::incoming::Pacing;
 use super::{
     Behaviour, Confirm,
     confirmation::{Action, Beginning, Confirmation, Queued, Window, seed},
-    frames::{frame, is_answer, submit},
+    frames::frame,
     identity::expiry,
 };
+use crate::shaping::{CloseReason, Pace, Tally};
 
 /// Queued bytes above which no further messages are taken from the session.
 const WRITE_QUEUE: usize = 64 << 10;
@@ -42,6 +47,8 @@ pub(super) struct ChatConnection<D> {
     unproven: Option<Box<Unproven>>,
     /// The answer to our close frame comes from who has read the messages.
     close_proves: bool,
+    pacing: Option<Box<Pacing>>,
+    tally: Tally,
     /// Pings for which the socket had no room yet; two at most, but for a peer that answers none.
     unsent_pings: Vec<[u8; 8]>,
     /// Messages queued on the socket, in all.
@@ -62,6 +69,16 @@ pub(super) struct ChatConnection<D> {
     /// When the credentials are good no more.
     expires: Option<Instant>,
     dialect: PhantomData<fn() -> D>,
+}
+
+/// The terms of a connection, besides its session.
+pub(super) struct Shaped {
+    /// The answer to our close frame comes from who has read the messages.
+    pub(super) close_proves: bool,
+    /// The rates of the client's messages.
+    pub(super) pace: Option<Box<Pace>>,
+    /// Counts the end.
+    pub(super) tally: Tally,
 }
 
 /// What a turn of one direction came to.
@@ -109,7 +126,7 @@ impl<D: Dialect> ChatConnection<D> {
         socket: WebSocket,
         session: Session,
         behaviour: &Behaviour,
-        close_proves: bool,
+        shaped: Shaped,
     ) -> Self {
         let now = Instant::now();
         let (messages_max, bytes_max) = session.window_max();
@@ -130,7 +147,14 @@ impl<D: Dialect> ChatConnection<D> {
             socket,
             session: Some(session),
             unproven: None,
-            close_proves,
+            close_proves: shaped.close_proves,
+            pacing: shaped.pace.map(|pace| {
+                Box::new(Pacing {
+                    pace: *pace,
+                    paused_until: None,
+                })
+            }),
+            tally: shaped.tally,
             unsent_pings: Vec::new(),
             sent: 0,
             written: Mark::default(),
@@ -150,8 +174,13 @@ impl<D: Dialect> ChatConnection<D> {
 
     /// Session → socket.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Turn {
-        if self.session.is_none() {
+        let Some(session) = &self.session else {
             return Turn::Waiting;
+        };
+        if let Some(dismissal) = session.dismissal() {
+            let dismissal = dismissal.clone();
+            self.end(&Ending::Dismissed(&dismissal));
+            return Turn::Progress;
         }
         let moved = match self.poll_move(cx) {
             Moved::All => true,
@@ -173,7 +202,11 @@ impl<D: Dialect> ChatConnection<D> {
             }
             // There is room again, and the session has not been asked to wake us.
             Poll::Ready(Ok(())) => Turn::Progress,
-            Poll::Pending => Turn::Waiting,
+            Poll::Pending => match &self.session {
+                // The client reads nothing: that is to keep nobody from ending the session.
+                Some(session) if session.poll_dismissed(cx).is_ready() => Turn::Progress,
+                _ => Turn::Waiting,
+            },
         }
     }
 
@@ -228,78 +261,6 @@ impl<D: Dialect> ChatConnection<D> {
                     return Moved::All;
                 }
             }
-        }
-    }
-
-    /// Socket → session.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Turn {
-        let mut turn = Turn::Waiting;
-        for _ in 0..TURN {
-            if let Some(session) = &self.session {
-                // Everything there is has been handed out and is with the system: what the
-                // send queue still holds waits for a pong, which may stand behind messages of the
-                // peer's own.
-                let peer_reads = self.handed_out && self.socket.queued() == 0;
-                if session.poll_ready_to_submit(cx, peer_reads).is_pending() {
-                    return turn;
-                }
-            }
-            match self.socket.poll_recv_any(cx) {
-                Poll::Pending => return turn,
-                Poll::Ready(Ok(Some(incoming))) => {
-                    self.received(incoming);
-                    // A pong may make the next ping due, and an error the end.
-                    turn = Turn::Progress;
-                }
-                Poll::Ready(Ok(None)) => return Turn::Over,
-                Poll::Ready(Err(RecvError::TimedOut)) if self.session.is_some() => {
-                    tracing::debug!("connection given up: no sign of life");
-                    return Turn::Over;
-                }
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(error = %tidewire::ErrorChain(&error), "connection ended");
-                    return Turn::Over;
-                }
-            }
-        }
-        Turn::Progress
-    }
-
-    fn received(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Message(message) => {
-                let Some(session) = &self.session else { return };
-                self.last_message = Instant::now();
-                let payload = match &message {
-                    Message::Text(text) => text.as_bytes(),
-                    Message::Binary(bytes) => bytes,
-                };
-                if let Err(ending) = submit::<D>(session, payload) {
-                    self.end(&ending);
-                }
-            }
-            Incoming::Pong(payload) => {
-                self.confirmation.handle_pong(&payload, Instant::now());
-                self.act();
-            }
-            Incoming::Closing(frame) => self.closing(frame.as_ref()),
-            Incoming::Ping(_) | _ => {}
-        }
-    }
-
-    /// The peer's close frame came. If it answers ours, the peer has read what was sent before that. A close
-    /// frame of its own proves nothing: the peer may have left without reading.
-    fn closing(&mut self, frame: Option<&CloseFrame>) {
-        let ours = self.socket.started_close();
-        if let (Some(session), Some(frame)) = (&self.session, ours.as_ref().or(frame)) {
-            session.ends_with(SessionEnd::new(frame.code.0, &*frame.reason));
-        }
-        self.end_session();
-        if let (Some(unproven), Some(ours), Some(frame)) = (self.unproven.take(), ours, frame)
-            && self.close_proves
-            && is_answer(frame, &ours)
-        {
-            unproven.confirm();
         }
     }
 
@@ -379,6 +340,7 @@ impl<D: Dialect> ChatConnection<D> {
     /// Ends the session at once and the connection with a closing handshake.
     fn end(&mut self, ending: &Ending<'_, D::Error>) {
         let close = D::close(ending);
+        self.tally.note(CloseReason::of_ending(ending));
         if let Some(session) = &self.session {
             session.ends_with(SessionEnd::new(close.code, &*close.reason));
         }
@@ -401,58 +363,10 @@ impl<D: Dialect> ChatConnection<D> {
             session.ends_with(SessionEnd::new(ours.code.0, ours.reason));
         }
         self.session = None;
-        Turn::Over
-    }
-
-    /// Does what is due; pending until the next deadline, ready when something was done.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(deadline) = self.next_deadline() else {
-                return Poll::Pending;
-            };
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if timer.deadline() > deadline {
-                timer.as_mut().reset(deadline);
-            }
-            ready!(timer.as_mut().poll(cx));
-            self.timer = None;
-            let now = Instant::now();
-            let due = self
-                .confirmation
-                .deadline()
-                .is_some_and(|deadline| now >= deadline);
-            if due {
-                self.confirmation.handle_timeout(now);
-                self.act();
-                return Poll::Ready(());
-            }
-            if self.session.is_some() && self.expires.is_some_and(|expires| now >= expires) {
-                self.end(&Ending::Expired);
-                return Poll::Ready(());
-            }
-            if let Some(within) = self.inactive_timeout
-                && self.session.is_some()
-                && now >= self.last_message + within
-            {
-                let (limit, quiet) = (within.as_secs(), self.last_message.elapsed().as_secs());
-                self.end(&Ending::Inactive { limit, quiet });
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        self.session.as_ref()?;
-        let inactive = self
-            .inactive_timeout
-            .map(|within| self.last_message + within);
-        self.confirmation
-            .deadline()
-            .into_iter()
-            .chain(inactive)
-            .chain(self.expires)
-            .min()
+        self.ended(if matches!(error, SendError::TimedOut) {
+            CloseReason::TimedOut
+        } else {
+            CloseReason::Lost
+        })
     }
 }

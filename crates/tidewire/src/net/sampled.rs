@@ -12,9 +12,19 @@ use crate::sync::Mutex;
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events of one kind, of which one in each second is logged.
+/// Events of one kind, of which one in each second is logged: for what strangers cause.
+///
+/// ```
+/// use tidewire::service::Sampled;
+///
+/// static REFUSED: Sampled = Sampled::new();
+///
+/// if let Some(left_out) = REFUSED.admit() {
+///     println!("refused somebody, and {left_out} others since the last line");
+/// }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Sampled(Mutex<State>);
+pub struct Sampled(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -22,8 +32,15 @@ struct State {
     left_out: u64,
 }
 
+impl Default for Sampled {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sampled {
-    pub(crate) const fn new() -> Self {
+    /// None has come yet.
+    pub const fn new() -> Self {
         Self(Mutex::new(State {
             admitted_at: None,
             left_out: 0,
@@ -31,7 +48,7 @@ impl Sampled {
     }
 
     /// `None`: not to be logged. Else how many were not since the last line.
-    pub(crate) fn admit(&self) -> Option<u64> {
+    pub fn admit(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock();
         let is_early = |at: Instant| now.saturating_duration_since(at) < INTERVAL;
