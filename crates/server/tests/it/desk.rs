@@ -77,6 +77,13 @@ impl Desk {
     }
 
     /// Calls the REST API; `head` are further header lines. Gives status, head and body.
+    /// Asks for the metrics until they contain `line`.
+    pub(crate) async fn until_metrics_have(&self, line: &str) {
+        while !self.call("GET", "/metrics", "", "").await.2.contains(line) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn call(
         &self,
         method: &str,
