@@ -28,6 +28,11 @@ impl MessageId {
         counter: 0,
     };
 
+    /// When it was drawn, in seconds since 1970.
+    pub fn unix_seconds(self) -> i64 {
+        i64::from(self.seconds)
+    }
+
     /// Bytes of the text form; in notifications see [`MessageId::write`].
     pub const TEXT_LEN: usize = 31;
 

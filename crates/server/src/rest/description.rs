@@ -24,9 +24,9 @@ use utoipa::{
 use utoipa_swagger_ui::Config;
 
 use super::{
-    Rest, blocks,
+    Rest, blocks, configuration,
     error::RestError,
-    events, handlers, purging,
+    events, handlers, mailboxes, overview, purging,
     schema::{
         BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
         Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
@@ -55,6 +55,10 @@ use super::{
         events::list,
         events::forget,
         events::replay,
+        mailboxes::mailboxes,
+        mailboxes::messages,
+        overview::status,
+        configuration::config,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -77,6 +81,12 @@ use super::{
         events::Letter,
         events::Removed,
         events::Replayed,
+        mailboxes::Mailboxes,
+        mailboxes::MailboxData,
+        mailboxes::WaitingMessages,
+        mailboxes::WaitingData,
+        overview::StatusData,
+        configuration::ConfigData,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer
