@@ -233,7 +233,7 @@ async fn a_message_reaches_only_whom_the_grants_cover() {
     );
 }
 
-/// What an operator does is no user's business, over REST and least of all on the admin listener.
+/// An operator has business that is no user's, over REST and least of all on the admin listener.
 #[tokio::test]
 async fn a_user_neither_sees_nor_ends_what_is_others() {
     let admin_table = jwt("admin", "");
@@ -481,8 +481,7 @@ async fn a_service_decides_and_its_silence_is_no_yes() {
         assert_eq!(found, status);
         let url = desk.url("web chat");
         let address = url.trim_start_matches("http://").trim_end_matches('/');
-        let (found, _, _) =
-            crate::desk::http(address, "GET", "/", "Authorization: Bearer t\r\n", "").await;
+        let (found, _, _) = http(address, "GET", "/", "Authorization: Bearer t\r\n", "").await;
         assert_eq!(found, status);
     }
 }
