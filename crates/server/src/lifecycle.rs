@@ -15,7 +15,7 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, BodyLimits, Http},
     memory::MemoryBudget,
-    net::Address,
+    net::{Address, ConnectionCounts},
     service::{self, Workers},
     ws::{ProxyProtocol, RefusalObserver, RunningServer, Server, ServerConfig},
 };
@@ -40,7 +40,7 @@ use crate::{
     listening::{activated_or, started},
     rest::{self, Idempotency, Rest},
     shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
-    telemetry::{ReadServerStats, Telemetry},
+    telemetry::{Listeners, Telemetry},
     tickets::Tickets,
     web,
 };
@@ -125,7 +125,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let notifier = events_out(settings, &mailbox, &mut ports)?;
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
-    let stats = stats_of(&messaging);
+    let listeners = Listeners::new(&messaging);
     let mut urls = Vec::new();
     let options = http_config(settings);
     let memory = MemoryBudget::of_machine();
@@ -135,7 +135,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets: &tickets,
         shaping: &shaping,
     };
-    let server = messaging_server(settings, &hub, &port, options.clone(), kept);
+    let server = messaging_server(settings, &hub, &port, options.clone(), kept)
+        .count_with(&listeners.connections[0].1);
     let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
     let server = started("messaging", server.start_on(sockets))?;
@@ -150,13 +151,14 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
             let telemetry = Telemetry::new(
                 Arc::clone(&hub),
                 Arc::clone(&port),
-                stats,
+                listeners.clone(),
                 memory.clone(),
                 reasons,
                 targets.clone(),
             );
             let served = Served::new(settings, (&hub, port), telemetry, targets, &shaping);
-            let (server, url) = start_rest(rest, settings, options, served.clone())?;
+            let counts = &listeners.connections[1].1;
+            let (server, url) = start_rest(rest, settings, options, served.clone(), counts)?;
             urls.insert(1, ("rest", url));
             Some((server, served))
         }
@@ -190,9 +192,10 @@ fn start_rest(
     settings: &Settings,
     options: http::Config,
     served: Served,
+    counts: &ConnectionCounts,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if rest.tls.is_some() { "https" } else { "http" };
-    let server = rest_server(rest, settings, options, served);
+    let server = rest_server(rest, settings, options, served).count_with(counts);
     let sockets = activated_or("REST", &rest.listen, || server.bind())?;
     let server = started("REST", server.start_on(sockets))?;
     rest.bound_to(server.address());
@@ -268,20 +271,6 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
         Some(drain) => drain.await,
         None => true,
     }
-}
-
-/// Counts of the messaging listener, once there is one.
-fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
-    let messaging = Arc::downgrade(messaging);
-    Arc::new(move || {
-        let running = messaging.upgrade();
-        running
-            .and_then(|server| {
-                let server = server.get()?;
-                Some((server.stats(), server.turned_away()))
-            })
-            .unwrap_or_default()
-    })
 }
 
 /// What the messaging listener had before a reload, and keeps.
