@@ -23,11 +23,13 @@ use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
 use tidewire_notify::{Notifier, Targets};
+use tidewire_telemetry::{LineLog, LogPlace};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
 use crate::{
     access::Access,
+    access_log,
     chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
@@ -117,6 +119,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
     let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
         .map_err(StartError::Blocks)?;
+    let log = LineLog::open(LogPlace::from_key(&settings.config.access_log).as_ref());
+    shaping.reasons.tell(log.map_err(StartError::AccessLog)?);
     let shaping = Arc::new(shaping);
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
@@ -241,6 +245,7 @@ impl Running {
         if let Err(error) = stopped.await {
             tracing::error!(%error, "the store was not closed properly");
         }
+        self.shaping.reasons.access_log().close();
         messaging && rest
     }
 }
@@ -367,7 +372,9 @@ fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
     Arc::new(move |refused| {
         let request = refused.request;
         let client = access.client(request.head.as_ref(), &request.peer);
-        reasons.refused_with(refused.refusal.status, &client);
+        let status = refused.refusal.status;
+        reasons.refused_with(status, &client);
+        access_log::refused(reasons.access_log(), client, request, status);
     })
 }
 

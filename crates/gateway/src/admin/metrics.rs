@@ -109,7 +109,7 @@ impl Snapshot {
         let dropped = self.gateway.sessions.log().dropped();
         let metric = ConstCounter::new(dropped);
         let kind = metric.metric_type();
-        let help = "Access log lines that found no room";
+        let help = "Access log lines that found no room, or could not be written";
         metric.encode(to.encode_descriptor("access_log_dropped", help, None, kind)?)
     }
 

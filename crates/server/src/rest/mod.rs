@@ -44,6 +44,7 @@ pub(crate) use self::idempotency::Idempotency;
 use self::{error::RestError, rights::Rights};
 use crate::{
     access::{Access, peer_of},
+    access_log::{self, Recorded},
     cors,
     credentials::CANNOT_TELL,
     health,
@@ -110,6 +111,14 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .layer(middleware::from_fn_with_state(
             rest.clone(),
             origin_and_server,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Recorded {
+                listener: "rest",
+                access: rest.access.clone(),
+                shaping: Arc::clone(&rest.shaping),
+            },
+            access_log::record,
         ))
         .with_state(rest)
 }

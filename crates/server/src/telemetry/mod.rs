@@ -167,11 +167,31 @@ impl Snapshot {
             "Requests that were refused, over HTTP and before a WebSocket was opened, by reason",
             self.reasons.refusals(),
         )?;
+        self.encode_answers(to)?;
         by_reason(
             to,
             "websockets_closed",
             "WebSockets that have ended, by reason",
             self.reasons.closes(),
+        )
+    }
+
+    fn encode_answers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = to.encode_descriptor(
+            "http_requests",
+            "HTTP requests that were answered, by listener and class of the status; WebSockets are none",
+            None,
+            ConstCounter::new(0_u64).metric_type(),
+        )?;
+        for ([listener, status], count) in self.reasons.answers() {
+            let labels = [("listener", listener), ("status", status)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        counter(
+            to,
+            "access_log_dropped",
+            "Access log lines that found no room, or could not be written",
+            self.reasons.access_log().dropped(),
         )
     }
 
