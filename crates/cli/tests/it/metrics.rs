@@ -241,8 +241,13 @@ fn every_metric_of_the_gateway_is_documented_and_every_documented_one_exists() {
         let socket = Client::new(&url).expect("a URL").connect().await;
         let _socket: WebSocket = socket.expect("it listens");
         let mut rest = Rest::connect(&admin).await.expect("it listens");
-        let answer = rest.get("/metrics").await.expect("it runs");
-        compare("tidewire_gateway_", &answer.body);
+        let scraped = loop {
+            let scraped = rest.get("/metrics").await.expect("it runs").body;
+            if scraped.contains("tidewire_gateway_sessions{") {
+                break scraped;
+            }
+        };
+        compare("tidewire_gateway_", &scraped);
         gateway.stop().await;
     });
 }
@@ -271,4 +276,34 @@ fn connections_turned_away_are_counted_by_listener() {
         }
         server.stop().await;
     });
+}
+
+/// The words of a file that are metrics of ours.
+fn named_in(file: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/grafana");
+    let text = fs::read_to_string(path.join(file)).expect("readable");
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_metric = |word: &&str| word.starts_with("tidewire_");
+    words.filter(is_metric).map(str::to_owned).collect()
+}
+
+#[test]
+fn dashboards_and_alerts_use_only_metrics_that_exist() {
+    let rows = documented("tidewire_").into_iter().chain(documented("tidewire_gateway_"));
+    let name = |row: String| row.split('`').nth(1).map(str::to_owned);
+    let known: BTreeSet<String> = rows.filter_map(name).collect();
+    for (file, at_least) in [("server.json", 25), ("gateway.json", 20), ("alerts.yml", 15)] {
+        let named = named_in(file);
+        assert!(named.len() >= at_least, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+        if file.ends_with("json") {
+            let path = format!("{}/../../docs/grafana/{file}", env!("CARGO_MANIFEST_DIR"));
+            let text = fs::read_to_string(path).expect("readable");
+            let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let panels = dashboard["panels"].as_array().expect("panels");
+            let ids: BTreeSet<_> = panels.iter().map(|it| it["id"].as_u64()).collect();
+            assert_eq!(ids.len(), panels.len(), "{file}: ids of panels");
+        }
+    }
 }
