@@ -289,10 +289,16 @@ fn named_in(file: &str) -> BTreeSet<String> {
 
 #[test]
 fn dashboards_and_alerts_use_only_metrics_that_exist() {
-    let rows = documented("tidewire_").into_iter().chain(documented("tidewire_gateway_"));
+    let rows = documented("tidewire_")
+        .into_iter()
+        .chain(documented("tidewire_gateway_"));
     let name = |row: String| row.split('`').nth(1).map(str::to_owned);
     let known: BTreeSet<String> = rows.filter_map(name).collect();
-    for (file, at_least) in [("server.json", 25), ("gateway.json", 20), ("alerts.yml", 15)] {
+    for (file, at_least) in [
+        ("server.json", 25),
+        ("gateway.json", 20),
+        ("alerts.yml", 15),
+    ] {
         let named = named_in(file);
         assert!(named.len() >= at_least, "{file}: {named:?}");
         let unknown: Vec<_> = named.difference(&known).collect();

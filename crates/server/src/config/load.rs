@@ -133,7 +133,7 @@ impl Config {
         effective.mailbox.clone_from(&running.mailbox);
         effective.events.clone_from(&running.events);
         effective.targets.clone_from(&running.targets);
-        effective.log.clone_from(&running.log);
+        effective.log.format = running.log.format;
         effective.access_log.clone_from(&running.access_log);
         let (server, rest) = (&mut effective.server, &mut effective.rest);
         server.listen.clone_from(&running.server.listen);
