@@ -134,7 +134,9 @@ async fn connections_above_the_limits_get_503() {
     let _second = connect(&url(&server)).await.unwrap();
     let error = connect(&url(&server)).await.unwrap_err();
     assert_eq!(error.status(), Some(503), "{error:?}");
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
+    // Each client is told another time of up to ten seconds.
+    let told = error.retry_after().unwrap();
+    assert!((1..=10).contains(&told.as_secs()), "{told:?}");
     drop(first);
     // The place is free as soon as the server has noticed.
     while connect(&url(&server)).await.is_err() {

@@ -20,22 +20,26 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Authority, Served, clients_usage, servers_usage};
 
+pub(super) fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(authority.ca()).unwrap();
+    roots.add(ca).unwrap();
+    roots
+}
+
 /// The settings of a client of our own, for what [`ClientTls`] cannot be made to do. It shows a
 /// certificate when asked.
 pub(super) fn raw_config(
     authority: &Authority,
     version: &'static SupportedProtocolVersion,
 ) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(authority.ca()).unwrap();
-    roots.add(ca).unwrap();
     let (certificate, key) = authority.sign("raw", &clients_usage());
     let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(authority))
         .with_client_auth_cert(chain, key)
         .unwrap()
 }
@@ -56,7 +60,10 @@ pub(crate) async fn connect_raw(tcp: TcpStream, authority: &Authority) -> TlsStr
     connector.connect(name, tcp).await.unwrap()
 }
 
-async fn connect(served: &Served, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(
+    served: &Served,
+    config: &Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(served.server.local_addr())
         .await
         .unwrap();
@@ -156,16 +163,26 @@ async fn handshake(served: &Served, config: &Arc<ClientConfig>) -> HandshakeKind
     session.handshake_kind().unwrap()
 }
 
-/// Asks for a WebSocket and reads the answer.
 pub(super) async fn upgrade(stream: &mut TlsStream<TcpStream>) {
+    assert!(is_upgraded(stream).await);
+}
+
+/// Asks for a WebSocket and reads the answer, if the server gives one.
+pub(super) async fn is_upgraded(stream: &mut TlsStream<TcpStream>) -> bool {
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return false;
+    }
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
+        match stream.read_u8().await {
+            Ok(byte) => answer.push(byte),
+            Err(_refused) => return false,
+        }
     }
     assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    true
 }
 
 #[tokio::test]

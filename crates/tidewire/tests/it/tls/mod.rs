@@ -7,6 +7,7 @@ mod danger; // nobody verifies
 mod keys; // private keys: passphrases, forms, file modes
 mod reload; // files that change
 mod handshake; // versions, ALPN, slow hellos
+mod bad_certificates; // what is shown where both sides verify, wrong in one thing each
 mod changed_hello; // hellos that were changed on their way
 mod ending; // connections that end without a close frame
 

@@ -8,12 +8,12 @@ use tidewire::{
 
 use super::{Authority, Served, clients_usage, echoes, servers_usage};
 
-fn mutual(authority: &Authority) -> ServerTlsBuilder {
+pub(super) fn mutual(authority: &Authority) -> ServerTlsBuilder {
     let identity = authority.identity("server", &servers_usage());
     ServerTls::builder(identity).client_ca_file(authority.ca())
 }
 
-fn with_serial(serial: u64) -> CertificateParams {
+pub(super) fn with_serial(serial: u64) -> CertificateParams {
     let mut params = clients_usage();
     params.serial_number = Some(SerialNumber::from(serial));
     params
