@@ -78,7 +78,9 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
             "/status",
             "/v1/events",
             "/v1/events/dead-letters",
-            "/v1/events/dead-letters/replay"
+            "/v1/events/dead-letters/replay",
+            "/v1/trace",
+            "/v1/trace/{id}",
         ]
     );
     for path in paths {
