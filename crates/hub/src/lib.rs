@@ -31,6 +31,7 @@ mod send_queue;
 // All of them together.
 mod error;
 mod dismissal; // live sessions seen, and ended, from outside
+mod peek; // mailboxes seen from outside
 mod events_out; // what other systems are told
 mod executor;
 mod fan_out;
@@ -60,6 +61,7 @@ pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use origin::{Accepted, OnSubmitted, RefusedRecipient};
+pub use peek::{OnMailboxPage, OnPeeked, Peeked, mailbox_user};
 pub use publication::Publication;
 pub use record::{EventRecord, EventRecordError, SessionEnd, SessionRecord};
 pub use send_queue::Mark;

@@ -24,9 +24,9 @@ use utoipa::{
 use utoipa_swagger_ui::Config;
 
 use super::{
-    Rest, blocks,
+    Rest, blocks, configuration,
     error::RestError,
-    events, handlers, purging,
+    events, handlers, mailboxes, overview, purging,
     schema::{
         BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
         Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
@@ -57,6 +57,10 @@ use super::{
         events::replay,
         trace::of_message,
         trace::of_user,
+        mailboxes::mailboxes,
+        mailboxes::messages,
+        overview::status,
+        configuration::config,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -84,6 +88,12 @@ use super::{
         trace::StepTrace,
         trace::UserTrace,
         trace::WaitingMessage,
+        mailboxes::Mailboxes,
+        mailboxes::MailboxData,
+        mailboxes::WaitingMessages,
+        mailboxes::WaitingData,
+        overview::StatusData,
+        configuration::ConfigData,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer

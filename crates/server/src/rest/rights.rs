@@ -14,12 +14,12 @@ use super::RestError;
 
 /// The caller.
 #[derive(Clone, Debug)]
-pub(super) struct Rights {
+pub(crate) struct Rights {
     identity: Arc<Identity>,
 }
 
 impl Rights {
-    pub(super) fn of(identity: Arc<Identity>) -> Self {
+    pub(crate) fn of(identity: Arc<Identity>) -> Self {
         Self { identity }
     }
 
@@ -29,7 +29,7 @@ impl Rights {
     }
 
     /// For what concerns all users.
-    pub(super) fn everything(&self) -> Result<(), RestError> {
+    pub(crate) fn everything(&self) -> Result<(), RestError> {
         if self.is_operator() {
             return Ok(());
         }
