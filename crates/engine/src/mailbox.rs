@@ -229,6 +229,10 @@ pub struct MailboxPage {
     pub next: Option<(u64, UserKey)>,
 }
 
+/// Called for each message that has left a mailbox because its time to live was over, with the mailbox's user and the
+/// message's offset; the same rules as for [`OnAppend`].
+pub type OnExpired = Arc<dyn Fn(&UserKey, u64) + Send + Sync>;
+
 /// Which messages a [`Mailbox::purge`] removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
@@ -308,6 +312,12 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
     fn mailboxes(&self, query: MailboxQuery, done: OnMailboxes) -> Result<(), SubmitError> {
         drop((query, done));
         Err(SubmitError::Closed)
+    }
+
+    /// From now on `told` is called for what expires; only the first one that is given is. For those who want to explain
+    /// why a message is gone: an adapter that does not know in time may leave it out, as this default does.
+    fn on_expired(&self, told: OnExpired) {
+        drop(told);
     }
 
     /// A snapshot of the store's counters.

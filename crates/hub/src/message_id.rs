@@ -28,11 +28,6 @@ impl MessageId {
         counter: 0,
     };
 
-    /// When it was drawn, in seconds since 1970.
-    pub fn unix_seconds(self) -> i64 {
-        i64::from(self.seconds)
-    }
-
     /// Bytes of the text form; in notifications see [`MessageId::write`].
     pub const TEXT_LEN: usize = 31;
 
@@ -46,6 +41,16 @@ impl MessageId {
             | u128::from(self.counter);
         let [_, _, bytes @ ..] = number.to_be_bytes();
         bytes
+    }
+
+    /// Rises by one from message to message.
+    pub(crate) fn counter_low(self) -> usize {
+        usize::try_from(self.counter).unwrap_or_default()
+    }
+
+    /// When it was drawn, in seconds since 1970.
+    pub fn unix_seconds(self) -> i64 {
+        i64::from(self.seconds)
     }
 
     pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {

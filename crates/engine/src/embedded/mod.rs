@@ -88,8 +88,8 @@ use self::{
 };
 use crate::{
     Append, DeadLetter, EventBatch, Mailbox, MailboxQuery, MailboxStats, NewEvent, OnAppend,
-    OnMailboxes, OnNewEvents, OnOutbox, OnPurge, OnRead, Outbox, OutboxStats, Purge, SubmitError,
-    TargetCursor, TargetName, TargetRegistration, UserKey,
+    OnExpired, OnMailboxes, OnNewEvents, OnOutbox, OnPurge, OnRead, Outbox, OutboxStats, Purge,
+    SubmitError, TargetCursor, TargetName, TargetRegistration, UserKey,
 };
 
 /// Durable mailboxes in one SQLite file.
@@ -287,6 +287,10 @@ impl Mailbox for SqliteMailbox {
 
     fn mailboxes(&self, query: MailboxQuery, done: OnMailboxes) -> Result<(), SubmitError> {
         self.shared.queue.push(Command::Mailboxes { query, done })
+    }
+
+    fn on_expired(&self, told: OnExpired) {
+        self.shared.outbox.on_expired(told);
     }
 
     fn stats(&self) -> MailboxStats {

@@ -135,6 +135,7 @@ impl Config {
         effective.mailbox.clone_from(&running.mailbox);
         effective.events.clone_from(&running.events);
         effective.targets.clone_from(&running.targets);
+        effective.trace.clone_from(&running.trace);
         effective.log.clone_from(&running.log);
         effective.admin.enabled = running.admin.enabled;
         effective.admin.listen.clone_from(&running.admin.listen);

@@ -31,7 +31,7 @@ use super::{
         BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
         Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
     },
-    sending, sessions,
+    sending, sessions, trace,
 };
 
 #[derive(OpenApi)]
@@ -59,6 +59,8 @@ use super::{
         mailboxes::messages,
         overview::status,
         configuration::config,
+        trace::of_message,
+        trace::of_user,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -87,6 +89,11 @@ use super::{
         mailboxes::WaitingData,
         overview::StatusData,
         configuration::ConfigData,
+        trace::MessageTrace,
+        trace::RecipientTrace,
+        trace::StepTrace,
+        trace::UserTrace,
+        trace::WaitingMessage,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer

@@ -20,6 +20,7 @@ mod blocks; // users who may not connect
 mod mailboxes; // how much waits for whom
 mod overview; // how the server stands
 mod configuration; // the keys it runs by
+mod trace; // what has become of a message
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 mod index; // where to find what
@@ -131,6 +132,8 @@ pub(crate) fn operator_routes() -> Router<Rest> {
         .route("/v1/mailboxes/messages", get(mailboxes::messages))
         .route("/v1/status", get(overview::status))
         .route("/v1/config", get(configuration::config))
+        .route("/v1/trace", get(trace::of_user))
+        .route("/v1/trace/{id}", get(trace::of_message))
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
         .layer(middleware::from_fn(in_time))
