@@ -117,11 +117,7 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
-    let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
-        .map_err(StartError::Blocks)?;
-    let log = LineLog::open(LogPlace::from_key(&settings.config.access_log).as_ref());
-    shaping.reasons.tell(log.map_err(StartError::AccessLog)?);
-    let shaping = Arc::new(shaping);
+    let shaping = shaping(settings)?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
@@ -188,6 +184,15 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets,
         shaping,
     })
+}
+
+/// Opens what clients are limited by, and where they are told of.
+fn shaping(settings: &Settings) -> Result<Arc<Shaping>, StartError> {
+    let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
+        .map_err(StartError::Blocks)?;
+    let log = LineLog::open(LogPlace::from_key(&settings.config.access_log).as_ref());
+    shaping.reasons.tell(log.map_err(StartError::AccessLog)?);
+    Ok(Arc::new(shaping))
 }
 
 /// Starts the REST listener; the text is its URL.

@@ -33,7 +33,7 @@ use crate::{
     access::Access,
     config::{AllowedOrigins, Overrides, load},
     shaping::{Rules, Shaping},
-    telemetry::Telemetry,
+    telemetry::{Listeners, Telemetry},
 };
 
 /// Keeps every append waiting.
@@ -100,7 +100,7 @@ fn api() -> (Router, Arc<Stuck>) {
     let telemetry = Telemetry::new(
         Arc::clone(&hub),
         Arc::clone(&mailbox),
-        Arc::new(Default::default),
+        Listeners::new(&Arc::default()),
         tidewire::memory::MemoryBudget::unlimited(),
         Arc::default(),
         targets.clone(),
