@@ -299,7 +299,7 @@ mod tests {
         let open = Open::File(OpenFile {
             path: PathBuf::from("/dev/null"),
             file: File::from(std::os::fd::OwnedFd::from(writer)),
-            looked_for: Instant::now() + Duration::from_secs(3600),
+            looked_for: Instant::now() + Duration::from_hours(1),
         });
         let of_writer = Arc::clone(&shared);
         thread::spawn(move || {
