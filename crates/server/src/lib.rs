@@ -28,9 +28,13 @@ pub mod store; // a copy of the store, and a look, from outside
 mod error; // why a server cannot start
 mod listening; // sockets of the listeners
 mod limits; // the settings as what bounds the parts
+mod messaging; // the listeners of the WebSocket side
 mod lifecycle; // start and graceful stop
+mod succession; // listeners and store from process to process
 mod reload; // another configuration for connections to come
 
 pub use error::StartError;
 pub use lifecycle::{Running, start};
 pub use reload::Reloaded;
+pub use succession::{Offered, start_or_take_over};
+pub use tidewire_handover::{HandoverError, Successor};

@@ -6,43 +6,39 @@
 
 use std::{
     fmt,
-    num::NonZeroUsize,
     path::Path,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, BodyLimits, Http},
     memory::MemoryBudget,
-    net::Address,
+    net::ConnectionCounts,
     service::{self, Workers},
-    ws::{ProxyProtocol, RefusalObserver, RunningServer, Server, ServerConfig},
+    ws::RunningServer,
 };
 use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
+use tidewire_handover::{Bound, HandoverSocket, Role};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
 use tidewire_notify::{Notifier, Targets};
+use tokio::task::JoinSet;
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
 use crate::{
-    access::Access,
-    chat::{Admission, Chat},
-    config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
+    config::{ListenerSettings, Settings},
     delivery_threads::DeliveryThreads,
-    echo::Echo,
     error::StartError,
-    limits::{
-        behaviour, connection_limits, echo_config, http_config, hub_config, limit, limits,
-        socket_config, store_config, unacknowledged_timeout,
-    },
-    listening::{activated_or, started},
+    limits::{connection_limits, http_config, hub_config, store_config},
+    listening::{given_or, started},
+    messaging::{Kept, access, messaging_server, messaging_urls, stats_of},
     rest::{self, Idempotency, Rest},
-    shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
-    telemetry::{ReadServerStats, Telemetry},
+    shaping::{Rules, Shaping, accept_rate, half_open_max},
+    telemetry::Telemetry,
     tickets::Tickets,
-    web,
 };
 
 /// A server that serves until [`stop`](Self::stop).
@@ -52,7 +48,8 @@ pub struct Running {
     pub(crate) mailbox: Arc<SqliteMailbox>,
     threads: Arc<DeliveryThreads>,
     notifier: Notifier,
-    pub(crate) messaging: Arc<OnceLock<RunningServer>>,
+    /// In the order of the settings.
+    pub(crate) messaging: Arc<OnceLock<Vec<RunningServer>>>,
     pub(crate) rest: Option<(RestServer, Served)>,
     urls: Vec<(&'static str, String)>,
     pub(crate) settings: Settings,
@@ -60,6 +57,8 @@ pub struct Running {
     pub(crate) memory: MemoryBudget,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) shaping: Arc<Shaping>,
+    /// Where a successor finds us.
+    pub(crate) handover: HandoverSocket,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
 }
@@ -113,6 +112,11 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    start_on(settings, &mut Vec::new())
+}
+
+/// As [`start`], on sockets that are bound already, where there are such; what is taken is gone from `given`.
+pub(crate) fn start_on(settings: &Settings, given: &mut Vec<Bound>) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
     let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
@@ -135,13 +139,19 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets: &tickets,
         shaping: &shaping,
     };
-    let server = messaging_server(settings, &hub, &port, options.clone(), kept);
-    let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
-    let server = started("messaging", server.start_on(sockets))?;
-    settings.server.bound_to(server.address());
-    messaging_urls(settings, server.address(), &mut urls);
-    messaging.get_or_init(|| server);
+    let (counts, mut servers) = (ConnectionCounts::default(), Vec::new());
+    for listening in settings.messaging() {
+        let server = messaging_server(settings, listening, (&hub, &port), options.clone(), kept);
+        let server = server.count_with(&counts);
+        let role = ("messaging", Role::Clients);
+        let sockets = given_or(given, role, &listening.listen, || server.bind())?;
+        let server = started("messaging", server.start_on(sockets))?;
+        listening.bound_to(server.address());
+        messaging_urls(settings, listening, server.address(), &mut urls);
+        servers.push(server);
+    }
+    messaging.get_or_init(|| servers);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
@@ -156,7 +166,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
                 targets.clone(),
             );
             let served = Served::new(settings, (&hub, port), telemetry, targets, &shaping);
-            let (server, url) = start_rest(rest, settings, options, served.clone())?;
+            let (server, url) = start_rest(rest, settings, options, served.clone(), given)?;
             urls.insert(1, ("rest", url));
             Some((server, served))
         }
@@ -167,6 +177,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tracing::warn!("{unclaimed}");
     }
     Ok(Running {
+        handover: HandoverSocket::default(),
         #[cfg(unix)]
         store_socket,
         hub,
@@ -190,10 +201,12 @@ fn start_rest(
     settings: &Settings,
     options: http::Config,
     served: Served,
+    given: &mut Vec<Bound>,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if rest.tls.is_some() { "https" } else { "http" };
     let server = rest_server(rest, settings, options, served);
-    let sockets = activated_or("REST", &rest.listen, || server.bind())?;
+    let role = ("REST", Role::Rest);
+    let sockets = given_or(given, role, &rest.listen, || server.bind())?;
     let server = started("REST", server.start_on(sockets))?;
     rest.bound_to(server.address());
     let url = server.address().url(scheme, "/");
@@ -221,11 +234,12 @@ impl Running {
     pub async fn stop(self) -> bool {
         #[cfg(unix)]
         drop(self.store_socket);
+        drop(self.handover);
         self.hub.stop_accepting();
         let drain = self.settings.config.server.drain_timeout;
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
         let (messaging, rest) = tokio::join!(
-            finished(messaging.map(|server| server.drain(drain))),
+            all_finished(messaging.unwrap_or_default(), drain),
             finished(self.rest.map(|(server, _served)| server.drain(drain)))
         );
         self.notifier.stop().await;
@@ -270,132 +284,11 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
     }
 }
 
-/// Counts of the messaging listener, once there is one.
-fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
-    let messaging = Arc::downgrade(messaging);
-    Arc::new(move || {
-        let running = messaging.upgrade();
-        running
-            .and_then(|server| {
-                let server = server.get()?;
-                Some((server.stats(), server.turned_away()))
-            })
-            .unwrap_or_default()
-    })
-}
-
-/// What the messaging listener had before a reload, and keeps.
-#[derive(Clone, Copy)]
-pub(crate) struct Kept<'a> {
-    pub(crate) memory: &'a MemoryBudget,
-    pub(crate) tickets: &'a Arc<Tickets>,
-    pub(crate) shaping: &'a Arc<Shaping>,
-}
-
-pub(crate) fn messaging_server(
-    settings: &Settings,
-    hub: &Arc<Hub>,
-    mailbox: &Arc<dyn Mailbox>,
-    options: http::Config,
-    kept: Kept<'_>,
-) -> Server {
-    let server = &settings.config.server;
-    let listening = &settings.server;
-    let access = access(listening, settings.allowed_origins.clone());
-    let mut config = socket_config(settings);
-    // The messaging connection pings by itself: its pongs prove more.
-    config.ping_interval = None;
-    let config = Arc::new(config);
-    let mut listener = ServerConfig::new(listening.listen.clone());
-    listener.unix.clone_from(&listening.unix);
-    listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
-        (Runtime::Pool, _) => Workers::Pool,
-        (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
-        (Runtime::PerCore, None) => Workers::per_core(),
-    };
-    listener.socket = Arc::clone(&config);
-    limit(kept.memory, settings);
-    listener.memory = kept.memory.clone();
-    listener.tls.clone_from(&listening.tls);
-    limits(settings, &mut listener);
-    listener
-        .proxy_protocol
-        .clone_from(&listening.proxy_protocol);
-    listener
-        .trusted_proxies
-        .clone_from(&listening.trusted_proxies);
-    listener.limits.write_timeout = unacknowledged_timeout(settings);
-    listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
-    listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
-    let router = web::router(
-        Arc::clone(hub),
-        Arc::clone(mailbox),
-        access.clone(),
-        Arc::clone(kept.tickets),
-        Arc::clone(kept.shaping),
-        server,
-    );
-    let chat = Arc::new(Chat::<Classic>::new(
-        Arc::clone(hub),
-        Admission {
-            access: access.clone(),
-            tickets: Arc::clone(kept.tickets),
-            shaping: Arc::clone(kept.shaping),
-            hook: hook(settings),
-        },
-        config,
-        behaviour(settings),
-    ));
-    let mut builder = Server::new(listener)
-        .route_shared(server.endpoint.clone(), chat.clone())
-        .route_shared(format!("{}/", server.endpoint), chat)
-        .on_refused(tell_refused(kept.shaping, &access))
-        .fallback(http::fallback(router, options));
-    if server.echo {
-        builder = builder.route(
-            "/echo",
-            Echo {
-                access,
-                shaping: Arc::clone(kept.shaping),
-                config: Arc::new(echo_config(settings)),
-            },
-        );
-    }
-    builder
-}
-
-/// The backend that is asked about connections; it is made anew with every reload, its secrets may have changed.
-fn hook(settings: &Settings) -> Option<Arc<Hook>> {
-    let checked = settings.shaping.hook.clone()?;
-    let config = &settings.config.server.connect_hook;
-    let hook = Hook::new(config, checked.url, &checked.secrets, checked.tls);
-    Some(Arc::new(hook))
-}
-
-/// Counts WebSocket requests that are refused before they become one.
-fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
-    let (reasons, access) = (Arc::clone(&shaping.reasons), access.clone());
-    Arc::new(move |refused| {
-        let request = refused.request;
-        let client = access.client(request.head.as_ref(), &request.peer);
-        reasons.refused_with(refused.refusal.status, &client);
-    })
-}
-
-fn messaging_urls(settings: &Settings, address: &Address, urls: &mut Vec<(&'static str, String)>) {
-    let server = &settings.config.server;
-    let (ws, http) = if settings.server.tls.is_some() {
-        ("wss", "https")
-    } else {
-        ("ws", "http")
-    };
-    urls.push(("messaging", address.url(ws, &server.endpoint)));
-    if server.web_chat {
-        urls.push(("web chat", address.url(http, "/")));
-    }
-    if server.echo {
-        urls.push(("echo", address.url(ws, "/echo")));
-    }
+/// Drains all at once; returns whether nothing was left.
+async fn all_finished(servers: Vec<RunningServer>, within: Duration) -> bool {
+    let drains = servers.into_iter().map(|server| server.drain(within));
+    let drained = drains.collect::<JoinSet<bool>>().join_all().await;
+    drained.into_iter().all(|finished| finished)
 }
 
 pub(crate) fn rest_server(
@@ -407,6 +300,7 @@ pub(crate) fn rest_server(
     let rest = &settings.config.rest;
     options.keep_alive = true;
     options.idle_timeout = rest.idle_timeout;
+    options.http2 = listening.http2;
     let access = access(listening, settings.allowed_origins.clone());
     let mut listener = service::Config::new(listening.listen.clone());
     listener.unix.clone_from(&listening.unix);
@@ -441,19 +335,4 @@ pub(crate) fn rest_server(
     };
     let router: Router = rest::router(state, &rest.auth);
     service::Server::new(listener, Http::new(router, options))
-}
-
-fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
-    Access {
-        // A browser speaks no PROXY protocol.
-        loopback_names_only: listening.listen.is_local()
-            && listening.auth.is_open()
-            && listening.proxy_protocol == ProxyProtocol::Off
-            && allowed_origins != AllowedOrigins::Any,
-        auth: listening.auth.clone(),
-        allowed_origins: Arc::new(allowed_origins),
-        secure: listening.tls.is_some(),
-        trusted_proxies: Arc::new(listening.trusted_proxies.clone()),
-        port: Arc::clone(&listening.bound_port),
-    }
 }

@@ -7,7 +7,7 @@ use tidewire_config::{Checker, Rule, tls_warnings};
 use tidewire_engine::embedded::Config as MailboxConfig;
 use tidewire_table::{Plain, Size, Value, format_duration, format_size};
 
-use super::{AllowedOrigins, Config, ListenerSettings, Settings, settings::Warning};
+use super::{AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig, settings::Warning};
 
 /// Checks the rules between keys. The listeners are `None` when they were wrong by
 /// themselves or are not served.
@@ -15,6 +15,7 @@ pub(super) fn agreement(
     check: &mut Checker<'_>,
     config: &Config,
     server: Option<&ListenerSettings>,
+    listeners: &[ListenerSettings],
     rest: Option<&ListenerSettings>,
     allowed_origins: &AllowedOrigins,
 ) {
@@ -34,25 +35,66 @@ pub(super) fn agreement(
             );
         }
         if is_exposed(&server.listen, server.auth.is_open()) {
-            exposed(check, config, "server", &server.listen);
+            exposed(
+                check,
+                config,
+                "server.listen",
+                "server.auth",
+                &server.listen,
+            );
         }
     }
+    for (index, listener) in listeners.iter().enumerate() {
+        if is_exposed(&listener.listen, listener.auth.is_open()) {
+            let key = format!("server.listeners[{index}].address");
+            exposed(check, config, &key, "server.auth", &listener.listen);
+        }
+    }
+    distinct(check, server, listeners, rest);
     if let Some(rest) = rest
         && is_exposed(&rest.listen, rest.auth.is_open())
     {
-        exposed(check, config, "rest", &rest.listen);
+        exposed(check, config, "rest.listen", "rest.auth", &rest.listen);
     }
     certificate_agreement(check, config, server, rest);
-    if let (Some(server), Some(rest)) = (server, rest) {
-        let other = "server.listen".to_owned();
-        let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
-        if let Some(port @ 1..) = port_of(&rest.listen)
-            && Some(port) == port_of(&server.listen)
-        {
-            check.complain("rest.listen", Rule::PortTaken { port, other });
-        } else if rest.listen.is_unix() && rest.listen == server.listen {
-            let socket = rest.listen.to_string();
-            check.complain("rest.listen", Rule::SocketTaken { socket, other });
+}
+
+/// No two listeners may have one port or socket.
+fn distinct(
+    check: &mut Checker<'_>,
+    server: Option<&ListenerSettings>,
+    listeners: &[ListenerSettings],
+    rest: Option<&ListenerSettings>,
+) {
+    let listeners = listeners.iter().enumerate().map(|(index, listener)| {
+        let key = format!("server.listeners[{index}].address");
+        (key, &listener.listen)
+    });
+    let first = server.map(|server| ("server.listen".to_owned(), &server.listen));
+    let last = rest.map(|rest| ("rest.listen".to_owned(), &rest.listen));
+    let all: Vec<_> = first.into_iter().chain(listeners).chain(last).collect();
+    let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
+    for (index, (key, address)) in all.iter().enumerate() {
+        for (other, taken) in all.iter().take(index) {
+            let other = other.clone();
+            // The same port of two addresses is fine, unless one of them is all addresses.
+            let (one, two) = (address.socket_addr(), taken.socket_addr());
+            let meet = one.zip(two).is_some_and(|(one, two)| {
+                let all = one.ip().is_unspecified() || two.ip().is_unspecified();
+                one.ip() == two.ip() || all || key == "rest.listen"
+            });
+            if meet
+                && let Some(port @ 1..) = port_of(address)
+                && Some(port) == port_of(taken)
+            {
+                check.complain(key, Rule::PortTaken { port, other });
+                break;
+            }
+            if address.is_unix() && address == taken {
+                let socket = address.to_string();
+                check.complain(key, Rule::SocketTaken { socket, other });
+                break;
+            }
         }
     }
 }
@@ -64,11 +106,13 @@ fn certificate_agreement(
     server: Option<&ListenerSettings>,
     rest: Option<&ListenerSettings>,
 ) {
-    for (table, listener, tls) in [
-        ("server", server, &config.server.tls),
-        ("rest", rest, &config.rest.tls),
+    let asks = |tls: &TlsConfig| tls.enabled && !tls.client_ca.is_empty();
+    let mut listeners = config.server.listeners.iter();
+    let server_asks = asks(&config.server.tls) || listeners.any(|listener| asks(&listener.tls));
+    for (table, listener, asks) in [
+        ("server", server, server_asks),
+        ("rest", rest, asks(&config.rest.tls)),
     ] {
-        let asks = tls.enabled && !tls.client_ca.is_empty();
         if !asks && listener.is_some_and(|listener| listener.auth.uses_certificates()) {
             let message = format!("type `certificate` needs {table}.tls.client_ca");
             check.complain(&format!("{table}.auth"), Rule::AuthTable { message });
@@ -76,15 +120,15 @@ fn certificate_agreement(
     }
 }
 
-fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: &Address) {
+fn exposed(check: &mut Checker<'_>, config: &Config, key: &str, auth: &str, listen: &Address) {
     if config.server.public_without_auth {
         return;
     }
     check.complain(
-        &format!("{table}.listen"),
+        key,
         Rule::PublicWithoutAuth {
             listen: listen.to_string(),
-            auth: format!("{table}.auth"),
+            auth: auth.to_owned(),
             unless: Some("server.public_without_auth".to_owned()),
         },
     );
@@ -171,7 +215,9 @@ impl Settings {
     pub(super) fn dangers(&self) -> Vec<Warning> {
         let config = &self.config;
         let rest = self.rest.as_ref();
-        let exposed = is_exposed(&self.server.listen, self.server.auth.is_open())
+        let exposed = self
+            .messaging()
+            .any(|listener| is_exposed(&listener.listen, listener.auth.is_open()))
             || rest.is_some_and(|rest| is_exposed(&rest.listen, rest.auth.is_open()));
         let any_origin = self.allowed_origins == AllowedOrigins::Any;
         let is_ambient = self.server.auth.uses_ambient_credentials();
@@ -203,8 +249,11 @@ impl Settings {
             ("server.tls", Some(&self.server), &config.server.tls),
             ("rest.tls", rest, &config.rest.tls),
         ];
+        let further = self.listeners.iter().zip(&config.server.listeners);
+        let further =
+            further.map(|(listener, keys)| ("server.listeners.tls", Some(listener), &keys.tls));
         let now = SystemTime::now();
-        for (at, listener, files) in listeners {
+        for (at, listener, files) in listeners.into_iter().chain(further) {
             let tls = listener.and_then(|listener| listener.tls.as_ref());
             let warnings =
                 tls.map(|tls| tls_warnings(at, tls, files.danger_allow_exposed_key, now));
