@@ -289,7 +289,7 @@ async fn hand_over(
     serving: String,
 ) -> anyhow::Result<HandedOver> {
     let pid = successor.pid();
-    let succeeded = running.succeed(successor, offered).await;
+    let succeeded = Box::pin(running.succeed(successor, offered)).await;
     match succeeded.context("cannot serve again")? {
         None => Ok(HandedOver::Gone(pid)),
         Some(running) => {

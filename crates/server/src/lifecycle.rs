@@ -140,17 +140,8 @@ pub(crate) fn start_on(settings: &Settings, given: &mut Vec<Bound>) -> Result<Ru
         shaping: &shaping,
     };
     let answers = options.answers.clone();
-    let (counts, mut servers) = (ConnectionCounts::default(), Vec::new());
-    for listening in settings.messaging() {
-        let server = messaging_server(settings, listening, (&hub, &port), options.clone(), kept);
-        let server = server.count_with(&counts);
-        let role = ("messaging", Role::Clients);
-        let sockets = given_or(given, role, &listening.listen, || server.bind())?;
-        let server = started("messaging", server.start_on(sockets))?;
-        listening.bound_to(server.address());
-        messaging_urls(settings, listening, server.address(), &mut urls);
-        servers.push(server);
-    }
+    let ports = (&hub, &port);
+    let servers = start_messaging(settings, ports, &options, kept, given, &mut urls)?;
     messaging.get_or_init(|| servers);
     let rest = match &settings.rest {
         None => None,
@@ -193,6 +184,29 @@ pub(crate) fn start_on(settings: &Settings, given: &mut Vec<Bound>) -> Result<Ru
         tickets,
         shaping,
     })
+}
+
+/// Starts the messaging listeners, in the order of the settings.
+fn start_messaging(
+    settings: &Settings,
+    ports: (&Arc<Hub>, &Arc<dyn Mailbox>),
+    options: &http::Config,
+    kept: Kept<'_>,
+    given: &mut Vec<Bound>,
+    urls: &mut Vec<(&'static str, String)>,
+) -> Result<Vec<RunningServer>, StartError> {
+    let (counts, mut servers) = (ConnectionCounts::default(), Vec::new());
+    for listening in settings.messaging() {
+        let server = messaging_server(settings, listening, ports, options.clone(), kept);
+        let server = server.count_with(&counts);
+        let role = ("messaging", Role::Clients);
+        let sockets = given_or(given, role, &listening.listen, || server.bind())?;
+        let server = started("messaging", server.start_on(sockets))?;
+        listening.bound_to(server.address());
+        messaging_urls(settings, listening, server.address(), urls);
+        servers.push(server);
+    }
+    Ok(servers)
 }
 
 /// Starts the REST listener; the text is its URL.
