@@ -1,4 +1,4 @@
-// What `server.deflate`, `server.http2` and `rest.http2` promise, with the package `ws`, Node's own `http2` and curl.
+// What `server.http2` and `rest.http2` promise, with Node's own `http2` and curl.
 //
 //   SERVER_BIN=../../../target/debug/tidewire node --test server-http2.test.mjs
 import assert from "node:assert/strict";
@@ -7,15 +7,12 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
-import WebSocket from "ws";
 
 import { GUARD_MS, Server, guard } from "./server.mjs";
 
 const config = `
 [server]
 http2 = true
-[server.deflate]
-enabled = true
 [rest]
 http2 = true
 [chat]
@@ -29,20 +26,6 @@ before(async () => {
 after(() => server.remove());
 
 const message = (user, text) => JSON.stringify({ type: "text", sender: user, recipients: [user], text });
-
-test("ws has long messages compressed, both ways", async () => {
-  const ws = new WebSocket(`${server.messaging}?id=7`, { perMessageDeflate: { threshold: 0 } });
-  await guard(once(ws, "open"), "the handshake");
-  assert.match(ws.extensions, /^permessage-deflate/);
-  for (let round = 0; round < 3; round++) {
-    const text = `${round} ${"again and again ".repeat(5000)}`;
-    ws.send(message(7, text));
-    const [received] = await guard(once(ws, "message"), "the copy");
-    assert.equal(JSON.parse(received).text, text);
-  }
-  ws.close();
-  await guard(once(ws, "close"), "the close");
-});
 
 test("a WebSocket over HTTP/2 without TLS is a session like others", async () => {
   const session = http2.connect(server.messaging.replace("ws://", "http://"));

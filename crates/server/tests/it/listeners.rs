@@ -1,6 +1,6 @@
-//! Several listeners, compression, HTTP/2, and clients that speak something else than the listener.
+//! Several listeners, HTTP/2, and clients that speak something else than the listener.
 
-use tidewire::ws::{Client, Config, DeflateConfig};
+use tidewire::ws::Client;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -52,27 +52,6 @@ async fn further_listeners_serve_the_same_users() {
     assert!(text(&mut first).await.contains("over HTTP/2"));
     let client = Client::new(&format!("{}?id=9", urls[1])).unwrap();
     assert!(client.http2().connect().await.is_err(), "off by default");
-}
-
-#[tokio::test]
-async fn messages_are_compressed_for_clients_that_ask_where_it_is_configured() {
-    let long = "the same again ".repeat(1000);
-    for (toml, expected) in [
-        ("[chat]\nsend_back = true", false),
-        (
-            "[server.deflate]\nenabled = true\n[chat]\nsend_back = true",
-            true,
-        ),
-    ] {
-        let desk = Desk::start(toml);
-        let mut config = Config::default();
-        config.deflate = Some(DeflateConfig::default());
-        let mut socket = desk.client("7").config(config).connect().await.unwrap();
-        socket.send(envelope("7", "7", &long)).await.unwrap();
-        assert!(text(&mut socket).await.contains(&long));
-        let (received, _sent) = socket.bytes_moved();
-        assert_eq!(received < 8000, expected, "{received} bytes");
-    }
 }
 
 #[tokio::test]
