@@ -187,6 +187,10 @@ pub type OnRead = Box<dyn FnOnce(Result<Batch, ReadError>) + Send>;
 /// Called once with how many messages a purge has removed; the same rules as for [`OnAppend`].
 pub type OnPurge = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
 
+/// Called for each message that has left a mailbox because its time to live was over, with the mailbox's user and the
+/// message's offset; the same rules as for [`OnAppend`].
+pub type OnExpired = Arc<dyn Fn(&UserKey, u64) + Send + Sync>;
+
 /// Which messages a [`Mailbox::purge`] removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
@@ -256,6 +260,12 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SubmitError`]: not taken, `done` is dropped uncalled.
     fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError>;
+
+    /// From now on `told` is called for what expires; only the first one that is given is. For those who want to explain
+    /// why a message is gone: an adapter that does not know in time may leave it out, as this default does.
+    fn on_expired(&self, told: OnExpired) {
+        drop(told);
+    }
 
     /// A snapshot of the store's counters.
     fn stats(&self) -> MailboxStats;

@@ -41,6 +41,8 @@ mod reading;
 mod session_table;
 mod stats;
 mod submission;
+mod trace; // what has become of messages
+mod tracing_of; // who asks for it
 mod user_stats;
 // A connection's handle on all of this.
 mod session;
@@ -62,5 +64,7 @@ pub use record::{EventRecord, EventRecordError, SessionEnd, SessionRecord};
 pub use send_queue::Mark;
 pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;
+pub use trace::{Departure, TraceConfig, TraceEntry, TraceStats, TraceStep};
+pub use tracing_of::{OnWaiting, Waiting, WaitingPage};
 pub use user_id::{UserId, UserIdError};
 pub use user_stats::Stat;

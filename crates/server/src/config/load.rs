@@ -133,6 +133,7 @@ impl Config {
         effective.mailbox.clone_from(&running.mailbox);
         effective.events.clone_from(&running.events);
         effective.targets.clone_from(&running.targets);
+        effective.trace.clone_from(&running.trace);
         effective.log.clone_from(&running.log);
         let (server, rest) = (&mut effective.server, &mut effective.rest);
         server.listen.clone_from(&running.server.listen);

@@ -49,6 +49,7 @@ table! {
         mailbox: tidewire_engine::embedded::Config as Nested;
         events: tidewire_notify::EventsConfig as Nested;
         targets: Vec<tidewire_notify::TargetConfig> as Tables, example "[[targets]]";
+        trace: tidewire_hub::TraceConfig as Nested;
         log: LogConfig as Nested;
     }
 }

@@ -31,7 +31,7 @@ use super::{
         BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
         Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
     },
-    sending, sessions,
+    sending, sessions, trace,
 };
 
 #[derive(OpenApi)]
@@ -55,6 +55,8 @@ use super::{
         events::list,
         events::forget,
         events::replay,
+        trace::of_message,
+        trace::of_user,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -77,6 +79,11 @@ use super::{
         events::Letter,
         events::Removed,
         events::Replayed,
+        trace::MessageTrace,
+        trace::RecipientTrace,
+        trace::StepTrace,
+        trace::UserTrace,
+        trace::WaitingMessage,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer

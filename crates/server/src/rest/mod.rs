@@ -17,6 +17,7 @@ mod purging; // removing what waits
 mod parameters; // queries of requests that change something
 mod sessions; // who is connected, and their end
 mod blocks; // users who may not connect
+mod trace; // what has become of a message
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 mod index; // where to find what
@@ -89,6 +90,8 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
             "/v1/events/dead-letters",
             get(events::list).delete(events::forget),
         )
+        .route("/v1/trace", get(trace::of_user))
+        .route("/v1/trace/{id}", get(trace::of_message))
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
         .layer(middleware::from_fn(in_time))

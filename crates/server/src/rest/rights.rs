@@ -48,6 +48,14 @@ impl Rights {
         Err(RestError::new(403, "these credentials are another user's"))
     }
 
+    /// The user besides whom the caller sees nothing, if there is one.
+    pub(super) fn bound_user(&self) -> Option<UserId> {
+        if self.is_operator() {
+            return None;
+        }
+        self.identity.user().and_then(|user| user.parse().ok())
+    }
+
     /// Whom it may send to; an administrator to everybody.
     pub(super) fn send_to(&self) -> &Scope {
         if self.identity.is_admin() {

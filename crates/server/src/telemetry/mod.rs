@@ -85,6 +85,7 @@ impl Collector for Snapshot {
         self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
         self.encode_store(&mut encoder)?;
+        self.encode_trace(&mut encoder)?;
         events::encode(&mut encoder, &self.targets, self.hub.events_lost())
     }
 }
@@ -289,6 +290,24 @@ impl Snapshot {
             stats.commits,
         )?;
         self.encode_store_state(to)
+    }
+
+    fn encode_trace(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.hub.trace_stats();
+        let bytes = ConstGauge::new(stats.bytes);
+        let kind = bytes.metric_type();
+        bytes.encode(to.encode_descriptor(
+            "trace",
+            "Memory for what has become of messages",
+            Some(&Unit::Bytes),
+            kind,
+        )?)?;
+        counter(
+            to,
+            "trace_dropped",
+            "Steps of messages that were forgotten before their time, because the memory was used up",
+            stats.dropped,
+        )
     }
 
     fn encode_store_state(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
