@@ -1,7 +1,8 @@
 //! `tidewire serve`: runs the server until a signal.
 //!
 //! The first SIGTERM or Ctrl-C stops it gracefully; a second one ends the process at once, which
-//! loses nothing that was accepted. Before the server is ready the first one ends it at once. SIGHUP reads
+//! loses nothing that was accepted. SIGUSR2 starts a new process, which takes listeners and store over; so does any that is
+//! started with the same `server.handover`. Before the server is ready the first one ends it at once. SIGHUP reads
 //! configuration and certificates again; what is wrong is told, and the old ones stay.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use tidewire_server::{
-    Running,
+    Offered, Running, Successor,
     config::{Overrides, Runtime, Settings, load_from_process, reload_from_process},
 };
 
@@ -22,14 +23,15 @@ use crate::{
     output,
     report::{self, WrongUsage},
     service_manager::{self, Watchdog},
-    signals::{Hangup, Hangups, Signals},
+    signals::{Asked, Hangup, Hangups, Signals},
+    upgrade::NewProcess,
 };
 
 /// Run the messaging server.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = concat!(
     "When ready, the server prints one line per URL. SIGHUP reads configuration and certificates ",
-    "again. SIGTERM or Ctrl-C stops it gracefully; a second one ends it at once. Options go before TIDEWIRE_ environment variables, those go ",
+    "again. SIGUSR2 starts a new process, which takes over (`server.handover`). SIGTERM or Ctrl-C stops it gracefully; a second one ends it at once. Options go before TIDEWIRE_ environment variables, those go ",
     "before the file. RUST_LOG goes before log.level.\n\n",
     "EXAMPLES\n",
     "  tidewire serve\n",
@@ -233,8 +235,10 @@ async fn run_on(
     signals: &mut Signals,
     hangups: &mut Hangups,
 ) -> anyhow::Result<ExitCode> {
+    let mut new_process = NewProcess::new(settings.config.server.handover.is_some());
+    let mut upgrades = Asked::to_upgrade().context("cannot listen for signals")?;
     // Checking a large store takes a while and blocks its thread.
-    let start = pool.spawn_blocking(move || tidewire_server::start(&settings));
+    let start = pool.spawn(tidewire_server::start_or_take_over(settings));
     let mut running = tokio::select! {
         started = start => started
             .context("the start failed")?
@@ -244,11 +248,11 @@ async fn run_on(
     output::print_urls(running.urls()).context("cannot print the URLs")?;
     let serving = service_manager::serving(running.urls());
     service_manager::ready(&serving);
-    {
+    let watchdog = {
         // It tells that these threads live.
         let _pool = pool.enter();
-        Watchdog::start();
-    }
+        Watchdog::start()
+    };
     let signal = loop {
         tokio::select! {
             signal = signals.next() => break signal,
@@ -259,9 +263,76 @@ async fn run_on(
                     signal = signals.next() => break signal,
                 },
             },
+            () = upgrades.next() => new_process.start(),
+            ended = new_process.ended() => NewProcess::tell(ended),
+            mut successor = running.successor() => {
+                let offered = tokio::select! {
+                    offered = running.offer(&mut successor) => offered,
+                    signal = signals.next() => break signal,
+                };
+                let Some(offered) = offered else { continue };
+                let handing_over = pool.spawn(hand_over(running, successor, offered, serving.clone()));
+                running = tokio::select! {
+                    handed = handing_over => match handed.context("the hand-over failed")?? {
+                        HandedOver::GoOn(running) => *running,
+                        HandedOver::Gone(pid) => return Ok(gone(pid, &watchdog)),
+                    },
+                    signal = signals.next() => {
+                        tracing::info!(signal, "stopped while handing over");
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                };
+            }
         }
     };
     tracing::info!(signal, "stopping");
+    stop(pool, running, signals).await
+}
+
+/// The outcome of a hand-over.
+enum HandedOver {
+    /// The process with this number, where it is known, serves.
+    Gone(Option<u32>),
+    /// It has ended before.
+    GoOn(Box<Running>),
+}
+
+/// Lets go of everything for a process that is ready.
+async fn hand_over(
+    running: Running,
+    successor: Successor,
+    offered: Offered,
+    serving: String,
+) -> anyhow::Result<HandedOver> {
+    let pid = successor.pid();
+    let succeeded = Box::pin(running.succeed(successor, offered)).await;
+    match succeeded.context("cannot serve again")? {
+        None => Ok(HandedOver::Gone(pid)),
+        Some(running) => {
+            service_manager::ready(&serving);
+            Ok(HandedOver::GoOn(Box::new(running)))
+        }
+    }
+}
+
+/// Everything is another process's.
+fn gone(pid: Option<u32>, watchdog: &Watchdog) -> ExitCode {
+    if let Some(pid) = pid.filter(|pid| service_manager::is_of_our_service(*pid)) {
+        // Whatever we said now would be taken for word of the service as a whole.
+        watchdog.stop();
+        service_manager::main_process(pid);
+    } else {
+        service_manager::stopping("handed over");
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+async fn stop(
+    pool: &tokio::runtime::Runtime,
+    running: Running,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
     service_manager::stopping("stopping: connections are being closed");
     // A task of its own, so that a second signal need not wait for it to be dropped.
     let stop = pool.spawn(running.stop());

@@ -30,7 +30,9 @@ impl NewProcess {
     #[cfg(unix)]
     pub(crate) fn start(&mut self) {
         if !self.is_possible {
-            tracing::warn!("SIGUSR2: no new process without the setting \"handover\"");
+            tracing::warn!(
+                "SIGUSR2: no new process without the setting \"handover\" (of a server: \"server.handover\")"
+            );
             return;
         }
         if self.child.is_some() {

@@ -23,9 +23,10 @@ mod admin; // what the operator sees and does
 mod lifecycle; // start, reload, hand over, drain, stop
 
 pub use admin::{NobodyOwns, Outcome, Owner};
-pub use error::{HandoverError, StartError};
+pub use error::StartError;
 pub use lifecycle::{
     Changed, Event, Load, Observer, Operator, Reloaded, Requests, Running, start,
     start_or_take_over,
 };
 pub use process::state::{ProcessPhase, ProcessState};
+pub use tidewire_handover::HandoverError;

@@ -26,6 +26,9 @@ pub enum StartError {
         /// Why.
         source: tidewire::ws::StartError,
     },
+    /// The process that runs cannot be succeeded, or none could succeed this one.
+    #[error("cannot take over")]
+    Handover(#[from] tidewire_handover::HandoverError),
     /// The system has no threads for deliveries.
     #[error("cannot start the threads that deliver messages")]
     Threads(#[source] io::Error),

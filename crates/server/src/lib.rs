@@ -31,9 +31,13 @@ mod error; // why a server cannot start
 mod listening; // sockets of the listeners
 mod limits; // the settings as what bounds the parts
 mod served; // what the API keeps for as long as the server lives
+mod messaging; // the listeners of the WebSocket side
 mod lifecycle; // start and graceful stop
+mod succession; // listeners and store from process to process
 mod reload; // another configuration for connections to come
 
 pub use error::StartError;
 pub use lifecycle::{Running, start};
 pub use reload::Reloaded;
+pub use succession::{Offered, start_or_take_over};
+pub use tidewire_handover::{HandoverError, Successor};

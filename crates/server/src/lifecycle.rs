@@ -5,46 +5,42 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
-    num::NonZeroUsize,
     path::Path,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, Http},
     memory::MemoryBudget,
-    net::{Address, ConnectionCounts},
+    net::ConnectionCounts,
     service::{self, Workers},
-    ws::{ProxyProtocol, RefusalObserver, RunningServer, Server, ServerConfig},
+    ws::RunningServer,
 };
 use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
+use tidewire_handover::{Bound, HandoverSocket, Role};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
 use tidewire_notify::Notifier;
 use tidewire_telemetry::{LineLog, LogPlace};
+use tokio::task::JoinSet;
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
 use crate::{
-    access::Access,
-    access_log, admin,
-    chat::{Admission, Chat},
-    config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
+    admin,
+    config::{ListenerSettings, Settings},
     delivery_threads::DeliveryThreads,
-    echo::Echo,
     error::StartError,
-    limits::{
-        behaviour, connection_limits, echo_config, http_config, hub_config, limit, limits,
-        socket_config, store_config, unacknowledged_timeout,
-    },
-    listening::{activated_or, started},
+    limits::{connection_limits, http_config, hub_config, store_config},
+    listening::{given_or, started},
+    messaging::{Kept, access, messaging_server, messaging_urls},
     rest,
     served::Served,
-    shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
+    shaping::{Rules, Shaping, accept_rate, half_open_max},
     telemetry::Listeners,
     tickets::Tickets,
-    web,
 };
 
 /// A server that serves until [`stop`](Self::stop).
@@ -54,7 +50,8 @@ pub struct Running {
     pub(crate) mailbox: Arc<SqliteMailbox>,
     threads: Arc<DeliveryThreads>,
     notifier: Notifier,
-    pub(crate) messaging: Arc<OnceLock<RunningServer>>,
+    /// In the order of the settings.
+    pub(crate) messaging: Arc<OnceLock<Vec<RunningServer>>>,
     pub(crate) rest: Option<RestServer>,
     pub(crate) admin: Option<RestServer>,
     pub(crate) served: Served,
@@ -64,6 +61,8 @@ pub struct Running {
     pub(crate) memory: MemoryBudget,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) shaping: Arc<Shaping>,
+    /// Where a successor finds us.
+    pub(crate) handover: HandoverSocket,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
 }
@@ -79,6 +78,11 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    start_on(settings, &mut Vec::new())
+}
+
+/// As [`start`], on sockets that are bound already, where there are such; what is taken is gone from `given`.
+pub(crate) fn start_on(settings: &Settings, given: &mut Vec<Bound>) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
     let shaping = shaping(settings)?;
@@ -99,23 +103,19 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets: &tickets,
         shaping: &shaping,
     };
-    let server = messaging_server(settings, &hub, &port, options.clone(), kept)
-        .count_with(&listeners.connections[0].1);
-    let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
-    let server = started("messaging", server.start_on(sockets))?;
-    settings.server.bound_to(server.address());
-    messaging_urls(settings, server.address(), &mut urls);
-    messaging.get_or_init(|| server);
+    let ports = (&hub, &port);
+    let counts = listeners.counts();
+    let servers = start_messaging(settings, ports, (&options, counts), kept, given, &mut urls)?;
+    messaging.get_or_init(|| servers);
     let targets = notifier.targets();
-    let kept = (listeners.clone(), &memory);
-    let served = Served::new(settings, (&hub, port), kept, targets, &shaping);
+    let counted = (listeners.clone(), &memory);
+    let served = Served::new(settings, (&hub, port), counted, targets, &shaping);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
-            let counts = &listeners.connections[1].1;
-            let (server, url) =
-                start_rest(rest, settings, options.clone(), served.clone(), counts)?;
+            let kept = (options.clone(), served.clone());
+            let (server, url) = start_rest(rest, settings, kept, listeners.rest(), given)?;
             urls.insert(1, ("rest", url));
             Some(server)
         }
@@ -123,13 +123,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let admin = match &settings.admin {
         None => None,
         Some(admin) => {
-            let (server, url) = admin::start(
-                admin,
-                settings,
-                options,
-                served.clone(),
-                &listeners.connections[2].1,
-            )?;
+            let kept = (options, served.clone());
+            let (server, url) = admin::start(admin, settings, kept, listeners.admin(), given)?;
             urls.push(("admin", url));
             Some(server)
         }
@@ -140,6 +135,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tracing::warn!("{unclaimed}");
     }
     Ok(Running {
+        handover: HandoverSocket::default(),
         #[cfg(unix)]
         store_socket,
         hub,
@@ -168,17 +164,41 @@ fn shaping(settings: &Settings) -> Result<Arc<Shaping>, StartError> {
     Ok(Arc::new(shaping))
 }
 
+/// Starts the messaging listeners, in the order of the settings.
+fn start_messaging(
+    settings: &Settings,
+    ports: (&Arc<Hub>, &Arc<dyn Mailbox>),
+    (options, counts): (&http::Config, &ConnectionCounts),
+    kept: Kept<'_>,
+    given: &mut Vec<Bound>,
+    urls: &mut Vec<(&'static str, String)>,
+) -> Result<Vec<RunningServer>, StartError> {
+    let mut servers = Vec::new();
+    for listening in settings.messaging() {
+        let server = messaging_server(settings, listening, ports, options.clone(), kept);
+        let server = server.count_with(counts);
+        let role = ("messaging", Role::Clients);
+        let sockets = given_or(given, role, &listening.listen, || server.bind())?;
+        let server = started("messaging", server.start_on(sockets))?;
+        listening.bound_to(server.address());
+        messaging_urls(settings, listening, server.address(), urls);
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
 /// Starts the REST listener; the text is its URL.
 fn start_rest(
     rest: &ListenerSettings,
     settings: &Settings,
-    options: http::Config,
-    served: Served,
+    (options, served): (http::Config, Served),
     counts: &ConnectionCounts,
+    given: &mut Vec<Bound>,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if rest.tls.is_some() { "https" } else { "http" };
     let server = rest_server(rest, settings, options, served).count_with(counts);
-    let sockets = activated_or("REST", &rest.listen, || server.bind())?;
+    let role = ("REST", Role::Rest);
+    let sockets = given_or(given, role, &rest.listen, || server.bind())?;
     let server = started("REST", server.start_on(sockets))?;
     rest.bound_to(server.address());
     let url = server.address().url(scheme, "/");
@@ -206,12 +226,13 @@ impl Running {
     pub async fn stop(self) -> bool {
         #[cfg(unix)]
         drop(self.store_socket);
+        drop(self.handover);
         self.hub.stop_accepting();
         let drain = self.settings.config.server.drain_timeout;
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
         drop(self.served);
         let (messaging, rest, admin) = tokio::join!(
-            finished(messaging.map(|server| server.drain(drain))),
+            all_finished(messaging.unwrap_or_default(), drain),
             finished(self.rest.map(|server| server.drain(drain))),
             finished(self.admin.map(|server| server.drain(drain)))
         );
@@ -258,120 +279,11 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
     }
 }
 
-/// What the messaging listener had before a reload, and keeps.
-#[derive(Clone, Copy)]
-pub(crate) struct Kept<'a> {
-    pub(crate) memory: &'a MemoryBudget,
-    pub(crate) tickets: &'a Arc<Tickets>,
-    pub(crate) shaping: &'a Arc<Shaping>,
-}
-
-pub(crate) fn messaging_server(
-    settings: &Settings,
-    hub: &Arc<Hub>,
-    mailbox: &Arc<dyn Mailbox>,
-    options: http::Config,
-    kept: Kept<'_>,
-) -> Server {
-    let server = &settings.config.server;
-    let listening = &settings.server;
-    let access = access(listening, settings.allowed_origins.clone());
-    let mut config = socket_config(settings);
-    // The messaging connection pings by itself: its pongs prove more.
-    config.ping_interval = None;
-    let config = Arc::new(config);
-    let mut listener = ServerConfig::new(listening.listen.clone());
-    listener.unix.clone_from(&listening.unix);
-    listener.workers = match (server.runtime, NonZeroUsize::new(server.workers)) {
-        (Runtime::Pool, _) => Workers::Pool,
-        (Runtime::PerCore, Some(count)) => Workers::PerCore(count),
-        (Runtime::PerCore, None) => Workers::per_core(),
-    };
-    listener.socket = Arc::clone(&config);
-    limit(kept.memory, settings);
-    listener.memory = kept.memory.clone();
-    listener.tls.clone_from(&listening.tls);
-    limits(settings, &mut listener);
-    listener
-        .proxy_protocol
-        .clone_from(&listening.proxy_protocol);
-    listener
-        .trusted_proxies
-        .clone_from(&listening.trusted_proxies);
-    listener.limits.write_timeout = unacknowledged_timeout(settings);
-    listener.limits.unsent_bytes_max = Some(server.limits.unsent_bytes_max);
-    listener.limits.unacknowledged_timeout = Some(unacknowledged_timeout(settings));
-    let router = web::router(
-        Arc::clone(hub),
-        Arc::clone(mailbox),
-        access.clone(),
-        Arc::clone(kept.tickets),
-        Arc::clone(kept.shaping),
-        server,
-    );
-    let chat = Arc::new(Chat::<Classic>::new(
-        Arc::clone(hub),
-        Admission {
-            access: access.clone(),
-            tickets: Arc::clone(kept.tickets),
-            shaping: Arc::clone(kept.shaping),
-            hook: hook(settings),
-        },
-        config,
-        behaviour(settings),
-    ));
-    let mut builder = Server::new(listener)
-        .route_shared(server.endpoint.clone(), chat.clone())
-        .route_shared(format!("{}/", server.endpoint), chat)
-        .on_refused(tell_refused(kept.shaping, &access))
-        .fallback(http::fallback(router, options));
-    if server.echo {
-        builder = builder.route(
-            "/echo",
-            Echo {
-                access,
-                shaping: Arc::clone(kept.shaping),
-                config: Arc::new(echo_config(settings)),
-            },
-        );
-    }
-    builder
-}
-
-/// The backend that is asked about connections; it is made anew with every reload, its secrets may have changed.
-fn hook(settings: &Settings) -> Option<Arc<Hook>> {
-    let checked = settings.shaping.hook.clone()?;
-    let config = &settings.config.server.connect_hook;
-    let hook = Hook::new(config, checked.url, &checked.secrets, checked.tls);
-    Some(Arc::new(hook))
-}
-
-/// Counts WebSocket requests that are refused before they become one.
-fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
-    let (reasons, access) = (Arc::clone(&shaping.reasons), access.clone());
-    Arc::new(move |refused| {
-        let request = refused.request;
-        let client = access.client(request.head.as_ref(), &request.peer);
-        let status = refused.refusal.status;
-        reasons.refused_with(status, &client);
-        access_log::refused(reasons.access_log(), client, request, status);
-    })
-}
-
-fn messaging_urls(settings: &Settings, address: &Address, urls: &mut Vec<(&'static str, String)>) {
-    let server = &settings.config.server;
-    let (ws, http) = if settings.server.tls.is_some() {
-        ("wss", "https")
-    } else {
-        ("ws", "http")
-    };
-    urls.push(("messaging", address.url(ws, &server.endpoint)));
-    if server.web_chat {
-        urls.push(("web chat", address.url(http, "/")));
-    }
-    if server.echo {
-        urls.push(("echo", address.url(ws, "/echo")));
-    }
+/// Drains all at once; returns whether nothing was left.
+async fn all_finished(servers: Vec<RunningServer>, within: Duration) -> bool {
+    let drains = servers.into_iter().map(|server| server.drain(within));
+    let drained = drains.collect::<JoinSet<bool>>().join_all().await;
+    drained.into_iter().all(|finished| finished)
 }
 
 pub(crate) fn rest_server(
@@ -383,6 +295,7 @@ pub(crate) fn rest_server(
     let rest = &settings.config.rest;
     options.keep_alive = true;
     options.idle_timeout = rest.idle_timeout;
+    options.http2 = listening.http2;
     let access = access(listening, settings.allowed_origins.clone());
     let mut listener = service::Config::new(listening.listen.clone());
     listener.unix.clone_from(&listening.unix);
@@ -403,19 +316,4 @@ pub(crate) fn rest_server(
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
     let router: Router = rest::router(served.state(settings, access), &rest.auth);
     service::Server::new(listener, Http::new(router, options))
-}
-
-pub(crate) fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
-    Access {
-        // A browser speaks no PROXY protocol.
-        loopback_names_only: listening.listen.is_local()
-            && listening.auth.is_open()
-            && listening.proxy_protocol == ProxyProtocol::Off
-            && allowed_origins != AllowedOrigins::Any,
-        auth: listening.auth.clone(),
-        allowed_origins: Arc::new(allowed_origins),
-        secure: listening.tls.is_some(),
-        trusted_proxies: Arc::new(listening.trusted_proxies.clone()),
-        port: Arc::clone(&listening.bound_port),
-    }
 }

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tidewire::{
     http::{self, AnswerBudget},
     memory::MemoryBudget,
-    ws::{Config as SocketConfig, HeadLimits, ServerConfig},
+    ws::{Config as SocketConfig, DeflateConfig, HeadLimits, ServerConfig},
 };
 use tidewire_engine::embedded::Config as StoreConfig;
 use tidewire_hub::Config as HubConfig;
@@ -97,6 +97,12 @@ pub(crate) fn socket_config(settings: &Settings) -> SocketConfig {
     config.frame_bytes_max = server.limits.message_bytes_max;
     config.send_queue_bytes_max = server.limits.send_queue_bytes_max;
     config.control_rate = server.limits.control_rate();
+    config.deflate = server.deflate.enabled.then(|| {
+        let mut deflate = DeflateConfig::default();
+        deflate.level = u8::try_from(server.deflate.level).unwrap_or(1);
+        deflate.threshold = server.deflate.threshold;
+        deflate
+    });
     config.message_timeout = server.limits.message_timeout;
     config.ping_interval = server.keep_alive.ping_interval;
     config.pong_timeout = server.keep_alive.pong_timeout;

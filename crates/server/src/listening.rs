@@ -1,4 +1,5 @@
-//! The sockets that a listener accepts from: those that a service manager has bound, or new ones.
+//! The sockets that a listener accepts from: those of a predecessor, those that a service manager has bound, or new
+//! ones.
 //!
 //! In: the address in the settings. Out: bound sockets, or an error that names the listener.
 
@@ -6,15 +7,21 @@ use tidewire::{
     net::{Address, Listener},
     service,
 };
+use tidewire_handover::{Bound, Role};
 
 use crate::error::StartError;
 
-/// The sockets that a service manager has bound to the address, or those that `bind` binds.
-pub(crate) fn activated_or(
-    listener: &'static str,
+/// The sockets that were given for the address, or that a service manager has bound to it, or those that `bind` binds.
+pub(crate) fn given_or(
+    given: &mut Vec<Bound>,
+    (listener, role): (&'static str, Role),
     address: &Address,
     bind: impl FnOnce() -> Result<Vec<Listener>, service::StartError>,
 ) -> Result<Vec<Listener>, StartError> {
+    let is_it = |it: &Bound| it.role == role && it.configured == *address;
+    if let Some(position) = given.iter().position(is_it) {
+        return Ok(given.remove(position).sockets);
+    }
     let activated = tidewire_config::activated_sockets(address);
     let activated = activated.map_err(|source| service::StartError::Bind {
         address: address.clone(),

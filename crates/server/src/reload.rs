@@ -12,8 +12,9 @@ use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
 use crate::{
     admin,
     config::{ListenerSettings, Reload, Settings},
-    lifecycle::{Kept, Running, messaging_server, rest_server},
+    lifecycle::{Running, rest_server},
     limits::http_config,
+    messaging::{Kept, messaging_server},
     shaping::Rules,
     tickets::Tickets,
 };
@@ -78,6 +79,9 @@ impl Running {
                 certificates.extend(adopt_certificate(before, now).then_some(name));
             }
         }
+        for (before, now) in self.settings.listeners.iter().zip(&mut settings.listeners) {
+            certificates.extend(adopt_certificate(before, now).then_some("server.listeners"));
+        }
         let mut options = http_config(&settings);
         let bytes_max = |settings: &Settings| settings.config.server.limits.answers_bytes_max;
         if bytes_max(&settings) == bytes_max(&self.settings) {
@@ -91,6 +95,9 @@ impl Running {
         if settings.server.auth == self.settings.server.auth {
             // What it has learned is good as long as it asks the same.
             settings.server.auth = self.settings.server.auth.clone();
+            for listener in &mut settings.listeners {
+                listener.auth = settings.server.auth.clone();
+            }
             self.tickets.bound(tickets_max);
         } else {
             // They stand for credentials that are good no more.
@@ -98,17 +105,18 @@ impl Running {
         }
         self.shaping.reload(Rules::of(&settings));
         self.shaping.reasons.access_log().reopen();
-        if let Some(messaging) = self.messaging.get() {
-            let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
-            let options = options.clone();
-            let kept = Kept {
-                memory: &self.memory,
-                tickets: &self.tickets,
-                shaping: &self.shaping,
-            };
-            let server = messaging_server(&settings, &self.hub, &mailbox, options, kept);
+        let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
+        let kept = Kept {
+            memory: &self.memory,
+            tickets: &self.tickets,
+            shaping: &self.shaping,
+        };
+        let servers = self.messaging.get().into_iter().flatten();
+        for (listening, messaging) in settings.messaging().zip(servers) {
+            let ports = (&self.hub, &mailbox);
+            let server = messaging_server(&settings, listening, ports, options.clone(), kept);
             messaging.reconfigure(&server);
-            settings.server.bound_to(messaging.address());
+            listening.bound_to(messaging.address());
         }
         self.reload_http(&settings, &options);
         self.settings = settings;

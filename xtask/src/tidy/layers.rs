@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
         "tidewire-fuzz",
     ],
     &["tidewire-dialect", "tidewire-notify"],
-    &["tidewire-hub", "tidewire-config"],
+    &["tidewire-hub", "tidewire-config", "tidewire-handover"],
     &["tidewire-access", "tidewire-telemetry"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],
     &["tidewire-proto", "tidewire-table"],

@@ -37,6 +37,8 @@ mod operator; // messages sent and followed, status, completions, man pages
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted
+#[cfg(unix)]
+mod handover; // a new process in the place of the old one
 mod events; // nor an event of it
 mod disk_failure; // a failed fsync is the end of accepting
 mod file_systems; // data directories on file systems that lack something

@@ -17,6 +17,7 @@ use tidewire::{
     tls::Adopted,
     ws::{RunningServer, Server, ServerConfig},
 };
+use tidewire_handover::{Bound, Role};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -28,10 +29,7 @@ use crate::{
     client::dispatch::{self, EntryPoint},
     error::StartError,
     gateway::Gateway,
-    lifecycle::{
-        handover::{Bound, Role},
-        reload::Changed,
-    },
+    lifecycle::reload::Changed,
     settings::{Listener, Settings},
 };
 

@@ -6,7 +6,6 @@ mod running; // start, reload, drain, stop
 mod operate; // the loop that owns a running gateway
 mod control; // what may be asked of it
 mod watch; // files that have changed
-mod handover; // listeners from process to process
 mod listeners; // the addresses clients connect to
 mod reload; // what other settings mean for what is open
 

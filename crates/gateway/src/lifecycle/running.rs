@@ -8,6 +8,9 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 
 use tidewire::net::{self, Address};
+use tidewire_handover::{
+    self as handover, Bound, HandoverError, HandoverSocket, Pace, Program, READY_WITHIN, Role,
+};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
@@ -15,17 +18,13 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminServer, Owner},
-    error::{self, HandoverError, StartError},
+    error::{self, StartError},
     gateway::Gateway,
     lifecycle::{
-        handover::{self, Bound, HandoverSocket, Role},
         listeners::Listeners,
         reload::{Reloaded, Removals},
     },
-    record::{
-        access_log::AccessLog,
-        pace::{self, Pace},
-    },
+    record::{access_log::AccessLog, pace},
     settings::Settings,
 };
 
@@ -110,7 +109,7 @@ pub async fn start_or_take_over(settings: Settings) -> Result<Running, StartErro
     let Some(path) = settings.handover.clone() else {
         return start(settings);
     };
-    let Some((predecessor, mut bound)) = handover::ask(&path).await? else {
+    let Some((predecessor, mut bound)) = handover::ask(&path, Program::Gateway).await? else {
         let mut running = start(settings)?;
         running.handover = HandoverSocket::bind(&path)?;
         return Ok(running);
@@ -125,7 +124,7 @@ pub async fn start_or_take_over(settings: Settings) -> Result<Running, StartErro
     // What our settings do not name is closed.
     bound.retain(|bound| bound.role == Role::Admin);
     running.given = bound;
-    let leaving = predecessor.ready(&path).await?;
+    let leaving = predecessor.ready(&path, READY_WITHIN).await?;
     files.iter().for_each(net::Listener::own_file);
     drop(files);
     tracing::info!("the listeners were taken over");
@@ -245,7 +244,7 @@ impl Running {
         tracing::info!("a new process asks for the listeners");
         let (bound, given) = match self.bound() {
             Ok(bound) => {
-                let given = successor.give(&bound).await;
+                let given = successor.give(Program::Gateway, &bound).await;
                 (bound, given)
             }
             Err(error) => (Vec::new(), Err(error.into())),

@@ -21,6 +21,7 @@ use tidewire::{
     net::ConnectionCounts,
     service::{self, Workers},
 };
+use tidewire_handover::{Bound, Role};
 
 use crate::{
     access::{Fields as _, peer_of},
@@ -28,8 +29,9 @@ use crate::{
     config::{AllowedOrigins, ListenerSettings, Settings},
     error::StartError,
     health,
-    lifecycle::{RestServer, access},
-    listening::{activated_or, started},
+    lifecycle::RestServer,
+    listening::{given_or, started},
+    messaging::access,
     rest::{self, Rest, RestError, Rights},
     served::Served,
 };
@@ -54,13 +56,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn start(
     admin: &ListenerSettings,
     settings: &Settings,
-    options: http::Config,
-    served: Served,
+    (options, served): (http::Config, Served),
     counts: &ConnectionCounts,
+    given: &mut Vec<Bound>,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if admin.tls.is_some() { "https" } else { "http" };
     let server = server(admin, settings, options, served).count_with(counts);
-    let sockets = activated_or("admin", &admin.listen, || server.bind())?;
+    let role = ("admin", Role::Admin);
+    let sockets = given_or(given, role, &admin.listen, || server.bind())?;
     let server = started("admin", server.start_on(sockets))?;
     admin.bound_to(server.address());
     let url = server.address().url(scheme, "/admin/");

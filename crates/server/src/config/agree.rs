@@ -7,12 +7,13 @@ use tidewire_config::{Checker, Rule, tls_warnings};
 use tidewire_engine::embedded::Config as MailboxConfig;
 use tidewire_table::{Plain, Size, Value, format_duration, format_size};
 
-use super::{AllowedOrigins, Config, ListenerSettings, Settings, settings::Warning};
+use super::{AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig, settings::Warning};
 
 /// The listeners: `None` when they were wrong by themselves or are not served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listeners<'a> {
     pub(super) server: Option<&'a ListenerSettings>,
+    pub(super) further: &'a [ListenerSettings],
     pub(super) rest: Option<&'a ListenerSettings>,
     pub(super) admin: Option<&'a ListenerSettings>,
 }
@@ -26,6 +27,7 @@ pub(super) fn agreement(
 ) {
     let Listeners {
         server,
+        further,
         rest,
         admin,
     } = listeners;
@@ -45,13 +47,26 @@ pub(super) fn agreement(
             );
         }
         if is_exposed(&server.listen, server.auth.is_open()) {
-            exposed(check, config, "server", &server.listen);
+            exposed(
+                check,
+                config,
+                "server.listen",
+                "server.auth",
+                &server.listen,
+            );
         }
     }
+    for (index, listener) in further.iter().enumerate() {
+        if is_exposed(&listener.listen, listener.auth.is_open()) {
+            let key = format!("server.listeners[{index}].address");
+            exposed(check, config, &key, "server.auth", &listener.listen);
+        }
+    }
+    distinct(check, listeners);
     if let Some(rest) = rest
         && is_exposed(&rest.listen, rest.auth.is_open())
     {
-        exposed(check, config, "rest", &rest.listen);
+        exposed(check, config, "rest.listen", "rest.auth", &rest.listen);
     }
     if let Some(admin) = admin
         && is_exposed(&admin.listen, admin.auth.is_open())
@@ -67,42 +82,63 @@ pub(super) fn agreement(
         );
     }
     certificate_agreement(check, config, listeners);
-    let rest = rest.map(|rest| (&rest.listen, "rest.listen"));
-    let admin = admin.map(|admin| (&admin.listen, "admin.listen"));
-    if let Some(server) = server {
-        let server = (&server.listen, "server.listen");
-        for one in rest.into_iter().chain(admin) {
-            apart(check, one, server);
+}
+
+/// No two listeners may have one port or socket.
+fn distinct(check: &mut Checker<'_>, listeners: Listeners<'_>) {
+    let further = listeners.further.iter().enumerate().map(|(index, it)| {
+        let key = format!("server.listeners[{index}].address");
+        (key, &it.listen)
+    });
+    let server = listeners
+        .server
+        .map(|it| ("server.listen".to_owned(), &it.listen));
+    let rest = listeners
+        .rest
+        .map(|it| ("rest.listen".to_owned(), &it.listen));
+    let admin = listeners
+        .admin
+        .map(|it| ("admin.listen".to_owned(), &it.listen));
+    let all: Vec<_> = server
+        .into_iter()
+        .chain(further)
+        .chain(rest)
+        .chain(admin)
+        .collect();
+    for (index, (key, address)) in all.iter().enumerate() {
+        let mut others = all.iter().take(index);
+        if let Some(rule) = others.find_map(|(other, taken)| meet(key, address, other, taken)) {
+            check.complain(key, rule);
         }
-    }
-    if let (Some(rest), Some(admin)) = (rest, admin) {
-        apart(check, admin, rest);
     }
 }
 
-/// Two listeners have each a port or a socket of their own.
-fn apart(check: &mut Checker<'_>, one: (&Address, &str), other: (&Address, &str)) {
-    let ((listen, key), (taken, other)) = (one, other);
+/// What is wrong with `address` if `taken` is in use already.
+fn meet(key: &str, address: &Address, other: &str, taken: &Address) -> Option<Rule> {
     let other = other.to_owned();
-    let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
-    if let Some(port @ 1..) = port_of(listen)
-        && Some(port) == port_of(taken)
-    {
-        check.complain(key, Rule::PortTaken { port, other });
-    } else if listen.is_unix() && listen == taken {
-        let socket = listen.to_string();
-        check.complain(key, Rule::SocketTaken { socket, other });
+    if address.is_unix() && address == taken {
+        let socket = address.to_string();
+        return Some(Rule::SocketTaken { socket, other });
     }
+    let (one, two) = address.socket_addr().zip(taken.socket_addr())?;
+    // Further listeners may have the same port on another address, unless one of them is all addresses.
+    let is_further = key.starts_with("server.listeners");
+    let has_all = one.ip().is_unspecified() || two.ip().is_unspecified();
+    let is_taken = one.ip() == two.ip() || has_all || !is_further;
+    let port = one.port();
+    (is_taken && port != 0 && port == two.port()).then_some(Rule::PortTaken { port, other })
 }
 
 /// A listener that asks no client for a certificate would let nobody in by one.
 fn certificate_agreement(check: &mut Checker<'_>, config: &Config, listeners: Listeners<'_>) {
-    for (table, listener, tls) in [
-        ("server", listeners.server, &config.server.tls),
-        ("rest", listeners.rest, &config.rest.tls),
-        ("admin", listeners.admin, &config.admin.tls),
+    let asks = |tls: &TlsConfig| tls.enabled && !tls.client_ca.is_empty();
+    let mut further = config.server.listeners.iter();
+    let server_asks = asks(&config.server.tls) || further.any(|listener| asks(&listener.tls));
+    for (table, listener, asks) in [
+        ("server", listeners.server, server_asks),
+        ("rest", listeners.rest, asks(&config.rest.tls)),
+        ("admin", listeners.admin, asks(&config.admin.tls)),
     ] {
-        let asks = tls.enabled && !tls.client_ca.is_empty();
         if !asks && listener.is_some_and(|listener| listener.auth.uses_certificates()) {
             let message = format!("type `certificate` needs {table}.tls.client_ca");
             check.complain(&format!("{table}.auth"), Rule::AuthTable { message });
@@ -110,15 +146,15 @@ fn certificate_agreement(check: &mut Checker<'_>, config: &Config, listeners: Li
     }
 }
 
-fn exposed(check: &mut Checker<'_>, config: &Config, table: &str, listen: &Address) {
+fn exposed(check: &mut Checker<'_>, config: &Config, key: &str, auth: &str, listen: &Address) {
     if config.server.public_without_auth {
         return;
     }
     check.complain(
-        &format!("{table}.listen"),
+        key,
         Rule::PublicWithoutAuth {
             listen: listen.to_string(),
-            auth: format!("{table}.auth"),
+            auth: auth.to_owned(),
             unless: Some("server.public_without_auth".to_owned()),
         },
     );
@@ -205,7 +241,9 @@ impl Settings {
     pub(super) fn dangers(&self) -> Vec<Warning> {
         let config = &self.config;
         let rest = self.rest.as_ref();
-        let exposed = is_exposed(&self.server.listen, self.server.auth.is_open())
+        let exposed = self
+            .messaging()
+            .any(|listener| is_exposed(&listener.listen, listener.auth.is_open()))
             || rest.is_some_and(|rest| is_exposed(&rest.listen, rest.auth.is_open()));
         let any_origin = self.allowed_origins == AllowedOrigins::Any;
         let is_ambient = self.server.auth.uses_ambient_credentials();
@@ -240,8 +278,11 @@ impl Settings {
             ("rest.tls", rest, &config.rest.tls),
             ("admin.tls", self.admin.as_ref(), &config.admin.tls),
         ];
+        let further = self.listeners.iter().zip(&config.server.listeners);
+        let further =
+            further.map(|(listener, keys)| ("server.listeners.tls", Some(listener), &keys.tls));
         let now = SystemTime::now();
-        for (at, listener, files) in listeners {
+        for (at, listener, files) in listeners.into_iter().chain(further) {
             let tls = listener.and_then(|listener| listener.tls.as_ref());
             let warnings =
                 tls.map(|tls| tls_warnings(at, tls, files.danger_allow_exposed_key, now));

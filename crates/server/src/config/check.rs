@@ -8,7 +8,8 @@ use tidewire::{
     net::UnixOptions,
     ws::{ProxyProtocol, TrustedProxies},
 };
-use tidewire_auth::{AuthConfig, Lookup};
+use tidewire_access::Gate;
+use tidewire_auth::Lookup;
 use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
 
 use super::{
@@ -47,8 +48,16 @@ impl Config {
             fields: server.forwarded_fields,
         };
         let unix = check.socket_options("server", &server.socket_mode, &server.socket_group);
-        let keys = (&*server.listen, unix, &server.tls, &server.auth);
-        let messaging = listener(check, "server", keys, proxies);
+        let auth = check.auth("server.auth", &server.auth);
+        let keys = (
+            "server.listen",
+            &*server.listen,
+            unix,
+            &server.tls,
+            auth.clone(),
+        );
+        let messaging = listener(check, "server", keys, server.http2, proxies);
+        let listeners = self.listeners(check, auth.as_ref());
         let rest = Some(&self.rest).filter(|rest| rest.enabled);
         let rest = rest.and_then(|rest| {
             let proxies = Proxies {
@@ -57,8 +66,9 @@ impl Config {
                 fields: rest.forwarded_fields,
             };
             let unix = check.socket_options("rest", &rest.socket_mode, &rest.socket_group);
-            let keys = (&*rest.listen, unix, &rest.tls, &rest.auth);
-            listener(check, "rest", keys, proxies)
+            let auth = check.auth("rest.auth", &rest.auth);
+            let keys = ("rest.listen", &*rest.listen, unix, &rest.tls, auth);
+            listener(check, "rest", keys, rest.http2, proxies)
         });
         let admin = Some(&self.admin).filter(|admin| admin.enabled);
         let admin = admin.and_then(|admin| admin_listener(check, admin));
@@ -78,6 +88,7 @@ impl Config {
             self,
             Listeners {
                 server: messaging.as_ref(),
+                further: listeners.as_deref().unwrap_or_default(),
                 rest: rest.as_ref(),
                 admin: admin.as_ref(),
             },
@@ -86,6 +97,7 @@ impl Config {
         let mut settings = Settings {
             config: self.clone(),
             server: messaging?,
+            listeners: listeners?,
             rest,
             admin,
             events: events?,
@@ -96,7 +108,39 @@ impl Config {
         settings.warnings = settings.dangers();
         Some(settings)
     }
+
+    /// Further listeners, which let in whom `auth` does.
+    fn listeners(
+        &self,
+        check: &mut Checker<'_>,
+        auth: Option<&Gate>,
+    ) -> Option<Vec<ListenerSettings>> {
+        let configured = &self.server.listeners;
+        if configured.len() > LISTENERS_MAX {
+            check.value("server.listeners", &configured.len(), "at most 64 tables");
+            return None;
+        }
+        let all: Vec<_> = configured
+            .iter()
+            .enumerate()
+            .map(|(index, config)| {
+                let at = format!("server.listeners[{index}]");
+                let proxies = Proxies {
+                    proxy_protocol: &config.proxy_protocol,
+                    trusted: &config.trusted_proxies,
+                    fields: config.forwarded_fields,
+                };
+                let unix = check.socket_options(&at, &config.socket_mode, &config.socket_group);
+                let key = format!("{at}.address");
+                let keys = (&*key, &*config.address, unix, &config.tls, auth.cloned());
+                listener(check, &at, keys, config.http2, proxies)
+            })
+            .collect();
+        all.into_iter().collect()
+    }
 }
+
+const LISTENERS_MAX: usize = 64;
 
 /// The proxies in front of a listener.
 #[derive(Clone, Copy)]
@@ -109,19 +153,20 @@ struct Proxies<'a> {
 fn listener(
     check: &mut Checker<'_>,
     table: &str,
-    (listen, unix, files, auth): (&str, UnixOptions, &TlsConfig, &AuthConfig),
+    (key, listen, unix, files, auth): (&str, &str, UnixOptions, &TlsConfig, Option<Gate>),
+    http2: bool,
     proxies: Proxies<'_>,
 ) -> Option<ListenerSettings> {
     let balancers = check.networks(&format!("{table}.proxy_protocol"), proxies.proxy_protocol);
     let networks = check.networks(&format!("{table}.trusted_proxies"), proxies.trusted);
-    let listen = check.listen(&format!("{table}.listen"), listen, "127.0.0.1:8085");
+    let listen = check.listen(key, listen, "127.0.0.1:8085");
     let tls = tls(check, &format!("{table}.tls"), files);
-    let auth = check.auth(&format!("{table}.auth"), auth);
     Some(ListenerSettings {
         listen: listen?,
         unix,
         tls,
         auth: auth?,
+        http2,
         proxy_protocol: ProxyProtocol::from_trusted(balancers),
         trusted_proxies: TrustedProxies {
             networks,
@@ -138,8 +183,9 @@ fn admin_listener(check: &mut Checker<'_>, admin: &AdminConfig) -> Option<Listen
         fields: admin.forwarded_fields,
     };
     let unix = check.socket_options("admin", &admin.socket_mode, &admin.socket_group);
-    let keys = (&*admin.listen, unix, &admin.tls, &admin.auth);
-    listener(check, "admin", keys, proxies)
+    let auth = check.auth("admin.auth", &admin.auth);
+    let keys = ("admin.listen", &*admin.listen, unix, &admin.tls, auth);
+    listener(check, "admin", keys, false, proxies)
 }
 
 /// A list of message types is compared one by one.

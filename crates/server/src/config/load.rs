@@ -127,7 +127,7 @@ fn reload_with(
 
 impl Config {
     /// Returns this configuration with the values that `running` has for what a running server cannot change: the
-    /// store, the events and their targets, the sockets it listens on, the threads, and what is told to the hub and the log at the start.
+    /// store, the events and their targets, the sockets it listens on and hands over, the threads, and what is told to the hub and the log at the start.
     fn with_fixed_keys_of(&self, running: &Self) -> Self {
         let mut effective = self.clone();
         effective.data_dir.clone_from(&running.data_dir);
@@ -144,6 +144,15 @@ impl Config {
         server.listen.clone_from(&running.server.listen);
         server.runtime = running.server.runtime;
         server.workers = running.server.workers;
+        server.handover.clone_from(&running.server.handover);
+        let addresses = |config: &super::ServerConfig| {
+            let all = config.listeners.iter();
+            all.map(|listener| listener.address.clone())
+                .collect::<Vec<_>>()
+        };
+        if addresses(server) != addresses(&running.server) {
+            server.listeners.clone_from(&running.server.listeners);
+        }
         rest.enabled = running.rest.enabled;
         rest.listen.clone_from(&running.rest.listen);
         rest.idempotency_ttl = running.rest.idempotency_ttl;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub config: Config,
     /// The listener of the WebSocket side.
     pub server: ListenerSettings,
+    /// Further listeners of the WebSocket side.
+    pub listeners: Vec<ListenerSettings>,
     /// The listener of the REST API; `None` when it is not served.
     pub rest: Option<ListenerSettings>,
     /// The listener of the admin page; `None` when it is not served.
@@ -74,12 +76,21 @@ pub struct ListenerSettings {
     pub tls: Option<ServerTls>,
     /// Who may connect.
     pub auth: Gate,
+    /// It speaks HTTP/2 too.
+    pub http2: bool,
     /// Balancers in front that tell who connects.
     pub proxy_protocol: ProxyProtocol,
     /// HTTP proxies in front that tell who asks for what.
     pub trusted_proxies: TrustedProxies,
     /// The port that it listens on, once it does; `None` on a Unix socket.
     pub(crate) bound_port: Arc<OnceLock<Option<u16>>>,
+}
+
+impl Settings {
+    /// All listeners of the WebSocket side; that of `server.listen` is the first.
+    pub(crate) fn messaging(&self) -> impl Iterator<Item = &ListenerSettings> {
+        std::iter::once(&self.server).chain(&self.listeners)
+    }
 }
 
 impl ListenerSettings {

@@ -3,13 +3,14 @@
 //! The file is a sum of tables: those of the server stand here, `[chat]` is the hub's, `[mailbox]`
 //! the store's, `[events]` and `[[targets]]` those of the events out.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tidewire::ws::ControlRate;
 use tidewire_auth::AuthConfig;
 use tidewire_config::{Auth, ForwardedFields, IdentityFiles, LogFormat};
 use tidewire_table::{
-    DAY, HOUR, MINUTE, Nested, SECOND, Size, Switched, Tables, ZeroIsNone, choice, table,
+    DAY, EmptyIsNone, HOUR, MINUTE, Nested, SECOND, Size, Switched, Tables, ZeroIsNone, choice,
+    table,
 };
 
 use super::{ConnectHookConfig, RatesConfig};
@@ -100,11 +101,20 @@ table! {
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
         /// need `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
+        /// Takes WebSockets over HTTP/2 too (RFC 8441): with TLS to clients that agree on it, without TLS to those
+        /// that begin with it. A session may send 64 KiB ahead, a connection carries up to 100. Pages and the rest of HTTP
+        /// stay with HTTP/1.1.
+        http2: bool = false;
         /// Must be true to listen beyond loopback while `server.auth` or `rest.auth` lets everybody pass.
         public_without_auth: bool = false;
         /// How long connections get to finish when the server stops; `"0s"` = cut at once. The service manager's own
         /// patience has to be longer.
         drain_timeout: Duration = SECOND * 10, in Duration::ZERO..=HOUR, was "drain_seconds";
+        /// Unix socket over which a new process takes over the listeners of this one; empty = none.
+        handover: Option<PathBuf> as EmptyIsNone = None;
+        /// Connections closed per second when a new process takes over, so that the clients do not come back all at once; more
+        /// where they would not be done within `drain_timeout`.
+        handover_per_second: u32 = 1000, in 1..=1_000_000;
         /// When a message to a classic client counts as delivered: `"pong"` = the client answered a ping sent behind
         /// it; `"written"` = it was given to the system.
         confirm: Confirm = Confirm::Pong, was "chat.confirm";
@@ -119,7 +129,47 @@ table! {
         rates: RatesConfig as Nested;
         connect_hook: ConnectHookConfig as Nested;
         keep_alive: KeepAliveConfig as Nested, was "chat.keep_alive";
+        deflate: DeflateConfig as Nested;
         echo_limits: EchoLimitsConfig as Nested;
+        /// Further addresses, at which the same is served; up to 64.
+        listeners: Vec<ListenerConfig> as Tables, example "[[server.listeners]]";
+    }
+}
+
+table! {
+    /// A further address of the WebSocket side. Limits of connections, `server.auth` and `server.allowed_origins` hold for
+    /// all of them together.
+    pub struct ListenerConfig {
+        /// Its address, written like `server.listen`.
+        address: String = "127.0.0.1:8086".to_owned();
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number, empty = the process's own.
+        socket_group: String;
+        /// Takes WebSockets over HTTP/2 too, as `server.http2`.
+        http2: bool = false;
+        /// Addresses or networks of balancers that send a PROXY protocol header, as `server.proxy_protocol`.
+        proxy_protocol: Vec<String>;
+        /// Addresses or networks of HTTP proxies that are believed who asks for what, as `server.trusted_proxies`.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write, as `server.forwarded_fields`.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
+        tls: TlsConfig as Nested;
+    }
+}
+
+table! {
+    /// Compression of messages (permessage-deflate, RFC 7692), with clients that ask for it. Each message is compressed
+    /// by itself, so a connection keeps no memory for it: 400 KiB are held while a message is compressed, 60 KiB for each
+    /// message that has begun to come and not ended. Compressing costs processor time, and the size of a message tells
+    /// something about it (CRIME, BREACH) to who sees the wire and chooses a part of its text.
+    pub struct DeflateConfig {
+        /// Takes compressed messages of clients that ask for it; messages to clients of the messaging endpoint go out uncompressed so far.
+        enabled: bool = false;
+        /// Effort from 1 (fastest) to 9 (smallest).
+        level: u32 = 1, in 1..=9;
+        /// Messages below this size are sent as they are: below a packet there is little to win.
+        threshold: usize as Size = 512, in 0..=1 << 20;
     }
 }
 
@@ -259,6 +309,9 @@ table! {
         /// `"x-forwarded"` or `"forwarded"`. Proxies that write Forwarded and pass X-Forwarded-For of clients through
         /// need `"forwarded"`.
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
+        /// Speaks HTTP/2 too: with TLS to clients that agree on it, without TLS to those that begin with it. A
+        /// connection has up to 100 requests at a time.
+        http2: bool = false;
         tls: TlsConfig as Nested;
         /// Who may call; a REST client may send as any user.
         auth: AuthConfig as Auth;

@@ -299,7 +299,7 @@ impl CloseReason {
     /// Of a socket whose close the library or a drain has begun.
     pub(crate) fn of_close(ours: &CloseFrame) -> Self {
         match ours.code.0 {
-            1001 => Self::Shutdown,
+            1001 | 1012 => Self::Shutdown,
             1009 => Self::TooLarge,
             1013 => Self::Memory,
             4010 => Self::Unanswered,

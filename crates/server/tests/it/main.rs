@@ -15,6 +15,7 @@ mod description; // the API's description is true
 mod delivery; // what happens to messages when connections misbehave
 mod earlier_store; // what an earlier program has left is delivered
 mod events; // what other systems hear
+mod listeners; // several, other protocols, HTTP/2
 mod proof; // what proves that a message has arrived
 mod raw; // a client frame by frame
 mod recipients; // one recipient's, one sender's trouble is his own

@@ -7,31 +7,29 @@ use tidewire::net::{Address, Listener};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    Bound, Role,
+    Bound, Program, READY_WITHIN, Role,
     wire::{self, Line, VERSION, Wire},
 };
-use crate::error::HandoverError;
+use crate::HandoverError;
 
 /// How long the exchange of the sockets may take.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a successor may take from there until it serves, and its predecessor to let go then.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-
 /// The process that runs, seen from the new one. Dropping it lets that process go on.
 #[derive(Debug)]
-pub(crate) struct Predecessor(Wire);
+pub struct Predecessor(Wire);
 
 /// The process that ran, on its way out.
 #[derive(Debug)]
-pub(crate) struct Leaving(Wire);
+pub struct Leaving(Wire);
 
 /// A new process, seen from the one that runs.
 #[derive(Debug)]
-pub(crate) struct Successor(Wire);
+pub struct Successor(Wire);
 
-async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
-    wire.send(&Line::Hello { version: VERSION }, &[]).await?;
+async fn receive(wire: &mut Wire, program: Program) -> Result<Vec<Bound>, HandoverError> {
+    let version = VERSION;
+    wire.send(&Line::Hello { version, program }, &[]).await?;
     let mut bound: Vec<Bound> = Vec::new();
     loop {
         match wire.receive().await? {
@@ -53,7 +51,7 @@ async fn receive(wire: &mut Wire) -> Result<Vec<Bound>, HandoverError> {
             }
             Line::End => return Ok(bound),
             Line::Refused { why } => return Err(HandoverError::Refused(why)),
-            Line::Hello { .. } | Line::Ready | Line::Released => {
+            Line::Hello { .. } | Line::Ready | Line::Released | Line::Serving => {
                 return Err(HandoverError::Protocol("expected listeners"));
             }
         }
@@ -96,17 +94,26 @@ fn listening(descriptor: OwnedFd) -> Result<Listener, HandoverError> {
 
 impl Predecessor {
     /// Asks the process at the other end of `stream` for its sockets.
-    pub(super) async fn ask(stream: UnixStream) -> Result<(Self, Vec<Bound>), HandoverError> {
+    pub(super) async fn ask(
+        stream: UnixStream,
+        program: Program,
+    ) -> Result<(Self, Vec<Bound>), HandoverError> {
         check_peer(&stream)?;
         let mut wire = Wire::new(stream);
-        let bound = timeout(EXCHANGE_WITHIN, receive(&mut wire)).await??;
+        let bound = timeout(EXCHANGE_WITHIN, receive(&mut wire, program)).await??;
         Ok((Self(wire), bound))
     }
 
-    /// We serve: waits until the predecessor has let go. An error means that it goes on; that it has died
-    /// meanwhile is none.
-    pub(crate) async fn ready(mut self, path: &Path) -> Result<Leaving, HandoverError> {
-        let told = timeout(READY_WITHIN, async {
+    /// We are ready: waits until the predecessor has let go, for at most `within`. That it has died
+    /// meanwhile is no error.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: it goes on.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: it may have let go, and notices that we have gone.
+    pub async fn ready(mut self, path: &Path, within: Duration) -> Result<Leaving, HandoverError> {
+        let told = timeout(within, async {
             self.0.send(&Line::Ready, &[]).await?;
             self.0.receive().await
         })
@@ -124,8 +131,15 @@ impl Predecessor {
 }
 
 impl Leaving {
+    /// Tells it that we serve, so that it need not come back. That it is gone already is fine.
+    pub async fn serving(&mut self) {
+        if let Err(error) = self.0.send(&Line::Serving, &[]).await {
+            tracing::debug!(%error, "the predecessor is gone already");
+        }
+    }
+
     /// Waits until it has ended.
-    pub(crate) async fn ended(mut self) {
+    pub async fn ended(mut self) {
         while self.0.receive().await.is_ok() {}
     }
 }
@@ -137,31 +151,43 @@ impl Successor {
     }
 
     /// The number of its process, where the system tells it and we can see it.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         let pid = self.0.peer_cred().ok()?.pid()?;
         u32::try_from(pid).ok().filter(|pid| *pid != 0)
     }
 
-    /// Gives it the sockets, and waits until it serves.
+    /// Gives it the sockets, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`HandoverError`]; then nothing has changed.
     ///
     /// # Cancel safety
     /// Cancel safe: the successor has to end.
-    pub(crate) async fn give(&mut self, bound: &[Bound]) -> Result<(), HandoverError> {
-        timeout(EXCHANGE_WITHIN, self.exchange(bound)).await??;
+    pub async fn give(&mut self, program: Program, bound: &[Bound]) -> Result<(), HandoverError> {
+        timeout(EXCHANGE_WITHIN, self.exchange(program, bound)).await??;
         match timeout(READY_WITHIN, self.0.receive()).await?? {
             Line::Ready => Ok(()),
             Line::Hello { .. }
             | Line::Refused { .. }
             | Line::Listener { .. }
             | Line::End
-            | Line::Released => Err(HandoverError::Protocol("expected word that it is ready")),
+            | Line::Released
+            | Line::Serving => Err(HandoverError::Protocol("expected word that it is ready")),
         }
     }
 
-    async fn exchange(&mut self, bound: &[Bound]) -> Result<(), HandoverError> {
+    async fn exchange(&mut self, ours: Program, bound: &[Bound]) -> Result<(), HandoverError> {
         match self.0.receive().await? {
-            Line::Hello { version: VERSION } => {}
-            Line::Hello { version } => {
+            Line::Hello {
+                version: VERSION,
+                program,
+            } if program == ours => {}
+            Line::Hello { program, .. } if program != ours => {
+                let why = "it is another program".to_owned();
+                self.0.send(&Line::Refused { why }, &[]).await?;
+                return Err(HandoverError::Protocol("it is another program"));
+            }
+            Line::Hello { version, .. } => {
                 let why = format!("expected version {VERSION}, found {version}");
                 self.0.send(&Line::Refused { why }, &[]).await?;
                 return Err(HandoverError::Protocol("it speaks another version"));
@@ -170,7 +196,8 @@ impl Successor {
             | Line::Listener { .. }
             | Line::End
             | Line::Ready
-            | Line::Released => return Err(HandoverError::Protocol("expected its version")),
+            | Line::Released
+            | Line::Serving => return Err(HandoverError::Protocol("expected its version")),
         }
         for bound in bound {
             for sockets in bound.sockets.chunks(wire::ATTACHED_MAX) {
@@ -189,9 +216,28 @@ impl Successor {
 
     /// The sockets are its own from now on. It waits until this is dropped to do what two processes cannot
     /// do at a time.
-    pub(crate) async fn release(&mut self) {
+    pub async fn release(&mut self) {
         if let Err(error) = self.0.send(&Line::Released, &[]).await {
             tracing::warn!(%error, "the successor was not told that it is alone now");
+        }
+    }
+
+    /// Waits until it serves; an error when it ends before.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: it will not serve.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn serving(&mut self) -> Result<(), HandoverError> {
+        match self.0.receive().await? {
+            Line::Serving => Ok(()),
+            Line::Hello { .. }
+            | Line::Refused { .. }
+            | Line::Listener { .. }
+            | Line::End
+            | Line::Ready
+            | Line::Released => Err(HandoverError::Protocol("expected word that it serves")),
         }
     }
 }

@@ -14,14 +14,14 @@ use std::{
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{
-    Bound,
+    Bound, Program,
     exchange::{Predecessor, Successor, our_user},
 };
-use crate::error::HandoverError;
+use crate::HandoverError;
 
 /// Where successors are waited for; nowhere by default.
 #[derive(Debug, Default)]
-pub(crate) struct HandoverSocket(Option<Ours>);
+pub struct HandoverSocket(Option<Ours>);
 
 #[derive(Debug)]
 struct Ours {
@@ -33,7 +33,13 @@ struct Ours {
 
 impl HandoverSocket {
     /// Listens at `path`, and takes the place of a predecessor.
-    pub(crate) fn bind(path: &Path) -> Result<Self, HandoverError> {
+    ///
+    /// # Errors
+    /// [`HandoverError`]; what stood there is untouched.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(path: &Path) -> Result<Self, HandoverError> {
         is_taken(path)?;
         // Where nobody looks for it, until it is as it should be.
         let mut new = OsString::from(path);
@@ -64,7 +70,7 @@ impl HandoverSocket {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(crate) async fn successor(&self) -> Successor {
+    pub async fn successor(&self) -> Successor {
         let Some(ours) = &self.0 else {
             return std::future::pending().await;
         };
@@ -83,7 +89,7 @@ impl HandoverSocket {
     }
 
     /// The path belongs to a successor now.
-    pub(crate) fn leave(&mut self) {
+    pub fn leave(&mut self) {
         self.0 = None;
     }
 }
@@ -103,12 +109,21 @@ impl Drop for Ours {
 }
 
 /// Asks the process that listens at `path` for its sockets; `None`: there is none.
-pub(crate) async fn ask(path: &Path) -> Result<Option<(Predecessor, Vec<Bound>)>, HandoverError> {
+///
+/// # Errors
+/// [`HandoverError`]: there is one, and it does not give them, or the path is not ours to use.
+///
+/// # Cancel safety
+/// Cancel safe: the other process goes on.
+pub async fn ask(
+    path: &Path,
+    program: Program,
+) -> Result<Option<(Predecessor, Vec<Bound>)>, HandoverError> {
     if !is_taken(path)? {
         return Ok(None);
     }
     match UnixStream::connect(path).await {
-        Ok(stream) => Predecessor::ask(stream).await.map(Some),
+        Ok(stream) => Predecessor::ask(stream, program).await.map(Some),
         // Left behind by a process that was killed.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
         Err(error) => Err(error.into()),

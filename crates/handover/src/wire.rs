@@ -5,11 +5,12 @@
 //!
 //! ```text
 //! successor                       predecessor
-//!    hello {version}          →
+//!    hello {version, program} →
 //!                             ←   listener {role, address, sockets} + descriptors, again and again
 //!                             ←   end
-//!    ready                    →                    (it serves)
+//!    ready                    →                    (a gateway: it serves)
 //!                             ←   released         (it is alone now)
+//!    serving                  →                    (a server: its store is open)
 //!                             ←   end of the connection (all that the predecessor ran has ended)
 //! ```
 
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use tidewire::net::Listener;
 use tokio::{io::Interest, net::UnixStream};
 
-use super::Role;
+use super::{Program, Role};
 
 /// What we speak.
 pub(super) const VERSION: u32 = 1;
@@ -50,7 +51,11 @@ const LINE_MAX: usize = 1024;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Line {
     /// The successor wants the sockets.
-    Hello { version: u32 },
+    Hello {
+        version: u32,
+        #[serde(default, skip_serializing_if = "is_gateway")]
+        program: Program,
+    },
     /// It gets none.
     Refused { why: String },
     /// So many sockets are attached, which listen at the address that the settings call this.
@@ -68,6 +73,13 @@ pub(super) enum Line {
     Ready,
     /// The predecessor accepts nothing more.
     Released,
+    /// The successor serves; of a server only, which is ready before.
+    Serving,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_gateway(it: &Program) -> bool {
+    *it == Program::Gateway
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
