@@ -29,7 +29,6 @@ use tidewire_telemetry::{LineLog, LogPlace};
 use crate::store::StoreSocket;
 use crate::{
     access::Access,
-    access_log,
     chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
@@ -377,9 +376,7 @@ fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
     Arc::new(move |refused| {
         let request = refused.request;
         let client = access.client(request.head.as_ref(), &request.peer);
-        let status = refused.refusal.status;
-        reasons.refused_with(status, &client);
-        access_log::refused(reasons.access_log(), client, request, status);
+        reasons.refused_request(refused.refusal.status, client, request);
     })
 }
 
