@@ -16,10 +16,10 @@ use crate::{
     clock::write_timestamp,
     delivery::Followed,
     fan_out::{Stored, Work},
-    live::Live,
     origin::{Accepted, OnSubmitted, Origin, RefusedRecipient, not_allowed},
     send_queue::Item,
     session_table::Sessions,
+    trace::TraceStep,
 };
 
 impl Hub {
@@ -59,15 +59,17 @@ impl Hub {
         send_to: &Scope,
         (id, now): (MessageId, Timestamp),
     ) {
+        let sender = draft.sender.clone();
+        self.note_received(&draft, origin, (id, now));
         if !self.is_accepting() {
-            return self.refuse(origin, Refusal::Stopping);
+            return self.refuse_message(origin, (id, &sender), Refusal::Stopping);
         }
         if draft.is_for_bot() {
             return self.accept_for_bot(draft, origin, id, now);
         }
         let not_allowed = not_allowed(&mut draft, send_to);
         if !not_allowed.is_empty() && draft.is_for_bot() {
-            return self.refuse(origin, Refusal::NotAllowed);
+            return self.refuse_message(origin, (id, &sender), Refusal::NotAllowed);
         }
         let kind = draft.kind.decode().unwrap_or_default();
         let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
@@ -87,13 +89,13 @@ impl Hub {
         if self.fan_out.is_full() {
             // As when the store is busy: deliveries are outstanding, and the last of each message opens the gate.
             self.shut_gate();
-            return self.refuse(origin, Refusal::Busy);
+            return self.refuse_message(origin, (id, &sender), Refusal::Busy);
         }
         let bytes = draft
             .size_max()
             .saturating_mul(draft.recipients.as_slice().len());
         if bytes > self.settings().config().fanout_bytes_max {
-            return self.refuse(origin, Refusal::FanoutTooLarge);
+            return self.refuse_message(origin, (id, &sender), Refusal::FanoutTooLarge);
         }
         let publication = self.publication(draft, id, now);
         let message = Message {
@@ -114,7 +116,7 @@ impl Hub {
         self.gate.begin();
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
-            self.refuse(origin, Refusal::from(error));
+            self.refuse_message(origin, (id, &sender), Refusal::from(error));
         }
     }
 
@@ -134,17 +136,24 @@ impl Hub {
             move |result: Result<(), OutboxError>| match result {
                 Ok(()) => {
                     hub.counters.for_bot.add(1);
+                    let now = hub.now();
+                    hub.trace
+                        .note(id, now, &sender, TraceStep::ForAdministrator);
                     acknowledge(&origin, id);
                     hub.settle(&origin, &sender, id, Vec::new());
                 }
-                Err(error) => hub.refuse(&origin, Refusal::from(error)),
+                Err(error) => hub.refuse_message(&origin, (id, &sender), Refusal::from(error)),
             }
         };
         match self.tell_bot_message(&publication, accepted) {
             Some(Ok(())) => {}
-            Some(Err(error)) => self.refuse(origin, Refusal::from(error)),
+            Some(Err(error)) => {
+                self.refuse_message(origin, (id, publication.sender()), Refusal::from(error));
+            }
             None => {
                 self.counters.for_bot.add(1);
+                let step = TraceStep::ForAdministrator;
+                self.trace.note(id, now, publication.sender(), step);
                 acknowledge(origin, id);
                 self.settle(origin, publication.sender(), id, Vec::new());
             }
@@ -163,22 +172,12 @@ impl Hub {
         Arc::new(Publication::new(id, draft, &now))
     }
 
-    /// Tells a session that a message of its own was not accepted.
-    pub(crate) fn notify_refused(
-        &self,
-        live: &Live,
-        refusal: Refusal,
-        reference: Option<Box<str>>,
-    ) {
-        self.counters.refused(refusal);
-        live.offer_outcome(Notice::Refused { refusal, reference });
-    }
-
     /// Offers a message that is not stored to everybody who is there; absent recipients miss it,
     /// and so does a session whose send queue is full.
     fn pass_on(&self, message: Message, origin: &Origin) {
         self.counters.live_only.add(1);
         let publication = &message.publication;
+        let now = self.now();
         self.tell_message(publication);
         acknowledge(origin, publication.id());
         if message.sends_back {
@@ -186,7 +185,12 @@ impl Hub {
         }
         let event = Event::Publication(Arc::clone(publication));
         for recipient in message.recipients() {
-            self.offer_all(recipient, &event);
+            let offered = self.offer_all(recipient, &event);
+            let step = TraceStep::PassedOn {
+                sessions: offered.taken,
+                missed: offered.missed,
+            };
+            self.trace.note(publication.id(), now, recipient, step);
         }
         self.notify_refused_in_part(origin, publication, &message.not_allowed);
         let publication = Arc::clone(publication);
@@ -218,7 +222,8 @@ impl Hub {
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
                 self.tell_refused(&message.publication, &error);
-                self.refuse(&origin, Refusal::from(error));
+                let of = (message.publication.id(), message.publication.sender());
+                self.refuse_message(&origin, of, Refusal::from(error));
                 self.command_completed();
             }
         }
@@ -247,12 +252,20 @@ impl Hub {
         let mut targets = Vec::new();
         let mut sessions_len = 0;
         let mut is_idle = true;
+        let (id, now) = (message.publication.id(), self.now());
+        let note = |user, offset, sessions: usize| {
+            let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+            let step = TraceStep::Stored { offset, sessions };
+            self.trace.note(id, now, user, step);
+        };
         for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
                 Ok(placed) => {
                     let Some((shard, sessions)) = self.session_table.look_up(user) else {
+                        note(user, placed.offset, 0);
                         continue;
                     };
+                    note(user, placed.offset, sessions.len());
                     sessions_len += sessions.len();
                     is_idle &= self.fan_out.is_idle(shard);
                     targets.push((shard, sessions, *placed));
@@ -320,46 +333,6 @@ impl Hub {
         self.command_completed();
     }
 
-    /// Tells the session that submitted a message who misses it, if anybody does.
-    fn notify_refused_in_part(
-        &self,
-        origin: &Origin,
-        publication: &Publication,
-        refused: &[RefusedRecipient],
-    ) {
-        if refused.is_empty() {
-            return;
-        }
-        self.counters.refused_recipients.add(refused.len() as u64);
-        self.tell_undeliverable(publication, refused);
-        if let Origin::Session {
-            live, reference, ..
-        } = origin
-        {
-            live.offer_outcome(Notice::RefusedInPart {
-                id: publication.id(),
-                recipients: refused.to_vec(),
-                reference: reference.clone(),
-            });
-        }
-    }
-
-    /// Tells others that nobody gets a message.
-    fn tell_refused(&self, publication: &Publication, error: &AppendError) {
-        let AppendError::NoMailbox { refusals } = error else {
-            return;
-        };
-        let recipients = publication.recipients().iter().filter(|id| !id.is_bot());
-        let refused: Vec<_> = recipients
-            .zip(refusals)
-            .map(|(recipient, refusal)| RefusedRecipient {
-                recipient: recipient.clone(),
-                refusal: Refusal::from(*refusal),
-            })
-            .collect();
-        self.tell_undeliverable(publication, &refused);
-    }
-
     fn settle(
         &self,
         origin: &Origin,
@@ -391,24 +364,6 @@ impl Hub {
     fn count_sent(&self, sender: &UserId) {
         if let Some(counters) = self.user_stats.find(sender) {
             counters.accepted();
-        }
-    }
-
-    fn refuse(&self, origin: &Origin, refusal: Refusal) {
-        match origin {
-            Origin::Session {
-                live,
-                bytes,
-                reference,
-                ..
-            } => {
-                self.notify_refused(live, refusal, reference.clone());
-                live.settle_submission(*bytes);
-            }
-            Origin::Api(_) => {
-                self.counters.refused(refusal);
-                origin.answer_api(Err(ApiError::Refused(refusal)));
-            }
         }
     }
 }

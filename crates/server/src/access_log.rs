@@ -21,6 +21,7 @@ use tidewire_telemetry::{LineLog, TraceContext, timestamp};
 
 use crate::{
     access::{Access, Fields, peer_of},
+    rest::Rest,
     shaping::{CloseReason, Shaping},
 };
 
@@ -183,6 +184,17 @@ pub(crate) struct Recorded {
     pub(crate) listener: &'static str,
     pub(crate) access: Access,
     pub(crate) shaping: Arc<Shaping>,
+}
+
+impl Recorded {
+    /// For requests of the listener of this name, with these handlers.
+    pub(crate) fn of(listener: &'static str, rest: &Rest) -> Self {
+        Self {
+            listener,
+            access: rest.access.clone(),
+            shaping: Arc::clone(&rest.shaping),
+        }
+    }
 }
 
 /// A request until it is answered; when its client leaves before, the record says so.

@@ -28,7 +28,7 @@ use tidewire_hub::{Config as HubConfig, Hub, Publication, Settings as HubSetting
 use tidewire_notify::{Notifier, Targets};
 use tower::ServiceExt as _;
 
-use super::{Idempotency, Rest, router};
+use super::{About, ConfigData, Idempotency, Rest, router};
 use crate::{
     access::Access,
     config::{AllowedOrigins, Overrides, load},
@@ -97,10 +97,11 @@ fn api() -> (Router, Arc<Stuck>) {
     let hub = Hub::new(hub_settings, Arc::clone(&mailbox));
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
     let targets = no_targets();
+    let listeners = Listeners::new(&Arc::default());
     let telemetry = Telemetry::new(
         Arc::clone(&hub),
         Arc::clone(&mailbox),
-        Listeners::new(&Arc::default()),
+        listeners.clone(),
         tidewire::memory::MemoryBudget::unlimited(),
         Arc::default(),
         targets.clone(),
@@ -115,7 +116,7 @@ fn api() -> (Router, Arc<Stuck>) {
         access: Access {
             trusted_proxies: Arc::default(),
             port: Arc::default(),
-            auth: settings.server.auth,
+            auth: settings.server.auth.clone(),
             allowed_origins: Arc::new(AllowedOrigins::Any),
             secure: false,
             loopback_names_only: false,
@@ -124,6 +125,11 @@ fn api() -> (Router, Arc<Stuck>) {
         answer_timeout: Duration::from_secs(30),
         shaping: Arc::new(shaping),
         blocked_users_max: 9,
+        about: Arc::new(About {
+            started: std::time::Instant::now(),
+            listeners,
+            config: Arc::new(ConfigData::of(&settings)),
+        }),
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
     (router(rest, &AuthConfig::NoAuth), store)

@@ -26,6 +26,7 @@ use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 use tidewire_notify::Targets;
 
+pub(crate) use self::refusals::refused_by_reason;
 use self::refusals::{encode_denied, encode_refused, turned_away};
 use crate::shaping::Reasons;
 
@@ -34,7 +35,7 @@ use crate::shaping::Reasons;
 pub(crate) struct Listeners {
     messaging: Weak<OnceLock<RunningServer>>,
     /// By the `listener` label.
-    pub(crate) connections: [(&'static str, ConnectionCounts); 2],
+    pub(crate) connections: [(&'static str, ConnectionCounts); 3],
 }
 
 impl Listeners {
@@ -43,11 +44,12 @@ impl Listeners {
         let counts = |listener| (listener, ConnectionCounts::default());
         Self {
             messaging: Arc::downgrade(messaging),
-            connections: ["messaging", "rest"].map(counts),
+            connections: ["messaging", "rest", "admin"].map(counts),
         }
     }
 
-    fn messaging(&self) -> ServerStats {
+    /// Counts of the messaging listener, once there is one.
+    pub(crate) fn messaging(&self) -> ServerStats {
         let messaging = self.messaging.upgrade();
         let running = messaging.as_ref().and_then(|it| it.get());
         running.map(RunningServer::stats).unwrap_or_default()
@@ -116,6 +118,7 @@ impl Collector for Snapshot {
         self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
         self.encode_store(&mut encoder)?;
+        self.encode_trace(&mut encoder)?;
         events::encode(&mut encoder, &self.targets, self.hub.events_lost())
     }
 }
@@ -340,6 +343,24 @@ impl Snapshot {
             stats.commits,
         )?;
         self.encode_store_state(to)
+    }
+
+    fn encode_trace(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.hub.trace_stats();
+        let bytes = ConstGauge::new(stats.bytes);
+        let kind = bytes.metric_type();
+        bytes.encode(to.encode_descriptor(
+            "trace",
+            "Memory for what has become of messages",
+            Some(&Unit::Bytes),
+            kind,
+        )?)?;
+        counter(
+            to,
+            "trace_dropped",
+            "Steps of messages that were forgotten before their time, because the memory was used up",
+            stats.dropped,
+        )
     }
 
     fn encode_store_state(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -34,8 +34,9 @@ pub(super) fn encode_denied(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-pub(super) fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
-    let refused = [
+/// Well-formed messages that were not accepted, by reason.
+pub(crate) fn refused_by_reason(totals: &HubStats) -> [(&'static str, u64); 11] {
+    [
         ("mailbox_full", totals.refused_mailbox_full),
         ("sender_quota", totals.refused_sender_quota),
         ("store_full", totals.refused_store_full),
@@ -47,11 +48,14 @@ pub(super) fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) 
         ("fanout_too_large", totals.refused_fanout),
         ("not_allowed", totals.refused_not_allowed),
         ("beyond_bounds", totals.refused_beyond_bounds),
-    ];
+    ]
+}
+
+pub(super) fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
     by_reason(
         to,
         "messages_refused",
         "Well-formed messages that were not accepted, by reason",
-        refused.into_iter(),
+        refused_by_reason(totals).into_iter(),
     )
 }
