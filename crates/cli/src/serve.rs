@@ -221,7 +221,7 @@ fn pool(settings: &Settings) -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// What a reload reads, and what it changes outside of the server.
+/// The sources of a reload, and the parts outside of the server that it changes.
 #[derive(Clone, Copy)]
 struct Control<'a> {
     arguments: &'a ServeArguments,

@@ -55,7 +55,7 @@ struct Line<'a> {
     bytes_out: Option<u64>,
 }
 
-/// What a request begins with.
+/// A request, as it begins.
 #[derive(Debug)]
 struct Asked {
     listener: &'static str,
@@ -178,7 +178,7 @@ pub(crate) fn refused(
     });
 }
 
-/// What the middleware knows of its listener.
+/// The listener that the middleware belongs to.
 #[derive(Clone)]
 pub(crate) struct Recorded {
     pub(crate) listener: &'static str,

@@ -111,24 +111,19 @@ pub(crate) fn start_on(settings: &Settings, given: &mut Vec<Bound>) -> Result<Ru
     let targets = notifier.targets();
     let counted = (listeners.clone(), &memory);
     let served = Served::new(settings, (&hub, port), counted, targets, &shaping);
-    let rest = match &settings.rest {
-        None => None,
-        Some(rest) => {
-            let kept = (options.clone(), served.clone());
-            let (server, url) = start_rest(rest, settings, kept, listeners.rest(), given)?;
-            urls.insert(1, ("rest", url));
-            Some(server)
-        }
-    };
-    let admin = match &settings.admin {
-        None => None,
-        Some(admin) => {
-            let kept = (options, served.clone());
-            let (server, url) = admin::start(admin, settings, kept, listeners.admin(), given)?;
-            urls.push(("admin", url));
-            Some(server)
-        }
-    };
+    let kept = || (options.clone(), served.clone());
+    let rest = settings.rest.as_ref();
+    let rest = rest.map(|rest| start_rest(rest, settings, kept(), listeners.rest(), given));
+    let rest = rest.transpose()?.map(|(server, url)| {
+        urls.insert(1, ("rest", url));
+        server
+    });
+    let admin = settings.admin.as_ref();
+    let admin = admin.map(|it| admin::start(it, settings, kept(), listeners.admin(), given));
+    let admin = admin.transpose()?.map(|(server, url)| {
+        urls.push(("admin", url));
+        server
+    });
     #[cfg(unix)]
     let store_socket = StoreSocket::open(Path::new(&settings.config.data_dir), &mailbox);
     if let Some(unclaimed) = tidewire_config::unclaimed_sockets() {

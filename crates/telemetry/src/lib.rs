@@ -1,4 +1,4 @@
-//! What both programs tell about requests and connections: access logs, and the trace contexts of requests.
+//! Records of both programs about requests and connections: access logs, and the trace contexts of requests.
 //!
 //! In: records as the programs make them. Out: lines, somewhere. Invariant: nobody who serves a client waits for what is
 //! written here; what finds no room is dropped and counted.

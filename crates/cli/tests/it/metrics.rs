@@ -16,7 +16,7 @@ use crate::{
     server::Home,
 };
 
-/// What a scrape says of one metric.
+/// One metric, as a scrape tells it.
 #[derive(Debug, Default)]
 struct Family {
     kind: String,

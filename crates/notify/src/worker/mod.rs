@@ -3,34 +3,26 @@
 //! All decisions about order and attempts are [`Window`]'s, all about the target as a whole [`Breaker`]'s. Deliveries and
 //! reads are tasks of their own, so that none waits for another.
 
+mod destination; // a target, and one event for it
+
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tidewire_engine::{DeadLetter, TargetName};
 use tokio::{
     sync::watch,
     task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
+pub(crate) use self::destination::Destination;
 use crate::{
-    BreakerState, DeliveryError, Event, Fault, RenderMessage, StoreError, Target, TargetSettings,
+    BreakerState, DeliveryError, Event, Fault, RenderMessage, StoreError,
     pace::Breaker,
-    stats::Counters,
     store::Store,
     window::{Failed, Window},
 };
-
-/// A target with what is decided for it.
-#[derive(Debug)]
-pub(crate) struct Destination {
-    pub(crate) name: TargetName,
-    pub(crate) target: Arc<dyn Target>,
-    pub(crate) settings: TargetSettings,
-    pub(crate) counters: Counters,
-}
 
 /// How far the stop of the workers has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,83 +386,6 @@ impl Worker {
     }
 }
 
-impl Destination {
-    /// The event, if this target gets it.
-    fn wanted(&self, event: Option<Event>) -> Option<Event> {
-        let Some(event) = event else {
-            self.counters.unreadable();
-            return None;
-        };
-        if self.settings.filter.passes(&event) {
-            return Some(event);
-        }
-        self.counters.filtered();
-        None
-    }
-
-    /// One attempt, cut off in time.
-    pub(crate) async fn deliver(&self, events: &[Arc<Event>]) -> Result<(), DeliveryError> {
-        let within = self.settings.timeout;
-        match timeout(within, self.target.deliver(events)).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                let reason = format!("no answer within {} ms", within.as_millis());
-                Err(DeliveryError::unavailable(reason))
-            }
-        }
-    }
-
-    /// Takes an event that another target could not be given, with one attempt more than that had.
-    async fn rescue(&self, event: &Arc<Event>, attempts: u32) -> bool {
-        for attempt in 1..=attempts.saturating_add(1) {
-            match self.deliver(std::slice::from_ref(event)).await {
-                Ok(()) => return true,
-                Err(error) if error.fault == Fault::Impossible => return false,
-                Err(error) => {
-                    tracing::debug!(target = %self.name, reason = %error, attempt, "a fallback has not taken an event");
-                    if attempt <= attempts {
-                        sleep(self.settings.backoff.pause(attempt, random())).await;
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn letter(&self, event: &Event, attempts: u32, reason: String) -> DeadLetter {
-        DeadLetter {
-            id: 0,
-            target: TargetName::clone(&self.name),
-            epoch: event.epoch,
-            event: event.stored.clone(),
-            reason,
-            attempts,
-            died_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default(),
-        }
-    }
-
-    /// Returns whether the dead letter is on the disk; tries until it is, or the store is closed.
-    async fn bury(&self, store: &Store, letter: DeadLetter) -> bool {
-        tracing::warn!(target = %self.name, reason = letter.reason, attempts = letter.attempts,
-            "an event could not be delivered: it is a dead letter now");
-        loop {
-            match store.bury(letter.clone()).await {
-                Ok(()) => {
-                    self.counters.dead();
-                    return true;
-                }
-                Err(StoreError::Closed) => return false,
-                Err(StoreError::Refused(error)) => {
-                    if matches!(error, tidewire_engine::OutboxError::Failed { .. }) {
-                        return false;
-                    }
-                    sleep(BURY_AGAIN_AFTER).await;
-                }
-            }
-        }
-    }
-}
-
 /// Only spreads attempts, so nothing hangs on it.
 fn random() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
@@ -485,4 +400,3 @@ const READ_EVENTS: usize = 1024;
 const READ_BYTES: usize = 1 << 20;
 /// The pause before a read that follows one that has panicked.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const BURY_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -7,12 +7,14 @@ use parking_lot::Mutex;
 use tidewire_auth::NoLookup;
 use tidewire_config::{Checker, Source};
 use tidewire_engine::{
-    EventBatch, EventKind, NewEvent, OnNewEvents, OnOutbox, Outbox, OutboxStats, StoredEvent,
-    SubmitError, TargetCursor, TargetRegistration, UserKey,
+    DeadLetter, EventBatch, EventKind, NewEvent, OnNewEvents, OnOutbox, Outbox, OutboxStats,
+    StoredEvent, SubmitError, TargetCursor, TargetName, TargetRegistration, UserKey,
 };
 
+use tokio::time::sleep;
+
 use super::*;
-use crate::{Delivery, EventContent, EventsConfig, TargetConfig, check};
+use crate::{Delivery, EventContent, EventsConfig, Target, TargetConfig, check, stats::Counters};
 
 /// An outbox without events, which notes what is asked of it.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,7 +21,7 @@ use tidewire_dialect::Ending;
 use tidewire_hub::{ConnectError, DismissalCause, Reason};
 use tidewire_telemetry::LineLog;
 
-use crate::access_log::Visit;
+use crate::access_log::{self, Visit};
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
@@ -228,6 +229,12 @@ impl Reasons {
         self.access_log.get().unwrap_or(&NONE)
     }
 
+    /// Counts a WebSocket request that was refused with this status, and tells the access log of it.
+    pub(crate) fn refused_request(&self, status: u16, client: Option<IpAddr>, request: &Request) {
+        self.refused_with(status, &client);
+        access_log::refused(self.access_log(), client, request, status);
+    }
+
     /// Ends of WebSockets, by label.
     pub(crate) fn closes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.closes.iter().map(|it| it.count.load(Relaxed));
@@ -314,13 +321,13 @@ pub(crate) struct Tally {
     reasons: Arc<Reasons>,
     reason: Option<CloseReason>,
     /// For the log.
-    client: Option<std::net::IpAddr>,
+    client: Option<IpAddr>,
     /// For the access log, if there is one.
     visit: Option<Box<Visit>>,
 }
 
 impl Tally {
-    pub(crate) fn new(reasons: &Arc<Reasons>, client: Option<std::net::IpAddr>) -> Self {
+    pub(crate) fn new(reasons: &Arc<Reasons>, client: Option<IpAddr>) -> Self {
         Self {
             reasons: Arc::clone(reasons),
             reason: None,
@@ -330,17 +337,13 @@ impl Tally {
     }
 
     /// The same for a request, whose end the access log tells too.
-    pub(crate) fn of(
-        reasons: &Arc<Reasons>,
-        client: Option<std::net::IpAddr>,
-        request: &Request,
-    ) -> Self {
+    pub(crate) fn of(reasons: &Arc<Reasons>, client: Option<IpAddr>, request: &Request) -> Self {
         let mut tally = Self::new(reasons, client);
         tally.visit = Visit::begin(reasons.access_log(), client, request);
         tally
     }
 
-    /// What the access log will tell, if there is one.
+    /// Returns the record of the access log, if there is one.
     pub(crate) fn visit(&mut self) -> Option<&mut Visit> {
         self.visit.as_deref_mut()
     }

@@ -4,6 +4,7 @@
 //! scrape. Invariant: names stand here only, labels are a fixed set; no user id becomes a label.
 
 mod events; // the outbox and its targets
+mod refusals; // what was not taken
 
 use std::{
     fmt,
@@ -18,16 +19,18 @@ use prometheus_client::{
 };
 use tidewire::{
     memory::MemoryBudget,
-    net::{ConnectionCounts, TurnedAway},
+    net::ConnectionCounts,
     ws::{RunningServer, ServerStats},
 };
 use tidewire_engine::Mailbox;
-use tidewire_hub::{Hub, HubStats};
+use tidewire_hub::Hub;
 use tidewire_notify::Targets;
 
+pub(crate) use self::refusals::refused_by_reason;
+use self::refusals::{encode_denied, encode_refused, turned_away};
 use crate::shaping::Reasons;
 
-/// What the listeners count.
+/// Counters of the listeners.
 #[derive(Clone)]
 pub(crate) struct Listeners {
     messaging: Weak<OnceLock<Vec<RunningServer>>>,
@@ -104,7 +107,7 @@ impl Telemetry {
         Self { registry, memory }
     }
 
-    /// What clients may make the process hold.
+    /// The memory that clients may make the process hold.
     pub(crate) fn memory(&self) -> &MemoryBudget {
         &self.memory
     }
@@ -419,55 +422,6 @@ impl Snapshot {
             u64::from(stats.failed.is_some()),
         )
     }
-}
-
-fn turned_away(counts: TurnedAway) -> [(&'static str, u64); 5] {
-    [
-        ("connections_max", counts.connections),
-        ("address_connections_max", counts.address),
-        ("accept_rate", counts.rate),
-        ("handshake_timeout", counts.late),
-        ("half_open_max", counts.displaced),
-    ]
-}
-
-fn encode_denied(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut metric = to.encode_descriptor(
-        "logins_denied",
-        "Requests without valid credentials, of both listeners, by reason",
-        None,
-        ConstCounter::new(0_u64).metric_type(),
-    )?;
-    for (reason, count) in tidewire_access::denials() {
-        ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
-    }
-    Ok(())
-}
-
-/// Well-formed messages that were not accepted, by reason.
-pub(crate) fn refused_by_reason(totals: &HubStats) -> [(&'static str, u64); 11] {
-    [
-        ("mailbox_full", totals.refused_mailbox_full),
-        ("sender_quota", totals.refused_sender_quota),
-        ("store_full", totals.refused_store_full),
-        ("disk_full", totals.refused_disk_full),
-        ("store_failed", totals.refused_store_failed),
-        ("busy", totals.refused_busy),
-        ("rate_limited", totals.refused_rate_limited),
-        ("stopping", totals.refused_stopping),
-        ("fanout_too_large", totals.refused_fanout),
-        ("not_allowed", totals.refused_not_allowed),
-        ("beyond_bounds", totals.refused_beyond_bounds),
-    ]
-}
-
-fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
-    by_reason(
-        to,
-        "messages_refused",
-        "Well-formed messages that were not accepted, by reason",
-        refused_by_reason(totals).into_iter(),
-    )
 }
 
 fn by_reason(
