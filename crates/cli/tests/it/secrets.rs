@@ -1,15 +1,17 @@
 //! A canary in every slot of the configuration and of requests, looked for in everything that the program says.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use tempfile::tempdir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
+    peer::message,
     program::{end, tidewire},
+    run_within,
     server::Home,
 };
 
@@ -112,6 +114,104 @@ async fn no_secret_shows_in_logs_metrics_answers_and_errors() {
     );
     let found = said.lines().find(|line| line.contains(CANARY));
     assert_eq!(found, None);
+}
+
+/// Every target and the connect hook, with canaries, at `port`.
+fn backends(port: u16) -> String {
+    let service = |name: &str, more: &str| {
+        format!(
+            "[[targets]]\nname = \"{name}\"\nkinds = [\"message\", \"connected\"]\nattempts = 1\n\
+             breaker_failures = 1000000\ntimeout = \"500ms\"\n[targets.{name}]\nport = {port}\n\
+             password = \"{CANARY}\"\n{more}\n"
+        )
+    };
+    format!(
+        r#"
+[server.connect_hook]
+backend_url = "http://127.0.0.1:{port}/hook"
+secrets = ["${{env:HOOK_SECRET}}"]
+headers = ["x-told"]
+if_unavailable = "accept"
+[[targets]]
+name = "postback"
+kinds = ["message", "connected"]
+attempts = 1
+breaker_failures = 1000000
+[targets.postback]
+url = "http://127.0.0.1:{port}/{CANARY}?key={CANARY}"
+signing_keys = ["${{env:HOOK_SECRET}}"]
+headers = {{ X-Key = "{CANARY}" }}
+auth = {{ type = "bearer", value = "{CANARY}" }}
+[[targets]]
+name = "nats"
+kinds = ["message"]
+attempts = 1
+breaker_failures = 1000000
+[targets.nats]
+servers = ["127.0.0.1:{port}"]
+user = "u"
+password = "{CANARY}"
+{}{}{}{}"#,
+        service("redis", "user = \"u\""),
+        service("postgres", "user = \"u\"\ndatabase = \"d\""),
+        service("mysql", "user = \"u\"\ndatabase = \"d\""),
+        service("amqp", "user = \"u\""),
+    )
+}
+
+/// Whatever comes is sent back: what a service says may be what it was told.
+async fn parrot() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                tokio::io::copy(&mut from, &mut to).await.ok();
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn no_secret_shows_of_services_that_repeat_what_they_are_told() {
+    run_within(Duration::from_mins(2), services_that_repeat());
+}
+
+async fn services_that_repeat() {
+    let port = parrot().await;
+    let home = Home::new(&format!("[log]\nlevel = \"trace\"\n{}", backends(port)));
+    let mut command = home.command();
+    command.env("HOOK_SECRET", CANARY.repeat(3));
+    let mut server = home.spawn(command);
+    server.wait_until_ready().await;
+    let mut rest = server.rest().await;
+    let sent = rest.send_message(&message(1, &[7], "hello")).await;
+    assert_eq!(sent.expect("an answer").status, 202);
+    let names = ["postback", "nats", "redis", "postgres", "mysql", "amqp"];
+    // Each has failed once with an event, which lies with the dead letters now.
+    let is_done = |metrics: &str| {
+        names.iter().all(|name| {
+            let failures = format!("tidewire_target_failures_total{{target=\"{name}\"}} ");
+            let mut lines = metrics
+                .lines()
+                .filter_map(|line| line.strip_prefix(&*failures));
+            lines.next().is_some_and(|count| count != "0")
+        })
+    };
+    let mut said = rest.get("/metrics").await.expect("an answer").body;
+    while !is_done(&said) {
+        tokio::task::yield_now().await;
+        said = rest.get("/metrics").await.expect("an answer").body;
+    }
+    for path in ["/v1/events", "/v1/events/dead-letters", "/health", "/stats"] {
+        said.push_str(&rest.get(path).await.expect("an answer").body);
+    }
+    said.push_str(&server.log());
+    let found = said.lines().find(|line| line.contains(CANARY));
+    assert_eq!(found, None);
+    server.stop().await;
 }
 
 #[test]
