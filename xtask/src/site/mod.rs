@@ -24,6 +24,9 @@ const MDBOOK_VERSION: &str = "0.5.4";
 /// Where the chapters stand, and in a copy of it what is built.
 const CHAPTERS: &str = "docs";
 
+/// The chapters in order. A page without a line there is put at the end, so that no link to it breaks.
+const SUMMARY: &str = "SUMMARY.md";
+
 /// Words that a reader looks for, and that the index must know.
 const SEARCHED: &[&str] = &["mailbox", "gateway", "kubernetes", "postback"];
 
@@ -105,30 +108,43 @@ fn stage(workspace: &Workspace, book: &Path) -> anyhow::Result<()> {
             .args(["--", CHAPTERS])
             .current_dir(&workspace.root),
     )?;
-    let summary = fs::read_to_string(workspace.root.join(CHAPTERS).join("SUMMARY.md"))?;
+    let path = workspace.root.join(CHAPTERS).join(SUMMARY);
+    let mut summary = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut is_complete = true;
     for file in tracked.lines() {
         let from = workspace.root.join(file);
-        if !from.is_file() {
+        if !from.is_file() || file.ends_with(SUMMARY) {
             continue;
         }
         let to = book.join(file);
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent)?;
         }
-        let chapter = file.trim_start_matches("docs/");
-        if Path::new(chapter).extension().is_some_and(|it| it == "md") {
-            ensure!(
-                chapter == "SUMMARY.md" || summary.contains(&format!("({chapter})")),
-                "{file} is no chapter, expected a line for it in {CHAPTERS}/SUMMARY.md"
-            );
-            let text = fs::read_to_string(&from).with_context(|| file.to_owned())?;
-            let text = links::to_repository(file, &text, &workspace.root);
-            fs::write(&to, text).with_context(|| to.display().to_string())?;
-        } else {
+        if from.extension().is_none_or(|extension| extension != "md") {
             fs::copy(&from, &to).with_context(|| file.to_owned())?;
+            continue;
         }
+        let text = fs::read_to_string(&from).with_context(|| file.to_owned())?;
+        let chapter = file.strip_prefix("docs/").unwrap_or(file);
+        if !summary.contains(&format!("({chapter})")) {
+            println!("{file} is no chapter yet, expected a line for it in {CHAPTERS}/{SUMMARY}");
+            if is_complete {
+                summary.push_str("\n# Further pages\n\n");
+            }
+            is_complete = false;
+            let title = text.lines().next().unwrap_or(chapter);
+            let title = title.trim_start_matches(['#', ' ']);
+            summary.push_str("- [");
+            summary.push_str(title);
+            summary.push_str("](");
+            summary.push_str(chapter);
+            summary.push_str(")\n");
+        }
+        let text = links::to_repository(file, &text, &workspace.root);
+        fs::write(&to, text).with_context(|| to.display().to_string())?;
     }
-    Ok(())
+    let path = book.join(CHAPTERS).join(SUMMARY);
+    fs::write(&path, summary).with_context(|| path.display().to_string())
 }
 
 /// The index is there, is loaded by the pages, and knows the words that are looked for; how many documents are in it.
