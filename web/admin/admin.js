@@ -1,22 +1,20 @@
 // The admin page: asks the API once a second, shows what it says, and passes on what the operator wants.
 
-import { ApiError, get, post, setToken } from "./api.js";
+import { get, post } from "./api.js";
 import { Chart } from "./chart.js";
 import { endpointPanel } from "./endpoints.js";
 import { bytes, short, span } from "./format.js";
 import { Rates } from "./rates.js";
-import { keep, make, pill, tell } from "./rows.js";
+import { keep, make, tell } from "./rows.js";
 import { sessionRow } from "./sessions.js";
+import { $, act as perform, confirmed, refresh, start } from "./shell.js";
 
-const EVERY_MS = 1000;
 /** Sockets shown; more would only be slow to read. */
 const SESSIONS_MAX = 100;
-const NOTICE_MS = 6000;
-const NOTICES_MAX = 4;
+const COUNTERS = ["opened", "refused", "messages_in", "messages_out", "bytes_in", "bytes_out"];
 
-const $ = (id) => document.getElementById(id);
 const perSecond = (format) => (value) => `${format(value)}/s`;
-const rates = new Rates();
+const rates = new Rates(COUNTERS, ["sessions"]);
 const charts = {
   sessions: new Chart($("chart-sessions"), "Sessions", short, ["one"]),
   opened: new Chart($("chart-opened"), "Sockets opened and refused per second", perSecond(short)),
@@ -24,45 +22,9 @@ const charts = {
   bytes: new Chart($("chart-bytes"), "Bytes from and to clients per second", perSecond(bytes)),
 };
 
-function notice(text, bad = false) {
-  const made = make("div", bad ? "notice bad" : "notice", text);
-  const notices = $("notices");
-  notices.append(made);
-  while (notices.children.length > NOTICES_MAX) notices.firstElementChild.remove();
-  // What went wrong stays until it is pushed out or clicked away.
-  if (!bad) setTimeout(() => made.remove(), NOTICE_MS);
-  made.addEventListener("click", () => made.remove());
-}
+const act = (path, done) => perform(() => post(path), done);
 
-/** Asks before what cannot be taken back. */
-function confirmed(title, text, yes) {
-  const dialog = $("confirm");
-  if (dialog.open) return Promise.resolve(false);
-  tell($("confirm-title"), title);
-  tell($("confirm-text"), text);
-  tell($("confirm-yes"), yes);
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
-}
-
-async function act(path, done, body) {
-  try {
-    notice(done(await post(path, body)));
-  } catch (error) {
-    failed(error);
-  }
-  refresh();
-}
-
-function failed(error) {
-  if (error instanceof ApiError && error.status === 401) signIn();
-  else notice(error.message, true);
-}
-
-const path = (...parts) => `/api/v1/endpoints/${parts.map(encodeURIComponent).join("/")}`;
+const path = (...parts) => `api/v1/endpoints/${parts.map(encodeURIComponent).join("/")}`;
 const draining = (what) => (answer) => `${answer.ending} sessions of ${what} end, ${answer.per_second} per second.`;
 
 const actions = {
@@ -89,14 +51,14 @@ const actions = {
   },
 };
 
-const close = (id) => act(`/api/v1/sessions/${id}/close`, () => `Session ${id} is told to end.`);
+const close = (id) => act(`api/v1/sessions/${id}/close`, () => `Session ${id} is told to end.`);
 const makeEndpoint = endpointPanel(actions);
 const makeSession = sessionRow(close);
 
-$("reload").addEventListener("click", () => act("/api/v1/reload", ({ message }) => `The configuration was read again.\n${message}`));
+$("reload").addEventListener("click", () => act("api/v1/reload", ({ message }) => `The configuration was read again.\n${message}`));
 $("stop").addEventListener("click", async () => {
   const text = "It accepts nothing more, ends all sessions at the drain's pace, and then its process ends.";
-  if (await confirmed("Stop the gateway?", text, "Stop gateway")) await act("/api/v1/drain", () => "The gateway stops.");
+  if (await confirmed("Stop the gateway?", text, "Stop gateway")) await act("api/v1/drain", () => "The gateway stops.");
 });
 $("filter").addEventListener("change", refresh);
 
@@ -148,93 +110,19 @@ async function ask() {
   const wanted = $("filter").value;
   const filter = wanted === "" ? "" : `&endpoint=${encodeURIComponent(wanted)}`;
   const [status, { endpoints }, sessions] = await Promise.all([
-    get("/api/v1/status"),
-    get("/api/v1/endpoints"),
-    get(`/api/v1/sessions?limit=${SESSIONS_MAX}${filter}`).catch((error) => {
+    get("api/v1/status"),
+    get("api/v1/endpoints"),
+    get(`api/v1/sessions?limit=${SESSIONS_MAX}${filter}`).catch((error) => {
       // The endpoint may have gone with a reload; the list of them heals the choice.
       if (error.status === 404) return { total: 0, sessions: [] };
       throw error;
     }),
   ]);
-  rates.take(endpoints, status.sessions.total, performance.now());
+  rates.take(endpoints, { sessions: status.sessions.total }, performance.now());
   showStatus(status);
   showRates();
   showEndpoints(endpoints);
   showSessions(sessions);
-  seen = Date.now();
-  reach(true);
-  pill($("link"), ["good", "live"]);
 }
 
-/** When the figures were true, in the time of the page. */
-let seen = 0;
-
-/** Without the gateway its figures are old, and nothing can be asked of it: they are dimmed, and its buttons off. */
-function reach(is) {
-  document.body.classList.toggle("gone", !is);
-  for (const button of document.querySelectorAll(".actions button, main button")) {
-    if (!is && !button.disabled) {
-      button.disabled = true;
-      button.dataset.off = "";
-    } else if (is && button.dataset.off !== undefined) {
-      // What `show` has switched off meanwhile stays so.
-      button.disabled = button.dataset.wanted === "off";
-      delete button.dataset.off;
-    }
-  }
-  if (!is && $("confirm").open) $("confirm").close("no");
-}
-
-/** How old the figures are. */
-function age() {
-  return seen === 0 ? "" : `, figures of ${new Date(seen).toLocaleTimeString()}`;
-}
-
-let timer;
-let asking = null;
-
-/** Asks now; a request under way is enough. */
-function refresh() {
-  asking ??= round().finally(() => (asking = null));
-  return asking;
-}
-
-async function round() {
-  clearTimeout(timer);
-  try {
-    await ask();
-  } catch (error) {
-    const asked = error instanceof ApiError && error.status === 401;
-    reach(false);
-    pill($("link"), asked ? ["warn", `not signed in${age()}`] : ["bad", `not reachable${age()}`]);
-    if (asked) {
-      signIn();
-      return; // goes on once there is a token
-    }
-  }
-  if (!document.hidden) timer = setTimeout(refresh, EVERY_MS);
-}
-
-let tried = false;
-function signIn() {
-  const dialog = $("sign-in");
-  if (dialog.open) return;
-  tell($("sign-in-problem"), tried ? "That token is not the right one." : "");
-  dialog.showModal();
-}
-$("sign-in-form").addEventListener("submit", () => {
-  tried = true;
-  setToken($("token").value);
-  $("token").value = "";
-  refresh();
-});
-// Without a token there is nothing behind this dialog.
-$("sign-in").addEventListener("cancel", (event) => event.preventDefault());
-
-// Nobody looks: nobody asks.
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) clearTimeout(timer);
-  else refresh();
-});
-
-refresh();
+start(ask);

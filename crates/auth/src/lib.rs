@@ -24,6 +24,7 @@
 
 mod authenticator; // the decision
 mod config; // what the operator writes
+mod shown; // … as an operator may see it
 mod table; // … as it stands in a file
 mod credentials; // header bytes → credentials
 mod error; // what can be wrong with it
@@ -59,4 +60,5 @@ pub use reference::{Lookup, LookupError, NoLookup, resolve_reference, resolve_te
 pub use remote::{Remote, RemoteLimits, RemoteRequest};
 pub use resolve::{DEPTH_MAX, MEMBERS_MAX, SECRET_BYTES_MAX};
 pub use secret::Secret;
+pub use shown::is_reference;
 pub use user_name::{USER_NAME_BYTES_MAX, UserNameError, composed, user_name};

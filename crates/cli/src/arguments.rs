@@ -5,10 +5,20 @@ use clap::{Parser, Subcommand};
 #[cfg(unix)]
 use crate::store::StoreArguments;
 use crate::{
-    bench::BenchArguments, certs::CertsArguments, chat::ChatArguments,
-    check_config::CheckConfigArguments, default_config::DefaultConfigArguments,
-    exit_codes::exit_codes, gateway::GatewayArguments, migrate_config::MigrateConfigArguments,
-    serve::ServeArguments, token::TokenArguments,
+    bench::BenchArguments,
+    certs::CertsArguments,
+    chat::ChatArguments,
+    check_config::CheckConfigArguments,
+    default_config::DefaultConfigArguments,
+    exit_codes::exit_codes,
+    gateway::GatewayArguments,
+    generate::{CompletionsArguments, ManArguments},
+    migrate_config::MigrateConfigArguments,
+    send::SendArguments,
+    serve::ServeArguments,
+    status::StatusArguments,
+    token::TokenArguments,
+    trace::TraceArguments,
 };
 
 /// WebSocket messaging: a server for durable messages, a gateway in front of many backends, and a
@@ -29,6 +39,9 @@ use crate::{
         "  tidewire migrate-config config.json             move from wsserver\n",
         "  tidewire certs                                  certificates to try TLS with\n",
         "  tidewire token make --key secret --user alice   a token for a user\n",
+        "  tidewire status                                 how a running server does\n",
+        "  tidewire send --to 7 hello                      send a message\n",
+        "  tidewire trace --for 7                          why has he not got it?\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
         "  tidewire chat 'ws://127.0.0.1:8085/chat?id=1'   talk\n",
         "  tidewire bench echo --transport ws server       measure\n",
@@ -54,6 +67,11 @@ pub(crate) enum Command {
     MigrateConfig(MigrateConfigArguments),
     Certs(CertsArguments),
     Token(TokenArguments),
+    Trace(TraceArguments),
+    Send(SendArguments),
+    Status(StatusArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
     #[cfg(unix)]
     Store(StoreArguments),
 }
@@ -99,6 +117,10 @@ mod tests {
                         "check-config" => "check-config gateway.toml".to_owned(),
                         name => format!("{name} /etc"),
                     },
+                    (None, Some([name])) if name == "ID" => "trace ID".to_owned(),
+                    (None, Some([name])) if name == "TEXT" => "hello".to_owned(),
+                    (None, Some([name])) if name == "SHELL" => "completions bash".to_owned(),
+                    (None, Some([name])) if name == "DIR" => "man /usr".to_owned(),
                     (None, Some([_])) => "ws".to_owned(),
                     (None, other) => panic!("{other:?}"),
                 };

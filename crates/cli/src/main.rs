@@ -17,6 +17,11 @@ mod certs; // certificates to begin with
 mod token; // tokens made, and looked into
 #[cfg(unix)]
 mod store; // a copy of the store, and a look
+mod remote; // a running server, asked over REST
+mod trace; // what has become of a message
+mod send; // a message
+mod status; // how a server does
+mod generate; // for shells and `man`
 mod wsserver; // called by the name of the program that it replaces
 mod signals; // what a running program is told
 mod logs; // events → standard error or a file
@@ -60,6 +65,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::MigrateConfig(arguments) => migrate_config::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Completions(arguments) => generate::completions(&arguments),
+        Command::Man(arguments) => generate::man(&arguments),
         #[cfg(unix)]
         Command::Store(arguments) => store::run(&arguments),
     }

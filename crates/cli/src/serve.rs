@@ -35,6 +35,7 @@ use crate::{
     "  tidewire serve\n",
     "  tidewire serve --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0 --data-dir /tmp/trial\n",
     "  tidewire serve -c tidewire.toml\n",
+    "  tidewire serve --admin-listen 127.0.0.1:8093\n",
     "  tidewire serve --config tidewire.toml --echo\n",
     "  tidewire serve --config config.json --test --verbosity 1\n",
     "  RUST_LOG=tidewire=debug tidewire serve\n\n",
@@ -47,6 +48,9 @@ pub(crate) struct ServeArguments {
     /// Address of the REST API; port 0 picks a free one
     #[arg(long, value_name = "ADDR")]
     rest_listen: Option<String>,
+    /// Serve the admin page at this address; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
     /// Directory of the message store; created when missing
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -85,6 +89,7 @@ impl ServeArguments {
         Overrides {
             listen: self.listen.clone(),
             rest_listen: self.rest_listen.clone(),
+            admin_listen: self.admin_listen.clone(),
             data_dir: self.data_dir.clone(),
             echo: self.echo.then_some(true),
             log_level: self.verbosity.map(|level| {

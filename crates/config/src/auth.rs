@@ -2,7 +2,7 @@
 
 use serde::{Deserialize as _, Deserializer};
 use tidewire_auth::AuthConfig;
-use tidewire_table::{Shape, Value};
+use tidewire_table::{HIDDEN, Shape, Value, join_key, toml_text};
 
 /// A table with credentials. What stands in it is never repeated in messages.
 #[derive(Debug)]
@@ -19,5 +19,12 @@ impl Value<Auth> for AuthConfig {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
+    }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        self.shown(&mut |key, value| {
+            let shown = value.map_or_else(|| HIDDEN.to_owned(), toml_text);
+            report(join_key(at, key), shown);
+        });
     }
 }

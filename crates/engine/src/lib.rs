@@ -18,8 +18,9 @@ pub mod registry; // the port of who is online
 
 pub use embedded::SqliteMailbox;
 pub use mailbox::{
-    Append, AppendError, Appended, Batch, Mailbox, MailboxRefusal, MailboxStats, OnAppend, OnPurge,
-    OnRead, Placed, Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
+    Append, AppendError, Appended, Batch, Mailbox, MailboxInfo, MailboxPage, MailboxQuery,
+    MailboxRefusal, MailboxStats, OnAppend, OnExpired, OnMailboxes, OnPurge, OnRead, Placed,
+    Position, Purge, ReadError, Sender, Stored, SubmitError, UserKey,
 };
 pub use outbox::{
     DeadLetter, EventBatch, EventKind, NewEvent, OnFull, OnNewEvents, OnOutbox, Outbox,

@@ -187,6 +187,51 @@ pub type OnRead = Box<dyn FnOnce(Result<Batch, ReadError>) + Send>;
 /// Called once with how many messages a purge has removed; the same rules as for [`OnAppend`].
 pub type OnPurge = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
 
+/// Called for each message that has left a mailbox because its time to live was over, with the mailbox's user and the
+/// message's offset; the same rules as for [`OnAppend`].
+pub type OnExpired = Arc<dyn Fn(&UserKey, u64) + Send + Sync>;
+/// Called once with the mailboxes that were asked for; the same rules as for [`OnAppend`].
+pub type OnMailboxes = Box<dyn FnOnce(Result<MailboxPage, ReadError>) + Send>;
+
+/// The mailboxes that [`Mailbox::mailboxes`] tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailboxQuery {
+    /// That of one user.
+    Of(UserKey),
+    /// At most `count` of those with something in them, the one first whose next message expires first; the ones
+    /// behind `after`, if it is given.
+    Page {
+        /// Where the page before ended ([`MailboxPage::next`]).
+        after: Option<(u64, UserKey)>,
+        /// Mailboxes of an answer.
+        count: usize,
+    },
+}
+
+/// A mailbox from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MailboxInfo {
+    /// Whose it is.
+    pub user: UserKey,
+    /// Messages in it.
+    pub messages: u64,
+    /// The bytes of their bodies.
+    pub bytes: u64,
+    /// Time until the next one expires, if nothing is confirmed before.
+    pub expires_in_ms: u64,
+}
+
+/// Mailboxes, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MailboxPage {
+    /// In the order of the query; none of them is empty.
+    pub mailboxes: Vec<MailboxInfo>,
+    /// Where to go on; `None` behind the last one. Mailboxes that change meanwhile may be missed, or be told twice.
+    pub next: Option<(u64, UserKey)>,
+}
+
 /// Which messages a [`Mailbox::purge`] removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
@@ -256,6 +301,23 @@ pub trait Mailbox: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SubmitError`]: not taken, `done` is dropped uncalled.
     fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError>;
+
+    /// From now on `told` is called for what expires; only the first one that is given is. For those who want to explain
+    /// why a message is gone: an adapter that does not know in time may leave it out, as this default does.
+    fn on_expired(&self, told: OnExpired) {
+        drop(told);
+    }
+
+    /// Tells which mailboxes there are, without what is in them. The store's thread does it between other commands,
+    /// in time in proportion to the answer.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: not taken, `done` is dropped uncalled. Stores that cannot tell are always
+    /// [closed](SubmitError::Closed), which is what this does unless it is implemented.
+    fn mailboxes(&self, query: MailboxQuery, done: OnMailboxes) -> Result<(), SubmitError> {
+        drop((query, done));
+        Err(SubmitError::Closed)
+    }
 
     /// A snapshot of the store's counters.
     fn stats(&self) -> MailboxStats;

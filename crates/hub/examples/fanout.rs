@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cargo run --release -p tidewire-hub --example fanout
+//! cargo run --release -p tidewire-hub --example fanout -- --without-trace
 //! ```
 #![expect(clippy::print_stdout, reason = "it prints its result")]
 
@@ -24,7 +25,7 @@ use tidewire_engine::{
     Append, Appended, Batch, Mailbox, MailboxStats, OnAppend, OnPurge, OnRead, Placed, Purge,
     SubmitError, UserKey,
 };
-use tidewire_hub::{Config, Event, Hub, Session, Settings, UserId};
+use tidewire_hub::{Config, Event, Hub, Session, Settings, TraceConfig, UserId};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for (recipients, text_len, messages) in [
@@ -43,6 +44,10 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
     let store = Arc::new(Forgetful::default());
     let config = Config {
         delivery_status: false,
+        trace: TraceConfig {
+            enabled: !std::env::args().any(|argument| argument == "--without-trace"),
+            ..TraceConfig::default()
+        },
         ..Config::default()
     };
     let hub = Hub::new(Settings::try_from(config)?, store.clone());

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use tidewire_table::{Size, Table as _, table};
 
-use crate::{EventSelection, Recipients};
+use crate::{EventSelection, Recipients, TraceConfig};
 
 table! {
     /// What happens to messages.
@@ -81,6 +81,8 @@ table! {
         mailbox_messages_max: usize = usize::MAX;
         /// Which events for other systems are made. Default: none.
         events: EventSelection = EventSelection::default();
+        /// What is remembered of messages. Default: as that of a server.
+        trace: TraceConfig = TraceConfig::default();
     }
 }
 

@@ -37,6 +37,7 @@ use crate::{
     send_queue::{Limits, Room},
     session_table::SessionTable,
     stats::Counters,
+    trace::{Departure, Trace, TraceStep, Which},
     user_stats::UserStats,
 };
 
@@ -55,6 +56,7 @@ pub struct Hub {
     pub(crate) user_stats: UserStats,
     pub(crate) events_out: EventsOut,
     pub(crate) counters: Counters,
+    pub(crate) trace: Trace,
     accepting: AtomicBool,
     sessions_begun: AtomicU64,
     pub(crate) receipt_sessions: ReceiptSessions,
@@ -109,6 +111,14 @@ impl ReceiptSessions {
     }
 }
 
+/// Sessions that were offered something that may be lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offered {
+    pub(crate) taken: u32,
+    /// Their queues were full.
+    pub(crate) missed: u32,
+}
+
 /// Which messages [`Hub::purge`] removes.
 #[derive(Clone, Copy, Debug)]
 pub enum PurgeSelection<'a> {
@@ -123,6 +133,20 @@ pub enum PurgeSelection<'a> {
         /// Who has sent them.
         sender: &'a UserId,
     },
+}
+
+impl PurgeSelection<'_> {
+    fn which(&self) -> Which {
+        let (recipient, sender) = match *self {
+            Self::Recipient(recipient) => (Some(recipient), None),
+            Self::Sender(sender) => (None, Some(sender)),
+            Self::Between { recipient, sender } => (Some(recipient), Some(sender)),
+        };
+        Which::Of {
+            recipient: recipient.cloned(),
+            sender: sender.cloned(),
+        }
+    }
 }
 
 /// Called once with the answer to [`Hub::is_online`].
@@ -151,7 +175,7 @@ impl Hub {
         } = ports;
         let config = settings.config();
         let fan_out = FanOut::new(executor, config.fanout_pending_max);
-        Arc::new(Self {
+        let hub = Arc::new(Self {
             limits: Limits::from(config),
             session_table: SessionTable::new(config.sessions_max, config.sessions_per_user_max),
             redeliveries: Redeliveries::new(
@@ -160,6 +184,7 @@ impl Hub {
             ),
             user_stats: UserStats::new(config.stats_users_max),
             events_out: EventsOut::new(outbox, config.events.clone()),
+            trace: Trace::new(&config.trace, clock.now()),
             mailbox,
             online: registry,
             clock,
@@ -171,7 +196,9 @@ impl Hub {
             sessions_begun: AtomicU64::new(0),
             receipt_sessions: ReceiptSessions::default(),
             settings,
-        })
+        });
+        hub.watch_expired();
+        hub
     }
 
     /// From now on connects and submissions are refused; sessions go on receiving.
@@ -198,7 +225,12 @@ impl Hub {
             },
         };
         let hub = Arc::clone(self);
+        let which = selection.which();
         let completed = Box::new(move |result: Result<u64, _>| {
+            if matches!(result, Ok(1..)) {
+                let now = hub.now();
+                hub.trace.note_departure(now, which, Departure::Removed);
+            }
             done(result.map_err(|_failed| Refusal::StoreFailed));
             hub.command_completed();
         });
@@ -284,13 +316,30 @@ impl Hub {
 
     pub(crate) fn confirm(&self, live: &Live, mark: Mark) {
         let mut receipts = Vec::new();
+        let mut ids = Vec::new();
+        let is_traced = self.trace.is_on();
         let confirmed = live.confirm(mark, |receipt| {
+            if is_traced {
+                ids.push(receipt.id);
+            }
             if self.tells_delivery(&receipt) {
                 receipts.push(receipt);
             }
         });
+        self.note_confirmed(live, &ids);
         if let Some((count, up_to)) = confirmed {
             self.proved(live, count, up_to, receipts);
+        }
+    }
+
+    pub(crate) fn note_confirmed(&self, live: &Live, ids: &[MessageId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let step = TraceStep::Confirmed { session: live.id };
+        for id in ids {
+            self.trace.note(*id, now, &live.user, step);
         }
     }
 
@@ -341,6 +390,9 @@ impl Hub {
             return;
         };
         self.counters.released.add(count);
+        let which = Which::UpTo(live.user.clone(), up_to);
+        let now = self.now();
+        self.trace.note_departure(now, which, Departure::Released);
         tracing::debug!(user = %live.user, count, "let messages go that a client without pongs was given");
         if let Err(error) = self.mailbox.ack(&live.key, up_to) {
             tracing::debug!(%error, "not let go: delivered again after the restart");
@@ -348,19 +400,24 @@ impl Hub {
     }
 
     /// Offers something that may be lost to all live sessions of a user.
-    pub(crate) fn offer_all(&self, user: &UserId, event: &Event) {
-        self.offer_if(user, event, |_| true);
+    pub(crate) fn offer_all(&self, user: &UserId, event: &Event) -> Offered {
+        self.offer_if(user, event, |_| true)
     }
 
     /// Offers something that may be lost to those live sessions of a user that are meant.
-    fn offer_if(&self, user: &UserId, event: &Event, is_meant: impl Fn(&Live) -> bool) {
+    fn offer_if(&self, user: &UserId, event: &Event, is_meant: impl Fn(&Live) -> bool) -> Offered {
+        let mut offered = Offered::default();
         let sessions = self.session_table.sessions(user);
         let live = sessions.iter().flat_map(|sessions| sessions.iter());
         for live in live.filter(|live| is_meant(live)) {
-            if !live.offer(event.clone()) {
+            if live.offer(event.clone()) {
+                offered.taken += 1;
+            } else {
+                offered.missed += 1;
                 self.counters.ephemeral_dropped.add(1);
             }
         }
+        offered
     }
 
     pub(crate) fn next_id(&self, now: Timestamp) -> MessageId {

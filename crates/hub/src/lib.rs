@@ -31,6 +31,7 @@ mod send_queue;
 // All of them together.
 mod error;
 mod dismissal; // live sessions seen, and ended, from outside
+mod peek; // mailboxes seen from outside
 mod events_out; // what other systems are told
 mod executor;
 mod fan_out;
@@ -41,6 +42,8 @@ mod reading;
 mod session_table;
 mod stats;
 mod submission;
+mod trace; // what has become of messages
+mod tracing_of; // who asks for it
 mod user_stats;
 // A connection's handle on all of this.
 mod session;
@@ -57,10 +60,13 @@ pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
 pub use message_id::{MessageId, MessageIdError};
 pub use origin::{Accepted, OnSubmitted, RefusedRecipient};
+pub use peek::{OnMailboxPage, OnPeeked, Peeked, mailbox_user};
 pub use publication::Publication;
 pub use record::{EventRecord, EventRecordError, SessionEnd, SessionRecord};
 pub use send_queue::Mark;
 pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;
+pub use trace::{Departure, TraceConfig, TraceEntry, TraceStats, TraceStep};
+pub use tracing_of::{OnWaiting, Waiting, WaitingPage};
 pub use user_id::{UserId, UserIdError};
 pub use user_stats::Stat;

@@ -43,6 +43,16 @@ impl MessageId {
         bytes
     }
 
+    /// Rises by one from message to message.
+    pub(crate) fn counter_low(self) -> usize {
+        usize::try_from(self.counter).unwrap_or_default()
+    }
+
+    /// When it was drawn, in seconds since 1970.
+    pub fn unix_seconds(self) -> i64 {
+        i64::from(self.seconds)
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         let number = |from: usize, len: usize| {
             let group = bytes.iter().skip(from).take(len);

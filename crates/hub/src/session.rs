@@ -15,14 +15,15 @@ use tidewire_auth::Identity;
 use tidewire_engine::SubmitError;
 
 use crate::{
-    Command, CommandError, ConnectError, Dismissal, Draft, Event, Hub, Mark, Outgoing, Refusal,
-    SessionEnd, Settings, UserId,
+    Command, CommandError, ConnectError, Dismissal, Draft, Event, Hub, Mark, MessageId, Outgoing,
+    Refusal, SessionEnd, Settings, UserId,
     events_out::ToldSession,
     live::{Live, NotBegun, Polled},
     origin::Origin,
     publication::Receipt,
     send_queue::Room,
     submission::reference_of,
+    trace::TraceStep,
     user_stats::UserCounters,
 };
 
@@ -227,7 +228,12 @@ impl Session {
             outgoing,
             handed,
             wants_read,
-        } = self.live.poll_outgoing(cx, out, bytes_max);
+        } = {
+            let before = out.len();
+            let polled = self.live.poll_outgoing(cx, out, bytes_max);
+            self.note_handed_out(out.get(before..).unwrap_or_default());
+            polled
+        };
         if handed.durable > 0 {
             self.hub.counters.delivered.add(handed.durable);
             self.counters.received(handed.durable);
@@ -318,7 +324,12 @@ impl Session {
     /// up to `mark`: for the time between our close frame and the client's answer.
     pub fn into_unproven(self, mark: Mark) -> Unproven {
         let mut receipts = Vec::new();
+        let mut ids = Vec::new();
+        let is_traced = self.hub.trace.is_on();
         let unconfirmed = self.live.unconfirmed(mark, |receipt| {
+            if is_traced {
+                ids.push(receipt.id);
+            }
             if self.hub.tells_delivery(receipt) {
                 receipts.push(receipt.clone());
             }
@@ -328,6 +339,26 @@ impl Session {
             live: Arc::clone(&self.live),
             unconfirmed,
             receipts,
+            ids,
+        }
+    }
+
+    /// Copies of what the user has sent himself are no deliveries.
+    fn note_handed_out(&self, events: &[Event]) {
+        if events.is_empty() || !self.hub.trace.is_on() {
+            return;
+        }
+        let (user, now) = (self.user(), self.hub.now());
+        let step = TraceStep::HandedOut {
+            session: self.live.id,
+        };
+        for event in events {
+            let Event::Publication(publication) = event else {
+                continue;
+            };
+            if publication.sender() != user || publication.recipients().contains(user) {
+                self.hub.trace.note(publication.id(), now, user, step);
+            }
         }
     }
 
@@ -352,6 +383,7 @@ pub struct Unproven {
     live: Arc<Live>,
     unconfirmed: Option<(u64, u64)>,
     receipts: Vec<Receipt>,
+    ids: Vec<MessageId>,
 }
 
 impl Unproven {
@@ -359,6 +391,7 @@ impl Unproven {
     pub fn confirm(self) {
         if let Some((count, up_to)) = self.unconfirmed {
             self.hub.redeliveries.proved_at_end(&self.live.user);
+            self.hub.note_confirmed(&self.live, &self.ids);
             self.hub.proved(&self.live, count, up_to, self.receipts);
         }
     }

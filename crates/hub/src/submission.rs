@@ -20,6 +20,7 @@ use crate::{
     origin::{Accepted, OnSubmitted, Origin, RefusedRecipient, not_allowed},
     send_queue::Item,
     session_table::Sessions,
+    trace::TraceStep,
 };
 
 impl Hub {
@@ -59,15 +60,17 @@ impl Hub {
         send_to: &Scope,
         (id, now): (MessageId, Timestamp),
     ) {
+        let sender = draft.sender.clone();
+        self.note_received(&draft, origin, (id, now));
         if !self.is_accepting() {
-            return self.refuse(origin, Refusal::Stopping);
+            return self.refuse_message(origin, (id, &sender), Refusal::Stopping);
         }
         if draft.is_for_bot() {
             return self.accept_for_bot(draft, origin, id, now);
         }
         let not_allowed = not_allowed(&mut draft, send_to);
         if !not_allowed.is_empty() && draft.is_for_bot() {
-            return self.refuse(origin, Refusal::NotAllowed);
+            return self.refuse_message(origin, (id, &sender), Refusal::NotAllowed);
         }
         let kind = draft.kind.decode().unwrap_or_default();
         let sends_back = !draft.sender.is_bot() && self.settings().sends_back(&kind);
@@ -87,13 +90,13 @@ impl Hub {
         if self.fan_out.is_full() {
             // As when the store is busy: deliveries are outstanding, and the last of each message opens the gate.
             self.shut_gate();
-            return self.refuse(origin, Refusal::Busy);
+            return self.refuse_message(origin, (id, &sender), Refusal::Busy);
         }
         let bytes = draft
             .size_max()
             .saturating_mul(draft.recipients.as_slice().len());
         if bytes > self.settings().config().fanout_bytes_max {
-            return self.refuse(origin, Refusal::FanoutTooLarge);
+            return self.refuse_message(origin, (id, &sender), Refusal::FanoutTooLarge);
         }
         let publication = self.publication(draft, id, now);
         let message = Message {
@@ -114,7 +117,7 @@ impl Hub {
         self.gate.begin();
         if let Err(error) = self.mailbox.append(append, done) {
             self.command_not_taken(error);
-            self.refuse(origin, Refusal::from(error));
+            self.refuse_message(origin, (id, &sender), Refusal::from(error));
         }
     }
 
@@ -134,17 +137,24 @@ impl Hub {
             move |result: Result<(), OutboxError>| match result {
                 Ok(()) => {
                     hub.counters.for_bot.add(1);
+                    let now = hub.now();
+                    hub.trace
+                        .note(id, now, &sender, TraceStep::ForAdministrator);
                     acknowledge(&origin, id);
                     hub.settle(&origin, &sender, id, Vec::new());
                 }
-                Err(error) => hub.refuse(&origin, Refusal::from(error)),
+                Err(error) => hub.refuse_message(&origin, (id, &sender), Refusal::from(error)),
             }
         };
         match self.tell_bot_message(&publication, accepted) {
             Some(Ok(())) => {}
-            Some(Err(error)) => self.refuse(origin, Refusal::from(error)),
+            Some(Err(error)) => {
+                self.refuse_message(origin, (id, publication.sender()), Refusal::from(error));
+            }
             None => {
                 self.counters.for_bot.add(1);
+                let step = TraceStep::ForAdministrator;
+                self.trace.note(id, now, publication.sender(), step);
                 acknowledge(origin, id);
                 self.settle(origin, publication.sender(), id, Vec::new());
             }
@@ -179,6 +189,7 @@ impl Hub {
     fn pass_on(&self, message: Message, origin: &Origin) {
         self.counters.live_only.add(1);
         let publication = &message.publication;
+        let now = self.now();
         self.tell_message(publication);
         acknowledge(origin, publication.id());
         if message.sends_back {
@@ -186,7 +197,12 @@ impl Hub {
         }
         let event = Event::Publication(Arc::clone(publication));
         for recipient in message.recipients() {
-            self.offer_all(recipient, &event);
+            let offered = self.offer_all(recipient, &event);
+            let step = TraceStep::PassedOn {
+                sessions: offered.taken,
+                missed: offered.missed,
+            };
+            self.trace.note(publication.id(), now, recipient, step);
         }
         self.notify_refused_in_part(origin, publication, &message.not_allowed);
         let publication = Arc::clone(publication);
@@ -218,7 +234,8 @@ impl Hub {
             Err(error) => {
                 tracing::debug!(%error, "a message was not accepted");
                 self.tell_refused(&message.publication, &error);
-                self.refuse(&origin, Refusal::from(error));
+                let of = (message.publication.id(), message.publication.sender());
+                self.refuse_message(&origin, of, Refusal::from(error));
                 self.command_completed();
             }
         }
@@ -247,12 +264,20 @@ impl Hub {
         let mut targets = Vec::new();
         let mut sessions_len = 0;
         let mut is_idle = true;
+        let (id, now) = (message.publication.id(), self.now());
+        let note = |user, offset, sessions: usize| {
+            let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+            let step = TraceStep::Stored { offset, sessions };
+            self.trace.note(id, now, user, step);
+        };
         for (user, outcome) in message.recipients().zip(&appended.outcomes) {
             match outcome {
                 Ok(placed) => {
                     let Some((shard, sessions)) = self.session_table.look_up(user) else {
+                        note(user, placed.offset, 0);
                         continue;
                     };
+                    note(user, placed.offset, sessions.len());
                     sessions_len += sessions.len();
                     is_idle &= self.fan_out.is_idle(shard);
                     targets.push((shard, sessions, *placed));
@@ -331,6 +356,12 @@ impl Hub {
             return;
         }
         self.counters.refused_recipients.add(refused.len() as u64);
+        let now = self.now();
+        for refused in refused {
+            let step = TraceStep::Refused(refused.refusal);
+            self.trace
+                .note(publication.id(), now, &refused.recipient, step);
+        }
         self.tell_undeliverable(publication, refused);
         if let Origin::Session {
             live, reference, ..
@@ -357,6 +388,11 @@ impl Hub {
                 refusal: Refusal::from(*refusal),
             })
             .collect();
+        let now = self.now();
+        for RefusedRecipient { recipient, refusal } in &refused {
+            let step = TraceStep::Refused(*refusal);
+            self.trace.note(publication.id(), now, recipient, step);
+        }
         self.tell_undeliverable(publication, &refused);
     }
 
@@ -392,6 +428,32 @@ impl Hub {
         if let Some(counters) = self.user_stats.find(sender) {
             counters.accepted();
         }
+    }
+
+    fn note_received(&self, draft: &Draft<'_>, origin: &Origin, (id, now): (MessageId, Timestamp)) {
+        let session = match origin {
+            Origin::Session { live, .. } => Some(live.id),
+            Origin::Api(_) => None,
+        };
+        let recipients = draft.recipients.as_slice().len();
+        let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
+        let step = TraceStep::Received {
+            session,
+            recipients,
+        };
+        self.trace.note(id, now, &draft.sender, step);
+    }
+
+    /// Refuses a message as a whole.
+    fn refuse_message(
+        &self,
+        origin: &Origin,
+        (id, sender): (MessageId, &UserId),
+        refusal: Refusal,
+    ) {
+        let step = TraceStep::RefusedAll(refusal);
+        self.trace.note(id, self.now(), sender, step);
+        self.refuse(origin, refusal);
     }
 
     fn refuse(&self, origin: &Origin, refusal: Refusal) {

@@ -18,8 +18,9 @@ pub(crate) fn is_probe(request: &Request) -> bool {
     request.uri().path() == PATH && !request.headers().contains_key(header::ORIGIN)
 }
 
+/// How the server does.
 #[derive(Serialize)]
-struct Health {
+pub(crate) struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -28,6 +29,12 @@ struct Health {
 /// A full disk is no reason to send it no more users: it still delivers, and the next message that fits finds out
 /// that there is room again.
 pub(crate) fn health(mailbox: &dyn Mailbox) -> Response {
+    let (code, health) = of(mailbox);
+    (code, Json(health)).into_response()
+}
+
+/// The same, with the status of an answer that tells it.
+pub(crate) fn of(mailbox: &dyn Mailbox) -> (StatusCode, Health) {
     let store = mailbox.stats();
     let (code, status, reason) = match (&store.failed, store.disk_full, store.store_full) {
         (Some(reason), _, _) => {
@@ -45,5 +52,5 @@ pub(crate) fn health(mailbox: &dyn Mailbox) -> Response {
         }
         (None, false, false) => (StatusCode::OK, "ok", None),
     };
-    (code, Json(Health { status, reason })).into_response()
+    (code, Health { status, reason })
 }

@@ -21,6 +21,7 @@ mod chat; // a WebSocket becomes a session of the hub
 mod delivery_threads; // messages to many sessions, beside the event loops
 mod echo; // the echo endpoint
 mod rest; // the REST API and its description
+mod admin; // the admin page and its listener
 mod web; // the web chat's files
 mod telemetry; // counters as OpenMetrics text
 #[cfg(unix)]
@@ -28,6 +29,7 @@ pub mod store; // a copy of the store, and a look, from outside
 mod error; // why a server cannot start
 mod listening; // sockets of the listeners
 mod limits; // the settings as what bounds the parts
+mod served; // what the API keeps for as long as the server lives
 mod lifecycle; // start and graceful stop
 mod reload; // another configuration for connections to come
 

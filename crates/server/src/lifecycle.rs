@@ -5,7 +5,6 @@
 //! whatever was accepted is on disk before the process ends.
 
 use std::{
-    fmt,
     num::NonZeroUsize,
     path::Path,
     sync::{Arc, OnceLock},
@@ -13,7 +12,7 @@ use std::{
 
 use axum::Router;
 use tidewire::{
-    http::{self, AnswerBudget, BodyLimits, Http},
+    http::{self, AnswerBudget, Http},
     memory::MemoryBudget,
     net::Address,
     service::{self, Workers},
@@ -22,12 +21,13 @@ use tidewire::{
 use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
-use tidewire_notify::{Notifier, Targets};
+use tidewire_notify::Notifier;
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
 use crate::{
     access::Access,
+    admin,
     chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
@@ -38,9 +38,10 @@ use crate::{
         socket_config, store_config, unacknowledged_timeout,
     },
     listening::{activated_or, started},
-    rest::{self, Idempotency, Rest},
+    rest,
+    served::Served,
     shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
-    telemetry::{ReadServerStats, Telemetry},
+    telemetry::ReadServerStats,
     tickets::Tickets,
     web,
 };
@@ -53,7 +54,9 @@ pub struct Running {
     threads: Arc<DeliveryThreads>,
     notifier: Notifier,
     pub(crate) messaging: Arc<OnceLock<RunningServer>>,
-    pub(crate) rest: Option<(RestServer, Served)>,
+    pub(crate) rest: Option<RestServer>,
+    pub(crate) admin: Option<RestServer>,
+    pub(crate) served: Served,
     urls: Vec<(&'static str, String)>,
     pub(crate) settings: Settings,
     pub(crate) answers: AnswerBudget,
@@ -62,44 +65,6 @@ pub struct Running {
     pub(crate) shaping: Arc<Shaping>,
     #[cfg(unix)]
     store_socket: Option<StoreSocket>,
-}
-
-/// The parts of the REST API that a reload leaves alone.
-#[derive(Clone)]
-pub(crate) struct Served {
-    hub: Arc<Hub>,
-    mailbox: Arc<dyn Mailbox>,
-    telemetry: Arc<Telemetry>,
-    targets: Targets,
-    idempotency: Arc<Idempotency>,
-    shaping: Arc<Shaping>,
-}
-
-impl Served {
-    fn new(
-        settings: &Settings,
-        (hub, mailbox): (&Arc<Hub>, Arc<dyn Mailbox>),
-        telemetry: Telemetry,
-        targets: Targets,
-        shaping: &Arc<Shaping>,
-    ) -> Self {
-        let rest = &settings.config.rest;
-        let idempotency = Idempotency::new(rest.idempotency_ttl, rest.idempotency_keys_max);
-        Self {
-            hub: Arc::clone(hub),
-            mailbox,
-            telemetry: Arc::new(telemetry),
-            targets,
-            idempotency: Arc::new(idempotency),
-            shaping: Arc::clone(shaping),
-        }
-    }
-}
-
-impl fmt::Debug for Served {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Served").finish_non_exhaustive()
-    }
 }
 
 /// The REST listener speaks HTTP alone.
@@ -125,7 +90,6 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let notifier = events_out(settings, &mailbox, &mut ports)?;
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
-    let stats = stats_of(&messaging);
     let mut urls = Vec::new();
     let options = http_config(settings);
     let memory = MemoryBudget::of_machine();
@@ -142,23 +106,23 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     settings.server.bound_to(server.address());
     messaging_urls(settings, server.address(), &mut urls);
     messaging.get_or_init(|| server);
+    let stats = stats_of(&messaging);
+    let targets = notifier.targets();
+    let served = Served::new(settings, (&hub, port), stats, &memory, targets, &shaping);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
-            let reasons = Arc::clone(&shaping.reasons);
-            let targets = notifier.targets();
-            let telemetry = Telemetry::new(
-                Arc::clone(&hub),
-                Arc::clone(&port),
-                stats,
-                memory.clone(),
-                reasons,
-                targets.clone(),
-            );
-            let served = Served::new(settings, (&hub, port), telemetry, targets, &shaping);
-            let (server, url) = start_rest(rest, settings, options, served.clone())?;
+            let (server, url) = start_rest(rest, settings, options.clone(), served.clone())?;
             urls.insert(1, ("rest", url));
-            Some((server, served))
+            Some(server)
+        }
+    };
+    let admin = match &settings.admin {
+        None => None,
+        Some(admin) => {
+            let (server, url) = admin::start(admin, settings, options, served.clone())?;
+            urls.push(("admin", url));
+            Some(server)
         }
     };
     #[cfg(unix)]
@@ -175,6 +139,8 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         notifier,
         messaging,
         rest,
+        admin,
+        served,
         urls,
         settings: settings.clone(),
         answers,
@@ -224,9 +190,11 @@ impl Running {
         self.hub.stop_accepting();
         let drain = self.settings.config.server.drain_timeout;
         let messaging = Arc::into_inner(self.messaging).and_then(OnceLock::into_inner);
-        let (messaging, rest) = tokio::join!(
+        drop(self.served);
+        let (messaging, rest, admin) = tokio::join!(
             finished(messaging.map(|server| server.drain(drain))),
-            finished(self.rest.map(|(server, _served)| server.drain(drain)))
+            finished(self.rest.map(|server| server.drain(drain))),
+            finished(self.admin.map(|server| server.drain(drain)))
         );
         self.notifier.stop().await;
         let (mailbox, threads) = (self.mailbox, self.threads);
@@ -238,7 +206,7 @@ impl Running {
         if let Err(error) = stopped.await {
             tracing::error!(%error, "the store was not closed properly");
         }
-        messaging && rest
+        messaging && rest && admin
     }
 }
 
@@ -425,25 +393,11 @@ pub(crate) fn rest_server(
     listener.limits.half_open_max = half_open_max(rates, connections_max);
     listener.limits.accept_rate = accept_rate(rates);
     listener.limits.handshake_timeout = settings.config.server.limits.handshake_timeout;
-    let state = Rest {
-        hub: served.hub,
-        mailbox: served.mailbox,
-        telemetry: served.telemetry,
-        targets: served.targets,
-        idempotency: served.idempotency,
-        shaping: served.shaping,
-        blocked_users_max: settings.config.server.limits.blocked_users_max,
-        access,
-        body: BodyLimits::default()
-            .bytes_max(rest.body_bytes_max)
-            .least_rate(rest.body_timeout, rest.body_bytes_per_second_min),
-        answer_timeout: rest.answer_timeout,
-    };
-    let router: Router = rest::router(state, &rest.auth);
+    let router: Router = rest::router(served.state(settings, access), &rest.auth);
     service::Server::new(listener, Http::new(router, options))
 }
 
-fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
+pub(crate) fn access(listening: &ListenerSettings, allowed_origins: AllowedOrigins) -> Access {
     Access {
         // A browser speaks no PROXY protocol.
         loopback_names_only: listening.listen.is_local()

@@ -119,6 +119,7 @@ pub(crate) fn hub_config(settings: &Settings) -> HubConfig {
     let mut config = settings.config.chat.clone();
     config.stores = mailbox.stores();
     config.events = settings.events.selection.clone();
+    config.trace.clone_from(&settings.config.trace);
     config.mailbox_messages_max = usize::try_from(mailbox.user_messages_max).unwrap_or(usize::MAX);
     config
 }

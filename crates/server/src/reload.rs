@@ -6,10 +6,11 @@
 
 use std::{fmt, sync::Arc};
 
-use tidewire::tls::Adopted;
+use tidewire::{http::Config, tls::Adopted};
 use tidewire_engine::{Mailbox, embedded::SqliteMailbox};
 
 use crate::{
+    admin,
     config::{ListenerSettings, Reload, Settings},
     lifecycle::{Kept, Running, messaging_server, rest_server},
     limits::http_config,
@@ -66,6 +67,11 @@ impl Running {
                 Some(&mut settings.server),
             ),
             ("rest", self.settings.rest.as_ref(), settings.rest.as_mut()),
+            (
+                "admin",
+                self.settings.admin.as_ref(),
+                settings.admin.as_mut(),
+            ),
         ];
         for (name, before, now) in listeners {
             if let (Some(before), Some(now)) = (before, now) {
@@ -80,11 +86,8 @@ impl Running {
         }
         self.answers = options.answers.clone();
         let tickets_max = settings.config.server.limits.tickets_max;
-        if let (Some(now), Some(before)) = (&mut settings.rest, &self.settings.rest)
-            && now.auth == before.auth
-        {
-            now.auth = before.auth.clone();
-        }
+        keep_gate(&mut settings.rest, self.settings.rest.as_ref());
+        keep_gate(&mut settings.admin, self.settings.admin.as_ref());
         if settings.server.auth == self.settings.server.auth {
             // What it has learned is good as long as it asks the same.
             settings.server.auth = self.settings.server.auth.clone();
@@ -106,16 +109,37 @@ impl Running {
             messaging.reconfigure(&server);
             settings.server.bound_to(messaging.address());
         }
-        if let (Some((server, served)), Some(rest)) = (&self.rest, &settings.rest) {
-            server.reconfigure(&rest_server(rest, &settings, options, served.clone()));
-            rest.bound_to(server.address());
-        }
+        self.reload_http(&settings, &options);
         self.settings = settings;
         Reloaded {
             changed,
             certificates,
             needs_restart,
         }
+    }
+
+    /// The listeners that speak HTTP alone.
+    fn reload_http(&self, settings: &Settings, options: &Config) {
+        let served = || (options.clone(), self.served.clone());
+        if let (Some(server), Some(rest)) = (&self.rest, &settings.rest) {
+            let (options, served) = served();
+            server.reconfigure(&rest_server(rest, settings, options, served));
+            rest.bound_to(server.address());
+        }
+        if let (Some(server), Some(listener)) = (&self.admin, &settings.admin) {
+            let (options, served) = served();
+            server.reconfigure(&admin::server(listener, settings, options, served));
+            listener.bound_to(server.address());
+        }
+    }
+}
+
+/// Keeps a gate that asks the same as before: it knows answers that are still good.
+fn keep_gate(now: &mut Option<ListenerSettings>, before: Option<&ListenerSettings>) {
+    if let (Some(now), Some(before)) = (now, before)
+        && now.auth == before.auth
+    {
+        now.auth = before.auth.clone();
     }
 }
 

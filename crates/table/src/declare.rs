@@ -21,6 +21,11 @@ pub trait Table: Default + for<'de> Deserialize<'de> {
     /// key of this table, empty for the root.
     fn violations(&self, at: &str, report: &mut dyn FnMut(Violation));
 
+    /// Reports the value of every key as TOML, down to those in tables within. `at` is the key of this table, empty
+    /// for the root. Secrets are not among them, unless an operator has written one where none belongs: see
+    /// [`Value::entries`].
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String));
+
     /// Reports the keys at which this table and `other` differ, down to those in tables within: `limits.headers_max`.
     /// `at` is the key of this table, empty for the root.
     fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String));
@@ -141,6 +146,17 @@ macro_rules! table {
                     let name = ::core::stringify!($name);
                     $( kind.check(at, name, &self.$name, &($range), report); )?
                     kind.violations(at, name, &self.$name, report);
+                )*
+            }
+
+            fn entries(
+                &self,
+                at: &str,
+                report: &mut dyn ::core::ops::FnMut(::std::string::String, ::std::string::String),
+            ) {
+                $(
+                    let kind = $crate::Kind::<$type, $crate::__kind!($($kind)?)>::new();
+                    kind.entries(at, ::core::stringify!($name), &self.$name, report);
                 )*
             }
 
@@ -288,6 +304,11 @@ impl<T: Value<K>, K> Kind<T, K> {
     /// Reports what is out of range within a value.
     pub fn violations(&self, at: &str, name: &str, value: &T, report: &mut dyn FnMut(Violation)) {
         value.violations(&join_key(at, name), report);
+    }
+
+    /// Reports what is within a value.
+    pub fn entries(&self, at: &str, name: &str, value: &T, report: &mut dyn FnMut(String, String)) {
+        value.entries(&join_key(at, name), report);
     }
 
     /// Reports where a value differs from another one.

@@ -56,3 +56,6 @@ pub use units::{
     parse_size, read_duration, read_size,
 };
 pub use value::{EmptyIsNone, Plain, Size, Value, Violation, ZeroIsNone, toml_text};
+
+/// Stands for a value that nobody may see, in [`Value::entries`].
+pub const HIDDEN: &str = "(hidden)";

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{Description, Presence, Shape, Table, Value, Violation, join_key};
+use crate::{Description, Presence, Shape, Table, Value, Violation, join_key, toml_text};
 
 /// A table that always has an effect.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ impl<T: Table> Value<Nested> for T {
         Table::violations(self, at, report);
     }
 
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        Table::entries(self, at, report);
+    }
+
     fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String)) {
         Table::differences(self, other, at, report);
     }
@@ -73,6 +77,10 @@ impl<T: Table> Value<Switched> for T {
         if self.is_enabled() {
             Table::violations(self, at, report);
         }
+    }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        Table::entries(self, at, report);
     }
 
     fn differences(&self, other: &Self, at: &str, report: &mut dyn FnMut(String)) {
@@ -100,6 +108,12 @@ impl<T: Table> Value<OnceThere> for Option<T> {
             Table::violations(table, at, report);
         }
     }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        if let Some(table) = self {
+            Table::entries(table, at, report);
+        }
+    }
 }
 
 impl<T: Table> Value<Tables> for Vec<T> {
@@ -118,6 +132,12 @@ impl<T: Table> Value<Tables> for Vec<T> {
     fn violations(&self, at: &str, report: &mut dyn FnMut(Violation)) {
         for (index, table) in self.iter().enumerate() {
             Table::violations(table, &format!("{at}[{index}]"), report);
+        }
+    }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        for (index, table) in self.iter().enumerate() {
+            Table::entries(table, &format!("{at}[{index}]"), report);
         }
     }
 }
@@ -140,6 +160,12 @@ impl<T: Table> Value<NamedTables> for Members<T> {
             Table::violations(table, &join_key(at, name), report);
         }
     }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        for (name, table) in self {
+            Table::entries(table, &join_key(at, name), report);
+        }
+    }
 }
 
 impl Value<Texts> for Members<String> {
@@ -153,6 +179,12 @@ impl Value<Texts> for Members<String> {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        for (name, text) in self {
+            report(join_key(at, name), toml_text(text));
+        }
     }
 }
 

@@ -23,6 +23,14 @@ pub trait Value<K>: Sized {
     /// Reports the values within this one, which stands at the key `at`, that are out of range.
     fn violations(&self, _at: &str, _report: &mut dyn FnMut(Violation)) {}
 
+    /// Reports the value of the key `at` as TOML, or those of the keys below it; what nobody may see as
+    /// [`HIDDEN`](crate::HIDDEN).
+    fn entries(&self, at: &str, report: &mut dyn FnMut(String, String)) {
+        if let Some(shown) = self.show() {
+            report(at.to_owned(), shown);
+        }
+    }
+
     /// Reports the keys at or below `at` at which this value and `other`, which is another one, differ.
     fn differences(&self, _other: &Self, at: &str, report: &mut dyn FnMut(String)) {
         report(at.to_owned());

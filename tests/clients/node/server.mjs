@@ -41,14 +41,14 @@ export class Server {
   #dataDir;
   #ownsDataDir;
 
-  /** `config` is TOML; `dataDir` and `port` let a second server continue where a first one stopped. */
-  static async start({ config = "", echo = false, dataDir = null, port = 0 } = {}) {
+  /** `config` is TOML; `admin` waits for the page that it switches on; `dataDir` and `port` let a second server continue where a first one stopped. */
+  static async start({ config = "", echo = false, admin = false, dataDir = null, port = 0 } = {}) {
     const server = new Server();
-    await server.#start({ config, echo, dataDir, port });
+    await server.#start({ config, echo, admin, dataDir, port });
     return server;
   }
 
-  async #start({ config, echo, dataDir, port }) {
+  async #start({ config, echo, admin, dataDir, port }) {
     const binary = process.env.SERVER_BIN;
     assert.ok(binary, "SERVER_BIN must hold the path of the tidewire binary");
     this.#ownsDataDir = dataDir === null;
@@ -67,11 +67,11 @@ export class Server {
     });
     // Only the text's end can matter; a chatty log must not fill the memory.
     this.#process.stderr.on("data", (text) => (this.#errors = (this.#errors + text).slice(-20_000)));
-    const wanted = ["messaging", "rest", "web chat", ...(echo ? ["echo"] : [])];
+    const wanted = ["messaging", "rest", "web chat", ...(echo ? ["echo"] : []), ...(admin ? ["admin"] : [])];
     const urls = new Map();
     const ready = new Promise((resolve) => {
       createInterface({ input: this.#process.stdout }).on("line", (line) => {
-        const match = /^(messaging|rest|web chat|echo)\s+(\S+)$/.exec(line.trim());
+        const match = /^(messaging|rest|web chat|echo|admin)\s+(\S+)$/.exec(line.trim());
         if (match !== null) urls.set(match[1], match[2]);
         if (wanted.every((name) => urls.has(name))) resolve();
       });
@@ -85,6 +85,7 @@ export class Server {
     this.rest = urls.get("rest");
     this.web = urls.get("web chat");
     this.echo = urls.get("echo");
+    this.admin = urls.get("admin");
   }
 
   get running() {

@@ -31,6 +31,7 @@ mod through_gateway; // what a client behind the gateway has not proved comes ag
 #[cfg(unix)]
 mod systemd; // what the service manager is told
 mod bench; // load: a server and its client
+mod operator; // messages sent and followed, status, completions, man pages
 mod chat; // the chat, from a script
 mod terminal; // the chat, at a terminal
 mod crash; // SIGKILL at any instant loses nothing accepted

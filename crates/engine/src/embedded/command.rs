@@ -4,7 +4,9 @@
 //! for what is planned for it.
 
 use super::{outbox::OutboxCommand, plan::Plan, snapshot::OnSnapshot};
-use crate::{Append, OnAppend, OnPurge, OnRead, OutboxError, Purge, UserKey};
+use crate::{
+    Append, MailboxQuery, OnAppend, OnMailboxes, OnPurge, OnRead, OutboxError, Purge, UserKey,
+};
 
 /// A request with its completion.
 pub(super) enum Command {
@@ -20,6 +22,10 @@ pub(super) enum Command {
     Purge {
         purge: Purge,
         done: OnPurge,
+    },
+    Mailboxes {
+        query: MailboxQuery,
+        done: OnMailboxes,
     },
     Snapshot {
         done: OnSnapshot,
@@ -64,7 +70,10 @@ impl Command {
                 messages: 1,
                 bytes: request.payload_bytes(),
             },
-            Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => Size {
+            Self::Read { .. }
+            | Self::Purge { .. }
+            | Self::Mailboxes { .. }
+            | Self::Snapshot { .. } => Size {
                 messages: 1,
                 bytes: 0,
             },
@@ -76,7 +85,10 @@ impl Command {
         match self {
             Self::Append { append, .. } => append_bytes(append),
             Self::Outbox { request, .. } => request.payload_bytes(),
-            Self::Read { .. } | Self::Purge { .. } | Self::Snapshot { .. } => 0,
+            Self::Read { .. }
+            | Self::Purge { .. }
+            | Self::Mailboxes { .. }
+            | Self::Snapshot { .. } => 0,
         }
     }
 
@@ -87,7 +99,7 @@ impl Command {
             Self::Append { append, .. } => append.sender.as_ref().map(|sender| &sender.user),
             Self::Read { read, .. } => Some(&read.user),
             Self::Outbox { request, .. } => request.submitter(),
-            Self::Purge { .. } | Self::Snapshot { .. } => None,
+            Self::Purge { .. } | Self::Mailboxes { .. } | Self::Snapshot { .. } => None,
         }
     }
 

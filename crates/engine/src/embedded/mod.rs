@@ -87,9 +87,9 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    Append, DeadLetter, EventBatch, Mailbox, MailboxStats, NewEvent, OnAppend, OnNewEvents,
-    OnOutbox, OnPurge, OnRead, Outbox, OutboxStats, Purge, SubmitError, TargetCursor, TargetName,
-    TargetRegistration, UserKey,
+    Append, DeadLetter, EventBatch, Mailbox, MailboxQuery, MailboxStats, NewEvent, OnAppend,
+    OnExpired, OnMailboxes, OnNewEvents, OnOutbox, OnPurge, OnRead, Outbox, OutboxStats, Purge,
+    SubmitError, TargetCursor, TargetName, TargetRegistration, UserKey,
 };
 
 /// Durable mailboxes in one SQLite file.
@@ -283,6 +283,14 @@ impl Mailbox for SqliteMailbox {
 
     fn purge(&self, purge: Purge, done: OnPurge) -> Result<(), SubmitError> {
         self.shared.queue.push(Command::Purge { purge, done })
+    }
+
+    fn on_expired(&self, told: OnExpired) {
+        self.shared.outbox.on_expired(told);
+    }
+
+    fn mailboxes(&self, query: MailboxQuery, done: OnMailboxes) -> Result<(), SubmitError> {
+        self.shared.queue.push(Command::Mailboxes { query, done })
     }
 
     fn stats(&self) -> MailboxStats {

@@ -162,7 +162,10 @@ impl Writer {
                     *plan = self.store.plan_outbox(request);
                     any |= plan.is_ok() && request.writes();
                 }
-                Command::Read { .. } | Command::Purge { .. } | Command::Snapshot { .. } => {}
+                Command::Read { .. }
+                | Command::Purge { .. }
+                | Command::Mailboxes { .. }
+                | Command::Snapshot { .. } => {}
             }
         }
         Ok(any)
@@ -242,6 +245,7 @@ impl Writer {
                 | Command::Outbox { .. }
                 | Command::Read { .. }
                 | Command::Purge { .. }
+                | Command::Mailboxes { .. }
                 | Command::Snapshot { .. } => {}
             }
         }
@@ -277,6 +281,7 @@ impl Writer {
                     done(Err(error));
                 }
                 Command::Purge { purge, done } => done(Ok(self.store.purge(&purge))),
+                Command::Mailboxes { query, done } => done(Ok(self.store.mailboxes(&query))),
                 Command::Snapshot { done } => match self.store.snapshot() {
                     Ok(taken) => done(taken),
                     Err(error) => {
@@ -324,6 +329,7 @@ impl Writer {
                     Command::Append { done, .. } => done(Err(AppendError::Failed { reason })),
                     Command::Read { done, .. } => done(Err(ReadError::Failed { reason })),
                     Command::Purge { done, .. } => done(Err(ReadError::Failed { reason })),
+                    Command::Mailboxes { done, .. } => done(Err(ReadError::Failed { reason })),
                     Command::Snapshot { done } => done(Err(SnapshotError::Failed { reason })),
                     Command::Outbox { request, .. } => request.store_failed(reason),
                 }));

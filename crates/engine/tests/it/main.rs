@@ -10,6 +10,7 @@ mod sqlite_files; // what it does when its files go away
 mod sqlite_formats; // what it does with stores of earlier programs
 mod sqlite_events; // its outbox of events
 mod sqlite_log; // what it does with a damaged log
+mod sqlite_mailboxes; // its mailboxes seen from outside
 mod sqlite_respelt; // mailboxes under earlier spellings of their users' keys
 mod sqlite_shared; // messages to several users as one row
 mod sqlite_time; // what it makes of wrong clocks

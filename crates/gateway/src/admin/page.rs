@@ -17,6 +17,11 @@ use super::error::AdminError;
 #[folder = "$CARGO_MANIFEST_DIR/../../web/admin/"]
 struct Files;
 
+/// The parts that the pages of server and gateway share.
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../web/components/"]
+struct Components;
+
 /// `/` and the files.
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
@@ -26,7 +31,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let find = |name: &str| {
-        let file = Files::get(name)?;
+        let file = Files::get(name).or_else(|| Components::get(name))?;
         Some(File {
             hash: file.metadata.sha256_hash(),
             bytes: file.data,

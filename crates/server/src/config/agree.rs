@@ -9,15 +9,26 @@ use tidewire_table::{Plain, Size, Value, format_duration, format_size};
 
 use super::{AllowedOrigins, Config, ListenerSettings, Settings, settings::Warning};
 
-/// Checks the rules between keys. The listeners are `None` when they were wrong by
-/// themselves or are not served.
+/// The listeners: `None` when they were wrong by themselves or are not served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listeners<'a> {
+    pub(super) server: Option<&'a ListenerSettings>,
+    pub(super) rest: Option<&'a ListenerSettings>,
+    pub(super) admin: Option<&'a ListenerSettings>,
+}
+
+/// Checks the rules between keys.
 pub(super) fn agreement(
     check: &mut Checker<'_>,
     config: &Config,
-    server: Option<&ListenerSettings>,
-    rest: Option<&ListenerSettings>,
+    listeners: Listeners<'_>,
     allowed_origins: &AllowedOrigins,
 ) {
+    let Listeners {
+        server,
+        rest,
+        admin,
+    } = listeners;
     keep_alive_agreement(check, config);
     mailbox_agreement(check, config);
     if let Some(server) = server {
@@ -42,31 +53,54 @@ pub(super) fn agreement(
     {
         exposed(check, config, "rest", &rest.listen);
     }
-    certificate_agreement(check, config, server, rest);
-    if let (Some(server), Some(rest)) = (server, rest) {
-        let other = "server.listen".to_owned();
-        let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
-        if let Some(port @ 1..) = port_of(&rest.listen)
-            && Some(port) == port_of(&server.listen)
-        {
-            check.complain("rest.listen", Rule::PortTaken { port, other });
-        } else if rest.listen.is_unix() && rest.listen == server.listen {
-            let socket = rest.listen.to_string();
-            check.complain("rest.listen", Rule::SocketTaken { socket, other });
+    if let Some(admin) = admin
+        && is_exposed(&admin.listen, admin.auth.is_open())
+    {
+        // Whoever reaches it could end everybody's sessions: there is no key that allows it.
+        check.complain(
+            "admin.listen",
+            Rule::PublicWithoutAuth {
+                listen: admin.listen.to_string(),
+                auth: "admin.auth".to_owned(),
+                unless: None,
+            },
+        );
+    }
+    certificate_agreement(check, config, listeners);
+    let rest = rest.map(|rest| (&rest.listen, "rest.listen"));
+    let admin = admin.map(|admin| (&admin.listen, "admin.listen"));
+    if let Some(server) = server {
+        let server = (&server.listen, "server.listen");
+        for one in rest.into_iter().chain(admin) {
+            apart(check, one, server);
         }
+    }
+    if let (Some(rest), Some(admin)) = (rest, admin) {
+        apart(check, admin, rest);
+    }
+}
+
+/// Two listeners have each a port or a socket of their own.
+fn apart(check: &mut Checker<'_>, one: (&Address, &str), other: (&Address, &str)) {
+    let ((listen, key), (taken, other)) = (one, other);
+    let other = other.to_owned();
+    let port_of = |address: &Address| address.socket_addr().map(|it| it.port());
+    if let Some(port @ 1..) = port_of(listen)
+        && Some(port) == port_of(taken)
+    {
+        check.complain(key, Rule::PortTaken { port, other });
+    } else if listen.is_unix() && listen == taken {
+        let socket = listen.to_string();
+        check.complain(key, Rule::SocketTaken { socket, other });
     }
 }
 
 /// A listener that asks no client for a certificate would let nobody in by one.
-fn certificate_agreement(
-    check: &mut Checker<'_>,
-    config: &Config,
-    server: Option<&ListenerSettings>,
-    rest: Option<&ListenerSettings>,
-) {
+fn certificate_agreement(check: &mut Checker<'_>, config: &Config, listeners: Listeners<'_>) {
     for (table, listener, tls) in [
-        ("server", server, &config.server.tls),
-        ("rest", rest, &config.rest.tls),
+        ("server", listeners.server, &config.server.tls),
+        ("rest", listeners.rest, &config.rest.tls),
+        ("admin", listeners.admin, &config.admin.tls),
     ] {
         let asks = tls.enabled && !tls.client_ca.is_empty();
         if !asks && listener.is_some_and(|listener| listener.auth.uses_certificates()) {
@@ -181,6 +215,7 @@ impl Settings {
             .targets
             .iter()
             .filter_map(|target| target.postback.as_ref());
+        let admin_secret = self.admin.is_some() && config.admin.auth.has_inline_secret();
         let target_secret = postbacks.any(|postback| postback.auth.has_inline_secret());
         let key = |key| Warning::InlineSecret { key };
         let mut dangers: Vec<Warning> = [
@@ -194,6 +229,7 @@ impl Settings {
             }),
             server_secret.then_some(key("server.auth")),
             rest_secret.then_some(key("rest.auth")),
+            admin_secret.then_some(key("admin.auth")),
             target_secret.then_some(key("targets.postback.auth")),
         ]
         .into_iter()
@@ -202,6 +238,7 @@ impl Settings {
         let listeners = [
             ("server.tls", Some(&self.server), &config.server.tls),
             ("rest.tls", rest, &config.rest.tls),
+            ("admin.tls", self.admin.as_ref(), &config.admin.tls),
         ];
         let now = SystemTime::now();
         for (at, listener, files) in listeners {

@@ -12,8 +12,8 @@ use tidewire_auth::{AuthConfig, Lookup};
 use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
 
 use super::{
-    AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig,
-    agree::agreement,
+    AdminConfig, AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig,
+    agree::{Listeners, agreement},
     single::{endpoint, shaping, time_zone, tls},
 };
 
@@ -60,6 +60,8 @@ impl Config {
             let keys = (&*rest.listen, unix, &rest.tls, &rest.auth);
             listener(check, "rest", keys, proxies)
         });
+        let admin = Some(&self.admin).filter(|admin| admin.enabled);
+        let admin = admin.and_then(|admin| admin_listener(check, admin));
         let shaping = shaping(check, server);
         let chat = &self.chat;
         types(
@@ -74,14 +76,18 @@ impl Config {
         agreement(
             check,
             self,
-            messaging.as_ref(),
-            rest.as_ref(),
+            Listeners {
+                server: messaging.as_ref(),
+                rest: rest.as_ref(),
+                admin: admin.as_ref(),
+            },
             &allowed_origins,
         );
         let mut settings = Settings {
             config: self.clone(),
             server: messaging?,
             rest,
+            admin,
             events: events?,
             allowed_origins,
             shaping: shaping?,
@@ -123,6 +129,17 @@ fn listener(
         },
         bound_port: Arc::default(),
     })
+}
+
+fn admin_listener(check: &mut Checker<'_>, admin: &AdminConfig) -> Option<ListenerSettings> {
+    let proxies = Proxies {
+        proxy_protocol: &[],
+        trusted: &admin.trusted_proxies,
+        fields: admin.forwarded_fields,
+    };
+    let unix = check.socket_options("admin", &admin.socket_mode, &admin.socket_group);
+    let keys = (&*admin.listen, unix, &admin.tls, &admin.auth);
+    listener(check, "admin", keys, proxies)
 }
 
 /// A list of message types is compared one by one.

@@ -20,6 +20,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--rest-listen`: `rest.listen`.
     pub rest_listen: Option<String>,
+    /// `--admin-listen`: `admin.listen`, and switches `admin.enabled` on.
+    pub admin_listen: Option<String>,
     /// `--data-dir`: `data_dir`.
     pub data_dir: Option<String>,
     /// `--echo`: `server.echo`.
@@ -133,7 +135,10 @@ impl Config {
         effective.mailbox.clone_from(&running.mailbox);
         effective.events.clone_from(&running.events);
         effective.targets.clone_from(&running.targets);
+        effective.trace.clone_from(&running.trace);
         effective.log.clone_from(&running.log);
+        effective.admin.enabled = running.admin.enabled;
+        effective.admin.listen.clone_from(&running.admin.listen);
         let (server, rest) = (&mut effective.server, &mut effective.rest);
         server.listen.clone_from(&running.server.listen);
         server.runtime = running.server.runtime;
@@ -231,6 +236,12 @@ impl Overrides {
             ("server.listen", "--listen", text(&self.listen)),
             ("server.echo", "--echo", self.echo.map(Value::from)),
             ("rest.listen", "--rest-listen", text(&self.rest_listen)),
+            ("admin.listen", "--admin-listen", text(&self.admin_listen)),
+            (
+                "admin.enabled",
+                "--admin-listen",
+                self.admin_listen.as_ref().map(|_| Value::from(true)),
+            ),
             ("data_dir", "--data-dir", text(&self.data_dir)),
             ("log.level", "--verbosity", text(&self.log_level)),
         ]

@@ -24,7 +24,7 @@ pub(crate) use settings::HookSettings;
 pub use settings::{AllowedOrigins, ListenerSettings, Settings, Warning};
 pub use shaping::{ConnectHookConfig, IfUnavailable, RatesConfig, WhenExceeded};
 pub use tables::{
-    Config, Confirm, EchoLimitsConfig, KeepAliveConfig, LimitsConfig, LogConfig, RestConfig,
-    Runtime, ServerConfig, TlsConfig,
+    AdminConfig, Config, Confirm, EchoLimitsConfig, KeepAliveConfig, LimitsConfig, LogConfig,
+    RestConfig, Runtime, ServerConfig, TlsConfig,
 };
 pub use tidewire_config::{ConfigError, LogFormat, Problem, Rule, Source};

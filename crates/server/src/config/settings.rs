@@ -34,6 +34,8 @@ pub struct Settings {
     pub server: ListenerSettings,
     /// The listener of the REST API; `None` when it is not served.
     pub rest: Option<ListenerSettings>,
+    /// The listener of the admin page; `None` when it is not served.
+    pub admin: Option<ListenerSettings>,
     /// The events out.
     pub events: tidewire_notify::Settings,
     /// Origins besides the server's own.

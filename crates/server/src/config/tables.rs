@@ -44,10 +44,12 @@ table! {
         data_dir: String = "./tidewire-data".to_owned();
         server: ServerConfig as Nested;
         rest: RestConfig as Switched;
+        admin: AdminConfig as Switched;
         chat: tidewire_hub::Config as Nested;
         mailbox: tidewire_engine::embedded::Config as Nested;
         events: tidewire_notify::EventsConfig as Nested;
         targets: Vec<tidewire_notify::TargetConfig> as Tables, example "[[targets]]";
+        trace: tidewire_hub::TraceConfig as Nested;
         log: LogConfig as Nested;
     }
 }
@@ -256,6 +258,30 @@ table! {
         forwarded_fields: ForwardedFields = ForwardedFields::Either;
         tls: TlsConfig as Nested;
         /// Who may call; a REST client may send as any user.
+        auth: AuthConfig as Auth;
+    }
+}
+
+table! {
+    /// The admin page and its API.
+    pub struct AdminConfig {
+        /// Serves the admin page. While it is false, its other keys are not checked.
+        enabled: bool = false;
+        /// Its address, written like `server.listen`. Beyond loopback it needs `admin.auth`.
+        listen: String = "127.0.0.1:8093".to_owned();
+        /// Permissions of a Unix socket's file: who may write to it may connect. "0660" = user and group.
+        socket_mode: String = "0660".to_owned();
+        /// Group of a Unix socket's file, by name or number, empty = the process's own.
+        socket_group: String;
+        /// Addresses or networks of HTTP proxies that are believed who asks for what (`"unix"` = all on a Unix
+        /// socket): their X-Forwarded-For, -Proto, -Host and -Port, Forwarded or X-Real-IP tell the client's address
+        /// and the page's origin.
+        trusted_proxies: Vec<String>;
+        /// The fields that these proxies write: `"either"`, `"x-forwarded"` or `"forwarded"`, as for the other
+        /// listeners.
+        forwarded_fields: ForwardedFields = ForwardedFields::Either;
+        tls: TlsConfig as Nested;
+        /// Who may use it. Whoever is bound to a user needs the grant `admin` too.
         auth: AuthConfig as Auth;
     }
 }

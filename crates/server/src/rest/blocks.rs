@@ -21,6 +21,7 @@ use super::{
     handlers::Answer,
     ids::{Id, Ids},
     parameters::Parameters,
+    rights::Rights,
     schema,
 };
 use crate::shaping::{Block, BlockError};
@@ -62,11 +63,14 @@ impl Shown {
     ("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "All blocks that are not over", body = schema::BlocksAnswer),
     (status = 400, description = "An unknown or repeated parameter, or an invalid value", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError)))]
 pub(super) async fn blocks(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Vec<Shown>>>, RestError> {
+    rights.everything()?;
     Parameters::of(query.as_deref(), &["ids"])?;
     let ids = Ids::of(query.as_deref())?;
     let blocks = rest.shaping.blocks.all().into_iter();
@@ -84,12 +88,15 @@ pub(super) async fn blocks(
     (status = 201, description = "The block, and how many sessions were ended", body = schema::BlockedAnswer),
     (status = 400, description = "User required, an unknown or repeated parameter, or an invalid value", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError),
     (status = 409, description = "As many users are blocked as may be", body = RestError),
     (status = 503, description = "The list could not be written: nothing has changed", body = RestError)))]
 pub(super) async fn block(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Json<Answer<Blocked>>), RestError> {
+    rights.everything()?;
     let query = query.as_deref();
     let parameters = Parameters::of(query, &["user", "for", "reason", "ids"])?;
     let ids = Ids::of(query)?;
@@ -134,11 +141,14 @@ pub(super) async fn block(
     (status = 200, description = "Whether the user was blocked", body = schema::LiftedAnswer),
     (status = 400, description = "User required, an unknown or repeated parameter, or an invalid value", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError),
     (status = 503, description = "The list could not be written: nothing has changed", body = RestError)))]
 pub(super) async fn lift(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Lifted>>, RestError> {
+    rights.everything()?;
     let parameters = Parameters::of(query.as_deref(), &["user"])?;
     let user = parameters.user("user")?;
     let user = user.ok_or_else(|| RestError::bad_request("user required"))?;

@@ -24,14 +24,14 @@ use utoipa::{
 use utoipa_swagger_ui::Config;
 
 use super::{
-    Rest, blocks,
+    Rest, blocks, configuration,
     error::RestError,
-    events, handlers, purging,
+    events, handlers, mailboxes, overview, purging,
     schema::{
         BlockedAnswer, BlocksAnswer, DisconnectedAnswer, Health, LiftedAnswer, OnlineAnswer,
         Payload, PurgedAnswer, SentAnswer, SessionsAnswer, StatAnswer, StatsAnswer, UnknownAnswer,
     },
-    sending, sessions,
+    sending, sessions, trace,
 };
 
 #[derive(OpenApi)]
@@ -55,6 +55,12 @@ use super::{
         events::list,
         events::forget,
         events::replay,
+        trace::of_message,
+        trace::of_user,
+        mailboxes::mailboxes,
+        mailboxes::messages,
+        overview::status,
+        configuration::config,
         handlers::status,
         handlers::health,
         handlers::metrics
@@ -77,6 +83,17 @@ use super::{
         events::Letter,
         events::Removed,
         events::Replayed,
+        trace::MessageTrace,
+        trace::RecipientTrace,
+        trace::StepTrace,
+        trace::UserTrace,
+        trace::WaitingMessage,
+        mailboxes::Mailboxes,
+        mailboxes::MailboxData,
+        mailboxes::WaitingMessages,
+        mailboxes::WaitingData,
+        overview::StatusData,
+        configuration::ConfigData,
         StatsAnswer,
         StatAnswer,
         OnlineAnswer

@@ -13,7 +13,7 @@ use tidewire_auth::{decode_parameter, raw_parameters};
 use tidewire_engine::DeadLetter;
 use tidewire_notify::{Event, StoreError};
 
-use super::{Rest, RestError, handlers::Answer};
+use super::{Rest, RestError, handlers::Answer, rights::Rights};
 
 /// How the events out do.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -68,7 +68,7 @@ pub(crate) struct Letter {
     attempts: u32,
     /// When it was given up.
     time: String,
-    /// The event as targets get it; null when another program has written it.
+    /// The event as targets get it; null when another program has written it, or with `event=none`.
     #[schema(value_type = Option<Object>)]
     event: Option<Box<RawValue>>,
 }
@@ -98,8 +98,13 @@ pub(crate) struct Replayed {
 /// How the targets of events do.
 #[utoipa::path(get, path = "/v1/events", tag = "events", responses(
     (status = 200, description = "The outbox and the targets", body = EventsStatus),
-    (status = 401, description = "Unauthorized", body = RestError)))]
-pub(super) async fn events(State(rest): State<Rest>) -> Json<Answer<EventsStatus>> {
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError)))]
+pub(super) async fn events(
+    State(rest): State<Rest>,
+    rights: Rights,
+) -> Result<Json<Answer<EventsStatus>>, RestError> {
+    rights.everything()?;
     let outbox = rest.targets.outbox_stats();
     let targets = rest.targets.status().into_iter().map(|status| TargetState {
         name: status.name.to_string(),
@@ -112,28 +117,35 @@ pub(super) async fn events(State(rest): State<Rest>) -> Json<Answer<EventsStatus
         dead: status.counts.dead,
         dropped: status.dropped,
     });
-    Answer::of(EventsStatus {
+    Ok(Answer::of(EventsStatus {
         pending: outbox.pending_events,
         pending_bytes: outbox.pending_bytes,
         lost: outbox.lost + rest.hub.events_lost(),
         dead_letters: outbox.dead_letters,
         targets: targets.collect(),
-    })
+    }))
 }
 
 /// Dead letters, oldest first.
 #[utoipa::path(get, path = "/v1/events/dead-letters", tag = "events", params(
     ("after" = Option<u64>, Query, description = "Only those with a greater id"),
-    ("limit" = Option<usize>, Query, description = "At most so many, 1 to 1000; default 100")), responses(
+    ("limit" = Option<usize>, Query, description = "At most so many, 1 to 1000; default 100"),
+    ("event" = Option<String>, Query, description = "none: leaves the events out, with the messages in them; default: they are told")), responses(
     (status = 200, description = "The letters", body = Letters),
     (status = 400, description = "An unknown, repeated or malformed parameter", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError),
     (status = 503, description = "The store has failed", body = RestError)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Letters>>, RestError> {
-    let query = Meant::parse(query.as_deref().unwrap_or_default(), &["after", "limit"])?;
+    rights.everything()?;
+    let query = Meant::parse(
+        query.as_deref().unwrap_or_default(),
+        &["after", "limit", "event"],
+    )?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         return Err(RestError::bad_request("limit must be 1 to 1000"));
@@ -141,7 +153,7 @@ pub(super) async fn list(
     let letters = rest.targets.dead_letters(query.after, limit).await?;
     let letters = letters
         .into_iter()
-        .map(|(letter, event)| shown(&letter, event));
+        .map(|(letter, event)| shown(&letter, event.filter(|_| !query.without_event)));
     Ok(Answer::of(Letters {
         letters: letters.collect(),
     }))
@@ -153,11 +165,14 @@ pub(super) async fn list(
     (status = 200, description = "How many there were", body = Removed),
     (status = 400, description = "No id, or an unknown or malformed parameter", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError),
     (status = 503, description = "The store has failed", body = RestError)))]
 pub(super) async fn forget(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Removed>>, RestError> {
+    rights.everything()?;
     let query = Meant::parse(query.as_deref().unwrap_or_default(), &["id"])?;
     if query.ids.is_empty() {
         return Err(RestError::bad_request("id required"));
@@ -174,11 +189,14 @@ pub(super) async fn forget(
     (status = 200, description = "How many were taken, and how many not", body = Replayed),
     (status = 400, description = "An unknown, repeated or malformed parameter", body = RestError),
     (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of one user, who is no administrator", body = RestError),
     (status = 503, description = "The store has failed", body = RestError)))]
 pub(super) async fn replay(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Replayed>>, RestError> {
+    rights.everything()?;
     let query = Meant::parse(query.as_deref().unwrap_or_default(), &["id", "target"])?;
     let ids = (!query.ids.is_empty()).then_some(query.ids);
     // A client that leaves does not cut off what is under way.
@@ -227,6 +245,7 @@ struct Meant {
     target: Option<String>,
     after: u64,
     limit: Option<usize>,
+    without_event: bool,
 }
 
 impl Meant {
@@ -251,6 +270,8 @@ impl Meant {
                 "id" => meant.ids.push(value.parse().map_err(|_| wrong())?),
                 "after" => meant.after = value.parse().map_err(|_| wrong())?,
                 "limit" => meant.limit = Some(value.parse().map_err(|_| wrong())?),
+                "event" if value == "none" => meant.without_event = true,
+                "event" => return Err(wrong()),
                 _ => {
                     let text = decode_parameter(value).map_err(|_| wrong())?;
                     meant.target = Some(text.to_string());
@@ -269,13 +290,14 @@ mod tests {
 
     #[test]
     fn only_a_clear_request_names_something() {
-        let all = &["id", "target", "after", "limit"];
-        let meant = Meant::parse("id=3&id=4&target=a%2Eb&after=7&limit=5", all).ok();
+        let all = &["id", "target", "after", "limit", "event"];
+        let meant = Meant::parse("id=3&id=4&target=a%2Eb&after=7&limit=5&event=none", all).ok();
         let expected = Meant {
             ids: vec![3, 4],
             target: Some("a.b".to_owned()),
             after: 7,
             limit: Some(5),
+            without_event: true,
         };
         assert_eq!(meant, Some(expected));
         for wrong in [
@@ -286,6 +308,7 @@ mod tests {
             "target=a&target=b",
             "after=1&after=2",
             "limit=%31",
+            "event=all",
         ] {
             assert!(Meant::parse(wrong, all).is_err(), "{wrong}");
         }

@@ -17,6 +17,10 @@ mod purging; // removing what waits
 mod parameters; // queries of requests that change something
 mod sessions; // who is connected, and their end
 mod blocks; // users who may not connect
+mod trace; // what has become of a message
+mod mailboxes; // how much waits for whom
+mod overview; // how the server stands
+mod configuration; // the keys it runs by
 mod stats_body; // statistics of all users, in pages
 mod description; // OpenAPI, Swagger UI
 mod index; // where to find what
@@ -24,7 +28,10 @@ mod index; // where to find what
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -40,15 +47,16 @@ use tidewire_engine::Mailbox;
 use tidewire_hub::Hub;
 use tidewire_notify::Targets;
 
-pub(crate) use self::idempotency::Idempotency;
-use self::{error::RestError, rights::Rights};
+pub(crate) use self::{
+    configuration::ConfigData, error::RestError, idempotency::Idempotency, rights::Rights,
+};
 use crate::{
     access::{Access, peer_of},
     cors,
     credentials::CANNOT_TELL,
     health,
     shaping::{NotIdentified, Shaping, TOO_MANY_LOGINS, retry_after},
-    telemetry::Telemetry,
+    telemetry::{ReadServerStats, Telemetry},
 };
 
 /// What the handlers need.
@@ -67,11 +75,42 @@ pub(crate) struct Rest {
     pub(crate) shaping: Arc<Shaping>,
     /// Users who may be blocked at a time.
     pub(crate) blocked_users_max: usize,
+    pub(crate) about: Arc<About>,
+}
+
+/// The server as it describes itself.
+pub(crate) struct About {
+    pub(crate) started: Instant,
+    pub(crate) listener_stats: ReadServerStats,
+    pub(crate) config: Arc<ConfigData>,
 }
 
 /// All routes of the REST listener; its description tells how `auth` asks for credentials.
 pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
-    let guarded = Router::new()
+    let guarded = operator_routes()
+        // It has deadlines of its own: a request whose message is on its way is not cut.
+        .route("/send-message", post(sending::send_message))
+        .layer(middleware::from_fn_with_state(rest.clone(), credentials));
+    let open = Router::new()
+        .route("/", get(index::index))
+        .merge(health_route())
+        .merge(description::router(auth))
+        .layer(middleware::from_fn(in_time));
+    guarded
+        .merge(open)
+        .fallback(|| async { RestError::not_found() })
+        .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
+        .layer(cors::layer(&rest.access.allowed_origins))
+        .layer(middleware::from_fn_with_state(
+            rest.clone(),
+            origin_and_server,
+        ))
+        .with_state(rest)
+}
+
+/// All that needs credentials, but for sending messages.
+pub(crate) fn operator_routes() -> Router<Rest> {
+    Router::new()
         .route("/stats", get(handlers::stats))
         .route("/stat", get(handlers::stat))
         .route("/check-online", get(handlers::check_online))
@@ -89,37 +128,44 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
             "/v1/events/dead-letters",
             get(events::list).delete(events::forget),
         )
+        .route("/v1/trace", get(trace::of_user))
+        .route("/v1/trace/{id}", get(trace::of_message))
+        .route("/v1/mailboxes", get(mailboxes::mailboxes))
+        .route("/v1/mailboxes/messages", get(mailboxes::messages))
+        .route("/v1/status", get(overview::status))
+        .route("/v1/config", get(configuration::config))
         .route("/status", head(handlers::status).get(handlers::status))
         .route("/metrics", get(handlers::metrics))
         .layer(middleware::from_fn(in_time))
         // Each delivery has a deadline, but there may be many.
         .route("/v1/events/dead-letters/replay", post(events::replay))
-        // It has deadlines of its own: a request whose message is on its way is not cut.
-        .route("/send-message", post(sending::send_message))
-        .layer(middleware::from_fn_with_state(rest.clone(), credentials));
-    let open = Router::new()
-        .route("/", get(index::index))
-        .route(health::PATH, get(handlers::health))
-        .merge(description::router(auth))
-        .layer(middleware::from_fn(in_time));
-    guarded
-        .merge(open)
-        .fallback(|| async { RestError::not_found() })
-        .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
-        .layer(cors::layer(&rest.access.allowed_origins))
-        .layer(middleware::from_fn_with_state(
-            rest.clone(),
-            origin_and_server,
-        ))
-        .with_state(rest)
 }
 
-async fn credentials(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
+/// Needs no credentials.
+pub(crate) fn health_route() -> Router<Rest> {
+    Router::new().route(health::PATH, get(handlers::health))
+}
+
+async fn credentials(State(rest): State<Rest>, request: Request, next: Next) -> Response {
+    match identified(&rest, request).await {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Notes in a request what its caller may do.
+///
+/// # Errors
+/// The answer to one without valid credentials.
+pub(crate) async fn identified(
+    rest: &Rest,
+    mut request: Request,
+) -> Result<Request, Box<Response>> {
     let checked = rest.shaping.check_request(&rest.access, &request).await;
-    match checked {
+    let refusal = match checked {
         Ok(identity) => {
             request.extensions_mut().insert(Rights::of(identity));
-            next.run(request).await
+            return Ok(request);
         }
         Err(NotIdentified::Wait(wait)) => {
             RestError::too_many(TOO_MANY_LOGINS, retry_after(wait)).into_response()
@@ -131,7 +177,8 @@ async fn credentials(State(rest): State<Rest>, mut request: Request, next: Next)
             let response = RestError::unauthorized().into_response();
             challenge(response, rest.access.auth.challenge())
         }
-    }
+    };
+    Err(Box::new(refusal))
 }
 
 const TOO_MANY_REQUESTS: &str = "too many requests, try again later";

@@ -14,12 +14,12 @@ use super::RestError;
 
 /// The caller.
 #[derive(Clone, Debug)]
-pub(super) struct Rights {
+pub(crate) struct Rights {
     identity: Arc<Identity>,
 }
 
 impl Rights {
-    pub(super) fn of(identity: Arc<Identity>) -> Self {
+    pub(crate) fn of(identity: Arc<Identity>) -> Self {
         Self { identity }
     }
 
@@ -29,7 +29,7 @@ impl Rights {
     }
 
     /// For what concerns all users.
-    pub(super) fn everything(&self) -> Result<(), RestError> {
+    pub(crate) fn everything(&self) -> Result<(), RestError> {
         if self.is_operator() {
             return Ok(());
         }
@@ -46,6 +46,14 @@ impl Rights {
             return Ok(());
         }
         Err(RestError::new(403, "these credentials are another user's"))
+    }
+
+    /// The user besides whom the caller sees nothing, if there is one.
+    pub(super) fn bound_user(&self) -> Option<UserId> {
+        if self.is_operator() {
+            return None;
+        }
+        self.identity.user().and_then(|user| user.parse().ok())
     }
 
     /// Whom it may send to; an administrator to everybody.

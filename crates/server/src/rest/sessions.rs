@@ -17,6 +17,7 @@ use super::{
     handlers::Answer,
     ids::{Id, Ids},
     parameters::Parameters,
+    rights::Rights,
     schema,
 };
 
@@ -44,9 +45,11 @@ pub(super) struct Disconnected {
     ("ids" = Option<String>, Query, description = "strings: every id in the answer is a JSON string; default numbers")), responses(
     (status = 200, description = "Sessions of this server", body = schema::SessionsAnswer),
     (status = 400, description = "An unknown or repeated parameter, or an invalid value", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of another user, who is no administrator", body = RestError)))]
 pub(super) async fn sessions(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Vec<Shown>>>, RestError> {
     let query = query.as_deref();
@@ -57,9 +60,12 @@ pub(super) async fn sessions(
         return Err(RestError::bad_request("Invalid limit: expected 1 to 1000"));
     }
     let after = parameters.number::<u64>("after")?.unwrap_or_default();
-    let found = match parameters.user("user")? {
-        Some(user) => rest.hub.sessions_of(&user),
-        None => rest.hub.sessions_page(after, limit),
+    let found = if let Some(user) = parameters.user("user")? {
+        rights.for_user(&user)?;
+        rest.hub.sessions_of(&user)
+    } else {
+        rights.everything()?;
+        rest.hub.sessions_page(after, limit)
     };
     let shown = found.into_iter().map(|session| shown(session, ids));
     Ok(Answer::of(shown.collect()))
@@ -83,9 +89,11 @@ fn shown(session: SessionInfo, ids: Ids) -> Shown {
     ("reason" = Option<String>, Query, description = "At most 123 bytes for the client; default: disconnected by the operator")), responses(
     (status = 200, description = "How many sessions were ended", body = schema::DisconnectedAnswer),
     (status = 400, description = "Neither user nor session, or both, an unknown or repeated parameter, or an invalid value", body = RestError),
-    (status = 401, description = "Unauthorized", body = RestError)))]
+    (status = 401, description = "Unauthorized", body = RestError),
+    (status = 403, description = "The credentials are those of another user, who is no administrator", body = RestError)))]
 pub(super) async fn disconnect(
     State(rest): State<Rest>,
+    rights: Rights,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer<Disconnected>>, RestError> {
     let known = ["user", "session", "code", "reason"];
@@ -103,6 +111,10 @@ pub(super) async fn disconnect(
         reason: reason.as_deref().unwrap_or(DISCONNECTED).into(),
     };
     let user = parameters.user("user")?;
+    match &user {
+        Some(user) => rights.for_user(user)?,
+        None => rights.everything()?,
+    }
     let disconnected = match (user, parameters.number::<u64>("session")?) {
         (Some(user), None) => rest.hub.dismiss_user(&user, &dismissal),
         (None, Some(id)) => usize::from(rest.hub.dismiss_session(id, &dismissal)),

@@ -28,7 +28,7 @@ use tidewire_hub::{Config as HubConfig, Hub, Publication, Settings as HubSetting
 use tidewire_notify::{Notifier, Targets};
 use tower::ServiceExt as _;
 
-use super::{Idempotency, Rest, router};
+use super::{About, ConfigData, Idempotency, Rest, router};
 use crate::{
     access::Access,
     config::{AllowedOrigins, Overrides, load},
@@ -115,7 +115,7 @@ fn api() -> (Router, Arc<Stuck>) {
         access: Access {
             trusted_proxies: Arc::default(),
             port: Arc::default(),
-            auth: settings.server.auth,
+            auth: settings.server.auth.clone(),
             allowed_origins: Arc::new(AllowedOrigins::Any),
             secure: false,
             loopback_names_only: false,
@@ -124,6 +124,11 @@ fn api() -> (Router, Arc<Stuck>) {
         answer_timeout: Duration::from_secs(30),
         shaping: Arc::new(shaping),
         blocked_users_max: 9,
+        about: Arc::new(About {
+            started: std::time::Instant::now(),
+            listener_stats: Arc::new(Default::default),
+            config: Arc::new(ConfigData::of(&settings)),
+        }),
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),
     };
     (router(rest, &AuthConfig::NoAuth), store)

@@ -85,6 +85,7 @@ impl Collector for Snapshot {
         self.encode_memory(&mut encoder)?;
         self.encode_messages(&mut encoder)?;
         self.encode_store(&mut encoder)?;
+        self.encode_trace(&mut encoder)?;
         events::encode(&mut encoder, &self.targets, self.hub.events_lost())
     }
 }
@@ -291,6 +292,24 @@ impl Snapshot {
         self.encode_store_state(to)
     }
 
+    fn encode_trace(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.hub.trace_stats();
+        let bytes = ConstGauge::new(stats.bytes);
+        let kind = bytes.metric_type();
+        bytes.encode(to.encode_descriptor(
+            "trace",
+            "Memory for what has become of messages",
+            Some(&Unit::Bytes),
+            kind,
+        )?)?;
+        counter(
+            to,
+            "trace_dropped",
+            "Steps of messages that were forgotten before their time, because the memory was used up",
+            stats.dropped,
+        )
+    }
+
     fn encode_store_state(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.mailbox.stats();
         counter(
@@ -341,8 +360,9 @@ fn encode_denied(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
-    let refused = [
+/// Well-formed messages that were not accepted, by reason.
+pub(crate) fn refused_by_reason(totals: &HubStats) -> [(&'static str, u64); 11] {
+    [
         ("mailbox_full", totals.refused_mailbox_full),
         ("sender_quota", totals.refused_sender_quota),
         ("store_full", totals.refused_store_full),
@@ -354,12 +374,15 @@ fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Res
         ("fanout_too_large", totals.refused_fanout),
         ("not_allowed", totals.refused_not_allowed),
         ("beyond_bounds", totals.refused_beyond_bounds),
-    ];
+    ]
+}
+
+fn encode_refused(to: &mut DescriptorEncoder<'_>, totals: &HubStats) -> fmt::Result {
     by_reason(
         to,
         "messages_refused",
         "Well-formed messages that were not accepted, by reason",
-        refused.into_iter(),
+        refused_by_reason(totals).into_iter(),
     )
 }
 

@@ -250,6 +250,7 @@ fn mistakes_in_flags_are_refused_by_flag_and_key() {
     let flag = |listen: &str, rest_listen: &str, data_dir: &str| Overrides {
         listen: Some(listen.to_owned()),
         rest_listen: Some(rest_listen.to_owned()),
+        admin_listen: None,
         data_dir: Some(data_dir.to_owned()),
         echo: None,
         log_level: None,

@@ -36,6 +36,7 @@ fn every_flag_reaches_its_key() {
     let flags = Overrides {
         listen: Some("127.0.0.1:0".to_owned()),
         rest_listen: Some("[::1]:0".to_owned()),
+        admin_listen: None,
         data_dir: Some("/flag".to_owned()),
         echo: Some(true),
         log_level: None,

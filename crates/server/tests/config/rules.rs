@@ -19,6 +19,26 @@ fn broken(text: &str, key: &str) -> (Rule, String) {
 
 const BEARER: &str = "auth = {type = \"bearer\", value = \"x\"}";
 
+/// Also where everybody may use the other listeners; a listener that is off is not checked.
+#[test]
+fn nobody_opens_the_admin_page_to_everybody() {
+    let open = "[admin]\nlisten = \"0.0.0.0:8093\"\n";
+    let allowed = "[server]\npublic_without_auth = true\n";
+    settings(open);
+    let (rule, message) = broken(&format!("{open}enabled = true\n{allowed}"), "admin.listen");
+    assert!(matches!(rule, Rule::PublicWithoutAuth { .. }), "{message}");
+    settings(&format!("{open}enabled = true\n{BEARER}"));
+    for taken in ["8085", "8092"] {
+        let text = format!("[admin]\nenabled = true\nlisten = \"127.0.0.1:{taken}\"");
+        let (rule, message) = broken(&text, "admin.listen");
+        assert!(matches!(rule, Rule::PortTaken { .. }), "{message}");
+    }
+    let socket = "\"unix:/run/tidewire-both.sock\"";
+    let text = format!("[rest]\nlisten = {socket}\n[admin]\nenabled = true\nlisten = {socket}");
+    let (rule, message) = broken(&text, "admin.listen");
+    assert!(matches!(rule, Rule::SocketTaken { .. }), "{message}");
+}
+
 #[test]
 fn listening_beyond_loopback_without_authentication_is_refused() {
     for listen in [

@@ -30,6 +30,7 @@ impl Desk {
         let overrides = Overrides {
             listen: Some("127.0.0.1:0".into()),
             rest_listen: Some("127.0.0.1:0".into()),
+            admin_listen: None,
             data_dir: Some(dir.path().join("data").display().to_string()),
             echo: None,
             log_level: None,

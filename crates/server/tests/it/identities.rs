@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     access::Authority,
-    desk::{Desk, envelope, text},
+    desk::{Desk, envelope, http, text},
 };
 
 const SECRET: &str = "a secret of thirty-two bytes or more";
@@ -233,6 +233,61 @@ async fn a_message_reaches_only_whom_the_grants_cover() {
     );
 }
 
+/// An operator has business that is no user's, over REST and least of all on the admin listener.
+#[tokio::test]
+async fn a_user_neither_sees_nor_ends_what_is_others() {
+    let admin_table = jwt("admin", "");
+    let admin_table = admin_table.replacen(
+        "[admin.auth]",
+        "[admin]\nenabled = true\nlisten = \"127.0.0.1:0\"\n[admin.auth]",
+        1,
+    );
+    let desk = Desk::start(&format!("{}{admin_table}", jwt("rest", "")));
+    let alice = token_of("alice", &json!({"tidewire": {"send_to": ["bob"]}}));
+    let admin = token_of("root", &json!({"tidewire": {"admin": true}}));
+    let operator = desk
+        .url("admin")
+        .replace("http://", "")
+        .replace("/admin/", "");
+    let rest = desk.url("rest").replace("http://", "").replace('/', "");
+    for (method, path, as_alice, as_admin) in [
+        ("GET", "/sessions", 403, 200),
+        ("GET", "/sessions?user=alice", 200, 200),
+        ("GET", "/sessions?user=bob", 403, 200),
+        ("DELETE", "/sessions?user=alice", 200, 200),
+        ("DELETE", "/sessions?user=bob", 403, 200),
+        ("DELETE", "/sessions?session=1", 403, 200),
+        ("GET", "/blocks", 403, 200),
+        ("POST", "/blocks?user=bob", 403, 201),
+        ("DELETE", "/blocks?user=bob", 403, 200),
+        ("GET", "/v1/events", 403, 200),
+        ("GET", "/v1/events/dead-letters", 403, 200),
+        ("DELETE", "/v1/events/dead-letters?id=1", 403, 200),
+        ("POST", "/v1/events/dead-letters/replay", 403, 200),
+        ("GET", "/v1/mailboxes", 403, 200),
+        ("GET", "/v1/mailboxes?user=alice", 200, 200),
+        ("GET", "/v1/mailboxes?user=bob", 403, 200),
+        ("GET", "/v1/mailboxes/messages?user=alice", 200, 200),
+        ("GET", "/v1/mailboxes/messages?user=bob", 403, 200),
+        ("GET", "/v1/status", 403, 200),
+        ("GET", "/v1/config", 403, 200),
+    ] {
+        for (address, token, expected) in [
+            (&rest, Some(&alice), as_alice),
+            (&rest, Some(&admin), as_admin),
+            (&rest, None, 401),
+            (&operator, Some(&alice), 403),
+            (&operator, Some(&admin), as_admin),
+            (&operator, None, 401),
+        ] {
+            let auth = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+            let head = format!("X-Tidewire-Admin: 1\r\n{}", auth.unwrap_or_default());
+            let (status, _, answer) = http(address, method, path, &head, "").await;
+            assert_eq!(status, expected, "{address} {method} {path} {answer}");
+        }
+    }
+}
+
 /// Two users and an administrator, over every operation.
 #[tokio::test]
 async fn over_rest_a_user_acts_for_himself_alone() {
@@ -426,8 +481,7 @@ async fn a_service_decides_and_its_silence_is_no_yes() {
         assert_eq!(found, status);
         let url = desk.url("web chat");
         let address = url.trim_start_matches("http://").trim_end_matches('/');
-        let (found, _, _) =
-            crate::desk::http(address, "GET", "/", "Authorization: Bearer t\r\n", "").await;
+        let (found, _, _) = http(address, "GET", "/", "Authorization: Bearer t\r\n", "").await;
         assert_eq!(found, status);
     }
 }

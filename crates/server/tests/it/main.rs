@@ -20,4 +20,5 @@ mod raw; // a client frame by frame
 mod recipients; // one recipient's, one sender's trouble is his own
 mod rest; // the REST API beyond what foreign clients check
 mod shaping; // rates, blocks, reasons
+mod trace; // why a message has not arrived
 mod transcript; // every byte of the classic dialect

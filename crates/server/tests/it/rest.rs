@@ -76,9 +76,13 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
             "/stat",
             "/stats",
             "/status",
+            "/v1/config",
             "/v1/events",
             "/v1/events/dead-letters",
-            "/v1/events/dead-letters/replay"
+            "/v1/events/dead-letters/replay",
+            "/v1/mailboxes",
+            "/v1/mailboxes/messages",
+            "/v1/status"
         ]
     );
     for path in paths {

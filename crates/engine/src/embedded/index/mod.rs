@@ -4,6 +4,7 @@
 //! garbage that a later transaction deletes. Users with nothing pending stay only as long as
 //! they have garbage or fit into a bounded cache.
 
+mod listing; // mailboxes seen from outside
 mod user; // one mailbox
 
 use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};

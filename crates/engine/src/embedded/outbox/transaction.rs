@@ -104,6 +104,7 @@ impl OutboxState {
             | Command::Read { .. }
             | Command::Purge { .. }
             | Command::Snapshot { .. }
+            | Command::Mailboxes { .. }
             | Command::Outbox { .. } => Ok(()),
         }
     }

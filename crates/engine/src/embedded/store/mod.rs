@@ -128,6 +128,8 @@ impl Store {
 
     /// Drops what has expired by now.
     pub(super) fn expire(&mut self) {
+        let is_noted = self.outbox.wants_expired() || self.shared.outbox.watches_expired();
+        self.index.note_expired(is_noted);
         let mut expired = self.index.expire(self.clock.now_ms());
         if let Some(jump) = self.clock.confirmed() {
             let horizon_ms = self.clock.now_ms().saturating_add(jump.ms);
@@ -141,7 +143,9 @@ impl Store {
         }
         if expired > 0 {
             self.shared.counters.set_store_full(false);
-            self.outbox.note_expired(self.index.take_expired());
+            let entries = self.index.take_expired();
+            self.shared.outbox.tell_expired(&entries);
+            self.outbox.note_expired(entries);
             // Who sees that something has expired sees that it does not wait any more.
             self.gauge();
             stats::add(&self.shared.counters.expired, expired);

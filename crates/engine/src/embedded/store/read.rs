@@ -2,7 +2,7 @@
 
 use super::Store;
 use crate::{
-    Batch, Stored, UserKey,
+    Batch, MailboxPage, MailboxQuery, Stored, UserKey,
     embedded::{command::Read, database::Fault, index::Slot, load::Damage, row::MessageRow},
 };
 
@@ -53,6 +53,11 @@ impl Store {
             }
             self.lost(&read.user, &lost)?;
         }
+    }
+
+    /// Tells of mailboxes, without reading the file.
+    pub(in crate::embedded) fn mailboxes(&self, query: &MailboxQuery) -> MailboxPage {
+        self.index.mailboxes(query, self.clock.now_ms())
     }
 
     fn select(&self, read: &Read) -> Selection {

@@ -1,7 +1,8 @@
-// Calls to the admin API, with the token if one was asked for.
+// Calls to the admin API, with the token if one was asked for. Paths are relative to the page, so that it works under
+// whichever path a proxy serves it.
 
-const TOKEN_KEY = "tidewire.admin/token";
-/** A gateway that does not answer within this is told as not reachable. */
+const TOKEN_KEY = `tidewire.admin/token${globalThis.location?.pathname ?? ""}`;
+/** A server that does not answer within this is told as not reachable. */
 const ANSWER_MS = 10_000;
 
 export class ApiError extends Error {
@@ -40,9 +41,10 @@ async function call(method, path, body) {
   } catch {
     // A proxy between may answer otherwise.
   }
-  if (!response.ok) throw new ApiError(response.status, answer.error ?? `HTTP status ${response.status}`);
+  if (!response.ok) throw new ApiError(response.status, answer.error ?? answer.message ?? `HTTP status ${response.status}`);
   return answer;
 }
 
 export const get = (path) => call("GET", path);
 export const post = (path, body = {}) => call("POST", path, JSON.stringify(body));
+export const remove = (path) => call("DELETE", path);

@@ -19,7 +19,17 @@ export function keep(place, items, key, make) {
     else place.insertBefore(child, next);
     child.show(item);
   }
-  for (const gone of known.values()) gone.remove();
+  for (const gone of known.values()) leave(place, gone);
+}
+
+/** Takes a row away; who works with the keyboard goes on at its neighbour. */
+function leave(place, gone) {
+  const focused = gone.contains(document.activeElement);
+  const neighbour = gone.nextElementSibling ?? gone.previousElementSibling;
+  gone.remove();
+  if (!focused) return;
+  const next = neighbour?.querySelector("button:not(:disabled), a[href]") ?? place.closest("section")?.querySelector("h2");
+  next?.focus();
 }
 
 /** An element with a class and text, or children. */
