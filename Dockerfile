@@ -24,5 +24,8 @@ ENV TIDEWIRE_DATA_DIR=/var/lib/tidewire
 VOLUME ["/var/lib/tidewire"]
 # WebSockets and web chat, REST.
 EXPOSE 8085 8092
+# A large store is checked before the server answers.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --start-interval=2s \
+    CMD ["/usr/bin/tidewire", "check-health", "--config", "/etc/tidewire/tidewire.toml"]
 ENTRYPOINT ["/usr/bin/tidewire"]
 CMD ["serve", "--config", "/etc/tidewire/tidewire.toml"]
