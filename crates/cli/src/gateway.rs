@@ -97,7 +97,12 @@ async fn load_and_serve(file: PathBuf, arguments: &GatewayArguments) -> anyhow::
         signal = signals.next() => return Ok(stopped_early(signal)),
     };
     let target = target(settings.log.file.as_deref())?;
-    logs::start(&settings.log.level, settings.log.format, &target)?;
+    // Its level needs a restart.
+    drop(logs::start(
+        &settings.log.level,
+        settings.log.format,
+        &target,
+    )?);
     warn(&settings);
     serve(settings, arguments, &target, signals, hangups).await
 }

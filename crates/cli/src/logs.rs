@@ -12,9 +12,12 @@ use parking_lot::Mutex;
 
 use anyhow::{Context as _, anyhow};
 use tidewire_server::config::LogFormat;
-use tracing_subscriber::{EnvFilter, fmt::format};
+use tracing_subscriber::{EnvFilter, fmt::format, reload};
 
-use crate::{report::WrongUsage, sampling::Sampled};
+use crate::{
+    report::{self, WrongUsage},
+    sampling::Sampled,
+};
 
 /// Where events go.
 #[derive(Clone, Debug)]
@@ -23,8 +26,25 @@ pub(crate) enum Target {
     File(LogFile),
 }
 
+/// Changes what is logged by a process that runs.
+pub(crate) struct Level(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Level {
+    /// From now on this `log.level` counts, unless `RUST_LOG` is set.
+    pub(crate) fn set(&self, level: &str) {
+        // It was checked with the rest of the configuration.
+        let changed = filter(level).and_then(|filter| Ok((self.0)(filter)?));
+        if let Err(error) = changed {
+            tracing::error!(
+                error = report::line(&*error),
+                "the log level stays as it was"
+            );
+        }
+    }
+}
+
 /// Starts logging for the whole process.
-pub(crate) fn start(level: &str, shape: LogFormat, target: &Target) -> anyhow::Result<()> {
+pub(crate) fn start(level: &str, shape: LogFormat, target: &Target) -> anyhow::Result<Level> {
     let target = target.clone();
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter(level)?)
@@ -34,10 +54,16 @@ pub(crate) fn start(level: &str, shape: LogFormat, target: &Target) -> anyhow::R
         .with_writer(move || target.clone());
     let started = if shape == LogFormat::Json {
         let lines = Sampled::new(format().json(), true);
-        events.json().event_format(lines).try_init()
+        let events = events.json().event_format(lines).with_filter_reloading();
+        let handle = events.reload_handle();
+        let level = Level(Box::new(move |filter| handle.reload(filter)));
+        events.try_init().map(|()| level)
     } else {
         let lines = Sampled::new(format(), false);
-        events.event_format(lines).try_init()
+        let events = events.event_format(lines).with_filter_reloading();
+        let handle = events.reload_handle();
+        let level = Level(Box::new(move |filter| handle.reload(filter)));
+        events.try_init().map(|()| level)
     };
     started.map_err(|error| anyhow!(error).context("cannot start logging"))
 }

@@ -247,7 +247,7 @@ fn data<T: DeserializeOwned>(status: u16, body: &str) -> anyhow::Result<T> {
     serde_json::from_value(data).context("the answer is of another version of the server")
 }
 
-/// What an answer of the REST API says in words.
+/// Returns the words of an answer of the REST API, if it has any.
 fn message(body: &str) -> Option<String> {
     let answer: Value = serde_json::from_str(body).ok()?;
     Some(answer.get("message")?.as_str()?.to_owned())

@@ -18,7 +18,7 @@ use tidewire_server::{
 
 use crate::{
     exit_codes::exit_codes,
-    logs::{self, Target},
+    logs::{self, Level, Target},
     output,
     report::{self, WrongUsage},
     service_manager::{self, Watchdog},
@@ -153,7 +153,7 @@ async fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         loaded = loaded => loaded.context("reading the configuration failed")??,
         signal = signals.next() => return Ok(stopped_early(signal)),
     };
-    logs::start(
+    let level = logs::start(
         &settings.config.log.level,
         settings.config.log.format,
         &Target::StandardError,
@@ -164,7 +164,11 @@ async fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     }
     warn(&settings);
     let pool = pool(&settings).context("cannot start the runtime")?;
-    let code = run_on(&pool, settings, arguments, &mut signals, &mut hangups).await;
+    let control = Control {
+        arguments,
+        level: &level,
+    };
+    let code = run_on(&pool, settings, control, &mut signals, &mut hangups).await;
     // After a second signal a stop may still be under way; waiting for it is not wanted.
     pool.shutdown_background();
     code
@@ -215,10 +219,17 @@ fn pool(settings: &Settings) -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// What a reload reads, and what it changes outside of the server.
+#[derive(Clone, Copy)]
+struct Control<'a> {
+    arguments: &'a ServeArguments,
+    level: &'a Level,
+}
+
 async fn run_on(
     pool: &tokio::runtime::Runtime,
     settings: Settings,
-    arguments: &ServeArguments,
+    control: Control<'_>,
     signals: &mut Signals,
     hangups: &mut Hangups,
 ) -> anyhow::Result<ExitCode> {
@@ -244,7 +255,7 @@ async fn run_on(
             hangup = hangups.next() => match hangup {
                 Hangup::TerminalGone => break "SIGHUP of a terminal that is gone",
                 Hangup::Reload => tokio::select! {
-                    () = reload(&mut running, arguments, &serving) => {}
+                    () = reload(&mut running, control, &serving) => {}
                     signal = signals.next() => break signal,
                 },
             },
@@ -273,9 +284,9 @@ async fn run_on(
 ///
 /// # Cancel safety
 /// Cancel safe: then nothing is taken.
-async fn reload(running: &mut Running, arguments: &ServeArguments, serving: &str) {
+async fn reload(running: &mut Running, control: Control<'_>, serving: &str) {
     service_manager::reloading();
-    let asked = arguments.clone();
+    let asked = control.arguments.clone();
     let config = running.settings().config.clone();
     let read = tokio::task::spawn_blocking(move || {
         reload_from_process(asked.config.as_deref(), &asked.overrides(), &config)
@@ -287,6 +298,7 @@ async fn reload(running: &mut Running, arguments: &ServeArguments, serving: &str
     match outcome {
         Ok(reload) => {
             warn(&reload.settings);
+            control.level.set(&reload.settings.config.log.level);
             let reloaded = running.reload(reload);
             tracing::info!(%reloaded, "the configuration was read again");
             service_manager::ready(&format!("{serving}; reloaded: {reloaded}"));

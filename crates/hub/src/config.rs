@@ -81,7 +81,7 @@ table! {
         mailbox_messages_max: usize = usize::MAX;
         /// Which events for other systems are made. Default: none.
         events: EventSelection = EventSelection::default();
-        /// What is remembered of messages. Default: as that of a server.
+        /// The trace of messages. Default: as that of a server.
         trace: TraceConfig = TraceConfig::default();
     }
 }

@@ -39,6 +39,7 @@ mod gate;
 mod hub;
 mod origin; // who submitted a message, and the outcome they hear
 mod reading;
+mod refusing; // what is not taken
 mod session_table;
 mod stats;
 mod submission;

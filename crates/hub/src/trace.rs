@@ -1,4 +1,4 @@
-//! What has become of messages, for a while: [`Trace`].
+//! The steps of messages, remembered for a while: [`Trace`].
 //!
 //! In: a record per step of a message, from whichever thread makes it. Out: the steps of one message, or the newest
 //! messages of a user, for an operator who asks why something did not arrive. Invariants: no payload is kept; the bytes
@@ -18,9 +18,9 @@ use tidewire_table::{DAY, HOUR, SECOND, Size, table};
 use crate::{MessageId, Refusal, UserId};
 
 table! {
-    /// What has become of messages: `GET /v1/trace`, `tidewire trace`.
+    /// The trace of messages: `GET /v1/trace`, `tidewire trace`.
     pub struct TraceConfig {
-        /// Whether the steps of messages are remembered, without their contents.
+        /// Remembers the steps of messages, without their contents.
         enabled: bool = true;
         /// Memory for them, taken as it is needed; a message to one user takes about 290 bytes. When it is used up the
         /// oldest are forgotten, counted.
@@ -39,11 +39,11 @@ pub struct TraceEntry {
     pub at: Timestamp,
     /// The recipient whom it concerns; of what concerns the message as a whole the sender.
     pub user: UserId,
-    /// What happened.
+    /// The step.
     pub step: TraceStep,
 }
 
-/// What happened to a message.
+/// A step of a message, with what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceStep {
     /// It came from its sender.
@@ -129,7 +129,7 @@ struct Shard {
     dropped: u64,
 }
 
-/// What has left mailboxes without a proof; oldest first.
+/// Messages that have left mailboxes without a proof; oldest first.
 #[derive(Debug)]
 struct Departures {
     records: VecDeque<Departed>,

@@ -49,11 +49,15 @@ impl Endpoint for Echo {
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let client = self.access.client(request.head.as_ref(), &request.peer);
-        let mut tally = Tally::new(&self.shaping.reasons, client);
+        let mut tally = Tally::of(&self.shaping.reasons, client, &request);
         Box::pin(async move {
             let otherwise = loop {
                 match socket.recv().await {
                     Ok(Some(message)) => {
+                        if let Some(visit) = tally.visit() {
+                            visit.messages_in += 1;
+                            visit.messages_out += 1;
+                        }
                         if socket.send(message).await.is_err() {
                             break CloseReason::Lost;
                         }
@@ -62,10 +66,17 @@ impl Endpoint for Echo {
                     Err(error) => break CloseReason::of_error(&error),
                 }
             };
-            tally.note(match socket.started_close() {
-                Some(ours) => CloseReason::of_close(&ours),
+            if let Some(visit) = tally.visit() {
+                visit.bytes = socket.bytes_moved();
+            }
+            let reason = match socket.started_close() {
+                Some(ours) => {
+                    tally.note_code(ours.code.0);
+                    CloseReason::of_close(&ours)
+                }
                 None => otherwise,
-            });
+            };
+            tally.note(reason);
         })
     }
 }

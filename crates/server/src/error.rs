@@ -15,6 +15,9 @@ pub enum StartError {
     /// The list of blocked users cannot be read.
     #[error("cannot read the list of blocked users")]
     Blocks(#[source] io::Error),
+    /// The access log cannot be opened.
+    #[error("cannot open the access log")]
+    AccessLog(#[source] io::Error),
     /// A listener cannot be started.
     #[error("cannot start the {listener} listener")]
     Listener {

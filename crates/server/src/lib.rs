@@ -11,6 +11,7 @@
 
 pub mod config; // what the operator writes
 mod shaping; // rates, blocks, the connect hook, reasons
+mod access_log; // what was asked, and what became of it
 mod access; // who may come in: origin, host
 mod credentials; // requests as authentication sees them
 mod cors; // what pages of other origins may read

@@ -14,7 +14,7 @@ use axum::Router;
 use tidewire::{
     http::{self, AnswerBudget, Http},
     memory::MemoryBudget,
-    net::Address,
+    net::{Address, ConnectionCounts},
     service::{self, Workers},
     ws::{ProxyProtocol, RefusalObserver, RunningServer, Server, ServerConfig},
 };
@@ -22,12 +22,13 @@ use tidewire_dialect::{Classic, Dialect as _, Payload};
 use tidewire_engine::{Mailbox, Outbox, embedded::SqliteMailbox};
 use tidewire_hub::{Hub, Ports, Publication, UserId};
 use tidewire_notify::Notifier;
+use tidewire_telemetry::{LineLog, LogPlace};
 
 #[cfg(unix)]
 use crate::store::StoreSocket;
 use crate::{
     access::Access,
-    admin,
+    access_log, admin,
     chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     delivery_threads::DeliveryThreads,
@@ -41,7 +42,7 @@ use crate::{
     rest,
     served::Served,
     shaping::{Hook, Rules, Shaping, accept_rate, half_open_max},
-    telemetry::ReadServerStats,
+    telemetry::Listeners,
     tickets::Tickets,
     web,
 };
@@ -80,9 +81,7 @@ pub(crate) type RestServer = service::RunningServer<Http<Router>>;
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     tracing::info!(dir = %settings.config.data_dir, "opening the message store");
     let mailbox = SqliteMailbox::open_respelt(store_config(settings), UserId::respelt)?;
-    let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
-        .map_err(StartError::Blocks)?;
-    let shaping = Arc::new(shaping);
+    let shaping = shaping(settings)?;
     let port: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&mailbox);
     let threads = Arc::new(DeliveryThreads::start().map_err(StartError::Threads)?);
     let mut ports = Ports::new(Arc::clone(&port));
@@ -90,6 +89,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let notifier = events_out(settings, &mailbox, &mut ports)?;
     let hub = Hub::with_ports(hub_config(settings).try_into()?, ports);
     let messaging = Arc::new(OnceLock::new());
+    let listeners = Listeners::new(&messaging);
     let mut urls = Vec::new();
     let options = http_config(settings);
     let memory = MemoryBudget::of_machine();
@@ -99,20 +99,23 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         tickets: &tickets,
         shaping: &shaping,
     };
-    let server = messaging_server(settings, &hub, &port, options.clone(), kept);
+    let server = messaging_server(settings, &hub, &port, options.clone(), kept)
+        .count_with(&listeners.connections[0].1);
     let sockets = activated_or("messaging", &settings.server.listen, || server.bind())?;
     let answers = options.answers.clone();
     let server = started("messaging", server.start_on(sockets))?;
     settings.server.bound_to(server.address());
     messaging_urls(settings, server.address(), &mut urls);
     messaging.get_or_init(|| server);
-    let stats = stats_of(&messaging);
     let targets = notifier.targets();
-    let served = Served::new(settings, (&hub, port), stats, &memory, targets, &shaping);
+    let kept = (listeners.clone(), &memory);
+    let served = Served::new(settings, (&hub, port), kept, targets, &shaping);
     let rest = match &settings.rest {
         None => None,
         Some(rest) => {
-            let (server, url) = start_rest(rest, settings, options.clone(), served.clone())?;
+            let counts = &listeners.connections[1].1;
+            let (server, url) =
+                start_rest(rest, settings, options.clone(), served.clone(), counts)?;
             urls.insert(1, ("rest", url));
             Some(server)
         }
@@ -120,7 +123,13 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let admin = match &settings.admin {
         None => None,
         Some(admin) => {
-            let (server, url) = admin::start(admin, settings, options, served.clone())?;
+            let (server, url) = admin::start(
+                admin,
+                settings,
+                options,
+                served.clone(),
+                &listeners.connections[2].1,
+            )?;
             urls.push(("admin", url));
             Some(server)
         }
@@ -150,15 +159,25 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     })
 }
 
+/// Opens what clients are limited by, and where they are told of.
+fn shaping(settings: &Settings) -> Result<Arc<Shaping>, StartError> {
+    let shaping = Shaping::open(Path::new(&settings.config.data_dir), Rules::of(settings))
+        .map_err(StartError::Blocks)?;
+    let log = LineLog::open(LogPlace::from_key(&settings.config.access_log).as_ref());
+    shaping.reasons.tell(log.map_err(StartError::AccessLog)?);
+    Ok(Arc::new(shaping))
+}
+
 /// Starts the REST listener; the text is its URL.
 fn start_rest(
     rest: &ListenerSettings,
     settings: &Settings,
     options: http::Config,
     served: Served,
+    counts: &ConnectionCounts,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if rest.tls.is_some() { "https" } else { "http" };
-    let server = rest_server(rest, settings, options, served);
+    let server = rest_server(rest, settings, options, served).count_with(counts);
     let sockets = activated_or("REST", &rest.listen, || server.bind())?;
     let server = started("REST", server.start_on(sockets))?;
     rest.bound_to(server.address());
@@ -206,6 +225,7 @@ impl Running {
         if let Err(error) = stopped.await {
             tracing::error!(%error, "the store was not closed properly");
         }
+        self.shaping.reasons.access_log().close();
         messaging && rest && admin
     }
 }
@@ -236,20 +256,6 @@ async fn finished(drain: Option<impl Future<Output = bool>>) -> bool {
         Some(drain) => drain.await,
         None => true,
     }
-}
-
-/// Counts of the messaging listener, once there is one.
-fn stats_of(messaging: &Arc<OnceLock<RunningServer>>) -> ReadServerStats {
-    let messaging = Arc::downgrade(messaging);
-    Arc::new(move || {
-        let running = messaging.upgrade();
-        running
-            .and_then(|server| {
-                let server = server.get()?;
-                Some((server.stats(), server.turned_away()))
-            })
-            .unwrap_or_default()
-    })
 }
 
 /// What the messaging listener had before a reload, and keeps.
@@ -346,7 +352,9 @@ fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
     Arc::new(move |refused| {
         let request = refused.request;
         let client = access.client(request.head.as_ref(), &request.peer);
-        reasons.refused_with(refused.refusal.status, &client);
+        let status = refused.refusal.status;
+        reasons.refused_with(status, &client);
+        access_log::refused(reasons.access_log(), client, request, status);
     })
 }
 

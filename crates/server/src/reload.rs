@@ -97,6 +97,7 @@ impl Running {
             self.tickets = Arc::new(Tickets::new(tickets_max));
         }
         self.shaping.reload(Rules::of(&settings));
+        self.shaping.reasons.access_log().reopen();
         if let Some(messaging) = self.messaging.get() {
             let mailbox: Arc<dyn Mailbox> = Arc::<SqliteMailbox>::clone(&self.mailbox);
             let options = options.clone();

@@ -15,7 +15,7 @@ use crate::{
     config::Settings,
     rest::{About, ConfigData, Idempotency, Rest},
     shaping::Shaping,
-    telemetry::{ReadServerStats, Telemetry},
+    telemetry::{Listeners, Telemetry},
 };
 
 /// The parts of the API that a reload leaves alone.
@@ -28,22 +28,21 @@ pub(crate) struct Served {
     idempotency: Arc<Idempotency>,
     shaping: Arc<Shaping>,
     started: Instant,
-    listener_stats: ReadServerStats,
+    listeners: Listeners,
 }
 
 impl Served {
     pub(crate) fn new(
         settings: &Settings,
         (hub, mailbox): (&Arc<Hub>, Arc<dyn Mailbox>),
-        listener_stats: ReadServerStats,
-        memory: &MemoryBudget,
+        (listeners, memory): (Listeners, &MemoryBudget),
         targets: Targets,
         shaping: &Arc<Shaping>,
     ) -> Self {
         let telemetry = Telemetry::new(
             Arc::clone(hub),
             Arc::clone(&mailbox),
-            Arc::clone(&listener_stats),
+            listeners.clone(),
             memory.clone(),
             Arc::clone(&shaping.reasons),
             targets.clone(),
@@ -58,7 +57,7 @@ impl Served {
             idempotency: Arc::new(idempotency),
             shaping: Arc::clone(shaping),
             started: Instant::now(),
-            listener_stats,
+            listeners,
         }
     }
 
@@ -80,7 +79,7 @@ impl Served {
             answer_timeout: rest.answer_timeout,
             about: Arc::new(About {
                 started: self.started,
-                listener_stats: self.listener_stats,
+                listeners: self.listeners,
                 config: Arc::new(ConfigData::of(settings)),
             }),
         }

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     access::{Access, peer_of},
+    access_log::{self, Recorded},
     config::ServerConfig,
     cors,
     credentials::CANNOT_TELL,
@@ -111,6 +112,14 @@ pub(crate) fn router(
         .fallback_service(guarded)
         .layer(cors::layer(&web.access.allowed_origins))
         .layer(middleware::from_fn_with_state(web.clone(), origin))
+        .layer(middleware::from_fn_with_state(
+            Recorded {
+                listener: "messaging",
+                access: web.access.clone(),
+                shaping: Arc::clone(&web.shaping),
+            },
+            access_log::record,
+        ))
         .with_state(web)
 }
 

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["tidewire-dialect", "tidewire-notify"],
     &["tidewire-hub", "tidewire-config"],
-    &["tidewire-access"],
+    &["tidewire-access", "tidewire-telemetry"],
     &["tidewire-auth", "tidewire-engine", "tidewire"],
     &["tidewire-proto", "tidewire-table"],
 ];

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tidewire::ws::{Client, CloseCode, Message, RunningServer, Server, ServerConfig, WebSocket};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Child,
+    process::{Child, ChildStdout},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A backend that answers each text with `name`.
-fn backend(name: &'static str) -> RunningServer {
+pub(crate) fn backend(name: &'static str) -> RunningServer {
     let config = ServerConfig::new("127.0.0.1:0".parse().expect("an address"));
     Server::new(config)
         .route("/", move |mut socket: WebSocket| async move {
@@ -41,6 +41,7 @@ fn backend(name: &'static str) -> RunningServer {
 pub(crate) struct Gateway {
     directory: Arc<TempDir>,
     child: Child,
+    stdout: BufReader<ChildStdout>,
     pub(crate) url: String,
 }
 
@@ -83,6 +84,7 @@ impl Gateway {
             url: url.trim_end().to_owned(),
             directory,
             child,
+            stdout,
         }
     }
 
@@ -95,6 +97,14 @@ impl Gateway {
             Some(Message::Text(text)) => Some(text.to_string()),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The URL of its admin listener; to be asked for once.
+    pub(crate) async fn admin(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).await.expect("UTF-8");
+        let url = line.strip_prefix("admin ").expect("the next line");
+        url.trim().to_owned()
     }
 
     fn write_config(&self, config: &str) {

@@ -26,6 +26,8 @@ mod wsserver; // in the place of wsserver
 mod certs; // certificates that others take
 mod serve; // ready, stop, what stands in the way
 mod gateway; // the gateway: start, reload, stop
+mod access_log; // who came, and what became of it
+mod metrics; // as documented, in both programs
 mod reload; // renewed certificates and other settings, in both programs
 mod through_gateway; // what a client behind the gateway has not proved comes again
 #[cfg(unix)]

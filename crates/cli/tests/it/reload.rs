@@ -409,3 +409,24 @@ fn the_gateway_takes_a_renewed_certificate_alike() {
         gateway.stop().await;
     });
 }
+
+#[test]
+fn a_hangup_changes_the_log_level_and_back() {
+    run(async {
+        let home = Home::new("[log]\nlevel = \"info\"\n");
+        let server = home.start().await;
+        let opened = |server: &Server| server.log().matches("DEBUG").count();
+        Peer::connect(&server, 7).await.expect("it runs");
+        assert_eq!(opened(&server), 0);
+        home.write_config("[log]\nlevel = \"info,tidewire=debug\"\n");
+        server.signal("HUP");
+        server.until_logged("changed: log.level", 1).await;
+        Peer::connect(&server, 7).await.expect("it runs");
+        server.until_logged("DEBUG", 1).await;
+        home.write_config("[log]\nlevel = \"wrong=\"\n");
+        server.signal("HUP");
+        server.until_logged("not reloaded", 1).await;
+        assert_eq!(server.log().matches("changed: log.level").count(), 1);
+        server.stop().await;
+    });
+}

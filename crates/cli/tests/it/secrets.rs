@@ -48,7 +48,7 @@ async fn answer(address: &str, request: &str) -> String {
 
 #[tokio::test]
 async fn no_secret_shows_in_logs_metrics_answers_and_errors() {
-    let log = "[log]\nlevel = \"trace\"\n[server]\nallowed_origins = [\"https://a.example\"]\n";
+    let log = "access_log = \"access.log\"\n[log]\nlevel = \"trace\"\n[server]\nallowed_origins = [\"https://a.example\"]\n";
     let home = Home::new(&format!("{log}{}{}", auth("server"), auth("rest")));
     let server = home.start().await;
     let messaging = server.url("messaging").trim_start_matches("ws://");
@@ -112,6 +112,13 @@ async fn no_secret_shows_in_logs_metrics_answers_and_errors() {
         said.contains("connection without valid credentials"),
         "the log was read"
     );
+    let access = home.path().join("access.log");
+    let lines = || fs::read_to_string(&access).expect("readable");
+    // It is written behind the answers.
+    while lines().matches("GET /metrics").count() < fields.len() * 4 {
+        tokio::task::yield_now().await;
+    }
+    said.push_str(&lines());
     let found = said.lines().find(|line| line.contains(CANARY));
     assert_eq!(found, None);
 }

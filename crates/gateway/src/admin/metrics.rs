@@ -72,6 +72,7 @@ impl Collector for Snapshot {
             .map(|target| (target, target.endpoint()))
             .collect();
         self.encode_whole(&mut encoder)?;
+        self.encode_turned_away(&mut encoder)?;
         self.encode_memory(&mut encoder)?;
         encode_endpoints(&mut encoder, &endpoints)?;
         encode_upstreams(&mut encoder, &endpoints)?;
@@ -108,8 +109,32 @@ impl Snapshot {
         let dropped = self.gateway.sessions.log().dropped();
         let metric = ConstCounter::new(dropped);
         let kind = metric.metric_type();
-        let help = "Access log lines that found no room";
+        let help = "Access log lines that found no room, or could not be written";
         metric.encode(to.encode_descriptor("access_log_dropped", help, None, kind)?)
+    }
+
+    fn encode_turned_away(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.gateway.connections.turned_away();
+        let by_reason = [
+            ("connections_max", counts.connections),
+            ("address_connections_max", counts.address),
+            ("accept_rate", counts.rate),
+            ("handshake_timeout", counts.late),
+            ("half_open_max", counts.displaced),
+        ];
+        let what = (
+            "connections_turned_away",
+            "Connections that ended before there was a request, of all listeners, by reason",
+        );
+        let rows = by_reason.map(|(reason, count)| ([("reason", reason.to_owned())], count));
+        counters(to, what, None, rows)?;
+        let refused = self.gateway.sessions.refusals();
+        let what = (
+            "requests_refused",
+            "Requests and logical sockets that were refused, of all endpoints and of none, by reason",
+        );
+        let rows = refused.map(|(reason, count)| ([("reason", reason.to_owned())], count));
+        counters(to, what, None, rows)
     }
 
     fn encode_memory(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

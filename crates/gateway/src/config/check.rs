@@ -2,7 +2,7 @@
 //!
 //! Every rule that is broken is noted and checking goes on, so that one run tells everything.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use tidewire::{
     tls::ServerTls,
@@ -74,11 +74,7 @@ impl Config {
             handover: self.handover.clone(),
             watch: self.watch,
             files: Vec::new(),
-            access_log: match self.access_log.as_str() {
-                "" => None,
-                "stdout" => Some(AccessLog::Stdout),
-                file => Some(AccessLog::File(PathBuf::from(file))),
-            },
+            access_log: AccessLog::from_key(&self.access_log),
             log: self.log.clone(),
             warnings: Vec::new(),
         };

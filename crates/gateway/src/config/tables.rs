@@ -34,8 +34,8 @@ table! {
         handover: Option<PathBuf> as EmptyIsNone = None;
         /// Reads the configuration again when its files have changed.
         watch: bool = false;
-        /// Where a JSON object per ended connection goes: `"stdout"` or a file, which is opened again at SIGHUP;
-        /// empty = nowhere.
+        /// Where a JSON object per ended connection goes: `"stdout"`, `"stderr"` or a file, which is opened again at
+        /// SIGHUP and when it was moved away; empty = nowhere.
         access_log: String;
         listeners: Vec<ListenerConfig> as Tables = vec![ListenerConfig::default()];
         /// A named target: the name is what clients ask for, in any case of letters.

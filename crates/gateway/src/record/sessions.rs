@@ -26,7 +26,21 @@ pub(crate) struct Sessions {
     open: Mutex<BTreeMap<u64, Arc<Record>>>,
     next: AtomicU64,
     log: RwLock<AccessLog>,
+    /// In the order of [`REFUSALS`].
+    refusals: [AtomicU64; REFUSALS.len()],
 }
+
+/// Why requests are refused, as labels of metrics: the status that each stands for; the last one is any other.
+const REFUSALS: [(&str, &[u16]); 8] = [
+    ("bad_request", &[400]),
+    ("unauthorized", &[401]),
+    ("forbidden", &[403]),
+    ("no_endpoint", &[404]),
+    ("too_many", &[429]),
+    ("unavailable", &[503]),
+    ("backend_failed", &[502, 504]),
+    ("other", &[]),
+];
 
 /// A session's place in the list.
 pub(crate) struct Session {
@@ -117,6 +131,8 @@ impl Sessions {
             reason,
             ..
         } = refused;
+        let known = REFUSALS.iter().position(|(_, of)| of.contains(&status));
+        self.refusals[known.unwrap_or(REFUSALS.len() - 1)].fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             id,
             client = client.shown(),
@@ -127,6 +143,12 @@ impl Sessions {
             "refused"
         );
         self.log().write_refused(&Refused { id, ..refused });
+    }
+
+    /// How many requests were refused, by reason.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.refusals.iter().map(|it| it.load(Ordering::Relaxed));
+        REFUSALS.iter().map(|(reason, _)| *reason).zip(counts)
     }
 
     /// Where ended sessions are told.

@@ -6,6 +6,7 @@
 use percent_encoding::percent_decode_str;
 use tidewire::proto::handshake::RequestHead;
 use tidewire_auth::BEARER_SUBPROTOCOL;
+use tidewire_telemetry::TraceContext;
 
 use crate::settings::Endpoint;
 
@@ -18,19 +19,11 @@ pub(crate) fn header<'a>(head: &'a RequestHead, name: &str) -> Option<&'a str> {
         .and_then(|value| std::str::from_utf8(value).ok())
 }
 
-/// The trace id of a `traceparent` header (W3C Trace Context section 3.2.2): 32 hexadecimal digits, not
-/// all zero.
+/// The trace of a `traceparent` header, as 32 hexadecimal digits.
 pub(crate) fn trace(head: &RequestHead) -> Option<&str> {
-    let mut parts = header(head, "traceparent")?.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let (parent, flags) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str, len: usize| {
-        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        text.len() == len && text.bytes().all(digit)
-    };
-    let known = is_hex(version, 2) && version != "ff" && is_hex(parent, 16) && is_hex(flags, 2);
-    let set = is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0');
-    (known && set).then_some(trace)
+    let value = header(head, "traceparent")?;
+    TraceContext::parse(value)?;
+    value.split('-').nth(1)
 }
 
 /// The `Host` header without port, in lower case.

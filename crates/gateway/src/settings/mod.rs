@@ -21,6 +21,8 @@ use tidewire_table::{
     DAY, EmptyIsNone, HOUR, MILLISECOND, MINUTE, SECOND, Size, ZeroIsNone, table,
 };
 
+pub use tidewire_telemetry::LogPlace as AccessLog;
+
 pub use self::{
     endpoint::{Balance, Endpoint, HashKey, Origins, OutgoingProxyProtocol, Upstream},
     route::{Condition, Pattern, PatternError, Route, Source},
@@ -223,15 +225,6 @@ pub struct Admin {
     pub auth: Option<Gate>,
     /// HTTP proxies that are believed at which address they are asked for.
     pub proxies: tidewire::ws::TrustedProxies,
-}
-
-/// Where access records go: one JSON object per connection and logical socket, when it ends.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AccessLog {
-    /// Standard output.
-    Stdout,
-    /// Appended to a file, which is reopened on SIGHUP.
-    File(PathBuf),
 }
 
 table! {

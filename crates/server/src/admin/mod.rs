@@ -18,11 +18,13 @@ use axum::{
 };
 use tidewire::{
     http::{self, Http, protect_page},
+    net::ConnectionCounts,
     service::{self, Workers},
 };
 
 use crate::{
     access::{Fields as _, peer_of},
+    access_log::{self, Recorded},
     config::{AllowedOrigins, ListenerSettings, Settings},
     error::StartError,
     health,
@@ -54,9 +56,10 @@ pub(crate) fn start(
     settings: &Settings,
     options: http::Config,
     served: Served,
+    counts: &ConnectionCounts,
 ) -> Result<(RestServer, String), StartError> {
     let scheme = if admin.tls.is_some() { "https" } else { "http" };
-    let server = server(admin, settings, options, served);
+    let server = server(admin, settings, options, served).count_with(counts);
     let sockets = activated_or("admin", &admin.listen, || server.bind())?;
     let server = started("admin", server.start_on(sockets))?;
     admin.bound_to(server.address());
@@ -105,6 +108,10 @@ fn router(rest: Rest) -> Router {
         .fallback(|| async { RestError::not_found() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
         .layer(middleware::from_fn_with_state(rest.clone(), origin))
+        .layer(middleware::from_fn_with_state(
+            Recorded::of("admin", &rest),
+            access_log::record,
+        ))
         .with_state(rest)
 }
 

@@ -131,6 +131,9 @@ impl<D: Dialect> Chat<D> {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.begin(request, identity) {
             Ok(begun) => {
+                if let Some(visit) = tally.visit() {
+                    visit.user = Some(begun.session.user().clone());
+                }
                 // A gateway answers close frames by itself, and says so.
                 let shaped = Shaped {
                     close_proves: !request.head.has_token(CONFIRM, "pong"),
@@ -176,7 +179,7 @@ impl<D: Dialect> Endpoint for Chat<D> {
         request: Request,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let client = self.admission.client(&request);
-        let mut tally = Tally::new(&self.admission.shaping.reasons, client);
+        let mut tally = Tally::of(&self.admission.shaping.reasons, client, &request);
         let refused = match request.extension::<Found>() {
             Some(Found::Identity(identity)) => {
                 return self.serve_as(socket, &request, Arc::clone(identity), tally);
@@ -193,8 +196,12 @@ impl<D: Dialect> Endpoint for Chat<D> {
 }
 
 /// Ends a connection that never became a session. Its messages are discarded unread.
-async fn close(mut socket: WebSocket, close: Close, _tally: Tally) {
+async fn close(mut socket: WebSocket, close: Close, mut tally: Tally) {
+    tally.note_code(close.code);
     if let Err(error) = socket.close(CloseCode(close.code), &close.reason).await {
         tracing::debug!(error = %tidewire::ErrorChain(&error), "peer did not take part in the close");
+    }
+    if let Some(visit) = tally.visit() {
+        visit.bytes = socket.bytes_moved();
     }
 }

@@ -136,7 +136,8 @@ impl Config {
         effective.events.clone_from(&running.events);
         effective.targets.clone_from(&running.targets);
         effective.trace.clone_from(&running.trace);
-        effective.log.clone_from(&running.log);
+        effective.log.format = running.log.format;
+        effective.access_log.clone_from(&running.access_log);
         effective.admin.enabled = running.admin.enabled;
         effective.admin.listen.clone_from(&running.admin.listen);
         let (server, rest) = (&mut effective.server, &mut effective.rest);

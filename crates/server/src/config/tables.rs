@@ -42,6 +42,9 @@ table! {
         /// Directory of the message store; created when missing. Its size on disk is bounded by `mailbox.bytes_max`
         /// plus the store's overhead.
         data_dir: String = "./tidewire-data".to_owned();
+        /// Where a JSON object per WebSocket that has ended and per request goes: `"stdout"`, `"stderr"` or a file, which
+        /// is opened again at SIGHUP and when it was moved away; empty = nowhere.
+        access_log: String;
         server: ServerConfig as Nested;
         rest: RestConfig as Switched;
         admin: AdminConfig as Switched;

@@ -52,11 +52,12 @@ pub(crate) use self::{
 };
 use crate::{
     access::{Access, peer_of},
+    access_log::{self, Recorded},
     cors,
     credentials::CANNOT_TELL,
     health,
     shaping::{NotIdentified, Shaping, TOO_MANY_LOGINS, retry_after},
-    telemetry::{ReadServerStats, Telemetry},
+    telemetry::{Listeners, Telemetry},
 };
 
 /// What the handlers need.
@@ -81,7 +82,7 @@ pub(crate) struct Rest {
 /// The server as it describes itself.
 pub(crate) struct About {
     pub(crate) started: Instant,
-    pub(crate) listener_stats: ReadServerStats,
+    pub(crate) listeners: Listeners,
     pub(crate) config: Arc<ConfigData>,
 }
 
@@ -104,6 +105,10 @@ pub(crate) fn router(rest: Rest, auth: &AuthConfig) -> Router {
         .layer(middleware::from_fn_with_state(
             rest.clone(),
             origin_and_server,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Recorded::of("rest", &rest),
+            access_log::record,
         ))
         .with_state(rest)
 }

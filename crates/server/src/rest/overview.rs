@@ -116,7 +116,7 @@ pub(super) async fn status(
 ) -> Result<Json<Answer<StatusData>>, RestError> {
     rights.everything()?;
     let wait_ms = store_wait(&rest.hub).await;
-    let (stats, _) = (rest.about.listener_stats)();
+    let stats = rest.about.listeners.messaging();
     let totals = rest.hub.totals();
     let memory = rest.telemetry.memory().stats();
     let refused = refusals(&totals);

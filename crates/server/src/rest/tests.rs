@@ -33,7 +33,7 @@ use crate::{
     access::Access,
     config::{AllowedOrigins, Overrides, load},
     shaping::{Rules, Shaping},
-    telemetry::Telemetry,
+    telemetry::{Listeners, Telemetry},
 };
 
 /// Keeps every append waiting.
@@ -97,10 +97,11 @@ fn api() -> (Router, Arc<Stuck>) {
     let hub = Hub::new(hub_settings, Arc::clone(&mailbox));
     let settings = load(None, std::iter::empty(), &Overrides::default()).unwrap();
     let targets = no_targets();
+    let listeners = Listeners::new(&Arc::default());
     let telemetry = Telemetry::new(
         Arc::clone(&hub),
         Arc::clone(&mailbox),
-        Arc::new(Default::default),
+        listeners.clone(),
         tidewire::memory::MemoryBudget::unlimited(),
         Arc::default(),
         targets.clone(),
@@ -126,7 +127,7 @@ fn api() -> (Router, Arc<Stuck>) {
         blocked_users_max: 9,
         about: Arc::new(About {
             started: std::time::Instant::now(),
-            listener_stats: Arc::new(Default::default),
+            listeners,
             config: Arc::new(ConfigData::of(&settings)),
         }),
         idempotency: Arc::new(Idempotency::new(Duration::from_mins(10), 10)),

@@ -7,17 +7,20 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use tidewire::{
     service::Sampled,
-    ws::{CloseFrame, RecvError},
+    ws::{CloseFrame, RecvError, Request},
 };
 use tidewire_dialect::Ending;
 use tidewire_hub::{ConnectError, DismissalCause, Reason};
+use tidewire_telemetry::LineLog;
+
+use crate::access_log::Visit;
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
@@ -126,7 +129,14 @@ reasons! {
 pub(crate) struct Reasons {
     closes: Box<[Counter]>,
     refusals: Box<[Counter]>,
+    /// Requests that were answered: by listener, then by the first digit of the status.
+    answers: [[AtomicU64; 5]; 2],
+    access_log: OnceLock<LineLog>,
 }
+
+/// The listeners of [`Reasons::answers`], and their classes of statuses.
+const LISTENERS: [&str; 2] = ["messaging", "rest"];
+const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 struct Counter {
     count: AtomicU64,
@@ -151,6 +161,8 @@ impl Default for Reasons {
         Self {
             closes: counters(CloseReason::ALL.len()),
             refusals: counters(RefusalReason::ALL.len()),
+            answers: Default::default(),
+            access_log: OnceLock::new(),
         }
     }
 }
@@ -188,6 +200,32 @@ impl Reasons {
             _ => RefusalReason::Handshake,
         };
         self.refused(reason, what);
+    }
+
+    /// Counts a request that was answered.
+    pub(crate) fn answered(&self, listener: &'static str, status: u16) {
+        let listener = usize::from(listener != LISTENERS[0]);
+        let class = usize::from(status / 100).clamp(1, STATUSES.len()) - 1;
+        self.answers[listener][class].fetch_add(1, Relaxed);
+    }
+
+    /// Requests that were answered, by listener and class of the status.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = ([&'static str; 2], u64)> {
+        let listeners = LISTENERS.iter().zip(&self.answers);
+        listeners.flat_map(|(listener, counts)| {
+            let of = STATUSES.iter().zip(counts);
+            of.map(|(status, count)| ([*listener, *status], count.load(Relaxed)))
+        })
+    }
+
+    /// Where WebSockets and requests are told; to be said once, at the start.
+    pub(crate) fn tell(&self, log: LineLog) {
+        self.access_log.get_or_init(|| log);
+    }
+
+    pub(crate) fn access_log(&self) -> &LineLog {
+        static NONE: LineLog = LineLog::none();
+        self.access_log.get().unwrap_or(&NONE)
     }
 
     /// Ends of WebSockets, by label.
@@ -277,6 +315,8 @@ pub(crate) struct Tally {
     reason: Option<CloseReason>,
     /// For the log.
     client: Option<std::net::IpAddr>,
+    /// For the access log, if there is one.
+    visit: Option<Box<Visit>>,
 }
 
 impl Tally {
@@ -285,6 +325,30 @@ impl Tally {
             reasons: Arc::clone(reasons),
             reason: None,
             client,
+            visit: None,
+        }
+    }
+
+    /// The same for a request, whose end the access log tells too.
+    pub(crate) fn of(
+        reasons: &Arc<Reasons>,
+        client: Option<std::net::IpAddr>,
+        request: &Request,
+    ) -> Self {
+        let mut tally = Self::new(reasons, client);
+        tally.visit = Visit::begin(reasons.access_log(), client, request);
+        tally
+    }
+
+    /// What the access log will tell, if there is one.
+    pub(crate) fn visit(&mut self) -> Option<&mut Visit> {
+        self.visit.as_deref_mut()
+    }
+
+    /// Notes the close code that was sent or received; the first one counts.
+    pub(crate) fn note_code(&mut self, code: u16) {
+        if let Some(visit) = self.visit() {
+            visit.code.get_or_insert(code);
         }
     }
 
@@ -297,6 +361,9 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let reason = self.reason.unwrap_or(CloseReason::Aborted);
+        if let Some(visit) = &self.visit {
+            visit.ended(reason);
+        }
         if let Some(left_out) = self.reasons.closed(reason) {
             let (reason, client) = (reason.label(), self.client);
             tracing::info!(reason, ?client, left_out, "connection closed");

@@ -5,7 +5,10 @@
 
 mod events; // the outbox and its targets
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -13,15 +16,42 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tidewire::{memory::MemoryBudget, net::TurnedAway, ws::ServerStats};
+use tidewire::{
+    memory::MemoryBudget,
+    net::{ConnectionCounts, TurnedAway},
+    ws::{RunningServer, ServerStats},
+};
 use tidewire_engine::Mailbox;
 use tidewire_hub::{Hub, HubStats};
 use tidewire_notify::Targets;
 
 use crate::shaping::Reasons;
 
-/// Gives the listeners' counters.
-pub(crate) type ReadServerStats = Arc<dyn Fn() -> (ServerStats, TurnedAway) + Send + Sync>;
+/// What the listeners count.
+#[derive(Clone)]
+pub(crate) struct Listeners {
+    messaging: Weak<OnceLock<RunningServer>>,
+    /// By the `listener` label.
+    pub(crate) connections: [(&'static str, ConnectionCounts); 3],
+}
+
+impl Listeners {
+    /// `messaging` is filled when that listener has started.
+    pub(crate) fn new(messaging: &Arc<OnceLock<RunningServer>>) -> Self {
+        let counts = |listener| (listener, ConnectionCounts::default());
+        Self {
+            messaging: Arc::downgrade(messaging),
+            connections: ["messaging", "rest", "admin"].map(counts),
+        }
+    }
+
+    /// Counts of the messaging listener, once there is one.
+    pub(crate) fn messaging(&self) -> ServerStats {
+        let messaging = self.messaging.upgrade();
+        let running = messaging.as_ref().and_then(|it| it.get());
+        running.map(RunningServer::stats).unwrap_or_default()
+    }
+}
 
 /// Renders the counters.
 pub(crate) struct Telemetry {
@@ -33,7 +63,7 @@ impl Telemetry {
     pub(crate) fn new(
         hub: Arc<Hub>,
         mailbox: Arc<dyn Mailbox>,
-        server: ReadServerStats,
+        listeners: Listeners,
         memory: MemoryBudget,
         reasons: Arc<Reasons>,
         targets: Targets,
@@ -42,7 +72,7 @@ impl Telemetry {
         registry.register_collector(Box::new(Snapshot {
             hub,
             mailbox,
-            server,
+            listeners,
             memory: memory.clone(),
             reasons,
             targets,
@@ -66,7 +96,7 @@ impl Telemetry {
 struct Snapshot {
     hub: Arc<Hub>,
     mailbox: Arc<dyn Mailbox>,
-    server: ReadServerStats,
+    listeners: Listeners,
     memory: MemoryBudget,
     reasons: Arc<Reasons>,
     targets: Targets,
@@ -92,7 +122,7 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (stats, turned_away) = (self.server)();
+        let stats = self.listeners.messaging();
         gauge(
             to,
             "connections",
@@ -106,7 +136,8 @@ impl Snapshot {
             "Handshakes refused, malformed or too slow",
             stats.refused,
         )?;
-        self.encode_reasons(to, turned_away)?;
+        self.encode_turned_away(to)?;
+        self.encode_reasons(to)?;
         gauge(
             to,
             "sessions",
@@ -115,35 +146,54 @@ impl Snapshot {
         )
     }
 
-    fn encode_reasons(
-        &self,
-        to: &mut DescriptorEncoder<'_>,
-        turned_away: TurnedAway,
-    ) -> fmt::Result {
-        by_reason(
-            to,
+    fn encode_turned_away(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = to.encode_descriptor(
             "connections_turned_away",
-            "Connections that ended before there was a request, by reason",
-            [
-                ("connections_max", turned_away.connections),
-                ("address_connections_max", turned_away.address),
-                ("accept_rate", turned_away.rate),
-                ("handshake_timeout", turned_away.late),
-                ("half_open_max", turned_away.displaced),
-            ]
-            .into_iter(),
+            "Connections that ended before there was a request, by listener and reason",
+            None,
+            ConstCounter::new(0_u64).metric_type(),
         )?;
+        for (listener, counts) in &self.listeners.connections {
+            for (reason, count) in turned_away(counts.turned_away()) {
+                let labels = [("listener", *listener), ("reason", reason)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_reasons(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         by_reason(
             to,
             "requests_refused",
             "Requests that were refused, over HTTP and before a WebSocket was opened, by reason",
             self.reasons.refusals(),
         )?;
+        self.encode_answers(to)?;
         by_reason(
             to,
             "websockets_closed",
             "WebSockets that have ended, by reason",
             self.reasons.closes(),
+        )
+    }
+
+    fn encode_answers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = to.encode_descriptor(
+            "http_requests",
+            "HTTP requests that were answered, by listener and class of the status; WebSockets are none",
+            None,
+            ConstCounter::new(0_u64).metric_type(),
+        )?;
+        for ([listener, status], count) in self.reasons.answers() {
+            let labels = [("listener", listener), ("status", status)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        counter(
+            to,
+            "access_log_dropped",
+            "Access log lines that found no room, or could not be written",
+            self.reasons.access_log().dropped(),
         )
     }
 
@@ -345,6 +395,16 @@ impl Snapshot {
             u64::from(stats.failed.is_some()),
         )
     }
+}
+
+fn turned_away(counts: TurnedAway) -> [(&'static str, u64); 5] {
+    [
+        ("connections_max", counts.connections),
+        ("address_connections_max", counts.address),
+        ("accept_rate", counts.rate),
+        ("handshake_timeout", counts.late),
+        ("half_open_max", counts.displaced),
+    ]
 }
 
 fn encode_denied(to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -31,12 +31,13 @@ fn changed_keys_are_named_and_those_that_need_a_restart_stay() {
         [
             "server.endpoint",
             "server.allowed_origins",
-            "server.limits.headers_max"
+            "server.limits.headers_max",
+            "log.level"
         ]
     );
     assert_eq!(
         found.needs_restart,
-        ["data_dir", "server.listen", "mailbox.ttl", "log.level"]
+        ["data_dir", "server.listen", "mailbox.ttl"]
     );
     let config = &found.settings.config;
     assert_eq!(
@@ -53,7 +54,7 @@ fn changed_keys_are_named_and_those_that_need_a_restart_stay() {
             .port(),
         8085
     );
-    assert_eq!(config.log.level, "info");
+    assert_eq!(config.log.level, "debug");
 }
 
 #[test]

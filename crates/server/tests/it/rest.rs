@@ -82,7 +82,9 @@ async fn the_description_lists_every_route_and_the_ui_loads_nothing_from_elsewhe
             "/v1/events/dead-letters/replay",
             "/v1/mailboxes",
             "/v1/mailboxes/messages",
-            "/v1/status"
+            "/v1/status",
+            "/v1/trace",
+            "/v1/trace/{id}"
         ]
     );
     for path in paths {

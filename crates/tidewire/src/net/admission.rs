@@ -32,18 +32,20 @@ pub(crate) struct Admission {
     rate: Option<Rate>,
     /// Of this server, whatever the rate was when they came.
     pace: Arc<Pace>,
-    refused: Arc<Refused>,
 }
 
-/// Connections for which there was no place.
+/// Counters of [`TurnedAway`].
 #[derive(Debug, Default)]
-struct Refused {
+struct TurnedAwayCounters {
     connections: AtomicU64,
     address: AtomicU64,
     rate: AtomicU64,
+    late: AtomicU64,
+    displaced: AtomicU64,
 }
 
-/// How many connections were turned away before they were open, by reason.
+/// How many connections were turned away before they were open, by reason. Servers that
+/// [share their limits](crate::service::Server::count_with) share these counters too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TurnedAway {
@@ -64,11 +66,27 @@ pub struct TurnedAway {
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionCounts(Arc<Counts>);
 
+impl ConnectionCounts {
+    /// Returns how many connections the servers that share these limits have turned away, by reason. It can be read before
+    /// such a server is started, and after it has ended.
+    pub fn turned_away(&self) -> TurnedAway {
+        let counters = &self.0.turned_away;
+        TurnedAway {
+            connections: counters.connections.load(Ordering::Relaxed),
+            address: counters.address.load(Ordering::Relaxed),
+            rate: counters.rate.load(Ordering::Relaxed),
+            late: counters.late.load(Ordering::Relaxed),
+            displaced: counters.displaced.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// What there is, whatever the limits were when it came.
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicUsize,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
+    turned_away: TurnedAwayCounters,
 }
 
 /// Returns the address that stands for a client in limits per address: of IPv6 the network of its first 64 bits, because
@@ -135,7 +153,6 @@ impl Admission {
             counts,
             rate: None,
             pace: Arc::default(),
-            refused: Arc::default(),
         })
     }
 
@@ -149,25 +166,32 @@ impl Admission {
             counts: self.counts.clone(),
             rate,
             pace: Arc::clone(&self.pace),
-            refused: Arc::clone(&self.refused),
         })
     }
 
-    /// How many found no place, by the limit.
+    /// How many connections were turned away, by reason.
     pub(crate) fn turned_away(&self) -> TurnedAway {
-        TurnedAway {
-            connections: self.refused.connections.load(Ordering::Relaxed),
-            address: self.refused.address.load(Ordering::Relaxed),
-            rate: self.refused.rate.load(Ordering::Relaxed),
-            ..TurnedAway::default()
-        }
+        self.counts.turned_away()
+    }
+
+    /// Counts an opening that took too long.
+    pub(crate) fn count_late(&self) {
+        let counters = &self.counts.0.turned_away;
+        counters.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an opening that made room for another one.
+    pub(crate) fn count_displaced(&self) {
+        let counters = &self.counts.0.turned_away;
+        counters.displaced.fetch_add(1, Ordering::Relaxed);
     }
 
     fn refuse(&self, exceeded: Exceeded) -> Exceeded {
+        let counters = &self.counts.0.turned_away;
         let count = match exceeded {
-            Exceeded::Connections => &self.refused.connections,
-            Exceeded::Address => &self.refused.address,
-            Exceeded::Rate => &self.refused.rate,
+            Exceeded::Connections => &counters.connections,
+            Exceeded::Address => &counters.address,
+            Exceeded::Rate => &counters.rate,
         };
         count.fetch_add(1, Ordering::Relaxed);
         exceeded
@@ -188,7 +212,6 @@ impl Admission {
             counts: self.counts.clone(),
             rate: self.rate,
             pace: Arc::clone(&self.pace),
-            refused: Arc::clone(&self.refused),
         })
     }
 

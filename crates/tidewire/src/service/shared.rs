@@ -35,22 +35,8 @@ pub struct Service<P> {
     pub(super) refused: Arc<AtomicU64>,
     /// Their number does not change with a reload.
     pub(super) guests: Option<Arc<Guests>>,
-    /// Connections that are not open yet, and how they ended.
-    openings: Openings,
-}
-
-/// Connections that are not open yet.
-#[derive(Clone)]
-struct Openings {
-    places: Option<Arc<Guests>>,
-    ended: Arc<EndedOpenings>,
-}
-
-/// How many openings were ended by the server.
-#[derive(Default)]
-struct EndedOpenings {
-    late: AtomicU64,
-    displaced: AtomicU64,
+    /// Connections that are not open yet.
+    half_open: Option<Arc<Guests>>,
 }
 
 impl<P> fmt::Debug for Service<P> {
@@ -80,10 +66,7 @@ impl<P> Service<P> {
             tasks: Tasks::new(own_runtime),
             refused: Arc::default(),
             guests: Guests::new(limits.guests_max),
-            openings: Openings {
-                places: Guests::new(limits.half_open_max),
-                ended: Arc::default(),
-            },
+            half_open: Guests::new(limits.half_open_max),
             config,
             protocol,
         }
@@ -103,14 +86,11 @@ impl<P> Service<P> {
             tasks: self.tasks.clone(),
             refused: Arc::clone(&self.refused),
             guests: self.guests.clone(),
-            openings: Openings {
-                // Those that have begun have a deadline anyway.
-                places: if limits.half_open_max == self.config.limits.half_open_max {
-                    self.openings.places.clone()
-                } else {
-                    Guests::new(limits.half_open_max)
-                },
-                ended: Arc::clone(&self.openings.ended),
+            // Those that have begun have a deadline anyway.
+            half_open: if limits.half_open_max == self.config.limits.half_open_max {
+                self.half_open.clone()
+            } else {
+                Guests::new(limits.half_open_max)
             },
             config,
             protocol,
@@ -152,31 +132,23 @@ impl<P> Service<P> {
 
     /// Connections that are not open yet, if their number has a limit.
     pub(super) fn half_open(&self) -> Option<&Arc<Guests>> {
-        self.openings.places.as_ref()
+        self.half_open.as_ref()
     }
 
     /// Counts an opening that took too long; it counts as refused besides.
     pub(super) fn count_late(&self) {
-        self.openings.ended.late.fetch_add(1, Ordering::Relaxed);
+        self.admission.count_late();
     }
 
     /// Counts an opening that made room for another one.
     pub(super) fn count_displaced(&self) {
-        self.openings
-            .ended
-            .displaced
-            .fetch_add(1, Ordering::Relaxed);
+        self.admission.count_displaced();
         self.count_refused();
     }
 
     /// How many connections were turned away, by reason.
     pub fn turned_away(&self) -> TurnedAway {
-        let ended = &self.openings.ended;
-        TurnedAway {
-            late: ended.late.load(Ordering::Relaxed),
-            displaced: ended.displaced.load(Ordering::Relaxed),
-            ..self.admission.turned_away()
-        }
+        self.admission.turned_away()
     }
 
     /// As [`ProxiedClients::place`].

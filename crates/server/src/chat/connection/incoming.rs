@@ -64,6 +64,9 @@ impl<D: Dialect> ChatConnection<D> {
             Incoming::Message(message) => {
                 let Some(session) = &self.session else { return };
                 self.last_message = Instant::now();
+                if let Some(visit) = self.tally.visit() {
+                    visit.messages_in += 1;
+                }
                 let payload = match &message {
                     Message::Text(text) => text.as_bytes(),
                     Message::Binary(bytes) => bytes,
@@ -119,7 +122,11 @@ impl<D: Dialect> ChatConnection<D> {
 
     /// The connection is over; `otherwise` says why, if this end has not begun the close.
     pub(super) fn ended(&mut self, otherwise: CloseReason) -> Turn {
+        self.note_visit();
         let ours = self.socket.started_close();
+        if let Some(ours) = &ours {
+            self.tally.note_code(ours.code.0);
+        }
         self.tally.note(match ours {
             Some(ours) => CloseReason::of_close(&ours),
             None => otherwise,
@@ -135,6 +142,9 @@ impl<D: Dialect> ChatConnection<D> {
             Some(ours) => CloseReason::of_close(ours),
             None => CloseReason::Client,
         });
+        if let Some(frame) = ours.as_ref().or(frame) {
+            self.tally.note_code(frame.code.0);
+        }
         if let (Some(session), Some(frame)) = (&self.session, ours.as_ref().or(frame)) {
             session.ends_with(SessionEnd::new(frame.code.0, &*frame.reason));
         }

@@ -298,6 +298,7 @@ impl<D: Dialect> ChatConnection<D> {
             self.confirmation.handle_written(now);
         }
         self.moved = moved;
+        self.note_visit();
     }
 
     /// Does what the confirmation wants.
@@ -337,10 +338,19 @@ impl<D: Dialect> ChatConnection<D> {
         }
     }
 
+    /// Tells the access log's record how far the connection has come.
+    pub(super) fn note_visit(&mut self) {
+        if let Some(visit) = self.tally.visit() {
+            visit.bytes = self.socket.bytes_moved();
+            visit.messages_out = self.sent;
+        }
+    }
+
     /// Ends the session at once and the connection with a closing handshake.
     fn end(&mut self, ending: &Ending<'_, D::Error>) {
         let close = D::close(ending);
         self.tally.note(CloseReason::of_ending(ending));
+        self.tally.note_code(close.code);
         if let Some(session) = &self.session {
             session.ends_with(SessionEnd::new(close.code, &*close.reason));
         }

@@ -38,9 +38,9 @@ pub(crate) struct UserTrace {
     since: Option<String>,
     /// Messages sent by him or to him of which something happened last, the newest first.
     messages: Vec<MessageTrace>,
-    /// What waits in his mailbox, oldest first, also from before the last start.
+    /// Messages that wait in his mailbox, oldest first, also from before the last start.
     waiting: Vec<WaitingMessage>,
-    /// Whether more waits behind these.
+    /// More wait behind these.
     more_waiting: bool,
 }
 

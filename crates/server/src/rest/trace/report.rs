@@ -25,7 +25,7 @@ pub(super) struct Question {
     pub(super) looks_max: usize,
 }
 
-/// What is known of a message.
+/// Everything that is known of a message.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct MessageTrace {
     /// Its id.
@@ -37,7 +37,7 @@ pub(crate) struct MessageTrace {
     sender: Option<Id>,
     /// When it came; to the second when it is not remembered and the id tells.
     received: String,
-    /// Whether all steps since it came are remembered. When they are not, less may be told than has happened.
+    /// All steps since it came are remembered. When it is false, less may be told than has happened.
     complete: bool,
     /// The session that sent it; missing when it came over REST, or that is not remembered, or not the caller's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,11 +55,11 @@ pub(crate) struct MessageTrace {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     explanation: Option<String>,
-    /// What became of it for each recipient of whom something is remembered.
+    /// The outcome for each recipient of whom something is remembered.
     recipients: Vec<RecipientTrace>,
 }
 
-/// What became of a message for one recipient.
+/// The outcome of a message for one recipient.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RecipientTrace {
     #[schema(value_type = schema::Id)]
@@ -99,7 +99,7 @@ pub(crate) struct StepTrace {
     reason: Option<&'static str>,
 }
 
-/// Whether a message is still in a mailbox.
+/// The result of a look for a message in a mailbox.
 pub(super) enum Look {
     Waits,
     /// Since when and why, if that is remembered.
@@ -162,7 +162,7 @@ pub(super) async fn report(
     Ok(Some(trace))
 }
 
-/// What is known of a message as a whole.
+/// The part that concerns all recipients.
 #[derive(Default)]
 struct Whole {
     sender: Option<UserId>,

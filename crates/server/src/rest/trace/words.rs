@@ -1,4 +1,4 @@
-//! What is known of a message, in a sentence for people.
+//! The state of a message, in a sentence for people.
 
 use jiff::Timestamp;
 use tidewire_hub::{Departure, Refusal, TraceEntry, TraceStep};
@@ -105,7 +105,7 @@ fn not_stored(steps: &[TraceEntry]) -> (&'static str, String) {
     ("unknown", text.to_owned())
 }
 
-/// What is to be said of a message as a whole.
+/// Returns the words for a message as a whole, if there is something to say.
 pub(super) fn whole(refused: Option<Refusal>, is_for_administrator: bool) -> Option<String> {
     match refused {
         Some(Refusal::StoreFailed) => Some(

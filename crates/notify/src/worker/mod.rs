@@ -3,6 +3,9 @@
 //! All decisions about order and attempts are [`Window`]'s, all about the target as a whole [`Breaker`]'s. Deliveries and
 //! reads are tasks of their own, so that none waits for another.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tidewire_engine::{DeadLetter, TargetName};
@@ -50,10 +53,28 @@ pub(crate) struct Worker {
     tasks: JoinSet<Outcome>,
     /// Tells what each delivery is about, should its task panic.
     under_way: HashMap<Id, Vec<Arc<Event>>>,
+    /// The same for the other tasks.
+    others: HashMap<Id, Other>,
     is_reading: bool,
+    /// Nothing is read before: a read has ended abruptly.
+    read_again: Option<Instant>,
     has_more: bool,
     saved: u64,
     is_over: bool,
+}
+
+/// A task that is no delivery.
+enum Other {
+    Read,
+    LastResort(LastResort),
+}
+
+/// An event for fallbacks and the dead letters.
+#[derive(Clone)]
+struct LastResort {
+    event: Arc<Event>,
+    attempts: u32,
+    reason: String,
 }
 
 enum Outcome {
@@ -91,7 +112,9 @@ impl Worker {
             breaker,
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
+            others: HashMap::new(),
             is_reading: false,
+            read_again: None,
             has_more: true,
             saved: cursor,
             is_over: false,
@@ -138,6 +161,10 @@ impl Worker {
         if self.is_reading || !self.has_more || entries >= WINDOW_EVENTS || bytes >= WINDOW_BYTES {
             return;
         }
+        if self.read_again.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        self.read_again = None;
         self.is_reading = true;
         self.has_more = false;
         let store = self.store.clone();
@@ -145,7 +172,7 @@ impl Worker {
         let render = Arc::clone(&self.render);
         let destination = Arc::clone(&self.destination);
         let count = (WINDOW_EVENTS - entries).min(READ_EVENTS);
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let batch = match store.read(after, count, READ_BYTES).await {
                 Ok(batch) => batch,
                 Err(error) => return Outcome::Read(Err(error)),
@@ -161,6 +188,7 @@ impl Worker {
                 more: batch.more,
             }))
         });
+        self.others.insert(task.id(), Other::Read);
     }
 
     /// Begins as many deliveries as may go.
@@ -201,6 +229,12 @@ impl Worker {
     }
 
     fn wake_at(&self) -> Option<Instant> {
+        let read = self.read_again.filter(|_| !self.is_reading);
+        let deliver = self.deliver_at();
+        read.into_iter().chain(deliver).min()
+    }
+
+    fn deliver_at(&self) -> Option<Instant> {
         let retry = self.window.next_retry();
         match self.breaker.state() {
             BreakerState::Closed if self.under_way.len() < self.destination.settings.parallel => {
@@ -218,12 +252,9 @@ impl Worker {
     fn handle(&mut self, result: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match result {
             Ok(done) => done,
-            Err(error) => {
-                tracing::error!(target = %self.destination.name, %error, "a delivery ended abruptly");
-                let failed = DeliveryError::unavailable("the delivery ended abruptly");
-                (error.id(), Outcome::Delivery(Err(failed)))
-            }
+            Err(error) => return self.ended_abruptly(&error),
         };
+        self.others.remove(&id);
         match outcome {
             Outcome::Read(Ok(read)) => {
                 self.is_reading = false;
@@ -244,6 +275,31 @@ impl Worker {
             }
             Outcome::LastResort(event, true) => self.window.done(&[event]),
             Outcome::LastResort(_, false) => self.is_over = true,
+        }
+    }
+
+    /// A task has panicked: none of what it was about is forgotten.
+    fn ended_abruptly(&mut self, error: &JoinError) {
+        let id = error.id();
+        let name = &self.destination.name;
+        match self.others.remove(&id) {
+            Some(Other::Read) => {
+                tracing::error!(target = %name, %error, "reading events ended abruptly: it is tried again");
+                self.is_reading = false;
+                self.has_more = true;
+                self.read_again = Some(Instant::now() + READ_AGAIN_AFTER);
+            }
+            Some(Other::LastResort(last)) => {
+                tracing::error!(target = %name, %error, "a fallback ended abruptly: its event becomes a dead letter");
+                self.last_resort(last, Vec::new());
+            }
+            None => {
+                tracing::error!(target = %name, %error, "a delivery ended abruptly");
+                let events = self.under_way.remove(&id).unwrap_or_default();
+                // Which event it was shows one by one; it counts as an attempt of that one.
+                let failed = DeliveryError::batch("the delivery ended abruptly");
+                self.handle_delivery(&events, Err(failed));
+            }
         }
     }
 
@@ -298,7 +354,12 @@ impl Worker {
             }
         };
         for (event, attempts) in exhausted {
-            self.last_resort(event, attempts, error.reason.clone());
+            let last = LastResort {
+                event,
+                attempts,
+                reason: error.reason.clone(),
+            };
+            self.last_resort(last, self.fallbacks.clone());
         }
     }
 
@@ -310,11 +371,15 @@ impl Worker {
     }
 
     /// Gives an event to the fallbacks in turn, and if none takes it, makes it a dead letter. It stays under way meanwhile.
-    fn last_resort(&mut self, event: Arc<Event>, attempts: u32, reason: String) {
+    fn last_resort(&mut self, last: LastResort, fallbacks: Vec<Arc<Destination>>) {
         let destination = Arc::clone(&self.destination);
-        let fallbacks = self.fallbacks.clone();
         let store = self.store.clone();
-        self.tasks.spawn(async move {
+        let LastResort {
+            event,
+            attempts,
+            reason,
+        } = last.clone();
+        let task = self.tasks.spawn(async move {
             for fallback in &fallbacks {
                 if fallback.rescue(&event, destination.settings.attempts).await {
                     destination.counters.rescued();
@@ -325,6 +390,7 @@ impl Worker {
             let is_kept = destination.bury(&store, letter).await;
             Outcome::LastResort(event, is_kept)
         });
+        self.others.insert(task.id(), Other::LastResort(last));
     }
 }
 
@@ -417,4 +483,6 @@ const WINDOW_BYTES: usize = 16 << 20;
 /// Events read at a time.
 const READ_EVENTS: usize = 1024;
 const READ_BYTES: usize = 1 << 20;
+/// The pause before a read that follows one that has panicked.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const BURY_AGAIN_AFTER: Duration = Duration::from_secs(1);
