@@ -6,6 +6,9 @@
 //! - [`fuzz`]: libFuzzer on the fuzz targets, and the core against other implementations
 //! - [`dependencies`]: what the lock file holds: licences, duplicates, vulnerabilities
 //! - [`mod@bench`]: micro-benchmarks, and our server against other libraries
+//! - [`package`]: what is handed to those who do not compile
+//! - [`release_check`]: whether a version can be released, and what is left to do by hand
+//! - [`site`]: the documentation as a web site
 //! - [`ci`]: every step of continuous integration, in order
 #![forbid(unsafe_code)]
 #![expect(
@@ -22,7 +25,10 @@ mod fuzz;
 mod generated;
 mod misuse;
 mod outcome;
+mod package;
 mod process;
+mod release_check;
+mod site;
 mod tidy;
 mod workspace;
 
@@ -58,6 +64,12 @@ enum Task {
     Advisories,
     /// Measure: the core alone, and our server against other libraries.
     Bench(bench::Options),
+    /// Build the documentation site, run its examples and check its links.
+    Site(site::Options),
+    /// Make what is handed to those who do not compile.
+    Package(package::Options),
+    /// Check that a version can be released, and name what is left to do by hand.
+    ReleaseCheck(release_check::Options),
     /// Run what continuous integration runs; stop at the first failure.
     Ci(ci::Options),
 }
@@ -98,6 +110,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             bench::run(&workspace, &options)?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::Site(options) => site::run(&workspace, &options),
+        Task::Package(options) => package::run(&workspace, &options),
+        Task::ReleaseCheck(options) => release_check::run(&workspace, &options),
         Task::Ci(options) => ci::run(&workspace, &options),
     }
 }

@@ -1,9 +1,12 @@
 //! Runs other programs and says which one failed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
+
+use crate::workspace::Workspace;
 
 /// The cargo that runs this task, else the one in `PATH`.
 pub(crate) fn cargo() -> Command {
@@ -64,6 +67,20 @@ pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
         .args(args)
         .output()
         .is_ok_and(|output| output.status.success())
+}
+
+/// Installs a program that a Python package brings, by `name==version`, in an environment of its own below the target
+/// folder; its folder of programs.
+pub(crate) fn python_tool(workspace: &Workspace, requirement: &str) -> anyhow::Result<PathBuf> {
+    let name = requirement.split("==").next().unwrap_or(requirement);
+    let folder = workspace.target_directory.join("tools/python").join(name);
+    let programs = folder.join("bin");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    // What is there in this version is left as it is.
+    run(Command::new(programs.join("python"))
+        .args(["-m", "pip", "--disable-pip-version-check", "--quiet"])
+        .args(["install", "--only-binary", ":all:", requirement]))?;
+    Ok(programs)
 }
 
 fn describe(command: &Command) -> String {

@@ -9,6 +9,7 @@ use crate::{
     certs::CertsArguments,
     chat::ChatArguments,
     check_config::CheckConfigArguments,
+    check_health::CheckHealthArguments,
     default_config::DefaultConfigArguments,
     exit_codes::exit_codes,
     gateway::GatewayArguments,
@@ -40,6 +41,7 @@ use crate::{
         "  tidewire certs                                  certificates to try TLS with\n",
         "  tidewire token make --key secret --user alice   a token for a user\n",
         "  tidewire status                                 how a running server does\n",
+        "  tidewire check-health                           is it well? for containers\n",
         "  tidewire send --to 7 hello                      send a message\n",
         "  tidewire trace --for 7                          why has he not got it?\n",
         "  tidewire store backup copy.db                   copy the store, also while it is in use\n",
@@ -70,6 +72,7 @@ pub(crate) enum Command {
     Trace(TraceArguments),
     Send(SendArguments),
     Status(StatusArguments),
+    CheckHealth(CheckHealthArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
     #[cfg(unix)]

@@ -21,6 +21,7 @@ mod remote; // a running server, asked over REST
 mod trace; // what has become of a message
 mod send; // a message
 mod status; // how a server does
+mod check_health; // is it well?
 mod generate; // for shells and `man`
 mod wsserver; // called by the name of the program that it replaces
 mod signals; // what a running program is told
@@ -68,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::CheckHealth(arguments) => check_health::run(&arguments),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
         #[cfg(unix)]

@@ -17,7 +17,6 @@ use tidewire_hub::Hub;
 
 use crate::{
     access::Access,
-    access_log,
     chat::{Admission, Chat},
     config::{AllowedOrigins, ListenerSettings, Runtime, Settings},
     echo::Echo,
@@ -121,9 +120,7 @@ fn tell_refused(shaping: &Arc<Shaping>, access: &Access) -> RefusalObserver {
     Arc::new(move |refused| {
         let request = refused.request;
         let client = access.client(request.head.as_ref(), &request.peer);
-        let status = refused.refusal.status;
-        reasons.refused_with(status, &client);
-        access_log::refused(reasons.access_log(), client, request, status);
+        reasons.refused_request(refused.refusal.status, client, request);
     })
 }
 

@@ -68,6 +68,13 @@ const NEEDS: &[Need] = &[
     Need::any("mariadbd", &["--version"], "mariadb-server"),
     Need::any("rabbitmqctl", &["version"], "rabbitmq-server"),
     Need::any("nats-server", &["--version"], "nats-server"),
+    // The package for Debian, which is installed in namespaces of its own.
+    Need::any("lintian", &["--version"], "lintian"),
+    Need::any("dpkg-deb", &["--version"], "dpkg"),
+    Need::any("objdump", &["--version"], "binutils"),
+    Need::any("adduser", &["--version"], "adduser"),
+    Need::any("systemd-analyze", &["--version"], "systemd"),
+    Need::any("unshare", &["--version"], "util-linux"),
     // Tests of stops and reloads send signals by it.
     Need::any("kill", &["-l"], "procps"),
 ];

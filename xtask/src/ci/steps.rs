@@ -11,7 +11,7 @@ use crate::conformance::Through;
 use crate::fuzz::differential;
 use crate::outcome::Outcome;
 use crate::workspace::Workspace;
-use crate::{conformance, dependencies, process, tidy};
+use crate::{conformance, dependencies, package, process, site, tidy};
 
 /// One thing that passes or fails.
 #[derive(Debug)]
@@ -115,6 +115,16 @@ pub(super) const STEPS: &[Step] = &[
         name: "release",
         purpose: "the binary that is shipped",
         run: |workspace| cargo(workspace, &["build", "--release", "--locked"]),
+    },
+    Step {
+        name: "site",
+        purpose: "the documentation site: its links, its search, its examples of the REST API",
+        run: |workspace| success(site::run(workspace, &site::Options::default())?),
+    },
+    Step {
+        name: "packages",
+        purpose: "the package for Debian, installed and removed; bill of materials, licences; recipes of containers",
+        run: package::check,
     },
     Step {
         name: "clients",

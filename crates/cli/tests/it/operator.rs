@@ -192,6 +192,21 @@ fn credentials_come_from_files_and_the_environment_and_are_never_said() {
 }
 
 #[test]
+fn health_is_an_exit_code_and_needs_no_credentials() {
+    run(async {
+        let home = Home::new(GUARDED);
+        let server = home.start().await;
+        let url = url(&server);
+        let well = call(&home, &["check-health", "--url", &url], "").await;
+        assert_eq!((well.code, well.stdout.as_str()), (Some(0), "ok\n"));
+        server.stop().await;
+        let gone = call(&home, &["check-health", "--url", &url], "").await;
+        assert_eq!((gone.code, gone.stdout.as_str()), (Some(1), ""));
+        assert!(gone.stderr.contains("no answer from"), "{}", gone.stderr);
+    });
+}
+
+#[test]
 fn what_is_not_our_api_is_told_plainly() {
     run(async {
         let home = Home::new("[rest]\nlisten = \"127.0.0.1:1\"\n");
