@@ -138,7 +138,7 @@ impl Running {
         let Offered { bound } = offered;
         let settings = self.settings.clone();
         tracing::info!("handing over: connections are being closed");
-        if !self.end_sessions().await {
+        if !Box::pin(self.end_sessions()).await {
             tracing::warn!("some connections did not end in time and were cut");
         }
         successor.release().await;

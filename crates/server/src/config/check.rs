@@ -13,7 +13,7 @@ use tidewire_auth::Lookup;
 use tidewire_config::{Checker, ConfigError, ForwardedFields, LIST_LENGTH_MAX, Source, quote};
 
 use super::{
-    AdminConfig, AllowedOrigins, Config, ListenerSettings, Settings, TlsConfig,
+    AdminConfig, AllowedOrigins, Config, ListenerSettings, ServerConfig, Settings, TlsConfig,
     agree::{Listeners, agreement},
     single::{endpoint, shaping, time_zone, tls},
 };
@@ -42,21 +42,8 @@ impl Config {
         let allowed_origins = check
             .origins("server.allowed_origins", &server.allowed_origins)
             .map_or(AllowedOrigins::Any, AllowedOrigins::Only);
-        let proxies = Proxies {
-            proxy_protocol: &server.proxy_protocol,
-            trusted: &server.trusted_proxies,
-            fields: server.forwarded_fields,
-        };
-        let unix = check.socket_options("server", &server.socket_mode, &server.socket_group);
         let auth = check.auth("server.auth", &server.auth);
-        let keys = (
-            "server.listen",
-            &*server.listen,
-            unix,
-            &server.tls,
-            auth.clone(),
-        );
-        let messaging = listener(check, "server", keys, server.http2, proxies);
+        let messaging = messaging_listener(check, server, auth.clone());
         let listeners = self.listeners(check, auth.as_ref());
         let rest = Some(&self.rest).filter(|rest| rest.enabled);
         let rest = rest.and_then(|rest| {
@@ -174,6 +161,21 @@ fn listener(
         },
         bound_port: Arc::default(),
     })
+}
+
+fn messaging_listener(
+    check: &mut Checker<'_>,
+    server: &ServerConfig,
+    auth: Option<Gate>,
+) -> Option<ListenerSettings> {
+    let proxies = Proxies {
+        proxy_protocol: &server.proxy_protocol,
+        trusted: &server.trusted_proxies,
+        fields: server.forwarded_fields,
+    };
+    let unix = check.socket_options("server", &server.socket_mode, &server.socket_group);
+    let keys = ("server.listen", &*server.listen, unix, &server.tls, auth);
+    listener(check, "server", keys, server.http2, proxies)
 }
 
 fn admin_listener(check: &mut Checker<'_>, admin: &AdminConfig) -> Option<ListenerSettings> {
