@@ -29,6 +29,7 @@ mod gateway; // the gateway: start, reload, stop
 mod access_log; // who came, and what became of it
 mod metrics; // as documented, in both programs
 mod reload; // renewed certificates and other settings, in both programs
+mod reload_under_load; // a hundred of them
 mod through_gateway; // what a client behind the gateway has not proved comes again
 #[cfg(unix)]
 mod systemd; // what the service manager is told

@@ -1,12 +1,12 @@
 //! Events of the hub as frames for the wire, and payloads as commands for the hub.
 //!
 //! In: events, and the dialect of a connection. Out: one ready frame each, or none where the dialect tells nothing.
-//! Invariant: a publication is encoded by the first connection of a dialect that sends it; all others of that
-//! dialect take the same frame.
+//! Invariant: a publication is encoded by the first connection of a dialect that sends it, and compressed by the first that
+//! may; all others of that dialect take the same frame.
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use tidewire::ws::{CloseFrame, Prepared};
+use tidewire::ws::{CloseFrame, DeflateConfig, Prepared};
 use tidewire_dialect::{Dialect, Ending, Payload};
 use tidewire_hub::{CommandError, Event, Session, UserId};
 
@@ -16,9 +16,30 @@ struct Frame<D> {
     dialect: PhantomData<fn() -> D>,
 }
 
-/// The frame of an event for a connection of `user`.
-pub(super) fn frame<'a, D: Dialect>(event: &'a Event, user: &UserId) -> Option<Cow<'a, Prepared>> {
+/// The same with its compressed form, for connections that have agreed on compression.
+struct Compressed<D>(Frame<D>);
+
+/// The frame of an event for a connection of `user`, compressed by `deflate` where the connection agreed on that.
+pub(super) fn frame<'a, D: Dialect>(
+    event: &'a Event,
+    user: &UserId,
+    deflate: Option<&DeflateConfig>,
+) -> Option<Cow<'a, Prepared>> {
+    let compress = |prepared: Prepared| match deflate {
+        Some(config) => prepared.compress(config),
+        None => prepared,
+    };
     match event {
+        Event::Publication(publication) if deflate.is_some() => {
+            let frame = publication.rendered(|publication| {
+                let prepared = D::publication(publication).map(prepare);
+                Compressed(Frame::<D> {
+                    prepared: prepared.map(compress),
+                    dialect: PhantomData,
+                })
+            });
+            frame.0.prepared.as_ref().map(Cow::Borrowed)
+        }
         Event::Publication(publication) => {
             let frame = publication.rendered(|publication| Frame::<D> {
                 prepared: D::publication(publication).map(prepare),
@@ -26,7 +47,10 @@ pub(super) fn frame<'a, D: Dialect>(event: &'a Event, user: &UserId) -> Option<C
             });
             frame.prepared.as_ref().map(Cow::Borrowed)
         }
-        Event::Notice(notice) => D::notice(notice, user).map(prepare).map(Cow::Owned),
+        Event::Notice(notice) => {
+            let notice = D::notice(notice, user).map(prepare);
+            notice.map(compress).map(Cow::Owned)
+        }
     }
 }
 

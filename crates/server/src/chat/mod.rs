@@ -20,7 +20,9 @@ mod another_dialect; // one that exists in tests only
 
 use std::{marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
-use tidewire::ws::{AcceptFuture, CloseCode, Config, Decision, Endpoint, Request, WebSocket};
+use tidewire::ws::{
+    AcceptFuture, CloseCode, Config, Decision, DeflateConfig, Endpoint, Request, WebSocket,
+};
 use tidewire_auth::Identity;
 use tidewire_dialect::{Close, Dialect, Ending};
 use tidewire_hub::{Hub, Session};
@@ -57,6 +59,8 @@ pub(crate) struct Chat<D> {
     admission: Admission,
     config: Arc<Config>,
     behaviour: Behaviour,
+    /// Shared by the connections that agree on compression.
+    deflate: Option<Arc<DeflateConfig>>,
     dialect: PhantomData<fn() -> D>,
 }
 
@@ -78,6 +82,7 @@ impl<D: Dialect> Chat<D> {
         Self {
             hub,
             admission,
+            deflate: config.deflate.clone().map(Arc::new),
             config,
             behaviour,
             dialect: PhantomData,
@@ -91,6 +96,7 @@ impl<D: Dialect> Chat<D> {
             admission: self.admission.clone(),
             config: Arc::clone(&self.config),
             behaviour: self.behaviour.clone(),
+            deflate: self.deflate.clone(),
             dialect: PhantomData,
         }
     }
@@ -139,6 +145,7 @@ impl<D: Dialect> Chat<D> {
                     close_proves: !request.head.has_token(CONFIRM, "pong"),
                     pace: begun.pace,
                     tally,
+                    deflate: self.deflate.clone().filter(|_| socket.is_compressing()),
                 };
                 let (session, behaviour) = (begun.session, &self.behaviour);
                 if begun.string_ids {

@@ -164,7 +164,7 @@ table! {
     /// message that has begun to come and not ended. Compressing costs processor time, and the size of a message tells
     /// something about it (CRIME, BREACH) to who sees the wire and chooses a part of its text.
     pub struct DeflateConfig {
-        /// Takes compressed messages of clients that ask for it; messages to clients of the messaging endpoint go out uncompressed so far.
+        /// Agrees on compression with clients that ask for it.
         enabled: bool = false;
         /// Effort from 1 (fastest) to 9 (smallest).
         level: u32 = 1, in 1..=9;

@@ -1,6 +1,6 @@
 //! Several listeners, HTTP/2, and clients that speak something else than the listener.
 
-use tidewire::ws::Client;
+use tidewire::ws::{Client, Config, DeflateConfig, WebSocket};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -97,4 +97,43 @@ async fn who_waits_for_a_banner_is_cut_when_the_handshake_takes_too_long() {
     // One byte now and then is no better.
     answer(&desk, b"G").await;
     desk.user("1").await;
+}
+
+#[tokio::test]
+async fn a_message_goes_out_compressed_to_those_who_agreed_and_plain_to_others() {
+    let desk = Desk::start("[server.deflate]\nenabled = true\n");
+    let mut config = Config::default();
+    config.deflate = Some(DeflateConfig::default());
+    let asking = |id: &str| desk.client(id).config(config.clone());
+    let mut sender = asking("1").connect().await.unwrap();
+    let mut plain = desk.user_online("2").await;
+    let mut receivers = [
+        asking("2").connect().await.unwrap(),
+        asking("2").connect().await.unwrap(),
+    ];
+    assert!(receivers.iter().all(WebSocket::is_compressing) && !plain.is_compressing());
+    while desk
+        .call("GET", "/sessions?user=2", "", "")
+        .await
+        .2
+        .matches("\"session\"")
+        .count()
+        < 3
+    {
+        tokio::task::yield_now().await;
+    }
+    let long = "the same again, ".repeat(1000);
+    let before = receivers.each_ref().map(|socket| socket.bytes_moved().0);
+    for text_sent in [&*long, "short"] {
+        sender.send(envelope("1", "2", text_sent)).await.unwrap();
+        assert!(text(&mut plain).await.contains(text_sent));
+        for receiver in &mut receivers {
+            assert!(text(receiver).await.contains(text_sent));
+        }
+    }
+    for (receiver, before) in receivers.iter().zip(before) {
+        let bytes = receiver.bytes_moved().0 - before;
+        assert!(bytes < 1000, "{bytes} bytes for a text of {}", long.len());
+    }
+    assert!(plain.bytes_moved().0 > long.len() as u64);
 }

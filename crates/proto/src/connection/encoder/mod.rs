@@ -357,6 +357,11 @@ impl Encoder {
         self.transmit.reclaim_buffer()
     }
 
+    /// Returns whether compressed messages were agreed on for this direction (RFC 7692).
+    pub fn is_compressing(&self) -> bool {
+        self.deflater.is_some()
+    }
+
     /// Bytes waiting to be written.
     #[inline]
     pub fn queued(&self) -> usize {

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tidewire::ws::{CloseCode, SendError, WebSocket};
+use tidewire::ws::{CloseCode, DeflateConfig, SendError, WebSocket};
 use tidewire_dialect::{Dialect, Ending};
 use tidewire_hub::{Begin, Event, Mark, Outgoing, Session, SessionEnd, Unproven};
 use tokio::time::{Instant, Sleep};
@@ -68,6 +68,8 @@ pub(super) struct ChatConnection<D> {
     last_message: Instant,
     /// When the credentials are good no more.
     expires: Option<Instant>,
+    /// Present when compressed messages were agreed on.
+    deflate: Option<Arc<DeflateConfig>>,
     dialect: PhantomData<fn() -> D>,
 }
 
@@ -79,6 +81,8 @@ pub(super) struct Shaped {
     pub(super) pace: Option<Box<Pace>>,
     /// Counts the end.
     pub(super) tally: Tally,
+    /// Present when compressed messages were agreed on.
+    pub(super) deflate: Option<Arc<DeflateConfig>>,
 }
 
 /// What a turn of one direction came to.
@@ -155,6 +159,7 @@ impl<D: Dialect> ChatConnection<D> {
                 })
             }),
             tally: shaped.tally,
+            deflate: shaped.deflate,
             unsent_pings: Vec::new(),
             sent: 0,
             written: Mark::default(),
@@ -221,7 +226,7 @@ impl<D: Dialect> ChatConnection<D> {
                     self.taken.push(event);
                     return Moved::UpToTheQueue;
                 }
-                let frame = frame::<D>(&event, session.user());
+                let frame = frame::<D>(&event, session.user(), self.deflate.as_deref());
                 let sent = match &frame {
                     Some(frame) => self.socket.try_send_prepared(frame),
                     None => Ok(()),

@@ -438,6 +438,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
         (self.driver.receiver.decoder.bytes_received(), sent)
     }
 
+    /// Returns whether compressed messages were agreed on (RFC 7692). A [`Prepared`] for such a socket is worth
+    /// [compressing](Prepared::compress).
+    pub fn is_compressing(&self) -> bool {
+        self.driver.shared.lock().is_compressing()
+    }
+
     /// Bytes queued and not yet given to the system.
     pub fn queued(&self) -> usize {
         self.driver.shared.lock().queued()

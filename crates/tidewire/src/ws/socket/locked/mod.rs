@@ -271,6 +271,12 @@ impl<S> LockedConnection<S> {
             .and_then(|encoder| encoder.started_close().cloned())
     }
 
+    /// Returns whether messages may be compressed; `false` while the encoder is elsewhere.
+    pub(super) fn is_compressing(&self) -> bool {
+        let encoder = self.encoder.as_ref();
+        encoder.is_some_and(|encoder| encoder.is_compressing())
+    }
+
     /// Bytes queued, as far as is known.
     #[inline]
     pub(super) fn queued(&self) -> usize {
