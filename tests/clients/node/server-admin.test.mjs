@@ -179,12 +179,24 @@ test("the configuration in force is shown, and no secret in it", async (t) => {
   }
 });
 
-test("a message is traced, or the page says that it cannot be", async (t) => {
+test("a message is traced, by its user and by its id", async (t) => {
   const page = await operator(t, { part: "trace" });
-  await page.fill("#trace-what", "5A32EA72-38F4D5DC-3541-00000008");
-  await page.press("#trace-what", "Enter");
-  await page.locator("#trace-problem", { hasText: /keeps no trace|nothing is known/ }).waitFor();
+  const find = async (what) => {
+    await page.fill("#trace-what", what);
+    await page.press("#trace-what", "Enter");
+  };
+  await find("5A32EA72-38F4D5DC-3541-00000008");
+  await page.locator("#trace-problem", { hasText: "nothing is known" }).waitFor();
+  await server.post({ type: "text", sender: 5, recipients: [6], text: "hidden from the operator", data: null });
+  await find("6");
+  const found = page.locator("#trace-found");
+  await found.getByText("waiting", { exact: true }).waitFor();
+  const id = (await found.innerText()).match(/[0-9A-F]{8}-[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{8}/)[0];
+  assert.doesNotMatch(await page.content(), /hidden from the operator/);
+  await find(id);
+  await found.getByText("no live session").waitFor();
   await shoot(page, "trace");
+  await server.call("DELETE", "/messages?user=6");
 });
 
 test("a server with a token asks for it, and says when it is wrong", async (t) => {
