@@ -72,7 +72,8 @@ async fn clients_of_a_trusted_proxy_are_counted_by_their_own_addresses() {
         ] {
             let (_client, answer) = ask(&gateway, "/", &field(line)).await;
             assert!(answer.starts_with("HTTP/1.1 503 "), "{line}: {answer}");
-            assert_eq!(field_of(&answer, "Retry-After"), "5");
+            let told: u64 = field_of(&answer, "Retry-After").parse().unwrap();
+            assert!((1..=10).contains(&told), "{told}");
         }
         // A proxy that tells nobody is not counted itself.
         for _ in 0..5 {
