@@ -31,7 +31,7 @@ mod send_queue;
 // All of them together.
 mod error;
 mod dismissal; // live sessions seen, and ended, from outside
-mod peek; // mailboxes seen from outside
+mod mailboxes; // mailboxes seen from outside
 mod events_out; // what other systems are told
 mod executor;
 mod fan_out;
@@ -44,7 +44,6 @@ mod session_table;
 mod stats;
 mod submission;
 mod trace; // what has become of messages
-mod tracing_of; // who asks for it
 mod user_stats;
 // A connection's handle on all of this.
 mod session;
@@ -59,15 +58,14 @@ pub use events_out::EventSelection;
 pub use executor::{Executor, Inline, Job};
 pub use hub::{Hub, OnIsOnline, OnOnline, OnPurged, Ports, PurgeSelection};
 pub use live::Outgoing;
+pub use mailboxes::{OnMailboxPage, OnWaiting, Waiting, WaitingPage, mailbox_user};
 pub use message_id::{MessageId, MessageIdError};
 pub use origin::{Accepted, OnSubmitted, RefusedRecipient};
-pub use peek::{OnMailboxPage, OnPeeked, Peeked, mailbox_user};
 pub use publication::Publication;
 pub use record::{EventRecord, EventRecordError, SessionEnd, SessionRecord};
 pub use send_queue::Mark;
 pub use session::{Begin, Connect, Session, Unproven};
 pub use stats::HubStats;
 pub use trace::{Departure, TraceConfig, TraceEntry, TraceStats, TraceStep};
-pub use tracing_of::{OnWaiting, Waiting, WaitingPage};
 pub use user_id::{UserId, UserIdError};
 pub use user_stats::Stat;

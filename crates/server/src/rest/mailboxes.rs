@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 use tidewire_engine::MailboxQuery;
-use tidewire_hub::{Refusal, UserId, mailbox_user};
+use tidewire_hub::{Refusal, UserId, WaitingPage, mailbox_user};
 use tokio::sync::oneshot;
 
 use super::{
@@ -87,7 +87,7 @@ pub(super) async fn mailboxes(
     let query = query.as_deref();
     let parameters = Parameters::of(query, &["user", "after", "limit", "ids"])?;
     let ids = Ids::of(query)?;
-    let count = limit(&parameters)?;
+    let count = parameters.limit(LIMIT, LIMIT_MAX)?;
     let after = parameters.text("after")?;
     let asked = if let Some(user) = parameters.user("user")? {
         rights.for_user(&user)?;
@@ -135,16 +135,13 @@ pub(super) async fn messages(
     let query = query.as_deref();
     let parameters = Parameters::of(query, &["user", "after", "limit", "ids"])?;
     let ids = Ids::of(query)?;
-    let count = limit(&parameters)?;
+    let count = parameters.limit(LIMIT, LIMIT_MAX)?;
     let after = parameters.number::<u64>("after")?.unwrap_or_default();
     let user = parameters.user("user")?;
     let user: UserId = user.ok_or_else(|| RestError::bad_request("user required"))?;
     rights.for_user(&user)?;
-    let (send, receive) = oneshot::channel();
-    let done = Box::new(|answer| drop(send.send(answer)));
-    rest.hub.peek(&user, after, count, done)?;
-    let waiting = receive.await.unwrap_or(Err(Refusal::StoreFailed))?;
-    let shown = waiting.into_iter().map(|message| {
+    let page = waiting(&rest, &user, after, count).await?;
+    let shown = page.messages.into_iter().map(|message| {
         let time = jiff::Timestamp::from_second(message.id.unix_seconds());
         WaitingData {
             bytes: message.bytes,
@@ -160,12 +157,18 @@ pub(super) async fn messages(
     }))
 }
 
-fn limit(parameters: &Parameters<'_>) -> Result<usize, RestError> {
-    let limit = parameters.number::<usize>("limit")?.unwrap_or(LIMIT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(RestError::bad_request("Invalid limit: expected 1 to 1000"))
+/// A page of what waits for a user.
+pub(super) async fn waiting(
+    rest: &Rest,
+    user: &UserId,
+    after: u64,
+    count: usize,
+) -> Result<WaitingPage, RestError> {
+    let (send, receive) = oneshot::channel();
+    // Who does not wait any more does not get the answer.
+    let done = Box::new(|page| drop(send.send(page)));
+    rest.hub.waiting(user, after, count, done)?;
+    Ok(receive.await.unwrap_or(Err(Refusal::StoreFailed))?)
 }
 
 /// Where a page before has ended.

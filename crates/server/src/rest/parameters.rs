@@ -51,6 +51,16 @@ impl<'a> Parameters<'a> {
             .map_err(|_| RestError::bad_request(format!("Invalid {name}: expected a number")))
     }
 
+    /// How many of something an answer has at most.
+    pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, RestError> {
+        let limit = self.number("limit")?.unwrap_or(default);
+        if (1..=max).contains(&limit) {
+            return Ok(limit);
+        }
+        let expected = format!("Invalid limit: expected 1 to {max}");
+        Err(RestError::bad_request(expected))
+    }
+
     /// Words for a client's close frame.
     pub(super) fn reason(&self) -> Result<Option<String>, RestError> {
         let reason = self.text("reason")?;

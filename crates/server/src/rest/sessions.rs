@@ -55,10 +55,7 @@ pub(super) async fn sessions(
     let query = query.as_deref();
     let parameters = Parameters::of(query, &["user", "after", "limit", "ids"])?;
     let ids = Ids::of(query)?;
-    let limit = parameters.number::<usize>("limit")?.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(RestError::bad_request("Invalid limit: expected 1 to 1000"));
-    }
+    let limit = parameters.limit(LIMIT, LIMIT_MAX)?;
     let after = parameters.number::<u64>("after")?.unwrap_or_default();
     let found = if let Some(user) = parameters.user("user")? {
         rights.for_user(&user)?;

@@ -12,8 +12,7 @@ use axum::{
     extract::{Path, RawQuery, State, rejection::PathRejection},
 };
 use serde::Serialize;
-use tidewire_hub::{MessageId, Refusal, UserId, WaitingPage};
-use tokio::sync::oneshot;
+use tidewire_hub::{MessageId, UserId};
 
 pub(crate) use self::report::{MessageTrace, RecipientTrace, StepTrace};
 use self::report::{Question, report};
@@ -21,6 +20,7 @@ use super::{
     Rest, RestError,
     handlers::Answer,
     ids::{Id, Ids},
+    mailboxes::waiting,
     parameters::Parameters,
     rights::Rights,
     schema,
@@ -127,10 +127,7 @@ pub(super) async fn of_user(
     let user = parameters.user("user")?;
     let user = user.ok_or_else(|| RestError::bad_request("user required"))?;
     rights.for_user(&user)?;
-    let limit = parameters.number::<usize>("limit")?.unwrap_or(20);
-    if !(1..=100).contains(&limit) {
-        return Err(RestError::bad_request("Invalid limit: expected 1 to 100"));
-    }
+    let limit = parameters.limit(20, 100)?;
     // All that is remembered is looked through: some milliseconds.
     let (hub, of) = (rest.hub.clone(), user.clone());
     let found = tokio::task::spawn_blocking(move || hub.traced_of(&of, limit)).await;
@@ -177,20 +174,6 @@ async fn look_for(
         after = next;
     }
     Ok(None)
-}
-
-/// A page of what waits for a user.
-async fn waiting(
-    rest: &Rest,
-    user: &UserId,
-    after: u64,
-    count: usize,
-) -> Result<WaitingPage, RestError> {
-    let (send, receive) = oneshot::channel();
-    // Who does not wait any more does not get the answer.
-    let done = Box::new(|page| drop(send.send(page)));
-    rest.hub.waiting(user, after, count, done)?;
-    Ok(receive.await.unwrap_or(Err(Refusal::StoreFailed))?)
 }
 
 /// Mailboxes that are looked into for the recipients of a message; of more recipients it is said that they were not.

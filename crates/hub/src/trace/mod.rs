@@ -6,6 +6,8 @@
 //! is written under the lock of its shard, a leaf that nobody holds for longer than a copy of 72 bytes, or for the look
 //! through a shard that a question costs.
 
+mod questions; // what operators ask
+
 use std::{
     collections::{HashSet, VecDeque},
     time::Duration,
