@@ -65,12 +65,24 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
     let mut events = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let start = Instant::now();
-    for _ in 0..messages / BATCH {
-        for _ in 0..BATCH {
+    let mut submitted = 0;
+    while submitted < messages {
+        let batch_end = messages.min(submitted + BATCH);
+        // As a connection does: no more than may be pending.
+        while submitted < batch_end && sender.poll_ready_to_submit(&mut cx, true).is_ready() {
             let command = Classic::decode(payload.as_bytes(), sender.user(), sender.settings())?;
             sender.submit(command, payload.len())?;
+            submitted += 1;
         }
         store.complete();
+        // Its notices, such as a refusal: there are to be none.
+        if sender
+            .poll_outgoing(&mut cx, &mut events, usize::MAX)
+            .is_ready()
+            && let Some(event) = events.pop()
+        {
+            return Err(format!("the sender was told {event:?}").into());
+        }
         for receiver in &receivers {
             while receiver
                 .poll_outgoing(&mut cx, &mut events, usize::MAX)
@@ -86,7 +98,7 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
     }
     let elapsed = start.elapsed();
     let totals = hub.totals();
-    let delivered = (messages / BATCH * BATCH) as u64 * recipients;
+    let delivered = messages as u64 * recipients;
     if totals.delivered != delivered {
         return Err(format!("expected {delivered} deliveries: {totals:?}").into());
     }
@@ -98,7 +110,7 @@ fn run(recipients: u64, text_len: usize, messages: usize) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// Messages the store commits at once.
+/// Most messages that the store commits at once.
 const BATCH: usize = 50;
 
 #[derive(Debug, Default)]
